@@ -1,0 +1,47 @@
+// Package confirm reads the queue behind the proxies and says which packs arrived there.
+package confirm
+
+import (
+	"context"
+	"time"
+)
+
+// Sink is told what the reader found; *sdk.Sender is one.
+type Sink interface {
+	Seen(seqs []uint64)
+	QueueAnswers(ok bool)
+}
+
+// Reader reads every cluster of the queue. It satisfies sdk.Confirmer. Nothing above this package
+// knows which kind of queue it is.
+type Reader interface {
+	Watch(ctx context.Context, group, stream string) error
+	Barrier(ctx context.Context) error
+	// Run reads until ctx ends. It returns an error only when it can never go on.
+	Run(ctx context.Context, sink Sink) error
+	Status() Status
+	Close()
+}
+
+// Status is a snapshot for status pages and metrics.
+type Status struct {
+	Kind     string          `json:"kind"` // kafka
+	Answers  bool            `json:"answers"`
+	Clusters []ClusterStatus `json:"clusters"`
+}
+
+// ClusterStatus speaks of one queue cluster.
+type ClusterStatus struct {
+	Name        string        `json:"name"`
+	Answers     bool          `json:"answers"`
+	LastError   string        `json:"last_error,omitempty"`
+	Topics      int           `json:"topics"`
+	Partitions  int           `json:"partitions"`
+	Lag         int64         `json:"lag_messages"` // -1 when unknown
+	Messages    uint64        `json:"messages_total"`
+	Mine        uint64        `json:"packs_seen_total"` // of this instance
+	Foreign     uint64        `json:"foreign_total"`
+	Unreadable  uint64        `json:"unreadable_total"`
+	Missed      uint64        `json:"missed_total"` // messages that retention took before they were read
+	LastBarrier time.Duration `json:"last_barrier_ns"`
+}
