@@ -1,0 +1,44 @@
+package frame
+
+import (
+	"fmt"
+
+	"github.com/golang/snappy"
+	"github.com/klauspost/compress/s2"
+)
+
+// snappyMaxRatio bounds what a snappy block can become: its densest element turns 3 bytes into 64.
+const snappyMaxRatio = 22
+
+// maxSnappyLen returns the most bytes n bytes can become as a snappy block.
+func maxSnappyLen(n int) int { return s2.MaxEncodedLen(n) }
+
+// appendSnappy appends src as one raw snappy block, compressing straight into dst's free capacity.
+func appendSnappy(dst, src []byte) []byte {
+	// The encoder writes into the room it is given if that is large enough, and else into memory of its own.
+	free := dst[len(dst):cap(dst)]
+	block := s2.EncodeSnappy(free[:0], src)
+	if len(block) <= len(free) && (len(block) == 0 || &block[0] == &free[:1][0]) {
+		return dst[:len(dst)+len(block)]
+	}
+	return append(dst, block...)
+}
+
+// decodeSnappy returns what a raw snappy block holds, in a fresh buffer of at most limit bytes. A
+// block that announces more than its bytes could ever become is refused before anything is allocated.
+func decodeSnappy(block []byte, limit int) ([]byte, error) {
+	n, err := snappy.DecodedLen(block)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	case n > limit:
+		return nil, fmt.Errorf("%d bytes, limit %d: %w", n, limit, ErrTooLarge)
+	case n/snappyMaxRatio > len(block):
+		return nil, fmt.Errorf("%d bytes announced by a block of %d: %w", n, len(block), ErrCorrupt)
+	}
+	out, err := snappy.Decode(nil, block)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return out, nil
+}
