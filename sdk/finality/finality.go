@@ -1,6 +1,3 @@
-// Package finality decides what becomes of a pack after it was written: when it is final, when it is
-// lost, and where the next one may go. It is a pure state machine: events with their time go in,
-// decisions come out; it has no clock, does no I/O and takes no lock.
 package finality
 
 import "time"
@@ -13,6 +10,19 @@ const (
 	Settle             // when its connection has lived on in health for Config.Settle
 	Queue              // when it was seen in the queue behind the proxy
 )
+
+// String returns the mode's name in the configuration.
+func (m Mode) String() string {
+	switch m {
+	case Ack:
+		return "ack"
+	case Settle:
+		return "settle"
+	case Queue:
+		return "queue"
+	}
+	return "unknown"
+}
 
 // Names given by the caller. Times are monotonic, from any origin.
 type (
@@ -27,7 +37,7 @@ type Config struct {
 	Mode        Mode
 	Settle      time.Duration // healthy life after the ack that makes a pack final
 	Timely      time.Duration // an answer within this time of what it answers is timely
-	ClockGap    time.Duration // two timely answers further apart do not move the clock
+	ClockGap    time.Duration // two timely answers further apart do not move the life clock
 	SlowAck     time.Duration // an ack that takes longer shrinks the bytes allowed in flight
 	AckTimeout  time.Duration // an answer later than this ends the connection
 	IdleBeat    time.Duration // heartbeat interval without acked packs
@@ -41,6 +51,7 @@ type Config struct {
 	PauseMax    time.Duration // and the longest
 }
 
+// DefaultConfig returns the shipped durations and limits. There is no rate limit among them.
 func DefaultConfig(m Mode) Config {
 	return Config{
 		Mode: m, Settle: 10 * time.Second, Timely: 2 * time.Second, ClockGap: 3 * time.Second,
@@ -54,12 +65,12 @@ func DefaultConfig(m Mode) Config {
 type Kind uint8
 
 const (
-	Resend    Kind = iota // Pack was in flight and is waiting again; send its bytes elsewhere first
+	Resend    Kind = iota // Pack was in flight and is waiting again; send its bytes, elsewhere first
 	Final                 // Pack is safe; it may be waiting, in flight, acked or lost
 	Lost                  // Pack was acked and must be read again from its source
-	Close                 // end Incarnation (an answer did not come in AckTimeout)
-	Heartbeat             // send a heartbeat on Incarnation
-	Barrier               // begin a barrier over all queue clusters; tell BarrierPassed when it is passed
+	Close                 // end Incarnation: an answer did not come in AckTimeout
+	Heartbeat             // send a heartbeat on Incarnation, and say so with Beat
+	Barrier               // begin a barrier over all queue clusters; tell BarrierPassed or BarrierFailed
 )
 
 // Decision is what the caller must do now.
@@ -76,82 +87,70 @@ type Refusal string
 
 const (
 	OK              Refusal = ""
-	WindowFull      Refusal = "window full"                  // of that incarnation
-	ShareFull       Refusal = "stream's share of the window" // one stream may take as much as is free
-	InFlightFull    Refusal = "slow acks"                    // Settle: bytes in flight shrunk
-	RateReached     Refusal = "proxy_rate"                   //
-	EndpointPaused  Refusal = "proxy left alone"             // connections end before anything settles; or half-open
-	StreamStalled   Refusal = "stream's packs vanish"        // overtaken on three proxies
+	WindowFull      Refusal = "window full: the proxy holds as much unconfirmed data as it may"
+	ShareFull       Refusal = "the stream holds its share of the proxy's window"
+	InFlightFull    Refusal = "slow acks: the proxy gets less until they are timely again"
+	RateReached     Refusal = "delivery.proxy_rate reached"
+	EndpointPaused  Refusal = "connections end before anything settles; a longer idle time-out at the load balancer, a shorter delivery.settle or confirm: queue would help"
+	EndpointZombie  Refusal = "nothing of this proxy is seen in the queue; it gets one pack per growing pause"
+	StreamStalled   Refusal = "the stream's packs are acked but do not reach the queue; it gets one pack per growing pause"
 	IncarnationGone Refusal = "connection ended"
 )
 
-// Machine is the state of all packs of one sender.
-type Machine struct{}
+// Machine is the state of all packs of one sender. Make it with New.
+type Machine struct {
+	cfg       Config
+	packs     map[Pack]*pack
+	incs      map[Incarnation]*incarnation
+	living    []*incarnation // incs in the order they were opened, so that decisions never depend on map order
+	endpoints map[Endpoint]*endpoint
+	streams   map[Stream]*stream
+	decisions []Decision
+	order     uint64 // of the last Written; later packs have greater ones
+	lost      int
+	free      *pack // recycled pack records
 
-func New(cfg Config) *Machine { return &Machine{} }
+	lastTick time.Duration
+	ticked   bool
+	thaw     time.Duration // when this process last woke from not running
 
-// AddEndpoint and RemoveEndpoint say which proxies there are (rules count them).
-func (m *Machine) AddEndpoint(ep Endpoint, now time.Duration)    {}
-func (m *Machine) RemoveEndpoint(ep Endpoint, now time.Duration) {}
-
-// Opened begins an incarnation; Ended ends it, for whatever reason.
-func (m *Machine) Opened(inc Incarnation, ep Endpoint, now time.Duration) {}
-func (m *Machine) Ended(inc Incarnation, now time.Duration)               {}
-
-// Admit says whether a pack of bytes on the wire of this stream may be written to inc now. It changes nothing.
-func (m *Machine) Admit(inc Incarnation, s Stream, bytes int, now time.Duration) Refusal { return OK }
-
-// Written says that a pack was handed to inc: it is in flight from here. Call it before its first byte is
-// written. A pack that was waiting after Resend is written again under the same name.
-func (m *Machine) Written(p Pack, s Stream, inc Incarnation, bytes int, now time.Duration) {}
-
-// Acked says that inc acked the pack without an error code. It is ignored unless the pack is in flight there.
-func (m *Machine) Acked(p Pack, inc Incarnation, now time.Duration) {}
-
-// Refused says that inc answered the pack with an error code: it is waiting again (no Resend comes).
-// full says that the code was 114.
-func (m *Machine) Refused(p Pack, inc Incarnation, full bool, now time.Duration) {}
-
-// Drop forgets a waiting pack that the caller gives up for good.
-func (m *Machine) Drop(p Pack, now time.Duration) {}
-
-// Beat says that a heartbeat was written on inc, Answered that its answer came.
-func (m *Machine) Beat(inc Incarnation, now time.Duration)     {}
-func (m *Machine) Answered(inc Incarnation, now time.Duration) {}
-
-// Seen says that the pack was seen in the queue (Queue).
-func (m *Machine) Seen(p Pack, now time.Duration) {}
-
-// QueueAnswers says whether every queue cluster answers. It starts as false.
-func (m *Machine) QueueAnswers(ok bool, now time.Duration) {}
-
-// BarrierPassed says that a barrier begun at that time was passed; BarrierFailed that it was given up.
-func (m *Machine) BarrierPassed(begun, now time.Duration) {}
-func (m *Machine) BarrierFailed(now time.Duration)        {}
-
-// Forget drops a lost pack: nobody needs to know any more whether it is seen after all.
-func (m *Machine) Forget(p Pack) {}
-
-// Tick lets time pass. Call it at least every 100 ms.
-func (m *Machine) Tick(now time.Duration) {}
-
-// Decisions appends what is to be done since the last call to dst, in order.
-func (m *Machine) Decisions(dst []Decision) []Decision { return dst }
-
-// EndpointState is a snapshot for status and metrics.
-type EndpointState struct {
-	InFlight, Acked           int           // packs
-	InFlightBytes, AckedBytes int64         // on the wire
-	OldestUnfinal             time.Duration // age, 0 if none
-	Reason                    Refusal       // why it gets nothing or little, if so
-	Window                    int64         // bytes allowed in flight on its connections together
+	queue queueState
 }
 
-func (m *Machine) Endpoint(ep Endpoint, now time.Duration) EndpointState { return EndpointState{} }
+// New returns a machine without endpoints. The zero durations of cfg mean zero, not a default.
+func New(cfg Config) *Machine {
+	return &Machine{
+		cfg:       cfg,
+		packs:     make(map[Pack]*pack),
+		incs:      make(map[Incarnation]*incarnation),
+		endpoints: make(map[Endpoint]*endpoint),
+		streams:   make(map[Stream]*stream),
+	}
+}
 
-// Stalled says why the stream gets nothing, if so.
-func (m *Machine) Stalled(s Stream, now time.Duration) Refusal { return OK }
+// Decisions appends what is to be done since the last call to dst, in order.
+func (m *Machine) Decisions(dst []Decision) []Decision {
+	dst = append(dst, m.decisions...)
+	m.decisions = m.decisions[:0]
+	return dst
+}
+
+func (m *Machine) decide(d Decision) { m.decisions = append(m.decisions, d) }
+
+// Tick lets time pass. Call it at least every 100 ms.
+func (m *Machine) Tick(now time.Duration) {
+	if m.ticked && now-m.lastTick > m.cfg.ClockGap {
+		m.thaw = now
+	}
+	m.lastTick, m.ticked = now, true
+	for _, inc := range m.living {
+		m.tickIncarnation(inc, now)
+	}
+	if m.cfg.Mode == Queue {
+		m.tickQueue(now)
+	}
+}
 
 // Open is the number of packs that are in flight, waiting again, or acked and not final; lost the
 // number of lost packs not forgotten.
-func (m *Machine) Open() (open, lost int) { return 0, 0 }
+func (m *Machine) Open() (open, lost int) { return len(m.packs) - m.lost, m.lost }

@@ -1,0 +1,209 @@
+package finality
+
+import "time"
+
+// state of a pack; a final one is not in the tables any more.
+type state uint8
+
+const (
+	waiting state = iota
+	inFlight
+	acked
+	lost
+)
+
+// pack is what is known of one pack after it was written for the first time.
+type pack struct {
+	id     Pack
+	stream *stream
+	state  state
+	inc    *incarnation // in flight or acked: where; acked and nil: its incarnation ended (an orphan)
+	ep     *endpoint    // of the last copy
+	order  uint64       // of the last copy among all that was written by the machine
+	copies int          // times written; which copy was seen nobody can tell
+	bytes  int64
+	sentAt time.Duration
+	stamp  time.Duration // acked: the life clock (Settle) or the queue clock (Queue) at the ack
+
+	inWindow bool // counts in its incarnation's window
+	// suspectSince is when a rule first wanted the acked pack lost; it is, once a barrier begun later
+	// is passed. Meaningful while suspect is set.
+	suspect      bool
+	suspectSince time.Duration
+
+	prev, next *pack // in one of the lists below
+	in         *packList
+}
+
+// packList is a list of packs in the order they were put in; removal is O(1).
+type packList struct {
+	head, tail *pack
+	n          int
+	bytes      int64
+}
+
+func (l *packList) push(p *pack) {
+	p.prev, p.next, p.in = l.tail, nil, l
+	if l.tail == nil {
+		l.head = p
+	} else {
+		l.tail.next = p
+	}
+	l.tail = p
+	l.n++
+	l.bytes += p.bytes
+}
+
+// unlink takes p out of whatever list it is in.
+func (p *pack) unlink() {
+	l := p.in
+	if l == nil {
+		return
+	}
+	if p.prev == nil {
+		l.head = p.next
+	} else {
+		p.prev.next = p.next
+	}
+	if p.next == nil {
+		l.tail = p.prev
+	} else {
+		p.next.prev = p.prev
+	}
+	l.n--
+	l.bytes -= p.bytes
+	p.prev, p.next, p.in = nil, nil, nil
+}
+
+// Written says that a pack was handed to inc: it is in flight from here. Call it before its first byte
+// is written. A pack that was waiting after Resend or Refused is written again under the same name.
+// bytes is its size on the wire.
+func (m *Machine) Written(id Pack, s Stream, incID Incarnation, bytes int, now time.Duration) {
+	inc := m.incs[incID]
+	if inc == nil {
+		panic("bug: pack written to a connection that is not open")
+	}
+	p := m.packs[id]
+	if p == nil {
+		p = m.newPack()
+		p.id, p.stream = id, m.stream(s)
+		m.packs[id] = p
+	} else if p.state != waiting {
+		panic("bug: pack written that is not waiting")
+	}
+	m.order++
+	p.state, p.inc, p.ep, p.order, p.bytes, p.sentAt = inFlight, inc, inc.ep, m.order, int64(bytes), now
+	p.copies++
+	inc.inFlight.push(p)
+	inc.enter(p)
+	inc.used = true
+	inc.lastSent = now
+	inc.ep.spend(int64(bytes), m.cfg.Rate, now)
+	m.tried(inc.ep, p.stream, now)
+}
+
+// Acked says that inc acked the pack without an error code. It is ignored unless the pack is in flight
+// there.
+func (m *Machine) Acked(id Pack, incID Incarnation, now time.Duration) {
+	p := m.inFlightOn(id, incID)
+	if p == nil {
+		return
+	}
+	inc := p.inc
+	took := now - p.sentAt
+	p.unlink()
+	p.state = acked
+	inc.pace(p.bytes, took, now, &m.cfg)
+	switch m.cfg.Mode {
+	case Ack:
+		m.final(p, "acked")
+	case Settle:
+		inc.clock.dataAnswered(took <= m.cfg.Timely)
+		m.lifeSign(inc, took, now)
+		p.stamp = inc.clock.life
+		inc.acked.push(p)
+	case Queue:
+		m.advanceQueue(now)
+		p.stamp = m.queue.clock
+		inc.acked.push(p)
+	}
+}
+
+// Refused says that inc answered the pack with an error code: it is waiting again (no Resend comes).
+// full says that the code was 114, the proxy's memory is full.
+func (m *Machine) Refused(id Pack, incID Incarnation, full bool, now time.Duration) {
+	p := m.inFlightOn(id, incID)
+	if p == nil {
+		return
+	}
+	inc := p.inc
+	p.unlink()
+	inc.leave(p)
+	p.state, p.inc = waiting, nil
+	if full {
+		inc.clock.full = true
+		inc.shrink(now, &m.cfg)
+	}
+}
+
+func (m *Machine) inFlightOn(id Pack, incID Incarnation) *pack {
+	p := m.packs[id]
+	if p == nil || p.state != inFlight || p.inc.id != incID {
+		return nil
+	}
+	return p
+}
+
+// Drop forgets a waiting pack that the caller gives up for good.
+func (m *Machine) Drop(id Pack, _ time.Duration) {
+	if p := m.packs[id]; p != nil && p.state == waiting {
+		m.remove(p)
+	}
+}
+
+// Forget drops a lost pack: nobody needs to know any more whether it is seen after all.
+func (m *Machine) Forget(id Pack) {
+	if p := m.packs[id]; p != nil && p.state == lost {
+		m.remove(p)
+	}
+}
+
+// final ends a pack in whatever state it is.
+func (m *Machine) final(p *pack, why string) {
+	m.decide(Decision{Kind: Final, Pack: p.id, Reason: why})
+	m.remove(p)
+}
+
+// lose says that an acked pack must be read again. Its name stays known: it may be seen after all.
+func (m *Machine) lose(p *pack, why string) {
+	p.unlink()
+	if p.inc != nil {
+		p.inc.leave(p)
+	}
+	p.state, p.inc, p.suspect = lost, nil, false
+	m.lost++
+	m.decide(Decision{Kind: Lost, Pack: p.id, Reason: why})
+}
+
+func (m *Machine) remove(p *pack) {
+	p.unlink()
+	if p.inc != nil {
+		p.inc.leave(p)
+	}
+	if p.state == lost {
+		m.lost--
+	}
+	delete(m.packs, p.id)
+	*p = pack{next: m.free}
+	m.free = p
+}
+
+func (m *Machine) newPack() *pack {
+	p := m.free
+	if p == nil {
+		return new(pack)
+	}
+	m.free = p.next
+	p.next = nil
+	return p
+}

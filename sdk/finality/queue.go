@@ -1,0 +1,307 @@
+package finality
+
+import (
+	"slices"
+	"time"
+)
+
+// The rules of Queue. A pack is final when it was seen and in no other way; what follows only decides
+// when to stop waiting for one. A mistake here costs duplicates or time, never a record.
+//
+// Every loss takes two steps: a rule suspects the pack, which asks for a barrier; and a barrier that
+// was begun after the suspicion is passed while the pack is still not seen. So a reader that is
+// behind, or an answer that was on its way, never makes a pack lost.
+
+// queueState is what the machine knows of the queue.
+type queueState struct {
+	answers bool          // every cluster answers
+	clock   time.Duration // moves while answers is true
+	at      time.Duration // of the last move
+
+	barrier   bool          // a Barrier decision is out
+	retryAt   time.Duration // no barrier before, after one that failed
+	seenOrder uint64        // the latest pack seen of all proxies
+	orphans   []*orphans    // in the order their incarnations ended
+}
+
+// orphans are the acked packs of one incarnation that ended. The end of a connection does not mean the
+// end of a process: they may still arrive.
+type orphans struct {
+	packs   packList
+	endedAt time.Duration // on the queue clock
+	suspect bool          // loss_grace is over; a barrier is wanted
+	since   time.Duration // since then
+}
+
+// Reasons of losses.
+const (
+	lossOrphan    = "its connection ended and it was not seen in the queue"
+	lossOvertaken = "packs sent later through the same proxy were seen in the queue"
+	lossProbe     = "oldest pack of its connection, not seen in the queue"
+	lossZombie    = "nothing of its proxy is seen in the queue while other proxies' packs are"
+)
+
+// QueueAnswers says whether every queue cluster answers. It starts as false.
+func (m *Machine) QueueAnswers(ok bool, now time.Duration) {
+	m.advanceQueue(now)
+	if m.queue.answers && !ok {
+		m.clearSuspicions()
+	}
+	m.queue.answers = ok
+}
+
+// advanceQueue moves the queue clock. A stretch in which this process did not run counts as ClockGap.
+func (m *Machine) advanceQueue(now time.Duration) {
+	if m.queue.answers {
+		m.queue.clock += min(now-m.queue.at, m.cfg.ClockGap)
+	}
+	m.queue.at = now
+}
+
+// Seen says that the pack was seen in the queue. It is final, whatever its state.
+func (m *Machine) Seen(id Pack, now time.Duration) {
+	if m.cfg.Mode != Queue {
+		return
+	}
+	p := m.packs[id]
+	if p == nil {
+		return // final already, forgotten, or none of ours
+	}
+	m.advanceQueue(now)
+	s := p.stream
+	if s.stalled || len(s.overtaken) > 0 {
+		s.stalled = false
+		clear(s.overtaken)
+		s.pause.reset()
+	}
+	if p.copies == 1 {
+		// Of a pack written twice nobody can tell which copy arrived, so it speaks for no proxy.
+		m.seenThrough(p.ep, p.order)
+	}
+	m.final(p, "seen in the queue")
+}
+
+func (m *Machine) seenThrough(ep *endpoint, order uint64) {
+	m.queue.seenOrder = max(m.queue.seenOrder, order)
+	ep.seenOrder = max(ep.seenOrder, order)
+	ep.seenAt = m.queue.clock
+	ep.suspect = false
+	for _, inc := range m.living {
+		if inc.ep == ep {
+			inc.nextProbe, inc.probePause = 0, 0
+		}
+	}
+	if ep.zombie && order > ep.openOrder {
+		ep.zombie = false
+		ep.pause.reset()
+	}
+}
+
+// orphan takes over the acked packs of an incarnation that ended.
+func (m *Machine) orphan(inc *incarnation, now time.Duration) {
+	if inc.acked.n == 0 {
+		return
+	}
+	m.advanceQueue(now)
+	o := &orphans{endedAt: m.queue.clock}
+	for p := inc.acked.head; p != nil; p = inc.acked.head {
+		p.unlink()
+		inc.leave(p)
+		p.inc, p.suspect = nil, false
+		o.packs.push(p)
+	}
+	m.queue.orphans = append(m.queue.orphans, o)
+}
+
+// tickQueue lets the rules suspect, and asks for a barrier when one of them does.
+func (m *Machine) tickQueue(now time.Duration) {
+	m.advanceQueue(now)
+	m.queue.orphans = slices.DeleteFunc(m.queue.orphans, func(o *orphans) bool { return o.packs.n == 0 })
+	if !m.queue.answers {
+		return
+	}
+	wanted := false
+	for _, o := range m.queue.orphans {
+		if !o.suspect && m.queue.clock-o.endedAt >= m.cfg.LossGrace {
+			o.suspect, o.since = true, now
+		}
+		wanted = wanted || o.suspect
+	}
+	for _, inc := range m.living {
+		if inc.acked.head == nil || m.age(inc.acked.head) < m.cfg.Patience {
+			continue
+		}
+		wanted = m.suspectOvertaken(inc, now) || wanted
+		wanted = m.suspectOldest(inc, now) || wanted
+		wanted = m.suspectZombie(inc, now) || wanted
+	}
+	if wanted && !m.queue.barrier && now >= m.queue.retryAt {
+		m.queue.barrier = true
+		m.decide(Decision{Kind: Barrier})
+	}
+}
+
+// age of an acked pack, on the queue clock.
+func (m *Machine) age(p *pack) time.Duration { return m.queue.clock - p.stamp }
+
+// suspectOvertaken: a pack unseen for patience while packs sent later through the same proxy were seen.
+func (m *Machine) suspectOvertaken(inc *incarnation, now time.Duration) (any bool) {
+	for p := inc.acked.head; p != nil && m.age(p) >= m.cfg.Patience; p = p.next {
+		if p.order < inc.ep.seenOrder {
+			p.accuse(now)
+			any = true
+		}
+	}
+	return any
+}
+
+// suspectOldest is the probe: where nothing newer can tell (a full window of packs that a proxy
+// dropped, the last pack of an idle topic, a single proxy), the oldest pack is given up, then one more
+// per growing pause, until something of that proxy is seen. Without it a window full of dropped packs
+// would wait for ever.
+func (m *Machine) suspectOldest(inc *incarnation, now time.Duration) bool {
+	p := inc.acked.head
+	if p.order < inc.ep.seenOrder || m.queue.clock < inc.nextProbe {
+		return false
+	}
+	p.accuse(now)
+	return true
+}
+
+// suspectZombie: nothing of a proxy was seen for patience while other proxies' later packs were. With
+// a single proxy nobody can tell a zombie from a slow queue.
+func (m *Machine) suspectZombie(inc *incarnation, now time.Duration) bool {
+	ep := inc.ep
+	if m.queue.clock-ep.seenAt < m.cfg.Patience || !m.othersSeenAfter(ep, inc.acked.head.order) {
+		return false
+	}
+	if !ep.suspect {
+		ep.suspect, ep.suspectAt = true, now
+	}
+	return true
+}
+
+// othersSeenAfter reports whether another proxy's pack was seen that was sent later than order.
+func (m *Machine) othersSeenAfter(ep *endpoint, order uint64) bool {
+	for _, e := range m.endpoints {
+		if e != ep && e.seenOrder > order {
+			return true
+		}
+	}
+	return false
+}
+
+// accuse notes since when a rule wants the pack lost.
+func (p *pack) accuse(now time.Duration) {
+	if !p.suspect {
+		p.suspect, p.suspectSince = true, now
+	}
+}
+
+func (m *Machine) clearSuspicions() {
+	for _, o := range m.queue.orphans {
+		o.suspect = false
+	}
+	for _, inc := range m.living {
+		inc.ep.suspect = false
+		for p := inc.acked.head; p != nil; p = p.next {
+			p.suspect = false
+		}
+	}
+}
+
+// BarrierPassed says that a barrier begun at that time was passed: everything that lay in the queue
+// then has been told by Seen. What was suspected before it and is still not seen is lost.
+func (m *Machine) BarrierPassed(begun, now time.Duration) {
+	m.advanceQueue(now)
+	m.queue.barrier = false
+	if !m.queue.answers {
+		return
+	}
+	for _, o := range m.queue.orphans {
+		if o.suspect && o.since <= begun {
+			for o.packs.head != nil {
+				m.lose(o.packs.head, lossOrphan)
+			}
+		}
+	}
+	for _, inc := range slices.Clone(m.living) {
+		m.loseSuspects(inc, begun)
+	}
+	for _, inc := range slices.Clone(m.living) {
+		m.loseZombie(inc, begun, now)
+	}
+	for _, ep := range m.endpoints {
+		if ep.suspect && ep.suspectAt <= begun {
+			ep.suspect = false
+		}
+	}
+	m.stallStreams(now)
+}
+
+// BarrierFailed says that the barrier was given up, because a cluster did not answer, say.
+func (m *Machine) BarrierFailed(now time.Duration) {
+	m.advanceQueue(now)
+	m.queue.barrier = false
+	m.queue.retryAt = now + m.cfg.PauseMin
+}
+
+func (m *Machine) loseSuspects(inc *incarnation, begun time.Duration) {
+	for p := inc.acked.head; p != nil; {
+		next := p.next
+		if p.suspect && p.suspectSince <= begun {
+			if p.order < inc.ep.seenOrder {
+				if p.stream.overtaken == nil {
+					p.stream.overtaken = make(map[*endpoint]bool)
+				}
+				p.stream.overtaken[inc.ep] = true
+				m.lose(p, lossOvertaken)
+			} else {
+				inc.probePause = min(max(2*inc.probePause, m.cfg.PauseMin), m.cfg.PauseMax)
+				inc.nextProbe = m.queue.clock + inc.probePause
+				m.lose(p, lossProbe)
+			}
+		}
+		p = next
+	}
+}
+
+// loseZombie gives up all that a zombie acked and makes the proxy half-open: one real pack per growing
+// pause, full again when that one is seen.
+func (m *Machine) loseZombie(inc *incarnation, begun, now time.Duration) {
+	ep := inc.ep
+	if !ep.suspect || ep.suspectAt > begun {
+		return
+	}
+	for inc.acked.head != nil {
+		m.lose(inc.acked.head, lossZombie)
+	}
+	if !ep.zombie {
+		ep.zombie, ep.openOrder = true, m.order
+		ep.pause.reset()
+		ep.pause.grow(now, &m.cfg)
+	}
+}
+
+// stallThreshold is on how many proxies a stream's packs must vanish before the stream stalls.
+const stallThreshold = 3
+
+// stallStreams stalls the streams whose packs vanish behind the acks of three proxies, or of all there
+// are. A stalled stream leaves the windows: the others need them.
+func (m *Machine) stallStreams(now time.Duration) {
+	enough := max(1, min(stallThreshold, m.listedEndpoints()))
+	for _, s := range m.streams {
+		if s.stalled || len(s.overtaken) < enough {
+			continue
+		}
+		s.stalled = true
+		s.pause.grow(now, &m.cfg)
+		for _, inc := range m.living {
+			for p := inc.acked.head; p != nil; p = p.next {
+				if p.stream == s {
+					inc.leave(p)
+				}
+			}
+		}
+	}
+}
