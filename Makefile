@@ -1,0 +1,93 @@
+# Everything a developer does, one target each. `make` lists them.
+# Nothing here needs a container engine; what needs more than Go says so.
+
+GO       ?= go
+FUZZTIME ?= 10s
+ARGS     ?=
+
+# The version comes from git where there is git; a build without it falls back to what Go recorded.
+VERSION  ?= $(shell git describe --tags --dirty 2>/dev/null)
+COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+LDFLAGS   = -s -w $(if $(VERSION),-X main.version=$(VERSION)) $(if $(COMMIT),-X main.commit=$(COMMIT))
+
+# The race detector needs a C compiler. Without one the suite still runs, and says what it left out.
+CGO      := $(shell $(GO) env CGO_ENABLED)
+RACE      = $(if $(filter 1,$(CGO)),-race)
+
+# A clone that belongs to somebody else (a CI checkout) must build too; the version comes from above.
+export GOFLAGS ?= -buildvcs=false
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/inlong-bridge: static, with its version
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/inlong-bridge ./cmd/inlong-bridge
+
+.PHONY: demo
+demo: build ## kill a proxy under load and count what arrives; no network (ARGS='--json --seed 2')
+	@./bin/inlong-bridge demo $(ARGS)
+
+.PHONY: test
+test: ## the whole test suite with the race detector (ARGS='-run Late ./connector/...')
+	$(if $(RACE),,@echo 'NOTE: no C compiler found: running without the race detector')
+	$(GO) test $(RACE) -shuffle=on $(if $(ARGS),$(ARGS),./...)
+
+.PHONY: bench
+bench: ## every benchmark, for reading only (ARGS='-benchtime 3s')
+	$(GO) test -run '^$$' -bench . -benchmem $(ARGS) ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10s) each
+	FUZZTIME=$(FUZZTIME) GO=$(GO) ./deploy/ci/fuzz.sh
+
+.PHONY: mutations
+mutations: ## break each delivery rule in turn and see a test catch it
+	$(GO) run ./deploy/mutations $(ARGS)
+
+.PHONY: vet
+vet: ## go vet
+	$(GO) vet ./...
+
+bin/golangci-lint: deploy/tools/lint/go.mod deploy/tools/lint/go.sum
+	cd deploy/tools/lint && $(GO) build -o ../../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bin/helm: deploy/tools/helm/go.mod deploy/tools/helm/go.sum
+	cd deploy/tools/helm && $(GO) build -o ../../../$@ helm.sh/helm/v3/cmd/helm
+
+.PHONY: tools
+tools: bin/golangci-lint bin/helm ## build the pinned linter and Helm into bin/ (minutes, once)
+
+.PHONY: lint
+lint: bin/golangci-lint ## golangci-lint with the rules of .golangci.yml
+	./bin/golangci-lint run --concurrency 2 --timeout 10m $(ARGS)
+
+.PHONY: fmt
+fmt: bin/golangci-lint ## format all Go files
+	./bin/golangci-lint fmt
+
+.PHONY: tidy-check
+tidy-check: ## fail if go.mod or go.sum would change
+	$(GO) mod tidy -diff
+
+.PHONY: chart
+chart: bin/helm build ## lint and render the Helm chart, and show that it refuses what it must
+	HELM=bin/helm BRIDGE=bin/inlong-bridge ./deploy/ci/chart.sh
+
+.PHONY: image
+image: ## run the Dockerfile's steps without a container engine and start the result
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' ./deploy/ci/image-steps.sh
+
+.PHONY: docker
+docker: ## build the image with docker (needs an engine)
+	docker build -f deploy/Dockerfile --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' -t inlong-bridge:$(if $(VERSION),$(VERSION),dev) .
+
+.PHONY: verify
+verify: vet tidy-check lint test chart image ## what to run before a change is proposed
+
+.PHONY: clean
+clean: ## remove bin/
+	rm -rf bin
