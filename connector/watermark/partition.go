@@ -1,0 +1,79 @@
+package watermark
+
+import "sync"
+
+// Partition is one assignment of one partition. A partition that comes back gets a new one: whatever
+// comes late for an older assignment then moves nothing.
+type Partition struct {
+	mu      sync.Mutex
+	revoked bool // guarded by mu, the same lock as the marks below; see the package comment
+
+	start     int64 // where this assignment began
+	watermark int64
+	position  int64 // end of the newest span
+
+	// committed is what the broker took, -1 if nothing yet; committing is what was offered to it.
+	// Invariant: committed <= committing <= watermark while inCommit.
+	committed, committing int64
+	inCommit              bool
+
+	spans   spanRing
+	passed  Span // first span the watermark has not passed; all before wait for a commit
+	pieces  slab
+	unfinal int // pieces with a place that are not final
+
+	books Ledger // up to the watermark; its Start and Watermark are filled when it is asked for
+}
+
+// New returns a partition that starts at offset start with nothing fetched.
+func New(start int64) *Partition {
+	return &Partition{
+		start: start, watermark: start, position: start, committed: -1,
+		spans: spanRing{base: 1}, passed: 1,
+	}
+}
+
+// Watermark is the offset after the longest prefix of spans without open pieces.
+func (p *Partition) Watermark() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.watermark
+}
+
+// Position is the offset after the last one a span covered.
+func (p *Partition) Position() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.position
+}
+
+// Unfinal is the number of pieces that are not final and have a place (replacements have none). It is 0
+// after Revoke.
+func (p *Partition) Unfinal() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unfinal
+}
+
+// Held is the number of pieces remembered: those not final, those final but not below the committed
+// watermark, and replacements. It grows while commits fail and is 0 after Revoke.
+func (p *Partition) Held() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pieces.live
+}
+
+// advance moves the watermark over the spans that are done and reports whether it moved.
+func (p *Partition) advance() bool {
+	before := p.watermark
+	for p.passed < p.spans.end() {
+		s := p.spans.at(p.passed)
+		if !s.ended || s.open > 0 {
+			break
+		}
+		p.books.add(s)
+		p.watermark = s.next
+		p.passed++
+	}
+	return p.watermark != before
+}
