@@ -1,10 +1,15 @@
-// Package mapping decides which InLong (group, stream) a Kafka record belongs to.
 package mapping
 
-import "errors"
+import (
+	"fmt"
+	"slices"
+)
 
 // Target is a (group, stream) pair whose ids DataProxy accepts.
 type Target struct{ Group, Stream string }
+
+// String is "group.stream".
+func (t Target) String() string { return t.Group + "." + t.Stream }
 
 // Header is one Kafka record header.
 type Header struct {
@@ -12,13 +17,10 @@ type Header struct {
 	Value []byte
 }
 
-// Table is a compiled, immutable list of rules; it is safe to share.
-type Table struct{}
-
-// Topic is the table's view of one topic: look it up once and keep it.
-type Topic struct {
-	// Fixed is set when the route depends on nothing but the topic.
-	Fixed *Target
+// Table is a compiled, immutable list of rules; it is safe to share. The zero value matches nothing.
+type Table struct {
+	rules   []*rule
+	targets *interned
 }
 
 // Verdict of a record's look-up.
@@ -26,18 +28,208 @@ type Verdict uint8
 
 const (
 	Routed Verdict = iota + 1
-	Skip           // no rule matches and policy says skip
-	Fail           // no rule matches, or a template gave an id that DataProxy would refuse; policy says stop
+	Skip           // a template gave no id that DataProxy accepts; the rule says skip
+	Fail           // the same, and the rule says error; or no rule matches the topic
 )
 
-// Wants reports whether any rule may match the topic; a topic that is not wanted is not consumed.
-func (t *Table) Wants(topic string) bool { return false }
+// String is the verdict in a word.
+func (v Verdict) String() string {
+	switch v {
+	case Routed:
+		return "routed"
+	case Skip:
+		return "skip"
+	case Fail:
+		return "fail"
+	default:
+		return fmt.Sprintf("verdict(%d)", uint8(v))
+	}
+}
 
-// ForTopic compiles the rules for one topic.
-func (t *Table) ForTopic(topic string) *Topic { return nil }
+// Wants reports whether any rule may match the topic; a topic that is not wanted is not consumed.
+func (t *Table) Wants(topic string) bool {
+	return slices.ContainsFunc(t.rules, func(r *rule) bool {
+		p, _ := r.match(topic)
+		return p != nil
+	})
+}
+
+// Topics says how to subscribe: to the names, when needsRegex is false; else any topic there is may be
+// wanted, so that all of them must be asked about with Wants (names is then the part known by name).
+func (t *Table) Topics() (names []string, needsRegex bool) {
+	for _, r := range t.rules {
+		for i := range r.topics {
+			p := &r.topics[i]
+			if p.re != nil {
+				needsRegex = true
+			} else if !slices.Contains(names, p.source) && t.Wants(p.source) {
+				names = append(names, p.source)
+			}
+		}
+	}
+	return names, needsRegex
+}
+
+// Targets returns, without doubles, the targets that are known before any record is: those of plain
+// names without key or header, and default routes.
+func (t *Table) Targets() []Target {
+	var out []Target
+	add := func(target Target) {
+		if !slices.Contains(out, target) {
+			out = append(out, target)
+		}
+	}
+	names, _ := t.Topics()
+	for _, name := range names {
+		if topic := t.ForTopic(name); topic.Fixed != nil {
+			add(*topic.Fixed)
+		}
+	}
+	for _, r := range t.rules {
+		// A rule of plain names was asked above; it may be shadowed in part.
+		if !r.onlyNames() && r.group.static() && r.stream.static() {
+			add(Target{r.group.String(), r.stream.String()})
+		}
+		if r.unmatched == unmatchedDefault {
+			add(r.fallback)
+		}
+	}
+	return out
+}
+
+// Topic is the table's view of one topic: look it up once and keep it. It is safe to share.
+type Topic struct {
+	// Fixed is set when the route depends on nothing but the topic.
+	Fixed *Target
+
+	name          string
+	rule          *rule
+	group, stream template // resolved: literals, key and headers
+	targets       *interned
+
+	// When verdict is set every record of the topic has it, with err.
+	verdict Verdict
+	err     error
+}
+
+// ForTopic compiles the rules for one topic. It never returns nil: a topic that is not wanted fails each
+// record.
+func (t *Table) ForTopic(topic string) *Topic {
+	for _, r := range t.rules {
+		if p, _ := r.match(topic); p != nil {
+			return r.forTopic(topic, p, t.targets)
+		}
+	}
+	return &Topic{
+		name: topic, verdict: Fail,
+		err: fmt.Errorf("routing topic %q: no rule matches; hint: add a rule to routes, explain shows why each one does not match", topic),
+	}
+}
+
+func (r *rule) forTopic(topic string, p *pattern, targets *interned) *Topic {
+	capture := func(string) string { return "" }
+	if p.re != nil {
+		found := p.re.FindStringSubmatch(topic)
+		capture = func(name string) string { return found[p.captureIndex(name)] }
+	}
+	t := &Topic{
+		name: topic, rule: r, targets: targets,
+		group: r.group.resolve(topic, capture), stream: r.stream.resolve(topic, capture),
+	}
+	g, okGroup := t.group.fixed()
+	s, okStream := t.stream.fixed()
+	if !okGroup || !okStream {
+		return t
+	}
+	var target Target
+	switch {
+	case badID(g) != "":
+		target, t.verdict, t.err = t.unmatched(fault{field: "group", id: []byte(g)})
+	case badID(s) != "":
+		target, t.verdict, t.err = t.unmatched(fault{field: "stream", id: []byte(s)})
+	default:
+		target, t.verdict = Target{g, s}, Routed
+	}
+	if t.verdict == Routed {
+		t.Fixed = &target
+	}
+	return t
+}
 
 // Route looks a record up. It allocates nothing when the same target was routed before (targets are
-// interned). err says, for Fail, what is wrong, where, and what to do.
+// interned) or the record is skipped. headers is called at most once, and only when the rule uses
+// headers. err says, for Fail, what is wrong, where, and what to do.
 func (t *Topic) Route(key []byte, headers func() []Header) (Target, Verdict, error) {
-	return Target{}, Fail, errors.ErrUnsupported
+	if t.Fixed != nil {
+		return *t.Fixed, Routed, nil
+	}
+	if t.verdict != 0 {
+		return Target{}, t.verdict, t.err
+	}
+	// group, 0, stream. Ids that were interned hold no 0, so a key that holds one finds nothing.
+	var room [2*MaxID + 3]byte
+	rec := record{key: key, headers: headers}
+	ids, missing := t.group.appendTo(room[:0], &rec)
+	if missing != nil {
+		return t.unmatched(fault{field: "group", missing: missing})
+	}
+	n := len(ids)
+	ids = append(ids, 0)
+	ids, missing = t.stream.appendTo(ids, &rec)
+	if missing != nil {
+		return t.unmatched(fault{field: "stream", missing: missing})
+	}
+	if target, ok := t.targets.get(ids); ok {
+		return target, Routed, nil
+	}
+	group, stream := ids[:n], ids[n+1:]
+	switch {
+	case badID(group) != "":
+		return t.unmatched(fault{field: "group", id: slices.Clone(group)})
+	case badID(stream) != "":
+		return t.unmatched(fault{field: "stream", id: slices.Clone(stream)})
+	}
+	return t.targets.put(string(ids), n), Routed, nil
+}
+
+// fault is why a template gave no id.
+type fault struct {
+	field   string // group or stream
+	missing *part  // what the record does not have, or nil
+	id      []byte // what came out instead of an id
+}
+
+func (f *fault) String() string {
+	switch {
+	case f.missing == nil:
+		return fmt.Sprintf("%s %q: %s", f.field, clip(f.id), badID(f.id))
+	case f.missing.kind == keyPart:
+		return f.field + ": the record has no key"
+	default:
+		return fmt.Sprintf("%s: the record has no header %q", f.field, f.missing.text)
+	}
+}
+
+// unmatched does what the rule says about a record for which a template gave no id.
+func (t *Topic) unmatched(f fault) (Target, Verdict, error) {
+	switch t.rule.unmatched {
+	case unmatchedSkip:
+		return Target{}, Skip, nil
+	case unmatchedDefault:
+		return t.rule.fallback, Routed, nil
+	}
+	return Target{}, Fail, &Error{Topic: t.name, Rule: t.rule.number, Line: t.rule.line, Why: f.String()}
+}
+
+// Error is why a record has no target although a rule matches its topic.
+type Error struct {
+	Topic      string
+	Rule, Line int    // of the rule that matches
+	Why        string // which template, and what came out
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("routing a record of topic %q by rule %d (line %d): %s; "+
+		"hint: correct the producer, or give the rule an unmatched: skip or {group, stream}",
+		e.Topic, e.Rule, e.Line, e.Why)
 }
