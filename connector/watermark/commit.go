@@ -62,7 +62,7 @@ func (p *Partition) Revoke() {
 	p.revoked = true
 	p.spans = spanRing{base: p.spans.end()}
 	p.passed = p.spans.base
-	p.pieces = slab{takes: p.pieces.takes}
+	p.pieces = slab{}
 	p.unfinal = 0
 }
 

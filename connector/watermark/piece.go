@@ -163,13 +163,10 @@ func (p *Partition) resolve(i int32) {
 		}
 		up := p.pieces.at(x.parent)
 		up.children--
-		if up.condition == final {
-			return // it was seen after all, the books have it
-		}
 		up.goneGap = addRecords(up.goneGap, int64(x.goneGap))
 		up.goneLost = addRecords(up.goneLost, int64(x.goneLost))
 		if up.condition != replaced || up.children > 0 {
-			return
+			return // seen after all already, or waits for more
 		}
 		i = x.parent
 	}
