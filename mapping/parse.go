@@ -83,7 +83,7 @@ func (p *parser) rules(n *yaml.Node) []*rule {
 		p.problem(0, "missing: %s", want)
 		return nil
 	case n.Kind != yaml.SequenceNode:
-		p.problem(n.Line, "is %s: %s", kindName(n), want)
+		p.problem(n.Line, "found %s: %s", kindName(n), want)
 		return nil
 	case len(n.Content) == 0:
 		p.problem(n.Line, "empty, so that nothing would be moved: %s", want)
