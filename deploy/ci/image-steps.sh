@@ -120,9 +120,9 @@ enter=()
 if [ "$(id -u)" = 0 ]; then
   rc=0
   chroot --userspec="$user" "$root" /inlong-bridge version >/dev/null 2>&1 || rc=$?
-  if [ "$rc" != 125 ]; then enter=(chroot --userspec="$user" "$root"); fi
+  if [ "$rc" != 125 ]; then enter=("$(command -v chroot)" --userspec="$user" "$root"); fi
 elif unshare --map-root-user chroot / true 2>/dev/null; then
-  enter=(unshare --map-root-user chroot "$root")
+  enter=("$(command -v unshare)" --map-root-user "$(command -v chroot)" "$root")
   echo "SKIPPED image: start as user $uid (needs root); started as $(id -u) instead"
 fi
 if [ ${#enter[@]} = 0 ]; then
@@ -134,7 +134,7 @@ start() { timeout 30 env -i "${enter[@]}" "$@" </dev/null 2>&1; }
 
 mapfile -t words <<<"$entrypoint"
 out=$(start "${words[@]}" version) || die "version: exit $?: $out"
-echo "image: ${enter[*]} ${words[*]} version:"
+echo "image: ${enter[*]/#$work/...} ${words[*]} version:"
 echo "image: | ${out//$'\n'/$'\n'image: | }"
 [ -z "${VERSION:-}" ] || grep -qF -- "$VERSION" <<<"$out" || die "version does not show $VERSION"
 [ -z "${COMMIT:-}" ] || grep -qF -- "$COMMIT" <<<"$out" || die "version does not show the commit $COMMIT"
