@@ -1,33 +1,21 @@
-// Package config is bridge.yaml: its keys, defaults, checks and the ceilings that follow from them.
 package config
 
 import (
 	"time"
 
+	"gopkg.in/yaml.v3"
+
 	"inlong-bridge/mapping"
 )
 
-// Secret prints as *** everywhere. Value reads the *_file again when it has changed.
-type Secret struct{ value, file string }
-
-func (s Secret) Set() bool              { return s.value != "" || s.file != "" }
-func (s Secret) Value() (string, error) { return s.value, nil }
-func (s Secret) String() string         { return "***" }
-
-// Bytes is a size such as 256KiB; Auto is set for "auto".
-type Bytes struct {
-	N    int64
-	Auto bool
-}
-
 // TLS of one connection. Enabled by the section's presence, unless enabled: false.
 type TLS struct {
-	Enabled    bool   `yaml:"enabled"`
-	CAFile     string `yaml:"ca_file"`
-	CertFile   string `yaml:"cert_file"`
-	KeyFile    string `yaml:"key_file"`
-	ServerName string `yaml:"server_name"`
-	Insecure   bool   `yaml:"insecure_skip_verify"`
+	Enabled    bool
+	CAFile     string // PEM; instead of the roots of the system
+	CertFile   string // PEM, of the client
+	KeyFile    string // PEM, of the client
+	ServerName string // "" for the host that is dialled
+	Insecure   bool   // nothing of the server's certificate is checked
 }
 
 // SASL of one Kafka connection.
@@ -47,13 +35,13 @@ type SASL struct {
 type Kafka struct {
 	Brokers          []string
 	Group            string
-	InstanceID       string // static membership
+	InstanceID       string // static membership; "" for none
 	ClientID         string
 	Rack             string
 	TLS              TLS
 	SASL             SASL
 	Start            string    // earliest, latest, timestamp
-	StartTime        time.Time // start: 2026-01-02T15:04:05Z
+	StartTime        time.Time // set when Start is timestamp (start: 2026-01-02T15:04:05Z)
 	Isolation        string    // read_uncommitted, read_committed
 	Balancer         string    // cooperative-sticky, sticky, range, roundrobin
 	SessionTimeout   time.Duration
@@ -153,7 +141,13 @@ type Config struct {
 	Admin    Admin
 	Log      Log
 	Path     string // of the file, for messages
+
+	hasManager bool
+	routes     *yaml.Node // as written, after expansion; for Print
 }
 
 // HasQueue reports whether the file has a queue section.
 func (c *Config) HasQueue() bool { return len(c.Queue.Kafka) > 0 }
+
+// HasManager reports whether the proxies are asked from a Manager; otherwise InLong.Proxies names them.
+func (c *Config) HasManager() bool { return c.hasManager }

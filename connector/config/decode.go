@@ -1,0 +1,376 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Load reads and checks the file at path with the environment of the process. The error is Problems
+// when the file was read and is wrong.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("reading configuration %s: no such file; name the right one with -c", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading configuration: %w", err)
+	}
+	return Parse(path, data, os.LookupEnv)
+}
+
+// Parse reads and checks a configuration; name is used in messages. The error is Problems. The files
+// that the configuration names (certificates, secrets) are read too.
+func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	c := Default()
+	c.Path = name
+	d := &decoder{file: name, lines: map[string]int{}, dead: map[string]bool{}}
+	root := d.document(data)
+	if root != nil {
+		x := &expander{env: env, report: d.wrong, open: map[*yaml.Node]bool{}}
+		if root = x.copy(root, ""); root != nil {
+			d.section(root, "", c.schema(), c)
+			c.settleDefaults()
+			d.check(c)
+		}
+	}
+	if len(d.problems) > 0 {
+		return nil, d.problems.sorted()
+	}
+	return c, nil
+}
+
+// Default is the configuration of an empty file: every default, and nothing that has none.
+func Default() *Config {
+	c := &Config{}
+	setDefaults(c.schema())
+	c.settleDefaults()
+	return c
+}
+
+func setDefaults(entries []entry) {
+	for i := range entries {
+		e := &entries[i]
+		switch {
+		case e.sub != nil && !e.optional():
+			setDefaults(e.sub)
+		case e.dst != nil && e.def != "":
+			if msg := e.set(e.def); msg != "" {
+				panic("bug: default of " + e.key + ": " + msg)
+			}
+		}
+	}
+}
+
+// settleDefaults fills what follows from other keys.
+func (c *Config) settleDefaults() {
+	c.Delivery.ConfirmGiven = c.Delivery.Confirm != ""
+	if !c.Delivery.ConfirmGiven {
+		c.Delivery.Confirm = "settle"
+		if c.HasQueue() {
+			c.Delivery.Confirm = "queue"
+		}
+	}
+	for i := range c.Queue.Kafka {
+		if q := &c.Queue.Kafka[i]; q.Name == "" && len(q.Brokers) > 0 {
+			q.Name = q.Brokers[0]
+		}
+	}
+}
+
+// decoder walks a file along the table of keys and collects what is wrong.
+type decoder struct {
+	file     string
+	problems Problems
+	lines    map[string]int  // of every key that was met, by path
+	dead     map[string]bool // keys that were reported already: checks of combinations leave them alone
+}
+
+func (d *decoder) wrong(line int, key, message string) {
+	d.dead[key] = true
+	d.problems = append(d.problems, Problem{File: d.file, Line: max(line, 1), Key: key, Message: message})
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+): `)
+
+// document returns the root of the only document, or nil after a report.
+func (d *decoder) document(data []byte) *yaml.Node {
+	if !utf8.Valid(data) {
+		at := 1 + bytes.Count(data[:invalidAt(data)], []byte("\n"))
+		d.wrong(at, "", "not UTF-8 text; save the file as UTF-8")
+		return nil
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	switch err := dec.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		d.wrong(1, "", "file is empty; deploy/config/examples shows what it may hold")
+		return nil
+	case err != nil:
+		d.syntax(err)
+		return nil
+	}
+	if err := dec.Decode(&more); err == nil {
+		d.wrong(more.Line, "", "second document; keep one, and take out the line ---")
+		return nil
+	} else if !errors.Is(err, io.EOF) {
+		d.syntax(err)
+		return nil
+	}
+	if len(doc.Content) != 1 {
+		d.wrong(1, "", "file is empty; deploy/config/examples shows what it may hold")
+		return nil
+	}
+	return doc.Content[0]
+}
+
+func (d *decoder) syntax(err error) {
+	msg, line := strings.TrimPrefix(err.Error(), "yaml: "), 1
+	if m := yamlLine.FindStringSubmatchIndex(msg); m != nil {
+		if n, err := strconv.Atoi(msg[m[2]:m[3]]); err == nil {
+			line = n
+		}
+		msg = msg[:m[0]] + msg[m[1]:]
+	}
+	d.wrong(line, "", "not YAML: "+msg+"; look at the indentation and quotes here and just above")
+}
+
+func invalidAt(data []byte) int {
+	for i := 0; i < len(data); {
+		r, n := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return len(data)
+}
+
+// section reads a mapping along its entries.
+func (d *decoder) section(n *yaml.Node, path string, entries []entry, c *Config) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line}
+	}
+	if n.Kind != yaml.MappingNode {
+		d.wrong(n.Line, path, "is "+kindOf(n)+"; write keys with values here: "+strings.Join(names(entries), ", "))
+		return
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		at := join(path, k.Value)
+		if first, twice := seen[k.Value]; twice {
+			d.wrong(k.Line, at, fmt.Sprintf("given twice; it stands in line %d already", first))
+			continue
+		}
+		seen[k.Value] = k.Line
+		d.lines[at] = k.Line
+		e, file := find(entries, k.Value)
+		if e == nil {
+			d.wrong(k.Line, at, "unknown key; "+unknownHint(k.Value, path, entries))
+			continue
+		}
+		switch {
+		case e.refuse != "":
+			d.wrong(k.Line, at, e.refuse)
+		case e.routes:
+			d.routes(v, at, c)
+		case e.each != nil:
+			d.sections(v, at, e, c)
+		case e.sub != nil:
+			if e.optional() {
+				if v.Kind == yaml.ScalarNode && v.Tag == "!!null" {
+					d.wrong(k.Line, at, "section is empty; give it keys, or take it out")
+					continue
+				}
+				setDefaults(e.sub)
+				*e.present = true
+			}
+			d.section(v, at, e.sub, c)
+		default:
+			d.value(k, v, at, e, file)
+		}
+	}
+	for i := range entries {
+		e := &entries[i]
+		if _, given := d.lines[join(path, e.key)]; e.required && !given {
+			d.wrong(n.Line, join(path, e.key), "missing; "+missingHint(e))
+		}
+	}
+}
+
+// sections reads a list of mappings.
+func (d *decoder) sections(n *yaml.Node, path string, e *entry, c *Config) {
+	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
+		d.wrong(n.Line, path, "is "+kindOf(n)+"; write a list: one entry with a leading dash per cluster")
+		return
+	}
+	e.grow(len(n.Content))
+	for i, item := range n.Content {
+		entries := e.each(i)
+		setDefaults(entries)
+		at := fmt.Sprintf("%s[%d]", path, i)
+		d.lines[at] = item.Line
+		d.section(item, at, entries, c)
+	}
+}
+
+// value reads one key that is no section.
+func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		d.wrong(k.Line, path, "has no value; give it one, or take the key out")
+		return
+	}
+	if list, ok := e.dst.(*[]string); ok && n.Kind == yaml.SequenceNode {
+		*list = nil
+		for _, item := range n.Content {
+			if item.Kind != yaml.ScalarNode || item.Tag == "!!null" || item.Value == "" {
+				d.wrong(item.Line, path, "holds "+kindOf(item)+"; write a list of texts")
+				return
+			}
+			*list = append(*list, item.Value)
+		}
+		if len(*list) == 0 {
+			d.wrong(n.Line, path, "empty list; give at least one")
+			return
+		}
+	} else if n.Kind != yaml.ScalarNode {
+		hint := "; write one value"
+		if n.Kind == yaml.MappingNode {
+			hint = "; write one value, in quotes when it begins with a brace"
+		}
+		d.wrong(n.Line, path, "is "+kindOf(n)+hint)
+		return
+	} else if s := e.secret(); s != nil {
+		other := e.key
+		if !file {
+			other += "_file"
+		}
+		if s.Set() {
+			d.wrong(k.Line, path, "given beside "+other+"; keep one of them")
+			return
+		}
+		if n.Value == "" {
+			d.wrong(k.Line, path, "is empty; give it a value, or take the key out")
+			return
+		}
+		*s = NewSecret(n.Value)
+		if file {
+			*s = SecretFromFile(n.Value)
+			if _, err := s.Value(); err != nil {
+				d.wrong(n.Line, path, fileProblem(err))
+			}
+		}
+	} else if msg := e.set(n.Value); msg != "" {
+		d.wrong(n.Line, path, msg)
+		return
+	} else if e.required && n.Value == "" {
+		d.wrong(n.Line, path, "is empty; "+missingHint(e))
+		return
+	}
+	if e.valid != nil {
+		if msg := e.valid(); msg != "" {
+			d.wrong(n.Line, path, msg)
+		}
+	}
+}
+
+// find returns the entry of a key; file says that the key is the _file of a secret.
+func find(entries []entry, key string) (_ *entry, file bool) {
+	for i := range entries {
+		e := &entries[i]
+		if e.key == key {
+			return e, false
+		}
+		if e.secret() != nil && e.key+"_file" == key {
+			return e, true
+		}
+	}
+	return nil, false
+}
+
+// names are the keys one may write in a section.
+func names(entries []entry) []string {
+	var keys []string
+	for i := range entries {
+		e := &entries[i]
+		if e.refuse != "" {
+			continue
+		}
+		keys = append(keys, e.key)
+		if e.secret() != nil {
+			keys = append(keys, e.key+"_file")
+		}
+	}
+	return keys
+}
+
+func unknownHint(key, path string, entries []entry) string {
+	here := names(entries)
+	if guess := closest(key, here); guess != "" {
+		return "did you mean " + guess + "?"
+	}
+	if place := elsewhere(key, new(Config).schema(), ""); place != "" {
+		return "did you mean " + place + "?"
+	}
+	if path == "" {
+		path = "the file"
+	}
+	return path + " knows " + strings.Join(here, ", ")
+}
+
+// elsewhere finds a key in another section.
+func elsewhere(key string, entries []entry, path string) string {
+	for i := range entries {
+		e := &entries[i]
+		at := join(path, e.key)
+		if path != "" && e.key == key && e.refuse == "" {
+			return at
+		}
+		sub := e.sub
+		if e.each != nil {
+			e.grow(1)
+			sub, at = e.each(0), at+"[]"
+		}
+		if found := elsewhere(key, sub, at); found != "" {
+			return found
+		}
+	}
+	return ""
+}
+
+func missingHint(e *entry) string {
+	switch {
+	case e.routes:
+		return "add rules such as - {topics: [orders], group: shop, stream: orders}"
+	case e.example != "":
+		return "add it, such as " + e.key + ": " + e.example
+	case e.oneOf != nil:
+		return "write " + choice(e.oneOf)
+	}
+	return "add the section"
+}
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		if len(n.Content) == 0 {
+			return "an empty list"
+		}
+		return "a list"
+	}
+	if n.Tag == "!!null" || n.Value == "" {
+		return "empty"
+	}
+	return "a single value"
+}

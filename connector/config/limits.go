@@ -1,0 +1,116 @@
+package config
+
+import (
+	"io/fs"
+	"os"
+	"runtime/debug"
+)
+
+// inflation is how much larger a fetch is taken to be once it is decompressed: what text usually
+// comes to with lz4, snappy or zstd. It sizes requests; it is no promise.
+const inflation = 4
+
+// pieceBytes is what a piece that is not final costs at most.
+const pieceBytes = 100
+
+// Limits are the numbers that follow from the configuration and the machine.
+type Limits struct {
+	Budget       int64  // bytes from fetch to ack
+	BudgetSource string // where Budget comes from, for people
+
+	FetchBytes             int64 // share of Budget for what was fetched and is not packed
+	FetchMaxBytes          int32 // of one fetch request, as on the wire
+	FetchMaxPartitionBytes int32
+	MaxConcurrentFetches   int
+
+	SenderBytes int64 // the rest of Budget: records in packs that are not acked
+	RepairBytes int64 // part of SenderBytes that only records which are read again may use
+
+	MaxUnfinal   int   // pieces that are not final
+	UnfinalBytes int64 // what they cost at most; comes on top of Budget
+
+	MemoryLimit  int64 // limit of the container or GOMEMLIMIT, 0 when there is none
+	GoMemLimit   int64 // suggestion for GOMEMLIMIT, 0 when there is no limit of the container
+	CeilingBytes int64 // bytes per second to all proxies together; 0 when there is no bound or it is not known
+}
+
+// Limits looks at the machine it runs on.
+func (c *Config) Limits() Limits {
+	m := machine(os.DirFS("/"))
+	if l := debug.SetMemoryLimit(-1); l < 1<<60 {
+		m.goLimit = l
+	}
+	return c.limits(m)
+}
+
+// LimitsAt is Limits for the machine whose file system is root, without GOMEMLIMIT.
+func (c *Config) LimitsAt(root fs.FS) Limits { return c.limits(machine(root)) }
+
+func (c *Config) limits(m memory) Limits {
+	l := Limits{MaxUnfinal: c.Delivery.MaxUnfinal, UnfinalBytes: int64(c.Delivery.MaxUnfinal) * pieceBytes}
+	limit, source := m.smallest()
+	if m.container > 0 || m.goLimit > 0 {
+		l.MemoryLimit = limit
+	}
+	if m.container > 0 {
+		l.GoMemLimit = m.container / 10 * 9
+	}
+
+	l.Budget, l.BudgetSource = c.Memory.Budget.N, "memory.budget"
+	if c.Memory.Budget.Auto {
+		l.Budget = min(max(limit/4, 64*mib), gib)
+		// Frames larger than usual need more room than a small machine suggests.
+		l.Budget = max(l.Budget, 16*c.InLong.MaxFrame.N)
+		l.BudgetSource = source
+	}
+	l.FetchBytes = l.Budget / 4
+	if !c.Memory.FetchBytes.Auto {
+		l.FetchBytes = min(c.Memory.FetchBytes.N, l.Budget/4*3)
+	}
+	l.SenderBytes = l.Budget - l.FetchBytes
+
+	// As many fetches at a time as keep several brokers busy, each small enough that all of them,
+	// decompressed, stay within the share.
+	l.MaxConcurrentFetches = 4
+	if l.FetchBytes < 32*mib {
+		l.MaxConcurrentFetches = 2
+	}
+	each := l.FetchBytes / int64(l.MaxConcurrentFetches) / inflation
+	l.FetchMaxBytes = int32(min(max(each, 256*kib), 16*mib))
+	l.FetchMaxPartitionBytes = int32(min(max(int64(l.FetchMaxBytes)/4, 256*kib), 4*mib))
+
+	largest := int64(l.FetchMaxBytes) * inflation
+	l.RepairBytes = min(max(l.SenderBytes/8, largest), l.SenderBytes/2)
+
+	if !c.HasManager() {
+		l.CeilingBytes = int64(len(c.InLong.Proxies)) * c.Delivery.ProxyRate.N
+	}
+	return l
+}
+
+// commitLag is about how far commits lie behind what is sent, by the mode of confirmation.
+func (c *Config) commitLag() string {
+	switch c.Delivery.Confirm {
+	case "settle":
+		return durationText(c.Delivery.Settle) + " (delivery.settle)"
+	case "queue":
+		return "0.5s to 1.5s under steady flow, up to 5s after idling (the proxies' own delay)"
+	}
+	return "the time of an ack"
+}
+
+// memory is what is known of the machine; 0 for what is not.
+type memory struct{ container, goLimit, physical int64 }
+
+func (m memory) smallest() (int64, string) {
+	best, source := int64(256*mib), "no memory limit is known"
+	for _, v := range []struct {
+		n      int64
+		source string
+	}{{m.physical, "the machine's memory"}, {m.container, "the container's memory limit"}, {m.goLimit, "GOMEMLIMIT"}} {
+		if v.n > 0 && (source == "no memory limit is known" || v.n < best) {
+			best, source = v.n, v.source
+		}
+	}
+	return best, source + " is " + roundBytes(best)
+}

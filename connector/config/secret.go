@@ -1,0 +1,99 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+const mask = "***"
+
+// Secret is a value that must not be shown. It prints as *** everywhere, also inside other structs.
+// Copies share what was read from the file. It is safe for concurrent use.
+type Secret struct {
+	value string
+	file  *secretFile
+}
+
+// NewSecret holds a value that is known already.
+func NewSecret(value string) Secret { return Secret{value: value} }
+
+// SecretFromFile holds the content of a file, without line ends at its end.
+func SecretFromFile(path string) Secret { return Secret{file: &secretFile{path: path}} }
+
+// Set reports whether a value or a file was given.
+func (s Secret) Set() bool { return s.value != "" || s.file != nil }
+
+// Value returns the secret. One that lives in a file is read again when the file has changed; until
+// then a call costs one stat.
+func (s Secret) Value() (string, error) {
+	if s.file == nil {
+		return s.value, nil
+	}
+	return s.file.read()
+}
+
+// File returns the path of the file, "" when the value was given itself.
+func (s Secret) File() string {
+	if s.file == nil {
+		return ""
+	}
+	return s.file.path
+}
+
+func (s Secret) String() string               { return mask }
+func (s Secret) GoString() string             { return mask }
+func (s Secret) LogValue() slog.Value         { return slog.StringValue(mask) }
+func (s Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
+
+type secretFile struct {
+	path string
+
+	mu    sync.Mutex
+	info  os.FileInfo // of the file when it was read; nil before
+	at    time.Time   // when it was read
+	value string
+}
+
+// secretMax is far above any token, and keeps a wrong path from filling the memory.
+const secretMax = 1 << 20
+
+// fresh is how long after a change the time of change alone is not trusted: two writes within one tick
+// of the file system's clock carry the same time.
+const fresh = 2 * time.Second
+
+func (f *secretFile) read() (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return "", fmt.Errorf("reading secret: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("reading secret: %s is not a file", f.path)
+	}
+	if info.Size() > secretMax {
+		return "", fmt.Errorf("reading secret: %s is larger than %s", f.path, roundBytes(secretMax))
+	}
+	if f.info != nil && os.SameFile(f.info, info) && f.info.Size() == info.Size() &&
+		f.info.ModTime().Equal(info.ModTime()) && f.at.Sub(info.ModTime()) > fresh {
+		return f.value, nil
+	}
+	at := time.Now()
+	data, err := os.ReadFile(f.path)
+	if err != nil {
+		return "", fmt.Errorf("reading secret: %w", err)
+	}
+	value := strings.TrimRight(string(data), "\r\n")
+	if value == "" {
+		return "", fmt.Errorf("reading secret: %w", &os.PathError{Op: "read", Path: f.path, Err: errEmptyFile})
+	}
+	f.info, f.at, f.value = info, at, value
+	return value, nil
+}
+
+var errEmptyFile = errors.New("file is empty")
