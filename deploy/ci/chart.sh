@@ -132,6 +132,7 @@ refused 'a privileged port' 'port' --set admin.port=80
 refused 'a mode that does not exist' 'confirm' --set config.delivery.confirm=maybe
 refused 'a grace period below the drain' 'set 315 or more' --set config.delivery.drain=5m --set terminationGracePeriodSeconds=60
 refused 'a grace period without a margin' 'set 45 or more' --set terminationGracePeriodSeconds=30
+refused 'a grace period below drain and commit' 'set 65 or more' --set config.kafka.commit_timeout=29.5s --set terminationGracePeriodSeconds=64
 refused 'an admin address that the probes do not know' 'set admin.port instead' --set config.admin.listen=:9999
 refused 'a memory limit that cannot be read' 'resources.limits.memory' --set resources.limits.memory=lots
 

@@ -50,7 +50,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "bridge.config" -}}
 {{- $config := deepCopy .Values.config }}
 {{- $listen := printf ":%d" (int .Values.admin.port) }}
-{{- $given := dig "admin" "listen" $listen (omit $config "nothing") }}
+{{- $given := dig "listen" $listen (default dict $config.admin) }}
 {{- if ne $given $listen }}
 {{- fail (printf "config.admin.listen is %q, but the probes and the Service use %q: set admin.port instead" $given $listen) }}
 {{- end }}
@@ -62,12 +62,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toYaml $config }}
 {{- end }}
 
-{{/* delivery.drain in whole seconds, rounded up; the bridge's own default where it is not given. */}}
-{{- define "bridge.drainSeconds" -}}
-{{- $drain := "30s" }}
-{{- if .Values.config.delivery }}{{ $drain = default "30s" .Values.config.delivery.drain }}{{ end }}
+{{/* A duration such as 1m30s in whole seconds, rounded up. */}}
+{{- define "bridge.seconds" -}}
 {{- $seconds := 0.0 }}
-{{- range regexFindAll "[0-9.]+(h|ms|m|s)" $drain -1 }}
+{{- range regexFindAll "[0-9.]+(h|ms|m|s)" . -1 }}
 {{- $number := regexFind "^[0-9.]+" . | float64 }}
 {{- $unit := regexReplaceAll "^[0-9.]+" . "" }}
 {{- $seconds = addf $seconds (mulf $number (get (dict "h" 3600.0 "m" 60.0 "s" 1.0 "ms" 0.001) $unit)) }}
@@ -75,14 +73,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- ceil $seconds | int }}
 {{- end }}
 
-{{/* After the drain the bridge commits and leaves its group; 15 s are ample for that and for a slow node. */}}
+{{/* What a drain may take: delivery.drain, then a last commit. The bridge's own defaults where nothing is given. */}}
+{{- define "bridge.drain" -}}
+{{- dig "drain" "30s" (default dict .Values.config.delivery) }}
+{{- end }}
+{{- define "bridge.commitTimeout" -}}
+{{- dig "commit_timeout" "10s" (default dict .Values.config.kafka) }}
+{{- end }}
+
+{{/* 5 s more are for leaving the group, and for a slow node. */}}
 {{- define "bridge.graceSeconds" -}}
-{{- $least := add (include "bridge.drainSeconds" . | int) 15 }}
+{{- $least := add (include "bridge.seconds" (include "bridge.drain" .) | int) (include "bridge.seconds" (include "bridge.commitTimeout" .) | int) 5 }}
 {{- $given := .Values.terminationGracePeriodSeconds }}
 {{- if kindIs "invalid" $given }}
 {{- $least }}
 {{- else if lt (int64 $given) $least }}
-{{- fail (printf "terminationGracePeriodSeconds is %d, but a drain may take delivery.drain (%ss) and a margin of 15s: leave it empty, or set %d or more" (int64 $given) (include "bridge.drainSeconds" .) $least) }}
+{{- fail (printf "terminationGracePeriodSeconds is %d, but a shutdown may take delivery.drain (%s), kafka.commit_timeout (%s) and 5s: leave it empty, or set %d or more" (int64 $given) (include "bridge.drain" .) (include "bridge.commitTimeout" .) $least) }}
 {{- else }}
 {{- int64 $given }}
 {{- end }}
