@@ -1,0 +1,203 @@
+package dptest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"inlong-bridge/sdk/frame"
+)
+
+// Lengths a frame needs, as its length field counts them (without that field).
+const (
+	minPack         = 25
+	minBinHeartbeat = 14
+	packHeader      = 25 // bytes of a type-7 frame before its body, length field included
+	frameMagic      = 0xEE01
+)
+
+// request is a type-7 frame as the server's code sees it.
+type request struct {
+	pack          frame.Pack // refers to the frame
+	group, stream string
+	records       int
+	reply         bool // false: isAck=false, no answer whatever happens
+	sinkAck       bool // proxySend or syncSend: the source answers only errors
+	early         bool // failed before the attributes were read: the answer echoes nothing
+	extra         bool // bytes left over inside the frame
+}
+
+// verdict is what one check says. The zero value is "go on".
+type verdict struct {
+	close   string // why the connection ends without an answer; empty: it does not
+	code    int    // errCode of the answer, 0: none
+	message string
+}
+
+func (v verdict) ok() bool { return v.close == "" && v.code == 0 }
+
+func closing(format string, args ...any) verdict { return verdict{close: fmt.Sprintf(format, args...)} }
+
+func refusing(code int) verdict { return verdict{code: code, message: codeMessages[code]} }
+
+// codeMessages are the texts of DataProxyErrCode that go into errMsg when a check has nothing better to say.
+var codeMessages = map[int]string{
+	1:   "Service not ready",
+	2:   "Service closed",
+	3:   "Configure service not ready",
+	94:  "Magic value not equal",
+	95:  "Field length value not equal",
+	100: "Parameter groupId is required",
+	105: "Body length is zero",
+	107: "Attribute length is less than zero",
+	112: "Unsupported extend field value",
+	114: "Put event to channel failure",
+	115: "Topic is null",
+	116: "No available producer info",
+	121: "GroupId or streamId not found in configure",
+	122: "GroupId or streamId is inconstant",
+	150: "syncSend and isAck=false conflict",
+	151: "proxySend and isAck=false conflict",
+}
+
+// describe does what the server does with a type-7 frame before it looks at its own state: lengths,
+// magic, attributes, in that order. b is the whole frame.
+func describe(b []byte) (request, verdict) {
+	r := request{reply: true, early: true}
+	if len(b) < 4+minPack {
+		return r, closing("frame of %d bytes is too short for a pack", len(b))
+	}
+	be := binary.BigEndian
+	p := &r.pack
+	p.Flags = b[4] &^ 0x1f
+	p.GroupIDNum, p.StreamIDNum = be.Uint16(b[5:]), be.Uint16(b[7:])
+	p.Ext = be.Uint16(b[9:])
+	p.DataTime = be.Uint32(b[11:])
+	p.Count = be.Uint16(b[15:])
+	p.Uniq = be.Uint32(b[17:])
+	r.records = max(int(p.Count), 1)
+
+	bodyLen := int(int32(be.Uint32(b[21:])))
+	at := packHeader + bodyLen
+	if bodyLen < 0 || at+2 > len(b) {
+		return r, closing("body of %d bytes in a frame of %d", bodyLen, len(b))
+	}
+	if bodyLen == 0 {
+		return r, refusing(105)
+	}
+	attrLen := int(int16(be.Uint16(b[at:])))
+	if attrLen < 0 {
+		return r, refusing(107)
+	}
+	end := at + 2 + attrLen
+	if end+2 > len(b) {
+		return r, closing("attributes of %d bytes behind %d of body in a frame of %d", attrLen, bodyLen, len(b))
+	}
+	if be.Uint16(b[end:]) != frameMagic {
+		return r, refusing(94)
+	}
+	r.extra = end+2 < len(b)
+	p.Body = b[packHeader:at:at]
+	p.Attr = b[at+2 : end : end]
+	r.early = false
+
+	attrs, err := splitAttrs(string(p.Attr))
+	if err != nil {
+		return r, verdict{code: 109, message: fmt.Sprintf("Parse attr (%s) failure", p.Attr)}
+	}
+	noAck := strings.EqualFold(attrs["isAck"], "false")
+	syncSend := strings.EqualFold(attrs["syncSend"], "true")
+	proxySend := strings.EqualFold(attrs["proxySend"], "true")
+	switch {
+	case noAck && syncSend:
+		return r, refusing(150)
+	case noAck && proxySend:
+		return r, refusing(151)
+	}
+	r.reply, r.sinkAck = !noAck, syncSend || proxySend
+	r.group, r.stream = attrs["groupId"], attrs["streamId"]
+	return r, verdict{}
+}
+
+// splitAttrs is Guava's MapSplitter as the server uses it: no entry may lack its '=', have two, or
+// come twice. No attributes at all are fine.
+func splitAttrs(attr string) (map[string]string, error) {
+	m := make(map[string]string, 8)
+	if strings.TrimSpace(attr) == "" {
+		return m, nil
+	}
+	for entry := range strings.SplitSeq(attr, "&") {
+		key, value, ok := strings.Cut(strings.TrimSpace(entry), "=")
+		if _, twice := m[key]; !ok || twice || strings.Contains(value, "=") {
+			return nil, fmt.Errorf("attribute %q", entry)
+		}
+		m[key] = strings.TrimSpace(value)
+	}
+	return m, nil
+}
+
+// identify is the check of group, ids and extension bits, before the topic is looked up.
+func (r *request) identify() verdict {
+	switch ext := r.pack.Ext; {
+	case ext&(0x0008|0x0010) != 0:
+		return refusing(112)
+	case ext&frame.ExtStringIDs == 0 && r.pack.GroupIDNum != 0:
+		return refusing(3) // numeric ids need a mapping file, and there is none
+	case ext&frame.ExtStringIDs == 0, r.group == "":
+		return refusing(100)
+	}
+	return verdict{}
+}
+
+func noTopic(group, stream string) verdict {
+	return verdict{code: 115, message: fmt.Sprintf("Topic not configured for groupId=(%s), streamId=(%s)", group, stream)}
+}
+
+// wrap makes the message for the queue, which also puts rtms in front of the attributes if it is absent.
+// The server finds out here that bytes are left over or that the attributes are not ASCII.
+func (r *request) wrap(receivedMillis int64) ([]byte, verdict) {
+	if r.extra {
+		return nil, closing("bytes left over inside the frame")
+	}
+	for _, c := range r.pack.Attr {
+		if c >= 0x80 {
+			return nil, closing("attributes are not ASCII")
+		}
+	}
+	if rtms, ok := frame.Attribute(r.pack.Attr, "rtms"); !ok || len(bytes.TrimSpace(rtms)) == 0 {
+		attr := strconv.AppendInt([]byte("rtms="), receivedMillis, 10)
+		if len(r.pack.Attr) > 0 {
+			attr = append(attr, '&')
+		}
+		r.pack.Attr = append(attr, r.pack.Attr...)
+	}
+	value, err := frame.AppendInLongMsg(nil, &r.pack, receivedMillis)
+	if err != nil {
+		return nil, closing("wrapping the pack: %v", err)
+	}
+	return value, verdict{}
+}
+
+// answerHeartbeat appends the answer to a type-8 heartbeat. ok is false when the server would close
+// the connection instead.
+func answerHeartbeat(dst, b []byte, nowSeconds uint32) (out []byte, ok bool) {
+	be := binary.BigEndian
+	if len(b) < 4+minBinHeartbeat {
+		return dst, false
+	}
+	bodyLen := int(int32(be.Uint32(b[10:])))
+	at := 14 + bodyLen
+	if bodyLen < 0 || at+2 > len(b) {
+		return dst, false
+	}
+	attrLen := int(int16(be.Uint16(b[at:])))
+	end := at + 2 + attrLen
+	if attrLen < 0 || end+2 != len(b) || be.Uint16(b[end:]) != frameMagic {
+		return dst, false
+	}
+	h := frame.BinHeartbeat{Time: nowSeconds, Version: b[9], Body: []byte{0xff, 0xff}, Attr: b[at+2 : end]}
+	out, err := h.AppendTo(dst)
+	return out, err == nil
+}

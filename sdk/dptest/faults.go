@@ -1,0 +1,129 @@
+package dptest
+
+import (
+	"slices"
+	"time"
+)
+
+// faults are switches of a proxy, guarded by its mutex.
+type faults struct {
+	frozen, zombie, stalled, stopped, unready bool
+
+	dropped, denied map[string]bool // by group.stream
+	codes           []codeShare
+	ackDelay        time.Duration
+	swallow         int
+
+	closeMidAck, duplicateAcks, wrongUniq, outOfOrder float64
+}
+
+type codeShare struct {
+	code  int
+	share float64
+}
+
+// set changes faults and wakes whoever waits for one to end.
+func (p *Proxy) set(f func(*faults)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(&p.faults)
+	p.turn()
+}
+
+// Freeze stops everything with open sockets, as SIGSTOP does: connections are still made and bytes
+// still taken by the buffers, but nothing is answered and nothing moves to the queue.
+func (p *Proxy) Freeze(on bool) { p.set(func(f *faults) { f.frozen = on }) }
+
+// Zombie makes the proxy what a DataProxy is after an OutOfMemoryError: heartbeats are answered, also
+// on new connections, data is neither acked nor kept, and what is in memory stays there.
+func (p *Proxy) Zombie(on bool) { p.set(func(f *faults) { f.zombie = on }) }
+
+// StallQueue keeps everything in memory. A Put under way still ends.
+func (p *Proxy) StallQueue(on bool) { p.set(func(f *faults) { f.stalled = on }) }
+
+// StopService answers data with code 2, as the admin command stopService does; what is in memory still
+// goes to the queue.
+func (p *Proxy) StopService(on bool) { p.set(func(f *faults) { f.stopped = on }) }
+
+// Unready answers data with code 1, as a node does that has no queue cluster yet.
+func (p *Proxy) Unready(on bool) { p.set(func(f *faults) { f.unready = on }) }
+
+// DropStream acks a stream's packs and throws them away.
+func (p *Proxy) DropStream(group, stream string, on bool) {
+	p.set(func(f *faults) { mark(&f.dropped, group, stream, on) })
+}
+
+// DenyStream answers a stream's packs with 115, as a node does that does not know it.
+func (p *Proxy) DenyStream(group, stream string, on bool) {
+	p.set(func(f *faults) { mark(&f.denied, group, stream, on) })
+}
+
+func mark(m *map[string]bool, group, stream string, on bool) {
+	if *m == nil {
+		*m = make(map[string]bool)
+	}
+	(*m)[group+"."+stream] = on
+}
+
+// Code answers a share of the packs, 0 to 1, with code instead of storing them. Each code has its own
+// share; 0 ends it.
+func (p *Proxy) Code(code int, share float64) {
+	p.set(func(f *faults) {
+		f.codes = slices.DeleteFunc(f.codes, func(c codeShare) bool { return c.code == code })
+		if share > 0 {
+			f.codes = append(f.codes, codeShare{code, share})
+		}
+	})
+}
+
+// AckDelay answers every data frame d after it arrived. Pipelined frames wait together, not one after
+// the other.
+func (p *Proxy) AckDelay(d time.Duration) { p.set(func(f *faults) { f.ackDelay = d }) }
+
+// SwallowAck stores the next n packs and does not answer them.
+func (p *Proxy) SwallowAck(n int) { p.set(func(f *faults) { f.swallow = n }) }
+
+// CloseMidAck stores a share of the packs, sends half of the ack and closes the connection.
+func (p *Proxy) CloseMidAck(share float64) { p.set(func(f *faults) { f.closeMidAck = share }) }
+
+// DuplicateAcks sends a share of the acks twice.
+func (p *Proxy) DuplicateAcks(share float64) { p.set(func(f *faults) { f.duplicateAcks = share }) }
+
+// WrongUniq stores a share of the packs and answers with a uniq that is not theirs (the highest bit is turned).
+func (p *Proxy) WrongUniq(share float64) { p.set(func(f *faults) { f.wrongUniq = share }) }
+
+// AcksOutOfOrder lets a share of the acks be overtaken by the answer to the frame behind. When none comes
+// within 50 ms they go out as they are.
+func (p *Proxy) AcksOutOfOrder(share float64) { p.set(func(f *faults) { f.outOfOrder = share }) }
+
+// ResetConnections cuts all connections once. Memory stays.
+func (p *Proxy) ResetConnections() {
+	p.mu.Lock()
+	var conns []*serverConn
+	if p.proc != nil {
+		for c := range p.proc.conns {
+			conns = append(conns, c)
+		}
+	}
+	p.mu.Unlock()
+	for _, c := range conns {
+		c.reset()
+	}
+}
+
+// CloseConnections ends all connections once as a server does that closes them in peace: acks that were
+// written still arrive. Memory stays.
+func (p *Proxy) CloseConnections() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.proc != nil {
+		for c := range p.proc.conns {
+			_ = c.conn.Close()
+		}
+	}
+}
+
+// chance decides for one pack. The caller holds mu.
+func (p *Proxy) chance(share float64) bool {
+	return share > 0 && (share >= 1 || p.rand.Float64() < share)
+}

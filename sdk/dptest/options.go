@@ -1,0 +1,154 @@
+package dptest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"inlong-bridge/sdk/frame"
+)
+
+// Option configures a Proxy; see the With functions.
+type Option func(*options)
+
+type options struct {
+	queue    Queue // for Start
+	listener net.Listener
+	network  *Network
+	addr     string
+	ip       string
+
+	maxFrame    int
+	memory      int
+	idleTimeout time.Duration
+	termGrace   time.Duration
+	termSilence time.Duration
+
+	delay   func() time.Duration // nil: the naps of the sink runner
+	nap     time.Duration
+	maxNaps int
+
+	seed    uint64
+	streams map[string]bool // nil: every stream has a topic
+	onPack  func(PackInfo)
+
+	maxBatchPacks int
+	maxBatchBytes int
+}
+
+func defaults() options {
+	return options{
+		addr:          "127.0.0.1:0",
+		maxFrame:      524288,
+		memory:        50000,
+		idleTimeout:   180 * time.Second,
+		termGrace:     100 * time.Millisecond,
+		termSilence:   500 * time.Millisecond,
+		nap:           time.Second,
+		maxNaps:       5,
+		seed:          1,
+		maxBatchPacks: 1000,
+		maxBatchBytes: 8 << 20,
+	}
+}
+
+// validate reports all mistakes at once.
+func (o *options) validate() error {
+	var errs []error
+	complain := func(format string, args ...any) { errs = append(errs, fmt.Errorf("invalid option: "+format, args...)) }
+	if o.maxFrame < 5 {
+		complain("a largest frame of %d bytes lets nothing through; the shipped server takes 524288", o.maxFrame)
+	}
+	if o.memory < 0 {
+		complain("memory for %d packs: it must not be negative", o.memory)
+	}
+	if o.idleTimeout <= 0 {
+		complain("read idle time-out %v: it must be positive", o.idleTimeout)
+	}
+	if o.termGrace < 0 || o.termSilence < 0 {
+		complain("termination times %v and %v: they must not be negative", o.termGrace, o.termSilence)
+	}
+	if o.listener != nil && o.network != nil {
+		complain("a listener and an in-memory network exclude each other")
+	}
+	return errors.Join(errs...)
+}
+
+// listen opens the proxy's own port.
+func (o *options) listen(addr string) (net.Listener, error) {
+	if o.network != nil {
+		return o.network.Listen("tcp", addr)
+	}
+	var lc net.ListenConfig
+	return lc.Listen(context.Background(), "tcp", addr)
+}
+
+// WithListener makes the proxy serve l, which it then owns. Restart listens on the same TCP address.
+func WithListener(l net.Listener) Option { return func(o *options) { o.listener = l } }
+
+// WithListen chooses the address, host:port; the default is a free port of 127.0.0.1.
+func WithListen(addr string) Option { return func(o *options) { o.addr = addr } }
+
+// WithNetwork makes the proxy listen on an in-memory network instead of TCP.
+func WithNetwork(n *Network) Option { return func(o *options) { o.network = n } }
+
+// WithQueue chooses the queue of a proxy made by Start.
+func WithQueue(q Queue) Option { return func(o *options) { o.queue = q } }
+
+// WithIP sets what the proxy calls itself (dpIp); the default is the host it listens on.
+func WithIP(ip string) Option { return func(o *options) { o.ip = ip } }
+
+// WithMaxFrame sets the server's max-msg-length in bytes, length field included (524288).
+func WithMaxFrame(n int) Option { return func(o *options) { o.maxFrame = n } }
+
+// WithMemory sets how many packs the proxy holds before it answers 114 (50000).
+func WithMemory(packs int) Option { return func(o *options) { o.memory = packs } }
+
+// WithIdleTimeout sets how long a connection may send no whole frame before it is closed (180 s).
+func WithIdleTimeout(d time.Duration) Option { return func(o *options) { o.idleTimeout = d } }
+
+// WithTermTimes sets how long Term goes on acking (100 ms) and how long it is silent after that (500 ms).
+func WithTermTimes(grace, silence time.Duration) Option {
+	return func(o *options) { o.termGrace, o.termSilence = grace, silence }
+}
+
+// WithQueueDelay moves every pack to the queue d after its arrival, instead of the naps of 1 s to 5 s
+// that the real server takes whenever it finds its memory empty.
+func WithQueueDelay(d time.Duration) Option {
+	return WithQueueDelayFunc(func() time.Duration { return d })
+}
+
+// WithQueueDelayFunc is WithQueueDelay with a delay of its own for each pack. delay is called by one
+// goroutine at a time, under a lock of the proxy: it must be quick and not call the proxy.
+func WithQueueDelayFunc(delay func() time.Duration) Option {
+	return func(o *options) { o.delay = delay }
+}
+
+// WithSeed seeds the choice of packs that faults with a share are for.
+func WithSeed(seed uint64) Option { return func(o *options) { o.seed = seed } }
+
+// WithStreams lists the streams that have a topic, as "group.stream", or "group" for all of a group;
+// every other gets 115. Without this option every stream has one.
+func WithStreams(ids ...string) Option {
+	return func(o *options) {
+		o.streams = make(map[string]bool, len(ids))
+		for _, id := range ids {
+			o.streams[id] = true
+		}
+	}
+}
+
+// WithOnPack is shown every pack that was put into memory, before its ack is sent. It is called from the
+// connection's goroutine and holds that connection up; what PackInfo refers to is valid during the call.
+func WithOnPack(f func(PackInfo)) Option { return func(o *options) { o.onPack = f } }
+
+// PackInfo is a pack that arrived.
+type PackInfo struct {
+	Group, Stream string
+	Records       int // as the header says; an empty field counts as 1
+	Pack          frame.Pack
+	Received      time.Time
+	From          string // host:port of the sender
+}

@@ -1,0 +1,189 @@
+package dptest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+)
+
+// Proxy is one DataProxy: an address at which processes come and go. All methods are safe for
+// concurrent use.
+type Proxy struct {
+	opts  options
+	queue Queue
+	addr  string
+	ip    string
+	ends  sync.WaitGroup // processes that are being ended
+
+	mu     sync.Mutex
+	proc   *process // nil while killed
+	closed bool
+	faults faults
+	rand   *rand.Rand
+	next   int // queue cluster of the next pack
+	stats  Stats
+	// turned is closed and replaced whenever a fault is switched; changed whenever stats change and
+	// somebody waits for that.
+	turned  chan struct{}
+	changed chan struct{}
+}
+
+// NewProxy starts a proxy on a listener of its own. A nil queue throws everything away.
+func NewProxy(q Queue, opts ...Option) (*Proxy, error) {
+	o := defaults()
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if q == nil {
+		q = Discard
+	}
+	l := o.listener
+	if l == nil {
+		var err error
+		if l, err = o.listen(o.addr); err != nil {
+			return nil, fmt.Errorf("starting proxy: %w", err)
+		}
+	}
+	p := &Proxy{
+		opts:   o,
+		queue:  q,
+		addr:   l.Addr().String(),
+		ip:     o.ip,
+		rand:   rand.New(rand.NewPCG(o.seed, 0)),
+		turned: make(chan struct{}),
+		stats:  Stats{Errors: make(map[int]uint64)},
+	}
+	if p.ip == "" {
+		p.ip, _, _ = net.SplitHostPort(p.addr)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.proc = startProcess(p, l)
+	return p, nil
+}
+
+// Addr is host:port. It stays the same across Kill and Restart.
+func (p *Proxy) Addr() string { return p.addr }
+
+// Queue is what the proxy was given.
+func (p *Proxy) Queue() Queue { return p.queue }
+
+// Kill ends the process as kill -9 does: connections reset, memory gone, port closed. It returns how
+// many packs and records were in that memory, those included whose ack was still on its way. A Put
+// that is under way is waited for, so the counts are exact and nothing reaches the queue afterwards.
+// On a killed proxy it does nothing.
+func (p *Proxy) Kill() (packs, records int) {
+	proc := p.takeProcess()
+	if proc == nil {
+		return 0, 0
+	}
+	defer p.ends.Done()
+	return proc.end()
+}
+
+// Term ends the process as SIGTERM does: nothing moves to the queue any more, while packs are still
+// acked for a moment, then the sockets are silent for a while, then it is over as after Kill. It
+// returns when it is over; see WithTermTimes.
+func (p *Proxy) Term() (packs, records int) {
+	p.mu.Lock()
+	proc := p.proc
+	if proc == nil || proc.terminating {
+		p.mu.Unlock()
+		return 0, 0
+	}
+	proc.terminating = true
+	p.turn()
+	p.mu.Unlock()
+
+	for _, step := range []struct {
+		d     time.Duration
+		after func()
+	}{
+		{p.opts.termGrace, func() { proc.silent = true }},
+		{p.opts.termSilence, func() {}},
+	} {
+		timer := time.NewTimer(step.d)
+		select {
+		case <-timer.C:
+		case <-proc.ctx.Done(): // killed meanwhile, which has counted
+			timer.Stop()
+			return 0, 0
+		}
+		p.mu.Lock()
+		step.after()
+		p.turn()
+		p.mu.Unlock()
+	}
+	p.mu.Lock()
+	if p.proc != proc {
+		p.mu.Unlock()
+		return 0, 0
+	}
+	p.proc = nil
+	p.ends.Add(1)
+	p.mu.Unlock()
+	defer p.ends.Done()
+	return proc.end()
+}
+
+// Restart opens the same port again, with an empty memory. Faults stay as they are, save those a
+// process takes with it when it ends: Freeze, Zombie, StopService and Unready.
+func (p *Proxy) Restart() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed:
+		return errors.New("restarting proxy: it was closed")
+	case p.proc != nil:
+		return errors.New("restarting proxy: it is running; call Kill or Term first")
+	}
+	l, err := p.opts.listen(p.addr)
+	if err != nil {
+		return fmt.Errorf("restarting proxy: %w", err)
+	}
+	p.faults.frozen, p.faults.zombie, p.faults.stopped, p.faults.unready = false, false, false, false
+	p.turn()
+	p.proc = startProcess(p, l)
+	return nil
+}
+
+// Running says whether there is a process.
+func (p *Proxy) Running() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.proc != nil
+}
+
+// Close ends the proxy and waits for its goroutines. What is in its memory does not reach the queue; it
+// is counted in Stats as lost. Close may be called again.
+func (p *Proxy) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.Kill()
+	p.ends.Wait()
+	return nil
+}
+
+func (p *Proxy) takeProcess() *process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	proc := p.proc
+	if proc != nil {
+		p.proc = nil
+		p.ends.Add(1)
+	}
+	return proc
+}
+
+// turn tells everyone who waits for a fault to end to look again. The caller holds mu.
+func (p *Proxy) turn() {
+	close(p.turned)
+	p.turned = make(chan struct{})
+}

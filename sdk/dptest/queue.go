@@ -1,0 +1,60 @@
+package dptest
+
+import (
+	"context"
+	"fmt"
+)
+
+// QueueMessage is what lands in the queue behind a proxy for one pack: InLongMsg and headers.
+type QueueMessage struct {
+	Group, Stream string
+	Value         []byte
+	Headers       []Header
+}
+
+// Header of a queue message, as KafkaHandler writes it: rt, st, msgEnType, version, srcIp, dpIp.
+type Header struct{ Key, Value string }
+
+// Queue is where a proxy moves its packs. Put returns once all messages are stored; on an error the
+// proxy tries again, so a message may be stored twice, unless the error is a *PutError that says which
+// were stored. Put spreads messages over clusters and partitions. When ctx ends, Put returns soon, and
+// nothing of m is stored after it returned. Put keeps no reference to m but may keep the values.
+type Queue interface {
+	Put(ctx context.Context, m []QueueMessage) error
+}
+
+// ClusterQueue is a Queue that lets the proxy choose the cluster. A proxy then gives each cluster a
+// line of its own, so that one that stalls keeps only its own messages waiting.
+type ClusterQueue interface {
+	Queue
+	Clusters() int
+	// PutTo is Put for one cluster, 0 to Clusters()-1.
+	PutTo(ctx context.Context, cluster int, m []QueueMessage) error
+}
+
+// PutError is a Put that stored only some of its messages. Stored is as long as what was given to Put.
+type PutError struct {
+	Stored []bool
+	Err    error
+}
+
+func (e *PutError) Error() string {
+	n := 0
+	for _, ok := range e.Stored {
+		if ok {
+			n++
+		}
+	}
+	return fmt.Sprintf("putting %d messages: stored only %d: %v", len(e.Stored), n, e.Err)
+}
+
+func (e *PutError) Unwrap() error { return e.Err }
+
+// QueueFunc is a function used as a Queue.
+type QueueFunc func(ctx context.Context, m []QueueMessage) error
+
+// Put calls f.
+func (f QueueFunc) Put(ctx context.Context, m []QueueMessage) error { return f(ctx, m) }
+
+// Discard is a Queue that stores nothing.
+var Discard Queue = QueueFunc(func(ctx context.Context, _ []QueueMessage) error { return ctx.Err() })

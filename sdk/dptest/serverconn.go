@@ -1,0 +1,507 @@
+package dptest
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"inlong-bridge/sdk/frame"
+)
+
+const (
+	// highWater is how many bytes of answers the server holds for a client that does not read them.
+	highWater = 64 << 10
+	// unreadLimit is how long answers above highWater may wait before the connection is closed. The real
+	// server closes at once; here the goroutine that writes may merely not have had its turn.
+	unreadLimit = time.Second
+	// overtakeLimit is how long an answer waits for another to overtake it.
+	overtakeLimit = 50 * time.Millisecond
+)
+
+// serverConn is the proxy's end of a connection. One goroutine reads frames and decides in order, a
+// second writes the answers in that order, each when it is due.
+type serverConn struct {
+	proc *process
+	conn net.Conn
+	br   *bufio.Reader
+	buf  []byte // the frame being handled
+
+	gone    chan struct{} // closed when the answers need not be written any more
+	woken   chan struct{} // room for one: the queue has something new
+	drained chan struct{} // room for one: backlog became smaller
+
+	mu      sync.Mutex
+	queue   []answer
+	backlog int // bytes of answers that are due and not written
+}
+
+// answer is one reply that waits to be written.
+type answer struct {
+	bytes []byte
+	due   time.Time // zero: now
+	data  bool      // it answers a pack, so a zombie keeps it to itself
+	acked bool      // it says that the pack was accepted
+	late  bool      // the next answer goes before it
+	last  bool      // the connection is closed behind it
+
+	counted bool // in the backlog
+}
+
+func newServerConn(proc *process, conn net.Conn) *serverConn {
+	return &serverConn{
+		proc:    proc,
+		conn:    conn,
+		br:      bufio.NewReaderSize(conn, 64<<10),
+		gone:    make(chan struct{}),
+		woken:   make(chan struct{}, 1),
+		drained: make(chan struct{}, 1),
+	}
+}
+
+// reset makes both directions fail at once.
+func (c *serverConn) reset() {
+	if l, ok := c.conn.(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(0)
+	}
+	_ = c.conn.Close()
+}
+
+func (c *serverConn) serve() {
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		c.answerLoop()
+	}()
+	if !c.readLoop() {
+		close(c.gone)
+	}
+	<-answered
+	_ = c.conn.Close()
+
+	p := c.proc.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(c.proc.conns, c)
+	p.notify()
+}
+
+// readLoop returns true when the answers given so far are still to be written before the end.
+func (c *serverConn) readLoop() (flush bool) {
+	for {
+		_ = c.conn.SetReadDeadline(time.Now().Add(c.proc.p.opts.idleTimeout))
+		b, v := c.next()
+		if !c.proc.pass(c.proc.connHeld) {
+			return false
+		}
+		if v.ok() && b == nil { // the other side ended it, or was idle
+			return false
+		}
+		if v.ok() {
+			v = c.handle(b)
+		}
+		switch v.close {
+		case "":
+		case endQuietly:
+			return false
+		case endBehindAnswer:
+			return true
+		default:
+			p := c.proc.p
+			p.mu.Lock()
+			p.stats.Poisoned++
+			p.stats.LastPoison = v.close
+			p.notify()
+			p.mu.Unlock()
+			c.push(answer{last: true})
+			return true
+		}
+	}
+}
+
+// Reasons to close that are not the client's fault.
+const (
+	endQuietly      = "the process ended"
+	endBehindAnswer = "closed in the middle of an ack"
+)
+
+// next reads one whole frame, length field included. No frame and no verdict is the end of the stream.
+func (c *serverConn) next() ([]byte, verdict) {
+	var head [4]byte
+	if _, err := io.ReadFull(c.br, head[:]); err != nil {
+		return nil, verdict{}
+	}
+	total := int64(int32(binary.BigEndian.Uint32(head[:])))
+	if total <= 0 {
+		return nil, closing("length field says %d", total)
+	}
+	if total+4 > int64(c.proc.p.opts.maxFrame) {
+		return nil, closing("frame of %d bytes, at most %d are taken", total+4, c.proc.p.opts.maxFrame)
+	}
+	n := int(total) + 4
+	if cap(c.buf) < n {
+		c.buf = make([]byte, n)
+	}
+	c.buf = c.buf[:n]
+	copy(c.buf, head[:])
+	if _, err := io.ReadFull(c.br, c.buf[4:]); err != nil {
+		return nil, verdict{}
+	}
+	return c.buf, verdict{}
+}
+
+// handle answers one frame. The verdict matters only if it closes.
+func (c *serverConn) handle(b []byte) verdict {
+	switch typ := b[4] & 0x1f; typ {
+	case frame.TypeHeartbeat:
+		c.countHeartbeat()
+		c.push(answer{bytes: frame.AppendHeartbeat(nil)})
+		return verdict{}
+	case frame.TypeBinHeartbeat:
+		out, ok := answerHeartbeat(nil, b, uint32(time.Now().Unix()))
+		if !ok {
+			return closing("malformed heartbeat")
+		}
+		c.countHeartbeat()
+		c.push(answer{bytes: out})
+		return verdict{}
+	case frame.TypePack:
+		return c.handlePack(b)
+	default:
+		return closing("message type %d", typ)
+	}
+}
+
+func (c *serverConn) countHeartbeat() {
+	p := c.proc.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Heartbeats++
+	p.notify()
+}
+
+// handlePack makes the server's checks in the server's order, stores the pack and answers.
+func (c *serverConn) handlePack(b []byte) verdict {
+	p := c.proc.p
+	received := time.Now()
+	p.mu.Lock()
+	zombie := p.faults.zombie
+	p.mu.Unlock()
+	if zombie {
+		return verdict{}
+	}
+	r, v := describe(b)
+	if v.ok() {
+		v = p.admit(&r)
+	}
+	if !v.ok() {
+		return c.refuse(&r, v)
+	}
+	value, v := r.wrap(received.UnixMilli())
+	if !v.ok() {
+		return v
+	}
+	h := &held{group: r.group, stream: r.stream, value: value, records: r.records, received: received, srcIP: hostOf(c.conn.RemoteAddr())}
+
+	p.mu.Lock()
+	dropped := p.faults.dropped[r.group+"."+r.stream]
+	switch {
+	case c.proc.dead:
+		p.mu.Unlock()
+		return verdict{close: endQuietly}
+	case p.faults.zombie:
+		p.mu.Unlock()
+		return verdict{}
+	case !dropped && c.proc.inMemory >= p.opts.memory:
+		p.mu.Unlock()
+		return c.refuse(&r, refusing(114))
+	case dropped:
+		p.stats.Dropped++
+	default:
+		c.proc.store(h)
+	}
+	p.stats.Packs++
+	p.stats.Records += uint64(r.records)
+	how := p.ackFaults()
+	p.notify()
+	p.mu.Unlock()
+
+	if p.opts.onPack != nil {
+		p.opts.onPack(PackInfo{
+			Group: r.group, Stream: r.stream, Records: r.records,
+			Pack: r.pack, Received: received, From: c.conn.RemoteAddr().String(),
+		})
+	}
+	if !r.reply || r.sinkAck || how.swallow {
+		return verdict{}
+	}
+	if how.wrongUniq {
+		r.pack.Uniq ^= 1 << 31
+	}
+	a := answer{bytes: frame.AppendAck(nil, r.pack.Uniq, p.ip, 0, "", r.pack.Attr), data: true, acked: !how.wrongUniq}
+	if how.delay > 0 {
+		a.due = received.Add(how.delay)
+	}
+	switch {
+	case how.closeMidAck:
+		a.bytes, a.acked, a.last = a.bytes[:len(a.bytes)/2], false, true
+		c.push(a)
+		return verdict{close: endBehindAnswer}
+	case how.outOfOrder:
+		a.late = true
+		if a.due.IsZero() {
+			a.due = received
+		}
+		a.due = a.due.Add(overtakeLimit)
+	}
+	c.push(a)
+	if how.twice {
+		a.acked, a.late = false, false
+		c.push(a)
+	}
+	return verdict{}
+}
+
+// refuse answers with an error, or closes the connection.
+func (c *serverConn) refuse(r *request, v verdict) verdict {
+	if v.close != "" {
+		return v
+	}
+	p := c.proc.p
+	p.mu.Lock()
+	p.stats.Errors[v.code]++
+	delay := p.faults.ackDelay
+	p.notify()
+	p.mu.Unlock()
+	if !r.reply {
+		return verdict{}
+	}
+	var echo []byte
+	if !r.early {
+		echo = r.pack.Attr
+	}
+	a := answer{bytes: frame.AppendAck(nil, r.pack.Uniq, p.ip, v.code, v.message, echo), data: true}
+	if delay > 0 {
+		a.due = time.Now().Add(delay)
+	}
+	c.push(a)
+	return verdict{}
+}
+
+// admit makes the checks between the frame's own and the wrapping: 2, 1, 112, 3, 100, 115, then the
+// codes of Code.
+func (p *Proxy) admit(r *request) verdict {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.faults.stopped {
+		return refusing(2)
+	}
+	if p.faults.unready {
+		return refusing(1)
+	}
+	if v := r.identify(); !v.ok() {
+		return v
+	}
+	known := p.opts.streams[r.group] || r.stream != "" && (p.opts.streams == nil || p.opts.streams[r.group+"."+r.stream])
+	if !known || p.faults.denied[r.group+"."+r.stream] {
+		return noTopic(r.group, r.stream)
+	}
+	for _, c := range p.faults.codes {
+		if p.chance(c.share) {
+			if c.code == 115 {
+				return noTopic(r.group, r.stream)
+			}
+			return refusing(c.code)
+		}
+	}
+	return verdict{}
+}
+
+// ackManner is how one pack is answered.
+type ackManner struct {
+	swallow, closeMidAck, twice, wrongUniq, outOfOrder bool
+	delay                                              time.Duration
+}
+
+// ackFaults decides how the next stored pack is answered. The caller holds mu.
+func (p *Proxy) ackFaults() ackManner {
+	f := &p.faults
+	m := ackManner{delay: f.ackDelay}
+	if f.swallow > 0 {
+		f.swallow--
+		m.swallow = true
+		return m
+	}
+	m.closeMidAck = p.chance(f.closeMidAck)
+	m.twice = p.chance(f.duplicateAcks)
+	m.wrongUniq = p.chance(f.wrongUniq)
+	m.outOfOrder = p.chance(f.outOfOrder)
+	return m
+}
+
+// push queues an answer. It waits for a client that does not read its answers, and closes the
+// connection when that goes on.
+func (c *serverConn) push(a answer) {
+	c.mu.Lock()
+	if a.due.IsZero() {
+		a.counted = true
+		c.backlog += len(a.bytes)
+	}
+	c.queue = append(c.queue, a)
+	if at := len(c.queue) - 2; at >= 0 && c.queue[at].late && !a.last {
+		c.queue[at], c.queue[at+1] = c.queue[at+1], c.queue[at]
+		c.queue[at+1].late, c.queue[at+1].due = false, a.due
+	}
+	over := c.backlog > highWater
+	c.mu.Unlock()
+	poke(c.woken)
+	if over {
+		c.waitDrained()
+	}
+}
+
+func (c *serverConn) waitDrained() {
+	timer := time.NewTimer(unreadLimit)
+	defer timer.Stop()
+	for {
+		c.mu.Lock()
+		over := c.backlog > highWater
+		c.mu.Unlock()
+		if !over {
+			return
+		}
+		select {
+		case <-c.drained:
+		case <-c.proc.ctx.Done():
+			return
+		case <-timer.C:
+			if !c.proc.pass(c.proc.connHeld) {
+				return
+			}
+			_ = c.conn.Close()
+			return
+		}
+	}
+}
+
+// answerLoop writes what is due until the reader is gone, an answer was the last, or writing fails.
+func (c *serverConn) answerLoop() {
+	var out []byte
+	for {
+		var n batch
+		out, n = c.due(out[:0])
+		if len(out) == 0 && !n.last {
+			if !c.waitForAnswers(n.next) {
+				return
+			}
+			continue
+		}
+		if !c.proc.pass(c.proc.connHeld) {
+			return
+		}
+		if len(out) > 0 {
+			if err := c.write(out, n); err != nil {
+				_ = c.conn.Close() // the reader ends with it
+				return
+			}
+		}
+		if n.last {
+			_ = c.conn.Close()
+			return
+		}
+	}
+}
+
+// batch says what due found.
+type batch struct {
+	acked   int
+	backlog int // how much of the backlog it is
+	last    bool
+	next    time.Time // when the next answer is due, if none is now
+}
+
+// due appends all answers that are due to dst.
+func (c *serverConn) due(dst []byte) ([]byte, batch) {
+	p := c.proc.p
+	p.mu.Lock()
+	zombie := p.faults.zombie
+	p.mu.Unlock()
+
+	var n batch
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	i := 0
+	for ; i < len(c.queue) && !n.last; i++ {
+		a := &c.queue[i]
+		if a.due.After(now) {
+			n.next = a.due
+			break
+		}
+		if a.counted {
+			n.backlog += len(a.bytes)
+		}
+		n.last = a.last
+		if zombie && a.data {
+			continue
+		}
+		dst = append(dst, a.bytes...)
+		if a.acked {
+			n.acked++
+		}
+	}
+	c.queue = append(c.queue[:0], c.queue[i:]...)
+	if len(dst) == 0 {
+		c.backlog -= n.backlog
+		n.backlog = 0
+	}
+	return dst, n
+}
+
+func (c *serverConn) write(out []byte, n batch) error {
+	_, err := c.conn.Write(out)
+	c.mu.Lock()
+	c.backlog -= n.backlog
+	c.mu.Unlock()
+	poke(c.drained)
+	if err != nil {
+		return fmt.Errorf("writing answers: %w", err)
+	}
+	p := c.proc.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Acked += uint64(n.acked)
+	p.notify()
+	return nil
+}
+
+// waitForAnswers returns false when there is nothing more to write.
+func (c *serverConn) waitForAnswers(next time.Time) bool {
+	var due <-chan time.Time
+	if !next.IsZero() {
+		timer := time.NewTimer(time.Until(next))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-c.woken:
+		return true
+	case <-due:
+		return true
+	case <-c.gone:
+		return false
+	case <-c.proc.ctx.Done():
+		return false
+	}
+}
+
+func hostOf(a net.Addr) string {
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	return host
+}
