@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func newCheck(e *env) *cobra.Command {
+	var path string
+	var printAll bool
+	cmd := &cobra.Command{
+		Use:   "check -c FILE",
+		Short: "check a configuration without connecting anywhere",
+		Long: `check reads a configuration and reports all mistakes at once, each with its file, line
+and what would be right. It connects nowhere. Exit code 2 when there are mistakes.
+
+--print shows the configuration in force: every default, secrets as ***, the mode of
+confirmation and the ceilings that follow from the limits.`,
+		Example: `  inlong-bridge check -c bridge.yaml
+  inlong-bridge check -c bridge.yaml --print`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(cmd, path)
+			if err != nil {
+				return err
+			}
+			if printAll {
+				return cfg.Print(e.stdout)
+			}
+			_, err = fmt.Fprintf(e.stdout, "%s: ok, confirm: %s\n", path, cfg.ConfirmReason())
+			return err
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&printAll, "print", false, "show the configuration in force, with defaults")
+	return cmd
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"inlong-bridge/mapping"
+)
+
+func newExplain(e *env) *cobra.Command {
+	var path, key string
+	var headers []string
+	cmd := &cobra.Command{
+		Use:   "explain -c FILE TOPIC",
+		Short: "tell where the records of a topic go, and why",
+		Long: `explain follows a record of TOPIC through the routes of a configuration: which rule
+matches, why the ones before it do not, and the group and stream that come out. Give
+--key and --header when the rule uses them. It connects nowhere.`,
+		Example: `  inlong-bridge explain -c bridge.yaml logs.web
+  inlong-bridge explain -c bridge.yaml events --header type=created --key 4711`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, topics []string) error {
+			var list []mapping.Header
+			for _, h := range headers {
+				name, value, ok := strings.Cut(h, "=")
+				if !ok || name == "" {
+					return usagef("--header %q: want name=value", h)
+				}
+				list = append(list, mapping.Header{Key: name, Value: []byte(value)})
+			}
+			var keyBytes []byte // nil: a record without key
+			if cmd.Flags().Changed("key") {
+				keyBytes = append([]byte{}, key...)
+			}
+			cfg, err := loadConfig(cmd, path)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(e.stdout, cfg.Routes.Explain(topics[0], keyBytes, list))
+			return err
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.Flags().StringVar(&key, "key", "", "the record's `key`; without this flag it has none")
+	cmd.Flags().StringArrayVar(&headers, "header", nil, "a header of the record, as `name=value`; may be repeated")
+	return cmd
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// live shows progress: on a terminal one line that is written over, elsewhere a line every two seconds.
+// It is used by one goroutine.
+type live struct {
+	w        io.Writer
+	terminal bool
+	width    int
+	shown    bool // the terminal's line holds something
+	last     time.Time
+}
+
+const liveEvery = 2 * time.Second
+
+func newLive(w io.Writer) *live {
+	l := &live{w: w, width: 80}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		l.terminal = true
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			l.width = width
+		}
+	}
+	return l
+}
+
+// update shows line, if it is time to. done is from 0 to 1; a terminal has it as a bar, too.
+func (l *live) update(now time.Time, done float64, line string) {
+	if l.terminal {
+		const cells = 24
+		full := int(max(0, min(1, done)) * cells)
+		text := fmt.Sprintf("[%s%s] %s", strings.Repeat("#", full), strings.Repeat(".", cells-full), line)
+		if len(text) >= l.width {
+			text = text[:l.width-1]
+		}
+		fmt.Fprintf(l.w, "\r\x1b[K%s", text)
+		l.shown = true
+		return
+	}
+	if now.Sub(l.last) >= liveEvery {
+		l.last = now
+		fmt.Fprintf(l.w, "%3.0f%%  %s\n", 100*max(0, min(1, done)), line)
+	}
+}
+
+// say prints a line that stays.
+func (l *live) say(format string, args ...any) {
+	l.clear()
+	fmt.Fprintf(l.w, format+"\n", args...)
+}
+
+// clear takes the line that is written over away.
+func (l *live) clear() {
+	if l.shown {
+		fmt.Fprint(l.w, "\r\x1b[K")
+		l.shown = false
+	}
+}

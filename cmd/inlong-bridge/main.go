@@ -1,0 +1,184 @@
+// Command inlong-bridge moves Kafka topics into Apache InLong and commits an offset only when the record
+// behind it is safe on the other side. One file per command; main.go holds what they share: signals, exit
+// codes and how an error is told.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"inlong-bridge/connector"
+	"inlong-bridge/connector/config"
+)
+
+// Exit codes; they are part of the interface and stand in the help text.
+const (
+	exitClean      = 0
+	exitFailure    = 1 // something went wrong while running
+	exitUsage      = 2 // bad flags, arguments or configuration: it will not get better by trying again
+	exitUnfinished = 3 // drained, with work left that the next start does again
+)
+
+// hardLimit is how long a command may take to stop after the second signal.
+const hardLimit = 3 * time.Second
+
+func main() {
+	soft, hard := stopContexts(os.Stderr)
+	os.Exit(run(soft, hard, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// stopContexts returns one context that ends with the first SIGTERM or SIGINT and one that ends with the
+// second. A command that does not stop soon after that is ended.
+func stopContexts(stderr io.Writer) (soft, hard context.Context) {
+	soft, drain := context.WithCancel(context.Background())
+	hard, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		<-signals
+		drain()
+		<-signals
+		stop()
+		time.AfterFunc(hardLimit, func() {
+			fmt.Fprintf(stderr, "inlong-bridge: not stopped %v after the second signal, giving up\n", hardLimit)
+			os.Exit(exitUnfinished)
+		})
+	}()
+	return soft, hard
+}
+
+// run is one invocation. soft asks a long-running command to finish what it has, hard to stop at once.
+func run(soft, hard context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot(&env{hard: hard, stdout: stdout, stderr: stderr})
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(soft)
+	if err == nil {
+		return exitClean
+	}
+	// Each line names its place, so that an editor can jump there; a prefix would stand in the way.
+	var problems config.Problems
+	if errors.As(err, &problems) {
+		fmt.Fprintln(stderr, problems.Error())
+		fmt.Fprintf(stderr, "inlong-bridge: %d %s in the configuration\n", len(problems), plural(len(problems), "mistake"))
+		return exitUsage
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(stderr, "inlong-bridge: %s\n", text)
+	}
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
+	var usage *usageError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, connector.ErrUnfinished):
+		return exitUnfinished
+	default:
+		return exitFailure
+	}
+}
+
+// env is what a command has beside its flags.
+type env struct {
+	hard           context.Context // ends when the command must stop at once
+	stdout, stderr io.Writer
+}
+
+// usageError is a mistake in flags, arguments or the configuration file.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+const rootHelp = `inlong-bridge moves Kafka topics into Apache InLong through DataProxy, and commits a
+Kafka offset only when the record behind it is safe on the other side.
+
+Exit codes: 0 clean, 1 failure while running, 2 bad usage or configuration,
+3 drained with unfinished work (nothing is lost: the next start does it again).`
+
+func newRoot(e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "inlong-bridge",
+		Short: "move Kafka topics into Apache InLong",
+		Long:  rootHelp,
+		Example: `  inlong-bridge demo
+  inlong-bridge check -c bridge.yaml
+  inlong-bridge run -c bridge.yaml`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := "see inlong-bridge --help"
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = "did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return usagef("unknown command %q; hint: %s", args[0], hint)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SetOut(e.stderr)
+			_ = cmd.Help()
+			return usagef("no command given")
+		},
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w; hint: see %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(
+		newRun(e), newMigrate(e), newDemo(e), newDevproxy(e),
+		newCheck(e), newExplain(e), newVersion(e),
+	)
+	return root
+}
+
+// args wraps one of cobra's checks of arguments, so that a mistake is bad usage and says what is wanted.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		if check(cmd, given) == nil {
+			return nil
+		}
+		return usagef("wrong arguments %q; hint: the form is %s", given, cmd.UseLine())
+	}
+}
+
+// configFlag adds -c, which every command that reads a configuration needs.
+func configFlag(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVarP(path, "config", "c", "", "the configuration `file`")
+}
+
+// loadConfig reads and checks the file of -c. Every error is the user's to mend.
+func loadConfig(cmd *cobra.Command, path string) (*config.Config, error) {
+	if path == "" {
+		return nil, usagef("no configuration given; hint: %s -c bridge.yaml", cmd.CommandPath())
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return cfg, nil
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
+}

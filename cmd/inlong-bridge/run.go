@@ -1,0 +1,58 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"inlong-bridge/connector"
+	"inlong-bridge/connector/config"
+)
+
+func newRun(e *env) *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "run -c FILE",
+		Short: "move records until told to stop",
+		Long: `run moves records until it gets SIGTERM or SIGINT. It then drains: it takes nothing new,
+waits at most delivery.drain until everything it has is safe, commits, and leaves the
+group. A second signal stops it at once.
+
+Exit codes: 0 drained and nothing left, 1 failure, 2 bad configuration, 3 stopped with
+unfinished work, which the next start does again.`,
+		Example: "  inlong-bridge run -c bridge.yaml",
+		Args:    args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(cmd, path)
+			if err != nil {
+				return err
+			}
+			bridge, err := newBridge(cfg, e.stderr)
+			if err != nil {
+				return err
+			}
+			return bridge.Run(cmd.Context(), e.hard)
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+// newBridge builds the connector as run, migrate and demo use it.
+func newBridge(cfg *config.Config, logTo io.Writer) (*connector.Bridge, error) {
+	v, _ := buildVersion()
+	return connector.New(cfg, connector.Deps{Log: newLogger(cfg.Log, logTo), Version: v})
+}
+
+func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
+		level = slog.LevelInfo // the configuration was checked, so this is a caller without one
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
