@@ -1,195 +1,276 @@
-// Package sdk sends records to InLong through DataProxy's TCP protocol.
 package sdk
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/internal/bufpool"
+	"inlong-bridge/sdk/manager"
 )
-
-// Stream is a (group, stream) pair that was checked once; get it from Sender.Stream.
-type Stream struct{}
-
-// Group and Name are the ids; String is "group.stream".
-func (s *Stream) Group() string  { return "" }
-func (s *Stream) Name() string   { return "" }
-func (s *Stream) String() string { return "" }
-
-// Message is one record.
-type Message struct {
-	Stream  *Stream
-	Time    time.Time // event time
-	Payload []byte    // not kept once the call returns
-}
-
-// Outcome is what became of a message or a piece.
-type Outcome uint8
-
-const (
-	Acked   Outcome = iota + 1 // a proxy holds it in memory
-	Final                      // safe, as confirm mode means it
-	Lost                       // it was acked, its bytes are gone here, and it must be sent anew; Final may still follow for a piece
-	Refused                    // refused for good by the proxies; see the error
-)
-
-// Result is given to a callback.
-type Result struct {
-	Outcome  Outcome
-	Endpoint string // host:port of the proxy
-	Err      error  // *AckError for Refused; ErrClosed when the sender was closed before an answer
-}
-
-// Token is told what becomes of the pieces of batches. Its methods are called from the sender's
-// dispatcher, one at a time, never under a lock, in the order things happened, never after Close
-// returned. They must be quick and may not wait for the sender.
-type Token interface {
-	// Settled says what became of a piece; for each piece any of: Acked, then Final or Lost (and
-	// Final after Lost); Final without Acked; Refused.
-	Settled(piece uint64, r Result)
-	// Forgotten is asked about lost pieces: true when no news of the piece is needed any more.
-	Forgotten(piece uint64) bool
-}
-
-// Batch is many records of one stream and one event-time minute that are handed over in one call.
-type Batch struct {
-	Stream   *Stream
-	Time     time.Time // of all records; a pack holds one minute
-	Payloads [][]byte  // not kept once the call returns
-	Token    Token
-	// Packed names a piece: payloads [from, to) of this batch went into one pack. It is called on the
-	// caller's goroutine, without locks of the sender that Token could wait for, before anything of
-	// that pack can be reported.
-	Packed func(from, to int) (piece uint64)
-	Repair bool // records that were lost: they use the reserve of the budget and go before others
-}
-
-// Errors callers branch on.
-var (
-	ErrClosed     = errors.New("sender is closed")
-	ErrBufferFull = errors.New("no room for the record in the byte budget")
-	ErrStreamFull = errors.New("stream holds as many waiting bytes as are free")
-	ErrTooLarge   = errors.New("record does not fit into a frame")
-)
-
-// Confirmer is what the sender asks of the reader of the queue behind the proxies.
-type Confirmer interface {
-	// Watch fixes the positions from which the stream's queue is read; no pack of the stream goes out
-	// before it returned nil. Called once per stream, again after an error.
-	Watch(ctx context.Context, group, stream string) error
-	// Barrier returns nil once everything that lay in any queue cluster when it was called has been
-	// reported to Sender.Seen.
-	Barrier(ctx context.Context) error
-}
 
 // Sender is safe for concurrent use.
-type Sender struct{}
+//
+// Lock order: Stream.mu, then mu, then the leaves (openList, encoder, notifier). No lock is held across
+// a dial, a write, a callback, or a question to Manager or Confirmer.
+type Sender struct {
+	o     options
+	start time.Time // origin of the state machine's times
+	store *manager.Store
 
-// Option is given to New.
-type Option interface{ apply(*options) }
+	ctx    context.Context // ends when the sender stops
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // every goroutine but the notifier's
+	told   chan struct{}  // closed when the notifier's goroutine has ended
 
-type options struct{}
+	bufs       bufpool.Pool
+	piecePool  sync.Pool
+	general    account // the byte budget without the reserve for repairs
+	repairs    account
+	roomWanted atomic.Bool
+	room       chan struct{}
+	waiters    waiters
+	open       openList
+	enc        encoder
+	notify     notifier
+	clockWake  chan struct{}
+	naming     sync.WaitGroup // calls that still name their pieces; see pack.pins
+	closing    atomic.Bool // nothing new is taken
+
+	mu           sync.Mutex
+	m            *finality.Machine
+	decisions    []finality.Decision // reused
+	streams      map[streamKey]*Stream
+	streamList   []*Stream
+	seq          uint64
+	uniqs        map[uint32]struct{} // of packs that may still be answered
+	packs        map[uint64]*pack    // by seq: sealed, and not final or forgotten
+	states       [packStates]int     // how many of packs
+	rings        [classes]ring
+	suspects     []*pack
+	round        uint64 // of dispatch
+	turn         int    // where the next choice begins, so that equals take turns
+	static       *proxyList
+	groups       map[string]*group
+	endpoints    map[string]*endpoint
+	endpointList []*endpoint
+	conns        map[finality.Incarnation]*conn
+	lastInc      finality.Incarnation
+	draining     []*conn
+	toClose      []*conn // by progress, after mu was let go
+	lostPacks    []*pack // in the order in which their tokens are asked
+	asking       bool
+	nextAsk      time.Duration
+	barrierErr   error
+	stopped      bool // no goroutine is started any more
+	idleTold     bool
+	idle         chan struct{} // closed when closing and nothing is pending
+
+	closeOnce sync.Once
+	closed    chan struct{} // closed when Close is through
+	closeErr  error
+}
 
 // New checks the options together and starts the sender; ctx bounds the start only.
-func New(ctx context.Context, opts ...Option) (*Sender, error) { return nil, errors.ErrUnsupported }
-
-// NewInstance returns a fresh name for a sender: 128 random bits, 22 characters.
-func NewInstance() string { return "" }
-
-// Stream checks the ids and returns their handle; the same ids give the same handle.
-func (s *Sender) Stream(group, stream string) (*Stream, error) { return nil, errors.ErrUnsupported }
-
-// Send hands over a message and waits until it is final, lost or refused.
-func (s *Sender) Send(ctx context.Context, m Message) error { return errors.ErrUnsupported }
-
-// SendAsync waits for room, hands the message over and returns; done is called once, with Final, Lost or Refused.
-func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) error {
-	return errors.ErrUnsupported
+func New(ctx context.Context, opts ...Option) (*Sender, error) {
+	o := defaults()
+	o.instance = NewInstance()
+	for _, opt := range opts {
+		opt.apply(&o)
+	}
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("starting sender: %w", context.Cause(ctx))
+	}
+	s := &Sender{
+		o: o, start: time.Now(), m: finality.New(o.finality),
+		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1),
+		streams: make(map[streamKey]*Stream), uniqs: make(map[uint32]struct{}), packs: make(map[uint64]*pack),
+		groups: make(map[string]*group), endpoints: make(map[string]*endpoint),
+		conns: make(map[finality.Incarnation]*conn), idle: make(chan struct{}), closed: make(chan struct{}),
+	}
+	s.general.limit, s.repairs.limit = o.budget-o.repair, o.repair
+	if o.cacheDir != "" {
+		store, err := manager.OpenStore(o.cacheDir)
+		if err != nil {
+			return nil, fmt.Errorf("starting sender: %w", err)
+		}
+		s.store = store
+	}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.waiters.init()
+	s.enc.init()
+	s.notify.init(o.logger, s.putPieces)
+	go func() {
+		defer close(s.told)
+		s.notify.loop()
+	}()
+	for range runtime.GOMAXPROCS(0) {
+		s.wg.Go(s.encodeLoop)
+	}
+	s.wg.Go(s.clockLoop)
+	if len(o.proxies) > 0 {
+		s.mu.Lock()
+		s.static = new(proxyList)
+		s.apply(s.static, o.proxies)
+		s.progress()
+	}
+	return s, nil
 }
 
-// SendBatch waits for room and hands over all records. n is how many were taken when err is not nil.
-func (s *Sender) SendBatch(ctx context.Context, b *Batch) (n int, err error) {
-	return 0, errors.ErrUnsupported
+// now is the state machine's time.
+func (s *Sender) now() time.Duration { return time.Since(s.start) }
+
+// tick is how often the state machine is told that time passes.
+const tick = 100 * time.Millisecond
+
+// clockLoop seals packs at their linger and lets time pass for the state machine. It ends with ctx.
+func (s *Sender) clockLoop() {
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
+	nextTick := s.now() + tick
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-timer.C:
+		case <-s.clockWake:
+		}
+		next := s.sealExpired(s.now())
+		if now := s.now(); now >= nextTick {
+			nextTick = now + tick
+			s.mu.Lock()
+			s.m.Tick(s.now())
+			s.askForgotten(now)
+			s.progress()
+		}
+		if next == 0 || next > nextTick {
+			next = nextTick
+		}
+		timer.Reset(max(next-s.now(), 0))
+	}
 }
 
-// TrySendBatch never waits. It takes the first n records; err says why not the rest:
-// ErrBufferFull, ErrStreamFull, ErrTooLarge (record n itself), ErrClosed.
-func (s *Sender) TrySendBatch(b *Batch) (n int, err error) { return 0, errors.ErrUnsupported }
-
-// Room receives a value when there may be room again after ErrBufferFull or ErrStreamFull.
-func (s *Sender) Room() <-chan struct{} { return nil }
-
-// Seal closes all open packs now instead of at their linger.
-func (s *Sender) Seal() {}
-
-// Seen says that packs of this instance were seen in the queue; see Confirmer.
-func (s *Sender) Seen(seqs []uint64) {}
-
-// QueueAnswers says whether every queue cluster answers.
-func (s *Sender) QueueAnswers(ok bool) {}
-
-// Close flushes, waits until every message has its verdict or ctx ends, and says what was left.
-func (s *Sender) Close(ctx context.Context) error { return nil }
-
-// Status is a snapshot for status pages and metrics.
-type Status struct {
-	Instance     string           `json:"instance"`
-	Confirm      string           `json:"confirm"`
-	BudgetBytes  int64            `json:"budget_bytes"`
-	UsedBytes    int64            `json:"used_bytes"`
-	OpenPacks    int              `json:"open_packs"`    // still being filled
-	WaitingPacks int              `json:"waiting_packs"` // sealed, not in flight
-	UnfinalPacks int              `json:"unfinal_packs"` // in flight or acked, not final
-	LostPacks    int              `json:"lost_packs"`    // lost, still known
-	Endpoints    []EndpointStatus `json:"endpoints"`
-	Streams      []StreamStatus   `json:"streams"`
-	Discovery    DiscoveryStatus  `json:"discovery"`
+// wakeClock tells clockLoop that a pack was opened while there was none.
+func (s *Sender) wakeClock() {
+	select {
+	case s.clockWake <- struct{}{}:
+	default:
+	}
 }
 
-// EndpointStatus speaks of one proxy. Counters run since the start.
-type EndpointStatus struct {
-	Address           string         `json:"address"`
-	State             string         `json:"state"` // connected, connecting, paused, draining
-	Reason            string         `json:"reason,omitempty"`
-	Connections       int            `json:"connections"`
-	InFlightPacks     int            `json:"in_flight_packs"`
-	InFlightBytes     int64          `json:"in_flight_bytes"`
-	AckedPacks        int            `json:"acked_packs"` // acked, not final
-	AckedBytes        int64          `json:"acked_bytes"`
-	WindowBytes       int64          `json:"window_bytes"`
-	OldestUnfinal     time.Duration  `json:"oldest_unfinal_ns"`
-	LastError         string         `json:"last_error,omitempty"`
-	LastErrorTime     time.Time      `json:"last_error_time,omitzero"`
-	PacksAcked        uint64         `json:"packs_acked_total"`
-	BytesSent         uint64         `json:"bytes_sent_total"`
-	Reconnects        uint64         `json:"reconnects_total"`
-	IncarnationsEnded uint64         `json:"incarnations_ended_total"`
-	AckErrors         map[int]uint64 `json:"ack_errors_total,omitempty"` // by errCode
+// getPieces and putPieces recycle the lists of pieces: with one message per piece they are long.
+func (s *Sender) getPieces() []piece {
+	if l, _ := s.piecePool.Get().(*[]piece); l != nil {
+		return (*l)[:0]
+	}
+	return nil
 }
 
-// StreamStatus speaks of one (group, stream) pair. Counters run since the start.
-type StreamStatus struct {
-	Group           string `json:"group"`
-	Stream          string `json:"stream"`
-	HeldBytes       int64  `json:"held_bytes"`      // not acked yet
-	Stall           string `json:"stall,omitempty"` // why it makes no progress
-	Records         uint64 `json:"records_total"`
-	RecordBytes     uint64 `json:"record_bytes_total"`
-	Packs           uint64 `json:"packs_total"`
-	WireBytes       uint64 `json:"wire_bytes_total"`
-	PacksAcked      uint64 `json:"packs_acked_total"`
-	PacksFinal      uint64 `json:"packs_final_total"`
-	PacksLost       uint64 `json:"packs_lost_total"`
-	PacksResent     uint64 `json:"packs_resent_total"`
-	PacksDuplicated uint64 `json:"packs_duplicated_total"` // known second copies: seen after a resend or a loss
-	PacksRefused    uint64 `json:"packs_refused_total"`
+func (s *Sender) putPieces(l []piece) {
+	if cap(l) == 0 {
+		return
+	}
+	clear(l)
+	l = l[:0]
+	s.piecePool.Put(&l)
 }
 
-// DiscoveryStatus says where the list of proxies comes from.
-type DiscoveryStatus struct {
-	Source    string    `json:"source"` // static, manager, file
-	Updated   time.Time `json:"updated,omitzero"`
-	Stale     bool      `json:"stale"`
-	LastError string    `json:"last_error,omitempty"`
+// Close takes nothing new, seals, and waits until every message has its verdict or ctx ends. Then it
+// stops whatever still runs, tells ErrClosed to those that have no verdict, and returns an error that
+// says how many they were. No callback runs after it returned. It must not be called from one.
+// A second call waits for the first one and returns the same.
+func (s *Sender) Close(ctx context.Context) error {
+	s.closeOnce.Do(func() {
+		s.closeErr = s.close(ctx)
+		close(s.closed)
+	})
+	<-s.closed
+	return s.closeErr
 }
 
-func (s *Sender) Status() Status { return Status{} }
+func (s *Sender) close(ctx context.Context) error {
+	// 1. a caller has seen closing unset and appends  2. we set it  3. we seal
+	// The order of 1 and 3 is the stream's lock, under which callers look: what was taken is sealed.
+	s.closing.Store(true)
+	s.mu.Lock()
+	streams := s.streamList
+	s.mu.Unlock()
+	for _, st := range streams {
+		st.mu.Lock()
+		for _, p := range st.open {
+			s.seal(p)
+		}
+		st.mu.Unlock()
+	}
+	s.naming.Wait()
+	s.mu.Lock()
+	s.progress()
+	var cause error
+	select {
+	case <-s.idle:
+	case <-ctx.Done():
+		select {
+		case <-s.idle:
+		default:
+			cause = context.Cause(ctx)
+		}
+	}
+	s.stop()
+	packs, records := s.abandon()
+	s.notify.close()
+	<-s.told
+	if packs == 0 {
+		return nil
+	}
+	if cause == nil {
+		cause = errors.New("bug: no pack was pending")
+	}
+	return fmt.Errorf("closing sender: %d packs (%d records) not final: %w", packs, records, cause)
+}
+
+// stop ends all goroutines but the notifier's, and waits for them.
+func (s *Sender) stop() {
+	s.mu.Lock()
+	s.stopped = true
+	s.cancel()
+	for _, c := range s.conns {
+		s.end(c, "closing")
+	}
+	s.progress()
+	s.enc.close()
+	s.wg.Wait()
+}
+
+// abandon tells ErrClosed for every pack without a verdict and returns their number and records.
+func (s *Sender) abandon() (packs, records int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.packs {
+		if p.items != nil {
+			s.bufs.Put(p.items)
+			p.items = nil
+		}
+		lost := p.state == packLost
+		if !lost {
+			packs++
+			records += p.count
+		}
+		r := Result{Err: ErrClosed}
+		if p.endpoint != nil {
+			r.Endpoint = p.endpoint.addr
+		}
+		if lost {
+			p.pieces = nil // they have been told
+		}
+		s.done(p, event{result: r})
+	}
+	return packs, records
+}

@@ -250,3 +250,13 @@ func TestProxyAnswersTheWorkedFrames(t *testing.T) {
 	})
 }
 
+func dialTCP(t *testing.T, addr string) *client {
+	t.Helper()
+	var d net.Dialer
+	conn, err := d.DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &client{t, conn}
+}

@@ -18,6 +18,7 @@ type incarnation struct {
 
 	clock    lifeClock
 	lastSent time.Duration   // anything, heartbeats too
+	lastData time.Duration   // a pack
 	beats    []time.Duration // heartbeats not answered, by the time they were sent
 	lastBeat time.Duration
 	beatDue  bool // a Heartbeat decision is out
@@ -220,10 +221,26 @@ func (m *Machine) tickIncarnation(inc *incarnation, now time.Duration) {
 		inc.beatDue = true
 		m.decide(Decision{Kind: Heartbeat, Incarnation: inc.id})
 	}
+	if m.cfg.Mode == Settle {
+		m.giveUpFull(inc, now)
+	}
 	if sent, ok := inc.oldestUnanswered(); ok && now-sent >= m.cfg.AckTimeout && now-m.thaw >= m.cfg.Timely {
 		// The second condition: answers may have come while this process was stopped and lie unread.
 		inc.closing = true
 		m.decide(Decision{Kind: Close, Incarnation: inc.id, Reason: "no answer within delivery.ack_timeout"})
+	}
+}
+
+// giveUpFull ends the wait of what a full proxy had acked when nothing more is sent to it. Found by
+// simulation: 1. the proxy answers 114 and the life clock stops until a data pack is acked in time;
+// 2. the source goes idle, or all goes elsewhere; 3. no data pack ever comes, and what was acked before
+// would wait for ever. So after Settle without data it is read again, as at the end of a connection.
+func (m *Machine) giveUpFull(inc *incarnation, now time.Duration) {
+	if !inc.clock.full || inc.inFlight.n > 0 || now-inc.lastData < m.cfg.Settle {
+		return
+	}
+	for inc.acked.head != nil {
+		m.lose(inc.acked.head, "its proxy answered 114 (memory full) and got no data since")
 	}
 }
 

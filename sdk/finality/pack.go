@@ -97,7 +97,7 @@ func (m *Machine) Written(id Pack, s Stream, incID Incarnation, bytes int, now t
 	inc.inFlight.push(p)
 	inc.enter(p)
 	inc.used = true
-	inc.lastSent = now
+	inc.lastSent, inc.lastData = now, now
 	inc.ep.spend(int64(bytes), m.cfg.Rate, now)
 	m.tried(inc.ep, p.stream, now)
 }

@@ -1,0 +1,159 @@
+package sdk
+
+import (
+	"strconv"
+	"time"
+
+	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/frame"
+)
+
+// answered deals with one ack. It means something only for a pack that is in flight on this very
+// connection and of which the writer took at least the first byte.
+func (c *conn) answered(ack *frame.Ack) {
+	s := c.s
+	s.mu.Lock()
+	p := c.table[ack.Uniq]
+	if p == nil || !p.taken {
+		c.ep.counts.unknownAcks++
+		s.mu.Unlock()
+		return
+	}
+	now := s.now()
+	if ack.Code == 0 {
+		s.accepted(c, p, now)
+	} else {
+		s.rejected(c, p, ack, now)
+	}
+	s.progress()
+}
+
+// accepted: the proxy holds the pack; its bytes are not needed any more. Under mu.
+func (s *Sender) accepted(c *conn, p *pack, now time.Duration) {
+	ep, st := c.ep, p.st
+	if ep.hold.trial == p.seq {
+		s.o.logger.Info("proxy takes packs again", "endpoint", ep.addr, "pauses", ep.hold.pauses)
+		ep.hold = hold{}
+	}
+	if h := st.holds[ep]; h != nil && h.trial == p.seq {
+		s.o.logger.Info("proxy takes the stream again", "endpoint", ep.addr, "stream", st.text, "pauses", h.pauses)
+		delete(st.holds, ep)
+	}
+	s.unhand(p)
+	s.setState(p, packAcked)
+	p.suspect, p.deaths = false, 0
+	c.acked++
+	c.useful = true
+	ep.counts.acked++
+	st.counts.acked++
+	s.unload(p)
+	if p.tokens > 0 {
+		s.notify.post(event{pieces: p.pieces, result: Result{Outcome: Acked, Endpoint: ep.addr}})
+	}
+	s.m.Acked(finality.Pack(p.seq), c.inc, now)
+}
+
+// rejected: the proxy answered with an error code. Under mu.
+func (s *Sender) rejected(c *conn, p *pack, ack *frame.Ack, now time.Duration) {
+	ep, st := c.ep, p.st
+	ep.codes[ack.Code]++
+	s.m.Refused(finality.Pack(p.seq), c.inc, ack.Code == 114, now)
+	v := verdictOf(ack.Code)
+	err := &AckError{
+		Code: ack.Code, Endpoint: ep.addr, Group: st.group, Stream: st.name,
+		Message: string(ack.MessageWithout(requestAttr(p.frame))),
+	}
+	ep.note(err.Error())
+	sentAt := p.sentAt
+	s.unhand(p)
+	s.setState(p, packWaiting)
+	p.suspect = false
+	switch v.class {
+	case accepted, elsewhere:
+		if ep.hold.pauses == 0 {
+			s.o.logger.Warn("proxy refuses packs", "endpoint", ep.addr, "error", err)
+		}
+		ep.hold.refuse(p.seq, sentAt, now, err.reason(), s.o.backoff())
+	case later:
+		h := st.holds[ep]
+		if h == nil {
+			s.o.logger.Warn("proxy refuses a stream's packs", "endpoint", ep.addr, "stream", st.text, "error", err)
+			h = new(hold)
+			st.holds[ep] = h
+		}
+		h.refuse(p.seq, sentAt, now, err.reason(), s.o.backoff())
+	case onceMore:
+		if p.damaged {
+			s.refuse(p, Result{Outcome: Refused, Endpoint: ep.addr, Err: err})
+			return
+		}
+		// The bytes on this connection are not what they were. It finishes what it has, and the pack
+		// goes out once more, alone, on another one.
+		p.damaged, p.avoid, p.suspect = true, c.inc, true
+		s.drain(c)
+	case refusedForGood:
+		s.refuse(p, Result{Outcome: Refused, Endpoint: ep.addr, Err: err})
+		return
+	}
+	s.enqueue(p)
+}
+
+// reason is the error in short, for a status that names the endpoint already.
+func (e *AckError) reason() string {
+	text := "errCode " + strconv.Itoa(e.Code)
+	v := verdictOf(e.Code)
+	if v.name != "" {
+		text += " (" + v.name + ")"
+	}
+	if v.hint != "" {
+		text += ": " + v.hint
+	}
+	return text
+}
+
+// requestAttr returns the attributes of one of our own frames.
+func requestAttr(f []byte) []byte {
+	p, err := frame.DecodePack(f)
+	if err != nil {
+		return nil
+	}
+	return p.Attr
+}
+
+// refuse gives a waiting pack up for good. Under mu.
+func (s *Sender) refuse(p *pack, r Result) {
+	s.m.Drop(finality.Pack(p.seq), s.now())
+	p.st.counts.refused++
+	s.o.logger.Error("pack refused for good", "stream", p.st.text, "endpoint", r.Endpoint, "records", p.count, "error", r.Err)
+	s.done(p, event{result: r})
+}
+
+// done ends a pack that nothing more will be heard of, and tells its pieces. Under mu.
+func (s *Sender) done(p *pack, e event) {
+	s.setState(p, packDone)
+	s.unload(p)
+	delete(s.packs, p.seq)
+	if len(p.pieces) > 0 {
+		e.pieces, e.last = p.pieces, true
+		s.notify.post(e)
+	} else {
+		s.putPieces(p.pieces)
+	}
+	p.pieces = nil
+}
+
+// unload gives the bytes of a pack back: to the budget at once, to the pool when no writer holds them. Under mu.
+func (s *Sender) unload(p *pack) {
+	s.refund(p)
+	delete(s.uniqs, uint32(p.seq))
+	p.released = true
+	s.release(p)
+}
+
+// release frees the frame once it is not needed and nobody reads it. Under mu.
+func (s *Sender) release(p *pack) {
+	if p.released && p.writers == 0 && p.frame != nil {
+		s.bufs.Put(p.frame)
+		p.frame = nil
+	}
+}

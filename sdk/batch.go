@@ -1,0 +1,212 @@
+package sdk
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Batch is many records of one stream and one event-time minute that are handed over in one call.
+type Batch struct {
+	Stream   *Stream
+	Time     time.Time // of all records; a pack holds one minute
+	Payloads [][]byte  // not kept once the call returns
+	Token    Token     // nil: nobody is told
+	// Packed names a piece: payloads [from, to) of this batch went into one pack. It is called on the
+	// caller's goroutine, without locks of the sender that Token could wait for, before anything of
+	// that pack can be reported.
+	Packed func(from, to int) (piece uint64)
+	Repair bool // records that were lost: they use the reserve of the budget and go before others
+}
+
+// run is a piece whose name is still to be asked for.
+type run struct {
+	p        *pack
+	index    int
+	from, to int
+}
+
+// TrySendBatch never waits. It takes the first n records; err says why not the rest:
+// ErrBufferFull, ErrStreamFull, ErrTooLarge (record n itself), ErrClosed.
+func (s *Sender) TrySendBatch(b *Batch) (n int, err error) { return s.trySend(b, 0) }
+
+// trySend hands over records from first on and returns the index behind the last one taken.
+func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
+	st := b.Stream
+	if st == nil || st.s != s {
+		return first, fmt.Errorf("sending batch: its stream is not of this sender; get it from Sender.Stream")
+	}
+	key := openKey{minuteOf(b.Time), b.Repair}
+	var room [8]run
+	runs := room[:0]
+
+	st.mu.Lock()
+	n, err = s.admit(st, b.Payloads[first:], b.Repair)
+	n += first
+	var bytes uint64
+	for i := first; i < n; {
+		p := st.packFor(key, b.Time, len(b.Payloads[i]))
+		from := i
+		for ; i < n && p.fits(len(b.Payloads[i])); i++ {
+			p.add(b.Payloads[i], &s.bufs)
+			bytes += uint64(len(b.Payloads[i]))
+		}
+		if b.Token != nil {
+			// 1. this pack is sealed by its linger  2. it is acked  3. only now Packed names the piece
+			// So a pack with a piece that has no name yet is pinned: it is not encoded, hence not sent.
+			if len(runs) == 0 {
+				s.naming.Add(1)
+			}
+			p.pins++
+			p.tokens++
+			p.pieces = append(p.pieces, piece{token: b.Token})
+			runs = append(runs, run{p, len(p.pieces) - 1, from, i})
+		}
+		if !p.fits(0) {
+			s.seal(p)
+		}
+	}
+	st.records += uint64(n - first)
+	st.recordBytes += bytes
+	if len(runs) == 0 {
+		s.sealWithoutLinger(st)
+	}
+	st.mu.Unlock()
+
+	if len(runs) > 0 {
+		s.name(b, runs)
+	}
+	s.sealBeyondLimit()
+	return n, err
+}
+
+// name asks the caller for the names of the pieces, without any lock, and lets the packs go.
+func (s *Sender) name(b *Batch, runs []run) {
+	defer s.naming.Done()
+	st := b.Stream
+	var room [8]uint64
+	ids := room[:0]
+	for _, r := range runs {
+		id := uint64(0)
+		if b.Packed != nil {
+			id = b.Packed(r.from, r.to)
+		}
+		ids = append(ids, id)
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for i, r := range runs {
+		r.p.pieces[r.index].id = ids[i]
+		if r.p.pins--; r.p.pins == 0 && r.p.sealed {
+			s.enc.push(r.p)
+		}
+	}
+	s.sealWithoutLinger(st)
+}
+
+// admit reserves room in the budget for the first payloads, and says why not for all. Under st.mu.
+func (s *Sender) admit(st *Stream, payloads [][]byte, repair bool) (n int, err error) {
+	if s.closing.Load() {
+		return 0, ErrClosed
+	}
+	want := payloads
+	for i, p := range payloads {
+		if len(p) > st.recordLimit {
+			want, err = payloads[:i], ErrTooLarge
+			break
+		}
+	}
+	if len(want) == 0 {
+		return 0, err
+	}
+	n = s.take(st, want, repair)
+	if n < len(want) {
+		// Room may have been made between the refusal and the note that somebody waits for it.
+		s.roomWanted.Store(true)
+		n += s.take(st, want[n:], repair)
+	}
+	if n < len(want) {
+		err = ErrBufferFull
+		if c := cost(want[n]); !repair && s.general.used.Load()+c <= s.general.limit {
+			err = ErrStreamFull
+		}
+	}
+	return n, err
+}
+
+func (s *Sender) take(st *Stream, payloads [][]byte, repair bool) int {
+	if repair {
+		n, _ := s.repairs.take(payloads, nil)
+		return n
+	}
+	n, _ := s.general.take(payloads, &st.held)
+	return n
+}
+
+// refund gives the bytes of a pack back to the budget and says so to those who wait for room.
+func (s *Sender) refund(p *pack) {
+	if p.charge == 0 {
+		return
+	}
+	if p.key.repair {
+		s.repairs.used.Add(-p.charge)
+	} else {
+		s.general.used.Add(-p.charge)
+		p.st.held.Add(-p.charge)
+	}
+	p.charge = 0
+	if s.roomWanted.CompareAndSwap(true, false) {
+		select {
+		case s.room <- struct{}{}:
+		default:
+		}
+		s.waiters.wake()
+	}
+}
+
+// Room receives a value when there may be room again after ErrBufferFull or ErrStreamFull.
+func (s *Sender) Room() <-chan struct{} { return s.room }
+
+// SendBatch waits for room and hands over all records. n is how many were taken when err is not nil.
+func (s *Sender) SendBatch(ctx context.Context, b *Batch) (n int, err error) {
+	for {
+		wait := s.waiters.next()
+		n, err = s.trySend(b, n)
+		if err != ErrBufferFull && err != ErrStreamFull { //nolint:errorlint // our own sentinels, never wrapped
+			return n, err
+		}
+		if err := s.awaitRoom(ctx, wait); err != nil {
+			return n, err
+		}
+	}
+}
+
+func (s *Sender) awaitRoom(ctx context.Context, wait <-chan struct{}) error {
+	select {
+	case <-wait:
+		return nil
+	case <-s.ctx.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for room in the byte budget: %w", context.Cause(ctx))
+	}
+}
+
+// waiters wakes everybody who waits for room.
+type waiters struct {
+	ch atomic.Pointer[chan struct{}]
+}
+
+func (w *waiters) init() {
+	ch := make(chan struct{})
+	w.ch.Store(&ch)
+}
+
+// next returns a channel that the next wake closes. Get it before trying, so that no wake is missed.
+func (w *waiters) next() <-chan struct{} { return *w.ch.Load() }
+
+func (w *waiters) wake() {
+	ch := make(chan struct{})
+	close(*w.ch.Swap(&ch))
+}

@@ -1,0 +1,113 @@
+package sdk
+
+import (
+	"context"
+	"time"
+
+	"inlong-bridge/sdk/finality"
+)
+
+// Confirmer is what the sender asks of the reader of the queue behind the proxies.
+type Confirmer interface {
+	// Watch fixes the positions from which the stream's queue is read; no pack of the stream goes out
+	// before it returned nil. Called once per stream, again after an error.
+	Watch(ctx context.Context, group, stream string) error
+	// Barrier returns nil once everything that lay in any queue cluster when it was called has been
+	// reported to Sender.Seen.
+	Barrier(ctx context.Context) error
+}
+
+// watchState says whether the queue of a stream is read.
+type watchState uint8
+
+const (
+	unwatched watchState = iota
+	watching             // Watch is being asked
+	watched
+)
+
+// barrierTimeout bounds one barrier. One that is given up costs nothing but the time until the next.
+const barrierTimeout = time.Minute
+
+// watchStream begins to watch a stream of which a pack is waiting (Queue). Under mu.
+func (s *Sender) watchStream(st *Stream) {
+	if s.o.confirmer == nil || st.watch != unwatched || s.stopped {
+		return
+	}
+	st.watch = watching
+	s.wg.Go(func() { s.watchLoop(st) })
+}
+
+// watchLoop ends when the stream is watched or the sender stops.
+func (s *Sender) watchLoop(st *Stream) {
+	wait := s.o.backoff()
+	for tries := 0; ; tries++ {
+		err := s.o.confirmer.Watch(s.ctx, st.group, st.name)
+		s.mu.Lock()
+		st.watchErr = err
+		if err == nil {
+			st.watch = watched
+			s.progress()
+			return
+		}
+		s.mu.Unlock()
+		if tries == 0 && s.ctx.Err() == nil {
+			s.o.logger.Warn("watching the queue of a stream fails; nothing of it is sent", "stream", st.text, "error", err)
+		}
+		pause := time.NewTimer(wait.pause(tries))
+		select {
+		case <-s.ctx.Done():
+			pause.Stop()
+			return
+		case <-pause.C:
+		}
+	}
+}
+
+// beginBarrier asks for a barrier on a goroutine of its own. Under mu.
+func (s *Sender) beginBarrier(begun time.Duration) {
+	if s.stopped {
+		return
+	}
+	s.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, barrierTimeout)
+		defer cancel()
+		err := s.o.confirmer.Barrier(ctx)
+		s.mu.Lock()
+		if err != nil {
+			s.m.BarrierFailed(s.now())
+		} else {
+			s.m.BarrierPassed(begun, s.now())
+		}
+		s.noteBarrier(err)
+		s.progress()
+	})
+}
+
+// noteBarrier logs when barriers begin to fail and when they pass again. Under mu.
+func (s *Sender) noteBarrier(err error) {
+	switch {
+	case err != nil && s.barrierErr == nil && !s.stopped:
+		s.o.logger.Warn("barrier over the queue fails; no pack is given up meanwhile", "error", err)
+	case err == nil && s.barrierErr != nil:
+		s.o.logger.Info("barrier over the queue passed again")
+	}
+	s.barrierErr = err
+}
+
+// Seen says that packs of this instance were seen in the queue; see Confirmer.
+func (s *Sender) Seen(seqs []uint64) {
+	s.mu.Lock()
+	now := s.now()
+	for _, seq := range seqs {
+		s.m.Seen(finality.Pack(seq), now)
+	}
+	s.progress()
+}
+
+// QueueAnswers says whether every queue cluster answers.
+func (s *Sender) QueueAnswers(ok bool) {
+	s.mu.Lock()
+	s.m.QueueAnswers(ok, s.now())
+	s.progress()
+}

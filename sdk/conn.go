@@ -1,0 +1,243 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/frame"
+)
+
+// maxAnswer is the largest frame a proxy may answer with: attributes reach up to 64 KiB, and error 109
+// repeats them.
+const maxAnswer = 256 << 10
+
+// conn is one connection's life at a proxy, an incarnation. Its slot's goroutine reads, a second one
+// writes; everything without a comment is guarded by Sender.mu.
+type conn struct {
+	s    *Sender       // constant
+	ep   *endpoint     // constant
+	nc   net.Conn      // constant; safe for concurrent use
+	wake chan struct{} // constant; the writer has something to do
+	stop chan struct{} // constant; closed when the reader is done
+
+	inc           finality.Incarnation
+	out           []*pack // handed over, not yet taken by the writer
+	beat          bool    // a heartbeat is to be written
+	table         map[uint32]*pack
+	inFlight      int
+	inFlightBytes int64
+	unwritten     int64 // bytes in out and in the write that is under way
+	acked         int   // packs acked here and not final
+	useful        bool  // something was acked here
+	draining      bool  // takes no new pack
+	closing       bool
+	why           string // why we closed it
+	reserved      *pack  // suspect for which it keeps itself empty, or that it carries
+}
+
+// dialProxy opens a connection within the dial time-out.
+func (s *Sender) dialProxy(ctx context.Context, ep *endpoint) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.dialTimeout)
+	defer cancel()
+	nc, err := s.o.dial(ctx, "tcp", ep.addr)
+	if err != nil {
+		return nil, fmt.Errorf("dialing %s: %w", ep.addr, err)
+	}
+	return nc, nil
+}
+
+// connected begins an incarnation. Under mu.
+func (s *Sender) connected(ep *endpoint, nc net.Conn) *conn {
+	s.lastInc++
+	c := &conn{
+		s: s, ep: ep, nc: nc, inc: s.lastInc,
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), table: make(map[uint32]*pack),
+	}
+	s.conns[c.inc] = c
+	if ep.counts.ended > 0 {
+		ep.counts.reconnects++
+	}
+	ep.conns = append(ep.conns, c)
+	s.m.Opened(c.inc, ep.id, s.now())
+	return c
+}
+
+// serve runs the connection until it ends and reports whether anything was acked on it.
+func (s *Sender) serve(c *conn) (useful bool) {
+	written := make(chan struct{})
+	s.wg.Go(func() {
+		defer close(written)
+		c.writeLoop()
+	})
+	err := c.readLoop()
+	c.nc.Close() //nolint:errcheck // the reader's error is the one that tells
+	close(c.stop)
+	// Once the writer has returned nothing reads the buffers of the packs that were in flight.
+	<-written
+
+	s.mu.Lock()
+	s.disconnected(c, err)
+	useful = c.useful
+	s.progress()
+	return useful
+}
+
+// disconnected ends the incarnation: the state machine says what becomes of its packs. Under mu.
+func (s *Sender) disconnected(c *conn, err error) {
+	c.closing = true
+	delete(s.conns, c.inc)
+	ep := c.ep
+	for i, other := range ep.conns {
+		if other == c {
+			ep.conns = append(ep.conns[:i:i], ep.conns[i+1:]...)
+			break
+		}
+	}
+	if c.reserved != nil {
+		c.reserved.unreserve()
+	}
+	ep.counts.ended++
+	s.m.Ended(c.inc, s.now())
+	switch {
+	case s.stopped, c.why == "drained":
+	case c.why != "":
+		ep.note("connection closed: " + c.why)
+		s.o.logger.Warn("connection to proxy closed", "endpoint", ep.addr, "reason", c.why, "in_flight", c.inFlight, "acked", c.acked)
+	default:
+		ep.note("connection ended: " + err.Error())
+		s.o.logger.Warn("connection to proxy ended", "endpoint", ep.addr, "error", err, "in_flight", c.inFlight, "acked", c.acked)
+	}
+}
+
+// signal tells the writer that there is something to write.
+func (c *conn) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// writeLoop writes what dispatch hands over, as much as there is in one go.
+func (c *conn) writeLoop() {
+	var w batchOfPacks
+	for {
+		select {
+		case <-c.stop:
+			return
+		case <-c.wake:
+		}
+		for c.takeOut(&w) {
+			err := c.write(&w)
+			c.giveBack(&w)
+			if err != nil {
+				c.s.mu.Lock()
+				c.s.end(c, err.Error())
+				c.s.progress()
+				return
+			}
+		}
+	}
+}
+
+// batchOfPacks is what one write carries.
+type batchOfPacks struct {
+	packs []*pack
+	bufs  [][]byte
+	gone  int64 // bytes of packs that need not be written any more
+}
+
+// takeOut collects what is to be written and reports whether there is anything.
+func (c *conn) takeOut(w *batchOfPacks) bool {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.packs, w.bufs, w.gone = w.packs[:0], w.bufs[:0], 0
+	for _, p := range c.out {
+		if p.conn != c || p.state != packInFlight {
+			w.gone += p.wire // seen in the queue before this copy went out
+			continue
+		}
+		p.writers++
+		p.taken = true
+		w.packs = append(w.packs, p)
+		w.bufs = append(w.bufs, p.frame)
+	}
+	clear(c.out)
+	c.out = c.out[:0]
+	if c.beat {
+		c.beat = false
+		w.bufs = append(w.bufs, heartbeat)
+		s.m.Beat(c.inc, s.now())
+	}
+	c.unwritten -= w.gone
+	return len(w.bufs) > 0
+}
+
+var heartbeat = frame.AppendHeartbeat(nil)
+
+// write has a deadline of its own, and leaves none behind that could hit a later write.
+func (c *conn) write(w *batchOfPacks) error {
+	if err := c.nc.SetWriteDeadline(time.Now().Add(c.s.o.writeTimeout)); err != nil {
+		return fmt.Errorf("writing: %w", err)
+	}
+	bufs := net.Buffers(w.bufs)
+	if _, err := bufs.WriteTo(c.nc); err != nil {
+		return fmt.Errorf("writing: %w", err)
+	}
+	if err := c.nc.SetWriteDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("writing: %w", err)
+	}
+	return nil
+}
+
+// giveBack lets go of the buffers: a pack that was acked or seen meanwhile has waited for this.
+func (c *conn) giveBack(w *batchOfPacks) {
+	s := c.s
+	s.mu.Lock()
+	for i, p := range w.packs {
+		c.unwritten -= p.wire
+		c.ep.counts.bytes += uint64(p.wire)
+		p.writers--
+		s.release(p)
+		w.packs[i] = nil
+	}
+	clear(w.bufs[:cap(w.bufs)])
+	s.progress()
+}
+
+// readLoop matches answers until the connection ends.
+func (c *conn) readLoop() error {
+	r := frame.NewReader(c.nc, maxAnswer)
+	for {
+		f, err := r.Next()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return errors.New("closed by the proxy")
+			}
+			return fmt.Errorf("reading: %w", err)
+		}
+		typ, _, err := frame.Type(f)
+		if err != nil {
+			return fmt.Errorf("reading answer: %w", err)
+		}
+		switch typ {
+		case frame.TypePack:
+			ack, err := frame.DecodeAck(f)
+			if err != nil {
+				return fmt.Errorf("reading answer: %w", err)
+			}
+			c.answered(&ack)
+		case frame.TypeHeartbeat, frame.TypeBinHeartbeat:
+			c.s.mu.Lock()
+			c.s.m.Answered(c.inc, c.s.now())
+			c.s.progress()
+		default:
+			return fmt.Errorf("reading answer: type %d is not an answer", typ)
+		}
+	}
+}

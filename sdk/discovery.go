@@ -1,0 +1,107 @@
+package sdk
+
+import (
+	"context"
+	"time"
+
+	"inlong-bridge/sdk/manager"
+)
+
+// group is one InLong group whose proxies the Manager names. Guarded by Sender.mu.
+type group struct {
+	name    string
+	list    proxyList
+	known   bool // there was a list, however old
+	stale   bool // the last answer was not a list, or the list is from the file
+	source  string
+	updated time.Time
+	lastErr string
+}
+
+// proxiesOf returns the list of proxies for a group and, the first time, begins to ask for it. Under mu.
+func (s *Sender) proxiesOf(name string) *proxyList {
+	if s.static != nil {
+		return s.static
+	}
+	g := s.groups[name]
+	if g == nil {
+		g = &group{name: name, source: "manager"}
+		s.groups[name] = g
+		if s.store != nil {
+			if n, age, ok := s.store.Load(name); ok {
+				g.known, g.stale, g.source, g.updated = true, true, "file", time.Now().Add(-age)
+				s.apply(&g.list, n.Addresses)
+			}
+		}
+		if !s.stopped {
+			s.wg.Go(func() { s.discoverLoop(g) })
+		}
+	}
+	return &g.list
+}
+
+// discoverLoop asks for the group's proxies until the sender stops. An answer without proxies is none.
+func (s *Sender) discoverLoop(g *group) {
+	wait := s.o.backoff()
+	failures := 0
+	for {
+		n, err := s.askManager(g.name)
+		if s.ctx.Err() != nil {
+			return
+		}
+		var pause time.Duration
+		if err != nil {
+			pause = min(wait.pause(failures), s.o.refresh)
+			failures++
+		} else {
+			failures = 0
+			pause = backoff{min: s.o.refresh, max: s.o.refresh, random: wait.random}.pause(0)
+		}
+		s.learn(g, n, err)
+		timer := time.NewTimer(pause)
+		select {
+		case <-s.ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+func (s *Sender) askManager(name string) (manager.Nodes, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, managerTimeout)
+	defer cancel()
+	n, err := s.o.manager.NodeList(ctx, name)
+	if err == nil && len(n.Addresses) == 0 {
+		err = errNoProxies
+	}
+	return n, err
+}
+
+// managerTimeout bounds one question, over all Managers.
+const managerTimeout = time.Minute
+
+// learn takes over an answer of the Manager, or notes that there was none: the old list stays in force.
+func (s *Sender) learn(g *group, n manager.Nodes, err error) {
+	s.mu.Lock()
+	if err != nil {
+		if g.lastErr == "" {
+			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "error", err, "have_list", g.known)
+		}
+		g.stale, g.lastErr = true, err.Error()
+		s.mu.Unlock()
+		return
+	}
+	if g.lastErr != "" {
+		s.o.logger.Info("the Manager answers again", "group", g.name)
+	}
+	g.known, g.stale, g.source, g.updated, g.lastErr = true, false, "manager", time.Now(), ""
+	s.apply(&g.list, n.Addresses)
+	s.progress()
+	if s.store == nil {
+		return
+	}
+	if err := s.store.Save(g.name, n); err != nil {
+		s.o.logger.Warn("keeping the list of proxies on disk fails", "group", g.name, "error", err)
+	}
+}

@@ -1,0 +1,270 @@
+package sdk
+
+import (
+	"slices"
+	"time"
+
+	"inlong-bridge/sdk/finality"
+)
+
+// progress is run under mu by whoever changed something: it carries out what the state machine
+// decided, hands waiting packs to connections, and lets mu go. What may take time comes after that.
+func (s *Sender) progress() {
+	now := s.now()
+	s.decide(now)
+	if !s.stopped {
+		s.dispatch(now)
+	}
+	s.closeDrained()
+	if s.pending() == 0 && s.closing.Load() && !s.idleTold {
+		s.idleTold = true
+		close(s.idle)
+	}
+	closing := s.toClose
+	s.toClose = nil
+	s.mu.Unlock()
+	for _, c := range closing {
+		c.nc.Close() //nolint:errcheck // its reader reports why the connection ended
+	}
+}
+
+// pending is the number of packs that have no verdict yet, not counting open ones. Under mu.
+func (s *Sender) pending() int {
+	return s.states[packWaiting] + s.states[packInFlight] + s.states[packAcked]
+}
+
+// enqueue puts a waiting pack into its stream's queue, a suspect among its own kind: it may have to
+// wait for an empty connection, and nobody shall wait behind it. Under mu.
+func (s *Sender) enqueue(p *pack) {
+	if p.suspect {
+		s.suspects = append(s.suspects, p)
+		return
+	}
+	st, class := p.st, p.class()
+	st.queues[class].push(p)
+	if !st.queued[class] {
+		st.queued[class] = true
+		s.rings[class].push(st)
+	}
+}
+
+// ring is a round of streams.
+type ring struct {
+	items []*Stream
+	head  int
+}
+
+func (r *ring) len() int       { return len(r.items) - r.head }
+func (r *ring) front() *Stream { return r.items[r.head] }
+
+func (r *ring) push(st *Stream) {
+	if r.head > 64 && r.head > len(r.items)/2 {
+		n := copy(r.items, r.items[r.head:])
+		clear(r.items[n:])
+		r.items, r.head = r.items[:n], 0
+	}
+	r.items = append(r.items, st)
+}
+
+func (r *ring) pop() {
+	r.items[r.head] = nil
+	if r.head++; r.head == len(r.items) {
+		r.items, r.head = r.items[:0], 0
+	}
+}
+
+// offer is what became of a stream's oldest pack when it was offered to the connections.
+type offer uint8
+
+const (
+	sent    offer = iota
+	none          // no pack waits in that queue
+	blocked       // this stream has to wait for something of its own
+	noRoom        // no connection takes anything from anybody
+)
+
+// dispatch hands out packs: suspects, then those that repair a loss, then those sent before, then new ones, and
+// among each the streams in turn. It ends when no connection takes more, or nobody has anything to
+// give. Under mu.
+func (s *Sender) dispatch(now time.Duration) {
+	s.round++
+	s.suspects = slices.DeleteFunc(s.suspects, func(p *pack) bool {
+		if p.state != packWaiting {
+			return true // became final while it waited
+		}
+		if now < p.notBefore {
+			return false
+		}
+		c, _ := s.choose(p, now)
+		if c != nil {
+			s.hand(p, c, now)
+		}
+		return c != nil
+	})
+	for class := range s.rings {
+		r := &s.rings[class]
+		for idle := 0; idle < r.len(); {
+			st := r.front()
+			result := blocked
+			if st.proxies.fullIn != s.round {
+				result = s.offerFirst(st, class, now)
+			}
+			switch result {
+			case sent:
+				idle = 0
+			case none:
+				st.queued[class] = false
+				r.pop()
+				continue
+			case noRoom:
+				st.proxies.fullIn = s.round
+				if s.static != nil {
+					return
+				}
+				idle++
+			case blocked:
+				idle++
+			}
+			r.pop()
+			r.push(st)
+		}
+	}
+}
+
+// offerFirst offers the first pack of a queue to the connections.
+func (s *Sender) offerFirst(st *Stream, class int, now time.Duration) offer {
+	q := &st.queues[class]
+	for q.len() > 0 && q.front().state != packWaiting {
+		q.pop() // became final while it waited
+	}
+	if q.len() == 0 {
+		return none
+	}
+	p := q.front()
+	if p.frame == nil || (s.o.finality.Mode == finality.Queue && st.watch != watched) {
+		return blocked
+	}
+	c, result := s.choose(p, now)
+	if c == nil {
+		return result
+	}
+	q.pop()
+	s.hand(p, c, now)
+	return sent
+}
+
+// maxUnwritten is how many bytes may wait for a connection's writer. More would only wait there
+// instead of here, where another connection may take them.
+const maxUnwritten = 1 << 20
+
+// choose returns the connection with the least bytes in flight that takes p, on another proxy than the
+// last one if there is any; else why there is none.
+func (s *Sender) choose(p *pack, now time.Duration) (*conn, offer) {
+	if c := p.reserved; c != nil {
+		if c.inFlight == 0 && c.unwritten == 0 && s.m.Admit(c.inc, p.st.id, int(p.wire), now) == finality.OK {
+			return c, sent
+		}
+		return nil, blocked
+	}
+	eps := p.st.proxies.endpoints
+	var best, bestSame *conn
+	result := noRoom
+	for i := range eps {
+		ep := eps[(i+s.turn)%len(eps)]
+		if ep.hold.blocks(now) {
+			continue
+		}
+		if p.st.holds[ep].blocks(now) {
+			result = blocked
+			continue
+		}
+		for _, c := range ep.conns {
+			switch {
+			case c.draining || c.closing:
+				continue
+			case c.inc == p.avoid || c.reserved != nil:
+				result = blocked
+				continue
+			case c.unwritten >= maxUnwritten:
+				continue
+			}
+			switch s.m.Admit(c.inc, p.st.id, int(p.wire), now) {
+			case finality.OK:
+			case finality.ShareFull, finality.StreamStalled:
+				result = blocked
+				continue
+			default:
+				continue
+			}
+			if p.sends > 0 && ep == p.endpoint {
+				if bestSame == nil || c.inFlightBytes < bestSame.inFlightBytes {
+					bestSame = c
+				}
+			} else if best == nil || c.inFlightBytes < best.inFlightBytes {
+				best = c
+			}
+		}
+	}
+	s.turn++
+	if best == nil {
+		best = bestSame
+	}
+	if best != nil && p.suspect && best.inFlight > 0 {
+		best.reserved, p.reserved = p, best
+		return nil, blocked
+	}
+	return best, result
+}
+
+// hand records p as in flight on c and gives it to its writer. Under mu.
+func (s *Sender) hand(p *pack, c *conn, now time.Duration) {
+	if p.sends > 0 {
+		p.st.counts.resent++
+	}
+	p.sends++
+	p.conn, p.endpoint, p.sentAt, p.taken = c, c.ep, now, false
+	s.setState(p, packInFlight)
+	c.table[uint32(p.seq)] = p
+	c.inFlight++
+	c.inFlightBytes += p.wire
+	c.unwritten += p.wire
+	if p.suspect {
+		c.reserved, p.reserved = p, c
+	}
+	if h := &c.ep.hold; h.pauses > 0 {
+		h.trial = p.seq
+	}
+	if h := p.st.holds[c.ep]; h != nil {
+		h.trial = p.seq
+	}
+	s.m.Written(finality.Pack(p.seq), p.st.id, c.inc, int(p.wire), now)
+	c.out = append(c.out, p)
+	c.signal()
+}
+
+func (s *Sender) setState(p *pack, to packState) {
+	s.states[p.state]--
+	s.states[to]++
+	p.state = to
+}
+
+// unhand takes p off the connection it was handed to. Under mu.
+func (s *Sender) unhand(p *pack) {
+	c := p.conn
+	delete(c.table, uint32(p.seq))
+	c.inFlight--
+	c.inFlightBytes -= p.wire
+	p.unreserve()
+	if h := &c.ep.hold; h.trial == p.seq {
+		h.trial = 0
+	}
+	if h := p.st.holds[c.ep]; h != nil && h.trial == p.seq {
+		h.trial = 0
+	}
+}
+
+func (p *pack) unreserve() {
+	if p.reserved != nil {
+		p.reserved.reserved, p.reserved = nil, nil
+	}
+}

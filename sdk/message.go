@@ -1,0 +1,75 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Message is one record.
+type Message struct {
+	Stream  *Stream
+	Time    time.Time // event time
+	Payload []byte    // not kept once the call returns
+}
+
+// Send hands over a message and waits until it is final, lost (ErrLost) or refused (*AckError). When
+// ctx ends before that, the message may still be delivered.
+func (s *Sender) Send(ctx context.Context, m Message) error {
+	answer := make(chan Result, 1)
+	if err := s.SendAsync(ctx, m, func(r Result) { answer <- r }); err != nil {
+		return err
+	}
+	select {
+	case r := <-answer:
+		if r.Outcome == Lost {
+			return ErrLost
+		}
+		return r.Err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the verdict on a message to %s, which may still be delivered: %w", m.Stream, context.Cause(ctx))
+	}
+}
+
+// SendAsync waits for room, hands the message over and returns; done is called once, with Final, Lost
+// or Refused, or with ErrClosed. It is not called when SendAsync returns an error. A nil done is legal.
+func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) error {
+	for {
+		wait := s.waiters.next()
+		err := s.trySendMessage(&m, done)
+		if !errors.Is(err, ErrBufferFull) && !errors.Is(err, ErrStreamFull) {
+			return err
+		}
+		if err := s.awaitRoom(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
+	st := m.Stream
+	if st == nil || st.s != s {
+		return fmt.Errorf("sending message: its stream is not of this sender; get it from Sender.Stream")
+	}
+	one := [1][]byte{m.Payload}
+	st.mu.Lock()
+	if n, err := s.admit(st, one[:], false); n == 0 {
+		st.mu.Unlock()
+		return err
+	}
+	p := st.packFor(openKey{minute: minuteOf(m.Time)}, m.Time, len(m.Payload))
+	p.add(m.Payload, &s.bufs)
+	if done != nil {
+		p.pieces = append(p.pieces, piece{token: callback(done)})
+	}
+	if !p.fits(0) {
+		s.seal(p)
+	}
+	st.records++
+	st.recordBytes += uint64(len(m.Payload))
+	s.sealWithoutLinger(st)
+	st.mu.Unlock()
+	s.sealBeyondLimit()
+	return nil
+}

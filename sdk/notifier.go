@@ -1,0 +1,114 @@
+package sdk
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+)
+
+// notifier tells tokens and callbacks what became of their pieces: one goroutine, in the order things
+// happened, under no lock. Its own lock is a leaf.
+type notifier struct {
+	log     *slog.Logger
+	recycle func([]piece) // takes a list of pieces that nobody will need again
+
+	mu     sync.Mutex
+	more   sync.Cond
+	queue  []event
+	closed bool
+}
+
+// event is one thing that happened to a pack.
+type event struct {
+	pieces []piece
+	result Result
+	last   bool   // nothing more will be told of these pieces
+	again  bool   // it was Lost before: callbacks have had their one call
+	ask    func() // instead: asks tokens whether they forgot
+}
+
+func (n *notifier) init(log *slog.Logger, recycle func([]piece)) {
+	n.log, n.recycle = log, recycle
+	n.more.L = &n.mu
+}
+
+func (n *notifier) post(e event) {
+	n.mu.Lock()
+	n.queue = append(n.queue, e)
+	n.mu.Unlock()
+	n.more.Signal()
+}
+
+// close lets loop end once everything posted before was told.
+func (n *notifier) close() {
+	n.mu.Lock()
+	n.closed = true
+	n.mu.Unlock()
+	n.more.Broadcast()
+}
+
+func (n *notifier) loop() {
+	var work []event
+	for {
+		n.mu.Lock()
+		for len(n.queue) == 0 && !n.closed {
+			n.more.Wait()
+		}
+		work, n.queue = n.queue, work[:0]
+		n.mu.Unlock()
+		if len(work) == 0 {
+			return
+		}
+		for i := range work {
+			n.deliver(&work[i])
+		}
+		clear(work)
+	}
+}
+
+func (n *notifier) deliver(e *event) {
+	if e.ask != nil {
+		e.ask()
+		return
+	}
+	for i := 0; i < len(e.pieces); {
+		i = n.deliverFrom(e, i)
+	}
+	if e.last {
+		n.recycle(e.pieces)
+	}
+}
+
+// deliverFrom tells the pieces from i on. A panic harms only the piece whose callback panicked.
+func (n *notifier) deliverFrom(e *event, i int) (next int) {
+	defer func() {
+		if r := recover(); r != nil {
+			n.log.Error("callback panicked", "outcome", e.result.Outcome.String(), "panic", fmt.Sprint(r))
+			next = i + 1
+		}
+	}()
+	for ; i < len(e.pieces); i++ {
+		p := &e.pieces[i]
+		if _, single := p.token.(callback); single && (e.result.Outcome == Acked || e.again) {
+			continue
+		}
+		p.token.Settled(p.id, e.result)
+	}
+	return i
+}
+
+// forgotten reports whether no piece wants more news. A token that panics has forgotten.
+func (n *notifier) forgotten(pieces []piece) (all bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			n.log.Error("token panicked when asked whether it forgot a piece", "panic", fmt.Sprint(r))
+			all = true
+		}
+	}()
+	for _, p := range pieces {
+		if !p.token.Forgotten(p.id) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,272 @@
+package sdk
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net"
+	"slices"
+	"time"
+
+	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/manager"
+)
+
+// Option is given to New.
+type Option interface{ apply(*options) }
+
+type optionFunc func(*options)
+
+func (f optionFunc) apply(o *options) { f(o) }
+
+// Compression says when bodies are compressed with snappy.
+type Compression uint8
+
+const (
+	Auto   Compression = iota // where it helps: see WithCompression
+	Snappy                    // always, unless the body would grow
+	None                      // never
+)
+
+// DialFunc opens a connection, as net.Dialer.DialContext does.
+type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+type options struct {
+	proxies   []string
+	manager   *manager.Client
+	refresh   time.Duration
+	cacheDir  string
+	instance  string
+	finality  finality.Config
+	confirmer Confirmer
+
+	packBytes    int
+	packCount    int
+	linger       time.Duration
+	compression  Compression
+	budget       int64
+	repair       int64
+	connections  int
+	maxFrame     int
+	maxOpen      int
+	dialTimeout  time.Duration
+	writeTimeout time.Duration
+	retryMin     time.Duration
+	retryMax     time.Duration
+	dial         DialFunc
+	logger       *slog.Logger
+}
+
+func defaults() options {
+	return options{
+		refresh:      time.Minute,
+		finality:     finality.DefaultConfig(finality.Ack),
+		packBytes:    256 << 10,
+		packCount:    frame.MaxCount,
+		linger:       20 * time.Millisecond,
+		budget:       64 << 20,
+		repair:       8 << 20,
+		connections:  1,
+		maxFrame:     512 << 10,
+		maxOpen:      4096,
+		dialTimeout:  5 * time.Second,
+		writeTimeout: 15 * time.Second,
+		retryMin:     100 * time.Millisecond,
+		retryMax:     30 * time.Second,
+		dial:         (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
+		logger:       slog.New(slog.DiscardHandler),
+	}
+}
+
+// WithProxies names the proxies, host:port each. Every group goes to all of them.
+func WithProxies(addrs ...string) Option {
+	return optionFunc(func(o *options) { o.proxies = slices.Clone(addrs) })
+}
+
+// WithManager asks InLong's Manager for the proxies of each group.
+func WithManager(c *manager.Client) Option { return optionFunc(func(o *options) { o.manager = c }) }
+
+// WithRefresh is how often the Manager is asked again; a quarter of it is jitter. Default 1 minute.
+func WithRefresh(d time.Duration) Option { return optionFunc(func(o *options) { o.refresh = d }) }
+
+// WithCacheDir keeps the Manager's last good answers in dir, so that a start without the Manager works.
+func WithCacheDir(dir string) Option { return optionFunc(func(o *options) { o.cacheDir = dir }) }
+
+// WithInstance names the sender; see NewInstance, which is the default.
+func WithInstance(name string) Option { return optionFunc(func(o *options) { o.instance = name }) }
+
+// WithFinality says when an acked pack is final. Default finality.DefaultConfig(finality.Ack).
+func WithFinality(cfg finality.Config) Option {
+	return optionFunc(func(o *options) { o.finality = cfg })
+}
+
+// WithConfirmer is the reader of the queue behind the proxies; needed in mode Queue, and only there.
+func WithConfirmer(c Confirmer) Option { return optionFunc(func(o *options) { o.confirmer = c }) }
+
+// WithPack says when a pack is full: bytes of records with 4 for each record's length and before
+// compression, count records, or linger after its first record (0: at the end of each call).
+// Default 256 KiB, 32767, 20 ms.
+func WithPack(bytes, count int, linger time.Duration) Option {
+	return optionFunc(func(o *options) { o.packBytes, o.packCount, o.linger = bytes, count, linger })
+}
+
+// WithCompression says when bodies are compressed. Auto, the default, compresses from 256 bytes on,
+// and leaves a stream alone for a while whose packs do not shrink by at least a twentieth.
+func WithCompression(c Compression) Option { return optionFunc(func(o *options) { o.compression = c }) }
+
+// WithBudget bounds the bytes of records from the moment they are handed over to the proxy's ack;
+// repair of them are kept for batches with Repair set. Default 64 MiB and 8 MiB.
+func WithBudget(bytes, repair int64) Option {
+	return optionFunc(func(o *options) { o.budget, o.repair = bytes, repair })
+}
+
+// WithConnections is the number of connections to each proxy. Default 1.
+func WithConnections(n int) Option { return optionFunc(func(o *options) { o.connections = n }) }
+
+// WithMaxFrame is the largest frame the proxies take (max-msg-length). Default 524288.
+func WithMaxFrame(n int) Option { return optionFunc(func(o *options) { o.maxFrame = n }) }
+
+// WithMaxOpenPacks bounds the packs that are being filled (streams x minutes); beyond it the oldest is
+// sealed. Default 4096.
+func WithMaxOpenPacks(n int) Option { return optionFunc(func(o *options) { o.maxOpen = n }) }
+
+// WithDialTimeout bounds the opening of a connection. Default 5 s.
+func WithDialTimeout(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.dialTimeout = d })
+}
+
+// WithWriteTimeout bounds one write of up to a megabyte; a connection that takes longer is closed.
+// Default 15 s.
+func WithWriteTimeout(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.writeTimeout = d })
+}
+
+// WithRetry is the first and the longest pause before something is tried again: a connection, a
+// refused stream, a proxy that is full. Pauses double, with jitter. Default 100 ms and 30 s.
+func WithRetry(shortest, longest time.Duration) Option {
+	return optionFunc(func(o *options) { o.retryMin, o.retryMax = shortest, longest })
+}
+
+// WithDial replaces the opening of connections.
+func WithDial(dial func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
+	return optionFunc(func(o *options) { o.dial = dial })
+}
+
+// WithLogger receives changes of state, never payloads. Default none.
+func WithLogger(l *slog.Logger) Option { return optionFunc(func(o *options) { o.logger = l }) }
+
+// validate says everything that is wrong at once.
+func (o *options) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch {
+	case len(o.proxies) > 0 && o.manager != nil:
+		bad("both proxies and a Manager are given; leave one out")
+	case len(o.proxies) == 0 && o.manager == nil:
+		bad("neither proxies nor a Manager are given; name one")
+	}
+	seen := make(map[string]bool)
+	for _, addr := range o.proxies {
+		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
+			bad("proxy %q is not host:port", addr)
+		} else if seen[addr] {
+			bad("proxy %s is named twice", addr)
+		}
+		seen[addr] = true
+	}
+	if o.cacheDir != "" && o.manager == nil {
+		bad("a cache directory is given without a Manager; leave it out")
+	}
+	if o.instance == "" || len(o.instance) > 64 || frame.CheckAttribute(frame.AttrMid, o.instance) != nil {
+		bad("instance %q is not 1 to 64 printable ASCII characters without '&' and '='; use NewInstance", o.instance)
+	}
+	switch f := &o.finality; {
+	case f.Mode > finality.Queue:
+		bad("mode of confirmation %d is not known", f.Mode)
+	case f.Mode == finality.Queue && o.confirmer == nil:
+		bad("mode queue needs a Confirmer, the reader of the queue behind the proxies")
+	case f.Mode != finality.Queue && o.confirmer != nil:
+		bad("a Confirmer is given, but mode %v does not ask one; leave it out or use mode queue", f.Mode)
+	}
+	f := &o.finality
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"refresh", o.refresh}, {"dial time-out", o.dialTimeout}, {"write time-out", o.writeTimeout},
+		{"first retry pause", o.retryMin}, {"ack time-out", f.AckTimeout}, {"timely", f.Timely},
+		{"clock gap", f.ClockGap}, {"slow ack", f.SlowAck}, {"idle heartbeat", f.IdleBeat},
+		{"busy heartbeat", f.BusyBeat}, {"first pause", f.PauseMin},
+	} {
+		if d.value <= 0 {
+			bad("%s is %v; it must be above zero", d.name, d.value)
+		}
+	}
+	if o.retryMax < o.retryMin {
+		bad("longest retry pause %v is below the first, %v", o.retryMax, o.retryMin)
+	}
+	if f.PauseMax < f.PauseMin {
+		bad("longest pause %v is below the first, %v", f.PauseMax, f.PauseMin)
+	}
+	if f.Settle < 0 || f.LossGrace < 0 || f.Patience < 0 || f.Rate < 0 {
+		bad("settle %v, loss grace %v, patience %v and rate %d may not be negative", f.Settle, f.LossGrace, f.Patience, f.Rate)
+	}
+	if f.WindowPacks < 1 || f.WindowBytes < 1 {
+		bad("window of %d packs and %d bytes lets nothing through", f.WindowPacks, f.WindowBytes)
+	}
+	if o.linger < 0 || o.linger >= f.AckTimeout {
+		bad("linger %v is not between 0 and the ack time-out, %v", o.linger, f.AckTimeout)
+	}
+	if o.maxFrame < minMaxFrame || o.maxFrame > maxMaxFrame {
+		bad("largest frame of %d bytes is not between %d and %d", o.maxFrame, minMaxFrame, maxMaxFrame)
+	}
+	if o.packBytes < 1 || o.packBytes > o.maxFrame {
+		bad("pack of %d bytes is not between 1 and the largest frame, %d", o.packBytes, o.maxFrame)
+	}
+	if o.packCount < 1 || o.packCount > frame.MaxCount {
+		bad("pack of %d records is not between 1 and %d", o.packCount, frame.MaxCount)
+	}
+	if o.compression > None {
+		bad("compression %d is not known", o.compression)
+	}
+	if o.repair < int64(o.maxFrame) {
+		bad("budget of %d bytes for repairs is below the largest frame, %d: a repair might never fit", o.repair, o.maxFrame)
+	}
+	if o.budget-o.repair < 2*int64(o.maxFrame) {
+		bad("budget of %d bytes less %d for repairs is below two of the largest frames, %d each: a stream may take half of it, and a record might never fit", o.budget, o.repair, o.maxFrame)
+	}
+	if o.connections < 1 || o.connections > 64 {
+		bad("%d connections to each proxy is not between 1 and 64", o.connections)
+	}
+	if o.maxOpen < 1 {
+		bad("%d open packs is below 1", o.maxOpen)
+	}
+	if o.dial == nil || o.logger == nil {
+		bad("dial function and logger may not be nil; leave the option out for the default")
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("invalid option: %w", err)
+	}
+	return nil
+}
+
+const (
+	minMaxFrame = 4 << 10
+	maxMaxFrame = 20 << 20 // DataProxy allows no more
+)
+
+func (o *options) backoff() backoff {
+	return backoff{min: o.retryMin, max: o.retryMax, random: mathrand.Float64}
+}
+
+// NewInstance returns a fresh name for a sender: 128 random bits, 22 characters.
+func NewInstance() string {
+	var b [16]byte
+	rand.Read(b[:]) //nolint:errcheck // never fails, see crypto/rand
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}

@@ -1,0 +1,125 @@
+package sdk
+
+import (
+	"slices"
+	"time"
+
+	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/frame"
+)
+
+// packState is where a pack is in its life.
+type packState uint8
+
+const (
+	packOpen     packState = iota // being filled
+	packWaiting                   // sealed; to be encoded, or sent, or sent again
+	packInFlight                  // handed to a connection
+	packAcked
+	packLost
+	packDone // final, refused, or given up by Close
+	packStates
+)
+
+// pack is records of one stream and event-time minute: one frame, once it is sealed.
+type pack struct {
+	st     *Stream
+	key    openKey
+	opened time.Duration
+
+	// Guarded by Stream.mu until the pack is handed to the encoder, and constant from then on.
+	items    []byte // the uncompressed sequence of records, from the buffer pool; the encoder frees it
+	count    int
+	charge   int64 // bytes of the budget, given back at the ack
+	dataTime uint32
+	pieces   []piece
+	tokens   int  // pieces that are not callbacks
+	pins     int  // batches that have still to name their piece
+	sealed   bool // takes nothing more
+
+	prev, next *pack // in openList, guarded by its lock
+
+	// Guarded by Sender.mu.
+	seq      uint64
+	rtms     int64 // report time, the same on a resend
+	compress bool
+	state    packState
+	frame    []byte // from the buffer pool; nil until encoded and from the ack on
+	wire     int64  // bytes of the frame
+	writers  int    // connections whose writer holds frame right now
+	released bool   // frame is to be freed when the last writer let go
+	conn     *conn  // in flight or acked: where
+	endpoint *endpoint
+	taken    bool // by the writer of conn
+	sentAt   time.Duration
+	sends    int  // times handed to a connection
+	maybe    bool // a copy may have been delivered without an ack
+	// suspect: oldest unanswered pack of a connection that ended. It travels alone.
+	suspect   bool
+	deaths    int
+	notBefore time.Duration
+	reserved  *conn                // keeps itself empty for this suspect
+	damaged   bool                 // was answered by onceMore
+	avoid     finality.Incarnation // connection it may not go to again
+}
+
+// openKey tells the open packs of a stream apart.
+type openKey struct {
+	minute int64
+	repair bool
+}
+
+// Queues of a stream, in the order in which they are served.
+const (
+	classRepair = iota
+	classResend
+	classNew
+	classes
+)
+
+func (p *pack) class() int {
+	switch {
+	case p.key.repair:
+		return classRepair
+	case p.sends > 0:
+		return classResend
+	}
+	return classNew
+}
+
+// fits reports whether a record of n bytes may be added. An empty pack takes any record of the stream.
+func (p *pack) fits(n int) bool {
+	if p.count == 0 {
+		return true
+	}
+	size := len(p.items) + frame.ItemOverhead + n
+	return size <= p.st.packLimit && p.count < p.st.s.o.packCount
+}
+
+// packQueue is a first-in first-out queue of packs; what is sent again is put in by its age.
+type packQueue struct {
+	items []*pack
+	head  int
+}
+
+func (q *packQueue) len() int     { return len(q.items) - q.head }
+func (q *packQueue) front() *pack { return q.items[q.head] }
+func (q *packQueue) pop() {
+	q.items[q.head] = nil
+	if q.head++; q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+}
+
+func (q *packQueue) push(p *pack) {
+	if q.head > 32 && q.head > len(q.items)/2 {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	i := len(q.items)
+	for i > q.head && q.items[i-1].seq > p.seq {
+		i--
+	}
+	q.items = slices.Insert(q.items, i, p)
+}

@@ -1,0 +1,111 @@
+package sdk
+
+import "time"
+
+// opened notes a fresh open pack. Under its stream's lock.
+func (s *Sender) opened(p *pack) {
+	if s.open.add(p) && s.o.linger > 0 {
+		s.wakeClock()
+	}
+}
+
+// seal ends the filling of an open pack and puts it into its stream's queue. Under its stream's lock.
+func (s *Sender) seal(p *pack) {
+	st := p.st
+	p.sealed = true
+	s.open.remove(p)
+	delete(st.open, p.key)
+	if st.last == p {
+		st.last = nil
+	}
+	st.lastSize = len(p.items)
+
+	s.mu.Lock()
+	p.seq = s.nextSeq()
+	p.rtms = time.Now().UnixMilli()
+	switch s.o.compression {
+	case Auto:
+		p.compress = st.tryAuto.next(len(p.items))
+	case Snappy:
+		p.compress = true
+	case None:
+	}
+	s.packs[p.seq] = p
+	p.state = packWaiting
+	s.states[packWaiting]++
+	st.counts.packs++
+	s.enqueue(p)
+	s.watchStream(st)
+	s.mu.Unlock()
+
+	if p.pins == 0 {
+		s.enc.push(p)
+	}
+}
+
+// nextSeq names a pack. Its low 32 bits are the uniq on the wire, which must not be that of another
+// pack that may still be answered. Under mu.
+func (s *Sender) nextSeq() uint64 {
+	for {
+		s.seq++
+		if _, taken := s.uniqs[uint32(s.seq)]; !taken {
+			s.uniqs[uint32(s.seq)] = struct{}{}
+			return s.seq
+		}
+	}
+}
+
+// sealWithoutLinger seals what was just filled when there is no linger. Under st.mu.
+func (s *Sender) sealWithoutLinger(st *Stream) {
+	if s.o.linger > 0 {
+		return
+	}
+	for _, p := range st.open {
+		if p.pins == 0 {
+			s.seal(p)
+		}
+	}
+}
+
+// sealIfOpen seals a pack unless somebody else did.
+func (s *Sender) sealIfOpen(p *pack) {
+	p.st.mu.Lock()
+	defer p.st.mu.Unlock()
+	if !p.sealed {
+		s.seal(p)
+	}
+}
+
+// sealBeyondLimit seals the oldest open packs while there are too many.
+func (s *Sender) sealBeyondLimit() {
+	for s.open.len() > s.o.maxOpen {
+		if p, _ := s.open.oldest(); p != nil {
+			s.sealIfOpen(p)
+		}
+	}
+}
+
+// sealExpired seals the packs whose linger is over and returns when the next one's is; 0 for none.
+func (s *Sender) sealExpired(now time.Duration) (next time.Duration) {
+	for {
+		p, opened := s.open.oldest()
+		switch {
+		case p == nil || s.o.linger == 0:
+			return 0
+		case now < opened+s.o.linger:
+			return opened + s.o.linger
+		}
+		s.sealIfOpen(p)
+	}
+}
+
+// Seal closes all open packs now instead of at their linger.
+func (s *Sender) Seal() {
+	for {
+		p, _ := s.open.oldest()
+		if p == nil {
+			return
+		}
+		s.sealIfOpen(p)
+	}
+}

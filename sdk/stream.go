@@ -1,0 +1,188 @@
+package sdk
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/internal/bufpool"
+)
+
+// Stream is a (group, stream) pair that was checked once; get it from Sender.Stream.
+type Stream struct {
+	s           *Sender
+	id          finality.Stream
+	group, name string
+	text        string
+	proxies     *proxyList
+	attr        []byte // attributes up to the value of rtms
+	packLimit   int    // most bytes of items in a pack
+	recordLimit int    // longest payload
+
+	held atomic.Int64 // bytes of the budget, without repairs
+
+	mu          sync.Mutex // before Sender.mu
+	open        map[openKey]*pack
+	last        *pack // of open, the one that was appended to last
+	lastSize    int   // bytes of the pack sealed last, to begin the next buffer with
+	records     uint64
+	recordBytes uint64
+
+	// Guarded by Sender.mu.
+	queues   [classes]packQueue
+	queued   [classes]bool // stands in Sender.rings
+	holds    map[*endpoint]*hold
+	watch    watchState
+	watchErr error
+	tryAuto  autoCompression
+	counts   streamCounts
+}
+
+type streamCounts struct {
+	packs, wireBytes, acked, final, lost, resent, duplicated, refused uint64
+}
+
+type streamKey struct{ group, stream string }
+
+// maxID is the longest group or stream id. All attributes must stay well below the 2 KiB DataProxy is
+// known to take.
+const maxID = 512
+
+// Group and Name are the ids; String is "group.stream".
+func (s *Stream) Group() string  { return s.group }
+func (s *Stream) Name() string   { return s.name }
+func (s *Stream) String() string { return s.text }
+
+// Stream checks the ids and returns their handle; the same ids give the same handle.
+func (s *Sender) Stream(group, stream string) (*Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := streamKey{group, stream}
+	if st := s.streams[key]; st != nil {
+		return st, nil
+	}
+	if s.closing.Load() {
+		return nil, ErrClosed
+	}
+	if err := errors.Join(checkID("groupId", group), checkID("streamId", stream)); err != nil {
+		return nil, err
+	}
+	st := &Stream{
+		s: s, id: finality.Stream(len(s.streams)), group: group, name: stream, text: group + "." + stream,
+		open: make(map[openKey]*pack), holds: make(map[*endpoint]*hold),
+	}
+	st.attr = frame.AppendAttr(st.attr, "groupId", group)
+	st.attr = frame.AppendAttr(st.attr, "streamId", stream)
+	st.attr = frame.AppendAttr(st.attr, "rtms", "")
+	longest := len(st.attr) + len("9223372036854775807") + len("&mid=.ffffffffffffffff") + len(s.o.instance)
+	room := s.o.maxFrame - frame.MaxPackSize(0, longest)
+	if room <= frame.ItemOverhead {
+		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise the largest frame", st.text, s.o.maxFrame, longest)
+	}
+	st.packLimit = min(s.o.packBytes, room)
+	st.recordLimit = room - frame.ItemOverhead
+	st.proxies = s.proxiesOf(group)
+	s.streams[key] = st
+	s.streamList = append(s.streamList, st)
+	return st, nil
+}
+
+func checkID(key, id string) error {
+	switch {
+	case id == "":
+		return fmt.Errorf("%s is empty", key)
+	case len(id) > maxID:
+		return fmt.Errorf("%s of %d bytes is longer than %d", key, len(id), maxID)
+	case strings.TrimSpace(id) != id:
+		return fmt.Errorf("%s %q begins or ends with a space, which DataProxy cuts off", key, id)
+	}
+	return frame.CheckAttribute(key, id)
+}
+
+// packFor returns the open pack for a record of n bytes, a new one if need be. The caller holds mu and
+// appends to it before letting go.
+func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
+	p := s.last
+	if p == nil || p.key != key {
+		p = s.open[key]
+	}
+	if p != nil && !p.fits(n) {
+		s.s.seal(p)
+		p = nil
+	}
+	if p == nil {
+		p = &pack{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t)}
+		p.items = s.s.bufs.Get(min(max(s.lastSize, minPackBuffer, n+frame.ItemOverhead), max(s.packLimit, n+frame.ItemOverhead)))
+		p.pieces = s.s.getPieces()
+		s.open[key] = p
+		s.s.opened(p)
+	}
+	s.last = p
+	return p
+}
+
+const minPackBuffer = 4 << 10
+
+// add appends one record.
+func (p *pack) add(payload []byte, bufs *bufpool.Pool) {
+	p.items = frame.AppendItem(bufs.Grow(p.items, frame.ItemOverhead+len(payload)), payload)
+	p.count++
+	p.charge += cost(payload)
+}
+
+// minuteOf is the event-time minute of t.
+func minuteOf(t time.Time) int64 {
+	sec := t.Unix()
+	m := sec / 60
+	if sec%60 < 0 {
+		m--
+	}
+	return m
+}
+
+// dataTime is t as the frame carries it. Readers take the field as signed 32 bit, so what lies before
+// 1970 or after 2038 becomes the nearest end of that range.
+func dataTime(t time.Time) uint32 {
+	return uint32(min(max(t.Unix(), 0), 1<<31-1))
+}
+
+// autoCompression decides per stream whether compressing pays: after a few packs in a row that hardly
+// shrank it stops, and probes again after many.
+type autoCompression struct {
+	useless int // packs in a row that hardly shrank
+	skip    int // packs left to send as they are
+}
+
+const (
+	autoFrom    = 256 // bytes of items
+	autoUseless = 4
+	autoSkip    = 128
+)
+
+// next says whether the next pack is to be compressed.
+func (a *autoCompression) next(items int) bool {
+	if items < autoFrom {
+		return false
+	}
+	if a.skip > 0 {
+		a.skip--
+		return false
+	}
+	return true
+}
+
+// result learns from a pack that was compressed, or tried to be.
+func (a *autoCompression) result(items, body int) {
+	if body <= items-items/20 {
+		a.useless, a.skip = 0, 0
+		return
+	}
+	if a.useless++; a.useless >= autoUseless {
+		a.useless, a.skip = autoUseless-1, autoSkip // one probe that fails is enough next time
+	}
+}

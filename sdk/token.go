@@ -1,0 +1,58 @@
+package sdk
+
+// Outcome is what became of a message or a piece.
+type Outcome uint8
+
+const (
+	Acked   Outcome = iota + 1 // a proxy holds it in memory
+	Final                      // safe, as confirm mode means it
+	Lost                       // it was acked, its bytes are gone here, and it must be sent anew; Final may still follow for a piece
+	Refused                    // refused for good by the proxies; see the error
+)
+
+func (o Outcome) String() string {
+	switch o {
+	case Acked:
+		return "acked"
+	case Final:
+		return "final"
+	case Lost:
+		return "lost"
+	case Refused:
+		return "refused"
+	}
+	return "none"
+}
+
+// Result is given to a callback. Outcome is 0 when the sender was closed before there was one; Err is
+// ErrClosed then.
+type Result struct {
+	Outcome  Outcome
+	Endpoint string // host:port of the proxy
+	Err      error  // *AckError for Refused; ErrClosed when the sender was closed before an answer
+}
+
+// Token is told what becomes of the pieces of batches. Its methods are called from the sender's
+// dispatcher, one at a time, never under a lock, in the order things happened, never after Close
+// returned. They must be quick and may not wait for the sender.
+type Token interface {
+	// Settled says what became of a piece; for each piece any of: Acked, then Final or Lost (and
+	// Final after Lost); Final without Acked; Refused.
+	Settled(piece uint64, r Result)
+	// Forgotten is asked about lost pieces: true when no news of the piece is needed any more.
+	Forgotten(piece uint64) bool
+}
+
+// piece is what a pack holds of one batch: whom to tell, and by which name.
+type piece struct {
+	token Token
+	id    uint64
+}
+
+// callback is the token of a single message. A func fits into an interface as it is, so a message
+// costs no allocation beyond the user's own closure.
+type callback func(Result)
+
+// Settled is never called for Acked, nor twice: see notifier.
+func (c callback) Settled(_ uint64, r Result) { c(r) }
+func (c callback) Forgotten(uint64) bool      { return true }
