@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"inlong-bridge/sdk/dptest"
+	"inlong-bridge/sdk/frame"
+)
+
+// maxOpened bounds what one pack may unpack to.
+const maxOpened = 256 << 20
+
+// packLine is one pack in the output of devproxy; its names are API.
+type packLine struct {
+	Time    time.Time         `json:"time"`
+	Group   string            `json:"group"`
+	Stream  string            `json:"stream"`
+	DT      int64             `json:"dt"` // event time, milliseconds
+	Count   int               `json:"cnt"`
+	Attrs   map[string]string `json:"attrs"`
+	Records []recordText      `json:"records"`
+}
+
+// recordText is a record as text if it is UTF-8, else as base64.
+type recordText []byte
+
+func (r recordText) MarshalJSON() ([]byte, error) {
+	if utf8.Valid(r) {
+		return marshalPlain(map[string]string{"text": string(r)})
+	}
+	return marshalPlain(map[string][]byte{"base64": r})
+}
+
+// marshalPlain leaves < > & as they are.
+func marshalPlain(v any) ([]byte, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return []byte(b.String()), err
+}
+
+// packWriter writes a line per pack, each with one Write, so that a kill leaves whole lines only. It is
+// safe for concurrent use.
+type packWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (o *packWriter) write(group, stream string, p *frame.Pack) error {
+	items, err := p.Items(maxOpened)
+	if err != nil {
+		return fmt.Errorf("opening a pack of %s.%s: %w", group, stream, err)
+	}
+	line := packLine{
+		Time: time.Now().UTC(), Group: group, Stream: stream,
+		DT: int64(p.DataTime) * 1000, Count: int(p.Count),
+		Attrs: make(map[string]string), Records: make([]recordText, len(items)),
+	}
+	for pair := range strings.SplitSeq(string(p.Attr), "&") {
+		if k, v, ok := strings.Cut(pair, "="); ok {
+			line.Attrs[k] = v
+		}
+	}
+	for i, item := range items {
+		line.Records[i] = item
+	}
+	text, err := marshalPlain(line)
+	if err != nil {
+		return fmt.Errorf("writing a pack of %s.%s: %w", group, stream, err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, err := o.w.Write(text); err != nil {
+		return fmt.Errorf("writing a pack: %w", err)
+	}
+	return nil
+}
+
+// outQueue writes what reaches the queue, so that the output holds what a killed proxy did not take with
+// it. next is the queue behind it, or nil when the output is the queue.
+type outQueue struct {
+	next   dptest.Queue
+	out    *packWriter
+	broken func(error) // called when the output cannot be written any more
+}
+
+func (q *outQueue) Put(ctx context.Context, messages []dptest.QueueMessage) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	var failed error
+	stored := func(int) bool { return true }
+	if q.next != nil {
+		failed = q.next.Put(ctx, messages)
+		var partly *dptest.PutError
+		switch {
+		case errors.As(failed, &partly):
+			stored = func(i int) bool { return i < len(partly.Stored) && partly.Stored[i] }
+		case failed != nil:
+			return failed
+		}
+	}
+	for i := range messages {
+		if !stored(i) {
+			continue
+		}
+		m := &messages[i]
+		p, err := frame.DecodeInLongMsg(m.Value)
+		if err == nil {
+			err = q.out.write(m.Group, m.Stream, &p)
+		}
+		if err != nil {
+			q.broken(err)
+			return err
+		}
+	}
+	return failed
+}
