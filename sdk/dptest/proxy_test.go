@@ -1,0 +1,618 @@
+package dptest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"inlong-bridge/sdk/dptest"
+	"inlong-bridge/sdk/frame"
+)
+
+func packs(t *testing.T, from, to uint32) []byte {
+	t.Helper()
+	var b []byte
+	for u := from; u < to; u++ {
+		b = append(b, pack(t, u, fmt.Sprintf("groupId=g1&streamId=s1&mid=i.%x&rtms=1", u))...)
+	}
+	return b
+}
+
+// acks reads n acks and fails unless they are of from, from+1, ...
+func (c *client) acks(from, to uint32) {
+	c.t.Helper()
+	for u := from; u < to; u++ {
+		if a := c.ack(); a.Uniq != u || a.Code != 0 {
+			c.t.Fatalf("ack is of %d with code %d, want %d", a.Uniq, a.Code, u)
+		}
+	}
+}
+
+// mids returns what the queue holds, by the sequence in mid.
+func mids(t *testing.T, q *dptest.MemoryQueue) map[string]int {
+	t.Helper()
+	seen := map[string]int{}
+	for _, m := range q.All() {
+		attr, err := frame.InLongMsgAttr(m.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mid, _ := frame.Attribute(attr, "mid")
+		seen[string(mid)]++
+	}
+	return seen
+}
+
+func TestAckComesBeforeTheQueueAndTheRunnerNapsLikeFlume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		start := time.Now()
+		p := dptest.Start(t, dptest.WithNetwork(n))
+		c := dial(t, n, p)
+		arrivals := func(at time.Duration, uniq uint32) time.Duration {
+			time.Sleep(at - time.Since(start))
+			c.send(packs(t, uniq, uniq+1))
+			c.acks(uniq, uniq+1)
+			if got := time.Since(start); got != at {
+				t.Errorf("pack %d was acked at %v, want %v", uniq, got, at)
+			}
+			p.MemoryQueue().WaitFor(t, int(uniq)+1)
+			return time.Since(start)
+		}
+		// Naps end at 1, 3, 6, 10, 15, 20 s; a pack that is found starts again with 1 s.
+		for i, row := range []struct{ sent, queued time.Duration }{
+			{500 * time.Millisecond, time.Second},
+			{1500 * time.Millisecond, 2 * time.Second},
+			{11900 * time.Millisecond, 12 * time.Second}, // naps from 2 s on end at 3, 5, 8, 12
+			{12100 * time.Millisecond, 13 * time.Second},
+			{29 * time.Second, 33 * time.Second}, // 14, 16, 19, 23, 28, 33
+		} {
+			if got := arrivals(row.sent, uint32(i)); got.Round(time.Millisecond) != row.queued {
+				t.Errorf("pack sent at %v is in the queue at %v, want %v", row.sent, got, row.queued)
+			}
+		}
+	})
+}
+
+func TestQueueDelayCountsFromArrivalAndLetsPacksOvertake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		delays := []time.Duration{300 * time.Millisecond, 100 * time.Millisecond}
+		i := 0
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueueDelayFunc(func() time.Duration { i++; return delays[i-1] }))
+		c := dial(t, n, p)
+		c.send(packs(t, 0, 2))
+		c.acks(0, 2)
+		start := time.Now()
+		p.MemoryQueue().WaitFor(t, 1)
+		if d := time.Since(start); d != 100*time.Millisecond {
+			t.Errorf("the second pack took %v", d)
+		}
+		if m := mids(t, p.MemoryQueue()); m["i.1"] != 1 {
+			t.Errorf("first in the queue is %v, want i.1", m)
+		}
+		p.MemoryQueue().WaitFor(t, 2)
+		if d := time.Since(start); d != 300*time.Millisecond {
+			t.Errorf("the first pack took %v", d)
+		}
+	})
+}
+
+func TestKillLosesExactlyWhatWasAckedAndNotQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueueDelay(time.Second))
+		c := dial(t, n, p)
+		c.send(packs(t, 0, 10))
+		c.acks(0, 10)
+		time.Sleep(1500 * time.Millisecond)
+		c.send(packs(t, 10, 17))
+		c.acks(10, 17)
+
+		lostPacks, lostRecords := p.Kill()
+		if lostPacks != 7 || lostRecords != 7 {
+			t.Errorf("Kill lost %d packs and %d records, want 7 and 7", lostPacks, lostRecords)
+		}
+		if _, err := c.next(); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the connection ends with %v, want a reset", err)
+		}
+		if _, err := n.DialContext(t.Context(), "tcp", p.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("dialling a killed proxy: %v, want refused", err)
+		}
+		time.Sleep(time.Minute)
+		if got := p.MemoryQueue().Len(); got != 10 {
+			t.Errorf("%d packs in the queue a minute later, want 10", got)
+		}
+		if err := p.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		c = dial(t, n, p)
+		c.send(packs(t, 10, 17))
+		c.acks(10, 17)
+		p.WaitQueued(t, 17)
+		s := p.Stats()
+		if s.Packs != 24 || s.Acked != 24 || s.LostPacks != 7 || s.Lost != 7 || s.InMemory != 0 {
+			t.Errorf("stats are %+v", s)
+		}
+		if a, b := p.Kill(); a != 0 || b != 0 {
+			t.Errorf("the second Kill lost %d, %d", a, b)
+		}
+		if a, b := p.Kill(); a != 0 || b != 0 {
+			t.Errorf("killing a killed proxy lost %d, %d", a, b)
+		}
+	})
+}
+
+func TestKillsUnderLoadLeaveEveryPackQueuedOrCountedAsLost(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			rnd, delays := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
+			n := new(dptest.Network)
+			q := dptest.NewMemoryQueue(2, 3)
+			p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueue(q), dptest.WithSeed(seed),
+				dptest.WithQueueDelayFunc(func() time.Duration { return time.Duration(delays.IntN(50)) * time.Millisecond }))
+			var lost uint64
+			uniq := uint32(0)
+			for range 5 {
+				c := dial(t, n, p)
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					for range 40 {
+						if _, err := c.Write(packs(t, uniq, uniq+5)); err != nil {
+							return
+						}
+						uniq += 5
+						time.Sleep(2 * time.Millisecond)
+					}
+				})
+				wg.Go(func() {
+					for {
+						if _, err := c.next(); err != nil {
+							return
+						}
+					}
+				})
+				time.Sleep(time.Duration(20+rnd.IntN(40)) * time.Millisecond)
+				if rnd.IntN(2) == 0 {
+					q.Stall(rnd.IntN(2))
+				}
+				time.Sleep(time.Duration(rnd.IntN(20)) * time.Millisecond)
+				k, _ := p.Kill()
+				lost += uint64(k)
+				q.Resume(0)
+				q.Resume(1)
+				wg.Wait()
+				if err := p.Restart(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := p.Stats()
+			if s.Packs != s.Queued+s.LostPacks || s.LostPacks != lost || s.Queued != uint64(q.Len()) || s.Acked > s.Packs {
+				t.Errorf("seed %d: %+v, %d in the queue, %d lost by count", seed, s, q.Len(), lost)
+			}
+			if s.LostPacks == 0 || s.Queued == 0 {
+				t.Errorf("seed %d shows nothing: %+v", seed, s)
+			}
+			for mid, times := range mids(t, q) {
+				if times != 1 {
+					t.Errorf("%s is %d times in the queue", mid, times)
+				}
+			}
+		})
+	}
+}
+
+func TestTermAcksForAMomentFallsSilentAndLosesAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueueDelay(10*time.Millisecond))
+		c := dial(t, n, p)
+		start := time.Now()
+		done := make(chan int)
+		go func() { k, _ := p.Term(); done <- k }()
+		synctest.Wait()
+		c.send(packs(t, 0, 3))
+		c.acks(0, 3)
+		time.Sleep(200 * time.Millisecond)
+		c.send(packs(t, 3, 5))
+		c.silent(300 * time.Millisecond)
+		if lost := <-done; lost != 3 {
+			t.Errorf("Term lost %d packs, want 3", lost)
+		}
+		if d := time.Since(start); d != 600*time.Millisecond {
+			t.Errorf("Term took %v", d)
+		}
+		if _, err := c.next(); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the connection ends with %v, want a reset", err)
+		}
+		if got := p.MemoryQueue().Len(); got != 0 {
+			t.Errorf("%d packs in the queue, want none", got)
+		}
+	})
+}
+
+func TestFrozenProxyTakesConnectionsAndAnswersWhenThawed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueueDelay(10*time.Millisecond))
+		p.Freeze(true)
+		c := dial(t, n, p)
+		c.send(packs(t, 0, 2), frame.AppendHeartbeat(nil))
+		c.silent(time.Minute)
+		if s := p.Stats(); s.Packs != 0 {
+			t.Errorf("a frozen proxy stored %d packs", s.Packs)
+		}
+		p.Freeze(false)
+		c.acks(0, 2)
+		if b, err := c.next(); err != nil || len(b) != 5 {
+			t.Errorf("heartbeat is answered with %x, %v", b, err)
+		}
+		p.Freeze(true)
+		time.Sleep(time.Minute)
+		if got := p.MemoryQueue().Len(); got != 0 {
+			t.Errorf("a frozen proxy moved %d packs", got)
+		}
+		if k, _ := p.Kill(); k != 2 {
+			t.Errorf("killing a frozen proxy lost %d packs, want 2", k)
+		}
+		if err := p.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		c = dial(t, n, p)
+		c.send(packs(t, 0, 2))
+		c.acks(0, 2)
+		p.MemoryQueue().WaitFor(t, 2)
+	})
+}
+
+func TestZombieAnswersHeartbeatsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueueDelay(time.Second))
+		c := dial(t, n, p)
+		p.AckDelay(100 * time.Millisecond)
+		c.send(packs(t, 0, 1))
+		synctest.Wait()
+		p.Zombie(true)
+		c.send(packs(t, 1, 3), frame.AppendHeartbeat(nil))
+		if b, err := c.next(); err != nil || len(b) != 5 {
+			t.Errorf("first answer of a zombie is %x, %v, want the heartbeat's", b, err)
+		}
+		late := dial(t, n, p)
+		late.send(frame.AppendHeartbeat(nil))
+		if b, err := late.next(); err != nil || len(b) != 5 {
+			t.Errorf("a new connection gets %x, %v", b, err)
+		}
+		c.silent(time.Minute)
+		s := p.Stats()
+		if s.Packs != 1 || s.InMemory != 1 || p.MemoryQueue().Len() != 0 {
+			t.Errorf("a zombie has %+v and %d in the queue", s, p.MemoryQueue().Len())
+		}
+		if k, _ := p.Kill(); k != 1 {
+			t.Errorf("killing the zombie lost %d packs, want 1", k)
+		}
+	})
+}
+
+func TestDroppedStreamIsAckedAndNeverArrives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueueDelay(0))
+		p.DropStream("g1", "s1", true)
+		c := dial(t, n, p)
+		c.send(packs(t, 0, 2), pack(t, 2, "groupId=g1&streamId=s2&mid=i.2"))
+		c.acks(0, 3)
+		p.DropStream("g1", "s1", false)
+		c.send(packs(t, 3, 4))
+		c.acks(3, 4)
+		p.MemoryQueue().WaitFor(t, 2)
+		time.Sleep(time.Minute)
+		if m := mids(t, p.MemoryQueue()); len(m) != 2 || m["i.2"] != 1 || m["i.3"] != 1 {
+			t.Errorf("the queue has %v", m)
+		}
+		if s := p.Stats(); s.Dropped != 2 || s.Packs != 4 {
+			t.Errorf("stats are %+v", s)
+		}
+	})
+}
+
+func TestMemoryOfFullSizeAnswers114UntilTheQueueDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithMemory(3), dptest.WithQueueDelay(0))
+		p.StallQueue(true)
+		c := dial(t, n, p)
+		c.send(packs(t, 0, 4))
+		c.acks(0, 3)
+		if a := c.ack(); a.Code != 114 || a.Uniq != 3 {
+			t.Errorf("the fourth pack is answered with %+v", a)
+		}
+		p.StallQueue(false)
+		p.WaitQueued(t, 3)
+		c.send(packs(t, 4, 5))
+		c.acks(4, 5)
+	})
+}
+
+func TestAStalledClusterKeepsItsOwnPacksOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		q := dptest.NewMemoryQueue(2, 2)
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueue(q), dptest.WithQueueDelay(0))
+		q.Stall(0)
+		c := dial(t, n, p)
+		for u := range uint32(10) {
+			c.send(packs(t, u, u+1))
+			c.acks(u, u+1)
+		}
+		time.Sleep(time.Minute)
+		if a, b, m := q.End(0, 0)+q.End(0, 1), q.End(1, 0)+q.End(1, 1), p.Stats().InMemory; a != 0 || b != 5 || m != 5 {
+			t.Errorf("stalled cluster has %d, the other %d, memory %d; want 0, 5, 5", a, b, m)
+		}
+		q.Resume(0)
+		p.WaitQueued(t, 10)
+		for cl := range 2 {
+			for part := range 2 {
+				if end := q.End(cl, part); end < 2 {
+					t.Errorf("cluster %d partition %d has %d messages", cl, part, end)
+				}
+			}
+		}
+	})
+}
+
+func TestAckDelayDoesNotSerialisePipelinedFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		p := dptest.Start(t, dptest.WithNetwork(n))
+		p.AckDelay(200 * time.Millisecond)
+		c := dial(t, n, p)
+		start := time.Now()
+		c.send(packs(t, 0, 50))
+		time.Sleep(100 * time.Millisecond)
+		c.send(packs(t, 50, 51))
+		c.acks(0, 50)
+		if d := time.Since(start); d != 200*time.Millisecond {
+			t.Errorf("50 pipelined acks took %v", d)
+		}
+		c.acks(50, 51)
+		if d := time.Since(start); d != 300*time.Millisecond {
+			t.Errorf("the ack of a frame sent 100 ms later came at %v", d)
+		}
+	})
+}
+
+func TestScriptedAckFaults(t *testing.T) {
+	run := func(name string, f func(t *testing.T, p *dptest.Proxy, c *client)) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := new(dptest.Network)
+				p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueueDelay(0))
+				f(t, p, dial(t, n, p))
+			})
+		})
+	}
+	run("swallowed acks are stored", func(t *testing.T, p *dptest.Proxy, c *client) {
+		p.SwallowAck(2)
+		c.send(packs(t, 0, 4))
+		c.acks(2, 4)
+		c.silent(time.Minute)
+		if got := p.MemoryQueue().Len(); got != 4 {
+			t.Errorf("%d packs in the queue, want 4", got)
+		}
+	})
+	run("close in the middle of an ack", func(t *testing.T, p *dptest.Proxy, c *client) {
+		p.CloseMidAck(1)
+		c.send(packs(t, 0, 2))
+		if b, err := c.next(); err == nil {
+			t.Errorf("got the whole ack %x", b)
+		}
+		p.WaitFor(t, func(s dptest.Stats) bool { return s.Packs == 1 && s.Connections == 0 })
+		if s := p.Stats(); s.Poisoned != 0 || s.Acked != 0 {
+			t.Errorf("stats are %+v", s)
+		}
+	})
+	run("every ack twice", func(t *testing.T, p *dptest.Proxy, c *client) {
+		p.DuplicateAcks(1)
+		c.send(packs(t, 7, 8))
+		c.acks(7, 8)
+		c.acks(7, 8)
+	})
+	run("uniq of nobody", func(t *testing.T, p *dptest.Proxy, c *client) {
+		p.WrongUniq(1)
+		c.send(packs(t, 7, 8))
+		if a := c.ack(); a.Uniq != 7|1<<31 {
+			t.Errorf("uniq is %x", a.Uniq)
+		}
+	})
+	run("acks out of order", func(t *testing.T, p *dptest.Proxy, c *client) {
+		p.AcksOutOfOrder(1)
+		c.send(packs(t, 0, 4))
+		var order []uint32
+		for range 4 {
+			order = append(order, c.ack().Uniq)
+		}
+		if slices.IsSorted(order) {
+			t.Errorf("acks came in order: %v", order)
+		}
+		slices.Sort(order)
+		if !slices.Equal(order, []uint32{0, 1, 2, 3}) {
+			t.Errorf("acks are of %v", order)
+		}
+	})
+	run("an ack nothing overtakes still comes", func(t *testing.T, p *dptest.Proxy, c *client) {
+		p.AcksOutOfOrder(1)
+		c.send(packs(t, 0, 1))
+		c.acks(0, 1)
+	})
+	run("a share of codes is seeded", func(t *testing.T, p *dptest.Proxy, c *client) {
+		p.Code(114, 0.25)
+		p.Code(1, 0.1)
+		c.send(packs(t, 0, 400))
+		codes := map[int]int{}
+		for range 400 {
+			codes[c.ack().Code]++
+		}
+		if codes[114] < 70 || codes[114] > 130 || codes[1] < 10 || codes[1] > 60 {
+			t.Errorf("codes are %v", codes)
+		}
+		p.Code(114, 0)
+		p.Code(1, 0)
+		c.send(packs(t, 0, 100))
+		c.acks(0, 100)
+	})
+}
+
+func TestResetConnectionsKeepsMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		p := dptest.Start(t, dptest.WithNetwork(n))
+		c := dial(t, n, p)
+		c.send(packs(t, 0, 3))
+		c.acks(0, 3)
+		p.ResetConnections()
+		if _, err := c.next(); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the connection ends with %v, want a reset", err)
+		}
+		p.WaitQueued(t, 3)
+		c = dial(t, n, p)
+		c.send(packs(t, 3, 4))
+		c.acks(3, 4)
+		p.CloseConnections()
+		c.ended()
+	})
+}
+
+func TestIdleConnectionsAreClosedAndHeartbeatsKeepThemOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		p := dptest.Start(t, dptest.WithNetwork(n))
+		c := dial(t, n, p)
+		for range 10 {
+			time.Sleep(179 * time.Second)
+			c.send(frame.AppendHeartbeat(nil))
+			if _, err := c.next(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := time.Now()
+		c.ended()
+		if d := time.Since(start); d != 180*time.Second {
+			t.Errorf("closed after %v", d)
+		}
+	})
+}
+
+func TestAClientThatDoesNotReadItsAcksLosesTheConnectionNotItsPacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &dptest.Network{Buffer: 4096}
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueueDelay(0))
+		c := dial(t, n, p)
+		sent := 0
+		for range 10000 {
+			if _, err := c.Write(packs(t, 0, 1)); err != nil {
+				break
+			}
+			sent++
+		}
+		if sent == 10000 {
+			t.Fatal("the connection was never closed")
+		}
+		p.WaitFor(t, func(s dptest.Stats) bool { return s.Connections == 0 && s.InMemory == 0 })
+		if s := p.Stats(); s.Packs == 0 || s.Packs < s.Acked || s.Packs != uint64(p.MemoryQueue().Len()) {
+			t.Errorf("stats are %+v, %d in the queue", s, p.MemoryQueue().Len())
+		}
+	})
+}
+
+func TestFailingPutsAreTriedAgainAndPartlyStoredOnesNotTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		mem := dptest.NewMemoryQueue(1, 1)
+		calls := 0
+		q := dptest.QueueFunc(func(ctx context.Context, m []dptest.QueueMessage) error {
+			calls++
+			if calls > 3 {
+				return mem.Put(ctx, m)
+			}
+			half := len(m) / 2
+			if err := mem.Put(ctx, m[:half]); err != nil {
+				return err
+			}
+			stored := make([]bool, len(m))
+			for i := range half {
+				stored[i] = true
+			}
+			return &dptest.PutError{Stored: stored, Err: errors.New("broker went away")}
+		})
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueue(q), dptest.WithQueueDelay(time.Second))
+		c := dial(t, n, p)
+		c.send(packs(t, 0, 8))
+		c.acks(0, 8)
+		p.WaitQueued(t, 8)
+		if m := mids(t, mem); len(m) != 8 || mem.Len() != 8 {
+			t.Errorf("the queue has %v", m)
+		}
+		if s := p.Stats(); s.PutErrors != 3 {
+			t.Errorf("stats are %+v", s)
+		}
+	})
+}
+
+func TestOnPackSeesEveryPackBeforeItsAck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		var seen []string
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithOnPack(func(i dptest.PackInfo) {
+			items, err := i.Pack.Items(1 << 20)
+			seen = append(seen, fmt.Sprintf("%s.%s %d %s %v %s", i.Group, i.Stream, i.Records, items[0], err, strings.Split(i.From, ":")[0]))
+		}))
+		c := dial(t, n, p)
+		c.send(packs(t, 0, 1))
+		c.acks(0, 1)
+		if !slices.Equal(seen, []string{"g1.s1 1 hello <nil> 127.0.0.1"}) {
+			t.Errorf("seen %q", seen)
+		}
+	})
+}
+
+func TestProxyOverTCPKeepsItsPortAcrossKillAndRestart(t *testing.T) {
+	p := dptest.Start(t, dptest.WithQueueDelay(time.Hour))
+	addr := p.Addr()
+	for round := range uint32(3) {
+		c := dialTCP(t, addr)
+		c.send(packs(t, 0, 100))
+		c.acks(0, 100)
+		if k, r := p.Kill(); k != 100 || r != 100 {
+			t.Fatalf("round %d: Kill lost %d, %d", round, k, r)
+		}
+		c.ended()
+		if err := p.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		if p.Addr() != addr {
+			t.Fatalf("address is %s, was %s", p.Addr(), addr)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Restart(); err == nil {
+		t.Error("a closed proxy was restarted")
+	}
+}
+
+func TestWrongOptionsAreNamedTogether(t *testing.T) {
+	_, err := dptest.NewProxy(nil, dptest.WithMaxFrame(0), dptest.WithIdleTimeout(0), dptest.WithMemory(-1))
+	if err == nil || strings.Count(err.Error(), "invalid option") != 3 {
+		t.Errorf("error is %v", err)
+	}
+}
