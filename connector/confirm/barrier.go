@@ -1,0 +1,84 @@
+package confirm
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// errNotAsked says that a topic began to be watched while the clusters were asked: ask again.
+var errNotAsked = errors.New("topic is watched only since the question")
+
+// Barrier is the set of offsets that the reader must pass.
+type Barrier struct{ targets []target }
+
+type target struct {
+	Place
+	made uint64 // of the topic
+	end  int64
+}
+
+// Begin begins a barrier from what all clusters said, each asked with the ticket since or a later one, about
+// all topics that are watched there. What is new in the answers takes part from its beginning; starts says
+// where to read.
+func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, starts []Start, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, cluster := range slices.Sorted(maps.Keys(p.clusters)) {
+		l, ok := said[cluster]
+		if !ok {
+			return nil, nil, fmt.Errorf("beginning barrier: cluster %s has not answered", cluster)
+		}
+		if l.Fresh < since {
+			return nil, nil, fmt.Errorf("beginning barrier: the answer of cluster %s is older than the barrier", cluster)
+		}
+		for name := range p.clusters[cluster] {
+			if _, ok := l.Topics[name]; !ok {
+				return nil, nil, fmt.Errorf("beginning barrier: %w: topic %s of cluster %s", errNotAsked, name, cluster)
+			}
+		}
+	}
+	b = &Barrier{}
+	var errs []error
+	for _, cluster := range slices.Sorted(maps.Keys(p.clusters)) {
+		s, err := p.updateAll(cluster, said[cluster])
+		starts = append(starts, s...)
+		errs = append(errs, err)
+		for name, t := range p.clusters[cluster] {
+			l := said[cluster].Topics[name]
+			if !l.Exists {
+				continue
+			}
+			if different(t.id, l.ID) {
+				errs = append(errs, fmt.Errorf("beginning barrier: topic %s of cluster %s was re-created meanwhile", name, cluster))
+			}
+			for n, bounds := range l.Partitions {
+				b.targets = append(b.targets, target{Place{cluster, name, n}, t.made, bounds.End})
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, starts, err
+	}
+	return b, starts, nil
+}
+
+// Passed reports whether everything the barrier stands for was reported. It is an error when that can
+// never be known, because a topic was re-created meanwhile: begin another barrier.
+func (p *Positions) Passed(b *Barrier) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	left := b.targets[:0]
+	for _, g := range b.targets {
+		t, x := p.find(g.Place)
+		if x == nil || t.made != g.made {
+			return false, fmt.Errorf("waiting for barrier: topic %s of cluster %s was re-created meanwhile", g.Topic, g.Cluster)
+		}
+		if x.next < g.end {
+			left = append(left, g)
+		}
+	}
+	b.targets = left // what is passed stays passed
+	return len(left) == 0, nil
+}

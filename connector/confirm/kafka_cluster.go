@@ -1,0 +1,415 @@
+package confirm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const (
+	kafkaFetches    = 4
+	kafkaFetchBytes = 4 << 20 // a broker returns at least one batch, however large
+
+	refreshEvery = time.Second
+	faultLasts   = 3 * time.Second // a fetch error not repeated for so long is over
+	errorPause   = 100 * time.Millisecond
+	tailsAtOnce  = 8
+)
+
+// kafkaCluster reads one cluster.
+type kafkaCluster struct {
+	k        *Kafka
+	name     string
+	template string
+	cl       *kgo.Client
+
+	kick       chan struct{} // refresh now; of size one
+	wantStarts atomic.Bool   // the next refresh asks for log starts too
+
+	mu       sync.Mutex
+	starts   []Start            // not yet told to the client
+	stopPoll context.CancelFunc // ends the poll under way
+	asked    bool               // somebody got an answer, or none
+	up       bool
+	lastOK   time.Time
+	lastErr  error
+	downAt   time.Time
+	fault    error // of fetching; it stands until faultLasts after faultAt
+	faultAt  time.Time
+
+	messages, mine, foreign, unreadable, missed atomic.Uint64
+
+	reading map[Place]uint64 // lives, as the client was told; the poller's own
+	read    uint64           // refresh's own: messages when something was read last, and when that was
+	readAt  time.Time
+}
+
+func newKafkaCluster(k *Kafka, cfg KafkaCluster) (*kafkaCluster, error) {
+	// What was configured comes first, so that it cannot change how we consume.
+	opts := append(append([]kgo.Opt(nil), cfg.Opts...),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
+		kgo.KeepControlRecords(), // or the position would stop before a tail of them
+		kgo.MaxConcurrentFetches(kafkaFetches),
+		kgo.FetchMaxBytes(kafkaFetchBytes),
+		kgo.FetchMaxPartitionBytes(kafkaFetchBytes/4),
+		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.MetadataMinAge(250*time.Millisecond), // a partition that appeared is read at once
+	)
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &kafkaCluster{k: k, name: cfg.Name, template: cfg.Topic, cl: cl,
+		kick: make(chan struct{}, 1), reading: map[Place]uint64{}}, nil
+}
+
+// watch fixes the positions of a topic.
+func (c *kafkaCluster) watch(ctx context.Context, name string) error {
+	l, err := c.list(ctx, c.k.pos.Ask(), []string{name}, false)
+	if err != nil {
+		return err
+	}
+	if err := c.mayRead(ctx, name, l.Topics[name]); err != nil {
+		return err
+	}
+	c.k.startsMu.Lock()
+	defer c.k.startsMu.Unlock()
+	starts, err := c.k.pos.Fix(c.name, name, l)
+	c.k.start(starts)
+	return err
+}
+
+// start leaves starts for the poller and wakes it.
+func (c *kafkaCluster) start(starts []Start) {
+	for _, s := range starts {
+		if s.Why != Fixed {
+			c.missed.Add(uint64(s.Missed))
+			c.k.log.Warn("queue partition is read from another position", "cluster", s.Cluster, "topic", s.Topic,
+				"partition", s.Partition, "offset", s.Offset, "why", s.Why.String(), "missed", s.Missed)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.starts = append(c.starts, starts...)
+	if c.stopPoll != nil {
+		c.stopPoll()
+	}
+}
+
+// beginPoll tells the client what changed and returns the context of the next poll. All changes are made
+// here, between two polls, so that records are always of the life that c.reading says.
+func (c *kafkaCluster) beginPoll(ctx context.Context) (context.Context, context.CancelFunc) {
+	for {
+		c.mu.Lock()
+		starts := c.starts
+		c.starts = nil
+		if len(starts) == 0 {
+			ctx, cancel := context.WithCancel(ctx)
+			c.stopPoll = cancel
+			c.mu.Unlock()
+			return ctx, cancel
+		}
+		c.mu.Unlock()
+		c.tellClient(starts)
+	}
+}
+
+func (c *kafkaCluster) tellClient(starts []Start) {
+	last := map[Place]Start{}
+	another := map[string]bool{}
+	for _, s := range starts {
+		last[s.Place] = s
+		if s.Why == Recreated {
+			another[s.Topic] = true
+		}
+	}
+	for topic := range another {
+		// The client holds on to the id of the old topic until it is told to forget it.
+		c.cl.PurgeTopicsFromClient(topic)
+		for at := range c.reading {
+			if at.Topic == topic {
+				delete(c.reading, at)
+			}
+		}
+	}
+	drop := map[string][]int32{}
+	add := map[string]map[int32]kgo.Offset{}
+	for at, s := range last {
+		if _, ok := c.reading[at]; ok {
+			drop[at.Topic] = append(drop[at.Topic], at.Partition)
+		}
+		c.reading[at] = s.Life
+		if add[at.Topic] == nil {
+			add[at.Topic] = map[int32]kgo.Offset{}
+		}
+		add[at.Topic][at.Partition] = kgo.NewOffset().At(s.Offset)
+	}
+	c.cl.RemoveConsumePartitions(drop)
+	c.cl.AddConsumePartitions(add)
+}
+
+// poll reads until ctx ends.
+func (c *kafkaCluster) poll(ctx context.Context, sink Sink) {
+	for ctx.Err() == nil {
+		pollCtx, cancel := c.beginPoll(ctx)
+		fetches := c.cl.PollFetches(pollCtx)
+		cancel()
+		if failed := c.take(ctx, sink, fetches); failed {
+			// An error that stays is returned by every poll.
+			select {
+			case <-time.After(errorPause):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// take looks at what a poll returned. Positions move only when the sink has been told: a barrier that
+// passes says that it has.
+func (c *kafkaCluster) take(ctx context.Context, sink Sink, fetches kgo.Fetches) (failed bool) {
+	type step struct {
+		at   Place
+		life uint64
+		next int64
+	}
+	var (
+		seqs                                []uint64
+		steps                               []step
+		messages, mine, foreign, unreadable uint64
+	)
+	for i := range fetches {
+		for _, t := range fetches[i].Topics {
+			for _, fp := range t.Partitions {
+				at := Place{c.name, t.Topic, fp.Partition}
+				life, ok := c.reading[at]
+				if fp.Err != nil {
+					failed = c.fetchError(ctx, at, life, fp.Err) || failed
+				}
+				if !ok || len(fp.Records) == 0 {
+					continue
+				}
+				for _, r := range fp.Records {
+					if r.Attrs.IsControl() {
+						continue
+					}
+					messages++
+					switch seq, verdict := Judge(r.Value, c.k.instance); verdict {
+					case Mine:
+						mine++
+						seqs = append(seqs, seq)
+					case Foreign:
+						foreign++
+					case Unreadable:
+						unreadable++
+					}
+				}
+				steps = append(steps, step{at, life, fp.Records[len(fp.Records)-1].Offset + 1})
+			}
+		}
+	}
+	if len(steps) == 0 {
+		return failed
+	}
+	if len(seqs) > 0 {
+		sink.Seen(seqs)
+	}
+	c.messages.Add(messages)
+	c.mine.Add(mine)
+	c.foreign.Add(foreign)
+	c.unreadable.Add(unreadable)
+	for _, s := range steps {
+		c.k.pos.Advance(s.at, s.life, s.next)
+	}
+	c.k.moved.happened()
+	return failed
+}
+
+// fetchError handles what a poll says about a partition and reports whether the poller should pause.
+func (c *kafkaCluster) fetchError(ctx context.Context, at Place, life uint64, err error) bool {
+	var cut *kgo.ErrDataLoss
+	switch {
+	case ctx.Err() != nil, errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
+		return false
+	case errors.As(err, &cut):
+		// The client goes on at ResetTo. We begin there under a new life instead: what it returned
+		// from behind the cut would otherwise count as read up to there.
+		c.k.startsMu.Lock()
+		defer c.k.startsMu.Unlock()
+		if s, ok := c.k.pos.Rewind(at, life, cut.ResetTo); ok {
+			c.k.start([]Start{s})
+		}
+		return false
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		c.wantStarts.Store(true)
+		c.refreshSoon()
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
+		c.refreshSoon()
+	default:
+		c.setFault(c.explain(fmt.Errorf("fetching %v: %w", at, err), at.Topic))
+	}
+	return true
+}
+
+func (c *kafkaCluster) refreshSoon() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// refresh asks for metadata and end offsets once a second until ctx ends: to find partitions that
+// appeared, to know the lag, and to know that the cluster answers.
+func (c *kafkaCluster) refresh(ctx context.Context) {
+	c.readAt = time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-c.kick:
+		case <-ctx.Done():
+			return
+		}
+		began := time.Now()
+		c.look(ctx)
+		timer.Reset(max(refreshEvery, 10*time.Since(began))) // a cluster that is slow is asked less
+		c.k.healthChanged()                                  // a fault may be over
+	}
+}
+
+func (c *kafkaCluster) look(ctx context.Context) {
+	starts := c.wantStarts.Swap(false)
+	l, err := c.list(ctx, c.k.pos.Ask(), c.k.pos.Topics(c.name), starts)
+	if err != nil {
+		if starts {
+			c.wantStarts.Store(true)
+		}
+		return // the health has it
+	}
+	c.k.startsMu.Lock()
+	begin, err := c.k.pos.Update(c.name, l)
+	c.k.start(begin)
+	c.k.startsMu.Unlock()
+	if err != nil {
+		c.setFault(err)
+	}
+	c.lookAtTails(ctx)
+}
+
+// lookAtTails finds out why partitions that have something to read do not move. Where only holes are left
+// before the end (compaction leaves batches without records) it moves them; a client that lost track is
+// told to look for their leaders again; and if all of it does not help, the cluster does not answer.
+func (c *kafkaCluster) lookAtTails(ctx context.Context) {
+	stuck := c.k.pos.Stuck(c.name)
+	if n := c.messages.Load(); len(stuck) == 0 || n != c.read {
+		c.read, c.readAt = n, time.Now()
+		return
+	}
+	c.cl.ForceMetadataRefresh()
+	moved := false
+	for _, u := range stuck[:min(len(stuck), tailsAtOnce)] {
+		next, err := c.skipHoles(ctx, u)
+		if err == nil && next > u.Next {
+			c.k.pos.Advance(u.Place, u.Life, next)
+			moved = true
+		}
+	}
+	if moved {
+		c.readAt = time.Now()
+		c.k.moved.happened()
+	} else if since := time.Since(c.readAt); since > c.k.timeout {
+		c.setFault(fmt.Errorf("nothing was read for %v, although %v holds messages from %d to %d",
+			since.Round(time.Second), stuck[0].Place, stuck[0].Next, stuck[0].End))
+	}
+}
+
+// answered takes in how a question went that was asked at began.
+func (c *kafkaCluster) answered(err error, began time.Time) {
+	c.mu.Lock()
+	was := c.up
+	switch {
+	case err == nil:
+		c.up, c.lastOK = true, time.Now()
+	case c.lastOK.Before(began): // or another question went well meanwhile
+		c.up = false
+	}
+	if err != nil {
+		c.lastErr = err
+	}
+	up, first, downAt := c.up, !c.asked, c.downAt
+	c.asked = true
+	if !up && (was || first) {
+		c.downAt = time.Now()
+	}
+	c.mu.Unlock()
+	switch {
+	case !up && (was || first):
+		c.k.log.Warn("queue cluster does not answer", "cluster", c.name, "error", err)
+	case up && !was && !first:
+		c.k.log.Info("queue cluster answers again", "cluster", c.name, "after", time.Since(downAt).Round(time.Millisecond))
+	}
+	if up != was {
+		c.k.healthChanged()
+	}
+}
+
+func (c *kafkaCluster) setFault(err error) {
+	c.mu.Lock()
+	fresh := c.fault == nil || time.Since(c.faultAt) > faultLasts
+	c.fault, c.faultAt = err, time.Now()
+	c.mu.Unlock()
+	if fresh {
+		c.k.log.Warn("queue cluster cannot be read", "cluster", c.name, "error", err)
+	}
+	c.k.healthChanged()
+}
+
+func (k *Kafka) healthChanged() {
+	select {
+	case k.health <- struct{}{}:
+	default:
+	}
+}
+
+// answers says whether the cluster answers, and if not why.
+func (c *kafkaCluster) answers() (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fault != nil && time.Since(c.faultAt) <= faultLasts {
+		return false, c.fault
+	}
+	if !c.asked {
+		return false, errors.New("it was not asked yet")
+	}
+	return c.up, c.lastErr
+}
+
+func (c *kafkaCluster) status() ClusterStatus {
+	sum := c.k.pos.Sum(c.name)
+	s := ClusterStatus{
+		Name: c.name, Topics: sum.Topics, Partitions: sum.Partitions, Lag: sum.Lag,
+		Messages: c.messages.Load(), Mine: c.mine.Load(), Foreign: c.foreign.Load(),
+		Unreadable: c.unreadable.Load(), Missed: c.missed.Load(),
+	}
+	ok, err := c.answers()
+	s.Answers = ok
+	if err != nil && !ok {
+		s.LastError = err.Error()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.LastError == "" && c.lastErr != nil {
+		s.LastError = c.lastErr.Error()
+	}
+	if c.lastOK.IsZero() {
+		s.Lag = -1
+	}
+	return s
+}

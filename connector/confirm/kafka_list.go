@@ -1,0 +1,280 @@
+package confirm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	latest   = -1 // timestamps of ListOffsets
+	earliest = -2
+)
+
+// list asks the cluster about topics: fresh metadata, then the end offsets of all partitions from their
+// leaders, with starts the log starts too. It goes past every cache of the client. fresh is the ticket
+// taken before the call. It tries again for as long as the reader's timeout what may be well soon, and
+// tells the cluster's health how it went.
+func (c *kafkaCluster) list(ctx context.Context, fresh Ticket, topics []string, starts bool) (Listing, error) {
+	parent := ctx
+	ctx, cancel := context.WithTimeout(ctx, c.k.timeout)
+	defer cancel()
+	defer context.AfterFunc(c.k.life, cancel)()
+	began := time.Now()
+	var last error
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		l, err := c.listOnce(ctx, topics, starts)
+		if err == nil {
+			c.answered(nil, began)
+			l.Fresh = fresh
+			return l, nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err // what was wrong, rather than that time is up
+		}
+		if !mayPass(err) {
+			break
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if c.k.life.Err() != nil {
+		return Listing{}, ErrClosed
+	}
+	if err := parent.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return Listing{}, context.Cause(parent) // the caller gave up, that says nothing about the cluster
+	}
+	err := fmt.Errorf("asking queue cluster %s: %w", c.name, last)
+	if parent.Err() == nil && mayPass(last) {
+		err = fmt.Errorf("queue cluster %s has not answered for %v: %w (hint: are its brokers up, and does the queue section name addresses that can be reached from here?)",
+			c.name, c.k.timeout, last)
+	}
+	if parent.Err() == nil {
+		c.answered(err, began)
+	}
+	return Listing{}, err
+}
+
+// mayPass reports whether an error may be gone when asked again.
+func mayPass(err error) bool {
+	if errors.Is(err, kgo.ErrClientClosed) {
+		return false
+	}
+	var ke *kerr.Error
+	return !errors.As(err, &ke) || ke.Retriable
+}
+
+func (c *kafkaCluster) listOnce(ctx context.Context, topics []string, starts bool) (Listing, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.AllowAutoTopicCreation = false
+	req.Topics = []kmsg.MetadataRequestTopic{} // nil would ask for all there are
+	for _, t := range topics {
+		rt := kmsg.NewMetadataRequestTopic()
+		rt.Topic = kmsg.StringPtr(t)
+		req.Topics = append(req.Topics, rt)
+	}
+	resp, err := req.RequestWith(ctx, c.cl)
+	if err != nil {
+		return Listing{}, err
+	}
+	l := Listing{Topics: make(map[string]TopicListing, len(topics))}
+	leaders := map[int32]map[string][]int32{}
+	for _, t := range resp.Topics {
+		if t.Topic == nil {
+			continue
+		}
+		name := *t.Topic
+		switch err := kerr.ErrorForCode(t.ErrorCode); {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			l.Topics[name] = TopicListing{}
+			continue
+		case err != nil:
+			return Listing{}, c.explain(fmt.Errorf("reading metadata of topic %s: %w", name, err), name)
+		}
+		l.Topics[name] = TopicListing{Exists: true, ID: t.TopicID, Partitions: make(map[int32]Bounds, len(t.Partitions))}
+		for _, p := range t.Partitions {
+			if p.Leader < 0 {
+				return Listing{}, fmt.Errorf("partition %d of topic %s has no leader: %w", p.Partition, name, kerr.LeaderNotAvailable)
+			}
+			if leaders[p.Leader] == nil {
+				leaders[p.Leader] = map[string][]int32{}
+			}
+			leaders[p.Leader][name] = append(leaders[p.Leader][name], p.Partition)
+			l.Topics[name].Partitions[p.Partition] = Bounds{Start: -1, End: -1}
+		}
+	}
+	for _, t := range topics {
+		if _, ok := l.Topics[t]; !ok {
+			return Listing{}, fmt.Errorf("no answer about topic %s", t)
+		}
+	}
+
+	times := []int64{latest}
+	if starts {
+		times = append(times, earliest)
+	}
+	var mu sync.Mutex // guards l and errs
+	var errs []error
+	var wg sync.WaitGroup
+	for leader, parts := range leaders {
+		for _, at := range times {
+			wg.Go(func() {
+				err := c.listOffsets(ctx, leader, parts, at, func(topic string, partition int32, offset int64) {
+					mu.Lock()
+					defer mu.Unlock()
+					b := l.Topics[topic].Partitions[partition]
+					if at == latest {
+						b.End = offset
+					} else {
+						b.Start = offset
+					}
+					l.Topics[topic].Partitions[partition] = b
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			})
+		}
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return Listing{}, err
+	}
+	for name, t := range l.Topics {
+		for n, b := range t.Partitions {
+			if b.End < 0 || starts && b.Start < 0 {
+				return Listing{}, fmt.Errorf("no offset of partition %d of topic %s in the answer", n, name)
+			}
+		}
+	}
+	return l, nil
+}
+
+func (c *kafkaCluster) listOffsets(ctx context.Context, leader int32, parts map[string][]int32, at int64, tell func(topic string, partition int32, offset int64)) error {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.ReplicaID = -1
+	for topic, ps := range parts {
+		rt := kmsg.NewListOffsetsRequestTopic()
+		rt.Topic = topic
+		for _, p := range ps {
+			rp := kmsg.NewListOffsetsRequestTopicPartition()
+			rp.Partition, rp.Timestamp = p, at
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		req.Topics = append(req.Topics, rt)
+	}
+	resp, err := c.cl.Broker(int(leader)).RetriableRequest(ctx, req)
+	if err != nil {
+		return fmt.Errorf("listing offsets from broker %d: %w", leader, err)
+	}
+	for _, t := range resp.(*kmsg.ListOffsetsResponse).Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return c.explain(fmt.Errorf("listing offsets of partition %d of topic %s: %w", p.Partition, t.Topic, err), t.Topic)
+			}
+			tell(t.Topic, p.Partition, p.Offset)
+		}
+	}
+	return nil
+}
+
+// fetch asks a partition's leader for what is at offset, once, without waiting.
+func (c *kafkaCluster) fetch(ctx context.Context, u Unread) (*kmsg.FetchResponseTopicPartition, error) {
+	meta := kmsg.NewPtrMetadataRequest()
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = kmsg.StringPtr(u.Topic)
+	meta.Topics = append(meta.Topics, rt)
+	known, err := meta.RequestWith(ctx, c.cl)
+	if err != nil {
+		return nil, err
+	}
+	leader := int32(-1)
+	for _, t := range known.Topics {
+		if t.Topic == nil || *t.Topic != u.Topic || different(t.TopicID, u.TopicID) {
+			continue
+		}
+		for _, p := range t.Partitions {
+			if p.Partition == u.Partition {
+				leader = p.Leader
+			}
+		}
+	}
+	if leader < 0 {
+		return nil, fmt.Errorf("fetching %v: %w", u.Place, kerr.LeaderNotAvailable)
+	}
+	req := kmsg.NewPtrFetchRequest()
+	req.ReplicaID, req.SessionEpoch = -1, -1
+	req.MaxBytes = kafkaFetchBytes
+	ft := kmsg.NewFetchRequestTopic()
+	ft.Topic, ft.TopicID = u.Topic, u.TopicID
+	fp := kmsg.NewFetchRequestTopicPartition()
+	fp.Partition, fp.FetchOffset, fp.PartitionMaxBytes = u.Partition, u.Next, kafkaFetchBytes/4
+	ft.Partitions = append(ft.Partitions, fp)
+	req.Topics = append(req.Topics, ft)
+	resp, err := c.cl.Broker(int(leader)).RetriableRequest(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	said := resp.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(said.ErrorCode); err != nil {
+		return nil, err
+	}
+	if len(said.Topics) != 1 || len(said.Topics[0].Partitions) != 1 {
+		return nil, fmt.Errorf("fetching %v: nothing in the answer", u.Place)
+	}
+	p := &said.Topics[0].Partitions[0]
+	return p, kerr.ErrorForCode(p.ErrorCode)
+}
+
+// skipHoles returns the offset from which something may be there to read: u.Next if a record is.
+func (c *kafkaCluster) skipHoles(ctx context.Context, u Unread) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.k.timeout)
+	defer cancel()
+	rp, err := c.fetch(ctx, u)
+	if err != nil {
+		return u.Next, err
+	}
+	got, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		KeepControlRecords: true, Offset: u.Next, Topic: u.Topic, Partition: u.Partition,
+	}, rp, kgo.DefaultDecompressor(), nil)
+	if got.Err != nil || len(got.Records) > 0 {
+		return u.Next, got.Err
+	}
+	return next, nil
+}
+
+// mayRead finds out whether we have the right to read the topic: metadata and offsets may be had without.
+func (c *kafkaCluster) mayRead(ctx context.Context, name string, t TopicListing) error {
+	ctx, cancel := context.WithTimeout(ctx, c.k.timeout)
+	defer cancel()
+	for n, b := range t.Partitions {
+		_, err := c.fetch(ctx, Unread{Place: Place{c.name, name, n}, Next: b.End, TopicID: t.ID})
+		if err != nil && !mayPass(err) {
+			return c.explain(fmt.Errorf("reading topic %s: %w", name, err), name)
+		}
+		return nil // one is enough; what may pass is the poller's business
+	}
+	return nil
+}
+
+// explain says what to do about an error that a person has to put right.
+func (c *kafkaCluster) explain(err error, topic string) error {
+	switch {
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return fmt.Errorf("%w (hint: grant Describe and Read on topic %s of queue cluster %s to the user the queue section names; no group is needed)", err, topic, c.name)
+	case errors.Is(err, kerr.InvalidTopicException):
+		return fmt.Errorf("%w (hint: the queue's topic template makes a name that Kafka does not allow)", err)
+	}
+	return err
+}

@@ -1,0 +1,336 @@
+package confirm
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// Ticket orders questions to the clusters: what was asked with a later ticket was asked later.
+type Ticket uint64
+
+// Listing is what one cluster said about topics. Fresh tells when it was asked, so that an answer that
+// somebody kept can never stand in for a new one.
+type Listing struct {
+	Fresh  Ticket
+	Topics map[string]TopicListing
+}
+
+// TopicListing is what a cluster said about one topic.
+type TopicListing struct {
+	Exists     bool
+	ID         [16]byte // zero when the cluster is too old to tell
+	Partitions map[int32]Bounds
+}
+
+// Bounds of a partition's log: records have offsets in [Start, End). Start is -1 when it was not asked.
+type Bounds struct{ Start, End int64 }
+
+// Place names a partition of the queue.
+type Place struct {
+	Cluster, Topic string
+	Partition      int32
+}
+
+func (p Place) String() string {
+	return fmt.Sprintf("partition %d of topic %s in cluster %s", p.Partition, p.Topic, p.Cluster)
+}
+
+// Why a reader has to begin somewhere.
+type Why uint8
+
+const (
+	Fixed     Why = iota // at the end, when the stream was first watched
+	Appeared             // the topic or partition did not exist then: from its beginning
+	Recreated            // another topic of the same name: from its beginning
+	Overtaken            // retention took what was to be read next: Missed offsets
+	Truncated            // the log ends before the position: from its beginning, for nobody knows where it was cut
+	Diverged             // the log was cut, and the client of the queue knows where
+)
+
+var whyText = [...]string{"fixed at the end", "appeared", "re-created", "overtaken by retention", "truncated", "truncated"}
+
+func (w Why) String() string { return whyText[w] }
+
+// Start tells the reader of a partition to begin at Offset, in place of wherever it is.
+type Start struct {
+	Place
+	Offset int64
+	Life   uint64 // to be given back with Advance
+	Why    Why
+	Missed int64 // Overtaken: the offsets in [Offset-Missed, Offset) were not read
+}
+
+// Positions knows how far every partition of the queue has been read and reported. It does no I/O: whoever
+// does tells it what the clusters said and what was read, and it says where to begin and whether a barrier
+// is passed. It is safe for concurrent use.
+type Positions struct {
+	mu       sync.Mutex
+	clusters map[string]map[string]*topic // by cluster and topic: those watched
+	tickets  Ticket
+	lives    uint64
+}
+
+type topic struct {
+	id    [16]byte
+	made  uint64 // counts topics of this name
+	fresh Ticket // of the newest answer taken in
+	parts map[int32]*position
+}
+
+type position struct {
+	next int64 // everything before it was reported
+	life uint64
+	end  int64 // as listed last, -1 if never
+	// asked is next as it was when ticket askedAt was handed out: only against that can an end offset
+	// of the answer show that the log was cut, for next moves on while the question travels.
+	asked   int64
+	askedAt Ticket
+	since   int64 // next when the end was listed before; see Stuck
+}
+
+// NewPositions knows nothing but the names of the clusters.
+func NewPositions(clusters ...string) *Positions {
+	p := &Positions{clusters: map[string]map[string]*topic{}}
+	for _, c := range clusters {
+		p.clusters[c] = map[string]*topic{}
+	}
+	return p
+}
+
+// Ask hands out a ticket. Take it before the question goes out, and put it into the Listing.
+func (p *Positions) Ask() Ticket {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tickets++
+	for _, topics := range p.clusters {
+		for _, t := range topics {
+			for _, x := range t.parts {
+				if x.askedAt == 0 { // the oldest question on its way counts
+					x.asked, x.askedAt = x.next, p.tickets
+				}
+			}
+		}
+	}
+	return p.tickets
+}
+
+// Topics returns the watched topics of a cluster, sorted.
+func (p *Positions) Topics(cluster string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(maps.Keys(p.clusters[cluster]))
+}
+
+// Fix begins to watch a topic of a cluster: its partitions are read from the end offsets listed, and
+// whatever is not listed is read from its beginning when it appears. A topic that is watched already keeps
+// its positions.
+func (p *Positions) Fix(cluster, name string, l Listing) ([]Start, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	topics, ok := p.clusters[cluster]
+	if !ok {
+		return nil, fmt.Errorf("fixing positions: cluster %s is not known", cluster)
+	}
+	said, ok := l.Topics[name]
+	if !ok {
+		return nil, fmt.Errorf("fixing positions: no answer about topic %s from cluster %s", name, cluster)
+	}
+	if _, ok := topics[name]; ok {
+		return p.update(cluster, l, name)
+	}
+	t := &topic{fresh: l.Fresh, parts: map[int32]*position{}}
+	topics[name] = t
+	var starts []Start
+	if said.Exists {
+		t.id = said.ID
+		for n, b := range said.Partitions {
+			starts = append(starts, t.begin(p, Place{cluster, name, n}, b.End, b.End, Fixed))
+		}
+	}
+	return ordered(starts), nil
+}
+
+// Update takes in what a cluster says about the watched topics and returns where to begin anew. It is an
+// error when the answer leaves out what is known to exist; nothing has changed then for that topic.
+func (p *Positions) Update(cluster string, l Listing) ([]Start, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.updateAll(cluster, l)
+}
+
+func (p *Positions) updateAll(cluster string, l Listing) ([]Start, error) {
+	var starts []Start
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(p.clusters[cluster])) {
+		if _, ok := l.Topics[name]; !ok {
+			continue
+		}
+		s, err := p.update(cluster, l, name)
+		starts = append(starts, s...)
+		errs = append(errs, err)
+	}
+	return starts, errors.Join(errs...)
+}
+
+func (p *Positions) update(cluster string, l Listing, name string) ([]Start, error) {
+	t, said := p.clusters[cluster][name], l.Topics[name]
+	if l.Fresh < t.fresh {
+		return nil, nil // overtaken by a newer answer
+	}
+	t.fresh = l.Fresh
+	if !said.Exists {
+		// Deleted, or not there yet. The positions stay: should the same topic be back (a broker was
+		// behind), reading goes on; another one is recognised by its id.
+		return nil, nil
+	}
+	another := len(t.parts) > 0 && different(t.id, said.ID)
+	for n := range t.parts {
+		if _, ok := said.Partitions[n]; !ok && !another {
+			if said.ID != ([16]byte{}) {
+				return nil, fmt.Errorf("listing offsets: %s is missing in the answer", Place{cluster, name, n})
+			}
+			another = true // a topic never loses a partition
+		}
+	}
+	if another {
+		t.parts = map[int32]*position{}
+		t.made++
+	}
+	if said.ID != ([16]byte{}) {
+		t.id = said.ID
+	}
+	var starts []Start
+	for n, b := range said.Partitions {
+		at, x := (Place{cluster, name, n}), t.parts[n]
+		switch {
+		case x == nil:
+			why := Appeared
+			if another {
+				why = Recreated
+			}
+			s := t.begin(p, at, max(b.Start, 0), b.End, why)
+			s.Missed = s.Offset
+			starts = append(starts, s)
+		case x.next < b.Start:
+			missed := b.Start - x.next
+			s := t.begin(p, at, b.Start, b.End, Overtaken)
+			s.Missed = missed
+			starts = append(starts, s)
+		case x.askedAt > 0 && x.askedAt <= l.Fresh && x.asked > b.End:
+			starts = append(starts, t.begin(p, at, max(b.Start, 0), b.End, Truncated))
+		default:
+			x.end = max(b.End, x.next)
+		}
+		if x != nil && x.askedAt <= l.Fresh {
+			x.askedAt = 0
+		}
+	}
+	return ordered(starts), nil
+}
+
+// different reports whether two topic ids are of two topics; zero is an answer that did not tell.
+func different(a, b [16]byte) bool {
+	return a != b && a != ([16]byte{}) && b != ([16]byte{})
+}
+
+// ordered sorts starts by place: they come out of maps.
+func ordered(s []Start) []Start {
+	slices.SortFunc(s, func(a, b Start) int { return comparePlaces(a.Place, b.Place) })
+	return s
+}
+
+func comparePlaces(a, b Place) int {
+	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+}
+
+// begin sets a position under a new life.
+func (t *topic) begin(p *Positions, at Place, offset, end int64, why Why) Start {
+	p.lives++
+	t.parts[at.Partition] = &position{next: offset, life: p.lives, end: max(end, offset), since: -1}
+	return Start{Place: at, Offset: offset, Life: p.lives, Why: why}
+}
+
+// Rewind begins a partition anew at an offset, because the client of the queue found the log cut there. ok
+// is false when the life is over already.
+func (p *Positions) Rewind(at Place, life uint64, offset int64) (s Start, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, x := p.find(at)
+	if x == nil || x.life != life {
+		return Start{}, false
+	}
+	return t.begin(p, at, offset, x.end, Diverged), true
+}
+
+// Advance says that everything of the partition before next was reported. The life is the one under which
+// it was read: what was read before a partition began anew moves nothing.
+func (p *Positions) Advance(at Place, life uint64, next int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, x := p.find(at); x != nil && x.life == life {
+		x.next = max(x.next, next)
+		x.end = max(x.end, x.next)
+	}
+}
+
+func (p *Positions) find(at Place) (*topic, *position) {
+	t := p.clusters[at.Cluster][at.Topic]
+	if t == nil {
+		return nil, nil
+	}
+	return t, t.parts[at.Partition]
+}
+
+// Unread is a partition of which something is listed that was not read.
+type Unread struct {
+	Place
+	Life      uint64
+	Next, End int64
+	TopicID   [16]byte
+}
+
+// Stuck returns the partitions of a cluster that had something to read the last time it was called too and
+// have not moved since: nothing but holes may be left in them, or the reader has lost track of them.
+func (p *Positions) Stuck(cluster string) []Unread {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []Unread
+	for name, t := range p.clusters[cluster] {
+		for n, x := range t.parts {
+			if x.next >= x.end {
+				x.since = -1
+				continue
+			}
+			if x.since == x.next {
+				out = append(out, Unread{Place{cluster, name, n}, x.life, x.next, x.end, t.id})
+			}
+			x.since = x.next
+		}
+	}
+	slices.SortFunc(out, func(a, b Unread) int { return comparePlaces(a.Place, b.Place) })
+	return out
+}
+
+// Sum is a cluster's state in numbers.
+type Sum struct {
+	Topics, Partitions int
+	Lag                int64 // offsets listed and not read
+}
+
+// Sum adds up a cluster.
+func (p *Positions) Sum(cluster string) Sum {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Sum{Topics: len(p.clusters[cluster])}
+	for _, t := range p.clusters[cluster] {
+		for _, x := range t.parts {
+			s.Partitions++
+			s.Lag += x.end - x.next
+		}
+	}
+	return s
+}
