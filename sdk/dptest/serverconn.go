@@ -29,6 +29,7 @@ type serverConn struct {
 	conn net.Conn
 	br   *bufio.Reader
 	buf  []byte // the frame being handled
+	deaf bool   // the client did not read its answers; of the reader alone
 
 	gone    chan struct{} // closed when the answers need not be written any more
 	woken   chan struct{} // room for one: the queue has something new
@@ -102,6 +103,9 @@ func (c *serverConn) readLoop() (flush bool) {
 		}
 		if v.ok() {
 			v = c.handle(b)
+		}
+		if c.deaf {
+			return false
 		}
 		switch v.close {
 		case "":
@@ -381,6 +385,7 @@ func (c *serverConn) waitDrained() {
 			if !c.proc.pass(c.proc.connHeld) {
 				return
 			}
+			c.deaf = true
 			_ = c.conn.Close()
 			return
 		}
