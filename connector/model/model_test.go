@@ -1,0 +1,80 @@
+package model
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"inlong-bridge/sdk/finality"
+)
+
+var (
+	eventsFlag = flag.Int("model.events", 1_200_000, "events to run, over all modes")
+	seedFlag   = flag.Uint64("model.seed", 0, "run only this schedule, with its log")
+)
+
+// config is the shipped one, scaled down: the shape of the rules does not depend on the scale.
+func config(mode finality.Mode) finality.Config {
+	c := finality.DefaultConfig(mode)
+	c.Settle, c.Timely, c.ClockGap, c.SlowAck = 2*time.Second, 500*time.Millisecond, 800*time.Millisecond, 300*time.Millisecond
+	c.AckTimeout, c.IdleBeat, c.BusyBeat = 3*time.Second, 2*time.Second, 300*time.Millisecond
+	c.LossGrace, c.Patience = 2*time.Second, 5*time.Second
+	c.PauseMin, c.PauseMax = 500*time.Millisecond, 6*time.Second
+	c.WindowPacks, c.WindowBytes = 8, 400
+	return c
+}
+
+// TestNothingCommittedIsMissing runs random schedules until enough events have passed.
+func TestNothingCommittedIsMissing(t *testing.T) {
+	if *seedFlag != 0 {
+		if _, failed, log := run(*seedFlag); failed != "" {
+			t.Fatalf("seed %d: %s\n%s", *seedFlag, failed, strings.Join(log, "\n"))
+		}
+		return
+	}
+	events, schedules, duplicates := 0, 0, 0
+	for seed := uint64(1); events < *eventsFlag; seed++ {
+		st, failed, log := run(seed)
+		if failed != "" {
+			t.Fatalf("seed %d: %s\nlast of the schedule (all: -run %s -model.seed %d):\n%s",
+				seed, failed, t.Name(), seed, strings.Join(log[max(0, len(log)-25):], "\n"))
+		}
+		events += st.events
+		duplicates += st.duplicates
+		schedules++
+	}
+	t.Logf("%d schedules, %d events, %d duplicates, nothing lost", schedules, events, duplicates)
+}
+
+type stats struct{ events, duplicates int }
+
+// run plays one schedule: faults for a while, then none, then everything must become final.
+func run(seed uint64) (st stats, failed string, log []string) {
+	r := rand.New(rand.NewPCG(seed, 42))
+	s := newSchedule(r)
+	defer func() {
+		log = s.w.log
+		if e := recover(); e != nil {
+			b, ok := e.(breach)
+			if !ok {
+				failed = fmt.Sprintf("panic: %v", e)
+				panic(e)
+			}
+			failed = fmt.Sprintf("%.1fs: %s", s.w.time().Seconds(), b.what)
+		}
+	}()
+	for range 150 + r.IntN(400) {
+		s.step(true)
+	}
+	s.heal()
+	if !s.quiet(func() bool { return s.w.done() && s.settled() }) {
+		panic(breach{"not everything is final long after the last fault: " + s.describe()})
+	}
+	s.w.checkNothingMissing()
+	s.w.checkDuplicates()
+	s.b.checkTablesEmpty()
+	return stats{s.w.events, s.w.duplicates()}, "", nil
+}

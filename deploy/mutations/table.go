@@ -1,0 +1,152 @@
+package main
+
+// Tests that catch. The model test plays schedules of faults; the others pin one rule each.
+const (
+	model     = "./connector/model"
+	finality  = "./sdk/finality"
+	watermark = "./connector/watermark"
+)
+
+// mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
+// cost duplicates or liveness, which the oracle bounds too.
+var mutations = []mutation{
+	// Watermark.
+	{
+		name: "replacement does not keep the lost piece's place", file: "connector/watermark/piece.go",
+		old: "	if x.children > 0 {\n		return false\n	}\n	p.resolve(i)",
+		new: "	p.resolve(i)",
+		pkg: model,
+	},
+	{
+		name: "watermark by `offset + 1`", file: "connector/watermark/piece.go",
+		old: "		p.resolve(i)\n		return p.advance()\n	}\n	return false",
+		new: "		p.resolve(i)\n		p.advance()\n		p.watermark = max(p.watermark, x.origin.Last+1)\n		return true\n	}\n	return false",
+		pkg: model,
+	},
+	{
+		name: "revoked flag dropped", file: "connector/watermark/commit.go",
+		old: "if p.revoked || p.inCommit ||", new: "if p.inCommit ||",
+		pkg: model + " " + watermark,
+	},
+	{
+		name: "flag and mark under different locks", file: "connector/watermark/commit.go",
+		old: "	p.mu.Lock()\n	defer p.mu.Unlock()\n	if p.revoked || p.inCommit ||",
+		new: "	revoked := p.Revoked()\n	p.mu.Lock()\n	defer p.mu.Unlock()\n	if revoked || p.inCommit ||",
+		pkg: watermark,
+	},
+	{
+		name: "late ack from an older generation counted", file: "connector/watermark/slab.go",
+		old: "return i, s.at(i).handle == h", new: "return i, s.at(i).handle != 0",
+		pkg: model + " " + watermark,
+	},
+	{
+		name: "commit before final", file: "connector/watermark/partition.go",
+		old: "if !s.ended || s.open > 0 {", new: "if !s.ended {",
+		pkg: model,
+	},
+	{
+		name: "commit rewinds", file: "connector/watermark/commit.go",
+		old: "p.watermark <= max(p.committed, p.start)", new: "p.watermark == p.committed",
+		pkg: model + " " + watermark,
+	},
+	{
+		name: "a lost piece's whole range sent again instead of its own records", file: "connector/watermark/piece.go",
+		old: "return offset >= o.First && offset <= o.Last && route == o.Route && minute == o.Minute",
+		new: "return offset >= o.First && offset <= o.Last",
+		pkg: model,
+	},
+
+	// settle.
+	{
+		name: "`settle` by wall time", file: "sdk/finality/lifeclock.go",
+		old: "		c.life += now - c.lastAt\n	}", new: "	}\n	c.life = now",
+		pkg: finality,
+	},
+	{
+		name: "`settle` across a stopped process", file: "sdk/finality/lifeclock.go",
+		old: "if good && c.lastTimely && now-c.lastAt <= gap {", new: "if good && c.lastTimely {",
+		pkg: finality,
+	},
+	{
+		name: "`settle` on a late answer", file: "sdk/finality/lifeclock.go",
+		old: "good := timely && healthy && !c.full", new: "good := healthy && !c.full",
+		pkg: finality,
+	},
+	{
+		name: "`settle` on heartbeats of a zombie", file: "sdk/finality/lifeclock.go",
+		old: "healthy := oldest == nil || now-oldest.sentAt <= m.cfg.Timely", new: "healthy := oldest == nil || true",
+		pkg: finality,
+	},
+	{
+		name: "a 114 that does not stop the clock", file: "sdk/finality/pack.go",
+		old: "		inc.clock.full = true\n", new: "",
+		pkg: finality,
+	},
+	{
+		name: "a full proxy without data keeps its packs for ever", file: "sdk/finality/incarnation.go",
+		old: "		m.giveUpFull(inc, now)\n", new: "",
+		pkg: model,
+	},
+
+	// queue.
+	{
+		name: "loss declared without a barrier", file: "sdk/finality/queue.go",
+		old: "if o.suspect && o.since <= begun {", new: "if o.suspect {",
+		pkg: model + " " + finality,
+	},
+	{
+		name: "loss declared the moment a connection closes", file: "sdk/finality/queue.go",
+		old: "m.queue.clock-o.endedAt >= m.cfg.LossGrace", new: "true",
+		pkg: model,
+	},
+	{
+		name: "loss declared while the queue does not answer", file: "sdk/finality/queue.go",
+		old: "	if m.queue.answers {\n		m.queue.clock +=", new: "	if true {\n		m.queue.clock +=",
+		pkg: model + " " + finality,
+	},
+	{
+		name: "barrier over one cluster of two", file: "connector/confirm/positions.go",
+		old: `			return nil, nil, fmt.Errorf("beginning barrier: cluster %s has not answered", cluster)`, new: "			continue",
+		pkg: model,
+	},
+	{
+		name: "barrier from cached metadata", file: "connector/confirm/positions.go",
+		old: "		if l.Fresh < since {\n			return nil, nil, fmt.Errorf(\"beginning", new: "		if false {\n			return nil, nil, fmt.Errorf(\"beginning",
+		pkg: model,
+	},
+	{
+		name: "reader at the end of a partition that appeared later", file: "connector/confirm/positions.go",
+		old: "t.begin(p, at, 0, b.End, Appeared)", new: "t.begin(p, at, b.End, b.End, Appeared)",
+		pkg: model,
+	},
+	{
+		name: "`mid` forgotten at loss", file: "sdk/finality/queue.go",
+		old: "	p := m.packs[id]\n	if p == nil {\n		return // final", new: "	p := m.packs[id]\n	if p == nil || p.state == lost {\n		return // final",
+		pkg: finality,
+	},
+	{
+		name: "foreign `mid` accepted", file: "connector/confirm/mine.go",
+		old: "if !ok || string(who) != instance {", new: "if _ = who; !ok {",
+		pkg: model,
+	},
+	{
+		name: "window not released at the end of an incarnation", file: "sdk/finality/incarnation.go",
+		old: "	w := inc.window\n", new: "	w := inc.window\n	for _, o := range m.queue.orphans {\n		w.add(o.packs.n, o.packs.bytes)\n	}\n",
+		pkg: finality,
+	},
+	{
+		name: "one stream filling a window", file: "sdk/finality/incarnation.go",
+		old: "if m.several() && st != nil {", new: "if false && st != nil {",
+		pkg: finality,
+	},
+	{
+		name: "zombie rule with a single proxy", file: "sdk/finality/queue.go",
+		old: "|| !m.othersSeenAfter(ep, inc.acked.head.order)", new: "",
+		pkg: finality,
+	},
+	{
+		name: "no probe", file: "sdk/finality/queue.go",
+		old: "wanted = m.suspectOldest(inc, now) || wanted", new: "",
+		pkg: model,
+	},
+}
