@@ -82,7 +82,7 @@ func (c *Config) kafkaSchema() []entry {
 		{key: "instance_id", example: "${HOSTNAME}", dst: &k.InstanceID, doc: "Static membership (group.instance.id): a restart within session_timeout causes no rebalance. Must differ between the members of the group, so use the pod's name in a StatefulSet. Without it membership is dynamic."},
 		{key: "client_id", def: "inlong-bridge", dst: &k.ClientID, valid: func() string { return emptyProblem(k.ClientID) }, doc: "Name in the broker's logs and quotas."},
 		{key: "rack", example: "eu-1a", dst: &k.Rack, doc: "Rack or zone of this process; where the brokers support it, the nearest replica is read."},
-		{key: "tls", doc: "TLS to the brokers. The section's presence enables it.", sub: tlsSchema(&k.TLS), present: &k.TLS.Enabled},
+		{key: "tls", doc: "TLS to the brokers. The section's presence enables it, so write tls: {} for the system's roots. Its files are read again at each new connection.", sub: tlsSchema(&k.TLS), present: &k.TLS.Enabled},
 		{key: "sasl", doc: "Authentication at the brokers.", sub: saslSchema(&k.SASL), present: new(bool)},
 		{key: "start", def: "earliest", dst: (*start)(k), doc: "Where a partition without a committed offset begins: earliest, latest, or a time such as 2026-01-02T15:04:05Z."},
 		{key: "isolation", def: "read_committed", dst: &k.Isolation, oneOf: []string{"read_committed", "read_uncommitted"}, doc: "read_committed delivers nothing of aborted transactions, and waits for open ones."},
@@ -106,7 +106,7 @@ func (c *Config) inlongSchema() []entry {
 			{key: "urls", required: true, example: "[http://manager:8083]", dst: &in.ManagerURLs, valid: func() string { return urlsProblem(in.ManagerURLs) }, doc: "Base URLs, tried in turn."},
 			{key: "secret_id", example: "admin", dst: &in.ManagerSecretID, doc: "User of the Manager's API, with its secret_key."},
 			{key: "secret_key", example: "/run/secrets/inlong", dst: &in.ManagerSecretKey, doc: "Key of that user."},
-			{key: "tls", doc: "TLS of https URLs; without the section the roots of the system apply.", sub: tlsSchema(&in.ManagerTLS), present: &in.ManagerTLS.Enabled},
+			{key: "tls", doc: "TLS of https URLs; without the section the roots of the system apply. ca_file is read at the start, the client certificate at each new connection.", sub: tlsSchema(&in.ManagerTLS), present: &in.ManagerTLS.Enabled},
 			{key: "timeout", def: "10s", dst: &in.ManagerTimeout, min: 100 * int64(time.Millisecond), max: 5 * minute, doc: "A request that takes longer has failed."},
 		}},
 		{key: "proxies", example: "[dataproxy-1:46801, dataproxy-2:46801]", dst: &in.Proxies, valid: func() string { return addressesProblem(in.Proxies) }, doc: "The proxies themselves, instead of a Manager."},
@@ -167,7 +167,7 @@ func (c *Config) queueSchema() []entry {
 func tlsSchema(t *TLS) []entry {
 	return []entry{
 		{key: "enabled", def: "true", dst: &t.Enabled, doc: "false switches the section off."},
-		{key: "ca_file", example: "/etc/inlong-bridge/ca.crt", dst: &t.CAFile, doc: "Certificates (PEM) that the server's must come from, instead of the system's. Files of this section are read again when they change."},
+		{key: "ca_file", example: "/etc/inlong-bridge/ca.crt", dst: &t.CAFile, doc: "Certificates (PEM) that the server's must come from, instead of the system's."},
 		{key: "cert_file", example: "/etc/inlong-bridge/tls.crt", dst: &t.CertFile, doc: "Client certificate (PEM), with its key_file."},
 		{key: "key_file", example: "/etc/inlong-bridge/tls.key", dst: &t.KeyFile, doc: "Key of the client certificate (PEM)."},
 		{key: "server_name", example: "kafka.example.com", dst: &t.ServerName, doc: "Name expected in the server's certificate, instead of the host that is dialled."},

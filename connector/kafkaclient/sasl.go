@@ -1,0 +1,58 @@
+package kafkaclient
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"inlong-bridge/connector/config"
+)
+
+// mechanism returns nil when s names none. Secrets are asked for at each authentication.
+func mechanism(s config.SASL, t config.TLS) (sasl.Mechanism, error) {
+	password := func() (string, error) {
+		p, err := s.Password.Value()
+		if err != nil {
+			return "", fmt.Errorf("authenticating as %s: %w", s.Username, err)
+		}
+		return p, nil
+	}
+	scramAuth := func(context.Context) (scram.Auth, error) {
+		p, err := password()
+		return scram.Auth{User: s.Username, Pass: p}, err
+	}
+	switch s.Mechanism {
+	case "":
+		return nil, nil
+	case "plain":
+		return plain.Plain(func(context.Context) (plain.Auth, error) {
+			p, err := password()
+			return plain.Auth{User: s.Username, Pass: p}, err
+		}), nil
+	case "scram-sha-256":
+		return scram.Sha256(scramAuth), nil
+	case "scram-sha-512":
+		return scram.Sha512(scramAuth), nil
+	case "oauthbearer":
+		token := func(context.Context) (string, error) { return s.Token.Value() }
+		if s.TokenURL != "" {
+			grant, err := newGrant(s, t)
+			if err != nil {
+				return nil, err
+			}
+			token = grant.token
+		}
+		return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+			v, err := token(ctx)
+			if err != nil {
+				return oauth.Auth{}, fmt.Errorf("authenticating with a token: %w", err)
+			}
+			return oauth.Auth{Token: v}, nil
+		}), nil
+	}
+	return nil, fmt.Errorf("choosing SASL mechanism: %q is not known; use plain, scram-sha-256, scram-sha-512 or oauthbearer", s.Mechanism)
+}

@@ -1,0 +1,60 @@
+package kafkaclient
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+
+	"inlong-bridge/connector/config"
+)
+
+// TLSConfig returns nil when t is not enabled. ca_file is read now; the client certificate is read now,
+// to know that it is good, and again at each handshake.
+func TLSConfig(t config.TLS) (*tls.Config, error) {
+	if !t.Enabled {
+		return nil, nil
+	}
+	cfg := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         t.ServerName,
+		InsecureSkipVerify: t.Insecure,
+	}
+	if t.CAFile != "" {
+		pool := x509.NewCertPool()
+		if err := addRoots(pool, t.CAFile); err != nil {
+			return nil, err
+		}
+		cfg.RootCAs = pool
+	}
+	if t.CertFile != "" {
+		if _, err := clientCertificate(t); err != nil {
+			return nil, err
+		}
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return clientCertificate(t)
+		}
+	}
+	return cfg, nil
+}
+
+func addRoots(pool *x509.CertPool, file string) error {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("reading ca_file: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("reading ca_file: %s holds no PEM certificate", file)
+	}
+	return nil
+}
+
+// clientCertificate reads both files. A rotation that has replaced one of them and not yet the other is
+// an error here, and the next connection tries again.
+func clientCertificate(t config.TLS) (*tls.Certificate, error) {
+	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading client certificate %s: %w", t.CertFile, err)
+	}
+	return &cert, nil
+}
