@@ -204,6 +204,13 @@ func (l *ledger) Forgotten(uint64) bool {
 	return l.forgot
 }
 
+// forget makes Forgotten true from now on.
+func (l *ledger) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forgot = true
+}
+
 // payloads of the pieces whose last news is the outcome.
 func (l *ledger) payloads(o sdk.Outcome) (payloads []string) {
 	l.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,7 @@ type Sender struct {
 	notify     notifier
 	clockWake  chan struct{}
 	naming     sync.WaitGroup // calls that still name their pieces; see pack.pins
-	closing    atomic.Bool // nothing new is taken
+	closing    atomic.Bool    // nothing new is taken
 
 	mu           sync.Mutex
 	m            *finality.Machine
@@ -233,7 +234,14 @@ func (s *Sender) close(ctx context.Context) error {
 	if cause == nil {
 		cause = errors.New("bug: no pack was pending")
 	}
-	return fmt.Errorf("closing sender: %d packs (%d records) not final: %w", packs, records, cause)
+	return fmt.Errorf("closing sender: %s (%s) not final: %w", count(packs, "pack"), count(records, "record"), cause)
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
 }
 
 // stop ends all goroutines but the notifier's, and waits for them.
