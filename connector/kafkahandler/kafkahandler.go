@@ -1,29 +1,202 @@
-// Package kafkahandler writes packs to a Kafka topic as DataProxy's KafkaHandler does. It is the queue
-// behind the double in demo and devproxy.
 package kafkahandler
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/sdk/dptest"
 )
 
-// Queue is a dptest.Queue over one or several Kafka clusters.
-type Queue struct{}
+// Queue is a dptest.ClusterQueue over one or several Kafka clusters. It is safe for concurrent use, by
+// several proxies too.
+type Queue struct {
+	clusters []*cluster
+	next     atomic.Uint64 // cluster of the next message given to Put
+}
 
-var _ dptest.Queue = (*Queue)(nil)
+var _ dptest.ClusterQueue = (*Queue)(nil)
 
 // Cluster is one Kafka cluster; Topic is a template over {group} and {stream}.
 type Cluster struct {
-	Opts  []kgo.Opt
-	Topic string
+	Opts   []kgo.Opt
+	Topic  string
+	Create bool // lets the brokers make missing topics, if they are set to
+}
+
+type cluster struct {
+	client *kgo.Client
+	topic  string
+}
+
+// TopicOf fills a template.
+func TopicOf(template, group, stream string) string {
+	return strings.NewReplacer("{group}", group, "{stream}", stream).Replace(template)
+}
+
+func checkTemplate(template string) error {
+	plain := TopicOf(template, "g", "s")
+	if plain == "" || strings.ContainsAny(plain, "{}") {
+		return fmt.Errorf("topic template %q: only {group} and {stream} may stand in braces, e.g. {group}.{stream}", template)
+	}
+	return nil
 }
 
 // New connects lazily; Close flushes nothing: a proxy's memory is lost with the proxy.
-func New(clusters ...Cluster) (*Queue, error) { return nil, errors.ErrUnsupported }
+func New(clusters ...Cluster) (*Queue, error) {
+	if len(clusters) == 0 {
+		return nil, errors.New("opening queue: no Kafka cluster given")
+	}
+	q := &Queue{}
+	for i, c := range clusters {
+		err := checkTemplate(c.Topic)
+		var client *kgo.Client
+		if err == nil {
+			opts := []kgo.Opt{
+				kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), // KafkaHandler sets no key and trusts the client to spread
+				kgo.RequiredAcks(kgo.AllISRAcks()),
+				kgo.ProducerLinger(0), // a Put is a batch already
+				kgo.ProducerBatchCompression(kgo.NoCompression()),
+			}
+			if c.Create {
+				opts = append(opts, kgo.AllowAutoTopicCreation())
+			}
+			client, err = kgo.NewClient(append(opts, c.Opts...)...)
+		}
+		if err != nil {
+			q.Close()
+			return nil, fmt.Errorf("opening queue cluster %d: %w", i, err)
+		}
+		q.clusters = append(q.clusters, &cluster{client: client, topic: c.Topic})
+	}
+	return q, nil
+}
 
-func (q *Queue) Put(ctx context.Context, m []dptest.QueueMessage) error { return errors.ErrUnsupported }
-func (q *Queue) Close()                                                 {}
+// Clusters returns how many clusters there are.
+func (q *Queue) Clusters() int { return len(q.clusters) }
+
+// Put spreads m round robin over the clusters and waits until the brokers have all of it. An error is a
+// *dptest.PutError that says which messages are stored.
+func (q *Queue) Put(ctx context.Context, m []dptest.QueueMessage) error {
+	n := len(q.clusters)
+	first := int((q.next.Add(uint64(len(m))) - uint64(len(m))) % uint64(n))
+	shares := make([][]dptest.QueueMessage, n)
+	places := make([][]int, n)
+	for i := range m {
+		c := (first + i) % n
+		shares[c] = append(shares[c], m[i])
+		places[c] = append(places[c], i)
+	}
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for c := range n {
+		wg.Go(func() { errs[c] = q.PutTo(ctx, c, shares[c]) })
+	}
+	wg.Wait()
+	err := errors.Join(errs...)
+	if err == nil {
+		return nil
+	}
+	all := &dptest.PutError{Stored: make([]bool, len(m)), Err: err}
+	for c := range n {
+		var partly *dptest.PutError
+		errors.As(errs[c], &partly)
+		for i, place := range places[c] {
+			all.Stored[place] = errs[c] == nil || partly != nil && partly.Stored[i]
+		}
+	}
+	return all
+}
+
+// unknownLimit is how long a Put whose context ended waits for the brokers' word about what was already
+// on its way to them.
+const unknownLimit = 10 * time.Second
+
+// PutTo is Put for one cluster. When ctx ends, what has not been sent is not sent any more, and what has
+// is waited for, so that the error tells the truth; after 10 s it counts as not stored.
+func (q *Queue) PutTo(ctx context.Context, clusterNumber int, m []dptest.QueueMessage) error {
+	if len(m) == 0 {
+		return nil
+	}
+	c := q.clusters[clusterNumber]
+	results := &produced{left: len(m), stored: make([]bool, len(m)), done: make(chan struct{})}
+	for i := range m {
+		c.client.Produce(ctx, c.record(&m[i]), func(_ *kgo.Record, err error) { results.add(i, err) })
+	}
+	select {
+	case <-results.done:
+	case <-ctx.Done():
+		timer := time.NewTimer(unknownLimit)
+		defer timer.Stop()
+		select {
+		case <-results.done:
+		case <-timer.C:
+		}
+	}
+	return results.err(c.topic)
+}
+
+// produced gathers the brokers' answers to one Put.
+type produced struct {
+	done chan struct{} // closed when all have come
+
+	mu     sync.Mutex
+	left   int
+	stored []bool
+	first  error
+}
+
+func (p *produced) add(i int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stored[i] = err == nil
+	if err != nil && p.first == nil {
+		p.first = err
+	}
+	if p.left--; p.left == 0 {
+		close(p.done)
+	}
+}
+
+func (p *produced) err(topic string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.first != nil:
+	case p.left > 0:
+		p.first = fmt.Errorf("%d messages without the brokers' answer", p.left)
+	default:
+		return nil
+	}
+	// A late answer still writes to p.stored, so the caller gets a copy.
+	return &dptest.PutError{
+		Stored: append([]bool(nil), p.stored...),
+		Err:    fmt.Errorf("producing to %s: %w", topic, p.first),
+	}
+}
+
+// record is what KafkaHandler makes of a message: no key, the headers, the value as it is.
+func (c *cluster) record(m *dptest.QueueMessage) *kgo.Record {
+	r := &kgo.Record{
+		Topic:   TopicOf(c.topic, m.Group, m.Stream),
+		Value:   m.Value,
+		Headers: make([]kgo.RecordHeader, len(m.Headers)),
+	}
+	for i, h := range m.Headers {
+		r.Headers[i] = kgo.RecordHeader{Key: h.Key, Value: []byte(h.Value)}
+	}
+	return r
+}
+
+// Close closes the connections. What a Put still waits for fails.
+func (q *Queue) Close() {
+	for _, c := range q.clusters {
+		c.client.Close()
+	}
+}
