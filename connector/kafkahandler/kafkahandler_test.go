@@ -201,11 +201,11 @@ func TestReadAllStopsAtTheEndsItFoundAndShowsWhatIsNoPack(t *testing.T) {
 	}
 	good, bad := 0, 0
 	err := kafkahandler.ReadAll(t.Context(), at(c), []string{"g.s", "empty"}, func(p kafkahandler.Pack) error {
-		if p.Err != nil {
+		if p.Err == nil {
+			good++
+		} else {
 			bad++
-			return nil
 		}
-		good++
 		return q.Put(t.Context(), messages(t, 100, 101)) // the end moves away while it reads
 	})
 	if err != nil || good != 4 || bad != 1 {

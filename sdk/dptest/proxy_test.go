@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -614,5 +615,31 @@ func TestWrongOptionsAreNamedTogether(t *testing.T) {
 	_, err := dptest.NewProxy(nil, dptest.WithMaxFrame(0), dptest.WithIdleTimeout(0), dptest.WithMemory(-1))
 	if err == nil || strings.Count(err.Error(), "invalid option") != 3 {
 		t.Errorf("error is %v", err)
+	}
+}
+
+func TestKillAndCloseWaitForEveryGoroutine(t *testing.T) {
+	running := func() string {
+		buf := make([]byte, 1<<20)
+		for line := range strings.Lines(string(buf[:runtime.Stack(buf, true)])) {
+			if !strings.HasPrefix(line, "created by") && strings.Contains(line, "dptest.(*process)") || strings.Contains(line, "dptest.(*serverConn).serve(") {
+				return line
+			}
+		}
+		return ""
+	}
+	p := dptest.Start(t)
+	for _, end := range []func(){func() { p.Kill() }, func() { p.Term() }, func() { _ = p.Close() }} {
+		c := dialTCP(t, p.Addr())
+		c.send(packs(t, 0, 10))
+		c.acks(0, 10)
+		if running() == "" {
+			t.Fatal("no goroutine is seen while the proxy runs")
+		}
+		end()
+		if line := running(); line != "" {
+			t.Errorf("still running: %s", line)
+		}
+		_ = p.Restart()
 	}
 }
