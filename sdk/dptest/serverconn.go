@@ -3,23 +3,12 @@ package dptest
 import (
 	"bufio"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"net"
 	"sync"
 	"time"
 
 	"inlong-bridge/sdk/frame"
-)
-
-const (
-	// highWater is how many bytes of answers the server holds for a client that does not read them.
-	highWater = 64 << 10
-	// unreadLimit is how long answers above highWater may wait before the connection is closed. The real
-	// server closes at once; here the goroutine that writes may merely not have had its turn.
-	unreadLimit = time.Second
-	// overtakeLimit is how long an answer waits for another to overtake it.
-	overtakeLimit = 50 * time.Millisecond
 )
 
 // serverConn is the proxy's end of a connection. One goroutine reads frames and decides in order, a
@@ -38,18 +27,6 @@ type serverConn struct {
 	mu      sync.Mutex
 	queue   []answer
 	backlog int // bytes of answers that are due and not written
-}
-
-// answer is one reply that waits to be written.
-type answer struct {
-	bytes []byte
-	due   time.Time // zero: now
-	data  bool      // it answers a pack, so a zombie keeps it to itself
-	acked bool      // it says that the pack was accepted
-	late  bool      // the next answer goes before it
-	last  bool      // the connection is closed behind it
-
-	counted bool // in the backlog
 }
 
 func newServerConn(proc *process, conn net.Conn) *serverConn {
@@ -344,163 +321,6 @@ func (p *Proxy) ackFaults() ackManner {
 	m.wrongUniq = p.chance(f.wrongUniq)
 	m.outOfOrder = p.chance(f.outOfOrder)
 	return m
-}
-
-// push queues an answer. It waits for a client that does not read its answers, and closes the
-// connection when that goes on.
-func (c *serverConn) push(a answer) {
-	c.mu.Lock()
-	if a.due.IsZero() {
-		a.counted = true
-		c.backlog += len(a.bytes)
-	}
-	c.queue = append(c.queue, a)
-	if at := len(c.queue) - 2; at >= 0 && c.queue[at].late && !a.last {
-		c.queue[at], c.queue[at+1] = c.queue[at+1], c.queue[at]
-		c.queue[at+1].late, c.queue[at+1].due = false, a.due
-	}
-	over := c.backlog > highWater
-	c.mu.Unlock()
-	poke(c.woken)
-	if over {
-		c.waitDrained()
-	}
-}
-
-func (c *serverConn) waitDrained() {
-	timer := time.NewTimer(unreadLimit)
-	defer timer.Stop()
-	for {
-		c.mu.Lock()
-		over := c.backlog > highWater
-		c.mu.Unlock()
-		if !over {
-			return
-		}
-		select {
-		case <-c.drained:
-		case <-c.proc.ctx.Done():
-			return
-		case <-timer.C:
-			if !c.proc.pass(c.proc.connHeld) {
-				return
-			}
-			c.deaf = true
-			_ = c.conn.Close()
-			return
-		}
-	}
-}
-
-// answerLoop writes what is due until the reader is gone, an answer was the last, or writing fails.
-func (c *serverConn) answerLoop() {
-	var out []byte
-	for {
-		var n batch
-		out, n = c.due(out[:0])
-		if len(out) == 0 && !n.last {
-			if !c.waitForAnswers(n.next) {
-				return
-			}
-			continue
-		}
-		if !c.proc.pass(c.proc.connHeld) {
-			return
-		}
-		if len(out) > 0 {
-			if err := c.write(out, n); err != nil {
-				_ = c.conn.Close() // the reader ends with it
-				return
-			}
-		}
-		if n.last {
-			_ = c.conn.Close()
-			return
-		}
-	}
-}
-
-// batch says what due found.
-type batch struct {
-	acked   int
-	backlog int // how much of the backlog it is
-	last    bool
-	next    time.Time // when the next answer is due, if none is now
-}
-
-// due appends all answers that are due to dst.
-func (c *serverConn) due(dst []byte) ([]byte, batch) {
-	p := c.proc.p
-	p.mu.Lock()
-	zombie := p.faults.zombie
-	p.mu.Unlock()
-
-	var n batch
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	i := 0
-	for ; i < len(c.queue) && !n.last; i++ {
-		a := &c.queue[i]
-		if a.due.After(now) {
-			n.next = a.due
-			break
-		}
-		if a.counted {
-			n.backlog += len(a.bytes)
-		}
-		n.last = a.last
-		if zombie && a.data {
-			continue
-		}
-		dst = append(dst, a.bytes...)
-		if a.acked {
-			n.acked++
-		}
-	}
-	c.queue = append(c.queue[:0], c.queue[i:]...)
-	if len(dst) == 0 {
-		c.backlog -= n.backlog
-		n.backlog = 0
-	}
-	return dst, n
-}
-
-func (c *serverConn) write(out []byte, n batch) error {
-	_, err := c.conn.Write(out)
-	c.mu.Lock()
-	c.backlog -= n.backlog
-	c.mu.Unlock()
-	poke(c.drained)
-	if err != nil {
-		return fmt.Errorf("writing answers: %w", err)
-	}
-	p := c.proc.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stats.Acked += uint64(n.acked)
-	p.notify()
-	return nil
-}
-
-// waitForAnswers returns false when there is nothing more to write.
-func (c *serverConn) waitForAnswers(next time.Time) bool {
-	var due <-chan time.Time
-	if !next.IsZero() {
-		timer := time.NewTimer(time.Until(next))
-		defer timer.Stop()
-		due = timer.C
-	}
-	select {
-	case <-c.woken:
-		return true
-	case <-due:
-		return true
-	case <-c.gone:
-		return false
-	case <-c.proc.ctx.Done():
-		return false
-	}
 }
 
 func hostOf(a net.Addr) string {
