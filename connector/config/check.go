@@ -20,6 +20,9 @@ import (
 )
 
 func (d *decoder) routes(n *yaml.Node, path string, c *Config) {
+	if anyReported(n) {
+		return
+	}
 	table, problems := mapping.Parse(n)
 	for _, p := range problems {
 		line := p.Line
@@ -29,6 +32,10 @@ func (d *decoder) routes(n *yaml.Node, path string, c *Config) {
 		d.wrong(line, path, strings.TrimPrefix(p.Message, "routes: "))
 	}
 	c.Routes, c.routes = table, n
+}
+
+func anyReported(n *yaml.Node) bool {
+	return n.Tag == reported || slices.ContainsFunc(n.Content, anyReported)
 }
 
 // check looks at combinations of keys. A combination with a key that was reported already is left alone.
@@ -75,7 +82,7 @@ func (d *decoder) checkInLong(c *Config) {
 	case manager && proxies:
 		d.combined("given beside inlong.manager; keep one: the Manager names the proxies, or you do", "inlong.proxies")
 	case section && !manager && !proxies && !d.dead["inlong"]:
-		d.combined("says not where the proxies are; add manager: {urls: [http://manager:8083]} or proxies: [dataproxy-1:46801]", "inlong")
+		d.combined("does not say where the proxies are; add manager: {urls: [http://manager:8083]} or proxies: [dataproxy-1:46801]", "inlong")
 	}
 	if id, key := in.ManagerSecretID != "", in.ManagerSecretKey.Set(); id != key && !d.dead["inlong.manager.secret_id"] &&
 		!d.dead["inlong.manager.secret_key"] && !d.dead["inlong.manager.secret_key_file"] {
@@ -238,7 +245,7 @@ func (d *decoder) checkSASL(s *SASL, at string) {
 		missing("client_id", "add client_id")
 		missing("client_secret", "add client_secret_file")
 	default:
-		d.wrong(d.lines[at], at, "says not where the token comes from; add token_file, or token_url with client_id and client_secret_file")
+		d.wrong(d.lines[at], at, "does not say where the token comes from; add token_file, or token_url with client_id and client_secret_file")
 	}
 }
 

@@ -30,17 +30,15 @@ func Load(path string) (*Config, error) {
 // Parse reads and checks a configuration; name is used in messages. The error is Problems. The files
 // that the configuration names (certificates, secrets) are read too.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
-	c := Default()
-	c.Path = name
+	c := &Config{Path: name}
+	setDefaults(c.schema())
 	d := &decoder{file: name, lines: map[string]int{}, dead: map[string]bool{}}
 	root := d.document(data)
 	if root != nil {
 		x := &expander{env: env, report: d.wrong, open: map[*yaml.Node]bool{}}
-		if root = x.copy(root, ""); root != nil {
-			d.section(root, "", c.schema(), c)
-			c.settleDefaults()
-			d.check(c)
-		}
+		d.section(x.copy(root, ""), "", c.schema(), c)
+		c.settleDefaults()
+		d.check(c)
 	}
 	if len(d.problems) > 0 {
 		return nil, d.problems.sorted()
@@ -140,7 +138,7 @@ func (d *decoder) syntax(err error) {
 		}
 		msg = msg[:m[0]] + msg[m[1]:]
 	}
-	d.wrong(line, "", "not YAML: "+msg+"; look at the indentation and quotes here and just above")
+	d.wrong(line, "", "not YAML: "+msg+"; look at the indentation and quotes around here: a text that begins with a brace or a colon needs quotes")
 }
 
 func invalidAt(data []byte) int {
@@ -156,6 +154,9 @@ func invalidAt(data []byte) int {
 
 // section reads a mapping along its entries.
 func (d *decoder) section(n *yaml.Node, path string, entries []entry, c *Config) {
+	if n.Tag == reported {
+		return
+	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line}
 	}
@@ -163,7 +164,7 @@ func (d *decoder) section(n *yaml.Node, path string, entries []entry, c *Config)
 		d.wrong(n.Line, path, "is "+kindOf(n)+"; write keys with values here: "+strings.Join(names(entries), ", "))
 		return
 	}
-	seen := map[string]int{}
+	seen, refused := map[string]int{}, false
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		at := join(path, k.Value)
@@ -181,6 +182,7 @@ func (d *decoder) section(n *yaml.Node, path string, entries []entry, c *Config)
 		switch {
 		case e.refuse != "":
 			d.wrong(k.Line, at, e.refuse)
+			refused = true
 		case e.routes:
 			d.routes(v, at, c)
 		case e.each != nil:
@@ -201,7 +203,7 @@ func (d *decoder) section(n *yaml.Node, path string, entries []entry, c *Config)
 	}
 	for i := range entries {
 		e := &entries[i]
-		if _, given := d.lines[join(path, e.key)]; e.required && !given {
+		if _, given := d.lines[join(path, e.key)]; e.required && !given && !refused {
 			d.wrong(n.Line, join(path, e.key), "missing; "+missingHint(e))
 		}
 	}
@@ -209,6 +211,9 @@ func (d *decoder) section(n *yaml.Node, path string, entries []entry, c *Config)
 
 // sections reads a list of mappings.
 func (d *decoder) sections(n *yaml.Node, path string, e *entry, c *Config) {
+	if n.Tag == reported {
+		return
+	}
 	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
 		d.wrong(n.Line, path, "is "+kindOf(n)+"; write a list: one entry with a leading dash per cluster")
 		return
@@ -225,6 +230,9 @@ func (d *decoder) sections(n *yaml.Node, path string, e *entry, c *Config) {
 
 // value reads one key that is no section.
 func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
+	if n.Tag == reported {
+		return
+	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		d.wrong(k.Line, path, "has no value; give it one, or take the key out")
 		return
@@ -232,6 +240,9 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 	if list, ok := e.dst.(*[]string); ok && n.Kind == yaml.SequenceNode {
 		*list = nil
 		for _, item := range n.Content {
+			if item.Tag == reported {
+				return
+			}
 			if item.Kind != yaml.ScalarNode || item.Tag == "!!null" || item.Value == "" {
 				d.wrong(item.Line, path, "holds "+kindOf(item)+"; write a list of texts")
 				return
@@ -353,10 +364,8 @@ func missingHint(e *entry) string {
 		return "add rules such as - {topics: [orders], group: shop, stream: orders}"
 	case e.example != "":
 		return "add it, such as " + e.key + ": " + e.example
-	case e.oneOf != nil:
-		return "write " + choice(e.oneOf)
 	}
-	return "add the section"
+	return "write " + choice(e.oneOf)
 }
 
 func kindOf(n *yaml.Node) string {

@@ -10,6 +10,10 @@ import (
 // maxNodes bounds what aliases may blow a file up to.
 const maxNodes = 100_000
 
+// reported is the tag of a value that could not be read. It was said why, and nothing is to be said of
+// what it would have been.
+const reported = "!reported"
+
 // expander copies a tree of nodes: aliases become copies of what they name, and scalar values get the
 // variables of the environment. Whoever reads the copy meets mappings, sequences and scalars only.
 type expander struct {
@@ -19,19 +23,19 @@ type expander struct {
 	open   map[*yaml.Node]bool // aliases being copied, against circles
 }
 
-// copy returns nil for what cannot be copied; that was reported then.
 func (x *expander) copy(n *yaml.Node, key string) *yaml.Node {
+	wrong := &yaml.Node{Kind: yaml.ScalarNode, Tag: reported, Line: n.Line}
 	if x.nodes++; x.nodes > maxNodes {
 		if x.nodes == maxNodes+1 {
 			x.report(n.Line, key, fmt.Sprintf("aliases make more than %d values of the file; write it without them", maxNodes))
 		}
-		return nil
+		return wrong
 	}
 	switch n.Kind {
 	case yaml.AliasNode:
 		if x.open[n.Alias] {
 			x.report(n.Line, key, "alias *"+n.Value+" names what holds it; write the value itself")
-			return nil
+			return wrong
 		}
 		x.open[n.Alias] = true
 		defer delete(x.open, n.Alias)
@@ -52,9 +56,6 @@ func (x *expander) copy(n *yaml.Node, key string) *yaml.Node {
 				continue
 			}
 			v := x.copy(n.Content[i+1], join(key, k.Value))
-			if v == nil {
-				continue
-			}
 			name := *k
 			name.Line = n.Content[i].Line
 			c.Content = append(c.Content, &name, v)
@@ -63,21 +64,19 @@ func (x *expander) copy(n *yaml.Node, key string) *yaml.Node {
 	case yaml.SequenceNode:
 		c := &yaml.Node{Kind: n.Kind, Tag: n.Tag, Style: n.Style, Line: n.Line, Column: n.Column}
 		for i, e := range n.Content {
-			if v := x.copy(e, fmt.Sprintf("%s[%d]", key, i)); v != nil {
-				c.Content = append(c.Content, v)
-			}
+			c.Content = append(c.Content, x.copy(e, fmt.Sprintf("%s[%d]", key, i)))
 		}
 		return c
 	}
 	c := *n
 	c.Anchor = ""
 	if strings.Contains(c.Value, "$") {
-		value, wrong := expandEnv(c.Value, x.env)
-		for _, w := range wrong {
-			x.report(n.Line, key, w)
+		value, messages := expandEnv(c.Value, x.env)
+		for _, m := range messages {
+			x.report(n.Line, key, m)
 		}
-		if len(wrong) > 0 {
-			return nil
+		if len(messages) > 0 {
+			return wrong
 		}
 		c.Value, c.Tag = value, "!!str"
 	}

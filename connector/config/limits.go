@@ -3,7 +3,6 @@ package config
 import (
 	"io/fs"
 	"os"
-	"runtime/debug"
 )
 
 // inflation is how much larger a fetch is taken to be once it is decompressed: what text usually
@@ -37,8 +36,9 @@ type Limits struct {
 // Limits looks at the machine it runs on.
 func (c *Config) Limits() Limits {
 	m := machine(os.DirFS("/"))
-	if l := debug.SetMemoryLimit(-1); l < 1<<60 {
-		m.goLimit = l
+	// The variable, not the limit in force: setting that from GoMemLimit must not change the next answer.
+	if l, err := ParseBytes(os.Getenv("GOMEMLIMIT")); err == nil {
+		m.goLimit = l.N
 	}
 	return c.limits(m)
 }

@@ -162,7 +162,7 @@ func (c *Config) facts(l Limits) []string {
 	case c.HasManager():
 		lines = append(lines, fmt.Sprintf("Ceiling: %s/s on the wire per proxy (delivery.proxy_rate), times the proxies that the Manager names.", roundBytes(d.ProxyRate.N)))
 	default:
-		lines = append(lines, fmt.Sprintf("Ceiling: %s/s on the wire: %d proxies at %s/s (delivery.proxy_rate).", roundBytes(l.CeilingBytes), len(c.InLong.Proxies), roundBytes(d.ProxyRate.N)))
+		lines = append(lines, fmt.Sprintf("Ceiling: %s/s on the wire: %s at %s/s (delivery.proxy_rate).", roundBytes(l.CeilingBytes), count(len(c.InLong.Proxies), "proxy", "proxies"), roundBytes(d.ProxyRate.N)))
 	}
 	if d.Confirm == "queue" {
 		lines = append(lines, fmt.Sprintf("Window: at most %s and %d packs per connection that were not seen in the queue yet.", roundBytes(c.Queue.WindowBytes.N), c.Queue.WindowPacks))
@@ -171,6 +171,13 @@ func (c *Config) facts(l Limits) []string {
 		lines = append(lines, "Note: "+n+".")
 	}
 	return lines
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func goMemLimit(n int64) string { return fmt.Sprintf("%dMiB", n/mib) }

@@ -48,8 +48,8 @@ const Overhead = 4 * kib
 
 func (c *Config) schema() []entry {
 	return []entry{
-		{key: "kafka", required: true, doc: "The source.", sub: c.kafkaSchema()},
-		{key: "inlong", required: true, doc: "The destination. Exactly one of manager and proxies says where the proxies are.", sub: c.inlongSchema()},
+		{key: "kafka", required: true, example: "{brokers: [kafka-1:9092], group: bridge-orders}", doc: "The source.", sub: c.kafkaSchema()},
+		{key: "inlong", required: true, example: "{manager: {urls: [http://manager:8083]}}", doc: "The destination. Exactly one of manager and proxies says where the proxies are.", sub: c.inlongSchema()},
 		{key: "routes", required: true, routes: true, doc: "Which topics are read, and into which group and stream each record goes. The first rule that matches wins; \"inlong-bridge explain\" says which and why."},
 		{key: "delivery", doc: "When a record counts as delivered, and what is done until then.", sub: c.deliverySchema()},
 		{key: "queue", doc: "The queue behind the proxies, read to see what really arrived (confirm: queue). Leave the section out when the bridge cannot read it.", sub: c.queueSchema()},
@@ -140,7 +140,7 @@ func (c *Config) queueSchema() []entry {
 	q := &c.Queue
 	const other = "this kind of queue cannot be read yet; take the queue section out, and delivery.confirm: settle is in force"
 	return []entry{
-		{key: "kafka", required: true, doc: "One entry per Kafka cluster behind the proxies. All of them: a pack may be in any.",
+		{key: "kafka", required: true, example: "[{brokers: [mq-1:9092]}]", doc: "One entry per Kafka cluster behind the proxies. All of them: a pack may be in any.",
 			grow: func(n int) { q.Kafka = make([]QueueCluster, n) },
 			size: func() int { return len(q.Kafka) },
 			each: func(i int) []entry {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -46,9 +47,11 @@ func (s Secret) File() string {
 }
 
 func (s Secret) String() string               { return mask }
-func (s Secret) GoString() string             { return mask }
 func (s Secret) LogValue() slog.Value         { return slog.StringValue(mask) }
 func (s Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
+
+// Format prints *** for every verb, %d and %#v too.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, mask) }
 
 type secretFile struct {
 	path string

@@ -8,7 +8,7 @@ func closest(word string, known []string) string {
 		return ""
 	}
 	word = strings.ReplaceAll(strings.ToLower(word), "-", "_")
-	best, at := "", max(2, len(word)/3)+1
+	best, at := "", max(1, len(word)/3)+1
 	for _, k := range known {
 		if d := editDistance(word, k); d < at && d < len(k) {
 			best, at = k, d
