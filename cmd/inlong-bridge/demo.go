@@ -1,11 +1,208 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"inlong-bridge/connector"
 )
 
-func newDemo(*env) *cobra.Command {
-	return &cobra.Command{Use: "demo", RunE: func(*cobra.Command, []string) error { return errors.ErrUnsupported }}
+const (
+	demoRate      = 40_000          // records produced a second
+	demoLeast     = 5 * time.Second // production takes at least this long, however few records there are
+	demoDownFor   = 2 * time.Second
+	demoHeld      = 20               // packs that the proxy must hold when it is killed
+	demoPatience  = 90 * time.Second // for the last commit, on a machine that is very busy
+	demoReadLimit = time.Minute
+)
+
+type demoFlags struct {
+	records int
+	seed    uint64
+	confirm string
+	settle  time.Duration
+	json    bool
+	keep    bool
+	verbose bool
+}
+
+func newDemo(e *env) *cobra.Command {
+	var f demoFlags
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "kill a proxy under load and count what arrives",
+		Long: `demo needs nothing but this program. It starts a small Kafka, two DataProxies with a
+Manager, and the bridge as run has it; produces records to three topics; kills one proxy
+with everything it holds in memory in the middle, and brings it back; then it reads the
+queue behind the proxies and compares every record with what was produced.
+
+Exit code 0 only if nothing is lost and every byte matches. --confirm ack shows what an
+ack alone is worth: it loses what the killed proxy held.`,
+		Example: `  inlong-bridge demo
+  inlong-bridge demo --confirm ack
+  inlong-bridge demo --json --seed 7 | tail -n 1`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runDemo(cmd.Context(), e, &f)
+		},
+	}
+	fl := cmd.Flags()
+	fl.IntVar(&f.records, "records", 300_000, "`number` of records to produce")
+	fl.Uint64Var(&f.seed, "seed", 1, "seed of the records and of the proxies' choices")
+	fl.StringVar(&f.confirm, "confirm", "queue", "when a record counts as delivered: `ack, settle or queue`")
+	fl.DurationVar(&f.settle, "settle", 10*time.Second, "delivery.settle, for --confirm settle")
+	fl.BoolVar(&f.json, "json", false, "print the verdict as one JSON object on stdout, the progress on stderr")
+	fl.BoolVar(&f.keep, "keep", false, "leave everything running after the verdict, until a signal")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "show the bridge's log on stderr")
+	return cmd
+}
+
+func (f *demoFlags) check() error {
+	switch {
+	case f.records < 1000 || f.records > 50_000_000:
+		return usagef("--records %d: want 1000 to 50000000", f.records)
+	case f.confirm != "ack" && f.confirm != "settle" && f.confirm != "queue":
+		return usagef("--confirm %q: want ack, settle or queue", f.confirm)
+	case f.settle < time.Second || f.settle > time.Hour:
+		return usagef("--settle %v: want 1s to 1h", f.settle)
+	}
+	return nil
+}
+
+// demo is one run.
+type demo struct {
+	flags   *demoFlags
+	cluster *demoCluster
+	live    *live
+	began   time.Time
+	books   [topicCount]*books
+	took    [topicCount]time.Duration // until the topic was committed
+	verdict demoVerdict
+}
+
+func runDemo(ctx context.Context, e *env, f *demoFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	out := e.stdout
+	if f.json {
+		out = e.stderr
+	}
+	d := &demo{flags: f, live: newLive(out), began: time.Now()}
+	d.verdict.Confirm, d.verdict.Seed = f.confirm, f.seed
+	for i := range d.books {
+		d.books[i] = newBooks()
+	}
+	cluster, err := startDemoCluster(ctx, f.seed)
+	if err != nil {
+		return err
+	}
+	defer cluster.close()
+	d.cluster = cluster
+
+	cfg, err := cluster.config(f)
+	if err != nil {
+		return fmt.Errorf("bug: the demo's own configuration is wrong: %w", err)
+	}
+	bridge, err := newBridge(cfg, e.stderr)
+	if err != nil {
+		return err
+	}
+	d.introduce()
+	stop, stopped := runBeside(ctx, e.hard, bridge)
+	defer stop()
+
+	err = d.play(ctx, stopped)
+	d.live.clear()
+	if err != nil {
+		return errors.Join(err, stop())
+	}
+	if !f.json {
+		err = d.verdict.printTable(e.stdout)
+	}
+	if err == nil && f.keep {
+		d.live.say("everything is left running; status: http://%s/status; stop with Ctrl-C", cluster.status)
+		<-ctx.Done()
+	}
+	// A bridge that stops with work left has not done what the verdict says it did.
+	if stopErr := stop(); err == nil && !errors.Is(stopErr, context.Canceled) {
+		err = stopErr
+	}
+	if f.json {
+		err = errors.Join(err, d.verdict.printJSON(e.stdout))
+	}
+	return errors.Join(d.verdict.err(), err)
+}
+
+// runBeside runs the bridge until stop is called or it fails, which ends stopped with its error. stop
+// drains, waits, and may be called again.
+func runBeside(ctx, hard context.Context, bridge *connector.Bridge) (stop func() error, stopped context.Context) {
+	run, cancel := context.WithCancel(ctx)
+	stopped, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		err = bridge.Run(run, hard)
+		if err == nil && run.Err() == nil {
+			err = errors.New("the bridge ended by itself")
+		}
+		end(err)
+	}()
+	return func() error {
+		cancel()
+		<-done
+		return err
+	}, stopped
+}
+
+func (d *demo) introduce() {
+	d.live.say("kafka    %s: %d topics, and the queue behind the proxies", d.cluster.kafka.ListenAddrs()[0], len(demoTopics))
+	for _, p := range d.cluster.proxies {
+		d.live.say("proxy    %s", p.Addr())
+	}
+	d.live.say("bridge   http://%s/status, confirm: %s", d.cluster.status, d.flags.confirm)
+}
+
+// play produces, kills, waits and counts. stopped ends when the bridge fails.
+func (d *demo) play(ctx, stopped context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(stopped, func() {
+		cancel(fmt.Errorf("running the bridge: %w", context.Cause(stopped)))
+	})()
+
+	start := time.Now()
+	producer := newProducer(d.cluster.client, d.flags, d.books[:])
+	produced := make(chan error, 1)
+	go func() { produced <- producer.run(ctx) }()
+	killed := make(chan error, 1)
+	go func() { killed <- d.kill(ctx, producer) }()
+	err := d.watch(ctx, start, producer)
+	if err != nil {
+		cancel(err)
+	}
+	err = errors.Join(err, <-produced, <-killed)
+	if err != nil {
+		return err
+	}
+	moved := time.Since(start)
+	if err := d.settleDown(ctx); err != nil {
+		return err
+	}
+	if err := d.count(ctx); err != nil {
+		return err
+	}
+	for i, t := range demoTopics {
+		v := d.books[i].close(t.name)
+		v.Seconds = cmp.Or(d.took[i], moved).Round(time.Millisecond).Seconds()
+		d.verdict.add(v)
+	}
+	d.verdict.Seconds = time.Since(d.began).Round(time.Millisecond).Seconds()
+	return nil
 }

@@ -5,19 +5,22 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
 )
 
 // live shows progress: on a terminal one line that is written over, elsewhere a line every two seconds.
-// It is used by one goroutine.
+// It is safe for concurrent use.
 type live struct {
 	w        io.Writer
 	terminal bool
 	width    int
-	shown    bool // the terminal's line holds something
-	last     time.Time
+
+	mu    sync.Mutex
+	shown bool // the terminal's line holds something
+	last  time.Time
 }
 
 const liveEvery = 2 * time.Second
@@ -35,6 +38,8 @@ func newLive(w io.Writer) *live {
 
 // update shows line, if it is time to. done is from 0 to 1; a terminal has it as a bar, too.
 func (l *live) update(now time.Time, done float64, line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.terminal {
 		const cells = 24
 		full := int(max(0, min(1, done)) * cells)
@@ -54,12 +59,20 @@ func (l *live) update(now time.Time, done float64, line string) {
 
 // say prints a line that stays.
 func (l *live) say(format string, args ...any) {
-	l.clear()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wipe()
 	fmt.Fprintf(l.w, format+"\n", args...)
 }
 
 // clear takes the line that is written over away.
 func (l *live) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wipe()
+}
+
+func (l *live) wipe() {
 	if l.shown {
 		fmt.Fprint(l.w, "\r\x1b[K")
 		l.shown = false

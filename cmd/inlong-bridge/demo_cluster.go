@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/sdk/dptest"
+)
+
+const (
+	demoGroup      = "demo"
+	demoQueueTopic = "queue.{group}.{stream}"
+)
+
+// demoCluster is all that the bridge needs around it: a Kafka, in which the topics and the queue lie, two
+// proxies and a Manager, and a directory.
+type demoCluster struct {
+	kafka   *kfake.Cluster
+	queue   *kafkahandler.Queue
+	proxies []*dptest.Proxy
+	manager *dptest.Manager
+	admin   *kadm.Client
+	client  *kgo.Client // producer, and behind admin
+	dir     string
+	status  string // host:port of the bridge's HTTP server
+}
+
+// streamsOf lists the streams that a topic feeds.
+func streamsOf(topic int) []string {
+	if topic == logsTopic {
+		return logServices
+	}
+	return []string{demoTopics[topic].name}
+}
+
+func queueTopic(group, stream string) string {
+	return strings.NewReplacer("{group}", group, "{stream}", stream).Replace(demoQueueTopic)
+}
+
+func startDemoCluster(ctx context.Context, seed uint64) (c *demoCluster, err error) {
+	c = &demoCluster{}
+	defer func() {
+		if err != nil {
+			c.close()
+			c, err = nil, fmt.Errorf("starting the demo: %w", err)
+		}
+	}()
+	opts := []kfake.Opt{kfake.NumBrokers(1)}
+	for i, t := range demoTopics {
+		opts = append(opts, kfake.SeedTopics(t.partitions, t.name))
+		for _, s := range streamsOf(i) {
+			opts = append(opts, kfake.SeedTopics(2, queueTopic(t.group, s)))
+		}
+	}
+	if c.kafka, err = kfake.NewCluster(opts...); err != nil {
+		return c, err
+	}
+	if c.client, err = kgo.NewClient(
+		kgo.SeedBrokers(c.kafka.ListenAddrs()...),
+		kgo.ProducerLinger(5*time.Millisecond),
+		kgo.ProducerBatchCompression(kgo.SnappyCompression()),
+		kgo.ProducerBatchMaxBytes(900<<10),
+	); err != nil {
+		return c, err
+	}
+	c.admin = kadm.NewClient(c.client)
+	if c.queue, err = kafkahandler.New(kafkahandler.Cluster{
+		Opts:  []kgo.Opt{kgo.SeedBrokers(c.kafka.ListenAddrs()...)},
+		Topic: demoQueueTopic,
+	}); err != nil {
+		return c, err
+	}
+	c.manager = dptest.NewManager()
+	if err = c.manager.Start("127.0.0.1:0"); err != nil {
+		return c, err
+	}
+	var addrs []string
+	for i := range 2 {
+		p, err := dptest.NewProxy(c.queue, dptest.WithSeed(seed+uint64(i)))
+		if err != nil {
+			return c, err
+		}
+		c.proxies = append(c.proxies, p)
+		addrs = append(addrs, p.Addr())
+	}
+	c.manager.SetNodes(addrs...)
+	if c.dir, err = os.MkdirTemp("", "inlong-bridge-demo-"); err != nil {
+		return c, err
+	}
+	c.status, err = freeAddr(ctx)
+	return c, err
+}
+
+// freeAddr returns an address of this machine at which nothing listens just now.
+func freeAddr(ctx context.Context) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String(), nil
+}
+
+// close ends everything; it also ends a cluster that started only in part.
+func (c *demoCluster) close() {
+	for _, p := range c.proxies {
+		_ = p.Close() // it never fails
+	}
+	if c.manager != nil {
+		_ = c.manager.Close()
+	}
+	if c.queue != nil {
+		c.queue.Close()
+	}
+	if c.client != nil {
+		c.client.Close()
+	}
+	if c.kafka != nil {
+		c.kafka.Close()
+	}
+	if c.dir != "" {
+		_ = os.RemoveAll(c.dir)
+	}
+}
+
+// config is the bridge.yaml of the demo, read the way run reads one.
+func (c *demoCluster) config(f *demoFlags) (*config.Config, error) {
+	level := "error"
+	if f.verbose {
+		level = "info"
+	}
+	var b strings.Builder
+	brokers := strings.Join(c.kafka.ListenAddrs(), ", ")
+	fmt.Fprintf(&b, "kafka: {brokers: [%s], group: %s, start: earliest}\n", brokers, demoGroup)
+	fmt.Fprintf(&b, "inlong: {manager: {urls: ['%s']}, cache_dir: '%s'}\n", c.manager.URL(), c.dir)
+	fmt.Fprintf(&b, "routes:\n")
+	for i, t := range demoTopics {
+		stream := "{topic}"
+		if i == logsTopic {
+			stream = "{header:service}"
+		}
+		fmt.Fprintf(&b, "  - {topics: %s, group: %s, stream: '%s'}\n", t.name, t.group, stream)
+	}
+	// In settle a drain must outlast settle and the time-out of an ack.
+	fmt.Fprintf(&b, "delivery: {confirm: %s, settle: %v, drain: %v}\n", f.confirm, f.settle, f.settle+30*time.Second)
+	if f.confirm == "queue" {
+		fmt.Fprintf(&b, "queue: {kafka: [{brokers: [%s], topic: '%s'}]}\n", brokers, demoQueueTopic)
+	}
+	fmt.Fprintf(&b, "admin: {listen: '%s'}\nlog: {level: %s}\n", c.status, level)
+	return config.Parse("demo", []byte(b.String()), func(string) (string, bool) { return "", false })
+}
+
+// inMemory sums what the proxies hold and have not put into the queue.
+func (c *demoCluster) inMemory() (packs int) {
+	for _, p := range c.proxies {
+		packs += p.Stats().InMemory
+	}
+	return packs
+}
+
+// committed returns how many records of each topic are committed.
+func (c *demoCluster) committed(ctx context.Context) (n [topicCount]int64, err error) {
+	offsets, err := c.admin.FetchOffsets(ctx, demoGroup)
+	if err != nil {
+		return n, err
+	}
+	offsets.Each(func(o kadm.OffsetResponse) {
+		for i := range demoTopics {
+			if o.Err == nil && o.At > 0 && o.Topic == demoTopics[i].name {
+				n[i] += o.At // the demo's partitions begin at 0 and have no holes
+			}
+		}
+	})
+	return n, nil
+}
+
+// readQueue calls record for each record that lies in the queue now.
+func (c *demoCluster) readQueue(ctx context.Context, pack func(topic int, stream string, value []byte) error) error {
+	for topic := range demoTopics {
+		for _, stream := range streamsOf(topic) {
+			name := queueTopic(demoTopics[topic].group, stream)
+			err := c.readTopic(ctx, name, func(value []byte) error { return pack(topic, stream, value) })
+			if err != nil {
+				return fmt.Errorf("reading the queue's topic %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// readTopic reads a topic from its beginning to the end it has now.
+func (c *demoCluster) readTopic(ctx context.Context, topic string, each func(value []byte) error) error {
+	ends, err := c.admin.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return err
+	}
+	left := make(map[int32]int64)
+	from := make(map[int32]kgo.Offset)
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[o.Partition], from[o.Partition] = o.Offset, kgo.NewOffset().At(0)
+		}
+	})
+	if len(left) == 0 {
+		return nil
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.kafka.ListenAddrs()...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for len(left) > 0 {
+		fetches := client.PollFetches(ctx)
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		var failed error
+		fetches.EachError(func(_ string, _ int32, err error) { failed = errors.Join(failed, err) })
+		fetches.EachRecord(func(r *kgo.Record) {
+			if end, open := left[r.Partition]; open && r.Offset < end {
+				failed = errors.Join(failed, each(r.Value))
+				if r.Offset == end-1 {
+					delete(left, r.Partition)
+				}
+			}
+		})
+		if failed != nil {
+			return failed
+		}
+	}
+	return nil
+}

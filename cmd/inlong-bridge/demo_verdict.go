@@ -1,0 +1,118 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+)
+
+// digest tells records apart: of the stream and the value. Empty values of a stream have the same one
+// and are told by their number only.
+type digest [16]byte
+
+func digestOf(group, stream string, value []byte) digest {
+	h := sha256.New()
+	_, _ = io.WriteString(h, group+"\x00"+stream+"\x00")
+	_, _ = h.Write(value)
+	var sum [sha256.Size]byte
+	return digest(h.Sum(sum[:0])[:len(digest{})])
+}
+
+// books count, for one topic, how often each record was produced and how often it arrived.
+type books struct {
+	produced, arrived map[digest]int
+	foreign           int // arrived with a stream the topic does not feed, or unreadable
+}
+
+func newBooks() *books {
+	return &books{produced: make(map[digest]int), arrived: make(map[digest]int)}
+}
+
+// topicVerdict closes the books of one topic; the sum of all topics has the name "".
+// arrived = produced - lost + duplicates + corrupt.
+type topicVerdict struct {
+	Topic      string  `json:"topic,omitempty"`
+	Produced   int     `json:"produced"`
+	Arrived    int     `json:"arrived"`
+	Lost       int     `json:"lost"`
+	Duplicates int     `json:"duplicates"`
+	Corrupt    int     `json:"corrupt"`
+	Seconds    float64 `json:"elapsed_s"`
+}
+
+func (b *books) close(topic string) topicVerdict {
+	v := topicVerdict{Topic: topic, Corrupt: b.foreign, Arrived: b.foreign}
+	for d, n := range b.produced {
+		v.Produced += n
+		v.Lost += max(0, n-b.arrived[d])
+	}
+	for d, n := range b.arrived {
+		v.Arrived += n
+		if produced, known := b.produced[d]; known {
+			v.Duplicates += max(0, n-produced)
+		} else {
+			v.Corrupt += n
+		}
+	}
+	return v
+}
+
+// demoVerdict is what the demo prints; the names of its fields are API.
+type demoVerdict struct {
+	topicVerdict
+	Confirm     string         `json:"confirm"`
+	Seed        uint64         `json:"seed"`
+	KilledPacks int            `json:"killed_packs"`   // what the proxy held when it was killed
+	Killed      int            `json:"killed_records"` // the same in records
+	Committed   bool           `json:"committed"`      // every offset was committed in time
+	Topics      []topicVerdict `json:"topics"`
+}
+
+func (v *demoVerdict) add(t topicVerdict) {
+	v.Topics = append(v.Topics, t)
+	v.Produced += t.Produced
+	v.Arrived += t.Arrived
+	v.Lost += t.Lost
+	v.Duplicates += t.Duplicates
+	v.Corrupt += t.Corrupt
+}
+
+// err is nil when nothing is lost and every byte matched.
+func (v *demoVerdict) err() error {
+	hint := "the bridge is broken, please report the seed"
+	switch v.Confirm {
+	case "ack":
+		hint = "this is what confirm: ack means: a proxy acks what it has in memory, and a killed one takes it along; use --confirm queue"
+	case "settle":
+		hint = "a proxy that is further behind its queue than --settle loses what it held; use --confirm queue, or a longer --settle"
+	}
+	switch {
+	case v.Lost > 0 || v.Corrupt > 0:
+		return fmt.Errorf("%d of %d records lost, %d corrupt; hint: %s", v.Lost, v.Produced, v.Corrupt, hint)
+	case !v.Committed:
+		return fmt.Errorf("everything arrived, but not every offset was committed in time; hint: is this machine very busy?")
+	}
+	return nil
+}
+
+func (v *demoVerdict) printJSON(w io.Writer) error { return json.NewEncoder(w).Encode(v) }
+
+func (v *demoVerdict) printTable(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "topic\tproduced\tarrived\tlost\tduplicates\tcorrupt\ttime\trecords/s\t")
+	row := func(name string, r topicVerdict) {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name,
+			thousands(int64(r.Produced)), thousands(int64(r.Arrived)), thousands(int64(r.Lost)),
+			thousands(int64(r.Duplicates)), thousands(int64(r.Corrupt)),
+			time.Duration(r.Seconds*float64(time.Second)).Round(100*time.Millisecond),
+			thousands(int64(float64(r.Produced)/max(0.001, r.Seconds))))
+	}
+	for _, r := range v.Topics {
+		row(r.Topic, r)
+	}
+	row("all", v.topicVerdict)
+	return t.Flush()
+}
