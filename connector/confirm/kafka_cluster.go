@@ -16,10 +16,11 @@ const (
 	kafkaFetches    = 4
 	kafkaFetchBytes = 4 << 20 // a broker returns at least one batch, however large
 
-	refreshEvery = time.Second
-	faultLasts   = 3 * time.Second // a fetch error not repeated for so long is over
-	errorPause   = 100 * time.Millisecond
-	tailsAtOnce  = 8
+	refreshEvery   = time.Second
+	refreshAtLeast = 10 * time.Second
+	faultLasts     = 3 * time.Second // a fetch error not repeated for so long is over
+	errorPause     = 100 * time.Millisecond
+	tailsAtOnce    = 8
 )
 
 // kafkaCluster reads one cluster.
@@ -278,20 +279,25 @@ func (c *kafkaCluster) refresh(ctx context.Context) {
 			return
 		}
 		began := time.Now()
-		c.look(ctx)
-		timer.Reset(max(refreshEvery, 10*time.Since(began))) // a cluster that is slow is asked less
-		c.k.healthChanged()                                  // a fault may be over
+		next := refreshEvery
+		if c.look(ctx) {
+			// A cluster that has a lot to list is asked less often, one that does not answer is not.
+			next = min(max(refreshEvery, 10*time.Since(began)), refreshAtLeast)
+		}
+		timer.Reset(next)
+		c.k.healthChanged() // a fault may be over
 	}
 }
 
-func (c *kafkaCluster) look(ctx context.Context) {
+// look reports whether the cluster answered.
+func (c *kafkaCluster) look(ctx context.Context) bool {
 	starts := c.wantStarts.Swap(false)
 	l, err := c.list(ctx, c.k.pos.Ask(), c.k.pos.Topics(c.name), starts)
 	if err != nil {
 		if starts {
 			c.wantStarts.Store(true)
 		}
-		return // the health has it
+		return false // the health has it
 	}
 	c.k.startsMu.Lock()
 	begin, err := c.k.pos.Update(c.name, l)
@@ -301,6 +307,7 @@ func (c *kafkaCluster) look(ctx context.Context) {
 		c.setFault(err)
 	}
 	c.lookAtTails(ctx)
+	return true
 }
 
 // lookAtTails finds out why partitions that have something to read do not move. Where only holes are left
