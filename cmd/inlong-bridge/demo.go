@@ -54,7 +54,7 @@ ack alone is worth: it loses what the killed proxy held.`,
 	fl := cmd.Flags()
 	fl.IntVar(&f.records, "records", 300_000, "`number` of records to produce")
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of the records and of the proxies' choices")
-	fl.StringVar(&f.confirm, "confirm", "queue", "when a record counts as delivered: `ack, settle or queue`")
+	fl.StringVar(&f.confirm, "confirm", "queue", "`mode` in which a record counts as delivered: ack, settle or queue")
 	fl.DurationVar(&f.settle, "settle", 10*time.Second, "delivery.settle, for --confirm settle")
 	fl.BoolVar(&f.json, "json", false, "print the verdict as one JSON object on stdout, the progress on stderr")
 	fl.BoolVar(&f.keep, "keep", false, "leave everything running after the verdict, until a signal")

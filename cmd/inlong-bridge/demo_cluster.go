@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -44,10 +43,6 @@ func streamsOf(topic int) []string {
 	return []string{demoTopics[topic].name}
 }
 
-func queueTopic(group, stream string) string {
-	return strings.NewReplacer("{group}", group, "{stream}", stream).Replace(demoQueueTopic)
-}
-
 func startDemoCluster(ctx context.Context, seed uint64) (c *demoCluster, err error) {
 	c = &demoCluster{}
 	defer func() {
@@ -60,7 +55,7 @@ func startDemoCluster(ctx context.Context, seed uint64) (c *demoCluster, err err
 	for i, t := range demoTopics {
 		opts = append(opts, kfake.SeedTopics(t.partitions, t.name))
 		for _, s := range streamsOf(i) {
-			opts = append(opts, kfake.SeedTopics(2, queueTopic(t.group, s)))
+			opts = append(opts, kfake.SeedTopics(2, kafkahandler.TopicOf(demoQueueTopic, t.group, s)))
 		}
 	}
 	if c.kafka, err = kfake.NewCluster(opts...); err != nil {
@@ -186,62 +181,16 @@ func (c *demoCluster) committed(ctx context.Context) (n [topicCount]int64, err e
 	return n, nil
 }
 
-// readQueue calls record for each record that lies in the queue now.
-func (c *demoCluster) readQueue(ctx context.Context, pack func(topic int, stream string, value []byte) error) error {
+// readQueue calls pack for each message that lies in the queue now, with the topic that feeds it.
+func (c *demoCluster) readQueue(ctx context.Context, pack func(topic int, stream string, p *kafkahandler.Pack)) error {
 	for topic := range demoTopics {
 		for _, stream := range streamsOf(topic) {
-			name := queueTopic(demoTopics[topic].group, stream)
-			err := c.readTopic(ctx, name, func(value []byte) error { return pack(topic, stream, value) })
+			name := kafkahandler.TopicOf(demoQueueTopic, demoTopics[topic].group, stream)
+			err := kafkahandler.ReadAll(ctx, []kgo.Opt{kgo.SeedBrokers(c.kafka.ListenAddrs()...)}, []string{name},
+				func(p kafkahandler.Pack) error { pack(topic, stream, &p); return nil })
 			if err != nil {
-				return fmt.Errorf("reading the queue's topic %s: %w", name, err)
+				return err
 			}
-		}
-	}
-	return nil
-}
-
-// readTopic reads a topic from its beginning to the end it has now.
-func (c *demoCluster) readTopic(ctx context.Context, topic string, each func(value []byte) error) error {
-	ends, err := c.admin.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return err
-	}
-	left := make(map[int32]int64)
-	from := make(map[int32]kgo.Offset)
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[o.Partition], from[o.Partition] = o.Offset, kgo.NewOffset().At(0)
-		}
-	})
-	if len(left) == 0 {
-		return nil
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.kafka.ListenAddrs()...),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	for len(left) > 0 {
-		fetches := client.PollFetches(ctx)
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		var failed error
-		fetches.EachError(func(_ string, _ int32, err error) { failed = errors.Join(failed, err) })
-		fetches.EachRecord(func(r *kgo.Record) {
-			if end, open := left[r.Partition]; open && r.Offset < end {
-				failed = errors.Join(failed, each(r.Value))
-				if r.Offset == end-1 {
-					delete(left, r.Partition)
-				}
-			}
-		})
-		if failed != nil {
-			return failed
 		}
 	}
 	return nil

@@ -9,8 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/kafkahandler"
 	"inlong-bridge/sdk/dptest"
-	"inlong-bridge/sdk/frame"
 )
 
 // producer writes the corpus to the demo's topics at a steady rate.
@@ -184,23 +184,14 @@ func (d *demo) settleDown(ctx context.Context) error {
 func (d *demo) count(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, demoReadLimit)
 	defer cancel()
-	return d.cluster.readQueue(ctx, func(topic int, stream string, value []byte) error {
+	return d.cluster.readQueue(ctx, func(topic int, stream string, p *kafkahandler.Pack) {
 		b, group := d.books[topic], demoTopics[topic].group
-		p, err := frame.DecodeInLongMsg(value)
-		if err != nil {
-			b.foreign++
-			return nil
+		if p.Err != nil || p.Group != group || p.Stream != stream || len(p.Records) != int(p.Pack.Count) {
+			b.foreign += max(1, len(p.Records))
+			return
 		}
-		items, err := p.Items(maxOpened)
-		g, _ := frame.Attribute(p.Attr, "groupId")
-		s, _ := frame.Attribute(p.Attr, "streamId")
-		if err != nil || string(g) != group || string(s) != stream || len(items) != int(p.Count) {
-			b.foreign += max(1, int(p.Count))
-			return nil
+		for _, value := range p.Records {
+			b.arrived[digestOf(group, stream, value)]++
 		}
-		for _, item := range items {
-			b.arrived[digestOf(group, stream, item)]++
-		}
-		return nil
 	})
 }

@@ -74,7 +74,7 @@ KafkaHandler does. The other flags make it misbehave.`,
 	fl.StringVar(&f.advertise, "advertise", "", "`host` under which the Manager names the proxies (default that of --listen, or 127.0.0.1 for all addresses)")
 	fl.StringArrayVar(&f.streams, "group-stream", nil, "a `group.stream` that exists, or a group for all of its streams; others are refused with 115; may be repeated (default all exist)")
 	fl.StringVar(&f.out, "out", "", "write packs as JSON lines to this `file`, - for stdout")
-	fl.StringVar(&f.outAt, "out-at", "queue", "write a pack when it reaches the `queue`, or when it is acked (ack)")
+	fl.StringVar(&f.outAt, "out-at", "queue", "`when` to write a pack: when it reaches the queue (queue) or when it is acked (ack)")
 	fl.StringVar(&f.queue, "queue", "", "forward packs to Kafka: `kafka://host:port[,host:port][/topic]`, the topic a template over {group} and {stream}")
 	fl.DurationVar(&f.ackDelay, "ack-delay", 0, "wait this long before each ack")
 	fl.StringArrayVar(&f.errorCodes, "error-code", nil, "answer a share of packs with an error, as `code:share`, such as 114:0.01; may be repeated")
@@ -247,7 +247,7 @@ func (f *devproxyFlags) queueConfig() dptest.QueueConfig {
 		if group, stream, ok := strings.Cut(id, "."); ok {
 			c.Streams = append(c.Streams, dptest.StreamConfig{
 				Group: group, Stream: stream,
-				Topic: strings.NewReplacer("{group}", group, "{stream}", stream).Replace(topic),
+				Topic: kafkahandler.TopicOf(topic, group, stream),
 			})
 		}
 	}
@@ -305,7 +305,7 @@ func openDevQueue(ctx context.Context, url string) (dptest.Queue, func(), error)
 	if err := client.Ping(pingCtx); err != nil {
 		return nil, nil, kafkaclient.Explain(err, "connecting to the queue at "+strings.Join(brokers, ","))
 	}
-	q, err := kafkahandler.New(kafkahandler.Cluster{Opts: opts, Topic: topic})
+	q, err := kafkahandler.New(kafkahandler.Cluster{Opts: opts, Topic: topic, Create: true})
 	if err != nil {
 		return nil, nil, usagef("--queue %q: %w", url, err)
 	}
