@@ -1,0 +1,198 @@
+package manager
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// maxBody is the most bytes of an answer that are read.
+const maxBody = 4 << 20
+
+// Config says where the Manager is and how to speak to it.
+type Config struct {
+	URLs      []string // base URLs, http(s)://host:port; tried in turn
+	SecretID  string
+	SecretKey func() (string, error) // asked at each request, so that a rotated file takes effect; nil for none
+	TLS       *tls.Config
+	Timeout   time.Duration // of one request to one Manager; must be positive
+}
+
+// Client is safe for concurrent use.
+type Client struct {
+	urls      []string // without a slash at the end
+	secretID  string
+	secretKey func() (string, error)
+	timeout   time.Duration
+	http      *http.Client
+
+	lastGood atomic.Int64 // index into urls of the Manager that answered last
+}
+
+// New checks cfg and returns a client. It does no I/O.
+func New(cfg Config) (*Client, error) {
+	if len(cfg.URLs) == 0 {
+		return nil, errors.New("manager: no URL; give at least one, as in http://manager:8083")
+	}
+	c := &Client{secretID: cfg.SecretID, secretKey: cfg.SecretKey, timeout: cfg.Timeout}
+	for _, raw := range cfg.URLs {
+		base, err := baseURL(raw)
+		if err != nil {
+			return nil, err
+		}
+		c.urls = append(c.urls, base)
+	}
+	switch {
+	case cfg.Timeout <= 0:
+		return nil, fmt.Errorf("manager: time-out %v is not positive; give one request a few seconds", cfg.Timeout)
+	case cfg.SecretID == "" && cfg.SecretKey != nil:
+		return nil, errors.New("manager: a secret key without a secret id; configure both or neither")
+	case cfg.SecretID != "" && cfg.SecretKey == nil:
+		return nil, errors.New("manager: a secret id without a secret key; configure both or neither")
+	case strings.Contains(cfg.SecretID, ":"):
+		return nil, errors.New("manager: the secret id contains ':', which separates it from the key; no Manager accepts that")
+	}
+	c.http = &http.Client{
+		Transport: &http.Transport{
+			Proxy:           http.ProxyFromEnvironment,
+			TLSClientConfig: cfg.TLS.Clone(),
+			// One request in minutes: an idle connection would only be found dead by the next one.
+			DisableKeepAlives: true,
+		},
+		// A redirected POST would arrive as a GET, perhaps elsewhere and without credentials.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+// baseURL checks one URL. It never repeats a URL that may hold a password.
+func baseURL(raw string) (string, error) {
+	u, err := url.Parse(strings.TrimSpace(raw))
+	if err != nil {
+		var parse *url.Error
+		if errors.As(err, &parse) {
+			err = parse.Err
+		}
+		if strings.Contains(raw, "@") {
+			return "", errors.New("manager: one of the URLs cannot be parsed; give http(s)://host:port, and credentials as secret_id and secret_key")
+		}
+		return "", fmt.Errorf("manager: URL %q: %w; give http(s)://host:port", raw, err)
+	}
+	switch {
+	case u.User != nil || strings.Contains(raw, "@"):
+		return "", fmt.Errorf("manager: URL of host %q holds credentials; give them as secret_id and secret_key", u.Host)
+	case (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
+		return "", fmt.Errorf("manager: URL %q is not of the form http(s)://host:port", raw)
+	case u.RawQuery != "" || u.Fragment != "":
+		return "", fmt.Errorf("manager: URL %q has a query or a fragment; give http(s)://host:port", raw)
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// question is one request, to be put to any of the Managers.
+type question struct {
+	op          string // for errors: what is asked for
+	path        string // escaped, behind the base URL
+	contentType string
+	body        string
+}
+
+// ask puts q to each Manager in turn, beginning with the one that answered last, until one gives an
+// answer that read accepts. An answer that read calls final (a refusal, an empty list) ends the round.
+func (c *Client) ask(ctx context.Context, q question, read func(body []byte) (hint string, err error)) error {
+	var failed failures
+	first := int(c.lastGood.Load())
+	for i := range c.urls {
+		at := (first + i) % len(c.urls)
+		e := &Error{URL: c.urls[at], Op: q.op}
+		body, err := c.post(ctx, e, q)
+		if err == nil {
+			e.Hint, err = read(body)
+		}
+		if err == nil {
+			c.lastGood.Store(int64(at))
+			return nil
+		}
+		e.Err = err
+		failed = append(failed, e)
+		if isFinal(err) {
+			c.lastGood.Store(int64(at))
+			return e
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(failed) == 1 {
+		return failed[0]
+	}
+	return failed
+}
+
+// isFinal reports whether an answer is the Manager's considered opinion, which the others share.
+func isFinal(err error) bool {
+	return errors.Is(err, ErrRefused) || errors.Is(err, ErrNoNodes) || errors.Is(err, ErrNoQueue)
+}
+
+// post sends q to the Manager at e.URL and returns the body of its answer. It fills in e's status and hint.
+func (c *Client) post(ctx context.Context, e *Error, q question) ([]byte, error) {
+	reqCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(reqCtx, http.MethodPost, e.URL+q.path, strings.NewReader(q.body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", q.contentType)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "inlong-bridge")
+	if c.secretKey != nil {
+		key, err := c.secretKey()
+		if err != nil {
+			return nil, fmt.Errorf("reading the secret key: %w", err)
+		}
+		if key == "" || strings.ContainsAny(key, ":\r\n") {
+			return nil, errors.New("the secret key is empty or contains ':' or a line break; no Manager accepts that")
+		}
+		req.SetBasicAuth(c.secretID, key)
+	}
+
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.noAnswer(ctx, e, err)
+	}
+	defer resp.Body.Close()
+	e.Status = resp.StatusCode
+	if resp.StatusCode != http.StatusOK {
+		e.Hint = statusHint(resp.StatusCode, c.secretKey != nil)
+		return nil, fmt.Errorf("status %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return nil, c.noAnswer(ctx, e, err)
+	}
+	if len(body) > maxBody {
+		e.Hint = "this is not what an InLong Manager answers; check the URL"
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrMalformed, maxBody)
+	}
+	return body, nil
+}
+
+// noAnswer tells an end that the caller wanted from one that befell the request.
+func (c *Client) noAnswer(ctx context.Context, e *Error, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	e.Hint = transportHint(err, c.timeout)
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // the URL is told already
+	}
+	return err
+}
