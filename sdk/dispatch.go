@@ -16,7 +16,7 @@ func (s *Sender) progress() {
 		s.dispatch(now)
 	}
 	s.closeDrained()
-	if s.pending() == 0 && s.closing.Load() && !s.idleTold {
+	if s.flushed && s.pending() == 0 && !s.idleTold {
 		s.idleTold = true
 		close(s.idle)
 	}

@@ -63,14 +63,14 @@ func TestKilledProxyDeliversElsewhere(t *testing.T) {
 			p.AckDelay(50 * time.Millisecond)
 		}
 		st := e.stream("s")
-		e.steady(st, time.Second)
+		e.steady(st, 1500*time.Millisecond)
 		packs, _ := e.proxies[0].Kill()
 		if packs == 0 {
 			t.Fatal("nothing was in the killed proxy's memory; the story tells nothing")
 		}
 		e.steady(st, time.Second)
 		e.close(5 * time.Second)
-		e.log.want(sdk.Final, 200)
+		e.log.want(sdk.Final, 250)
 		status := e.sender.Status()
 		if got := status.Streams[0].PacksResent; got == 0 {
 			t.Error("no pack was in flight when the proxy died; the story tells nothing")
@@ -294,6 +294,7 @@ func TestSettleLosesWhatAKilledProxyAckedLately(t *testing.T) {
 		e := setup(t, 1, config(finality.Settle, nil))
 		st := e.stream("s")
 		e.steady(st, 15*time.Second)
+		synctest.Wait()
 		before := len(e.log.payloads(sdk.Final))
 		if before == 0 || before > 600 {
 			t.Errorf("%d of 1500 records final after 15 s, want those of the first 5 s", before)

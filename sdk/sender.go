@@ -69,8 +69,9 @@ type Sender struct {
 	nextAsk      time.Duration
 	barrierErr   error
 	stopped      bool // no goroutine is started any more
+	flushed      bool // by Close: no pack is open any more, and none will be
 	idleTold     bool
-	idle         chan struct{} // closed when closing and nothing is pending
+	idle         chan struct{} // closed when flushed and nothing is pending
 
 	closeOnce sync.Once
 	closed    chan struct{} // closed when Close is through
@@ -213,6 +214,7 @@ func (s *Sender) close(ctx context.Context) error {
 	}
 	s.naming.Wait()
 	s.mu.Lock()
+	s.flushed = true
 	s.progress()
 	var cause error
 	select {
