@@ -53,8 +53,7 @@ func (r *rule) whyUnmatched(topic string, p *pattern, key []byte, headers func()
 	strict := *r
 	strict.unmatched = unmatchedError
 	_, _, err := strict.forTopic(topic, p, &interned{targets: map[string]Target{}}).Route(key, headers)
-	var failed *Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*Error](err); ok {
 		return failed.Why
 	}
 	return ""

@@ -229,7 +229,7 @@ func (r *record) header(name string) (value []byte, ok bool) {
 	if r.headers != nil {
 		r.fetched, r.headers = r.headers(), nil
 	}
-	for i := len(r.fetched) - 1; i >= 0; i-- {
+	for i := range slices.Backward(r.fetched) {
 		if r.fetched[i].Key == name {
 			return r.fetched[i].Value, true
 		}

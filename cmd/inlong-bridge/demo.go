@@ -115,7 +115,7 @@ func runDemo(ctx context.Context, e *env, f *demoFlags) error {
 	}
 	d.introduce()
 	stop, stopped := runBeside(ctx, e.hard, bridge)
-	defer stop()
+	defer func() { _ = stop() }() // its error is asked for below, where there is one
 
 	err = d.play(ctx, stopped)
 	d.live.clear()

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -84,7 +85,7 @@ func (c *corpus) done(value []byte) []byte {
 	if n := len(c.room) + len(value); n <= cap(c.room) {
 		c.room = c.room[:n]
 	}
-	return value[:len(value):len(value)]
+	return slices.Clip(value)
 }
 
 var (

@@ -102,9 +102,9 @@ func (v *demoVerdict) printJSON(w io.Writer) error { return json.NewEncoder(w).E
 
 func (v *demoVerdict) printTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "topic\tproduced\tarrived\tlost\tduplicates\tcorrupt\ttime\trecords/s\t")
+	printf(t, "topic\tproduced\tarrived\tlost\tduplicates\tcorrupt\ttime\trecords/s\t\n")
 	row := func(name string, r topicVerdict) {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name,
+		printf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name,
 			thousands(int64(r.Produced)), thousands(int64(r.Arrived)), thousands(int64(r.Lost)),
 			thousands(int64(r.Duplicates)), thousands(int64(r.Corrupt)),
 			time.Duration(r.Seconds*float64(time.Second)).Round(100*time.Millisecond),

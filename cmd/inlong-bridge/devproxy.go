@@ -103,7 +103,7 @@ func runDevproxy(ctx context.Context, e *env, f *devproxyFlags) (err error) {
 	if f.out == "-" {
 		report = e.stderr
 	}
-	d := &devproxy{say: func(format string, args ...any) { fmt.Fprintf(report, format+"\n", args...) }}
+	d := &devproxy{say: func(format string, args ...any) { printf(report, format+"\n", args...) }}
 
 	var queue dptest.Queue
 	if f.queue != "" {

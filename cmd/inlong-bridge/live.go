@@ -47,13 +47,13 @@ func (l *live) update(now time.Time, done float64, line string) {
 		if len(text) >= l.width {
 			text = text[:l.width-1]
 		}
-		fmt.Fprintf(l.w, "\r\x1b[K%s", text)
+		printf(l.w, "\r\x1b[K%s", text)
 		l.shown = true
 		return
 	}
 	if now.Sub(l.last) >= liveEvery {
 		l.last = now
-		fmt.Fprintf(l.w, "%3.0f%%  %s\n", 100*max(0, min(1, done)), line)
+		printf(l.w, "%3.0f%%  %s\n", 100*max(0, min(1, done)), line)
 	}
 }
 
@@ -62,7 +62,7 @@ func (l *live) say(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wipe()
-	fmt.Fprintf(l.w, format+"\n", args...)
+	printf(l.w, format+"\n", args...)
 }
 
 // clear takes the line that is written over away.
@@ -74,7 +74,7 @@ func (l *live) clear() {
 
 func (l *live) wipe() {
 	if l.shown {
-		fmt.Fprint(l.w, "\r\x1b[K")
+		printf(l.w, "\r\x1b[K")
 		l.shown = false
 	}
 }

@@ -49,7 +49,7 @@ func stopContexts(stderr io.Writer) (soft, hard context.Context) {
 		<-signals
 		stop()
 		time.AfterFunc(hardLimit, func() {
-			fmt.Fprintf(stderr, "inlong-bridge: not stopped %v after the second signal, giving up\n", hardLimit)
+			printf(stderr, "inlong-bridge: not stopped %v after the second signal, giving up\n", hardLimit)
 			os.Exit(exitUnfinished)
 		})
 	}()
@@ -67,14 +67,13 @@ func run(soft, hard context.Context, args []string, stdout, stderr io.Writer) in
 		return exitClean
 	}
 	// Each line names its place, so that an editor can jump there; a prefix would stand in the way.
-	var problems config.Problems
-	if errors.As(err, &problems) {
-		fmt.Fprintln(stderr, problems.Error())
-		fmt.Fprintf(stderr, "inlong-bridge: %d %s in the configuration\n", len(problems), plural(len(problems), "mistake"))
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		printf(stderr, "%s\n", problems.Error())
+		printf(stderr, "inlong-bridge: %d %s in the configuration\n", len(problems), plural(len(problems), "mistake"))
 		return exitUsage
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintf(stderr, "inlong-bridge: %s\n", text)
+		printf(stderr, "inlong-bridge: %s\n", text)
 	}
 	return exitCode(err)
 }
@@ -175,6 +174,10 @@ func loadConfig(cmd *cobra.Command, path string) (*config.Config, error) {
 	}
 	return cfg, nil
 }
+
+// printf is for people: an output that cannot be written, such as a terminal that went away, is no reason
+// to stop moving records.
+func printf(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
 func plural(n int, word string) string {
 	if n == 1 {

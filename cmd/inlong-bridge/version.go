@@ -19,9 +19,9 @@ func newVersion(e *env) *cobra.Command {
 		Args:    args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			v, c := buildVersion()
-			fmt.Fprintf(e.stdout, "inlong-bridge %s\ncommit        %s\ngo            %s %s/%s\n",
+			_, err := fmt.Fprintf(e.stdout, "inlong-bridge %s\ncommit        %s\ngo            %s %s/%s\n",
 				v, c, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
+			return err
 		},
 	}
 }
