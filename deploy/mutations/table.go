@@ -105,18 +105,18 @@ var mutations = []mutation{
 		pkg: model + " " + finality,
 	},
 	{
-		name: "barrier over one cluster of two", file: "connector/confirm/positions.go",
+		name: "barrier over one cluster of two", file: "connector/confirm/barrier.go",
 		old: `			return nil, nil, fmt.Errorf("beginning barrier: cluster %s has not answered", cluster)`, new: "			continue",
 		pkg: model,
 	},
 	{
-		name: "barrier from cached metadata", file: "connector/confirm/positions.go",
+		name: "barrier from cached metadata", file: "connector/confirm/barrier.go",
 		old: "		if l.Fresh < since {\n			return nil, nil, fmt.Errorf(\"beginning", new: "		if false {\n			return nil, nil, fmt.Errorf(\"beginning",
 		pkg: model,
 	},
 	{
 		name: "reader at the end of a partition that appeared later", file: "connector/confirm/positions.go",
-		old: "t.begin(p, at, 0, b.End, Appeared)", new: "t.begin(p, at, b.End, b.End, Appeared)",
+		old: "t.begin(p, at, max(b.Start, 0), b.End, why)", new: "t.begin(p, at, b.End, b.End, why)",
 		pkg: model,
 	},
 	{
