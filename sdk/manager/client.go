@@ -76,8 +76,7 @@ func New(cfg Config) (*Client, error) {
 func baseURL(raw string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(raw))
 	if err != nil {
-		var parse *url.Error
-		if errors.As(err, &parse) {
+		if parse, ok := errors.AsType[*url.Error](err); ok {
 			err = parse.Err
 		}
 		if strings.Contains(raw, "@") {
@@ -190,8 +189,7 @@ func (c *Client) noAnswer(ctx context.Context, e *Error, err error) error {
 		return context.Cause(ctx)
 	}
 	e.Hint = transportHint(err, c.timeout)
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // the URL is told already
 	}
 	return err
