@@ -41,14 +41,15 @@ type kafkaCluster struct {
 	lastOK   time.Time
 	lastErr  error
 	downAt   time.Time
-	fault    error // of fetching; it stands until faultLasts after faultAt
-	faultAt  time.Time
+	fault    error // of fetching
+	faultEnd time.Time
 
 	messages, mine, foreign, unreadable, missed atomic.Uint64
 
 	reading map[Place]uint64 // lives, as the client was told; the poller's own
 	read    uint64           // refresh's own: messages when something was read last, and when that was
 	readAt  time.Time
+	tail    int // refresh's own: which of the stuck partitions is looked at next
 }
 
 func newKafkaCluster(k *Kafka, cfg KafkaCluster) (*kafkaCluster, error) {
@@ -60,7 +61,7 @@ func newKafkaCluster(k *Kafka, cfg KafkaCluster) (*kafkaCluster, error) {
 		kgo.MaxConcurrentFetches(kafkaFetches),
 		kgo.FetchMaxBytes(kafkaFetchBytes),
 		kgo.FetchMaxPartitionBytes(kafkaFetchBytes/4),
-		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.FetchMaxWait(250*time.Millisecond),
 		kgo.MetadataMinAge(250*time.Millisecond), // a partition that appeared is read at once
 	)
 	cl, err := kgo.NewClient(opts...)
@@ -73,7 +74,11 @@ func newKafkaCluster(k *Kafka, cfg KafkaCluster) (*kafkaCluster, error) {
 
 // watch fixes the positions of a topic.
 func (c *kafkaCluster) watch(ctx context.Context, name string) error {
-	l, err := c.list(ctx, c.k.pos.Ask(), []string{name}, false)
+	began := time.Now()
+	l, err := c.ask(ctx, c.k.pos.Ask(), []string{name}, false)
+	if err == nil || mayPass(err) && c.blames(ctx) {
+		c.answered(err, began) // a right that is missing for a new topic is no fault of the cluster
+	}
 	if err != nil {
 		return err
 	}
@@ -253,7 +258,7 @@ func (c *kafkaCluster) fetchError(ctx context.Context, at Place, life uint64, er
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
 		c.refreshSoon()
 	default:
-		c.setFault(c.explain(fmt.Errorf("fetching %v: %w", at, err), at.Topic))
+		c.setFault(faultLasts, c.explain(fmt.Errorf("fetching %v: %w", at, err), at.Topic))
 	}
 	return true
 }
@@ -304,35 +309,36 @@ func (c *kafkaCluster) look(ctx context.Context) bool {
 	c.k.start(begin)
 	c.k.startsMu.Unlock()
 	if err != nil {
-		c.setFault(err)
+		c.setFault(faultLasts, err)
 	}
 	c.lookAtTails(ctx)
 	return true
 }
 
 // lookAtTails finds out why partitions that have something to read do not move. Where only holes are left
-// before the end (compaction leaves batches without records) it moves them; a client that lost track is
-// told to look for their leaders again; and if all of it does not help, the cluster does not answer.
+// before the end (compaction leaves batches without records) it moves them. When nothing at all is read, the
+// client is told to look for leaders again; and if that does not help, the cluster does not answer.
 func (c *kafkaCluster) lookAtTails(ctx context.Context) {
 	stuck := c.k.pos.Stuck(c.name)
-	if n := c.messages.Load(); len(stuck) == 0 || n != c.read {
-		c.read, c.readAt = n, time.Now()
-		return
-	}
-	c.cl.ForceMetadataRefresh()
 	moved := false
-	for _, u := range stuck[:min(len(stuck), tailsAtOnce)] {
-		next, err := c.skipHoles(ctx, u)
-		if err == nil && next > u.Next {
+	for range min(len(stuck), tailsAtOnce) {
+		c.tail++
+		u := stuck[c.tail%len(stuck)]
+		if next, err := c.skipHoles(ctx, u); err == nil && next > u.Next {
 			c.k.pos.Advance(u.Place, u.Life, next)
 			moved = true
 		}
 	}
 	if moved {
-		c.readAt = time.Now()
 		c.k.moved.happened()
-	} else if since := time.Since(c.readAt); since > c.k.timeout {
-		c.setFault(fmt.Errorf("nothing was read for %v, although %v holds messages from %d to %d",
+	}
+	if n := c.messages.Load(); moved || len(stuck) == 0 || n != c.read {
+		c.read, c.readAt = n, time.Now()
+		return
+	}
+	c.cl.ForceMetadataRefresh()
+	if since := time.Since(c.readAt); since > c.k.timeout {
+		c.setFault(refreshAtLeast, fmt.Errorf("nothing was read for %v, although %v holds messages from %d to %d",
 			since.Round(time.Second), stuck[0].Place, stuck[0].Next, stuck[0].End))
 	}
 }
@@ -367,10 +373,12 @@ func (c *kafkaCluster) answered(err error, began time.Time) {
 	}
 }
 
-func (c *kafkaCluster) setFault(err error) {
+// setFault says that the cluster cannot be read: for a while, since nothing says when it can again but that
+// the fault is not found again.
+func (c *kafkaCluster) setFault(lasts time.Duration, err error) {
 	c.mu.Lock()
-	fresh := c.fault == nil || time.Since(c.faultAt) > faultLasts
-	c.fault, c.faultAt = err, time.Now()
+	fresh := time.Now().After(c.faultEnd)
+	c.fault, c.faultEnd = err, time.Now().Add(lasts)
 	c.mu.Unlock()
 	if fresh {
 		c.k.log.Warn("queue cluster cannot be read", "cluster", c.name, "error", err)
@@ -389,7 +397,7 @@ func (k *Kafka) healthChanged() {
 func (c *kafkaCluster) answers() (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.fault != nil && time.Since(c.faultAt) <= faultLasts {
+	if time.Now().Before(c.faultEnd) {
 		return false, c.fault
 	}
 	if !c.asked {

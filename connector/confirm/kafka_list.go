@@ -17,21 +17,32 @@ const (
 	earliest = -2
 )
 
-// list asks the cluster about topics: fresh metadata, then the end offsets of all partitions from their
-// leaders, with starts the log starts too. It goes past every cache of the client. fresh is the ticket
-// taken before the call. It tries again for as long as the reader's timeout what may be well soon, and
-// tells the cluster's health how it went.
+// list asks the cluster about topics and tells the cluster's health how it went; see ask.
 func (c *kafkaCluster) list(ctx context.Context, fresh Ticket, topics []string, starts bool) (Listing, error) {
-	parent := ctx
-	ctx, cancel := context.WithTimeout(ctx, c.k.timeout)
+	began := time.Now()
+	l, err := c.ask(ctx, fresh, topics, starts)
+	if err == nil || c.blames(ctx) {
+		c.answered(err, began)
+	}
+	return l, err
+}
+
+// blames reports whether an error says something about the cluster: not when the caller gave up.
+func (c *kafkaCluster) blames(ctx context.Context) bool {
+	return ctx.Err() == nil && c.k.life.Err() == nil
+}
+
+// ask asks for fresh metadata, then the end offsets of all partitions from their leaders, with starts the
+// log starts too. It goes past every cache of the client. fresh is the ticket taken before the call. It
+// asks again for as long as the reader's timeout what may be well soon.
+func (c *kafkaCluster) ask(parent context.Context, fresh Ticket, topics []string, starts bool) (Listing, error) {
+	ctx, cancel := context.WithTimeout(parent, c.k.timeout)
 	defer cancel()
 	defer context.AfterFunc(c.k.life, cancel)()
-	began := time.Now()
 	var last error
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		l, err := c.listOnce(ctx, topics, starts)
+	for pause := 50 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, time.Second) {
+		l, err := c.askOnce(ctx, topics, starts)
 		if err == nil {
-			c.answered(nil, began)
 			l.Fresh = fresh
 			return l, nil
 		}
@@ -45,25 +56,17 @@ func (c *kafkaCluster) list(ctx context.Context, fresh Ticket, topics []string, 
 		case <-time.After(pause):
 		case <-ctx.Done():
 		}
-		if ctx.Err() != nil {
-			break
-		}
 	}
-	if c.k.life.Err() != nil {
+	switch {
+	case c.k.life.Err() != nil:
 		return Listing{}, ErrClosed
-	}
-	if err := parent.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return Listing{}, context.Cause(parent) // the caller gave up, that says nothing about the cluster
-	}
-	err := fmt.Errorf("asking queue cluster %s: %w", c.name, last)
-	if parent.Err() == nil && mayPass(last) {
-		err = fmt.Errorf("queue cluster %s has not answered for %v: %w (hint: are its brokers up, and does the queue section name addresses that can be reached from here?)",
+	case parent.Err() != nil:
+		return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.name, context.Cause(parent))
+	case mayPass(last):
+		return Listing{}, fmt.Errorf("queue cluster %s has not answered for %v: %w (hint: are its brokers up, and does the queue section name addresses that can be reached from here?)",
 			c.name, c.k.timeout, last)
 	}
-	if parent.Err() == nil {
-		c.answered(err, began)
-	}
-	return Listing{}, err
+	return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.name, c.explain(last, ""))
 }
 
 // mayPass reports whether an error may be gone when asked again.
@@ -75,13 +78,13 @@ func mayPass(err error) bool {
 	return !errors.As(err, &ke) || ke.Retriable
 }
 
-func (c *kafkaCluster) listOnce(ctx context.Context, topics []string, starts bool) (Listing, error) {
+func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, starts bool) (Listing, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.AllowAutoTopicCreation = false
 	req.Topics = []kmsg.MetadataRequestTopic{} // nil would ask for all there are
 	for _, t := range topics {
 		rt := kmsg.NewMetadataRequestTopic()
-		rt.Topic = kmsg.StringPtr(t)
+		rt.Topic = new(t)
 		req.Topics = append(req.Topics, rt)
 	}
 	resp, err := req.RequestWith(ctx, c.cl)
@@ -193,7 +196,7 @@ func (c *kafkaCluster) listOffsets(ctx context.Context, leader int32, parts map[
 func (c *kafkaCluster) fetch(ctx context.Context, u Unread) (*kmsg.FetchResponseTopicPartition, error) {
 	meta := kmsg.NewPtrMetadataRequest()
 	rt := kmsg.NewMetadataRequestTopic()
-	rt.Topic = kmsg.StringPtr(u.Topic)
+	rt.Topic = new(u.Topic)
 	meta.Topics = append(meta.Topics, rt)
 	known, err := meta.RequestWith(ctx, c.cl)
 	if err != nil {
@@ -219,7 +222,7 @@ func (c *kafkaCluster) fetch(ctx context.Context, u Unread) (*kmsg.FetchResponse
 	ft := kmsg.NewFetchRequestTopic()
 	ft.Topic, ft.TopicID = u.Topic, u.TopicID
 	fp := kmsg.NewFetchRequestTopicPartition()
-	fp.Partition, fp.FetchOffset, fp.PartitionMaxBytes = u.Partition, u.Next, kafkaFetchBytes/4
+	fp.Partition, fp.FetchOffset, fp.PartitionMaxBytes = u.Partition, u.Next, 64<<10 // or one batch, if it is larger
 	ft.Partitions = append(ft.Partitions, fp)
 	req.Topics = append(req.Topics, ft)
 	resp, err := c.cl.Broker(int(leader)).RetriableRequest(ctx, req)
@@ -271,6 +274,10 @@ func (c *kafkaCluster) mayRead(ctx context.Context, name string, t TopicListing)
 // explain says what to do about an error that a person has to put right.
 func (c *kafkaCluster) explain(err error, topic string) error {
 	switch {
+	case errors.Is(err, kerr.SaslAuthenticationFailed):
+		return fmt.Errorf("%w (hint: check user, password and mechanism in the queue section)", err)
+	case topic == "":
+		return err
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 		return fmt.Errorf("%w (hint: grant Describe and Read on topic %s of queue cluster %s to the user the queue section names; no group is needed)", err, topic, c.name)
 	case errors.Is(err, kerr.InvalidTopicException):

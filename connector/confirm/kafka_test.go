@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"runtime"
 	"slices"
 	"strings"
@@ -78,6 +79,12 @@ func (s *sink) answers() []bool {
 	return slices.Clone(s.health)
 }
 
+// answersNow is what it was told last.
+func (s *sink) answersNow() bool {
+	a := s.answers()
+	return len(a) > 0 && a[len(a)-1]
+}
+
 func (s *sink) waitFor(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
@@ -120,9 +127,15 @@ func checkLeaks(t *testing.T) {
 
 func newQueue(t *testing.T, clusters int, opts ...kfake.Opt) *queue {
 	t.Helper()
+	return newQueueTimeout(t, 20*time.Second, clusters, opts...)
+}
+
+// newQueueTimeout makes a reader that calls a cluster silent after timeout.
+func newQueueTimeout(t *testing.T, timeout time.Duration, clusters int, opts ...kfake.Opt) *queue {
+	t.Helper()
 	checkLeaks(t)
 	q := &queue{t: t, sink: newSink(), done: make(chan error, 1)}
-	cfg := confirm.KafkaConfig{Instance: instance, Timeout: 3 * time.Second}
+	cfg := confirm.KafkaConfig{Instance: instance, Timeout: timeout}
 	for i := range clusters {
 		c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(2)}, opts...)...)
 		if err != nil {
@@ -357,24 +370,88 @@ func TestControlRecordsAtTheEndDoNotHoldABarrier(t *testing.T) {
 	}
 }
 
+// Compaction leaves batches without records, which no poll ever shows: offsets 0 to 4 here.
+func TestHoleAtTheEndDoesNotHoldABarrier(t *testing.T) {
+	q := newQueue(t, 1)
+	q.create(0, 1)
+	q.watch()
+	b := kmsg.NewRecordBatch()
+	b.Magic, b.LastOffsetDelta, b.PartitionLeaderEpoch = 2, 4, -1
+	b.ProducerID, b.ProducerEpoch, b.FirstSequence = -1, -1, -1
+	b.Length = int32(len(b.AppendTo(nil)) - 12)
+	b.CRC = int32(crc32.Checksum(b.AppendTo(nil)[21:], crc32.MakeTable(crc32.Castagnoli)))
+	hole := b.AppendTo(nil)
+	q.clusters[0].ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		q.clusters[0].KeepControl()
+		resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+		p := kmsg.NewListOffsetsResponseTopicPartition()
+		p.Offset = 5
+		rt := kmsg.NewListOffsetsResponseTopic()
+		rt.Topic, rt.Partitions = topicName, append(rt.Partitions, p)
+		resp.Topics = append(resp.Topics, rt)
+		return resp, nil, true
+	})
+	q.clusters[0].ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		q.clusters[0].KeepControl()
+		r := req.(*kmsg.FetchRequest)
+		resp := req.ResponseKind().(*kmsg.FetchResponse)
+		for _, topic := range r.Topics {
+			rt := kmsg.NewFetchResponseTopic()
+			rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
+			for _, p := range topic.Partitions {
+				rp := kmsg.NewFetchResponseTopicPartition()
+				rp.Partition, rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = p.Partition, 5, 5, 0
+				if p.FetchOffset < 5 {
+					rp.RecordBatches = hole
+				}
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+			resp.Topics = append(resp.Topics, rt)
+		}
+		return resp, nil, true
+	})
+	q.run()
+	q.barrier()
+	if s := q.reader.Status().Clusters[0]; s.Lag != 0 || s.Messages != 0 || s.Missed != 0 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestDeletedTopicDoesNotSilenceItsCluster(t *testing.T) {
+	q := newQueueTimeout(t, 1500*time.Millisecond, 1)
+	q.create(0, 1)
+	q.watch()
+	q.put(0, 0, q.packs(0, 5)...) // never read: it is gone before
+	if _, err := q.admins[0].DeleteTopic(t.Context(), topicName); err != nil {
+		t.Fatal(err)
+	}
+	q.run()
+	q.sink.waitFor(t, "the queue to answer", func() bool { return q.sink.answersNow() })
+	<-time.After(2500 * time.Millisecond) // longer than the timeout
+	q.barrier()
+	if s := q.reader.Status(); !s.Answers || strings.Contains(s.Clusters[0].LastError, "nothing was read") {
+		t.Errorf("status %+v", s)
+	}
+}
+
 func TestOneClusterDownMeansNoBarrier(t *testing.T) {
-	q := newQueue(t, 2)
+	q := newQueueTimeout(t, 1500*time.Millisecond, 2)
 	q.create(0, 1)
 	q.create(1, 1)
 	q.run()
 	q.watch()
 	q.barrier()
-	q.sink.waitFor(t, "the queue to answer", func() bool { return slices.Equal(q.sink.answers(), []bool{true}) })
+	q.sink.waitFor(t, "the queue to answer", func() bool { return q.sink.answersNow() })
 	q.clusters[1].Close()
 	began := time.Now()
 	err := q.reader.Barrier(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "q1") || !strings.Contains(err.Error(), "hint") {
 		t.Errorf("Barrier = %v, want an error that names q1 and a remedy", err)
 	}
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %v to say so", took)
 	}
-	q.sink.waitFor(t, "the queue not to answer", func() bool { return slices.Equal(q.sink.answers(), []bool{true, false}) })
+	q.sink.waitFor(t, "the queue not to answer", func() bool { return !q.sink.answersNow() })
 	q.put(0, 0, q.packs(0, 1)...) // the other one is read on
 	q.sink.waitFor(t, "a pack in the cluster that lives", func() bool { return q.sink.has(0) })
 	s := q.reader.Status()
@@ -384,11 +461,11 @@ func TestOneClusterDownMeansNoBarrier(t *testing.T) {
 }
 
 func TestClusterThatFallsSilentAndIsBack(t *testing.T) {
-	q := newQueue(t, 1)
+	q := newQueueTimeout(t, 1500*time.Millisecond, 1)
 	q.create(0, 1)
 	q.run()
 	q.watch()
-	q.sink.waitFor(t, "the queue to answer", func() bool { return slices.Equal(q.sink.answers(), []bool{true}) })
+	q.sink.waitFor(t, "the queue to answer", func() bool { return q.sink.answersNow() })
 	var down atomic.Bool
 	down.Store(true)
 	q.clusters[0].ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -398,9 +475,9 @@ func TestClusterThatFallsSilentAndIsBack(t *testing.T) {
 		}
 		return nil, errors.New("the broker hangs up"), true
 	})
-	q.sink.waitFor(t, "silence to be noticed", func() bool { return slices.Equal(q.sink.answers(), []bool{true, false}) })
+	q.sink.waitFor(t, "silence to be noticed", func() bool { return !q.sink.answersNow() })
 	down.Store(false)
-	q.sink.waitFor(t, "the queue to answer again", func() bool { return slices.Equal(q.sink.answers(), []bool{true, false, true}) })
+	q.sink.waitFor(t, "the queue to answer again", func() bool { return q.sink.answersNow() })
 	q.put(0, 0, q.packs(0, 2)...)
 	q.barrier()
 	q.wantSeen(0, 1)
@@ -456,7 +533,7 @@ func TestBarrierPassesOnlyAfterEverythingWasReported(t *testing.T) {
 	var mu sync.Mutex
 	var acked []uint64
 	var seq atomic.Uint64
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
 	for w := range 4 {
@@ -475,7 +552,7 @@ func TestBarrierPassesOnlyAfterEverythingWasReported(t *testing.T) {
 		})
 	}
 	wg.Go(func() {
-		<-time.After(time.Second)
+		<-time.After(700 * time.Millisecond)
 		if _, err := q.admins[1].UpdatePartitions(t.Context(), 4, topicName); err != nil {
 			t.Error(err)
 		}
@@ -522,8 +599,8 @@ func TestBarrierPassesOnlyAfterEverythingWasReported(t *testing.T) {
 		t.Errorf("%d packs seen, %d written", len(got), len(acked))
 	}
 	t.Logf("%d packs, %d barriers", len(acked), barriers.Load())
-	if barriers.Load() < 10 {
-		t.Errorf("%d barriers in 3 s", barriers.Load())
+	if barriers.Load() < 3 {
+		t.Errorf("%d barriers in 2 s", barriers.Load())
 	}
 }
 
@@ -536,7 +613,9 @@ func TestCloseEndsEverythingUnderWay(t *testing.T) {
 	go func() { barrier <- q.reader.Barrier(t.Context()) }() // nobody runs: it cannot pass
 	q.run()
 	q.sink.waitFor(t, "the pack", func() bool { return q.sink.has(0) })
-	<-barrier
+	if err := <-barrier; err != nil {
+		t.Errorf("Barrier = %v", err)
+	}
 	go func() { barrier <- q.reader.Barrier(t.Context()) }()
 	q.reader.Close()
 	q.reader.Close()

@@ -185,6 +185,9 @@ func (p *Positions) update(cluster string, l Listing, name string) ([]Start, err
 	if !said.Exists {
 		// Deleted, or not there yet. The positions stay: should the same topic be back (a broker was
 		// behind), reading goes on; another one is recognised by its id.
+		for _, x := range t.parts {
+			x.end = x.next // nothing is left to read, for now
+		}
 		return nil, nil
 	}
 	another := len(t.parts) > 0 && different(t.id, said.ID)

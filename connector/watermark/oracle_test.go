@@ -2,6 +2,7 @@ package watermark_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -77,13 +78,9 @@ func (o *oracle) look() {
 		if x.seen {
 			continue
 		}
-		for off, c := range x.gone {
-			x.frozen[off] = c
-		}
+		maps.Copy(x.frozen, x.gone)
 		for _, ch := range x.children {
-			for off, c := range ch.frozen {
-				x.frozen[off] = c
-			}
+			maps.Copy(x.frozen, ch.frozen)
 		}
 	}
 }
@@ -412,7 +409,7 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 }
 
 func TestAgreesWithAnOracleThatKnowsEveryOffset(t *testing.T) {
-	rounds := 600
+	rounds := 300
 	if testing.Short() {
 		rounds = 60
 	}
