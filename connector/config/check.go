@@ -407,7 +407,7 @@ func (c *Config) Notes() []string {
 	if c.HasManager() && c.InLong.CacheDir == "" {
 		say("inlong.cache_dir is not set: a start needs a Manager that answers")
 	}
-	clear := func(s *SASL, t *TLS, at string) {
+	exposed := func(s *SASL, t *TLS, at string) {
 		if !t.Enabled && (s.Mechanism == "plain" || s.Mechanism == "oauthbearer") {
 			say("%s.sasl is %s without TLS: the secret goes over the network in clear", at, s.Mechanism)
 		}
@@ -415,10 +415,10 @@ func (c *Config) Notes() []string {
 			say("%s.tls.insecure_skip_verify is on: anyone can pose as the server", at)
 		}
 	}
-	clear(&c.Kafka.SASL, &c.Kafka.TLS, "kafka")
-	clear(&SASL{}, &c.InLong.ManagerTLS, "inlong.manager")
+	exposed(&c.Kafka.SASL, &c.Kafka.TLS, "kafka")
+	exposed(&SASL{}, &c.InLong.ManagerTLS, "inlong.manager")
 	for i := range c.Queue.Kafka {
-		clear(&c.Queue.Kafka[i].SASL, &c.Queue.Kafka[i].TLS, fmt.Sprintf("queue.kafka[%d]", i))
+		exposed(&c.Queue.Kafka[i].SASL, &c.Queue.Kafka[i].TLS, fmt.Sprintf("queue.kafka[%d]", i))
 	}
 	return notes
 }

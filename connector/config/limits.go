@@ -103,7 +103,7 @@ func (c *Config) commitLag() string {
 type memory struct{ container, goLimit, physical int64 }
 
 func (m memory) smallest() (int64, string) {
-	best, source := int64(256*mib), "no memory limit is known"
+	best, source := 256*mib, "no memory limit is known"
 	for _, v := range []struct {
 		n      int64
 		source string

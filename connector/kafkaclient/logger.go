@@ -3,6 +3,7 @@ package kafkaclient
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // logEvery is how often one kind of warning is written.
 const logEvery = 10 * time.Second
 
-// logger hands the client's events to slog. Its messages are constants; what differs is in the keys.
+// logger hands the client's events to slog: what happened is the key event, a constant of the client.
 type logger struct {
 	log *slog.Logger
 	now func() time.Time
@@ -42,7 +43,7 @@ func (l *logger) Level() kgo.LogLevel {
 // only where the failed call returns.
 func (l *logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	if level != kgo.LogLevelError && level != kgo.LogLevelWarn {
-		l.log.Log(context.Background(), slog.LevelDebug, "kafka client: "+msg, keyvals...)
+		l.write(slog.LevelDebug, msg, keyvals)
 		return
 	}
 	l.mu.Lock()
@@ -60,7 +61,11 @@ func (l *logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	kind.last, kind.skipped = now, 0
 	l.mu.Unlock()
 	if skipped > 0 {
-		keyvals = append(keyvals[:len(keyvals):len(keyvals)], "left_out", skipped)
+		keyvals = append(slices.Clip(keyvals), "left_out", skipped)
 	}
-	l.log.Log(context.Background(), slog.LevelWarn, "kafka client: "+msg, keyvals...)
+	l.write(slog.LevelWarn, msg, keyvals)
+}
+
+func (l *logger) write(level slog.Level, msg string, keyvals []any) {
+	l.log.Log(context.Background(), level, "kafka client", append([]any{"event", msg}, keyvals...)...)
 }
