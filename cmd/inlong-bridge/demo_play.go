@@ -17,7 +17,8 @@ import (
 type producer struct {
 	client *kgo.Client
 	flags  *demoFlags
-	books  []*books // written by run only
+	books  []*books      // written by run only
+	least  time.Duration // production takes at least this long
 
 	stored  atomic.Int64 // records that Kafka has
 	byTopic [topicCount]atomic.Int64
@@ -25,13 +26,13 @@ type producer struct {
 }
 
 func newProducer(client *kgo.Client, f *demoFlags, b []*books) *producer {
-	return &producer{client: client, flags: f, books: b}
+	return &producer{client: client, flags: f, books: b, least: demoLeast}
 }
 
 func (p *producer) run(ctx context.Context) error {
 	defer p.ended.Store(true)
 	corpus := newCorpus(p.flags.seed)
-	rate := min(demoRate, float64(p.flags.records)/demoLeast.Seconds())
+	rate := min(demoRate, float64(p.flags.records)/p.least.Seconds())
 	var failed atomic.Pointer[error]
 	stored := func(_ *kgo.Record, err error) {
 		if err != nil {

@@ -45,7 +45,7 @@ func (l *live) update(now time.Time, done float64, line string) {
 		full := int(max(0, min(1, done)) * cells)
 		text := fmt.Sprintf("[%s%s] %s", strings.Repeat("#", full), strings.Repeat(".", cells-full), line)
 		if len(text) >= l.width {
-			text = text[:l.width-1]
+			text = strings.ToValidUTF8(text[:l.width-1], "")
 		}
 		printf(l.w, "\r\x1b[K%s", text)
 		l.shown = true
