@@ -1,0 +1,38 @@
+package config
+
+import (
+	"fmt"
+	"time"
+)
+
+// Notes are sentences about what is allowed and worth knowing, for the log at the start and for check.
+func (c *Config) Notes() []string {
+	var notes []string
+	say := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+	if c.HasQueue() && c.Delivery.Confirm != "queue" {
+		say("delivery.confirm is %s although there is a queue section: the queue is not read. confirm: queue is stronger", c.Delivery.Confirm)
+	}
+	if c.Delivery.Confirm == "ack" {
+		say("delivery.confirm is ack: what a proxy holds in memory when it dies is lost")
+	}
+	if c.Delivery.Confirm == "queue" && c.Delivery.Drain < 10*time.Second {
+		say("delivery.drain is %s: packs need 0.5s to 5s to be seen in the queue, so a stop may leave unfinished work (exit code 3) that is sent again", durationText(c.Delivery.Drain))
+	}
+	if c.HasManager() && c.InLong.CacheDir == "" {
+		say("inlong.cache_dir is not set: a start needs a Manager that answers")
+	}
+	exposed := func(s *SASL, t *TLS, at string) {
+		if !t.Enabled && (s.Mechanism == "plain" || s.Mechanism == "oauthbearer") {
+			say("%s.sasl is %s without TLS: the secret goes over the network in clear", at, s.Mechanism)
+		}
+		if t.Insecure {
+			say("%s.tls.insecure_skip_verify is on: anyone can pose as the server", at)
+		}
+	}
+	exposed(&c.Kafka.SASL, &c.Kafka.TLS, "kafka")
+	exposed(&SASL{}, &c.InLong.ManagerTLS, "inlong.manager")
+	for i := range c.Queue.Kafka {
+		exposed(&c.Queue.Kafka[i].SASL, &c.Queue.Kafka[i].TLS, fmt.Sprintf("queue.kafka[%d]", i))
+	}
+	return notes
+}
