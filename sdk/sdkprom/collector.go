@@ -1,0 +1,164 @@
+package sdkprom
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"inlong-bridge/sdk"
+)
+
+// Source is what a Collector reads: a *sdk.Sender.
+type Source interface{ Status() sdk.Status }
+
+// Collector is a prometheus.Collector over a sender's status.
+type Collector struct {
+	source Source
+}
+
+// New returns a collector to be registered once.
+func New(s Source) *Collector { return &Collector{source: s} }
+
+const prefix = "inlong_bridge_sender_"
+
+type metric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+}
+
+func gauge(name, help string, labels ...string) metric {
+	return metric{prometheus.NewDesc(prefix+name, help, labels, nil), prometheus.GaugeValue}
+}
+
+func counter(name, help string, labels ...string) metric {
+	return metric{prometheus.NewDesc(prefix+name, help, labels, nil), prometheus.CounterValue}
+}
+
+// perSender, perEndpoint and perStream are the metrics with how each is read.
+var (
+	perSender = []struct {
+		metric
+		value func(*sdk.Status) float64
+	}{
+		{gauge("budget_bytes", "Bytes of records that may be held until a proxy acks them. Fixed by the configuration."),
+			func(s *sdk.Status) float64 { return float64(s.BudgetBytes) }},
+		{gauge("used_bytes", "Bytes of records that no proxy acked yet. Close to the budget: the proxies are the bottleneck; look at the streams' held bytes and the endpoints."),
+			func(s *sdk.Status) float64 { return float64(s.UsedBytes) }},
+		{gauge("open_packs", "Packs that are being filled. Many: there are many streams or event-time minutes at once, and packs get small."),
+			func(s *sdk.Status) float64 { return float64(s.OpenPacks) }},
+		{gauge("waiting_packs", "Sealed packs that are not in flight. Growing: no proxy takes them; look at the endpoints' state and the streams' stall."),
+			func(s *sdk.Status) float64 { return float64(s.WaitingPacks) }},
+		{gauge("unfinal_packs", "Packs in flight or acked and not final. Growing: what is acked does not become final; look at the queue behind the proxies."),
+			func(s *sdk.Status) float64 { return float64(s.UnfinalPacks) }},
+		{gauge("lost_packs", "Lost packs of which news is still awaited. Not shrinking: what was lost is not read and sent again."),
+			func(s *sdk.Status) float64 { return float64(s.LostPacks) }},
+		{gauge("discovery_stale", "1 when the list of proxies is old or from the file. Look at the Manager."),
+			func(s *sdk.Status) float64 { return truth(s.Discovery.Stale) }},
+	}
+	perEndpoint = []struct {
+		metric
+		value func(*sdk.EndpointStatus) float64
+	}{
+		{gauge("connections", "Open connections to the proxy. Zero: it is down or unreachable; see last_error in the status.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.Connections) }},
+		{gauge("endpoint_paused", "1 while the proxy gets nothing because of its answers or its connections' ends. See its reason in the status.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return truth(s.State == "paused") }},
+		{gauge("in_flight_packs", "Packs the proxy has not answered.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.InFlightPacks) }},
+		{gauge("in_flight_bytes", "Bytes on the wire the proxy has not answered. At its window for long: the proxy is slow.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.InFlightBytes) }},
+		{gauge("acked_packs", "Packs the proxy acked that are not final: what is lost if it dies now.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.AckedPacks) }},
+		{gauge("acked_bytes", "Bytes on the wire the proxy acked that are not final. Growing: the proxy is behind its queue.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.AckedBytes) }},
+		{gauge("window_bytes", "Bytes that may be in flight to the proxy. Shrinking: its acks are slow.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.WindowBytes) }},
+		{gauge("oldest_unfinal_seconds", "Age of the oldest pack sent through the proxy that is not final. Growing: the proxy does not reach its queue.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return s.OldestUnfinal.Seconds() }},
+		{counter("endpoint_acks_total", "Packs the proxy acked. Not growing while others grow: look at this proxy.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.PacksAcked) }},
+		{counter("sent_bytes_total", "Bytes of packs written to the proxy, copies included.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.BytesSent) }},
+		{counter("reconnects_total", "Connections opened after one had ended. Growing: something ends connections; see last_error in the status.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.Reconnects) }},
+		{counter("connections_ended_total", "Connections that ended, for whatever reason.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.IncarnationsEnded) }},
+	}
+	perStream = []struct {
+		metric
+		value func(*sdk.StreamStatus) float64
+	}{
+		{gauge("held_bytes", "Bytes of the stream's records that no proxy acked yet. As much as is free: the stream is stopped there so that the others go on.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.HeldBytes) }},
+		{gauge("stream_stalled", "1 while the stream has waiting packs and makes no progress. The status tells the reason.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return truth(s.Stall != "") }},
+		{counter("records_total", "Records taken.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.Records) }},
+		{counter("record_bytes_total", "Bytes of records taken.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.RecordBytes) }},
+		{counter("packs_total", "Packs sealed. Records by packs tells how full they are.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.Packs) }},
+		{counter("wire_bytes_total", "Bytes of packs on the wire, each counted once. By record_bytes_total: the compression.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.WireBytes) }},
+		{counter("packs_acked_total", "Packs acked by a proxy.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.PacksAcked) }},
+		{counter("packs_final_total", "Packs that are safe. Behind packs_acked_total for long: what is acked does not become final.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.PacksFinal) }},
+		{counter("packs_lost_total", "Packs that were acked and are gone with their proxy. Growing without a proxy's end: look at proxies and queue.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.PacksLost) }},
+		{counter("packs_resent_total", "Packs sent more than once: possible duplicates. Growing: connections end, or proxies refuse.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.PacksResent) }},
+		{counter("packs_duplicated_total", "Packs of which a second copy is known to be on its way.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.PacksDuplicated) }},
+		{counter("packs_refused_total", "Packs refused for good. Any is trouble: the log has the proxy's words.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.PacksRefused) }},
+	}
+	ackErrors = counter("ack_errors_total", "Answers with an error code. 115 and 113: the stream is not known there; 114: the proxy's memory is full; 1 and 2: it takes nothing now.", "endpoint", "code")
+)
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range perSender {
+		ch <- m.desc
+	}
+	for _, m := range perEndpoint {
+		ch <- m.desc
+	}
+	for _, m := range perStream {
+		ch <- m.desc
+	}
+	ch <- ackErrors.desc
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.source.Status()
+	send := func(m metric, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
+	}
+	for _, m := range perSender {
+		send(m.metric, m.value(&s))
+	}
+	for i := range s.Endpoints {
+		e := &s.Endpoints[i]
+		for _, m := range perEndpoint {
+			send(m.metric, m.value(e), e.Address)
+		}
+		for code, n := range e.AckErrors {
+			send(ackErrors, float64(n), e.Address, strconv.Itoa(code))
+		}
+	}
+	for i := range s.Streams {
+		st := &s.Streams[i]
+		for _, m := range perStream {
+			send(m.metric, m.value(st), st.Group, st.Stream)
+		}
+	}
+}
