@@ -26,7 +26,7 @@ func waitForEnd(patience time.Duration) string {
 	for {
 		buf := make([]byte, 1<<20)
 		var left []string
-		for _, g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
 			for _, of := range []string{"franz-go", "net/http.", "connector/kafkaclient"} {
 				if strings.Contains(g, of) && !strings.Contains(g, "TestMain") {
 					left = append(left, g)
