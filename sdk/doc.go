@@ -1,0 +1,71 @@
+// Package sdk sends records to InLong through DataProxy's TCP protocol: one message at a time, or whole
+// batches whose records share one token.
+//
+//	s, err := sdk.New(ctx, sdk.WithProxies("dp1:46801", "dp2:46801"))
+//	stream, err := s.Stream("group", "stream")
+//	err = s.Send(ctx, sdk.Message{Stream: stream, Time: time.Now(), Payload: payload})
+//	err = s.Close(ctx)
+//
+// # What it promises
+//
+//   - At least once: a record that was taken is sent until a proxy acks it or refuses it for good, on
+//     another proxy first, without limit. Only an answer of type 7 with the pack's own number and
+//     without an error code is an ack. A connection that ends, or an answer that does not come in time,
+//     means "maybe delivered": the pack is sent again, and a possible duplicate is counted.
+//   - Every message and every piece of a batch ends in a verdict: Final, Lost, or Refused, or ErrClosed
+//     when the sender was closed before. What Final means is chosen with WithFinality:
+//     finality.Ack (a proxy holds it in memory), finality.Settle (and has lived on in health for a
+//     while), finality.Queue (it was seen in the queue behind the proxy).
+//   - An ack is no more than "in that proxy's memory". What a proxy takes with it when it dies is told as
+//     Lost, in the modes that can tell. Its bytes are gone here by then: the owner sends it anew.
+//   - One bad stream or pack does not stop the others. A stream that a proxy does not know pauses there
+//     alone. The pack that was the oldest one unanswered when a connection ended travels alone next time.
+//   - Memory is bounded by a byte budget, from append to ack, of which a stream may hold as much as is
+//     free. "Full" is an error value (TrySendBatch) or a wait bounded by the context, never a drop.
+//   - Bytes arrive as they were given, empty records too.
+//
+// # What it does not promise
+//
+// No order beyond "packs of a stream go out in the order they were sealed, unless they are sent again":
+// DataProxy itself spreads packs over its channels and partitions. No exactly once: consumers see
+// duplicates after faults. No protection on the wire: DataProxy's TCP port has neither TLS nor
+// authentication, so sender and proxies belong into one trusted network.
+//
+// # Life of a record
+//
+// Its bytes are appended once to the open pack of its stream and event-time minute (batch.go,
+// message.go), which is sealed by size, count, linger, or Seal (seal.go), turned into a frame by an
+// encoder (encode.go), handed to the connection with the fewest bytes in flight among those the state
+// machine admits (dispatch.go), entered into that connection's table before its first byte is written
+// (conn.go), and answered (answer.go, verdict.go). From the ack on only its pieces are known, until
+// the state machine of package finality says Final or Lost (decide.go).
+//
+// # Goroutines
+//
+//	goroutine            count                        ends when
+//	encodeLoop           GOMAXPROCS                   the sender stops
+//	clockLoop            1                            the sender stops
+//	notifier.loop        1                            everything was told, at the end of Close
+//	slotLoop (dials,     one per connection           the proxy left the lists and its connection has
+//	then reads)                                       nothing left, or the sender stops
+//	conn.writeLoop       1 per open connection        its reader ended
+//	discoverLoop         1 per group, with a Manager  the sender stops
+//	watchLoop            1 per stream, until watched  it is watched, or the sender stops
+//	barrier              1 at a time                  answered, timed out, or the sender stops
+//
+// # Locks
+//
+// In this order: Stream.mu (what is being filled), Sender.mu (everything that was sealed, connections,
+// the state machine), and the leaves of openList, encoder and notifier. None is held across a dial, a
+// write, a callback, or a question to Manager or Confirmer. Whoever changes something under Sender.mu
+// ends with Sender.progress, which carries out decisions, hands out packs, and lets go.
+//
+// Callbacks and tokens are called by one goroutine, in the order things happened, never under a lock,
+// never after Close returned. One that panics harms only itself, one that is slow delays the others'
+// news and nothing else. Close must not be called from one.
+//
+// # Buffers
+//
+// Payloads are not kept once a call returned. Packs and frames live in pooled buffers; the build tag
+// poison overwrites each one that is given back, and the tests run with it.
+package sdk
