@@ -1,17 +1,22 @@
-// Package connector moves Kafka topics into InLong and commits an offset only when the record behind
-// it is safe on the other side.
 package connector
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/confirm"
+	"inlong-bridge/sdk"
 )
 
 // Deps are what the connector does not make itself; the zero value is right for a real process.
@@ -23,48 +28,110 @@ type Deps struct {
 	Version   string
 }
 
-// Bridge is one running connector.
-type Bridge struct{}
+// Bridge is one running connector. It runs once: Run or Migrate.
+type Bridge struct {
+	cfg      *config.Config
+	deps     Deps
+	log      *slog.Logger
+	limits   config.Limits
+	instance string
 
-// New checks what can be checked without a network and builds the parts.
-func New(cfg *config.Config, deps Deps) (*Bridge, error) { return nil, errors.ErrUnsupported }
+	life context.Context // ends when everything stops, after the drain
+	end  context.CancelFunc
+	wg   sync.WaitGroup // goroutines of life
+	fail context.CancelCauseFunc
+
+	// Set by start, before any goroutine of the bridge runs.
+	started time.Time
+	web     *web
+	sender  outlet
+	reader  confirm.Reader // nil but in mode queue
+	direct  *kgo.Client    // without a group: listings and reading again
+	admin   *kadm.Client
+	group   *kgo.Client
+	routes  *routes
+	reread  *rereader
+
+	commitSlot chan struct{} // full while a commit is in flight
+	look       chan struct{} // the watch loop shall look at once
+	bell       bell
+	turn       int // of the unpark goroutine
+	counters   counters
+
+	commitFaults, watchFaults, groupFaults faults
+
+	draining atomic.Bool // nothing new is fetched
+	drained  atomic.Bool // nothing is waited for any more
+	ready    chan struct{}
+
+	mu        sync.RWMutex
+	parts     map[tp]*partition // guarded by mu; assigned now
+	topics    map[string]*topic // guarded by mu; consumed
+	ends      map[tp]int64      // guarded by mu; where a migration ends, nil without one
+	missing   []string          // guarded by mu; topics named by routes that do not exist
+	hold      string            // guarded by mu; why nothing is fetched
+	groupErr  string            // guarded by mu; what is wrong with the group session
+	onClose   func(p *partition)
+	readerErr error // guarded by mu
+}
+
+// outlet is what the bridge needs of *sdk.Sender.
+type outlet interface {
+	sender
+	Stream(group, stream string) (*sdk.Stream, error)
+	Room() <-chan struct{}
+	Seal()
+	Status() sdk.Status
+	Close(ctx context.Context) error
+	confirm.Sink
+}
 
 // ErrUnfinished is returned by Run when a drain ended with work that is not final: exit code 3.
 var ErrUnfinished = errors.New("drained with unfinished work")
 
+// New checks what can be checked without a network: files of TLS and secrets, and what the parts make of
+// the configuration. Nothing runs before Run or Migrate.
+func New(cfg *config.Config, deps Deps) (*Bridge, error) {
+	if cfg == nil || cfg.Routes == nil {
+		return nil, errors.New("creating bridge: the configuration has no routes; hint: read it with config.Load")
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Registry == nil {
+		deps.Registry = prometheus.NewRegistry()
+	}
+	b := &Bridge{
+		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
+		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}),
+		parts: make(map[tp]*partition), topics: make(map[string]*topic),
+	}
+	if _, err := b.clientOpts(); err != nil {
+		return nil, fmt.Errorf("creating bridge: %w", err)
+	}
+	if _, err := b.queueClusters(); err != nil {
+		return nil, fmt.Errorf("creating bridge: %w", err)
+	}
+	if _, err := b.managerClient(); err != nil {
+		return nil, fmt.Errorf("creating bridge: %w", err)
+	}
+	return b, nil
+}
+
 // Run moves records until ctx ends, then drains (delivery.drain). Cancelling hard ends the drain at once.
-func (b *Bridge) Run(ctx, hard context.Context) error { return errors.ErrUnsupported }
-
-// Migrate moves every partition up to the end offsets it had at the start, calls progress once a second, and
-// returns a verdict per partition.
-func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Verdict, error) {
-	return Verdict{}, errors.ErrUnsupported
+// It returns nil after a clean drain, an error that wraps ErrUnfinished when something was left, and one
+// clear sentence for whatever keeps the bridge from starting or going on.
+func (b *Bridge) Run(ctx, hard context.Context) error {
+	return b.run(ctx, hard, nil)
 }
 
-// Progress is the sum over all partitions of a migration.
-type Progress struct {
-	Partitions, Done int
-	Offsets, Moved   int64  // to move in all, safe so far
-	Reason           string // why nothing moves, if so
-}
+// Ready is closed once the bridge has started: its status can be asked for.
+func (b *Bridge) Ready() <-chan struct{} { return b.ready }
 
-// PartitionVerdict closes the books of one partition of a migration.
-type PartitionVerdict struct {
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	Start     int64  `json:"start"`
-	End       int64  `json:"end"`
-	Committed int64  `json:"committed"`
-	Final     int64  `json:"final"`
-	Skipped   int64  `json:"skipped"`
-	Gap       int64  `json:"gap"`
-	Lost      int64  `json:"lost"`
-	Closed    bool   `json:"closed"`
-	Reason    string `json:"reason,omitempty"`
-}
-
-// Verdict is the end of a migration.
-type Verdict struct {
-	Partitions []PartitionVerdict `json:"partitions"`
-	Closed     bool               `json:"closed"`
+// AdminAddr is the address the admin server listens on, "" without one; valid once Ready is closed.
+func (b *Bridge) AdminAddr() string {
+	if b.web == nil {
+		return ""
+	}
+	return b.web.addr()
 }

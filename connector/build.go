@@ -1,0 +1,227 @@
+package connector
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/sdk"
+	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/manager"
+)
+
+// startTimeout bounds the first talk with the source's brokers.
+const startTimeout = 15 * time.Second
+
+// build makes the parts and asks the brokers for the topics; what it made is closed by shut.
+func (b *Bridge) build(ctx context.Context) error {
+	if err := b.buildSender(ctx); err != nil {
+		return err
+	}
+	b.routes = newRoutes(b.sender.Stream)
+
+	opts, err := b.clientOpts()
+	if err != nil {
+		return err
+	}
+	repairFetch := int32(min(max(b.limits.RepairBytes/8, 256<<10), int64(b.limits.FetchMaxBytes)))
+	if b.direct, err = kgo.NewClient(append(opts,
+		kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.MaxConcurrentFetches(1), kgo.FetchMaxBytes(repairFetch), kgo.FetchMaxPartitionBytes(repairFetch),
+		kgo.MetadataMinAge(100*time.Millisecond), kgo.FetchMaxWait(500*time.Millisecond),
+	)...); err != nil {
+		return fmt.Errorf("creating kafka client: %w", err)
+	}
+	b.admin = kadm.NewClient(b.direct)
+	topics, err := b.firstTopics(ctx)
+	if err != nil {
+		return err
+	}
+	b.reread = newRereader(b.direct, b.sender, b.cfg.Delivery.OnGap == "continue", &b.bell, b.log)
+
+	groupOpts, err := b.groupOpts(topics, b.limits)
+	if err != nil {
+		return err
+	}
+	// The callbacks need b.group; no topic is consumed before it is set.
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.group, err = kgo.NewClient(groupOpts...); err != nil {
+		return fmt.Errorf("creating kafka group client: %w", err)
+	}
+	return nil
+}
+
+// firstTopics lists the cluster's topics and returns those the routes want.
+func (b *Bridge) firstTopics(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	names, all := b.cfg.Routes.Topics()
+	var ask []string
+	if !all {
+		ask = names
+	}
+	details, err := b.admin.ListTopics(ctx, ask...)
+	if err != nil {
+		return nil, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for topics", b.cfg.Kafka.Brokers))
+	}
+	b.wanted(details, nil)
+	var missing []string
+	for _, name := range names {
+		d, ok := details[name]
+		switch {
+		case ok && d.Err != nil && !errors.Is(d.Err, kerr.UnknownTopicOrPartition):
+			return nil, kafkaclient.Explain(d.Err, "asking for topic "+name)
+		case !ok || d.Err != nil:
+			missing = append(missing, name)
+		}
+	}
+	topics := b.consumed()
+	b.mu.Lock()
+	b.missing = missing
+	b.mu.Unlock()
+	if len(topics) == 0 {
+		if len(missing) > 0 {
+			return nil, fmt.Errorf("none of the topics that routes name exists in kafka at %v: %q; hint: create them, or correct the names in routes", b.cfg.Kafka.Brokers, missing)
+		}
+		return nil, fmt.Errorf("no topic in kafka at %v matches routes; hint: inlong-bridge explain TOPIC shows why a topic does not match", b.cfg.Kafka.Brokers)
+	}
+	if len(missing) > 0 {
+		b.log.Warn("topics that routes name do not exist; they are consumed once they are created", "topics", missing)
+	}
+	return topics, nil
+}
+
+// buildSender makes the sender and, in mode queue, the reader it asks.
+func (b *Bridge) buildSender(ctx context.Context) error {
+	c := b.cfg
+	clusters, err := b.queueClusters()
+	if err != nil {
+		return err
+	}
+	opts := []sdk.Option{
+		sdk.WithInstance(b.instance), sdk.WithFinality(b.finality()),
+		sdk.WithPack(int(c.Pack.Bytes.N), c.Pack.Count, c.Pack.Linger), sdk.WithCompression(compression(c.Pack.Compression)),
+		sdk.WithBudget(b.limits.SenderBytes, b.limits.RepairBytes), sdk.WithConnections(c.InLong.Connections),
+		sdk.WithMaxFrame(int(c.InLong.MaxFrame.N)), sdk.WithDialTimeout(c.Delivery.DialTimeout),
+		sdk.WithWriteTimeout(c.Delivery.WriteTimeout), sdk.WithRetry(c.Delivery.RetryMin, c.Delivery.RetryMax), sdk.WithLogger(b.log),
+	}
+	if b.deps.Dial != nil {
+		opts = append(opts, sdk.WithDial(b.deps.Dial))
+	}
+	m, err := b.managerClient()
+	switch {
+	case err != nil:
+		return err
+	case m != nil:
+		opts = append(opts, sdk.WithManager(m), sdk.WithRefresh(c.InLong.Refresh))
+		if c.InLong.CacheDir != "" {
+			opts = append(opts, sdk.WithCacheDir(c.InLong.CacheDir))
+		}
+	default:
+		opts = append(opts, sdk.WithProxies(c.InLong.Proxies...))
+	}
+	if c.Delivery.Confirm == "queue" {
+		r, err := confirm.NewKafka(confirm.KafkaConfig{Clusters: clusters, Instance: b.instance, Timeout: c.Queue.Timeout, Log: b.log})
+		if err != nil {
+			return err
+		}
+		b.reader = r
+		opts = append(opts, sdk.WithConfirmer(r))
+	}
+	s, err := sdk.New(ctx, opts...)
+	if err != nil {
+		return err
+	}
+	b.sender = s
+	return nil
+}
+
+// finality is the configuration's part of when a pack is final.
+func (b *Bridge) finality() finality.Config {
+	d, q := &b.cfg.Delivery, &b.cfg.Queue
+	mode := map[string]finality.Mode{"ack": finality.Ack, "settle": finality.Settle, "queue": finality.Queue}[d.Confirm]
+	f := finality.DefaultConfig(mode)
+	f.Settle, f.AckTimeout, f.IdleBeat, f.Rate = d.Settle, d.AckTimeout, d.HeartbeatIdle, d.ProxyRate.N
+	if mode == finality.Queue {
+		f.LossGrace, f.Patience, f.WindowBytes, f.WindowPacks = q.LossGrace, q.Patience, q.WindowBytes.N, q.WindowPacks
+	}
+	return f
+}
+
+func compression(name string) sdk.Compression {
+	switch name {
+	case "snappy":
+		return sdk.Snappy
+	case "none":
+		return sdk.None
+	}
+	return sdk.Auto
+}
+
+// queueClusters returns the clusters behind the proxies, nil when none is configured.
+func (b *Bridge) queueClusters() ([]confirm.KafkaCluster, error) {
+	var out []confirm.KafkaCluster
+	for _, q := range b.cfg.Queue.Kafka {
+		opts, err := kafkaclient.Options(q.Brokers, b.cfg.Kafka.ClientID, q.TLS, q.SASL, b.log)
+		if err != nil {
+			return nil, fmt.Errorf("queue cluster %s: %w", q.Name, err)
+		}
+		out = append(out, confirm.KafkaCluster{Name: q.Name, Opts: append(opts, b.deps.KafkaOpts...), Topic: q.Topic})
+	}
+	return out, nil
+}
+
+// managerClient returns nil when the proxies are named in the configuration.
+func (b *Bridge) managerClient() (*manager.Client, error) {
+	in := &b.cfg.InLong
+	if !b.cfg.HasManager() {
+		return nil, nil
+	}
+	var tlsConfig *tls.Config
+	if in.ManagerTLS.Enabled {
+		var err error
+		if tlsConfig, err = kafkaclient.TLSConfig(in.ManagerTLS); err != nil {
+			return nil, fmt.Errorf("inlong.manager: %w", err)
+		}
+	}
+	mc := manager.Config{URLs: in.ManagerURLs, SecretID: in.ManagerSecretID, TLS: tlsConfig, Timeout: in.ManagerTimeout}
+	if in.ManagerSecretKey.Set() {
+		mc.SecretKey = in.ManagerSecretKey.Value
+	}
+	return manager.New(mc)
+}
+
+// topic is one topic that is consumed.
+type topic struct {
+	name    string
+	id      [16]byte // all 0 when the brokers do not tell
+	mapping *topicMapping
+}
+
+// noteTopic remembers a topic that is to be consumed.
+func (b *Bridge) noteTopic(name string, id [16]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.topics[name] == nil {
+		b.topics[name] = &topic{name: name, id: id, mapping: b.cfg.Routes.ForTopic(name)}
+		b.missing = slices.DeleteFunc(b.missing, func(m string) bool { return m == name })
+	}
+}
+
+// consumed returns the names of the topics that are consumed, sorted.
+func (b *Bridge) consumed() []string {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return slices.Sorted(maps.Keys(b.topics))
+}

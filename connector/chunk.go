@@ -1,0 +1,154 @@
+package connector
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/watermark"
+)
+
+// chunk is a run of records of one partition in arrival order: one span. Its records are kept by
+// reference to the fetch until the sender took them.
+type chunk struct {
+	first, next int64 // covers [first, next)
+	epoch       int32 // leader epoch of its last record
+	bytes       int64 // of payloads
+	records     int
+	skipped     int64
+	groups      []group
+	index       map[groupKey]int32 // into groups, once there are many
+
+	begun bool           // the span is open
+	span  watermark.Span // valid once begun
+
+	// halt stops the partition when the chunk was taken: what comes after it in the partition cannot go on.
+	halt *halt
+}
+
+// group is the records of a chunk that share a route and an event-time minute: one batch for the sender.
+// Within a group, the records between two offsets are all of that route and minute in the partition, so
+// (first, last, route, minute) names a piece of it exactly.
+type group struct {
+	route    *route
+	minute   int32
+	time     time.Time
+	payloads [][]byte
+	offsets  []int64
+	sent     int // the sender has [0, sent)
+}
+
+type groupKey struct{ route, minute int32 }
+
+// fewGroups is how many groups are searched one by one; beyond it a map is kept (routes by key, late data).
+const fewGroups = 8
+
+// maxMinute is the last minute whose seconds fit the signed field that readers of the queue expect.
+const maxMinute = (1<<31 - 1) / 60
+
+// eventTime is the record's time and the minute it falls into. It depends on the record alone, since a
+// record that is read again must fall into the minute it had: a record without a time has 0.
+func eventTime(rec *kgo.Record) (time.Time, int32) {
+	minute := rec.Timestamp.Unix() / 60
+	switch {
+	case rec.Timestamp.UnixMilli() < 0:
+		return time.Unix(0, 0), 0
+	case minute > maxMinute:
+		return time.Unix(maxMinute*60, 0), maxMinute
+	}
+	return rec.Timestamp, int32(minute)
+}
+
+// splitter cuts what was fetched into chunks.
+type splitter struct {
+	router *router
+	// A record above suspect bytes gets a span of its own: should it fit into no frame, the partition stops
+	// exactly before it, and nothing is sent twice because of it.
+	suspect int
+	limit   int64 // records at and above it are not wanted; -1 for none
+}
+
+// split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
+// last chunk ends before it and carries the halt.
+func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
+	var c *chunk
+	for i, rec := range recs {
+		if s.limit >= 0 && rec.Offset >= s.limit {
+			if c == nil {
+				c = &chunk{first: rec.Offset}
+				chunks = append(chunks, c)
+			}
+			c.first, c.next = min(c.first, s.limit), s.limit
+			return chunks, used
+		}
+		control := rec.Attrs.IsControl()
+		suspect := !control && len(rec.Value) > s.suspect
+		if c == nil || suspect {
+			c = &chunk{first: rec.Offset, next: rec.Offset}
+			chunks = append(chunks, c)
+		}
+		if control { // carries no data: a gap of its span
+			c.next, c.epoch = rec.Offset+1, rec.LeaderEpoch
+			used++
+			continue
+		}
+		r, err := s.router.route(rec)
+		if err != nil {
+			c.halt = &halt{code: haltUnrouted, offset: rec.Offset, reason: err.Error()}
+			return chunks, used
+		}
+		c.next, c.epoch = rec.Offset+1, rec.LeaderEpoch
+		used++
+		c.records++
+		if r == nil {
+			c.skipped++
+			continue
+		}
+		c.add(r, rec, len(recs)-i)
+		if suspect {
+			c = nil
+		}
+	}
+	return chunks, used
+}
+
+// add puts a record into its group; room is how many records the chunk may still get.
+func (c *chunk) add(r *route, rec *kgo.Record, room int) {
+	at, minute := eventTime(rec)
+	g := c.group(r, minute)
+	if g == nil {
+		c.groups = append(c.groups, group{route: r, minute: minute, time: at})
+		g = &c.groups[len(c.groups)-1]
+		switch n := len(c.groups); {
+		case n == 1: // mostly the only one
+			g.payloads, g.offsets = make([][]byte, 0, room), make([]int64, 0, room)
+		case n > fewGroups:
+			if c.index == nil {
+				c.index = make(map[groupKey]int32, 4*fewGroups)
+				for i := range c.groups {
+					c.index[groupKey{c.groups[i].route.index, c.groups[i].minute}] = int32(i)
+				}
+			}
+			c.index[groupKey{r.index, minute}] = int32(n - 1)
+		}
+	}
+	g.payloads = append(g.payloads, rec.Value) // nil, a tombstone, goes as an empty payload
+	g.offsets = append(g.offsets, rec.Offset)
+	c.bytes += int64(len(rec.Value))
+}
+
+// group finds the group of a route and minute; the newest is nearly always the one.
+func (c *chunk) group(r *route, minute int32) *group {
+	if c.index != nil {
+		if i, ok := c.index[groupKey{r.index, minute}]; ok {
+			return &c.groups[i]
+		}
+		return nil
+	}
+	for i := len(c.groups) - 1; i >= 0; i-- {
+		if g := &c.groups[i]; g.route == r && g.minute == minute {
+			return g
+		}
+	}
+	return nil
+}

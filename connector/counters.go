@@ -1,0 +1,103 @@
+package connector
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+type counter = atomic.Uint64
+
+// byLabel counts per value of one bounded label.
+type byLabel struct {
+	mu sync.Mutex
+	n  map[string]uint64 // guarded by mu
+}
+
+func (c *byLabel) add(label string, n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = make(map[string]uint64)
+	}
+	c.n[label] += n
+}
+
+func (c *byLabel) each(f func(label string, n uint64)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for label, n := range c.n {
+		f(label, n)
+	}
+}
+
+// counters run since the start. They are added to per chunk or rarer, never per record.
+type counters struct {
+	records, bytes  byLabel // fetched, by topic
+	commits         counter
+	commitErrors    byLabel // by class
+	assigned        counter // partitions
+	revoked         counter
+	offsetsLost     counter
+	partitionsStops byLabel // by code
+}
+
+func (c *counters) polled(topic string, recs []*kgo.Record) {
+	if len(recs) == 0 {
+		return
+	}
+	n := 0
+	for _, r := range recs {
+		n += len(r.Value)
+	}
+	c.records.add(topic, uint64(len(recs)))
+	c.bytes.add(topic, uint64(n))
+}
+
+// faults remembers what is wrong now, so that each is logged when it begins and when it is over.
+type faults struct {
+	mu  sync.Mutex
+	now map[string]*faultState // guarded by mu
+}
+
+type faultState struct {
+	class  string
+	since  time.Time
+	times  int
+	lasted time.Duration
+}
+
+// begin notes one more failure of a class and reports whether it should be logged: the first does, then
+// one a minute.
+func (f *faults) begin(class string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s := f.now[class]; s != nil {
+		s.times++
+		if time.Since(s.since.Add(s.lasted)) < time.Minute {
+			return false
+		}
+		s.lasted = time.Since(s.since)
+		return true
+	}
+	if f.now == nil {
+		f.now = make(map[string]*faultState)
+	}
+	f.now[class] = &faultState{class: class, since: time.Now(), times: 1}
+	return true
+}
+
+// end clears all and returns what was wrong.
+func (f *faults) end() []*faultState {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []*faultState
+	for _, s := range f.now {
+		s.lasted = time.Since(s.since).Round(time.Millisecond)
+		out = append(out, s)
+	}
+	clear(f.now)
+	return out
+}

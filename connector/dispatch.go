@@ -1,0 +1,133 @@
+package connector
+
+import (
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/watermark"
+	"inlong-bridge/sdk"
+)
+
+// sender is what dispatch needs of *sdk.Sender.
+type sender interface {
+	TrySendBatch(b *sdk.Batch) (int, error)
+}
+
+// take cuts the records of one fetch into chunks and offers them, behind what is parked. It runs on the
+// poll goroutine and never waits.
+func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) {
+	if len(recs) == 0 || p.halted.Load() != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.detached {
+		return
+	}
+	if first := recs[0].Offset; first < p.expect {
+		// The client went back by itself: the log was cut off behind us and grew again with other records.
+		p.stop(&halt{code: haltTruncated, offset: first, reason: truncatedReason(p.id, first, p.expect)})
+		return
+	}
+	sp.router, sp.limit = p.router, p.limit
+	chunks, _ := sp.split(recs)
+	if len(chunks) == 0 {
+		return
+	}
+	p.expect = chunks[len(chunks)-1].next
+	p.parked = append(p.parked, chunks...)
+	p.offerParked(s)
+}
+
+// unpark offers again what the sender had no room for. It reports what still blocks, "" when nothing is
+// parked any more.
+func (p *partition) unpark(s sender) (blocked string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.offerParked(s)
+	return p.blocked
+}
+
+// offerParked offers chunks in order until one is not taken whole; p.mu is held.
+func (p *partition) offerParked(s sender) {
+	now := time.Now()
+	for len(p.parked) > 0 {
+		if p.detached || p.halted.Load() != nil {
+			p.parked, p.blocked = nil, ""
+			return
+		}
+		c := p.parked[0]
+		why, h := p.offer(s, c, now)
+		if h == nil && why == "" {
+			h = c.halt
+		}
+		if h != nil {
+			p.stop(h)
+			continue
+		}
+		if why != "" {
+			if p.blocked == "" {
+				p.since = now
+			}
+			p.blocked = why
+			return
+		}
+		p.parked[0] = nil
+		p.parked = p.parked[1:]
+	}
+	p.parked, p.blocked = nil, ""
+}
+
+// offer hands what is left of a chunk to the sender. It returns why not all of it was taken, or why the
+// partition cannot go on; p.mu is held.
+func (p *partition) offer(s sender, c *chunk, now time.Time) (blocked string, h *halt) {
+	if !c.begun {
+		c.span, c.begun = p.wm.Begin(c.first, c.next), true
+		p.opening(c, now)
+		p.wm.Count(c.span, watermark.Skipped, c.skipped)
+	}
+	for i := range c.groups {
+		g := &c.groups[i]
+		if g.sent == len(g.payloads) {
+			continue
+		}
+		err := p.send(s, c, g)
+		switch {
+		case err == nil:
+			g.payloads, g.offsets, g.sent = nil, nil, 0 // let go of the fetch
+		case errors.Is(err, sdk.ErrStreamFull):
+			blocked = stallStream // the other streams of the chunk may have room
+		case errors.Is(err, sdk.ErrBufferFull):
+			return stallBudget, nil
+		case errors.Is(err, sdk.ErrClosed):
+			p.detached = true
+			return stallBudget, nil
+		case errors.Is(err, sdk.ErrTooLarge):
+			return "", &halt{code: haltTooLarge, offset: g.offsets[g.sent], reason: tooLargeReason(p.id, g, err)}
+		default:
+			return "", &halt{code: haltRefused, offset: g.offsets[g.sent], reason: "handing records to the sender: " + err.Error()}
+		}
+	}
+	if blocked == "" {
+		p.wm.End(c.span)
+	}
+	return blocked, nil
+}
+
+// send offers the rest of a group as one batch.
+func (p *partition) send(s sender, c *chunk, g *group) error {
+	base := g.sent
+	n, err := s.TrySendBatch(&sdk.Batch{
+		Stream: g.route.stream, Time: g.time, Payloads: g.payloads[base:], Token: p,
+		Packed: func(from, to int) uint64 {
+			return uint64(p.wm.Add(c.span, watermark.Origin{
+				First: g.offsets[base+from], Last: g.offsets[base+to-1],
+				Route: g.route.index, Minute: g.minute, Records: int32(to - from),
+			}))
+		},
+	})
+	g.sent += n
+	return err
+}

@@ -1,0 +1,41 @@
+// Package connector moves Kafka topics into InLong and commits an offset only when the record behind
+// it is safe on the other side.
+//
+// # What it promises
+//
+// At least once: no committed offset is ahead of a record that is not final, in any crash, rebalance or
+// retry. What final means is the mode of confirmation (delivery.confirm): acked, settled, or seen in the
+// queue behind the proxies. A record may arrive twice; how often is bounded by what was not final when
+// something broke. A partition that cannot go on (a record no proxy will ever take, offsets that Kafka
+// no longer has, a topic that was created again) stops where it is, with the reason, and nothing of it
+// is skipped; the others go on.
+//
+// # A record's way
+//
+// poll (source.go) -> chunk, grouped by route and minute (chunk.go) -> one span, offered to the sender
+// (dispatch.go) -> one piece per pack -> final, or lost and read again (reread.go) -> the watermark moves
+// -> commit (commit.go). What the sender has no room for waits in its partition (partition.go), which is
+// paused when only its stream is full, while a full budget or too many pieces stop the polling itself
+// (limits.go); the membership of the group lives on either way, since kgo heartbeats by itself.
+//
+// # Goroutines
+//
+//	goroutine       count  ends when
+//	Run, poll loop  1      ctx ends; never waits for anything but the poll and room, 100 ms at most
+//	unpark          1      the bridge closes; offers what waits again when there is room
+//	commit          1      the bridge closes; one commit in flight, see commitSlot
+//	reread          1      the bridge closes; owns the second Kafka client
+//	watch           1      the bridge closes; topics that come, go or change, partitions at fault
+//	confirm reader  1      the bridge closes; confirm.Reader.Run
+//	admin           1      the bridge closes; http.Server
+//	kgo callbacks   -      kgo's; revoke.go runs there and needs nothing from the poll loop
+//	sender dispatch -      the sender's; partition.Settled runs there and takes no lock of ours for long
+//
+// # Locks, outermost first
+//
+//	commitSlot (a channel)  one commit at a time; a revoke waits for it, at most commit_timeout
+//	partition.mu            what waits to be sent; held while chunks are offered, never across I/O
+//	Bridge.mu               the table of partitions, topics and routes; held for look-ups only
+//	rereader.mu             the list of lost pieces
+//	watermark.Partition     its own lock, innermost: the revoked flag and the mark together
+package connector

@@ -1,0 +1,156 @@
+package connector
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"inlong-bridge/sdk/sdkprom"
+)
+
+// collector reads the bridge when it is scraped; nothing on the way of a record touches a metric. A
+// partition's series end with its assignment, since only what is assigned is listed.
+type collector struct{ b *Bridge }
+
+const prefix = "inlong_bridge_"
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prefix+name, help, labels, nil)
+}
+
+var (
+	descInfo = desc("info", "Always 1. The labels say which version runs and which mode of confirmation is in force.", "version", "confirm")
+	descUp   = desc("ready", "1 when /readyz says ready. At 0 ask /readyz for the reasons.")
+	descHold = desc("fetch_held", "1 while nothing new is fetched because the budget or max_unfinal is full. When it stays at 1, the proxies or their queue are slower than the source.")
+
+	descBudget  = desc("budget_bytes", "Byte budget of the process, fetch to ack.")
+	descParked  = desc("parked_bytes", "Bytes fetched that the sender had no room for. When it stays above 0, look at the stall reasons of streams.")
+	descUnfinal = desc("unfinal_pieces", "Pieces that are not final, all partitions. When it grows to delivery.max_unfinal fetching stops: look at the proxies and at the queue.")
+
+	descPosition  = desc("partition_position_offset", "Offset up to which the partition was fetched.", "topic", "partition")
+	descFinal     = desc("partition_final_offset", "Offset up to which everything is final. When it stands still while the position moves, look at partition_stalled and /status.", "topic", "partition")
+	descCommitted = desc("partition_committed_offset", "Offset this assignment committed last. When it stands still while the final offset moves, look at commit_errors_total.", "topic", "partition")
+	descLag       = desc("partition_lag_records", "End of the log minus final offset. When it grows, the bridge does not keep up or the partition is stalled.", "topic", "partition")
+	descPieces    = desc("partition_unfinal_pieces", "Pieces of the partition that are not final.", "topic", "partition")
+	descAge       = desc("partition_oldest_unfinal_seconds", "Age of the oldest records that are not final. Alert when it is far above the delay of the mode of confirmation.", "topic", "partition")
+	descCommitAt  = desc("partition_last_commit_timestamp_seconds", "When the partition's offset was committed last. Missing before the first commit.", "topic", "partition")
+	descStalled   = desc("partition_stalled", "1 for the reason the partition does not go on, by code. unrouted, too_large, refused, gap, truncated, recreated and deleted need you; the rest passes when its cause does.", "topic", "partition", "code")
+
+	descRecords    = desc("fetched_records_total", "Records fetched from the topic, without those read again.", "topic")
+	descBytes      = desc("fetched_bytes_total", "Bytes of their values.", "topic")
+	descCommits    = desc("commits_total", "Commit requests, failed ones included.")
+	descCommitErr  = desc("commit_errors_total", "Failed commits by class; they are tried again. rebalance and coordinator pass; fenced means that two bridges share an instance_id; authorization that rights are missing.", "class")
+	descAssigned   = desc("partitions_assigned_total", "Partitions that were assigned. When it keeps growing, the group does not come to rest: look for members that come and go.")
+	descRevoked    = desc("partitions_revoked_total", "Partitions that were taken away.")
+	descStops      = desc("partition_stops_total", "Partitions that stopped, by code; see partition_stalled.", "code")
+	descOffsetLost = desc("offsets_lost_total", "Offsets that Kafka removed before they were delivered, accepted by on_gap: continue. Anything above 0 is data loss: lengthen the retention.")
+
+	descRereadPending = desc("reread_pending_pieces", "Lost pieces that are not read again yet. When it does not go back to 0, look at the log for why the source cannot be read.")
+	descRereadRanges  = desc("reread_ranges_total", "Ranges of offsets that were read again because a proxy lost what it had acked.")
+	descRereadRecords = desc("reread_records_total", "Records that were sent again after a proxy lost them.")
+	descRereadBytes   = desc("reread_bytes_total", "Bytes of their values.")
+
+	descQueueUp      = desc("queue_cluster_answers", "1 when the queue cluster behind the proxies answers. At 0 nothing becomes final: look at that cluster.", "cluster")
+	descQueueLag     = desc("queue_reader_lag_messages", "Messages of the queue that were not looked at yet. When it grows, the reader cannot keep up and commits fall behind.", "cluster")
+	descQueueSeen    = desc("queue_messages_total", "Messages of the queue that were looked at, by whose they are: mine, foreign, unreadable.", "cluster", "whose")
+	descQueueMissed  = desc("queue_missed_messages_total", "Messages that retention took before they were looked at; what they held counts as unseen and may be sent twice. Lengthen the queue's retention.", "cluster")
+	descQueueBarrier = desc("queue_last_barrier_seconds", "How long the last barrier over the queue took.", "cluster")
+)
+
+func allDescs() []*prometheus.Desc {
+	return []*prometheus.Desc{
+		descInfo, descUp, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descPieces,
+		descAge, descCommitAt, descStalled, descRecords, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
+		descOffsetLost, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
+		descQueueUp, descQueueLag, descQueueSeen, descQueueMissed, descQueueBarrier,
+	}
+}
+
+// register adds the bridge's and the sender's metrics to the registry.
+func (b *Bridge) register() error {
+	for _, c := range []prometheus.Collector{collector{b}, sdkprom.New(b.sender)} {
+		if err := b.deps.Registry.Register(c); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range allDescs() {
+		ch <- d
+	}
+}
+
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	s, n := c.b.Status(), &c.b.counters
+	gauge(descInfo, 1, s.Version, s.Confirm)
+	gauge(descUp, flag(s.Ready.Ready))
+	if s.State == "starting" {
+		return
+	}
+	gauge(descHold, flag(s.Memory.Hold != ""))
+	gauge(descBudget, float64(s.Memory.BudgetBytes))
+	gauge(descParked, float64(s.Memory.ParkedBytes))
+	gauge(descUnfinal, float64(s.Memory.Unfinal))
+	for i := range s.Parts {
+		p := &s.Parts[i]
+		num := fmt.Sprint(p.Partition)
+		gauge(descPosition, float64(p.Position), p.Topic, num)
+		gauge(descFinal, float64(p.Final), p.Topic, num)
+		if p.Committed >= 0 {
+			gauge(descCommitted, float64(p.Committed), p.Topic, num)
+		}
+		if p.Lag >= 0 {
+			gauge(descLag, float64(p.Lag), p.Topic, num)
+		}
+		gauge(descPieces, float64(p.Unfinal), p.Topic, num)
+		gauge(descAge, p.OldestUnfinal.Seconds(), p.Topic, num)
+		if !p.LastCommit.IsZero() {
+			gauge(descCommitAt, float64(p.LastCommit.UnixNano())/1e9, p.Topic, num)
+		}
+		if p.Stall != "" {
+			gauge(descStalled, 1, p.Topic, num, p.Stall)
+		}
+	}
+	n.records.each(func(topic string, v uint64) { count(descRecords, v, topic) })
+	n.bytes.each(func(topic string, v uint64) { count(descBytes, v, topic) })
+	count(descCommits, n.commits.Load())
+	n.commitErrors.each(func(class string, v uint64) { count(descCommitErr, v, class) })
+	count(descAssigned, n.assigned.Load())
+	count(descRevoked, n.revoked.Load())
+	n.partitionsStops.each(func(code string, v uint64) { count(descStops, v, code) })
+	count(descOffsetLost, n.offsetsLost.Load())
+	gauge(descRereadPending, float64(s.Reread.Pending))
+	count(descRereadRanges, s.Reread.Ranges)
+	count(descRereadRecords, s.Reread.Records)
+	count(descRereadBytes, s.Reread.Bytes)
+	if s.Queue == nil {
+		return
+	}
+	for i := range s.Queue.Clusters {
+		q := &s.Queue.Clusters[i]
+		gauge(descQueueUp, flag(q.Answers), q.Name)
+		if q.Lag >= 0 {
+			gauge(descQueueLag, float64(q.Lag), q.Name)
+		}
+		count(descQueueSeen, q.Mine, q.Name, "mine")
+		count(descQueueSeen, q.Foreign, q.Name, "foreign")
+		count(descQueueSeen, q.Unreadable, q.Name, "unreadable")
+		count(descQueueMissed, q.Missed, q.Name)
+		gauge(descQueueBarrier, q.LastBarrier.Seconds(), q.Name)
+	}
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,223 @@
+package connector
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"inlong-bridge/connector/watermark"
+	"inlong-bridge/sdk"
+)
+
+// tp names a partition.
+type tp struct {
+	topic     string
+	partition int32
+}
+
+func (t tp) String() string { return fmt.Sprintf("%s/%d", t.topic, t.partition) }
+
+// Why a partition does not go on, as a bounded set for labels.
+const (
+	haltUnrouted  = "unrouted"  // the mapping says stop
+	haltTooLarge  = "too_large" // a record fits into no frame
+	haltRefused   = "refused"   // the proxies refuse a pack for good
+	haltGap       = "gap"       // Kafka no longer has offsets that were not delivered
+	haltTruncated = "truncated" // Kafka lost offsets at the end of the log
+	haltRecreated = "recreated" // the topic was deleted and created again
+	haltDeleted   = "deleted"   // the topic is gone
+	stallStream   = "stream"    // its stream holds as many waiting bytes as are free
+	stallBudget   = "budget"    // the byte budget of the process is full
+	stallFault    = "fault"     // Kafka answers with an error that is tried again
+)
+
+// halt stops a partition until it is assigned anew. Nothing of it is skipped: its watermark stays.
+type halt struct {
+	code   string
+	reason string // one sentence with a hint
+	offset int64  // of the first record that is not delivered because of it, -1 if unknown
+}
+
+// partition is one assignment of one partition to this process. It is the token of its batches: what
+// comes late for an older assignment reaches an object whose watermark was revoked, and moves nothing.
+type partition struct {
+	id     tp
+	topic  *topic
+	router *router
+	wm     *watermark.Partition
+	start  int64
+	limit  int64 // a migration wants nothing at or above it; -1 for none
+	first  bool  // the group had no commit: the start is committed before anything is
+	born   time.Time
+
+	events partitionEvents
+	log    *slog.Logger
+
+	halted    atomic.Pointer[halt]
+	faulted   atomic.Pointer[fault]
+	losses    atomic.Int64 // pieces that were lost
+	refused   atomic.Int64 // pieces refused for good
+	high      atomic.Int64 // high watermark of the log as of the last fetch, -1 if unknown
+	logStart  atomic.Int64 // -1 if unknown
+	committed atomic.Int64 // wall clock of the last commit, unix nanoseconds, 0 for none
+
+	firstDone atomic.Bool  // the start was committed
+	leftOpen  atomic.Int64 // pieces that were not final when the assignment ended
+
+	mu       sync.Mutex
+	detached bool        // guarded by mu; revoked or lost: nothing more is offered
+	expect   int64       // guarded by mu; offset after the last one that was fetched
+	parked   []*chunk    // guarded by mu; fetched and not taken by the sender yet, in order
+	blocked  string      // guarded by mu; why parked is not empty: stallStream or stallBudget
+	since    time.Time   // guarded by mu; when it was blocked
+	paused   bool        // guarded by mu; told to kgo because of blocked
+	opened   []openSpan  // guarded by mu; spans the watermark has not passed, in order
+	epochs   []epochFrom // guarded by mu; see epochAt
+}
+
+// fault is an error of the broker for one partition that is tried again.
+type fault struct {
+	err          error
+	since, tried time.Time
+	outOfRange   bool // the position is not in the log: decided by its offsets, not by trying again
+}
+
+// partitionEvents is what a partition tells the bridge. Its methods must be quick: they are called from
+// the sender's dispatcher.
+type partitionEvents interface {
+	moved()                                                    // something became final, lost or refused
+	lost(p *partition, pc watermark.Piece, o watermark.Origin) // must be read again
+	stopped(p *partition, h *halt)                             // once per partition
+}
+
+type openSpan struct {
+	next int64
+	at   time.Time
+}
+
+type epochFrom struct {
+	offset int64 // records from here on have this epoch
+	epoch  int32
+}
+
+func newPartition(id tp, t *topic, rt *router, start int64, ev partitionEvents, log *slog.Logger) *partition {
+	p := &partition{
+		id: id, topic: t, router: rt, wm: watermark.New(start), start: start, limit: -1, expect: start,
+		events: ev, log: log, born: time.Now(),
+	}
+	p.high.Store(-1)
+	p.logStart.Store(-1)
+	return p
+}
+
+// Settled implements sdk.Token. It runs on the sender's dispatcher.
+func (p *partition) Settled(piece uint64, r sdk.Result) {
+	pc := watermark.Piece(piece)
+	switch r.Outcome {
+	case sdk.Acked: // in a proxy's memory only
+	case sdk.Final:
+		p.wm.Final(pc)
+		p.events.moved()
+	case sdk.Lost:
+		if o, again := p.wm.Lost(pc); again {
+			p.losses.Add(1)
+			p.events.lost(p, pc, o)
+		}
+		p.events.moved()
+	case sdk.Refused:
+		if errors.Is(r.Err, sdk.ErrClosed) || p.wm.Forgotten(pc) {
+			return // nothing was decided; what is not final is read again after the restart
+		}
+		p.refused.Add(1)
+		p.stop(&halt{code: haltRefused, offset: -1, reason: fmt.Sprintf("proxy %s refuses a pack for good: %v", r.Endpoint, r.Err)})
+		p.events.moved()
+	}
+}
+
+// Forgotten implements sdk.Token.
+func (p *partition) Forgotten(piece uint64) bool { return p.wm.Forgotten(watermark.Piece(piece)) }
+
+// stop ends the work on this assignment, for the first reason given. It takes no lock.
+func (p *partition) stop(h *halt) {
+	if p.halted.CompareAndSwap(nil, h) {
+		p.events.stopped(p, h)
+	}
+}
+
+// detach lets nothing more be offered to the sender and drops what waits for it. It returns once no
+// offer is under way.
+func (p *partition) detach() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.detached = true
+	p.parked, p.blocked = nil, ""
+}
+
+// expects returns the offset the next fetch must not be below.
+func (p *partition) expects() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.expect
+}
+
+// opening notes a span for oldest and its epoch for epochAt; p.mu is held.
+func (p *partition) opening(c *chunk, now time.Time) {
+	done := p.wm.Watermark()
+	i := 0
+	for i < len(p.opened) && p.opened[i].next <= done {
+		i++
+	}
+	p.opened = append(p.opened[i:], openSpan{c.next, now})
+	if c.epoch >= 0 && (len(p.epochs) == 0 || p.epochs[len(p.epochs)-1].epoch != c.epoch) {
+		p.epochs = append(p.epochs, epochFrom{c.first, c.epoch})
+	}
+}
+
+// oldest returns how long the oldest span has waited to become final, 0 if none does.
+func (p *partition) oldest(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	done := p.wm.Watermark()
+	for _, s := range p.opened {
+		if s.next > done {
+			return now.Sub(s.at)
+		}
+	}
+	if len(p.parked) > 0 {
+		return now.Sub(p.since)
+	}
+	return 0
+}
+
+// epochAt returns the leader epoch to commit offset with: that of the record before it, -1 if unknown.
+func (p *partition) epochAt(offset int64) int32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	epoch, drop := int32(-1), 0
+	for i, e := range p.epochs {
+		if e.offset >= offset {
+			break
+		}
+		epoch, drop = e.epoch, i
+	}
+	p.epochs = p.epochs[drop:] // commits only go forward
+	return epoch
+}
+
+// unfinished is the number of pieces that may still become final.
+func (p *partition) unfinished() int {
+	return max(0, p.wm.Unfinal()-int(p.refused.Load()))
+}
+
+// waiting reports what is parked and why.
+func (p *partition) waiting() (chunks int, bytes int64, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.parked {
+		bytes += c.bytes
+	}
+	return len(p.parked), bytes, p.blocked
+}

@@ -1,0 +1,93 @@
+package connector
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/watermark"
+)
+
+// task is one lost piece that is to be read again. from moves on as parts of it are handed over, so that
+// a task that had to stop half-way continues there.
+type task struct {
+	p      *partition
+	piece  watermark.Piece
+	origin watermark.Origin
+	from   int64     // offsets below it were handed over, or are gone
+	found  int32     // records handed over
+	gone   bool      // some of its range is gone from Kafka, and on_gap accepts that
+	due    time.Time // not before
+	pause  time.Duration
+}
+
+// wanted reports whether the piece still has to be read again.
+func (t *task) wanted() bool { return t.p.halted.Load() == nil && t.p.wm.Wanted(t.piece) }
+
+// span of offsets the task still needs.
+func (t *task) rest() watermark.Origin {
+	o := t.origin
+	o.First = t.from
+	return o
+}
+
+// reading is one range of a partition that is being read for the tasks in it.
+type reading struct {
+	first, last int64
+	tasks       []*task
+}
+
+// maxReadGap is how many offsets between two ranges are read for nothing rather than moving the reader.
+const maxReadGap = 512
+
+// planReading picks what to read next of one partition: the first of the ranges that cover its tasks, and
+// the tasks that fall into it. Overlapping and neighbouring tasks share a range and are read once.
+func planReading(tasks []*task) (r reading, rest []*task) {
+	origins := make([]watermark.Origin, len(tasks))
+	for i, t := range tasks {
+		origins[i] = t.rest()
+	}
+	ranges := watermark.Plan(origins, maxReadGap)
+	if len(ranges) == 0 {
+		return reading{}, nil
+	}
+	r.first, r.last = ranges[0].First, ranges[0].Last
+	for _, t := range tasks {
+		if o := t.rest(); o.First >= r.first && o.Last <= r.last {
+			r.tasks = append(r.tasks, t)
+		} else {
+			rest = append(rest, t)
+		}
+	}
+	return r, rest
+}
+
+// pick gathers the records of recs that belong to the task: those of its offsets, route and minute that
+// were not handed over yet. Every other record of the range lives in another piece.
+func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, when time.Time) {
+	lo, _ := slices.BinarySearchFunc(recs, t.from, func(r *kgo.Record, o int64) int { return cmp.Compare(r.Offset, o) })
+
+	for _, rec := range recs[lo:] {
+		if rec.Offset > t.origin.Last {
+			break
+		}
+		if rec.Attrs.IsControl() {
+			continue
+		}
+		eventAt, minute := eventTime(rec)
+		if minute != t.origin.Minute {
+			continue
+		}
+		r, err := t.p.router.route(rec)
+		if err != nil || r == nil || !t.origin.Holds(rec.Offset, r.index, minute) {
+			continue // it was not routed here when it was sent, so it is not of this piece
+		}
+		if len(payloads) == 0 {
+			when = eventAt
+		}
+		payloads, offsets = append(payloads, rec.Value), append(offsets, rec.Offset)
+	}
+	return payloads, offsets, when
+}

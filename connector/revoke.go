@@ -1,0 +1,94 @@
+package connector
+
+import (
+	"context"
+	"time"
+)
+
+// onRevoked runs in kgo's callback, during which no poll returns. It needs nothing from the poll goroutine:
+// stop the dispatch, wait a little for what is on its way, commit, end the generation. Partitions that
+// stay are not touched. kgo also calls it at the end of each session with nothing to revoke.
+func (b *Bridge) onRevoked(lost map[string][]int32) {
+	parts := b.pick(lost)
+	if len(parts) == 0 {
+		return
+	}
+	began := time.Now()
+	for _, p := range parts {
+		p.detach()
+	}
+	if wait := b.revokeWait(); wait > 0 {
+		b.sender.Seal()
+		b.awaitFinal(parts, wait)
+	}
+	// The context is its own: leaving the group cancels everybody else's. A revoke has at most
+	// revoke_wait and the commit's time, which check holds below the rebalance time-out.
+	if !b.drained.Load() { // the drain ended with a commit of its own
+		b.commit(context.WithoutCancel(b.life), parts)
+	}
+	b.endGenerations(parts)
+	left := 0
+	for _, p := range parts {
+		left += int(p.leftOpen.Load())
+	}
+	b.counters.revoked.Add(uint64(len(parts)))
+	b.log.Info("partitions revoked", "partitions", len(parts), "took", time.Since(began).Round(time.Millisecond), "pieces_not_final", left)
+}
+
+// onLost runs when the group membership itself is gone: a commit would be refused.
+func (b *Bridge) onLost(lost map[string][]int32) {
+	parts := b.pick(lost)
+	if len(parts) == 0 {
+		return
+	}
+	for _, p := range parts {
+		p.detach()
+	}
+	b.endGenerations(parts)
+	b.counters.revoked.Add(uint64(len(parts)))
+	b.log.Warn("partitions lost with the group membership; what was not committed is delivered again by their next owner", "partitions", len(parts))
+}
+
+// revokeWait is how long a revoke waits for pieces to become final. In settle that would take longer than
+// anybody may wait; while draining everything has been waited for already.
+func (b *Bridge) revokeWait() time.Duration {
+	if b.cfg.Delivery.Confirm == "settle" || b.drained.Load() {
+		return 0
+	}
+	return b.cfg.Delivery.RevokeWait
+}
+
+// awaitFinal waits until nothing of parts is open, at most d, and leaves early at the first loss: reading
+// again takes longer than a rebalance may.
+func (b *Bridge) awaitFinal(parts []*partition, d time.Duration) {
+	ctx, cancel := context.WithTimeout(b.life, d)
+	defer cancel()
+	b.bell.wait(func() bool {
+		open := 0
+		for _, p := range parts {
+			open += p.unfinished()
+		}
+		return open == 0 || b.reread.has(parts)
+	}, ctx.Done())
+}
+
+// endGenerations ends the assignments of parts under the commit slot: a commit that is on its way ends
+// first, unless it outlasts its own time-out, and then the broker has fenced it or will only rewind, which
+// costs duplicates and never records.
+func (b *Bridge) endGenerations(parts []*partition) {
+	wait := time.NewTimer(b.cfg.Kafka.CommitTimeout)
+	defer wait.Stop()
+	select {
+	case b.commitSlot <- struct{}{}:
+		defer func() { <-b.commitSlot }()
+	case <-wait.C:
+	}
+	for _, p := range parts {
+		p.leftOpen.Store(int64(p.wm.Unfinal()))
+		b.close(p)
+		p.wm.Revoke()
+		b.remove(p)
+	}
+	b.reread.abandon()
+	b.bell.ring()
+}

@@ -1,0 +1,171 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// run starts the parts, moves records until ctx ends or something fails for good, drains, and closes the
+// parts in order. beside, when not nil, runs next to the poll loop and ends it by returning.
+func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context) error) (err error) {
+	if b.life != nil {
+		return errors.New("running bridge: it has run before; hint: make a new one with New")
+	}
+	b.life, b.end = context.WithCancel(context.WithoutCancel(ctx))
+	defer b.end()
+	applyMemoryLimit(b.limits)
+	b.started = time.Now()
+	defer b.shut(hard)
+	if b.web, err = listenAdmin(b); err != nil {
+		return err
+	}
+	if err := b.build(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before anything was moved
+		}
+		return fmt.Errorf("starting bridge: %w", err)
+	}
+	if err := b.register(); err != nil {
+		return fmt.Errorf("starting bridge: %w", err)
+	}
+	run, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	b.fail = fail
+	b.launch()
+	b.log.Info("bridge started", "version", b.deps.Version, "instance", b.instance, "group", b.cfg.Kafka.Group,
+		"topics", len(b.consumed()), "confirm", b.cfg.Delivery.Confirm, "budget", b.limits.Budget, "budget_source", b.limits.BudgetSource)
+	close(b.ready)
+	if beside != nil {
+		b.wg.Go(func() { fail(beside(run)) })
+	}
+
+	if err := b.poll(run); err != nil {
+		fail(err)
+	}
+	cause := context.Cause(run)
+	if ctx.Err() == nil && cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, errDone) {
+		b.finalCommit()
+		return fmt.Errorf("running bridge: %w", cause)
+	}
+	return b.drain(hard)
+}
+
+var errDone = errors.New("nothing is left to do")
+
+// launch starts the goroutines that live as long as the bridge.
+func (b *Bridge) launch() {
+	b.wg.Go(func() { b.unparkLoop(b.life) })
+	b.wg.Go(func() { b.commitLoop(b.life) })
+	b.wg.Go(func() { b.reread.run(b.life) })
+	b.wg.Go(func() { b.watchLoop(b.life) })
+	if b.reader != nil {
+		b.wg.Go(func() {
+			if err := b.reader.Run(b.life, b.sender); err != nil && b.life.Err() == nil {
+				b.fail(fmt.Errorf("reading the queue behind the proxies: %w", err))
+			}
+		})
+	}
+}
+
+// drain waits until everything fetched is final, reading again what gets lost, at most delivery.drain.
+func (b *Bridge) drain(hard context.Context) error {
+	began := time.Now()
+	b.draining.Store(true)
+	b.group.PauseFetchTopics(b.consumed()...)
+	for _, p := range b.assigned() {
+		p.dropUnbegun()
+	}
+	b.sender.Seal()
+	open, stuck := b.unfinishedWork()
+	b.log.Info("draining", "pieces_not_final", open+stuck, "at_most", b.cfg.Delivery.Drain)
+	ctx, cancel := context.WithTimeout(hard, b.cfg.Delivery.Drain)
+	defer cancel()
+	b.bell.wait(func() bool { open, _ := b.unfinishedWork(); return open == 0 }, ctx.Done())
+	open, stuck = b.unfinishedWork()
+	committed := b.finalCommit()
+	b.drained.Store(true)
+	switch {
+	case open+stuck > 0:
+		why := "delivery.drain passed"
+		if hard.Err() != nil {
+			why = "told to stop at once"
+		} else if open == 0 {
+			why = "a proxy refuses them for good"
+		}
+		return fmt.Errorf("%w: %d pieces are not final (%s); they are delivered again after the next start", ErrUnfinished, open+stuck, why)
+	case !committed:
+		return fmt.Errorf("%w: the last commit failed; what it covers is delivered again after the next start", ErrUnfinished)
+	}
+	b.log.Info("drained", "took", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+// unfinishedWork counts pieces that may still become final, chunks that are half sent among them, and
+// those that never will.
+func (b *Bridge) unfinishedWork() (open, stuck int) {
+	for _, p := range b.assigned() {
+		n := p.wm.Unfinal()
+		refused := min(n, int(p.refused.Load())) // nothing can make them final
+		stuck += refused
+		n -= refused
+		chunks, _, _ := p.waiting()
+		open += n + chunks
+	}
+	return open, stuck
+}
+
+// finalCommit commits what may be committed, in a time that fits a shutdown.
+func (b *Bridge) finalCommit() bool {
+	ctx, cancel := context.WithTimeout(b.life, 5*time.Second)
+	defer cancel()
+	return b.commit(ctx, b.assigned())
+}
+
+// dropUnbegun forgets parked chunks of which nothing was sent, and stops taking more.
+func (p *partition) dropUnbegun() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, c := range p.parked {
+		if !c.begun {
+			clear(p.parked[i:])
+			p.parked = p.parked[:i]
+			break
+		}
+	}
+	if len(p.parked) == 0 {
+		p.blocked = ""
+	}
+}
+
+// shut closes what was made, in the order in which the parts need each other: the group first, so that
+// its last callback still finds the rest.
+func (b *Bridge) shut(hard context.Context) {
+	b.drained.Store(true)
+	if b.group != nil {
+		b.group.AllowRebalance()
+		ctx, cancel := context.WithTimeout(hard, 5*time.Second)
+		_ = b.group.LeaveGroupContext(ctx) // at worst the session times out
+		cancel()
+		b.group.Close()
+	}
+	b.end()
+	b.wg.Wait()
+	if b.sender != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		if err := b.sender.Close(ctx); err != nil {
+			b.log.Debug("closing sender", "err", err)
+		}
+		cancel()
+	}
+	if b.reader != nil {
+		b.reader.Close()
+	}
+	if b.direct != nil {
+		b.direct.Close()
+	}
+	if b.web != nil {
+		b.web.close()
+	}
+}

@@ -1,0 +1,215 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/kafkaclient"
+)
+
+// clientOpts are the options of every client of the source's brokers.
+func (b *Bridge) clientOpts() ([]kgo.Opt, error) {
+	k := &b.cfg.Kafka
+	opts, err := kafkaclient.Options(k.Brokers, k.ClientID, k.TLS, k.SASL, b.log)
+	if err != nil {
+		return nil, err
+	}
+	if k.MetadataMaxAge > 0 {
+		opts = append(opts, kgo.MetadataMaxAge(k.MetadataMaxAge), kgo.MetadataMinAge(min(k.MetadataMaxAge, 2500*time.Millisecond)))
+	}
+	if k.Rack != "" {
+		opts = append(opts, kgo.Rack(k.Rack))
+	}
+	if k.Isolation == "read_committed" {
+		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	}
+	return append(opts, b.deps.KafkaOpts...), nil
+}
+
+// groupOpts are those of the group consumer. Start and reset are explicit: a partition without a commit
+// is resolved in adjust, and a position that is out of range is an error for onGap, never a jump.
+func (b *Bridge) groupOpts(topics []string, limits config.Limits) ([]kgo.Opt, error) {
+	k := &b.cfg.Kafka
+	opts, err := b.clientOpts()
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, fetchOpts(limits)...)
+	opts = append(opts,
+		kgo.ConsumerGroup(k.Group), kgo.ConsumeTopics(topics...), kgo.Balancers(balancer(k.Balancer)),
+		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.KeepControlRecords(), kgo.AlwaysRetryEOF(),
+		kgo.ConsumeStartOffset(kgo.NoResetOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.SessionTimeout(k.SessionTimeout), kgo.RebalanceTimeout(k.RebalanceTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, k.SessionTimeout/3)),
+		kgo.AdjustFetchOffsetsFn(b.adjust),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { b.onRevoked(m) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { b.onLost(m) }),
+	)
+	if k.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(k.InstanceID))
+	}
+	return opts, nil
+}
+
+func balancer(name string) kgo.GroupBalancer {
+	switch name {
+	case "sticky":
+		return kgo.StickyBalancer()
+	case "range":
+		return kgo.RangeBalancer()
+	case "roundrobin":
+		return kgo.RoundRobinBalancer()
+	default:
+		return kgo.CooperativeStickyBalancer()
+	}
+}
+
+// poll fetches and dispatches until ctx ends. It never waits for anything but the poll itself and for
+// room; while it waits for room the group's heartbeats go on without it.
+func (b *Bridge) poll(ctx context.Context) error {
+	sp := &splitter{suspect: b.suspect()}
+	for ctx.Err() == nil {
+		if why := b.roomToPoll(); why != "" {
+			b.holding(why)
+			b.bell.wait(func() bool { return b.roomToPoll() == "" }, ctx.Done())
+			b.holding("")
+			continue
+		}
+		fs := b.group.PollFetches(ctx)
+		err := b.fetched(fs, sp)
+		b.group.AllowRebalance() // also after an error: every poll may have blocked rebalances
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fetched hands what was polled to its partitions. A rebalance waits until it returns.
+func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
+	var fatal error
+	fs.EachTopic(func(t kgo.FetchTopic) {
+		for i := range t.Partitions {
+			fp := &t.Partitions[i]
+			p := b.lookup(tp{t.Topic, fp.Partition})
+			if p == nil {
+				if err := b.sessionError(fp.Err); err != nil {
+					fatal = err
+				}
+				continue
+			}
+			if t.TopicID != ([16]byte{}) && p.topic.id != ([16]byte{}) && t.TopicID != p.topic.id {
+				p.stop(recreated(p))
+				continue
+			}
+			if fp.HighWatermark >= 0 && (fp.Err == nil || fp.HighWatermark > 0) {
+				p.high.Store(fp.HighWatermark)
+				p.logStart.Store(fp.LogStartOffset)
+			}
+			b.counters.polled(t.Topic, fp.Records)
+			p.take(b.sender, sp, fp.Records)
+			b.pauseIfBlocked(p)
+			if fp.Err != nil {
+				b.partitionError(p, fp.Err)
+			} else if p.faulted.Load() != nil {
+				b.recovered(p)
+			}
+		}
+	})
+	return fatal
+}
+
+// sessionError judges an error that is not one partition's. What ends the client is returned; the rest,
+// kgo tries again, and it is shown until a group session works again.
+func (b *Bridge) sessionError(err error) error {
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return nil
+	case errors.Is(err, kgo.ErrClientClosed):
+		return fmt.Errorf("polling kafka: %w", err)
+	}
+	b.groupFault(kafkaclient.Explain(err, "consuming as group "+b.cfg.Kafka.Group))
+	return nil
+}
+
+// partitionError judges a partition's error: some stop it for good, some need a look at the log's
+// offsets, the rest is tried again.
+func (b *Bridge) partitionError(p *partition, err error) {
+	var loss *kgo.ErrDataLoss
+	switch {
+	case errors.As(err, &loss):
+		p.stop(&halt{code: haltTruncated, offset: loss.ResetTo, reason: truncatedReason(p.id, loss.ResetTo, loss.ConsumedTo)})
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		b.fault(p, err, true)
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
+		p.stop(recreated(p))
+	default:
+		b.fault(p, kafkaclient.Explain(err, "fetching "+p.id.String()), false)
+	}
+}
+
+// pauseIfBlocked tells kgo to leave a partition alone whose stream is full. A full budget pauses nobody:
+// the polling itself stops then, and pausing would throw away what is buffered.
+func (b *Bridge) pauseIfBlocked(p *partition) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.blocked == stallStream && !p.paused && !p.detached {
+		p.paused = true
+		b.group.PauseFetchPartitions(one(p.id))
+	}
+}
+
+// unparkLoop offers what is parked again when the sender has room. A partition that was paused is
+// resumed once nothing of it is parked, and not sooner than resumePause after it was blocked: each pause
+// throws away what was fetched ahead.
+func (b *Bridge) unparkLoop(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.sender.Room():
+		case <-tick.C:
+		}
+		b.reread.room()
+		b.unparkAll()
+	}
+}
+
+const resumePause = 200 * time.Millisecond
+
+func (b *Bridge) unparkAll() {
+	parts := b.assigned()
+	if len(parts) == 0 {
+		return
+	}
+	b.turn++ // begin with another one each time: the first in line takes the room
+	for i := range parts {
+		p := parts[(i+b.turn)%len(parts)]
+		if chunks, _, _ := p.waiting(); chunks > 0 {
+			p.unpark(b.sender)
+			b.pauseIfBlocked(p)
+		}
+		p.mu.Lock()
+		if p.paused && p.blocked == "" && !p.detached && p.halted.Load() == nil && time.Since(p.since) >= resumePause {
+			p.paused = false
+			b.group.ResumeFetchPartitions(one(p.id))
+		}
+		p.mu.Unlock()
+	}
+	b.bell.ring()
+}
+
+func one(id tp) map[string][]int32 { return map[string][]int32{id.topic: {id.partition}} }
+
+// suspect is the payload size above which a record may fit into no frame.
+func (b *Bridge) suspect() int {
+	return int(max(b.cfg.InLong.MaxFrame.N/2, 1))
+}

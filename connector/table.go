@@ -1,0 +1,137 @@
+package connector
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"inlong-bridge/connector/watermark"
+	"inlong-bridge/mapping"
+)
+
+type topicMapping = mapping.Topic
+
+func (b *Bridge) topicOf(name string) (*topic, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	t := b.topics[name]
+	if t == nil {
+		return nil, fmt.Errorf("bug: topic %s was assigned and never asked for", name)
+	}
+	return t, nil
+}
+
+// put makes p the assignment of its partition. One that is still there never ended (a session broke off
+// between assigning and fetching); it ends now.
+func (b *Bridge) put(p *partition) {
+	b.mu.Lock()
+	old := b.parts[p.id]
+	b.parts[p.id] = p
+	b.mu.Unlock()
+	if old != nil {
+		old.detach()
+		old.wm.Revoke()
+	}
+	b.counters.assigned.Add(1)
+}
+
+// remove forgets an assignment, unless a newer one took its place.
+func (b *Bridge) remove(p *partition) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.parts[p.id] == p {
+		delete(b.parts, p.id)
+	}
+}
+
+func (b *Bridge) lookup(id tp) *partition {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.parts[id]
+}
+
+// assigned returns the assignments in order.
+func (b *Bridge) assigned() []*partition {
+	b.mu.RLock()
+	out := make([]*partition, 0, len(b.parts))
+	for _, p := range b.parts {
+		out = append(out, p)
+	}
+	b.mu.RUnlock()
+	slices.SortFunc(out, func(a, b *partition) int {
+		return cmp.Or(cmp.Compare(a.id.topic, b.id.topic), cmp.Compare(a.id.partition, b.id.partition))
+	})
+	return out
+}
+
+// pick returns the assignments of the partitions named.
+func (b *Bridge) pick(names map[string][]int32) []*partition {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var out []*partition
+	for topic, nums := range names {
+		for _, num := range nums {
+			if p := b.parts[tp{topic, num}]; p != nil {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// limitOf is where a migration ends a partition, -1 without one.
+func (b *Bridge) limitOf(id tp) int64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.ends == nil {
+		return -1
+	}
+	return b.ends[id] // 0 for a partition that is newer than the migration: nothing of it is moved
+}
+
+// closing hands the books of an assignment that ends to a migration.
+func (b *Bridge) close(p *partition) {
+	if b.onClose != nil {
+		b.onClose(p)
+	}
+}
+
+// moved, lost and stopped implement partitionEvents.
+func (b *Bridge) moved() { b.bell.ring() }
+
+func (b *Bridge) lost(p *partition, pc watermark.Piece, o watermark.Origin) { b.reread.add(p, pc, o) }
+
+func (b *Bridge) stopped(p *partition, h *halt) {
+	b.counters.partitionsStops.add(h.code, 1)
+	b.log.Error("partition stopped, nothing of it is skipped", "topic", p.id.topic, "partition", p.id.partition,
+		"code", h.code, "offset", h.offset, "reason", h.reason)
+	b.group.PauseFetchPartitions(one(p.id))
+	b.bell.ring()
+}
+
+// holding notes why nothing is fetched, "" for nothing.
+func (b *Bridge) holding(why string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hold = why
+}
+
+// groupFault notes what is wrong with the group session, nil for nothing.
+func (b *Bridge) groupFault(err error) {
+	b.mu.Lock()
+	if err == nil {
+		b.groupErr = ""
+	} else {
+		b.groupErr = err.Error()
+	}
+	b.mu.Unlock()
+	if err == nil {
+		for _, f := range b.groupFaults.end() {
+			b.log.Info("the group session works again", "after", f.lasted, "times", f.times)
+		}
+		return
+	}
+	if b.groupFaults.begin("group") {
+		b.log.Warn("the group session fails, trying again", "group", b.cfg.Kafka.Group, "err", err)
+	}
+}
