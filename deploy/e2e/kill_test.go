@@ -1,0 +1,134 @@
+package e2e
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestBridgeKilledAtRandomMomentsLosesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	rnd := b.moments()
+	const (
+		group = "killed-bridge"
+		kills = 6
+	)
+	topics := []string{"orders", "logs", "events"}
+	kafka := b.embedded(1)
+	kafka.createTopics(4, 1, topics)
+	to := b.startSink(kafka, 1, topics, 2, "--queue-delay", "300ms")
+	// A static member comes back at once; a dynamic one would first have to be given up by the group.
+	s := bridgeSettings(kafka, group, topics, to).set("kafka.instance_id", "bridge-0")
+
+	l := newLedger()
+	l.produce(kafka, 1000, topics...)
+	load := l.startLoad(kafka, 2000, topics...)
+	allowed, before := 0, int64(0)
+	for n := range kills {
+		bridge := b.startBridge("bridge", s)
+		if n%2 == 0 { // the others are killed while they start, or join, or whatever they are at
+			b.eventually(drainLimit, func() error {
+				if sum := total(kafka.committed(group)); sum > before {
+					return nil
+				}
+				return fmt.Errorf("nothing new is committed; the log ends with\n%s", bridge.tail())
+			})
+		}
+		b.pause(between(rnd, 20*time.Millisecond, 1500*time.Millisecond))
+		if bridge.ended() {
+			t.Fatalf("bridge ended by itself with %d; its log ends with\n%s", bridge.code, bridge.tail())
+		}
+		bridge.kill()
+		uncommitted := l.committedIsSafe(kafka, group, to, topics)
+		sum := total(kafka.committed(group))
+		t.Logf("kill %d: %d committed, %d not", n+1, sum, uncommitted)
+		if sum < before {
+			t.Errorf("kill %d: %d committed after %d", n+1, sum, before)
+		}
+		allowed += uncommitted
+		before = sum
+	}
+	load.stop()
+	bridge := b.startBridge("bridge", s)
+	kafka.caughtUp(group, topics, drainLimit, bridge)
+	bridge.signal(syscall.SIGTERM)
+	if code := bridge.wait(drainLimit); code != 0 {
+		t.Errorf("exit %d after SIGTERM, want 0; the log ends with\n%s", code, bridge.tail())
+	}
+	b.complete("queue", l.judge(to.inQueue(topics)), allowed)
+	b.complete("devproxy --out", l.judge(b.inOutputs(to.outputs()...)), allowed)
+}
+
+func total(committed map[string]map[int32]int64) (sum int64) {
+	for _, partitions := range committed {
+		for _, at := range partitions {
+			sum += max(at, 0)
+		}
+	}
+	return sum
+}
+
+func TestProxyKilledLosesNothingWithQueue(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	v, allowed := b.killProxies("queue")
+	b.complete("confirm: queue", v, allowed)
+}
+
+// The same kills with the guarantee switched off: if nothing is lost here, the test above shows nothing.
+func TestProxyKilledLosesWithAck(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	v, _ := b.killProxies("ack")
+	t.Logf("confirm: ack: %v", v)
+	if v.missing == 0 || len(v.foreign) > 0 {
+		t.Errorf("confirm: ack: %v, want some missing and nothing foreign", v)
+	}
+}
+
+// killProxies kills both proxies in turn, with the packs that they acked and did not put into the queue, and
+// lets the bridge finish.
+func (b *bench) killProxies(confirm string) (v verdict, allowed int) {
+	b.Helper()
+	rnd := b.moments()
+	const delay = time.Second // what a proxy holds: the packs of this long
+	group := "killed-proxy-" + confirm
+	topics := []string{"orders", "logs"}
+	kafka := b.embedded(1)
+	kafka.createTopics(4, 1, topics)
+	to := b.startSink(kafka, 1, topics, 2, "--queue-delay", delay.String())
+	s := bridgeSettings(kafka, group, topics, to).set("delivery.confirm", confirm)
+	bridge := b.startBridge("bridge", s)
+
+	l := newLedger()
+	load := l.startLoad(kafka, 2000, topics...)
+	for n := range 4 {
+		before := total(kafka.committed(group))
+		b.eventually(drainLimit, func() error {
+			if total(kafka.committed(group)) > before {
+				return nil
+			}
+			return fmt.Errorf("nothing new is committed; the bridge's log ends with\n%s", bridge.tail())
+		})
+		b.pause(between(rnd, 0, 500*time.Millisecond))
+		p := to.proxies[n%2]
+		p.kill()
+		if confirm == "queue" {
+			allowed += l.committedIsSafe(kafka, group, to, topics)
+		}
+		b.pause(between(rnd, 0, 500*time.Millisecond))
+		p.restart()
+	}
+	load.stop()
+	kafka.caughtUp(group, topics, drainLimit, bridge)
+	bridge.signal(syscall.SIGTERM)
+	if code := bridge.wait(drainLimit); code != 0 {
+		b.Errorf("exit %d after SIGTERM, want 0; the log ends with\n%s", code, bridge.tail())
+	}
+	if confirm != "queue" {
+		b.pause(2 * delay) // what still lives in a proxy shall arrive
+	}
+	return l.judge(to.inQueue(topics)), allowed
+}

@@ -1,0 +1,219 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"inlong-bridge/connector/kafkahandler"
+)
+
+// proxy is a process that is killed and started again at one address: a devproxy, or a real DataProxy that
+// was named from outside.
+type proxy struct {
+	b     *bench
+	name  string
+	addr  string
+	out   string          // what devproxy wrote when a pack reached the queue
+	begin func() *process // nil if it may not be killed
+	*process
+}
+
+// restart starts the process again after a kill.
+func (p *proxy) restart() {
+	p.b.Helper()
+	p.process = p.begin()
+	p.b.eventually(60*time.Second, func() error {
+		var d net.Dialer
+		conn, err := d.DialContext(p.b.Context(), "tcp", p.addr)
+		if err != nil {
+			if p.ended() {
+				p.b.Fatalf("%s ended with %d at its start; its log ends with\n%s", p.name, p.code, p.tail())
+			}
+			return err
+		}
+		conn.Close()
+		return nil
+	})
+}
+
+// sink is where records go: proxies and the queue behind them.
+type sink struct {
+	queue    *cluster
+	template string // of the names of its topics, over {group} and {stream}
+	proxies  []*proxy
+}
+
+// startSink makes the queue's topics for these source topics in c, and starts n devproxies before it.
+func (b *bench) startSink(c *cluster, replicas int16, topics []string, n int, args ...string) *sink {
+	b.Helper()
+	s := &sink{queue: c, template: "queue.{group}.{stream}"}
+	c.createTopics(2, replicas, s.topics(topics))
+	for i := range n {
+		p := &proxy{b: b, name: fmt.Sprintf("proxy-%d", i+1), addr: b.freeAddr()}
+		p.out = b.path(p.name + ".jsonl")
+		all := append([]string{"devproxy", "--listen", p.addr, "--manager", "", "--out", p.out,
+			"--queue", "kafka://" + strings.Join(c.brokers, ",") + "/" + s.template}, args...)
+		p.begin = func() *process { return b.program(p.name, all...) }
+		p.restart()
+		s.proxies = append(s.proxies, p)
+	}
+	return s
+}
+
+// topics are the topics of the queue that source topics lead to.
+func (s *sink) topics(sources []string) []string {
+	var all []string
+	for _, t := range sources {
+		all = append(all, kafkahandler.TopicOf(s.template, streamGroup, t))
+	}
+	return all
+}
+
+// outputs are what the devproxies wrote.
+func (s *sink) outputs() (paths []string) {
+	for _, p := range s.proxies {
+		paths = append(paths, p.out)
+	}
+	return paths
+}
+
+// settings is a configuration of the bridge.
+type settings map[string]any
+
+// set changes one key, given as section.key; a nil value removes it.
+func (s settings) set(path string, value any) settings {
+	section, key, ok := strings.Cut(path, ".")
+	if !ok {
+		s[section] = value
+		return s
+	}
+	inner, ok := s[section].(map[string]any)
+	if !ok {
+		inner = make(map[string]any)
+		s[section] = inner
+	}
+	inner[key] = value
+	return s
+}
+
+// bridgeSettings moves topics of c into the group e2e, a stream for each. Times are shorter than the
+// defaults, so that a test is short; their order is the same.
+func bridgeSettings(c *cluster, group string, topics []string, to *sink) settings {
+	var addrs []string
+	for _, p := range to.proxies {
+		addrs = append(addrs, p.addr)
+	}
+	kafka := map[string]any{
+		"brokers": c.brokers, "group": group, "session_timeout": "6s", "rebalance_timeout": "15s",
+		"commit_interval": "200ms", "metadata_max_age": "1s",
+	}
+	maps.Copy(kafka, c.config)
+	queue := map[string]any{"brokers": to.queue.brokers, "topic": to.template}
+	maps.Copy(queue, to.queue.config)
+	return settings{
+		"kafka":    kafka,
+		"inlong":   map[string]any{"proxies": addrs},
+		"routes":   []any{map[string]any{"topics": topics, "group": streamGroup, "stream": "{topic}"}},
+		"delivery": map[string]any{"confirm": "queue", "retry_min": "50ms", "retry_max": "1s", "ack_timeout": "5s"},
+		"queue":    map[string]any{"kafka": []any{queue}, "loss_grace": "2s", "patience": "10s", "timeout": "5s"},
+		"admin":    map[string]any{"listen": ""},
+	}
+}
+
+const (
+	streamGroup = "e2e"
+	// drainLimit is how long a bridge may take to finish what there is, on a busy machine.
+	drainLimit = 60 * time.Second
+)
+
+// startBridge starts `run` with these settings.
+func (b *bench) startBridge(name string, s settings) *process {
+	b.Helper()
+	text, err := yaml.Marshal(map[string]any(s))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return b.program(name, "run", "-c", b.write(name+".yaml", string(text)))
+}
+
+// status is what GET /status of a bridge tells, as far as tests look at it.
+type status map[string]any
+
+// statusAt reads the status of the bridge whose admin.listen is addr.
+func (b *bench) statusAt(addr string) (status, error) {
+	text, err := b.get("http://" + addr + "/status")
+	if err != nil {
+		return nil, err
+	}
+	var s status
+	return s, json.Unmarshal([]byte(text), &s)
+}
+
+func (b *bench) get(url string) (string, error) {
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s: %s", url, resp.Status, text)
+	}
+	return string(text), err
+}
+
+// metric sums the values of a metric over its labels.
+func (b *bench) metric(addr, name string) (sum float64, err error) {
+	text, err := b.get("http://" + addr + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(text) {
+		rest, ok := strings.CutPrefix(line, name)
+		if !ok || rest[0] != '{' && rest[0] != ' ' {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndexByte(rest, ' ')+1:]), 64)
+		if err != nil {
+			return 0, fmt.Errorf("metric %q: %w", line, err)
+		}
+		sum += value
+	}
+	return sum, nil
+}
+
+// moments draws the times of faults, repeatable by E2E_SEED.
+func (b *bench) moments() *rand.Rand {
+	b.Helper()
+	seed := uint64(time.Now().UnixNano() % 1e6)
+	if text := os.Getenv("E2E_SEED"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			b.Fatalf("E2E_SEED: %v", err)
+		}
+		seed = n
+	}
+	b.Logf("E2E_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// between draws a duration.
+func between(r *rand.Rand, from, to time.Duration) time.Duration {
+	return from + time.Duration(r.Int64N(int64(to-from)))
+}

@@ -1,0 +1,181 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"inlong-bridge/connector/kafkahandler"
+)
+
+// identity returns the identity in a value, and whether the rest of it is as it was produced.
+func identity(value []byte) (string, bool) {
+	id, _, ok := bytes.Cut(value, []byte("|"))
+	return string(id), ok && bytes.Equal(value, valueOf(string(id)))
+}
+
+// arrivals counts what arrived, by identity.
+type arrivals struct {
+	times   map[string]int
+	strange []string // values that nobody produced so
+}
+
+func (a *arrivals) add(value []byte) {
+	id, ok := identity(value)
+	if !ok {
+		a.strange = append(a.strange, fmt.Sprintf("%.60q", value))
+		return
+	}
+	a.times[id]++
+}
+
+// inQueue reads all that is in the queue of these source topics. Topics that do not exist are empty.
+func (s *sink) inQueue(sources []string) *arrivals {
+	c := s.queue
+	c.b.Helper()
+	a := &arrivals{times: make(map[string]int)}
+	topics := s.topics(sources)
+	there, err := c.admin.ListTopics(c.b.Context(), topics...)
+	if err != nil {
+		c.b.Fatal(err)
+	}
+	topics = slices.DeleteFunc(slices.Clone(topics), func(t string) bool { return !there.Has(t) || there[t].Err != nil })
+	if len(topics) == 0 {
+		return a
+	}
+	err = kafkahandler.ReadAll(c.b.Context(), c.opts, topics, func(p kafkahandler.Pack) error {
+		if p.Err != nil {
+			return p.Err
+		}
+		if want := kafkahandler.TopicOf(s.template, p.Group, p.Stream); p.Topic != want {
+			return fmt.Errorf("a pack of %s lies in topic %s", want, p.Topic)
+		}
+		for _, r := range p.Records {
+			a.add(r)
+		}
+		return nil
+	})
+	if err != nil {
+		c.b.Fatal(err)
+	}
+	return a
+}
+
+// inOutputs reads what devproxy --out wrote.
+func (b *bench) inOutputs(paths ...string) *arrivals {
+	b.Helper()
+	a := &arrivals{times: make(map[string]int)}
+	for _, path := range paths {
+		file, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		lines := json.NewDecoder(file)
+		for {
+			var line struct {
+				Records []struct {
+					Text   *string
+					Base64 []byte
+				}
+			}
+			err := lines.Decode(&line)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				b.Fatalf("reading %s: %v", path, err)
+			}
+			for _, r := range line.Records {
+				if r.Text != nil {
+					a.add([]byte(*r.Text))
+				} else {
+					a.add(r.Base64)
+				}
+			}
+		}
+		file.Close()
+	}
+	return a
+}
+
+// verdict is what became of the records of a ledger.
+type verdict struct {
+	produced, missing, duplicates int
+	examples                      []string // of missing ones
+	foreign                       []string // identities that were not produced, and values that were changed
+}
+
+// judge compares what arrived with what was produced.
+func (l *ledger) judge(a *arrivals) verdict {
+	produced := l.all()
+	v := verdict{produced: len(produced), foreign: slices.Clone(a.strange)}
+	for id, at := range produced {
+		switch n := a.times[id]; n {
+		case 0:
+			v.missing++
+			if len(v.examples) < 5 {
+				v.examples = append(v.examples, fmt.Sprintf("%s of %s/%d at offset %d", id, at.topic, at.partition, at.offset))
+			}
+		default:
+			v.duplicates += n - 1
+		}
+	}
+	for id := range a.times {
+		// Another prefix is another test's.
+		if _, ok := produced[id]; !ok && strings.HasPrefix(id, l.prefix) {
+			v.foreign = append(v.foreign, id)
+		}
+	}
+	return v
+}
+
+func (v verdict) String() string {
+	text := fmt.Sprintf("produced %d, missing %d, duplicates %d, foreign %d", v.produced, v.missing, v.duplicates, len(v.foreign))
+	if len(v.examples) > 0 {
+		text += "; missing are " + strings.Join(v.examples, ", ")
+	}
+	if len(v.foreign) > 0 {
+		text += "; foreign are " + strings.Join(v.foreign[:min(5, len(v.foreign))], ", ")
+	}
+	return text
+}
+
+// complete ends the test if something is missing or foreign, or was sent again more often than allowed.
+func (b *bench) complete(what string, v verdict, allowed int) {
+	b.Helper()
+	b.Logf("%s: %v (%d duplicates allowed)", what, v, allowed)
+	if v.produced == 0 {
+		b.Errorf("%s: nothing was produced, so this shows nothing", what)
+	}
+	if v.missing > 0 || len(v.foreign) > 0 || v.duplicates > allowed {
+		b.Errorf("%s: %v, want nothing missing, nothing foreign, and at most %d duplicates", what, v, allowed)
+	}
+}
+
+// committedIsSafe checks the promise itself: what is committed lies in the queue, at any moment. It returns
+// how many records are not committed, which is the most that may be sent again if the bridge ends now.
+func (l *ledger) committedIsSafe(c *cluster, group string, s *sink, topics []string) (uncommitted int) {
+	c.b.Helper()
+	committed := c.committed(group) // before the queue, which may grow meanwhile
+	produced := l.all()
+	a := s.inQueue(topics)
+	for id, at := range produced {
+		switch {
+		case at.offset >= committed[at.topic][at.partition]:
+			uncommitted++
+		case a.times[id] == 0:
+			c.b.Errorf("%s is committed (%s/%d at offset %d of %d) and not in the queue", id,
+				at.topic, at.partition, at.offset, committed[at.topic][at.partition])
+		}
+	}
+	return uncommitted
+}
