@@ -23,7 +23,8 @@ import (
 // startTimeout bounds the first talk with the source's brokers.
 const startTimeout = 15 * time.Second
 
-// build makes the parts and asks the brokers for the topics; what it made is closed by shut.
+// build makes the parts and asks the brokers for the topics; what it made is closed by shut. A migration
+// that has nothing to do gets no group.
 func (b *Bridge) build(ctx context.Context) error {
 	if err := b.buildSender(ctx); err != nil {
 		return err
@@ -46,6 +47,11 @@ func (b *Bridge) build(ctx context.Context) error {
 	topics, err := b.firstTopics(ctx)
 	if err != nil {
 		return err
+	}
+	if b.migration != nil {
+		if work, err := b.migration.plan(ctx); err != nil || !work {
+			return err
+		}
 	}
 	b.reread = newRereader(b.direct, b.sender, b.cfg.Delivery.OnGap == "continue", &b.bell, b.log)
 

@@ -71,8 +71,9 @@ type Bridge struct {
 	missing   []string          // guarded by mu; topics named by routes that do not exist
 	hold      string            // guarded by mu; why nothing is fetched
 	groupErr  string            // guarded by mu; what is wrong with the group session
-	onClose   func(p *partition)
-	readerErr error // guarded by mu
+
+	migration *migration         // nil but in Migrate
+	onClose   func(p *partition) // told of each assignment that ends
 }
 
 // outlet is what the bridge needs of *sdk.Sender.

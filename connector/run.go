@@ -27,6 +27,9 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 		}
 		return fmt.Errorf("starting bridge: %w", err)
 	}
+	if b.group == nil {
+		return nil // everything was moved before
+	}
 	if err := b.register(); err != nil {
 		return fmt.Errorf("starting bridge: %w", err)
 	}

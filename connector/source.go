@@ -115,6 +115,9 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 			b.counters.polled(t.Topic, fp.Records)
 			p.take(b.sender, sp, fp.Records)
 			b.pauseIfBlocked(p)
+			if p.limit >= 0 && p.expects() >= p.limit {
+				b.group.PauseFetchPartitions(one(p.id))
+			}
 			if fp.Err != nil {
 				b.partitionError(p, fp.Err)
 			} else if p.faulted.Load() != nil {
@@ -198,7 +201,7 @@ func (b *Bridge) unparkAll() {
 			b.pauseIfBlocked(p)
 		}
 		p.mu.Lock()
-		if p.paused && p.blocked == "" && !p.detached && p.halted.Load() == nil && time.Since(p.since) >= resumePause {
+		if p.paused && p.blocked == "" && !p.detached && p.halted.Load() == nil && (p.limit < 0 || p.expect < p.limit) && time.Since(p.since) >= resumePause {
 			p.paused = false
 			b.group.ResumeFetchPartitions(one(p.id))
 		}
