@@ -1,0 +1,226 @@
+// Package alerts has only tests: that dashboard and alerts speak of metrics and labels which the code has.
+package alerts
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+const (
+	rulesFile     = "inlong-bridge.rules.yaml"
+	dashboardFile = "../grafana/inlong-bridge.json"
+)
+
+// exposed returns the labels of each metric, read where the code names them: in calls of a function whose first
+// argument is the name, the second the help, the others the labels.
+func exposed(t *testing.T) map[string][]string {
+	t.Helper()
+	metrics := make(map[string][]string)
+	for _, source := range []struct {
+		file, prefix string
+		calls        []string
+	}{
+		{"../../connector/metrics.go", "inlong_bridge_", []string{"desc"}},
+		{"../../sdk/sdkprom/collector.go", "inlong_bridge_sender_", []string{"gauge", "counter"}},
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), source.file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := len(metrics)
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) < 2 {
+				return true
+			}
+			if f, ok := call.Fun.(*ast.Ident); !ok || !slices.Contains(source.calls, f.Name) {
+				return true
+			}
+			var words []string
+			for _, arg := range call.Args {
+				if lit, ok := arg.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					word, err := strconv.Unquote(lit.Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					words = append(words, word)
+				}
+			}
+			if len(words) == len(call.Args) {
+				metrics[source.prefix+words[0]] = words[2:]
+			}
+			return true
+		})
+		if len(metrics) == before {
+			t.Fatalf("%s names no metric; has it moved?", source.file)
+		}
+	}
+	return metrics
+}
+
+var (
+	metricRE   = regexp.MustCompile(`(inlong_bridge_\w+)(?:\{([^}]*)\})?`)
+	matcherRE  = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)`)
+	groupingRE = regexp.MustCompile(`\b(?:by|without) \(([^)]*)\)`)
+	wordRE     = regexp.MustCompile(`\w+`)
+)
+
+// labelsOf checks that an expression uses metrics and labels that exist, and returns the labels its result may have.
+func labelsOf(t *testing.T, metrics map[string][]string, what, expr string) []string {
+	t.Helper()
+	// What Prometheus adds to every series.
+	all := []string{"instance", "job"}
+	found := metricRE.FindAllStringSubmatch(expr, -1)
+	if len(found) == 0 {
+		t.Errorf("%s: %q names no metric of the bridge", what, expr)
+	}
+	for _, m := range found {
+		labels, ok := metrics[m[1]]
+		if !ok {
+			t.Errorf("%s: there is no metric %s", what, m[1])
+			continue
+		}
+		all = append(all, labels...)
+		for _, matcher := range matcherRE.FindAllStringSubmatch(m[2], -1) {
+			if label := matcher[1]; label != "instance" && label != "job" && !slices.Contains(labels, label) {
+				t.Errorf("%s: %s has no label %s, only %v", what, m[1], label, labels)
+			}
+		}
+	}
+	for _, grouping := range groupingRE.FindAllStringSubmatch(expr, -1) {
+		for _, label := range wordRE.FindAllString(grouping[1], -1) {
+			if !slices.Contains(all, label) {
+				t.Errorf("%s: grouped by %s, which none of its metrics has", what, label)
+			}
+		}
+	}
+	return all
+}
+
+func TestAlertsNameMetricsAndLabelsThatExist(t *testing.T) {
+	data, err := os.ReadFile(rulesFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules struct {
+		Groups []struct {
+			Name  string
+			Rules []struct {
+				Alert, Expr, For    string
+				Labels, Annotations map[string]string
+			}
+		}
+	}
+	if err := yaml.Unmarshal(data, &rules); err != nil {
+		t.Fatal(err)
+	}
+	metrics := exposed(t)
+	seen := make(map[string]bool)
+	labelRE := regexp.MustCompile(`\$labels\.(\w+)`)
+	for _, group := range rules.Groups {
+		for _, rule := range group.Rules {
+			if seen[rule.Alert] {
+				t.Errorf("%s: there are two of that name", rule.Alert)
+			}
+			seen[rule.Alert] = true
+			if s := rule.Labels["severity"]; s != "page" && s != "ticket" {
+				t.Errorf("%s: severity %q is neither page nor ticket", rule.Alert, s)
+			}
+			labels := labelsOf(t, metrics, rule.Alert, rule.Expr)
+			for _, key := range []string{"summary", "action"} {
+				text := rule.Annotations[key]
+				if text == "" {
+					t.Errorf("%s: no %s", rule.Alert, key)
+				}
+				for _, used := range labelRE.FindAllStringSubmatch(text, -1) {
+					if !slices.Contains(labels, used[1]) {
+						t.Errorf("%s: %s speaks of the label %s, which the expression does not have", rule.Alert, key, used[1])
+					}
+				}
+			}
+		}
+	}
+	if len(seen) == 0 {
+		t.Error("no alert found")
+	}
+}
+
+func TestDashboardNamesMetricsAndLabelsThatExist(t *testing.T) {
+	data, err := os.ReadFile(dashboardFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Type, Title, Description string
+			Targets                  []struct{ Expr, LegendFormat string }
+		}
+	}
+	if err := json.Unmarshal(data, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	metrics := exposed(t)
+	legendRE := regexp.MustCompile(`\{\{(\w+)\}\}`)
+	shown := 0
+	for _, panel := range dashboard.Panels {
+		if panel.Type == "row" {
+			continue
+		}
+		shown++
+		if panel.Description == "" || len(panel.Targets) == 0 {
+			t.Errorf("%s: no description or nothing to show", panel.Title)
+		}
+		for _, target := range panel.Targets {
+			labels := labelsOf(t, metrics, panel.Title, target.Expr)
+			for _, used := range legendRE.FindAllStringSubmatch(target.LegendFormat, -1) {
+				if !slices.Contains(labels, used[1]) {
+					t.Errorf("%s: the legend speaks of the label %s, which the expression does not have", panel.Title, used[1])
+				}
+			}
+		}
+	}
+	if shown == 0 {
+		t.Error("no panel found")
+	}
+}
+
+// The codes that stop a partition until somebody acts are listed in two alerts; a code that is missing there pages nobody.
+func TestEveryCodeThatStopsAPartitionPages(t *testing.T) {
+	data, err := os.ReadFile(rulesFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("../../connector/partition.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := regexp.MustCompile(`(?m)^\s+halt\w+\s*=\s*"(\w+)"`).FindAllSubmatch(source, -1)
+	if len(codes) == 0 {
+		t.Fatal("connector/partition.go names no code; have they moved?")
+	}
+	var want []string
+	for _, c := range codes {
+		want = append(want, string(c[1]))
+	}
+	slices.Sort(want)
+	lists := regexp.MustCompile(`partition_stalled\{code[=!]~"([a-z_|]+)"\}`).FindAllSubmatch(data, -1)
+	if len(lists) != 2 {
+		t.Fatalf("found %d lists of codes, want 2", len(lists))
+	}
+	for _, list := range lists {
+		got := regexp.MustCompile(`[a-z_]+`).FindAllString(string(list[1]), -1)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("alerts list %v, the code has %v", got, want)
+		}
+	}
+}
