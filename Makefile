@@ -36,6 +36,10 @@ test: ## the whole test suite with the race detector (ARGS='-run Late ./connecto
 	$(if $(RACE),,@echo 'NOTE: no C compiler found: running without the race detector')
 	$(GO) test $(RACE) -shuffle=on $(if $(ARGS),$(ARGS),./...)
 
+.PHONY: e2e
+e2e: ## the suite over a real Kafka (needs Java and Maven)
+	$(GO) test -tags e2e -timeout 30m ./deploy/e2e/... $(ARGS)
+
 .PHONY: bench
 bench: ## every benchmark, for reading only (ARGS='-benchtime 3s')
 	$(GO) test -run '^$$' -bench . -benchmem $(ARGS) ./...
