@@ -16,8 +16,9 @@ const (
 	demoRate      = 40_000          // records produced a second
 	demoLeast     = 5 * time.Second // production takes at least this long, however few records there are
 	demoDownFor   = 2 * time.Second
-	demoHeld      = 20               // packs that the proxy must hold when it is killed
-	demoPatience  = 90 * time.Second // for the last commit, on a machine that is very busy
+	demoHeld      = 20                      // packs that the proxy must hold when it is killed
+	demoLook      = 1100 * time.Millisecond // how long to look on before choosing which proxy to kill
+	demoPatience  = 90 * time.Second        // for the last commit, on a machine that is very busy
 	demoReadLimit = time.Minute
 )
 
@@ -29,6 +30,8 @@ type demoFlags struct {
 	json    bool
 	keep    bool
 	verbose bool
+
+	lossGrace time.Duration // queue.loss_grace; 0 for the default
 }
 
 func newDemo(e *env) *cobra.Command {
@@ -120,7 +123,11 @@ func runDemo(ctx context.Context, e *env, f *demoFlags) error {
 	err = d.play(ctx, stopped)
 	d.live.clear()
 	if err != nil {
-		return errors.Join(err, stop())
+		if ctx.Err() != nil {
+			err = errors.New("interrupted, there is no verdict")
+		}
+		_ = stop() // when it failed, err says so already
+		return err
 	}
 	if !f.json {
 		err = d.verdict.printTable(e.stdout)

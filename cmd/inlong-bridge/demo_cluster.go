@@ -151,7 +151,11 @@ func (c *demoCluster) config(f *demoFlags) (*config.Config, error) {
 	// In settle a drain must outlast settle and the time-out of an ack.
 	fmt.Fprintf(&b, "delivery: {confirm: %s, settle: %v, drain: %v}\n", f.confirm, f.settle, f.settle+30*time.Second)
 	if f.confirm == "queue" {
-		fmt.Fprintf(&b, "queue: {kafka: [{brokers: [%s], topic: '%s'}]}\n", brokers, demoQueueTopic)
+		fmt.Fprintf(&b, "queue: {kafka: [{brokers: [%s], topic: '%s'}]", brokers, demoQueueTopic)
+		if f.lossGrace > 0 {
+			fmt.Fprintf(&b, ", loss_grace: %v", f.lossGrace)
+		}
+		b.WriteString("}\n")
 	}
 	fmt.Fprintf(&b, "admin: {listen: '%s'}\nlog: {level: %s}\n", c.status, level)
 	return config.Parse("demo", []byte(b.String()), func(string) (string, bool) { return "", false })
