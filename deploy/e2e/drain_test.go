@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -123,6 +124,7 @@ func TestStartsThatCannotWork(t *testing.T) {
 	good := func() settings { return bridgeSettings(kafka, "start", []string{"orders"}, to) }
 
 	t.Run("bad configuration", func(t *testing.T) {
+		b := b.on(t)
 		bridge := b.startBridge("bad-config", good().set("delivery.confirm", "quue").set("kafka.brokrs", "x"))
 		if code := bridge.wait(20 * time.Second); code != 2 {
 			t.Errorf("exit %d, want 2", code)
@@ -135,6 +137,7 @@ func TestStartsThatCannotWork(t *testing.T) {
 		}
 	})
 	t.Run("port in use", func(t *testing.T) {
+		b := b.on(t)
 		var lc net.ListenConfig
 		taken, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
@@ -148,28 +151,55 @@ func TestStartsThatCannotWork(t *testing.T) {
 		oneSentence(t, bridge, taken.Addr().String(), "in use", "admin.listen")
 	})
 	t.Run("unreachable broker", func(t *testing.T) {
+		b := b.on(t)
 		nobody := b.freeAddr()
 		s := good().set("kafka.brokers", []string{nobody})
 		bridge := b.startBridge("no-broker", s)
 		endsOrRetries(t, bridge, nobody)
 	})
 	t.Run("unreachable queue", func(t *testing.T) {
-		nobody := b.freeAddr()
-		s := good().set("queue.kafka", []any{map[string]any{"brokers": []string{nobody}, "topic": "{group}.{stream}"}})
+		b := b.on(t)
+		nobody, admin := b.freeAddr(), b.freeAddr()
+		s := good().set("admin.listen", admin).set("queue.kafka", []any{map[string]any{"brokers": []string{nobody}, "topic": "{group}.{stream}"}})
 		bridge := b.startBridge("no-queue", s)
-		endsOrRetries(t, bridge, nobody)
+		b.notReady(admin, "queue")
+		endsOrRetries(t, bridge, "queue cluster "+nobody)
 	})
 	t.Run("unreachable proxy", func(t *testing.T) {
-		nobody := b.freeAddr()
-		s := good().set("inlong.proxies", []string{nobody})
+		b := b.on(t)
+		nobody, admin := b.freeAddr(), b.freeAddr()
+		s := good().set("admin.listen", admin).set("inlong.proxies", []string{nobody})
 		bridge := b.startBridge("no-proxy", s)
+		b.notReady(admin, "prox")
 		endsOrRetries(t, bridge, nobody)
 	})
 	t.Run("topic that does not exist", func(t *testing.T) {
+		b := b.on(t)
 		s := good()
 		s["routes"] = []any{map[string]any{"topics": "no-such-topic", "group": "g", "stream": "s"}}
 		bridge := b.startBridge("no-topic", s)
 		endsOrRetries(t, bridge, "no-such-topic")
+	})
+}
+
+// notReady waits until /readyz says no and names these things.
+func (b *bench) notReady(admin string, want ...string) {
+	b.Helper()
+	b.eventually(30*time.Second, func() error {
+		text, code, err := b.get("http://" + admin + "/readyz")
+		if err != nil {
+			return err
+		}
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				return fmt.Errorf("no %q in /readyz: %d %s", w, code, text)
+			}
+		}
+		if code != http.StatusServiceUnavailable {
+			return fmt.Errorf("/readyz answers %d: %s", code, text)
+		}
+		b.Logf("/readyz says: %s", text)
+		return nil
 	})
 }
 

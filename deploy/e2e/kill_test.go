@@ -100,6 +100,8 @@ func (b *bench) killProxies(confirm string) (v verdict, allowed int) {
 	kafka.createTopics(4, 1, topics)
 	to := b.startSink(kafka, 1, topics, 2, "--queue-delay", delay.String())
 	s := bridgeSettings(kafka, group, topics, to).set("delivery.confirm", confirm)
+	admin := b.freeAddr()
+	s.set("admin.listen", admin)
 	bridge := b.startBridge("bridge", s)
 
 	l := newLedger()
@@ -123,6 +125,16 @@ func (b *bench) killProxies(confirm string) (v verdict, allowed int) {
 	}
 	load.stop()
 	kafka.caughtUp(group, topics, drainLimit, bridge)
+	if confirm == "queue" {
+		status, err := b.statusAt(admin)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Logf("%d records were read again", status.Reread.Records)
+		if status.Reread.Records == 0 {
+			b.Error("nothing was read again: the kills took nothing with them, so this shows nothing")
+		}
+	}
 	bridge.signal(syscall.SIGTERM)
 	if code := bridge.wait(drainLimit); code != 0 {
 		b.Errorf("exit %d after SIGTERM, want 0; the log ends with\n%s", code, bridge.tail())

@@ -15,6 +15,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"inlong-bridge/connector"
 	"inlong-bridge/connector/kafkahandler"
 )
 
@@ -147,55 +148,31 @@ func (b *bench) startBridge(name string, s settings) *process {
 	return b.program(name, "run", "-c", b.write(name+".yaml", string(text)))
 }
 
-// status is what GET /status of a bridge tells, as far as tests look at it.
-type status map[string]any
-
 // statusAt reads the status of the bridge whose admin.listen is addr.
-func (b *bench) statusAt(addr string) (status, error) {
-	text, err := b.get("http://" + addr + "/status")
-	if err != nil {
-		return nil, err
+func (b *bench) statusAt(addr string) (s connector.Status, err error) {
+	text, code, err := b.get("http://" + addr + "/status")
+	if err == nil && code != http.StatusOK {
+		err = fmt.Errorf("GET /status: code %d: %s", code, text)
 	}
-	var s status
-	return s, json.Unmarshal([]byte(text), &s)
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &s)
+	}
+	return s, err
 }
 
-func (b *bench) get(url string) (string, error) {
+func (b *bench) get(url string) (text string, code int, err error) {
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, url, nil)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s: %s", url, resp.Status, text)
-	}
-	return string(text), err
-}
-
-// metric sums the values of a metric over its labels.
-func (b *bench) metric(addr, name string) (sum float64, err error) {
-	text, err := b.get("http://" + addr + "/metrics")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(text) {
-		rest, ok := strings.CutPrefix(line, name)
-		if !ok || rest[0] != '{' && rest[0] != ' ' {
-			continue
-		}
-		value, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndexByte(rest, ' ')+1:]), 64)
-		if err != nil {
-			return 0, fmt.Errorf("metric %q: %w", line, err)
-		}
-		sum += value
-	}
-	return sum, nil
+	body, err := io.ReadAll(resp.Body)
+	return string(body), resp.StatusCode, err
 }
 
 // moments draws the times of faults, repeatable by E2E_SEED.

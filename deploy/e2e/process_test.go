@@ -79,6 +79,9 @@ func newBench(t *testing.T) *bench {
 	return &bench{T: t, dir: dir}
 }
 
+// on is the bench for a subtest.
+func (b *bench) on(t *testing.T) *bench { return &bench{T: t, dir: b.dir} }
+
 // path names a file of the test.
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
 
