@@ -44,6 +44,11 @@ e2e: ## the suite over a real Kafka (needs Java and Maven)
 bench: ## every benchmark, for reading only (ARGS='-benchtime 3s')
 	$(GO) test -run '^$$' -bench . -benchmem $(ARGS) ./...
 
+.PHONY: bench-sender
+bench-sender: ## the sender against the limit: a table and deploy/bench/out/sender.json (ROUNDS=5 SECONDS=3 or RECORDS=n)
+	$(GO) build -o bin/bench ./deploy/bench
+	./bin/bench sender -rounds $(or $(ROUNDS),5) -time $(or $(SECONDS),3)s $(if $(RECORDS),-records $(RECORDS)) $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	FUZZTIME=$(FUZZTIME) GO=$(GO) ./deploy/ci/fuzz.sh

@@ -1,0 +1,102 @@
+// Command bench measures the sender against the limit: a program that packs, compresses, writes and
+// counts acks, and does nothing else. See README.md.
+//
+//	go run ./deploy/bench sender                       # the whole table, some minutes
+//	go run ./deploy/bench sender -rounds 1 -time 300ms # a quick look
+//	go run ./deploy/bench sender -only '100 B' -cpuprofile /tmp
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"slices"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return errors.New("name a command: sender; sink, ours and raw are the processes that it starts")
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	switch args[0] {
+	case "sender":
+		return benchSender(ctx, flags, args[1:], stdout, stderr)
+	case "sink":
+		delay := flags.Duration("delay", 0, "pause before each ack")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return serveSink(ctx, *delay, stdin, stdout)
+	case "ours", "raw":
+		addr := flags.String("addr", "", "of the sink")
+		task := flags.String("work", "", "what to send, as JSON")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return serveSender(ctx, args[0] == "raw", *addr, *task, stdout)
+	}
+	return fmt.Errorf("command %q is not known; use sender, sink, ours or raw", args[0])
+}
+
+func benchSender(ctx context.Context, flags *flag.FlagSet, args []string, stdout, stderr io.Writer) error {
+	rounds := flags.Int("rounds", 5, "how often everything is run; the medians count")
+	length := length{}
+	flags.DurationVar(&length.Time, "time", 3*time.Second, "how long each process sends, after a warm-up of a quarter of that")
+	flags.IntVar(&length.Records, "records", 0, "how many records each process sends, instead of -time")
+	seed := flags.Uint64("seed", 1, "of the corpora")
+	only := flags.String("only", "", "only rows whose name matches this expression")
+	profiles := flags.String("cpuprofile", "", "folder for a CPU profile of each of our processes")
+	file := flags.String("json", "deploy/bench/out/sender.json", "where the results go, empty for nowhere")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *rounds < 1 || length.Records < 0 || length.Records == 0 && length.Time <= 0 {
+		return fmt.Errorf("%d rounds of %v measure nothing; use at least 1 round of 1 record", *rounds, length)
+	}
+	if length.Records > 0 {
+		length.Time = 0
+	}
+	match, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("parsing -only: %w", err)
+	}
+	wanted := slices.DeleteFunc(rows(*seed, length), func(r row) bool { return !match.MatchString(r.name) })
+	if len(wanted) == 0 {
+		return fmt.Errorf("no row matches %q", *only)
+	}
+	if *profiles != "" {
+		if err := os.MkdirAll(*profiles, 0o755); err != nil {
+			return fmt.Errorf("making the folder for profiles: %w", err)
+		}
+	}
+	results, err := runRounds(ctx, processes(wanted), *rounds, *profiles, stderr)
+	if err != nil {
+		return err
+	}
+	outcomes := evaluate(wanted, results)
+	fmt.Fprintf(stdout, "%d rounds of %s each, %d cores, %s\n\n", *rounds, length, runtime.GOMAXPROCS(0), runtime.Version())
+	writeTable(stdout, outcomes)
+	if *file == "" {
+		return nil
+	}
+	return writeJSON(*file, outcomes)
+}
