@@ -43,7 +43,6 @@ type assignment struct {
 	partition int
 	*watermark.Partition
 	commit *commitRun
-	lag    int // ticks until the group hands it over
 }
 
 type commitRun struct {

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 
 	"inlong-bridge/sdk/finality"
 )
@@ -40,10 +41,8 @@ func (w *world) safe(id recordID) bool {
 	}
 	for _, p := range w.proxies {
 		for _, h := range p.memory {
-			for _, r := range h.msg.records {
-				if r == id {
-					return true
-				}
+			if slices.Contains(h.msg.records, id) {
+				return true
 			}
 		}
 	}

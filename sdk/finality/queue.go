@@ -145,14 +145,14 @@ func (m *Machine) tickQueue(now time.Duration) {
 func (m *Machine) age(p *pack) time.Duration { return m.queue.clock - p.stamp }
 
 // suspectOvertaken: a pack unseen for patience while packs sent later through the same proxy were seen.
-func (m *Machine) suspectOvertaken(inc *incarnation, now time.Duration) (any bool) {
+func (m *Machine) suspectOvertaken(inc *incarnation, now time.Duration) (found bool) {
 	for p := inc.acked.head; p != nil && m.age(p) >= m.cfg.Patience; p = p.next {
 		if p.order < inc.ep.seenOrder {
 			p.accuse(now)
-			any = true
+			found = true
 		}
 	}
-	return any
+	return found
 }
 
 // suspectOldest is the probe: where nothing newer can tell (a full window of packs that a proxy
