@@ -139,13 +139,14 @@ func (e *env) arrived(name string) map[string]int {
 
 // ledger is a token that keeps what it is told and checks that it may be told so.
 type ledger struct {
-	t      *testing.T
-	mu     sync.Mutex
-	next   int
-	pieces [][]string // payloads by piece
-	told   [][]sdk.Result
-	forgot bool // what Forgotten answers
-	closed bool
+	t       *testing.T
+	mu      sync.Mutex
+	next    int
+	pieces  [][]string // payloads by piece
+	streams []string   // of the pieces
+	told    [][]sdk.Result
+	forgot  bool // what Forgotten answers
+	closed  bool
 }
 
 func newLedger(t *testing.T) *ledger { return &ledger{t: t} }
@@ -169,6 +170,7 @@ func (l *ledger) batch(st *sdk.Stream, payloads [][]byte) *sdk.Batch {
 			}
 			l.pieces = append(l.pieces, p)
 			l.told = append(l.told, nil)
+			l.streams = append(l.streams, st.Name())
 			return uint64(len(l.pieces) - 1)
 		},
 	}
