@@ -64,13 +64,13 @@ type Bridge struct {
 	drained  atomic.Bool // nothing is waited for any more
 	ready    chan struct{}
 
-	mu        sync.RWMutex
-	parts     map[tp]*partition // guarded by mu; assigned now
-	topics    map[string]*topic // guarded by mu; consumed
-	ends      map[tp]int64      // guarded by mu; where a migration ends, nil without one
-	missing   []string          // guarded by mu; topics named by routes that do not exist
-	hold      string            // guarded by mu; why nothing is fetched
-	groupErr  string            // guarded by mu; what is wrong with the group session
+	mu       sync.RWMutex
+	parts    map[tp]*partition // guarded by mu; assigned now
+	topics   map[string]*topic // guarded by mu; consumed
+	ends     map[tp]int64      // guarded by mu; where a migration ends, nil without one
+	missing  []string          // guarded by mu; topics named by routes that do not exist
+	hold     string            // guarded by mu; why nothing is fetched
+	groupErr string            // guarded by mu; what is wrong with the group session
 
 	migration *migration         // nil but in Migrate
 	onClose   func(p *partition) // told of each assignment that ends

@@ -116,18 +116,41 @@ func (p *partition) offer(s sender, c *chunk, now time.Time) (blocked string, h 
 	return blocked, nil
 }
 
-// send offers the rest of a group as one batch.
+// maxOffer is the most bytes of one batch. What a stream may take is looked at per batch, so a large one
+// could take the room of all others at once: a small fetch of well compressed records may be very large.
+const maxOffer = 256 << 10
+
+// send offers the rest of a group, in one batch or several.
 func (p *partition) send(s sender, c *chunk, g *group) error {
-	base := g.sent
-	n, err := s.TrySendBatch(&sdk.Batch{
-		Stream: g.route.stream, Time: g.time, Payloads: g.payloads[base:], Token: p,
-		Packed: func(from, to int) uint64 {
-			return uint64(p.wm.Add(c.span, watermark.Origin{
-				First: g.offsets[base+from], Last: g.offsets[base+to-1],
-				Route: g.route.index, Minute: g.minute, Records: int32(to - from),
-			}))
-		},
-	})
-	g.sent += n
-	return err
+	for g.sent < len(g.payloads) {
+		base := g.sent
+		n, err := s.TrySendBatch(&sdk.Batch{
+			Stream: g.route.stream, Time: g.time, Payloads: g.payloads[base:upToBytes(g.payloads, base, maxOffer)], Token: p,
+			Packed: func(from, to int) uint64 {
+				return uint64(p.wm.Add(c.span, watermark.Origin{
+					First: g.offsets[base+from], Last: g.offsets[base+to-1],
+					Route: g.route.index, Minute: g.minute, Records: int32(to - from),
+				}))
+			},
+		})
+		g.sent += n
+		switch {
+		case err != nil:
+			return err
+		case n == 0: // cannot be, and must not spin
+			return sdk.ErrBufferFull
+		}
+	}
+	return nil
+}
+
+// upToBytes returns the end of a run of payloads from base on that has about limit bytes, one at least.
+func upToBytes(payloads [][]byte, base, limit int) int {
+	sum := 0
+	for i := base; i < len(payloads); i++ {
+		if sum += len(payloads[i]) + 4; sum > limit && i > base {
+			return i
+		}
+	}
+	return len(payloads)
 }

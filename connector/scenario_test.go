@@ -2,9 +2,28 @@ package connector
 
 import (
 	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/sdk/dptest"
 )
+
+// expectAll checks that every record of orders arrived: n[i] of partition i.
+func (e *env) expectAll(n ...int) map[string]int {
+	e.t.Helper()
+	got := e.arrived()
+	for p, want := range n {
+		if m := missing(got, "orders", int32(p), want); len(m) > 0 {
+			e.t.Errorf("orders/%d: %d of %d records missing, the first is %d", p, len(m), want, m[0])
+		}
+	}
+	return got
+}
 
 func TestDeliversEverything(t *testing.T) {
 	for _, confirm := range []string{"ack", "settle", "queue"} {
@@ -18,27 +37,362 @@ func TestDeliversEverything(t *testing.T) {
 			e.waitCommitted("orders", 1, 300)
 			e.produce("orders", 1, 300, 100, 0)
 			e.waitCommitted("orders", 1, 400)
+			if s := r.b.Status(); !s.Ready.Ready || s.Confirm != confirm || len(s.Parts) != 2 || s.Parts[0].Lag != 0 {
+				t.Errorf("status = %+v, want ready, confirm %s, two partitions without lag", s, confirm)
+			}
 			if err := r.drain(); err != nil {
 				t.Fatalf("Run = %v, want a clean drain", err)
 			}
-			got := e.arrived()
-			if confirm == "ack" { // an ack says nothing about the queue: it may still be on its way
-				eventually(t, 5*time.Second, func() error {
-					if got = e.arrived(); len(got) < 900 {
-						return errors.New("not all arrived")
-					}
-					return nil
-				})
-			}
-			if m := missing(got, "orders", 0, 500); len(m) > 0 {
-				t.Errorf("orders/0: %d records missing: %v", len(m), m)
-			}
-			if m := missing(got, "orders", 1, 400); len(m) > 0 {
-				t.Errorf("orders/1: %d records missing: %v", len(m), m)
-			}
-			if d := duplicates(got); d != 0 {
+			eventually(t, 5*time.Second, func() error { // after a mere ack it may still be on its way
+				if n := len(e.arrived()); n < 900 {
+					return fmt.Errorf("%d records arrived, want 900", n)
+				}
+				return nil
+			})
+			if d := duplicates(e.expectAll(500, 400)); d != 0 {
 				t.Errorf("%d duplicates, want none without a fault", d)
 			}
 		})
 	}
+}
+
+func TestEmptyAndNullValuesArriveUnchanged(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	recs := []*kgo.Record{
+		{Topic: "orders", Value: nil}, {Topic: "orders", Value: []byte{}}, {Topic: "orders", Value: []byte("x\n\x00")},
+		{Topic: "orders", Value: []byte("before 1970"), Timestamp: time.UnixMilli(-5000)},
+	}
+	if err := e.cl.ProduceSync(t.Context(), recs...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	e.start(e.config("queue"))
+	e.waitCommitted("orders", 0, 4)
+	got := e.arrived()
+	if got[""] != 2 || got["x\n\x00"] != 1 || got["before 1970"] != 1 || len(got) != 3 {
+		t.Errorf("arrived %v, want two empty values and two others", got)
+	}
+}
+
+// A proxy dies with acked packs in its memory. In queue mode they are read again from Kafka.
+func TestProxyKilledInQueueModeLosesNothing(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withProxy(dptest.WithQueueDelay(300*time.Millisecond)))
+	r := e.start(e.config("queue"))
+	e.produce("orders", 0, 0, 2000, 100)
+	e.produce("orders", 1, 0, 2000, 100)
+	packs := killWithMemory(t, e.proxies[0])
+	e.produce("orders", 1, 2000, 500, 100)
+	if err := e.proxies[0].Restart(); err != nil {
+		t.Fatal(err)
+	}
+	e.waitCommitted("orders", 0, 2000)
+	e.waitCommitted("orders", 1, 2500)
+	e.expectAll(2000, 2500)
+	if s := r.b.Status(); s.Reread.Records == 0 || s.Reread.Pending != 0 {
+		t.Errorf("reread = %+v after %d packs were lost, want some read again and none pending", s.Reread, packs)
+	}
+	if err := r.drain(); err != nil {
+		t.Errorf("Run = %v, want a clean drain", err)
+	}
+}
+
+// killWithMemory kills a proxy as soon as it holds acked packs.
+func killWithMemory(t *testing.T, p *dptest.Proxy) (packs int) {
+	t.Helper()
+	eventually(t, 10*time.Second, func() error {
+		if p.Stats().InMemory == 0 {
+			return errors.New("the proxy holds nothing")
+		}
+		return nil
+	})
+	packs, records := p.Kill()
+	if records == 0 {
+		t.Fatal("the killed proxy lost nothing; the test shows nothing")
+	}
+	return packs
+}
+
+// The same in ack mode must lose: it shows that the double loses and that ack promises less.
+func TestProxyKilledInAckModeLosesVisibly(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withProxies(1), withProxy(dptest.WithQueueDelay(time.Minute)))
+	e.start(e.config("ack"))
+	e.produce("orders", 0, 0, 200, 0)
+	e.waitCommitted("orders", 0, 200)
+	_, lost := e.proxies[0].Kill()
+	if m := missing(e.arrived(), "orders", 0, 200); len(m) != 200 || lost != 200 {
+		t.Errorf("%d records missing and %d lost by the proxy, want all 200", len(m), lost)
+	}
+}
+
+func TestProxyKilledInSettleModeLosesNothing(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withProxy(dptest.WithQueueDelay(200*time.Millisecond)))
+	e.start(e.config("settle"))
+	e.produce("orders", 0, 0, 1000, 100)
+	killWithMemory(t, e.proxies[1])
+	e.produce("orders", 1, 0, 200, 100)
+	e.waitCommitted("orders", 0, 1000)
+	e.waitCommitted("orders", 1, 200)
+	e.expectAll(1000, 200)
+}
+
+func TestKillAndResume(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withProxy(dptest.WithQueueDelay(200*time.Millisecond)))
+	e.produce("orders", 0, 0, 1500, 100)
+	r := e.start(e.config("queue"))
+	r.part("orders", 0, func(p PartitionStatus) bool { return p.Unfinal > 0 })
+	r.crash()
+	before := e.committed("orders", 0)
+	e.produce("orders", 0, 1500, 100, 100)
+	e.start(e.config("queue"))
+	e.waitCommitted("orders", 0, 1600)
+	got := e.expectAll(1600)
+	if d := int64(duplicates(got)); d > 1500-max(before, 0) {
+		t.Errorf("%d duplicates, want at most what was not committed, %d", d, 1500-max(before, 0))
+	}
+}
+
+// Two bridges share the group; the second comes and goes under load.
+func TestRevokeWithInflight(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(4), withProxy(dptest.WithQueueDelay(100*time.Millisecond)))
+	one := e.start(e.config("queue"))
+	for i := range 5 {
+		for p := range int32(4) {
+			e.produce("orders", p, i*100, 100, 100)
+		}
+		if i == 1 {
+			two := e.start(e.config("queue"))
+			eventually(t, 20*time.Second, func() error {
+				if a, b := len(one.b.Status().Parts), len(two.b.Status().Parts); a != 2 || b != 2 {
+					return fmt.Errorf("partitions are shared %d to %d, want 2 to 2", a, b)
+				}
+				return nil
+			})
+			for p := range int32(4) {
+				e.produce("orders", p, 1000+i*100, 100, 100)
+			}
+			if err := two.drain(); err != nil {
+				t.Errorf("Run = %v, want a clean drain", err)
+			}
+		}
+	}
+	for p := range int32(4) {
+		e.waitCommitted("orders", p, 600)
+	}
+	got := e.expectAll(500, 500, 500, 500)
+	if len(got) != 2400 {
+		t.Errorf("%d different records arrived, want 2400", len(got))
+	}
+}
+
+// A record that no rule can route stops its partition; what was before it is delivered and committed, and
+// the other partition goes on.
+func TestPoisonRecordStopsItsPartitionOnly(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.routes = "  - {topics: [orders], group: g, stream: '{header:type}'}\n"
+	typed := func(p int32, i int, h ...kgo.RecordHeader) *kgo.Record {
+		return &kgo.Record{Topic: "orders", Partition: p, Value: []byte(payload("orders", p, i)), Headers: h}
+	}
+	s, s2 := kgo.RecordHeader{Key: "type", Value: []byte("s")}, kgo.RecordHeader{Key: "type", Value: []byte("s2")}
+	recs := []*kgo.Record{typed(0, 0, s), typed(0, 1, s2), typed(0, 2), typed(0, 3, s), typed(1, 0, s2), typed(1, 1, s)}
+	if err := e.cl.ProduceSync(t.Context(), recs...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	r := e.start(e.config("queue"))
+	e.waitCommitted("orders", 0, 2)
+	e.waitCommitted("orders", 1, 2)
+	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
+	if p.Stall != haltUnrouted || !strings.Contains(p.Reason, "header") {
+		t.Errorf("stopped as %s: %q, want %s naming the header", p.Stall, p.Reason, haltUnrouted)
+	}
+	if st := r.b.Status(); st.Ready.Ready || len(st.Routes) != 2 {
+		t.Errorf("ready = %+v with %d routes, want not ready and two routes", st.Ready, len(st.Routes))
+	}
+	if got := e.arrived(); len(got) != 4 {
+		t.Errorf("arrived %v, want the four records that are not behind the poison", got)
+	}
+	if err := r.drain(); err != nil {
+		t.Errorf("Run = %v: a stopped partition with nothing open is no unfinished work", err)
+	}
+	if at := e.committed("orders", 0); at != 2 {
+		t.Errorf("committed = %d after the drain, want 2", at)
+	}
+}
+
+func TestTooLargeRecordStopsItsPartitionExactlyBeforeIt(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.produce("orders", 0, 0, 3, 0)
+	big := strings.Builder{}
+	for i := 0; big.Len() < 600<<10; i++ { // does not shrink below a frame
+		fmt.Fprintf(&big, "%x", uint64(i)*0x9e3779b97f4a7c15)
+	}
+	if err := e.cl.ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Value: []byte(big.String())}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	e.produce("orders", 0, 3, 3, 0)
+	r := e.start(e.config("queue"))
+	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
+	if p.Stall != haltTooLarge || !strings.Contains(p.Reason, "offset 3") {
+		t.Errorf("stopped as %s: %q, want %s naming offset 3", p.Stall, p.Reason, haltTooLarge)
+	}
+	e.waitCommitted("orders", 0, 3)
+}
+
+// The proxies take nothing: fetching is held, the membership lives on, and all goes on when they do again.
+func TestBudgetFullHoldsFetchingAndKeepsTheGroup(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withProxies(1))
+	c := e.config("queue")
+	c.Memory.Budget.N = 4 << 20
+	c.Memory.FetchBytes.Auto, c.Memory.FetchBytes.N = false, 1<<20
+	c.Pack.Bytes.N = 64 << 10
+	e.proxies[0].Freeze(true)
+	e.produce("orders", 0, 0, 4000, 2000)
+	e.produce("orders", 1, 0, 1000, 2000)
+	r := e.start(c)
+	eventually(t, 20*time.Second, func() error {
+		if s := r.b.Status(); s.Memory.Hold == "" && s.Parts != nil && s.Parts[0].Stall == "" {
+			return fmt.Errorf("nothing is held: %+v", s.Memory)
+		}
+		return nil
+	})
+	s := r.b.Status()
+	if used := s.Sender.UsedBytes; used > s.Memory.SenderBytes {
+		t.Errorf("the sender holds %d bytes, more than its share of %d", used, s.Memory.SenderBytes)
+	}
+	e.proxies[0].Freeze(false)
+	e.waitCommitted("orders", 0, 4000)
+	e.waitCommitted("orders", 1, 1000)
+	e.expectAll(4000, 1000)
+	if n := r.b.counters.revoked.Load(); n != 0 {
+		t.Errorf("%d partitions were revoked meanwhile, want none", n)
+	}
+}
+
+// One stream's packs are refused for a while: its partition is paused with the reason, the other runs.
+func TestStalledStreamPausesItsPartitionOnly(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.routes = "  - {topics: [orders], group: g, stream: '{key}'}\n"
+	c := e.config("queue")
+	c.Memory.Budget.N = 4 << 20
+	c.Memory.FetchBytes.Auto, c.Memory.FetchBytes.N = false, 1<<20
+	for _, p := range e.proxies {
+		p.DenyStream("g", "s2", true)
+	}
+	keyed := func(p int32, key string, from, n int) {
+		recs := make([]*kgo.Record, n)
+		for i := range recs {
+			recs[i] = &kgo.Record{Topic: "orders", Partition: p, Key: []byte(key), Value: []byte(payload("orders", p, from+i) + strings.Repeat(".", 2000))}
+		}
+		for len(recs) > 0 { // in batches that a small fetch can hold
+			some := recs[:min(50, len(recs))]
+			if err := e.cl.ProduceSync(t.Context(), some...).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			recs = recs[len(some):]
+		}
+	}
+	keyed(0, "s2", 0, 3000)
+	r := e.start(c)
+	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stall == stallStream })
+	if p.Reason == "" || p.Stopped {
+		t.Errorf("partition = %+v, want paused with a reason", p)
+	}
+	keyed(1, "s", 0, 2000)
+	e.waitCommitted("orders", 1, 2000)
+	for _, p := range e.proxies {
+		p.DenyStream("g", "s2", false)
+	}
+	e.waitCommitted("orders", 0, 3000)
+	e.expectAll(3000, 2000)
+}
+
+func TestDrainOnSigterm(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withProxy(dptest.WithQueueDelay(300*time.Millisecond)))
+	e.produce("orders", 0, 0, 500, 100)
+	r := e.start(e.config("queue"))
+	r.part("orders", 0, func(p PartitionStatus) bool { return p.Unfinal > 0 })
+	if err := r.drain(); err != nil {
+		t.Fatalf("Run = %v, want a clean drain", err)
+	}
+	at := e.committed("orders", 0)
+	if got := e.arrived(); int64(len(got)) != at || duplicates(got) != 0 {
+		t.Errorf("%d records arrived and %d are committed, want the same", len(got), at)
+	}
+	e.start(e.config("queue"))
+	e.waitCommitted("orders", 0, 500)
+	if d := duplicates(e.expectAll(500)); d != 0 {
+		t.Errorf("%d duplicates after a clean drain, want none", d)
+	}
+}
+
+func TestDrainWithUnfinishedWorkSaysSo(t *testing.T) {
+	for _, hard := range []bool{false, true} {
+		t.Run(fmt.Sprintf("hard=%v", hard), func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t)
+			for _, p := range e.proxies {
+				p.StallQueue(true)
+			}
+			e.produce("orders", 0, 0, 50, 0)
+			c := e.config("queue")
+			if !hard {
+				c.Delivery.Drain = 300 * time.Millisecond
+			}
+			r := e.start(c)
+			r.part("orders", 0, func(p PartitionStatus) bool { return p.Unfinal > 0 })
+			if hard {
+				r.kill()
+			}
+			begun := time.Now()
+			err := r.drain()
+			if !errors.Is(err, ErrUnfinished) {
+				t.Errorf("Run = %v, want ErrUnfinished", err)
+			}
+			if took := time.Since(begun); took > 5*time.Second {
+				t.Errorf("the drain took %v", took)
+			}
+			if at := e.committed("orders", 0); at > 0 {
+				t.Errorf("committed = %d, want nothing of what is not final", at)
+			}
+		})
+	}
+}
+
+// Commits fail for a while: work goes on, and the newest watermark is committed once they work again.
+func TestFailedCommitsAreTriedAgainAndNeverRewind(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	r := e.start(e.config("queue"))
+	e.produce("orders", 0, 0, 10, 0)
+	e.waitCommitted("orders", 0, 10)
+	var over atomic.Bool
+	e.refuseCommits(&over)
+	e.produce("orders", 0, 10, 10, 0)
+	r.part("orders", 0, func(p PartitionStatus) bool { return p.Final == 20 })
+	eventually(t, 10*time.Second, func() error {
+		n := uint64(0)
+		r.b.counters.commitErrors.each(func(class string, v uint64) {
+			if class == "rebalance" {
+				n = v
+			}
+		})
+		if n < 2 {
+			return errors.New("no failed commits were counted")
+		}
+		return nil
+	})
+	if at := e.committed("orders", 0); at != 10 {
+		t.Errorf("committed = %d while commits fail, want 10", at)
+	}
+	over.Store(true)
+	e.waitCommitted("orders", 0, 20)
 }

@@ -1,0 +1,309 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/sdk/dptest"
+)
+
+// commitFor commits an offset for the group from outside.
+func (e *env) commitFor(topic string, partition int32, at int64) {
+	e.t.Helper()
+	os := make(kadm.Offsets)
+	os.AddOffset(topic, partition, at, -1)
+	if err := e.adm.CommitAllOffsets(e.t.Context(), "bridge", os); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// deleteBefore removes records as retention does.
+func (e *env) deleteBefore(topic string, partition int32, at int64) {
+	e.t.Helper()
+	os := make(kadm.Offsets)
+	os.AddOffset(topic, partition, at, -1)
+	if _, err := e.adm.DeleteRecords(e.t.Context(), os); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+func TestStartAppliesOnlyWithoutACommit(t *testing.T) {
+	tests := []struct {
+		name, start string
+		at          time.Time
+		want        int64 // where orders/1, which has no commit, begins
+	}{
+		{name: "earliest", start: "earliest", want: 0},
+		{name: "latest", start: "latest", want: 10},
+		{name: "timestamp inside", start: "timestamp", at: time.Unix(1_700_000_004, 0), want: 4},
+		{name: "timestamp that nothing is as new as", start: "timestamp", at: time.Unix(1_900_000_000, 0), want: 10},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t)
+			e.produce("orders", 0, 0, 10, 0)
+			e.produce("orders", 1, 0, 10, 0)
+			e.commitFor("orders", 0, 7)
+			c := e.config("queue")
+			c.Kafka.Start, c.Kafka.StartTime = tt.start, tt.at
+			r := e.start(c)
+			a := r.part("orders", 0, func(p PartitionStatus) bool { return p.Final == 10 })
+			b := r.part("orders", 1, func(p PartitionStatus) bool { return p.Final == 10 && p.Committed >= 0 })
+			if a.Start != 7 || b.Start != tt.want {
+				t.Errorf("begins at %d and %d, want 7 and %d", a.Start, b.Start, tt.want)
+			}
+			e.waitCommitted("orders", 1, 10) // also where nothing was delivered: a crash must not choose anew
+		})
+	}
+}
+
+func TestRangeGoneAtStartStopsOrContinues(t *testing.T) {
+	for _, onGap := range []string{"stop", "continue"} {
+		t.Run(onGap, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t)
+			e.produce("orders", 0, 0, 100, 0)
+			e.produce("orders", 1, 0, 100, 0)
+			e.commitFor("orders", 0, 20)
+			e.deleteBefore("orders", 0, 60)
+			c := e.config("queue")
+			c.Delivery.OnGap = onGap
+			r := e.start(c)
+			e.waitCommitted("orders", 1, 100)
+			if onGap == "stop" {
+				p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
+				if p.Stall != haltGap || !strings.Contains(p.Reason, "offsets 20 to 59 of orders/0") {
+					t.Errorf("stopped as %s: %q, want %s naming 20 to 59", p.Stall, p.Reason, haltGap)
+				}
+				if at := e.committed("orders", 0); at != 20 {
+					t.Errorf("committed = %d, want the 20 of before", at)
+				}
+				return
+			}
+			e.waitCommitted("orders", 0, 100)
+			if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 40 || l.Final != 40 {
+				t.Errorf("ledger = %+v, want 40 lost and 40 final", l)
+			}
+		})
+	}
+}
+
+// Retention overtakes a bridge that is running: its position falls out of the log.
+func TestRangeGoneWhileRunningStopsOrContinues(t *testing.T) {
+	for _, onGap := range []string{"stop", "continue"} {
+		t.Run(onGap, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t, withPartitions(1))
+			c := e.config("queue")
+			c.Delivery.OnGap = onGap
+			e.produce("orders", 0, 0, 10, 0)
+			r := e.start(c)
+			e.waitCommitted("orders", 0, 10)
+			r.b.group.PauseFetchTopics("orders")
+			e.produce("orders", 0, 10, 50, 0)
+			e.deleteBefore("orders", 0, 40)
+			r.b.group.ResumeFetchTopics("orders")
+			if onGap == "stop" {
+				p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
+				if p.Stall != haltGap || !strings.Contains(p.Reason, "offsets 10 to 39 of orders/0") {
+					t.Errorf("stopped as %s: %q, want %s naming 10 to 39", p.Stall, p.Reason, haltGap)
+				}
+				return
+			}
+			e.waitCommitted("orders", 0, 60)
+			if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 30 || l.Final != 30 {
+				t.Errorf("ledger = %+v, want 30 lost and 30 final", l)
+			}
+			if n := r.b.counters.offsetsLost.Load(); n != 30 {
+				t.Errorf("offsets lost = %d, want 30", n)
+			}
+		})
+	}
+}
+
+// Records that a proxy lost are gone from Kafka when they are to be read again.
+func TestRangeGoneBeforeItWasReadAgainStopsOrContinues(t *testing.T) {
+	for _, onGap := range []string{"stop", "continue"} {
+		t.Run(onGap, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t, withPartitions(1), withProxies(1), withProxy(dptest.WithQueueDelay(time.Hour)))
+			c := e.config("queue")
+			c.Delivery.OnGap = onGap
+			e.produce("orders", 0, 0, 100, 0)
+			r := e.start(c)
+			eventually(t, 10*time.Second, func() error {
+				if n := e.proxies[0].Stats().Acked; n == 0 || r.b.Status().Sender.Endpoints[0].InFlightPacks > 0 {
+					return errors.New("not all is acked")
+				}
+				return nil
+			})
+			e.produce("orders", 0, 100, 20, 0)
+			e.deleteBefore("orders", 0, 100)
+			_, lost := e.proxies[0].Kill()
+			if lost == 0 {
+				t.Fatal("nothing was lost; the test shows nothing")
+			}
+			if onGap == "stop" {
+				p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
+				if p.Stall != haltGap || !strings.Contains(p.Reason, "of orders/0 are gone") {
+					t.Errorf("stopped as %s: %q, want %s naming the offsets", p.Stall, p.Reason, haltGap)
+				}
+				return
+			}
+			eventually(t, 20*time.Second, func() error {
+				if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 100 {
+					return fmt.Errorf("ledger = %+v, want 100 lost", l)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+func TestCommitBeyondTheEndStops(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.produce("orders", 0, 0, 10, 0)
+	e.commitFor("orders", 0, 500)
+	r := e.start(e.config("queue"))
+	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
+	if p.Stall != haltTruncated {
+		t.Errorf("stopped as %s: %q, want %s", p.Stall, p.Reason, haltTruncated)
+	}
+}
+
+func TestTopicRecreatedStopsItsPartitions(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	r := e.start(e.config("queue"))
+	e.produce("orders", 0, 0, 20, 0)
+	e.waitCommitted("orders", 0, 20)
+	if _, err := e.adm.DeleteTopic(t.Context(), "orders"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.adm.CreateTopic(t.Context(), 1, 1, nil, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
+	if p.Stall != haltRecreated && p.Stall != haltDeleted {
+		t.Errorf("stopped as %s: %q, want %s", p.Stall, p.Reason, haltRecreated)
+	}
+	if !strings.Contains(p.Reason, "restart") {
+		t.Errorf("reason %q does not say what to do", p.Reason)
+	}
+}
+
+// A topic that appears later is consumed without a restart.
+func TestTopicThatAppearsIsConsumed(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.routes = "  - {topics: [orders, later], group: g, stream: s}\n  - {topics: 'x-.*', group: g, stream: s2}\n"
+	r := e.start(e.config("queue"))
+	if s := r.b.Status(); len(s.Group.Missing) != 1 || s.Group.Missing[0] != "later" {
+		t.Errorf("missing topics = %q, want later", s.Group.Missing)
+	}
+	if _, err := e.adm.CreateTopics(t.Context(), 1, 1, nil, "later", "x-1", "y-1"); err != nil {
+		t.Fatal(err)
+	}
+	e.produce("later", 0, 0, 5, 0)
+	e.produce("x-1", 0, 0, 5, 0)
+	e.waitCommitted("later", 0, 5)
+	e.waitCommitted("x-1", 0, 5)
+	if s := r.b.Status(); len(s.Group.Missing) != 0 || len(s.Group.Topics) != 3 {
+		t.Errorf("group = %+v, want three topics and none missing", s.Group)
+	}
+}
+
+// A log that ends in control records and aborted transactions has no lag in the end.
+func TestTransactionsLeaveNoLag(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	txn, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.TransactionalID("t"), kgo.DefaultProduceTopic("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer txn.Close()
+	for i, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
+		if err := txn.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := txn.ProduceSync(t.Context(), kgo.StringRecord(fmt.Sprintf("txn %d", i))).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := txn.EndTransaction(t.Context(), commit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := e.config("queue")
+	c.Kafka.Isolation = "read_committed"
+	r := e.start(c)
+	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Lag == 0 && p.Committed == p.Final })
+	if got := e.arrived(); p.Final != 8 || len(got) != 2 || got["txn 0"] != 1 || got["txn 2"] != 1 {
+		t.Errorf("final offset %d, arrived %v; want 8 and the two committed records", p.Final, got)
+	}
+	if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Final != 2 || l.Gap != 6 {
+		t.Errorf("ledger = %+v, want 2 final and 6 gap", l)
+	}
+}
+
+func TestStartSaysWhatIsWrong(t *testing.T) {
+	run := func(t *testing.T, e *env, edit func(b *Bridge)) error {
+		t.Helper()
+		b, err := New(e.config("queue"), Deps{Log: testLog(t)})
+		if err != nil {
+			return err
+		}
+		if edit != nil {
+			edit(b)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		defer cancel()
+		return b.Run(ctx, ctx)
+	}
+	wants := func(t *testing.T, err error, words ...string) {
+		t.Helper()
+		for _, w := range words {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("Run = %v, want it to say %q", err, w)
+			}
+		}
+	}
+	t.Run("unknown topic", func(t *testing.T) {
+		t.Parallel()
+		e := newEnv(t)
+		e.routes = "  - {topics: [nowhere], group: g, stream: s}\n"
+		wants(t, run(t, e, nil), "nowhere", "hint")
+	})
+	t.Run("no topic matches", func(t *testing.T) {
+		t.Parallel()
+		e := newEnv(t)
+		e.routes = "  - {topics: 'zzz.*', group: g, stream: s}\n"
+		wants(t, run(t, e, nil), "matches", "explain")
+	})
+	t.Run("unreachable broker", func(t *testing.T) {
+		t.Parallel()
+		e := newEnv(t)
+		dead, err := kfake.NewCluster(kfake.NumBrokers(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs := dead.ListenAddrs()
+		dead.Close()
+		wants(t, run(t, e, func(b *Bridge) { b.cfg.Kafka.Brokers = addrs }), addrs[0])
+	})
+	t.Run("port in use", func(t *testing.T) {
+		t.Parallel()
+		e := newEnv(t)
+		r := e.start(e.config("queue"))
+		wants(t, run(t, e, func(b *Bridge) { b.cfg.Admin.Listen = r.b.AdminAddr() }), "admin.listen", "hint")
+	})
+}
