@@ -240,7 +240,7 @@ func (r *repairer) run() {
 	}
 }
 
-// allFinal: every piece is final, or lost and sent anew.
+// allFinal: every piece is final, lost and sent anew, or refused for good as only 94 can be here.
 func (r *repairer) allFinal() bool {
 	l := r.e.log
 	l.mu.Lock()
@@ -252,8 +252,13 @@ func (r *repairer) allFinal() bool {
 		if len(told) == 0 {
 			return false
 		}
-		last := told[len(told)-1].Outcome
-		if last != sdk.Final && (last != sdk.Lost || !r.from[uint64(i)]) {
+		last := told[len(told)-1]
+		var ack *sdk.AckError
+		switch {
+		case last.Outcome == sdk.Final:
+		case last.Outcome == sdk.Lost && r.from[uint64(i)]:
+		case last.Outcome == sdk.Refused && errors.As(last.Err, &ack) && ack.Code == 94: // twice: for good
+		default:
 			return false
 		}
 	}
