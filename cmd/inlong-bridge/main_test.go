@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"inlong-bridge/connector"
 )
@@ -23,7 +25,31 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if left := ourGoroutines(); code == 0 && left != "" {
+		fmt.Fprintf(os.Stderr, "goroutines that did not end:\n%s\n", left)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// ourGoroutines waits a while for the goroutines of this module to end and returns the stacks of those
+// that do not.
+func ourGoroutines() string {
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		buf := make([]byte, 4<<20)
+		var left []string
+		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+			if strings.Contains(stack, "inlong-bridge/") && !strings.Contains(stack, ".TestMain(") {
+				left = append(left, stack)
+			}
+		}
+		if len(left) == 0 || time.Now().After(deadline) {
+			return strings.Join(left, "\n\n")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // lines is a writer that can be read while a command runs.
