@@ -1,5 +1,21 @@
 package sdk
 
+import (
+	"context"
+
+	"inlong-bridge/sdk/manager"
+)
+
+// ListerFunc stands for a Manager.
+type ListerFunc func(ctx context.Context, group string) (manager.Nodes, error)
+
+func (f ListerFunc) NodeList(ctx context.Context, group string) (manager.Nodes, error) {
+	return f(ctx, group)
+}
+
+// WithLister is WithManager with a function.
+func WithLister(f ListerFunc) Option { return optionFunc(func(o *options) { o.manager = f }) }
+
 // Lent is how many buffers the sender holds; 0 after Close.
 func Lent(s *Sender) int64 { return s.bufs.Lent() }
 

@@ -38,7 +38,7 @@ type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
 type options struct {
 	proxies   []string
-	manager   *manager.Client
+	manager   nodeLister
 	refresh   time.Duration
 	cacheDir  string
 	instance  string
@@ -89,7 +89,18 @@ func WithProxies(addrs ...string) Option {
 }
 
 // WithManager asks InLong's Manager for the proxies of each group.
-func WithManager(c *manager.Client) Option { return optionFunc(func(o *options) { o.manager = c }) }
+func WithManager(c *manager.Client) Option {
+	return optionFunc(func(o *options) {
+		if o.manager = nil; c != nil {
+			o.manager = c
+		}
+	})
+}
+
+// nodeLister is what the sender needs of a Manager.
+type nodeLister interface {
+	NodeList(ctx context.Context, group string) (manager.Nodes, error)
+}
 
 // WithRefresh is how often the Manager is asked again; a quarter of it is jitter. Default 1 minute.
 func WithRefresh(d time.Duration) Option { return optionFunc(func(o *options) { o.refresh = d }) }

@@ -101,7 +101,9 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	s.general.limit, s.repairs.limit = o.budget-o.repair, o.repair
 	if o.cacheDir != "" {
 		store, err := manager.OpenStore(o.cacheDir)
-		if err != nil {
+		if damaged, ok := errors.AsType[*manager.DamagedError](err); ok {
+			o.logger.Warn("the proxies kept on disk are lost; beginning without", "error", damaged)
+		} else if err != nil {
 			return nil, fmt.Errorf("starting sender: %w", err)
 		}
 		s.store = store

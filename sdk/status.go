@@ -203,7 +203,7 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 
 func (s *Sender) discovery() DiscoveryStatus {
 	if s.static != nil {
-		return DiscoveryStatus{Source: "static"}
+		return DiscoveryStatus{Source: "static", Updated: s.start}
 	}
 	out := DiscoveryStatus{Source: "manager"}
 	for _, g := range s.groups {
