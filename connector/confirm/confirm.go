@@ -32,16 +32,17 @@ type Status struct {
 
 // ClusterStatus speaks of one queue cluster.
 type ClusterStatus struct {
-	Name        string        `json:"name"`
-	Answers     bool          `json:"answers"`
-	LastError   string        `json:"last_error,omitempty"`
-	Topics      int           `json:"topics"`
-	Partitions  int           `json:"partitions"`
-	Lag         int64         `json:"lag_messages"` // -1 when unknown
-	Messages    uint64        `json:"messages_total"`
-	Mine        uint64        `json:"packs_seen_total"` // of this instance
-	Foreign     uint64        `json:"foreign_total"`
-	Unreadable  uint64        `json:"unreadable_total"`
-	Missed      uint64        `json:"missed_total"` // messages that retention took before they were read
-	LastBarrier time.Duration `json:"last_barrier_ns"`
+	Name          string        `json:"name"`
+	Answers       bool          `json:"answers"`
+	LastError     string        `json:"last_error,omitempty"`
+	Topics        int           `json:"topics"`
+	Partitions    int           `json:"partitions"`
+	MissingTopics []string      `json:"missing_topics,omitempty"` // watched, and not there yet
+	Lag           int64         `json:"lag_messages"`             // -1 when unknown
+	Messages      uint64        `json:"messages_total"`
+	Mine          uint64        `json:"packs_seen_total"` // of this instance
+	Foreign       uint64        `json:"foreign_total"`
+	Unreadable    uint64        `json:"unreadable_total"`
+	Missed        uint64        `json:"missed_total"` // messages that retention took before they were read
+	LastBarrier   time.Duration `json:"last_barrier_ns"`
 }

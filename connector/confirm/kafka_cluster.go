@@ -85,6 +85,10 @@ func (c *kafkaCluster) watch(ctx context.Context, name string) error {
 	if err := c.mayRead(ctx, name, l.Topics[name]); err != nil {
 		return err
 	}
+	if !l.Topics[name].Exists {
+		c.k.log.Warn("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.name,
+			"topic", name, "hint", "is queue.kafka[].topic the topic that the proxies write to?")
+	}
 	c.k.startsMu.Lock()
 	defer c.k.startsMu.Unlock()
 	starts, err := c.k.pos.Fix(c.name, name, l)
@@ -411,7 +415,7 @@ func (c *kafkaCluster) status() ClusterStatus {
 	s := ClusterStatus{
 		Name: c.name, Topics: sum.Topics, Partitions: sum.Partitions, Lag: sum.Lag,
 		Messages: c.messages.Load(), Mine: c.mine.Load(), Foreign: c.foreign.Load(),
-		Unreadable: c.unreadable.Load(), Missed: c.missed.Load(),
+		Unreadable: c.unreadable.Load(), Missed: c.missed.Load(), MissingTopics: c.k.pos.Missing(c.name),
 	}
 	ok, err := c.answers()
 	s.Answers = ok

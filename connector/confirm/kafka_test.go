@@ -292,6 +292,9 @@ func TestTopicCreatedLaterIsReadFromItsBeginning(t *testing.T) {
 	q.run()
 	q.watch()
 	q.barrier() // nothing there yet in the second cluster
+	if got := q.reader.Status().Clusters[1].MissingTopics; !slices.Equal(got, []string{topicName}) {
+		t.Errorf("missing topics of the second cluster: %q, want %q", got, topicName)
+	}
 	q.create(1, 2)
 	q.put(1, 0, q.packs(0, 5)...)
 	q.put(1, 1, q.packs(5, 7)...)

@@ -318,6 +318,20 @@ func (p *Positions) Stuck(cluster string) []Unread {
 	return out
 }
 
+// Missing returns the watched topics of a cluster of which no partition was ever listed, sorted.
+func (p *Positions) Missing(cluster string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var names []string
+	for name, t := range p.clusters[cluster] {
+		if len(t.parts) == 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Sum is a cluster's state in numbers.
 type Sum struct {
 	Topics, Partitions int
