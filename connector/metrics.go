@@ -91,11 +91,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	s, n := c.b.Status(), &c.b.counters
 	gauge(descInfo, 1, s.Version, s.Confirm)
-	gauge(descUp, flag(s.Ready.Ready))
+	gauge(descUp, bit(s.Ready.Ready))
 	if s.State == "starting" {
 		return
 	}
-	gauge(descHold, flag(s.Memory.Hold != ""))
+	gauge(descHold, bit(s.Memory.Hold != ""))
 	gauge(descBudget, float64(s.Memory.BudgetBytes))
 	gauge(descParked, float64(s.Memory.ParkedBytes))
 	gauge(descUnfinal, float64(s.Memory.Unfinal))
@@ -136,7 +136,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for i := range s.Queue.Clusters {
 		q := &s.Queue.Clusters[i]
-		gauge(descQueueUp, flag(q.Answers), q.Name)
+		gauge(descQueueUp, bit(q.Answers), q.Name)
 		if q.Lag >= 0 {
 			gauge(descQueueLag, float64(q.Lag), q.Name)
 		}
@@ -148,7 +148,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func flag(b bool) float64 {
+func bit(b bool) float64 {
 	if b {
 		return 1
 	}

@@ -109,6 +109,7 @@ func TestRangeGoneWhileRunningStopsOrContinues(t *testing.T) {
 			r := e.start(c)
 			e.waitCommitted("orders", 0, 10)
 			r.b.group.PauseFetchTopics("orders")
+			<-time.After(500 * time.Millisecond) // a fetch that waits at the broker ends after 50 ms
 			e.produce("orders", 0, 10, 50, 0)
 			e.deleteBefore("orders", 0, 40)
 			r.b.group.ResumeFetchTopics("orders")

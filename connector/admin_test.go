@@ -1,0 +1,135 @@
+package connector
+
+import (
+	"encoding/json"
+	"flag"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files of this package")
+
+func get(t *testing.T, url string) (code int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestAdminServesWhatIsSeenFromOutside(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.produce("orders", 0, 0, 10, 0)
+	c := e.config("queue")
+	c.Admin.Pprof = true
+	r := e.start(c)
+	e.waitCommitted("orders", 0, 10)
+	base := "http://" + r.b.AdminAddr()
+	if code, body := get(t, base+"/healthz"); code != 200 || body != "ok\n" {
+		t.Errorf("/healthz = %d %q, want 200 ok", code, body)
+	}
+	if code, body := get(t, base+"/readyz"); code != 200 || !strings.Contains(body, `"ready": true`) {
+		t.Errorf("/readyz = %d %s, want 200 and ready", code, body)
+	}
+	if code, _ := get(t, base+"/debug/pprof/cmdline"); code != 200 {
+		t.Errorf("/debug/pprof/cmdline = %d, want 200", code)
+	}
+	code, body := get(t, base+"/status")
+	var s Status
+	if err := json.Unmarshal([]byte(body), &s); code != 200 || err != nil {
+		t.Fatalf("/status = %d, %v", code, err)
+	}
+	if s.Confirm != "queue" || len(s.Parts) != 2 || s.Parts[0].Final != 10 || s.Queue == nil || !s.Queue.Answers || len(s.Sender.Endpoints) != 2 {
+		t.Errorf("/status = %s, want queue, two partitions, a queue that answers and two endpoints", body)
+	}
+	code, body = get(t, base+"/metrics")
+	for _, want := range []string{
+		`inlong_bridge_partition_lag_records{partition="0",topic="orders"} 0`,
+		`inlong_bridge_partition_committed_offset{partition="0",topic="orders"} 10`,
+		`inlong_bridge_fetched_records_total{topic="orders"} 10`,
+		`inlong_bridge_info{confirm="queue",version=""} 1`,
+		`inlong_bridge_queue_cluster_answers`, `inlong_bridge_sender_`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("/metrics (%d) does not have %s", code, want)
+		}
+	}
+	problems, err := testutil.GatherAndLint(r.b.deps.Registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("metric %s: %s", p.Metric, p.Text)
+	}
+}
+
+// Proxies that nobody listens on, and a bridge that is not ready because of it.
+func TestReadyzNamesUnreachableProxies(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	for _, p := range e.proxies {
+		p.Kill()
+	}
+	e.produce("orders", 0, 0, 1, 0)
+	r := e.start(e.config("queue"))
+	r.part("orders", 0, func(p PartitionStatus) bool { return p.Unfinal > 0 })
+	code, body := get(t, "http://"+r.b.AdminAddr()+"/readyz")
+	if code != 503 || !strings.Contains(body, "no proxy is reachable") {
+		t.Errorf("/readyz = %d %s, want 503 and the reason", code, body)
+	}
+}
+
+// Names and labels are API: whoever changes one changes dashboards and alerts.
+func TestMetricNamesAreKept(t *testing.T) {
+	var lines []string
+	for _, d := range allDescs() {
+		s := d.String()
+		name := between(s, `fqName: "`, `"`)
+		lines = append(lines, name+" {"+between(s, "variableLabels: {", "}")+"}")
+		if help := between(s, `help: "`, `", `); !strings.HasSuffix(help, ".") || len(help) < 20 {
+			t.Errorf("%s: help %q does not say what to do", name, help)
+		}
+	}
+	slices.Sort(lines)
+	got := strings.Join(lines, "\n") + "\n"
+	file := filepath.Join("testdata", "metrics.golden")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("metrics are\n%swant\n%s(go test -update accepts them)", got, want)
+	}
+}
+
+func between(s, from, to string) string {
+	_, s, _ = strings.Cut(s, from)
+	s, _, _ = strings.Cut(s, to)
+	return s
+}
+
+var _ prometheus.Collector = collector{}

@@ -1,0 +1,196 @@
+package connector
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"gopkg.in/yaml.v3"
+
+	"inlong-bridge/mapping"
+	"inlong-bridge/sdk"
+)
+
+// table parses routes.
+func table(t *testing.T, text string) *mapping.Table {
+	t.Helper()
+	var n yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &n); err != nil {
+		t.Fatal(err)
+	}
+	tab, problems := mapping.Parse(n.Content[0])
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return tab
+}
+
+// testRouter routes topic t by header "s"; without it the record is skipped, or fails when stop is set.
+func testRouter(t *testing.T, stop bool) *router {
+	t.Helper()
+	unmatched := "skip"
+	if stop {
+		unmatched = "error"
+	}
+	tab := table(t, "- {topics: [t], group: g, stream: '{header:s}', unmatched: "+unmatched+"}\n")
+	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rt
+}
+
+func rec(offset int64, stream string, minute int64, value string) *kgo.Record {
+	r := &kgo.Record{Topic: "t", Offset: offset, Value: []byte(value), Timestamp: time.Unix(minute*60, 0)}
+	if stream != "" {
+		r.Headers = []kgo.RecordHeader{{Key: "s", Value: []byte(stream)}}
+	}
+	return r
+}
+
+// Whatever is fetched, each record is in exactly one group of its route and minute, in order, every chunk
+// follows the one before, and a record above the suspect size is alone in its chunk.
+func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		s := &splitter{router: testRouter(t, false), suspect: 20, limit: -1}
+		var recs []*kgo.Record
+		type want struct {
+			stream string
+			minute int32
+		}
+		wants := make(map[int64]want)
+		skipped, offset := int64(0), rng.Int64N(100)
+		for range 1 + rng.IntN(60) {
+			offset += 1 + rng.Int64N(3)
+			stream := []string{"a", "b", "c", ""}[rng.IntN(4)]
+			if rng.IntN(3) == 0 {
+				stream = fmt.Sprint("n", rng.IntN(20))
+			}
+			value := "x"
+			if rng.IntN(10) == 0 {
+				value = "much longer than the suspect size"
+			}
+			r := rec(offset, stream, rng.Int64N(3), value)
+			recs = append(recs, r)
+			if stream == "" {
+				skipped++
+			} else {
+				wants[offset] = want{stream, int32(r.Timestamp.Unix() / 60)}
+			}
+		}
+		chunks, used := s.split(recs)
+		if used != len(recs) {
+			t.Fatalf("used %d of %d records", used, len(recs))
+		}
+		next := int64(-1)
+		for _, c := range chunks {
+			if c.first < next || c.next < c.first {
+				t.Fatalf("chunk [%d, %d) after %d", c.first, c.next, next)
+			}
+			next = c.next
+			skipped -= c.skipped
+			for _, g := range c.groups {
+				last := int64(-1)
+				for i, o := range g.offsets {
+					w, ok := wants[o]
+					if !ok || w.stream != g.route.target.Stream || w.minute != g.minute || o <= last || o < c.first || o >= c.next {
+						t.Fatalf("offset %d of group %s minute %d in [%d, %d): want %+v once and in order", o, g.route.target, g.minute, c.first, c.next, w)
+					}
+					if len(g.payloads[i]) > 20 && c.records != 1 {
+						t.Fatalf("suspect at %d is in a chunk of %d records", o, c.records)
+					}
+					delete(wants, o)
+					last = o
+				}
+			}
+		}
+		if len(wants) != 0 || skipped != 0 || next != offset+1 {
+			t.Fatalf("left over %v, %d skipped, end %d; want nothing and end %d", wants, skipped, next, offset+1)
+		}
+	}
+}
+
+func TestSplitEndsBeforeWhatCannotBeRouted(t *testing.T) {
+	s := &splitter{router: testRouter(t, true), suspect: 100, limit: -1}
+	chunks, used := s.split([]*kgo.Record{rec(5, "a", 0, "x"), rec(6, "a", 0, "x"), rec(7, "", 0, "x"), rec(8, "a", 0, "x")})
+	if used != 2 || len(chunks) != 1 || chunks[0].next != 7 || chunks[0].halt == nil || chunks[0].halt.offset != 7 {
+		t.Fatalf("split = %+v, used %d; want one chunk that ends at 7 and halts there", chunks[0], used)
+	}
+}
+
+func TestSplitEndsAtTheLimit(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		recs        []*kgo.Record
+		first, next int64
+		records     int
+	}{
+		{"inside", []*kgo.Record{rec(5, "a", 0, "x"), rec(9, "a", 0, "x"), rec(11, "a", 0, "x")}, 5, 10, 2},
+		{"a hole up to it", []*kgo.Record{rec(15, "a", 0, "x")}, 10, 10, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &splitter{router: testRouter(t, false), suspect: 100, limit: 10}
+			chunks, _ := s.split(tt.recs)
+			if len(chunks) != 1 || chunks[0].first != tt.first || chunks[0].next != tt.next || chunks[0].records != tt.records {
+				t.Errorf("split = %+v, want [%d, %d) with %d records", chunks[0], tt.first, tt.next, tt.records)
+			}
+		})
+	}
+}
+
+func TestEventTimeIsAFunctionOfTheRecord(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		at     time.Time
+		minute int32
+	}{
+		{"before 1970", time.UnixMilli(-1), 0},
+		{"zero", time.Unix(0, 0), 0},
+		{"minute", time.Unix(119, 999e6), 1},
+		{"beyond the field", time.Unix(1<<33, 0), maxMinute},
+		{"no time at all", time.Time{}, 0},
+	} {
+		if at, minute := eventTime(&kgo.Record{Timestamp: tt.at}); minute != tt.minute || at.Unix() < 0 || at.Unix()/60 != int64(minute) {
+			t.Errorf("%s: eventTime = %v, minute %d; want minute %d and a time within it", tt.name, at, minute, tt.minute)
+		}
+	}
+}
+
+func TestBeginAt(t *testing.T) {
+	id := tp{"t", 0}
+	for _, tt := range []struct {
+		name                      string
+		committed, start, end, at int64
+		accept                    bool
+		want                      begin
+		halt                      string
+	}{
+		{"no commit", -1, 10, 20, 15, false, begin{offset: 15, first: true}, ""},
+		{"no commit, time before the log", -1, 10, 20, 3, false, begin{offset: 10, first: true}, ""},
+		{"no commit, empty", -1, 0, 0, 0, false, begin{offset: 0, first: true}, ""},
+		{"commit", 12, 10, 20, 20, false, begin{offset: 12}, ""},
+		{"commit at the end", 20, 10, 20, 0, false, begin{offset: 20}, ""},
+		{"gap, stop", 5, 10, 20, 0, false, begin{offset: 5}, haltGap},
+		{"gap, continue", 5, 10, 20, 0, true, begin{offset: 10, lost: 5}, ""},
+		{"beyond the end", 25, 10, 20, 0, true, begin{offset: 25}, haltTruncated},
+	} {
+		got := beginAt(id, tt.committed, tt.start, tt.end, tt.at, tt.accept)
+		code := ""
+		if got.halt != nil {
+			code = got.halt.code
+		}
+		if got.halt = nil; got != tt.want || code != tt.halt {
+			t.Errorf("%s: beginAt = %+v halt %q, want %+v halt %q", tt.name, got, code, tt.want, tt.halt)
+		}
+	}
+}
+
+func TestCommitClassesAreBounded(t *testing.T) {
+	if got := commitClass(errors.New("?")); got != "other" {
+		t.Errorf("class of an unknown error = %q, want other", got)
+	}
+}

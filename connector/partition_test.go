@@ -1,0 +1,385 @@
+package connector
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/watermark"
+	"inlong-bridge/sdk"
+)
+
+// fakeSender takes what it is told to and keeps what it took by piece.
+type fakeSender struct {
+	room  int   // records it takes before err; -1 for all
+	err   error // why not more
+	pack  int   // records of a pack, 0 for all of a batch
+	taken map[uint64]fakePiece
+	order []string
+}
+
+type fakePiece struct {
+	token    sdk.Token
+	payloads []string
+	repair   bool
+}
+
+func (f *fakeSender) TrySendBatch(b *sdk.Batch) (int, error) {
+	n := len(b.Payloads)
+	var err error
+	if f.room >= 0 && f.room < n {
+		n, err = f.room, f.err
+	}
+	if f.room >= 0 {
+		f.room -= n
+	}
+	step := f.pack
+	if step == 0 {
+		step = max(n, 1)
+	}
+	for from := 0; from < n; from += step {
+		to := min(from+step, n)
+		pc := b.Packed(from, to)
+		if f.taken == nil {
+			f.taken = make(map[uint64]fakePiece)
+		}
+		fp := fakePiece{token: b.Token, repair: b.Repair}
+		for _, p := range b.Payloads[from:to] {
+			fp.payloads = append(fp.payloads, string(p))
+			f.order = append(f.order, string(p))
+		}
+		f.taken[pc] = fp
+	}
+	return n, err
+}
+
+func (f *fakeSender) settle(o sdk.Outcome) {
+	for pc, p := range f.taken {
+		p.token.Settled(pc, sdk.Result{Outcome: o})
+	}
+}
+
+// fakeEvents notes what a partition tells.
+type fakeEvents struct {
+	losses []*task
+	halts  []*halt
+}
+
+func (f *fakeEvents) moved() {}
+func (f *fakeEvents) lost(p *partition, pc watermark.Piece, o watermark.Origin) {
+	f.losses = append(f.losses, &task{p: p, piece: pc, origin: o, from: o.First})
+}
+func (f *fakeEvents) stopped(_ *partition, h *halt) { f.halts = append(f.halts, h) }
+
+func testPartition(t *testing.T, ev *fakeEvents) *partition {
+	t.Helper()
+	return newPartition(tp{"t", 0}, &topic{name: "t"}, testRouter(t, false), 0, ev, slog.New(slog.DiscardHandler))
+}
+
+func recs(from, n int) (out []*kgo.Record) {
+	for i := range n {
+		out = append(out, rec(int64(from+i), []string{"a", "b"}[i%2], 0, fmt.Sprint(from+i)))
+	}
+	return out
+}
+
+func split() *splitter { return &splitter{suspect: 1 << 20, limit: -1} }
+
+func TestRefusedRemainderIsParkedAndGoesOnWhereItStopped(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{{sdk.ErrBufferFull, stallBudget}, {sdk.ErrStreamFull, stallStream}} {
+		ev := new(fakeEvents)
+		p, s := testPartition(t, ev), &fakeSender{room: 3, err: tt.err}
+		p.take(s, split(), recs(0, 10))
+		p.take(s, split(), recs(10, 4))
+		if chunks, bytes, why := p.waiting(); chunks != 2 || bytes == 0 || why != tt.want {
+			t.Errorf("waiting = %d chunks, %d bytes, %q; want 2 chunks and %q", chunks, bytes, why, tt.want)
+		}
+		s.room = -1
+		if why := p.unpark(s); why != "" {
+			t.Errorf("unpark = %q with room, want nothing blocked", why)
+		}
+		if len(s.order) != 14 {
+			t.Errorf("sent %v, want each of 14 records once", s.order)
+		}
+		s.settle(sdk.Final)
+		if at := p.wm.Watermark(); at != 14 {
+			t.Errorf("watermark = %d, want 14", at)
+		}
+	}
+}
+
+func TestChunkThatIsHalfSentHoldsTheWatermark(t *testing.T) {
+	p, s := testPartition(t, new(fakeEvents)), &fakeSender{room: 3, err: sdk.ErrBufferFull}
+	p.take(s, split(), recs(0, 10))
+	s.settle(sdk.Final)
+	if at := p.wm.Watermark(); at != 0 {
+		t.Errorf("watermark = %d with records that were not sent, want 0", at)
+	}
+}
+
+func TestTooLargeStopsWithNothingSkipped(t *testing.T) {
+	ev := new(fakeEvents)
+	p, s := testPartition(t, ev), &fakeSender{room: 0, err: sdk.ErrTooLarge}
+	p.take(s, split(), recs(0, 2))
+	p.take(s, split(), recs(2, 2))
+	if len(ev.halts) != 1 || ev.halts[0].code != haltTooLarge || ev.halts[0].offset != 0 {
+		t.Fatalf("halts = %+v, want one %s at 0", ev.halts, haltTooLarge)
+	}
+	if len(s.order) != 0 || p.wm.Watermark() != 0 {
+		t.Errorf("sent %v up to %d after the stop, want nothing", s.order, p.wm.Watermark())
+	}
+}
+
+func TestRefusedForGoodStopsThePartition(t *testing.T) {
+	ev := new(fakeEvents)
+	p, s := testPartition(t, ev), &fakeSender{room: -1}
+	p.take(s, split(), recs(0, 1))
+	for pc, x := range s.taken {
+		x.token.Settled(pc, sdk.Result{Outcome: sdk.Refused, Err: errors.New("no"), Endpoint: "p:1"})
+	}
+	p.take(s, split(), recs(1, 1))
+	if len(ev.halts) != 1 || ev.halts[0].code != haltRefused || len(s.order) != 1 {
+		t.Errorf("halts %+v, sent %v; want one %s and nothing sent after it", ev.halts, s.order, haltRefused)
+	}
+	if p.unfinished() != 0 || p.wm.Unfinal() != 1 {
+		t.Errorf("unfinished %d of %d; want what is refused not to be waited for", p.unfinished(), p.wm.Unfinal())
+	}
+}
+
+// 1. pieces are in flight  2. the partition is revoked and comes back at once  3. the acks arrive
+func TestLateResultsOfAnOldAssignmentMoveNothing(t *testing.T) {
+	ev := new(fakeEvents)
+	old, s := testPartition(t, ev), &fakeSender{room: -1, pack: 2}
+	old.take(s, split(), recs(0, 10))
+	old.detach()
+	old.wm.Revoke()
+	again := testPartition(t, ev)
+	s2 := &fakeSender{room: 0, err: sdk.ErrBufferFull}
+	again.take(s2, split(), recs(0, 10))
+	s.settle(sdk.Acked)
+	s.settle(sdk.Lost)
+	s.settle(sdk.Final)
+	if _, ok := old.wm.BeginCommit(); ok {
+		t.Error("the old assignment offers an offset to commit")
+	}
+	if at := again.wm.Watermark(); at != 0 || len(ev.losses) != 0 {
+		t.Errorf("watermark of the new assignment = %d with %d losses, want 0 and none", at, len(ev.losses))
+	}
+	old.take(s, split(), recs(10, 5))
+	if len(s.order) != 10 {
+		t.Errorf("the old assignment sent %d records, want nothing after the revoke", len(s.order))
+	}
+}
+
+func TestRecordsBelowThePositionStopThePartition(t *testing.T) {
+	ev := new(fakeEvents)
+	p, s := testPartition(t, ev), &fakeSender{room: -1}
+	p.take(s, split(), recs(0, 10))
+	p.take(s, split(), recs(4, 3))
+	if len(ev.halts) != 1 || ev.halts[0].code != haltTruncated || len(s.order) != 10 {
+		t.Errorf("halts %+v, sent %d records; want one %s and 10", ev.halts, len(s.order), haltTruncated)
+	}
+}
+
+// Pieces are lost at random, read again in ranges, lost again, with a sender that refuses at random: in the
+// end every record is in a piece that became final, and the ledger closes. Records are only ever taken for
+// the piece they were in.
+func TestReadingAgainBringsBackExactlyWhatWasLost(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		ev := new(fakeEvents)
+		p, s := testPartition(t, ev), &fakeSender{room: -1, pack: 1 + rng.IntN(5)}
+		log := recs(0, 40)
+		for i := range log {
+			log[i].Offset = int64(i * (1 + int(seed%3))) // holes
+			log[i].Timestamp = time.Unix(int64(rng.IntN(2))*60, 0)
+		}
+		for from := 0; from < len(log); {
+			to := min(len(log), from+1+rng.IntN(15))
+			p.take(s, split(), log[from:to])
+			from = to
+		}
+		safe := make(map[string]bool)
+		r := newTestRereader(s)
+		for round := 0; len(s.taken) > 0; round++ {
+			if round > 500 {
+				t.Fatal("it does not end")
+			}
+			pieces := s.taken
+			s.taken = nil
+			for pc, x := range pieces {
+				x.token.Settled(pc, sdk.Result{Outcome: sdk.Acked})
+				if rng.IntN(3) == 0 && round < 50 {
+					x.token.Settled(pc, sdk.Result{Outcome: sdk.Lost})
+					if rng.IntN(4) == 0 { // seen after all
+						x.token.Settled(pc, sdk.Result{Outcome: sdk.Final})
+						for _, v := range x.payloads {
+							safe[v] = true
+						}
+					}
+					continue
+				}
+				x.token.Settled(pc, sdk.Result{Outcome: sdk.Final})
+				for _, v := range x.payloads {
+					safe[v] = true
+				}
+			}
+			tasks := ev.losses
+			ev.losses = nil
+			for tries := 0; len(tasks) > 0; tries++ {
+				if tries > 1000 {
+					t.Fatal("reading again does not end")
+				}
+				rd, rest := planReading(tasks)
+				s.room, s.err = -1, nil
+				if rng.IntN(3) == 0 {
+					s.room, s.err = rng.IntN(4), sdk.ErrBufferFull
+				}
+				var in []*kgo.Record
+				for _, x := range log {
+					if x.Offset >= rd.first && x.Offset <= rd.last {
+						in = append(in, x)
+					}
+				}
+				cut := 1 + rng.IntN(len(in)) // the fetch may end anywhere
+				upTo := in[cut-1].Offset
+				for _, x := range rd.tasks {
+					if r.serve(x, in[:cut], upTo) != taskDone {
+						rest = append(rest, x)
+					}
+				}
+				tasks = rest
+			}
+			s.room = -1
+		}
+		l := p.wm.Ledger()
+		end := log[len(log)-1].Offset + 1
+		if l.Watermark != end || l.Final != 40 || len(safe) != 40 {
+			t.Fatalf("seed %d: ledger %+v with %d records safe; want the watermark at %d and 40", seed, l, len(safe), end)
+		}
+	}
+}
+
+func newTestRereader(s sender) *rereader {
+	return newRereader(nil, s, false, new(bell), slog.New(slog.DiscardHandler))
+}
+
+// A revoked partition's lost pieces are not read again.
+func TestReadingAgainEndsWithTheAssignment(t *testing.T) {
+	ev := new(fakeEvents)
+	p, s := testPartition(t, ev), &fakeSender{room: -1}
+	p.take(s, split(), recs(0, 2))
+	s.settle(sdk.Lost)
+	sent := len(s.order)
+	p.wm.Revoke()
+	r := newTestRereader(s)
+	for _, x := range ev.losses {
+		if x.wanted() {
+			t.Error("a piece of a revoked assignment is wanted")
+		}
+		if got := r.serve(x, recs(0, 2), 1); got != taskDone || len(s.order) != sent {
+			t.Errorf("serve = %v with %d records sent, want done and none", got, len(s.order)-sent)
+		}
+	}
+}
+
+func TestNeighbouringLossesAreReadOnce(t *testing.T) {
+	at := func(first, last int64) *task {
+		return &task{origin: watermark.Origin{First: first, Last: last}, from: first}
+	}
+	tasks := []*task{at(100, 120), at(0, 10), at(5, 30), at(31, 40), at(10_000, 10_010)}
+	rd, rest := planReading(tasks)
+	if rd.first != 0 || rd.last != 120 || len(rd.tasks) != 4 || len(rest) != 1 || rest[0].from != 10_000 {
+		t.Errorf("planReading = [%d, %d] with %d tasks, %d left; want [0, 120] with 4, 1 left", rd.first, rd.last, len(rd.tasks), len(rest))
+	}
+}
+
+func TestEpochOfACommitIsThatOfTheRecordBefore(t *testing.T) {
+	p := testPartition(t, new(fakeEvents))
+	s := &fakeSender{room: -1}
+	for i, epoch := range []int32{3, 3, 5, 9} {
+		r := recs(i*10, 10)
+		for _, x := range r {
+			x.LeaderEpoch = epoch
+		}
+		p.take(s, split(), r)
+	}
+	for _, tt := range []struct {
+		offset int64
+		want   int32
+	}{{5, 3}, {20, 3}, {21, 5}, {30, 5}, {40, 9}} {
+		if got := p.epochAt(tt.offset); got != tt.want {
+			t.Errorf("epoch for %d = %d, want %d", tt.offset, got, tt.want)
+		}
+	}
+}
+
+func TestOldestUnfinalAgeFollowsTheWatermark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s := testPartition(t, new(fakeEvents)), &fakeSender{room: -1}
+		p.take(s, split(), recs(0, 2))
+		first := s.taken
+		s.taken = nil
+		time.Sleep(3 * time.Second)
+		p.take(s, split(), recs(2, 2))
+		time.Sleep(time.Second)
+		if age := p.oldest(time.Now()); age != 4*time.Second {
+			t.Errorf("age = %v, want 4s", age)
+		}
+		for pc, x := range first {
+			x.token.Settled(pc, sdk.Result{Outcome: sdk.Final})
+		}
+		if age := p.oldest(time.Now()); age != time.Second {
+			t.Errorf("age = %v after the first became final, want 1s", age)
+		}
+		s.settle(sdk.Final)
+		if age := p.oldest(time.Now()); age != 0 {
+			t.Errorf("age = %v with everything final, want 0", age)
+		}
+	})
+}
+
+func TestBellWakesAtOnceAndGivesUpWhenTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bell
+		var done atomic.Bool
+		begun := time.Now()
+		go func() {
+			time.Sleep(30 * time.Millisecond)
+			done.Store(true)
+			b.ring()
+		}()
+		if !b.wait(done.Load) || time.Since(begun) != 30*time.Millisecond {
+			t.Errorf("waited %v, want 30ms", time.Since(begun))
+		}
+		stop := make(chan struct{})
+		go func() { time.Sleep(250 * time.Millisecond); close(stop) }()
+		if b.wait(func() bool { return false }, stop) {
+			t.Error("wait said that the condition holds")
+		}
+	})
+}
+
+func TestLagIsNeverNegativeAndClampedToTheLog(t *testing.T) {
+	p := testPartition(t, new(fakeEvents))
+	if got := p.lag(5); got != -1 {
+		t.Errorf("lag = %d without a high watermark, want -1 for unknown", got)
+	}
+	p.high.Store(10)
+	p.logStart.Store(8)
+	for _, tt := range []struct{ watermark, want int64 }{{3, 2}, {9, 1}, {12, 0}} {
+		if got := p.lag(tt.watermark); got != tt.want {
+			t.Errorf("lag at %d = %d, want %d", tt.watermark, got, tt.want)
+		}
+	}
+}
