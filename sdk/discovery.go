@@ -84,6 +84,10 @@ const managerTimeout = time.Minute
 // learn takes over an answer of the Manager, or notes that there was none: the old list stays in force.
 func (s *Sender) learn(g *group, n manager.Nodes, err error) {
 	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		return
+	}
 	if err != nil {
 		if g.lastErr == "" {
 			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "error", err, "have_list", g.known)

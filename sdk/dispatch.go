@@ -161,10 +161,13 @@ const maxUnwritten = 1 << 20
 // last one if there is any; else why there is none.
 func (s *Sender) choose(p *pack, now time.Duration) (*conn, offer) {
 	if c := p.reserved; c != nil {
-		if c.inFlight == 0 && c.unwritten == 0 && s.m.Admit(c.inc, p.st.id, int(p.wire), now) == finality.OK {
-			return c, sent
+		if !c.draining && !c.closing && !c.ep.hold.blocks(now) && s.m.Admit(c.inc, p.st.id, int(p.wire), now) == finality.OK {
+			if c.inFlight == 0 && c.unwritten == 0 {
+				return c, sent
+			}
+			return nil, blocked // until what is in flight there is answered
 		}
-		return nil, blocked
+		p.unreserve()
 	}
 	eps := p.st.proxies.endpoints
 	var best, bestSame *conn

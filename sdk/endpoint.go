@@ -17,7 +17,6 @@ type endpoint struct {
 	lists  int // proxy lists it stands on
 	leave  context.CancelFunc
 	conns  []*conn
-	dials  int // slots that are between connections
 	hold   hold
 	codes  map[int]uint64
 	counts endpointCounts
@@ -132,12 +131,8 @@ func (ep *endpoint) note(text string) { ep.lastErr, ep.lastTime = text, time.Now
 func (s *Sender) slotLoop(ctx context.Context, ep *endpoint) {
 	wait := s.o.backoff()
 	for failures := 0; ; {
-		s.mu.Lock()
-		ep.dials++
-		s.mu.Unlock()
 		nc, err := s.dialProxy(ctx, ep)
 		s.mu.Lock()
-		ep.dials--
 		if ctx.Err() != nil {
 			s.mu.Unlock()
 			if err == nil {

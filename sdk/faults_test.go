@@ -257,6 +257,58 @@ func TestIdleConnectionsAreKeptByHeartbeats(t *testing.T) {
 	})
 }
 
+func TestOldWriteDeadlineHarmsNoLaterWrite(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := setup(t, 1, sdk.WithWriteTimeout(time.Second))
+		e.send(e.stream("s"), 3)
+		settle(5 * time.Minute)
+		e.send(e.stream("s"), 3)
+		e.close(time.Second)
+		e.log.want(sdk.Final, 6)
+		if n := e.proxies[0].Stats().Accepted; n != 1 {
+			t.Errorf("%d connections, want one all the time", n)
+		}
+	})
+}
+
+func TestProxyThatDoesNotReadIsLeftAtTheWriteTimeout(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := setup(t, 2, sdk.WithWriteTimeout(time.Second), sdk.WithCompression(sdk.None))
+		synctest.Wait()
+		e.proxies[0].Freeze(true)
+		big := make([]byte, 400<<10)
+		for range 20 {
+			m := sdk.Message{Stream: e.stream("s"), Time: time.Now(), Payload: big}
+			if err := e.sender.SendAsync(t.Context(), m, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		settle(5 * time.Second)
+		s := e.sender.Status()
+		if s.UnfinalPacks+s.WaitingPacks != 0 || !strings.Contains(s.Endpoints[0].LastError, "writing") {
+			t.Errorf("status %+v, want all acked by the other proxy and a write that failed", s)
+		}
+		e.close(time.Second)
+	})
+}
+
+func TestSilencedNetworkIsFoundOutByHeartbeats(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := setup(t, 2)
+		settle(time.Second)
+		e.net.Silence(e.proxies[0].Addr(), true)
+		settle(50 * time.Second) // a heartbeat after 30 s, its time-out 15 s later
+		if s := e.sender.Status().Endpoints[0]; s.State != "connecting" || s.Connections != 0 {
+			t.Errorf("half-open proxy is %s with %d connections, want connecting", s.State, s.Connections)
+		}
+		e.send(e.stream("s"), 5)
+		settle(time.Second)
+		e.log.want(sdk.Final, 5)
+		e.net.Silence(e.proxies[0].Addr(), false)
+		e.close(time.Second)
+	})
+}
+
 func TestSuspectTravelsAloneAndTheOthersGoOn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		e := &env{t: t, net: new(dptest.Network), queue: dptest.NewMemoryQueue(1, 2), log: newLedger(t)}

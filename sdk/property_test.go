@@ -26,7 +26,10 @@ func schedules(t *testing.T) int {
 		}
 		return n
 	}
-	return 90
+	if raceEnabled {
+		return 40
+	}
+	return 200
 }
 
 // TestRandomFaults: whatever proxies, network and queue do, every message ends in exactly one verdict,

@@ -43,6 +43,7 @@ type EndpointStatus struct {
 	BytesSent         uint64         `json:"bytes_sent_total"`
 	Reconnects        uint64         `json:"reconnects_total"`
 	IncarnationsEnded uint64         `json:"incarnations_ended_total"`
+	UnknownAcks       uint64         `json:"unknown_acks_total"`         // answers to nothing that was in flight there
 	AckErrors         map[int]uint64 `json:"ack_errors_total,omitempty"` // by errCode
 }
 
@@ -131,7 +132,7 @@ func (s *Sender) endpointStatus(ep *endpoint, now time.Duration) EndpointStatus 
 		WindowBytes: m.Window, OldestUnfinal: m.OldestUnfinal,
 		LastError: ep.lastErr, LastErrorTime: ep.lastTime,
 		PacksAcked: ep.counts.acked, BytesSent: ep.counts.bytes, Reconnects: ep.counts.reconnects,
-		IncarnationsEnded: ep.counts.ended,
+		IncarnationsEnded: ep.counts.ended, UnknownAcks: ep.counts.unknownAcks,
 	}
 	if len(ep.codes) > 0 {
 		st.AckErrors = maps.Clone(ep.codes)
@@ -194,7 +195,11 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 		case ep.hold.blocks(now):
 			reason = ep.addr + ": " + ep.hold.reason
 		default:
-			return ""
+			r := s.m.Endpoint(ep.id, now).Reason
+			if r != finality.EndpointPaused && r != finality.EndpointZombie {
+				return ""
+			}
+			reason = ep.addr + ": " + string(r)
 		}
 		open = true
 	}

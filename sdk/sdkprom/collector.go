@@ -83,6 +83,8 @@ var (
 			func(s *sdk.EndpointStatus) float64 { return float64(s.Reconnects) }},
 		{counter("connections_ended_total", "Connections that ended, for whatever reason.", "endpoint"),
 			func(s *sdk.EndpointStatus) float64 { return float64(s.IncarnationsEnded) }},
+		{counter("unknown_acks_total", "Answers to nothing that was in flight on that connection. Growing: something between here and the proxy changes or repeats bytes.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.UnknownAcks) }},
 	}
 	perStream = []struct {
 		metric

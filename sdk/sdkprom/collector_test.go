@@ -88,7 +88,7 @@ inlong_bridge_sender_ack_errors_total{code="115",endpoint="dp1:46801"} 4
 	if err := testutil.CollectAndCompare(sdkprom.New(sample), strings.NewReader(want), "inlong_bridge_sender_ack_errors_total"); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(sdkprom.New(sample)); n != 7+2*12+2+2*12 {
+	if n := testutil.CollectAndCount(sdkprom.New(sample)); n != 7+2*13+2+2*12 {
 		t.Errorf("%d series", n)
 	}
 }
