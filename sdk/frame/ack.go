@@ -86,17 +86,24 @@ func verdict(attr []byte) (code int, message []byte) {
 // MessageWithout returns the message without the echo of the request's attributes behind it, as far
 // as the echo can be told from the message.
 func (a *Ack) MessageWithout(requestAttr []byte) []byte {
+	return messageWithout(a.Message, requestAttr, attrReportTime)
+}
+
+// messageWithout cuts the echo off a message, and the times that DataProxy put in front of the echo if the
+// request lacked them: keys, the last one first.
+func messageWithout(message, requestAttr []byte, keys ...string) []byte {
 	if len(requestAttr) == 0 {
-		return a.Message
+		return message
 	}
-	text, found := bytes.CutSuffix(a.Message, requestAttr)
+	text, found := bytes.CutSuffix(message, requestAttr)
 	if !found || !bytes.HasSuffix(text, []byte{'&'}) {
-		return a.Message
+		return message
 	}
 	text = text[:len(text)-1]
-	// DataProxy puts the time of arrival in front of attributes that lack it.
-	if i := bytes.LastIndex(text, []byte("&"+attrReportTime+"=")); i >= 0 && !bytes.ContainsAny(text[i+1:], "& ") {
-		text = text[:i]
+	for _, key := range keys {
+		if i := bytes.LastIndex(text, []byte("&"+key+"=")); i >= 0 && !bytes.ContainsAny(text[i+1:], "& ") {
+			text = text[:i]
+		}
 	}
 	return text
 }
@@ -111,6 +118,16 @@ func AppendAck(dst []byte, uniq uint32, dpIP string, code int, message string, a
 	dst = binary.BigEndian.AppendUint32(dst, uniq)
 	dst = append(dst, 0, 0)
 	text := len(dst)
+	dst = appendVerdict(dst, dpIP, code, message, attr)
+	dst = dst[:min(len(dst), text+maxAckAttr)]
+	binary.BigEndian.PutUint16(dst[text-2:], uint16(len(dst)-text))
+	dst = binary.BigEndian.AppendUint16(dst, magic)
+	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-lengthLen))
+	return dst
+}
+
+// appendVerdict appends an answer's attribute string, which verdict reads.
+func appendVerdict(dst []byte, dpIP string, code int, message string, attr []byte) []byte {
 	dst = append(dst, attrProxyIP+"="...)
 	dst = append(dst, dpIP...)
 	if code != 0 {
@@ -125,9 +142,5 @@ func AppendAck(dst []byte, uniq uint32, dpIP string, code int, message string, a
 		dst = append(dst, '&')
 		dst = append(dst, attr...)
 	}
-	dst = dst[:min(len(dst), text+maxAckAttr)]
-	binary.BigEndian.PutUint16(dst[text-2:], uint16(len(dst)-text))
-	dst = binary.BigEndian.AppendUint16(dst, magic)
-	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-lengthLen))
 	return dst
 }

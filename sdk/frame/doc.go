@@ -36,11 +36,32 @@
 //
 //	length = 14 + b + a
 //
+// Text packs, the types 2 to 6, and their answers: 13 bytes beside body and attributes, nothing behind
+// them, and no number. Whether the body is compressed says the attribute cp. What the types hold tells
+// [TextPack.Items], and how an answer finds its pack [TextAck]:
+//
+//	0        4      5         9      9+b       13+b   13+b+a
+//	| length | type | bodyLen | body | attrLen | attr |
+//	|   4    |  1   |    4    |  b   |    4    |  a   |
+//
+//	length = 9 + b + a
+//
 // What a DataProxy puts into the queue for a pack is an InLongMsg of version 4: the frame between two
 // markers, its body always compressed and the attribute rtms (time of arrival) added in front when the
 // sender did not set it, see [AppendInLongMsg]:
 //
 //	| 0F04 | pack | 0F04 |
+//
+// For a text pack it is one of version 1, or 3 for type 6, in which everything is written anew, see
+// [AppendTextInLongMsg]. Its blocks hold records as a pack does, in version 3 behind a total length:
+//
+//	| 0F01 | created | blocks | block .. | 0F01 |    | 0F03 | created | count | blocks | block .. | 0F03 |
+//	|  2   |    8    |   4    |          |  2   |    |  2   |    8    |   4   |   4    |          |  2   |
+//
+//	block:  | attrLen | attr | 1 + dataLen | 1 if snappy | data |
+//	        |    2    |      |      4      |      1      |      |
+//
+// [OpenInLongMsg] reads all of them.
 //
 // Encoders append to a slice that the caller gives and keep no reference to it or to their input; with
 // enough capacity they do not allocate. Decoders return values that refer to their input, copy nothing,
@@ -49,9 +70,14 @@ package frame
 
 // Message types: the low five bits of the byte behind the length.
 const (
-	TypeHeartbeat    = 1 // five bytes there and back
-	TypePack         = 7 // binary multi body, the only data type this bridge sends
-	TypeBinHeartbeat = 8
+	TypeHeartbeat      = 1 // five bytes there and back
+	TypeCommon         = 2 // text, taken as type 3
+	TypeAckService     = 3 // text, one body
+	TypeOriginalReturn = 4 // text, one body, which the answer brings back
+	TypeMultiBody      = 5 // text, many records
+	TypeMultiBodyAttr  = 6 // text, many records with attributes of their own
+	TypePack           = 7 // binary multi body, what this bridge sends
+	TypeBinHeartbeat   = 8
 )
 
 // FlagSnappy in the type byte says that the body is one raw snappy block.

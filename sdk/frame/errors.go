@@ -21,6 +21,10 @@ var (
 	ErrTooLarge = errors.New("larger than the limit")
 	// ErrCorrupt means that a body is not the snappy block or the sequence of records it should be.
 	ErrCorrupt = errors.New("body is corrupt")
-	// ErrNotInLongMsg means that a value of the queue is not an InLongMsg of version 4.
-	ErrNotInLongMsg = errors.New("not an InLongMsg of version 4")
+	// ErrEmptyItem means that a record is empty, or has no attributes, where InLong's readers lose what
+	// is behind it.
+	ErrEmptyItem = errors.New("an empty record, or one without attributes, does not fit this form of pack")
+	// ErrNotInLongMsg means that a value of the queue is not an InLongMsg, or not of a version the
+	// decoder is for.
+	ErrNotInLongMsg = errors.New("not an InLongMsg of this version")
 )

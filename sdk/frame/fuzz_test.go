@@ -77,6 +77,11 @@ func FuzzDecodePack(f *testing.F) {
 			t.Errorf("encoded again: %x, %v, want %x", again, err, wire)
 		}
 		checkItems(t, &p)
+		items, err := p.Items(1 << 20)
+		withAttrs, errAttrs := p.ItemsAttrs(1 << 20)
+		if (err == nil) != (errAttrs == nil) || !equalItems(items, dataOf(withAttrs)) {
+			t.Errorf("Items = %q, %v, but ItemsAttrs = %q, %v", items, err, withAttrs, errAttrs)
+		}
 	})
 }
 
@@ -176,7 +181,8 @@ func FuzzDecodeInLongMsg(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value []byte) {
 		p, err := frame.DecodeInLongMsg(value)
 		attr, attrErr := frame.InLongMsgAttr(value)
-		if (err == nil) != (attrErr == nil) || !bytes.Equal(attr, p.Attr) {
+		isV4 := len(value) < 2 || value[1] == 4
+		if isV4 && ((err == nil) != (attrErr == nil) || !bytes.Equal(attr, p.Attr)) {
 			t.Errorf("InLongMsgAttr = %q, %v, but DecodeInLongMsg = %q, %v", attr, attrErr, p.Attr, err)
 		}
 		if err != nil {
@@ -200,6 +206,176 @@ func FuzzDecodeInLongMsg(f *testing.F) {
 		third, err := frame.AppendInLongMsg(nil, &back, 2)
 		if err == nil && len(back.Attr) == len(p.Attr) && p.Flags&frame.FlagSnappy != 0 && !bytes.Equal(third, value) {
 			t.Errorf("a whole message was changed: %x, want %x", third, value)
+		}
+	})
+}
+
+func FuzzDecodeTextPack(f *testing.F) {
+	addGolden(f, func(g golden) []byte { return g.wire })
+	f.Add(readWorked(f)["text5"])
+	f.Add(textOf(f, frame.TypeMultiBodyAttr, textAttr, itemAttr(f, nil, "hello", "k=v"), false))
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		p, err := frame.DecodeTextPack(wire)
+		if err != nil {
+			if p.Body != nil || p.Attr != nil {
+				t.Errorf("contents beside an error: %+v, %v", p, err)
+			}
+			return
+		}
+		again, err := p.AppendTo(nil)
+		if err != nil || !bytes.Equal(again, wire) {
+			t.Errorf("encoded again: %x, %v, want %x", again, err, wire)
+		}
+		const limit = 1 << 20
+		content, err := p.Content(limit)
+		if err != nil {
+			return
+		}
+		if len(content) > limit || len(content) > 22*len(p.Body)+22 {
+			t.Errorf("%d bytes for a body of %d", len(content), len(p.Body))
+		}
+		items, err := p.Items(limit)
+		if err == nil {
+			total := 0
+			for _, item := range items {
+				total += len(item.Data) + len(item.Attr)
+			}
+			// An item of 48 bytes needs five at least, and the slice may be grown to more than twice of what it holds.
+			if total > len(content) || 48*cap(items) > 48*(8+3*len(content)/5) {
+				t.Errorf("%d records of %d bytes in %d, for %d bytes", len(items), total, cap(items), len(content))
+			}
+		}
+		// What is encoded comes back; and DataProxy stores records of it, since the encoder refuses the rest.
+		attr := p.Attr
+		if _, ok := frame.Attribute(attr, "cp"); ok {
+			attr = nil
+		}
+		own := frame.TextPack{Type: p.Type, Attr: attr}
+		made, err := frame.AppendTextPack(nil, &own, content, true)
+		if err != nil {
+			return
+		}
+		back, err := frame.DecodeTextPack(made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := back.Items(limit + 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Type != frame.TypeMultiBodyAttr && !equalItems(dataOf(got), dataOf(items)) {
+			t.Errorf("records encoded again = %q, want %q", dataOf(got), dataOf(items))
+		}
+		full, err := back.Content(limit + 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := frame.AppendTextInLongMsg(nil, &back, full, 1, 2)
+		if err != nil {
+			return // attributes that are no key=value
+		}
+		o, err := frame.OpenInLongMsg(value, 2*limit)
+		if err != nil || !equalItems(o.Records, dataOf(got)) {
+			t.Errorf("records in the queue = %q, %v, want %q", o.Records, err, dataOf(got))
+		}
+	})
+}
+
+func FuzzDecodeTextAck(f *testing.F) {
+	addGolden(f, func(g golden) []byte { return g.ack })
+	f.Add(readWorked(f)["text5 ack"])
+	f.Add(frame.AppendTextAck(nil, 5, []byte("2"), "10.0.0.1", 109, "bad a=b&c", []byte("a=b&c")))
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		a, err := frame.DecodeTextAck(wire)
+		if err != nil {
+			return
+		}
+		p := frame.TextPack{Type: a.Type, Body: a.Body, Attr: a.Attr}
+		if again, err := p.AppendTo(nil); err != nil || !bytes.Equal(again, wire) {
+			t.Errorf("framed again: %x, %v, want %x", again, err, wire)
+		}
+		a.Echoed("messageId") // must bear anything
+		message, echo := string(a.Message), a.Attr
+		again, err := frame.DecodeTextAck(frame.AppendTextAck(nil, a.Type, a.Body, "10.0.0.1", a.Code, message, echo))
+		if err != nil || again.Code != a.Code || again.Type != a.Type || !bytes.Equal(again.Body, a.Body) {
+			t.Errorf("made again: %+v, %v, want %+v", again, err, a)
+		}
+		if a.Code != 0 && !bytes.HasPrefix(again.Message, a.Message) {
+			t.Errorf("message = %q, want %q in front", again.Message, a.Message)
+		}
+	})
+}
+
+func FuzzDecodeBlockMsg(f *testing.F) {
+	addGolden(f, func(g golden) []byte { return g.value })
+	six := frame.TextPack{Type: frame.TypeMultiBodyAttr, Attr: []byte(textAttr)}
+	value, err := frame.AppendTextInLongMsg(nil, &six, itemAttr(f, nil, "hello", "k=v"), 1, 2)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(value)
+	f.Fuzz(func(t *testing.T, value []byte) {
+		m, err := frame.DecodeBlockMsg(value)
+		attr, attrErr := frame.InLongMsgAttr(value)
+		isV4 := len(value) >= 2 && value[1] == 4
+		if !isV4 && (err == nil) != (attrErr == nil) {
+			t.Errorf("InLongMsgAttr says %v, but DecodeBlockMsg %v", attrErr, err)
+		}
+		o, openErr := frame.OpenInLongMsg(value, 1<<20)
+		if err != nil {
+			if m.Blocks != nil || !isV4 && openErr == nil {
+				t.Errorf("contents beside an error: %+v, %v, %v", m, err, openErr)
+			}
+			return
+		}
+		if 64*cap(m.Blocks) > 64*len(value)/7 {
+			t.Errorf("room for %d blocks in %d bytes", cap(m.Blocks), len(value))
+		}
+		if len(m.Blocks) > 0 && !bytes.Equal(attr, m.Blocks[0].Attr) {
+			t.Errorf("InLongMsgAttr = %q, want %q", attr, m.Blocks[0].Attr)
+		}
+		if again, err := m.AppendTo(nil); err != nil || !bytes.Equal(again, value) {
+			t.Errorf("encoded again: %x, %v, want %x", again, err, value)
+		}
+		items, err := m.Items(1 << 20)
+		if (err == nil) != (openErr == nil) || err == nil && !equalItems(o.Records, dataOf(items)) {
+			t.Errorf("opened = %+v, %v, want %q, %v", o, openErr, dataOf(items), err)
+		}
+		total := 0
+		for _, item := range items {
+			total += len(item.Data) + len(item.Attr)
+		}
+		if total > 1<<20 {
+			t.Errorf("%d bytes of records above the limit", total)
+		}
+	})
+}
+
+func FuzzItemAttr(f *testing.F) {
+	f.Add([]byte("hello"), []byte("k=v"), []byte("x"), []byte("k=w"))
+	f.Add([]byte{}, []byte("k=v"), []byte("x"), []byte{})
+	f.Fuzz(func(t *testing.T, data1, attr1, data2, attr2 []byte) {
+		body, err1 := frame.AppendItemAttr(nil, data1, attr1)
+		body, err2 := frame.AppendItemAttr(body, data2, attr2)
+		if (err1 != nil) != (len(data1) == 0 || len(attr1) == 0) || (err2 != nil) != (len(data2) == 0 || len(attr2) == 0) {
+			t.Fatalf("errors are %v, %v", err1, err2)
+		}
+		var want []frame.Item
+		if err1 == nil {
+			want = append(want, frame.Item{Data: data1, Attr: attr1})
+		}
+		if err2 == nil {
+			want = append(want, frame.Item{Data: data2, Attr: attr2})
+		}
+		p := frame.Pack{Ext: frame.ExtRecordAttrs, Count: 2, Body: body}
+		got, err := p.ItemsAttrs(len(body))
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("records = %q, %v, want %q", got, err, want)
+		}
+		for i := range got {
+			if !bytes.Equal(got[i].Data, want[i].Data) || !bytes.Equal(got[i].Attr, want[i].Attr) {
+				t.Errorf("record %d = %q, want %q", i, got[i], want[i])
+			}
 		}
 	})
 }

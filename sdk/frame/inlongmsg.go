@@ -69,13 +69,15 @@ func DecodeInLongMsg(value []byte) (Pack, error) {
 	return p, nil
 }
 
-// InLongMsgAttr returns the attribute string of a v4 message by lengths alone: the body is never opened.
+// InLongMsgAttr returns the attribute string of a message by lengths alone: the body is never opened.
+// In the versions 1 and 3, which text packs become, it is that of the first block, if there is one.
 // The result refers to value. It allocates nothing, also when it fails, so that a reader may use it on
-// everything it finds in a queue; the errors are ErrNotInLongMsg, ErrLength and ErrMagic as they are.
+// everything it finds in a queue; the errors are ErrNotInLongMsg, ErrLength, ErrMagic and ErrCorrupt as
+// they are.
 func InLongMsgAttr(value []byte) (attr []byte, err error) {
 	frame, err := insideMarkers(value)
 	if err != nil {
-		return nil, err
+		return blockMsgAttr(value)
 	}
 	b := binary.BigEndian
 	if len(frame) < PackOverhead || uint64(b.Uint32(frame)) != uint64(len(frame)-lengthLen) {

@@ -20,6 +20,8 @@ const (
 	PackOverhead = 29
 	// ItemOverhead is what a record needs beside its bytes.
 	ItemOverhead = 4
+	// ItemAttrOverhead is what a record with attributes of its own needs beside its bytes and theirs.
+	ItemAttrOverhead = 8
 	// MaxCount is the most records a pack may hold: InLong's reader takes the field as signed.
 	MaxCount = 32767
 	// MaxAttr is the longest attribute string a reader accepts (signed 16 bit).

@@ -287,6 +287,14 @@ func TestEncodingAllocatesNothingIntoEnoughRoom(t *testing.T) {
 	mid := frame.AppendMid(nil, "ABCDEFGHIJKLMNOPQRSTUV", 0x1234)
 	attr := make([]byte, 0, 256)
 	hb := frame.BinHeartbeat{Time: 1, Version: 1}
+	textWire := textOf(t, frame.TypeMultiBody, textAttr, items, true)
+	textRoom := make([]byte, 0, frame.TextRoom(len(items), len(textAttr)))
+	textPack := frame.TextPack{Type: frame.TypeMultiBody, Attr: []byte(textAttr)}
+	textAck := frame.AppendTextAck(nil, 5, []byte("2"), "127.0.0.1", 0, "", textPack.Attr)
+	stored, err := frame.AppendTextInLongMsg(nil, &textPack, items, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, run := range map[string]func() bool{
 		"AppendPack compressed": func() bool { out, err := frame.AppendPack(dst, &p, items, true); return err == nil && len(out) > 0 },
 		"AppendPack plain":      func() bool { out, err := frame.AppendPack(dst, &p, items, false); return err == nil && len(out) > 0 },
@@ -299,9 +307,25 @@ func TestEncodingAllocatesNothingIntoEnoughRoom(t *testing.T) {
 			a = frame.AppendAttr(a, frame.AttrMid, "")
 			return len(frame.AppendMid(a, "ABCDEFGHIJKLMNOPQRSTUV", 42)) > 0
 		},
-		"DecodePack":    func() bool { _, err := frame.DecodePack(value[2 : len(value)-2]); return err == nil },
-		"DecodeAck":     func() bool { a, err := frame.DecodeAck(ack); return err == nil && a.Code == 115 },
-		"InLongMsgAttr": func() bool { a, err := frame.InLongMsgAttr(value); return err == nil && len(a) > 0 },
+		"DecodePack":                   func() bool { _, err := frame.DecodePack(value[2 : len(value)-2]); return err == nil },
+		"DecodeAck":                    func() bool { a, err := frame.DecodeAck(ack); return err == nil && a.Code == 115 },
+		"InLongMsgAttr":                func() bool { a, err := frame.InLongMsgAttr(value); return err == nil && len(a) > 0 },
+		"InLongMsgAttr of a text pack": func() bool { a, err := frame.InLongMsgAttr(stored); return err == nil && len(a) > 0 },
+		"AppendTextPack": func() bool {
+			p := textPack
+			out, err := frame.AppendTextPack(textRoom, &p, items, true)
+			return err == nil && len(out) > 0
+		},
+		"AppendItemAttr": func() bool {
+			out, err := frame.AppendItemAttr(dst, items[:100], p.Attr)
+			return err == nil && len(out) == 108+len(p.Attr)
+		},
+		"DecodeTextPack": func() bool { _, err := frame.DecodeTextPack(textWire); return err == nil },
+		"DecodeTextAck": func() bool {
+			a, err := frame.DecodeTextAck(textAck)
+			id, ok := a.Echoed("rt")
+			return err == nil && ok && len(id) > 0
+		},
 		"InLongMsgAttr of another message": func() bool {
 			_, err := frame.InLongMsgAttr(items)
 			return errors.Is(err, frame.ErrNotInLongMsg)
