@@ -68,7 +68,7 @@ func (e *env) newSender(opts ...sdk.Option) *sdk.Sender {
 	e.t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = s.Close(ctx) //nolint:errcheck // the story checks its own Close
+		_ = s.Close(ctx) // the story checks its own
 		if n := sdk.Lent(s); n != 0 {
 			e.t.Errorf("%d buffers were not given back", n)
 		}
@@ -185,10 +185,10 @@ func (l *ledger) Settled(piece uint64, r sdk.Result) {
 	before := l.told[piece]
 	legal := len(before) == 0
 	for _, b := range before {
-		switch {
-		case b.Outcome == sdk.Acked:
+		switch b.Outcome {
+		case sdk.Acked:
 			legal = r.Outcome == sdk.Final || r.Outcome == sdk.Lost || errors.Is(r.Err, sdk.ErrClosed)
-		case b.Outcome == sdk.Lost:
+		case sdk.Lost:
 			legal = r.Outcome == sdk.Final
 		default:
 			legal = false

@@ -278,6 +278,6 @@ func (o *options) backoff() backoff {
 // NewInstance returns a fresh name for a sender: 128 random bits, 22 characters.
 func NewInstance() string {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails, see crypto/rand
+	rand.Read(b[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }

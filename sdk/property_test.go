@@ -16,7 +16,8 @@ import (
 	"inlong-bridge/sdk/finality"
 )
 
-// schedules is how many random schedules a test run tries; INLONG_BRIDGE_SCHEDULES overrides it.
+// schedules is how many random schedules a test run tries; INLONG_BRIDGE_SCHEDULES overrides it, and
+// INLONG_BRIDGE_SEED names the first.
 func schedules(t *testing.T) int {
 	t.Helper()
 	if text := os.Getenv("INLONG_BRIDGE_SCHEDULES"); text != "" {
@@ -36,7 +37,8 @@ func schedules(t *testing.T) int {
 // what is final is known to a proxy (and, in mode queue, lies in the queue), all becomes final once the
 // faults are over, and no byte, buffer or goroutine is left.
 func TestRandomFaults(t *testing.T) {
-	for seed := range uint64(schedules(t)) {
+	first, _ := strconv.ParseUint(os.Getenv("INLONG_BRIDGE_SEED"), 10, 64) // 0 when it is not set
+	for seed := first; seed < first+uint64(schedules(t)); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			bubble(t, func(t *testing.T) { randomFaults(t, seed) })
 		})
@@ -81,8 +83,13 @@ func randomFaults(t *testing.T, seed uint64) {
 	if rnd.IntN(3) == 0 {
 		cfg.Rate, cfg.WindowPacks = 1<<20, 20
 	}
+	names := &lists{addrs: map[string][]string{"g": e.addrs()}}
+	source := sdk.WithProxies(e.addrs()...)
+	if rnd.IntN(2) == 0 {
+		source = sdk.WithLister(names.ask)
+	}
 	opts := []sdk.Option{
-		sdk.WithProxies(e.addrs()...), sdk.WithFinality(cfg), sdk.WithInstance("me"),
+		source, sdk.WithRefresh(300 * time.Millisecond), sdk.WithFinality(cfg), sdk.WithInstance("me"),
 		sdk.WithConnections(1 + rnd.IntN(3)), sdk.WithMaxFrame(16 << 10),
 		sdk.WithPack(1+rnd.IntN(8<<10), 1+rnd.IntN(20), time.Duration(rnd.IntN(20))*time.Millisecond),
 		sdk.WithBudget(128<<10, 32<<10), sdk.WithMaxOpenPacks(1 + rnd.IntN(5)), sdk.WithCompression(sdk.Compression(rnd.IntN(3))),
@@ -142,10 +149,11 @@ func randomFaults(t *testing.T, seed uint64) {
 		})
 	}
 	for range 40 {
-		fault(e, rnd, mode)
+		fault(e, rnd, mode, names)
 		time.Sleep(time.Duration(rnd.IntN(1000)) * time.Millisecond)
 		repaired.run()
 	}
+	names.set("g", nil, e.addrs()...)
 	for _, p := range e.proxies {
 		heal(p)
 	}
@@ -269,11 +277,11 @@ func (r *repairer) allFinal() bool {
 }
 
 // fault does something bad, or ends something bad.
-func fault(e *env, rnd *rand.Rand, mode finality.Mode) {
+func fault(e *env, rnd *rand.Rand, mode finality.Mode, names *lists) {
 	p := e.proxies[rnd.IntN(len(e.proxies))]
 	on := rnd.IntN(2) == 0
 	share := float64(rnd.IntN(2)) * rnd.Float64() / 2
-	switch rnd.IntN(18) {
+	switch rnd.IntN(20) {
 	case 0:
 		p.Kill()
 	case 1, 2:
@@ -313,6 +321,16 @@ func fault(e *env, rnd *rand.Rand, mode finality.Mode) {
 		} else {
 			p.Zombie(on)
 		}
+	case 18:
+		var some []string // perhaps none: an answer that is never applied
+		for _, addr := range e.addrs() {
+			if rnd.IntN(2) == 0 {
+				some = append(some, addr)
+			}
+		}
+		names.set("g", nil, some...)
+	case 19:
+		names.set("g", errors.New("the Manager is away"))
 	}
 }
 

@@ -1,0 +1,110 @@
+package sdk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"inlong-bridge/sdk/frame"
+)
+
+// loneSender has a proxy that is never reached, and packs that are never sealed by time.
+func loneSender(b *testing.B) (*Sender, *Stream) {
+	b.Helper()
+	s, err := New(context.Background(), WithProxies("nowhere:1"), WithPack(256<<10, frame.MaxCount, time.Second), WithRetry(time.Hour, time.Hour),
+		WithDial(func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("nowhere") }))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.Close(ctx)
+	})
+	st, err := s.Stream("g", "s")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s, st
+}
+
+// BenchmarkAppend is what a record of 100 bytes costs until it lies in a pack.
+func BenchmarkAppend(b *testing.B) {
+	s, st := loneSender(b)
+	record := bytes.Repeat([]byte("x"), 100)
+	b.SetBytes(int64(len(record)))
+	b.ReportAllocs()
+	p := &pack{st: st, items: s.bufs.Get(256 << 10)}
+	total := 0
+	for b.Loop() {
+		if !p.fits(len(record)) {
+			total += p.count
+			p.items, p.count = p.items[:0], 0
+		}
+		p.add(record, &s.bufs)
+	}
+	s.bufs.Put(p.items)
+	if total+p.count == 0 {
+		b.Fatal("nothing was appended")
+	}
+}
+
+// BenchmarkEncode is what a full pack costs to become a frame.
+func BenchmarkEncode(b *testing.B) {
+	s, st := loneSender(b)
+	for _, compress := range []bool{true, false} {
+		name := map[bool]string{true: "snappy", false: "none"}[compress]
+		b.Run(name, func(b *testing.B) {
+			p := &pack{st: st, seq: 1, rtms: time.Now().UnixMilli(), compress: compress}
+			for i := range 250 {
+				p.add(bytes.Repeat([]byte{byte(i), 'a', byte(i * 7), 'b'}, 256), &s.bufs)
+			}
+			var w workspace
+			b.SetBytes(int64(len(p.items)))
+			b.ReportAllocs()
+			for b.Loop() {
+				f, err := s.encode(p, &w)
+				if err != nil {
+					b.Fatal(err)
+				}
+				s.bufs.Put(f)
+			}
+		})
+	}
+}
+
+// BenchmarkAckPath is one pack through hand, ack, verdict and notice, without a network.
+func BenchmarkAckPath(b *testing.B) {
+	s, st := loneSender(b)
+	s.mu.Lock()
+	here, there := net.Pipe()
+	defer func() { _, _ = here.Close(), there.Close() }()
+	c := s.connected(s.endpointList[0], here)
+	c.inc = s.lastInc
+	s.mu.Unlock()
+	b.ReportAllocs()
+	acked := 0
+	for b.Loop() {
+		s.mu.Lock()
+		p := &pack{st: st, count: 1, charge: 0, seq: s.nextSeq(), frame: s.bufs.Get(512), wire: 300, tokens: 1, pieces: append(s.getPieces(), piece{token: callback(func(Result) {})})}
+		s.packs[p.seq] = p
+		p.state = packWaiting
+		s.states[packWaiting]++
+		s.hand(p, c, s.now())
+		p.taken = true
+		c.out = c.out[:0]
+		c.unwritten = 0
+		s.mu.Unlock()
+		c.answered(&frame.Ack{Uniq: uint32(p.seq)})
+		acked++
+	}
+	s.mu.Lock()
+	if got := st.counts.final; got != uint64(acked) {
+		b.Errorf("%d packs final, want %d", got, acked)
+	}
+	s.disconnected(c, errors.New("over"))
+	s.mu.Unlock()
+}
