@@ -24,7 +24,14 @@ const (
 // argument is the name, the second the help, the others the labels.
 func exposed(t *testing.T) map[string][]string {
 	t.Helper()
-	metrics := make(map[string][]string)
+	labels, _ := described(t)
+	return labels
+}
+
+// described returns labels and help of each metric.
+func described(t *testing.T) (metrics map[string][]string, help map[string]string) {
+	t.Helper()
+	metrics, help = make(map[string][]string), make(map[string]string)
 	for _, source := range []struct {
 		file, prefix string
 		calls        []string
@@ -56,7 +63,7 @@ func exposed(t *testing.T) map[string][]string {
 				}
 			}
 			if len(words) == len(call.Args) {
-				metrics[source.prefix+words[0]] = words[2:]
+				metrics[source.prefix+words[0]], help[source.prefix+words[0]] = words[2:], words[1]
 			}
 			return true
 		})
@@ -64,7 +71,7 @@ func exposed(t *testing.T) map[string][]string {
 			t.Fatalf("%s names no metric; has it moved?", source.file)
 		}
 	}
-	return metrics
+	return metrics, help
 }
 
 var (
