@@ -212,15 +212,16 @@ func (b *Bridge) managerClient() (*manager.Client, error) {
 type topic struct {
 	name    string
 	id      [16]byte // all 0 when the brokers do not tell
+	known   int32    // partitions it had when the bridge started, 0 if it came later
 	mapping *topicMapping
 }
 
 // noteTopic remembers a topic that is to be consumed.
-func (b *Bridge) noteTopic(name string, id [16]byte) {
+func (b *Bridge) noteTopic(name string, id [16]byte, known int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.topics[name] == nil {
-		b.topics[name] = &topic{name: name, id: id, mapping: b.cfg.Routes.ForTopic(name)}
+		b.topics[name] = &topic{name: name, id: id, known: int32(known), mapping: b.cfg.Routes.ForTopic(name)}
 		b.missing = slices.DeleteFunc(b.missing, func(m string) bool { return m == name })
 	}
 }

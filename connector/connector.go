@@ -66,6 +66,7 @@ type Bridge struct {
 
 	mu       sync.RWMutex
 	parts    map[tp]*partition // guarded by mu; assigned now
+	order    []*partition      // guarded by mu; parts in order, made anew at each change
 	topics   map[string]*topic // guarded by mu; consumed
 	ends     map[tp]int64      // guarded by mu; where a migration ends, nil without one
 	missing  []string          // guarded by mu; topics named by routes that do not exist

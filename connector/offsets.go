@@ -133,7 +133,10 @@ func (b *Bridge) bounds(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			bd := bound{start: start, end: end}
 			switch b.cfg.Kafka.Start {
 			case "latest":
-				bd.at = end
+				// A partition that came after the bridge has nothing that is older than it.
+				if bd.at = start; num < b.knownPartitions(topic) {
+					bd.at = end
+				}
 			case "timestamp":
 				bd.at = end // nothing is as new: -1 for the timestamp, and the offset is then an end of its own
 				if o, ok := after.Lookup(topic, num); ok && o.Err == nil && o.Timestamp >= 0 && o.Offset >= 0 {

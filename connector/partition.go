@@ -59,7 +59,7 @@ type partition struct {
 	halted    atomic.Pointer[halt]
 	faulted   atomic.Pointer[fault]
 	losses    atomic.Int64 // pieces that were lost
-	refused   atomic.Int64 // pieces refused for good
+	stuck     atomic.Int64 // pieces that nothing can make final: refused for good, or gone from Kafka
 	high      atomic.Int64 // high watermark of the log as of the last fetch, -1 if unknown
 	logStart  atomic.Int64 // -1 if unknown
 	committed atomic.Int64 // wall clock of the last commit, unix nanoseconds, 0 for none
@@ -131,7 +131,7 @@ func (p *partition) Settled(piece uint64, r sdk.Result) {
 		if errors.Is(r.Err, sdk.ErrClosed) || p.wm.Forgotten(pc) {
 			return // nothing was decided; what is not final is read again after the restart
 		}
-		p.refused.Add(1)
+		p.stuck.Add(1)
 		p.stop(&halt{code: haltRefused, offset: -1, reason: fmt.Sprintf("proxy %s refuses a pack for good: %v", r.Endpoint, r.Err)})
 		p.events.moved()
 	}
@@ -209,7 +209,7 @@ func (p *partition) epochAt(offset int64) int32 {
 
 // unfinished is the number of pieces that may still become final.
 func (p *partition) unfinished() int {
-	return max(0, p.wm.Unfinal()-int(p.refused.Load()))
+	return max(0, p.wm.Unfinal()-int(p.stuck.Load()))
 }
 
 // waiting reports what is parked and why.

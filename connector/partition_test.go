@@ -359,8 +359,8 @@ func TestBellWakesAtOnceAndGivesUpWhenTold(t *testing.T) {
 			done.Store(true)
 			b.ring()
 		}()
-		if !b.wait(done.Load) || time.Since(begun) != 30*time.Millisecond {
-			t.Errorf("waited %v, want 30ms", time.Since(begun))
+		if !b.wait(done.Load) || time.Since(begun) > 50*time.Millisecond {
+			t.Errorf("waited %v, want hardly more than 30ms", time.Since(begun))
 		}
 		stop := make(chan struct{})
 		go func() { time.Sleep(250 * time.Millisecond); close(stop) }()

@@ -89,7 +89,7 @@ func (r *rereader) has(parts []*partition) bool {
 		of[p] = true
 	}
 	for t := range r.tasks {
-		if of[t.p] && t.wanted() {
+		if of[t.p] && t.wanted() && t.readable() {
 			return true
 		}
 	}
@@ -142,6 +142,9 @@ func (r *rereader) plan(now time.Time) (next time.Time) {
 		case busy[t]:
 		case !t.wanted():
 			delete(r.tasks, t)
+		case !t.readable():
+			t.p.stuck.Add(1)
+			delete(r.tasks, t)
 		case t.due.After(now):
 			if next.IsZero() || t.due.Before(next) {
 				next = t.due
@@ -154,7 +157,7 @@ func (r *rereader) plan(now time.Time) (next time.Time) {
 	for id, rd := range r.active {
 		keep := rd.tasks[:0]
 		for _, t := range rd.tasks {
-			if t.wanted() {
+			if t.wanted() && t.readable() {
 				keep = append(keep, t)
 			}
 		}
@@ -277,6 +280,7 @@ func (r *rereader) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 			t.from = offsets[n]
 			if errors.Is(err, sdk.ErrTooLarge) { // it was sent before: the proxies' limit shrank
 				t.p.stop(&halt{code: haltTooLarge, offset: offsets[n], reason: "reading a lost record again: " + err.Error()})
+				t.p.stuck.Add(1)
 				return taskDone
 			}
 			return taskFull
@@ -299,6 +303,13 @@ func (r *rereader) done(t *task) {
 	r.mu.Lock()
 	delete(r.tasks, t)
 	r.mu.Unlock()
+}
+
+// giveUp ends a task whose records nobody has any more; its piece stays open.
+func (r *rereader) giveUp(t *task) {
+	t.p.stuck.Add(1)
+	r.done(t)
+	r.bell.ring()
 }
 
 // failed judges the error of a range: offsets that are gone are decided by on_gap, the rest is tried again.
@@ -343,9 +354,11 @@ func (r *rereader) gap(ctx context.Context, id tp, rd *reading) error {
 		switch {
 		case t.from > end:
 			t.p.stop(&halt{code: haltTruncated, offset: end, reason: truncatedReason(id, end, t.from)})
+			r.giveUp(t)
 		case t.from >= start: // it was out of range only as part of a wider range
 		case !r.acceptGap:
 			t.p.stop(&halt{code: haltGap, offset: t.from, reason: gapReason(id, t.from, min(start, t.origin.Last+1))})
+			r.giveUp(t)
 		default:
 			r.log.Warn("lost records are gone from Kafka, going on without them", "topic", id.topic, "partition", id.partition,
 				"from", t.from, "to", min(start-1, t.origin.Last), "on_gap", "continue")

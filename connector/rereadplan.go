@@ -24,7 +24,14 @@ type task struct {
 }
 
 // wanted reports whether the piece still has to be read again.
-func (t *task) wanted() bool { return t.p.halted.Load() == nil && t.p.wm.Wanted(t.piece) }
+func (t *task) wanted() bool { return t.p.wm.Wanted(t.piece) }
+
+// readable reports whether Kafka may still have the piece's records. A partition that stopped for another
+// reason goes on delivering what lies before it.
+func (t *task) readable() bool {
+	h := t.p.halted.Load()
+	return h == nil || h.code != haltRecreated && h.code != haltDeleted && h.code != haltTruncated
+}
 
 // span of offsets the task still needs.
 func (t *task) rest() watermark.Origin {

@@ -38,7 +38,7 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	b.fail = fail
 	b.launch()
 	b.log.Info("bridge started", "version", b.deps.Version, "instance", b.instance, "group", b.cfg.Kafka.Group,
-		"topics", len(b.consumed()), "confirm", b.cfg.Delivery.Confirm, "budget", b.limits.Budget, "budget_source", b.limits.BudgetSource)
+		"topics", len(b.consumed()), "confirm", b.cfg.Delivery.Confirm, "confirm_reason", b.cfg.ConfirmReason(), "budget", b.limits.Budget, "budget_source", b.limits.BudgetSource)
 	close(b.ready)
 	if beside != nil {
 		b.wg.Go(func() { fail(beside(run)) })
@@ -95,7 +95,7 @@ func (b *Bridge) drain(hard context.Context) error {
 		if hard.Err() != nil {
 			why = "told to stop at once"
 		} else if open == 0 {
-			why = "a proxy refuses them for good"
+			why = "nothing can make them final; see why their partitions stopped"
 		}
 		return fmt.Errorf("%w: %d pieces are not final (%s); they are delivered again after the next start", ErrUnfinished, open+stuck, why)
 	case !committed:
@@ -110,9 +110,9 @@ func (b *Bridge) drain(hard context.Context) error {
 func (b *Bridge) unfinishedWork() (open, stuck int) {
 	for _, p := range b.assigned() {
 		n := p.wm.Unfinal()
-		refused := min(n, int(p.refused.Load())) // nothing can make them final
-		stuck += refused
-		n -= refused
+		dead := min(n, int(p.stuck.Load()))
+		stuck += dead
+		n -= dead
 		chunks, _, _ := p.waiting()
 		open += n + chunks
 	}

@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/sdk/dptest"
 )
@@ -81,7 +83,7 @@ func TestProxyKilledInQueueModeLosesNothing(t *testing.T) {
 	r := e.start(e.config("queue"))
 	e.produce("orders", 0, 0, 2000, 100)
 	e.produce("orders", 1, 0, 2000, 100)
-	packs := killWithMemory(t, e.proxies[0])
+	packs := killWithMemory(t, r, e.proxies[0])
 	e.produce("orders", 1, 2000, 500, 100)
 	if err := e.proxies[0].Restart(); err != nil {
 		t.Fatal(err)
@@ -97,14 +99,16 @@ func TestProxyKilledInQueueModeLosesNothing(t *testing.T) {
 	}
 }
 
-// killWithMemory kills a proxy as soon as it holds acked packs.
-func killWithMemory(t *testing.T, p *dptest.Proxy) (packs int) {
+// killWithMemory kills a proxy as soon as it holds packs whose acks have arrived.
+func killWithMemory(t *testing.T, r *running, p *dptest.Proxy) (packs int) {
 	t.Helper()
 	eventually(t, 10*time.Second, func() error {
-		if p.Stats().InMemory == 0 {
-			return errors.New("the proxy holds nothing")
+		for _, e := range r.b.Status().Sender.Endpoints {
+			if e.Address == p.Addr() && e.AckedPacks > 0 && p.Stats().InMemory > 0 {
+				return nil
+			}
 		}
-		return nil
+		return errors.New("the proxy holds nothing that was acked")
 	})
 	packs, records := p.Kill()
 	if records == 0 {
@@ -129,9 +133,9 @@ func TestProxyKilledInAckModeLosesVisibly(t *testing.T) {
 func TestProxyKilledInSettleModeLosesNothing(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, withProxy(dptest.WithQueueDelay(200*time.Millisecond)))
-	e.start(e.config("settle"))
+	r := e.start(e.config("settle"))
 	e.produce("orders", 0, 0, 1000, 100)
-	killWithMemory(t, e.proxies[1])
+	killWithMemory(t, r, e.proxies[1])
 	e.produce("orders", 1, 0, 200, 100)
 	e.waitCommitted("orders", 0, 1000)
 	e.waitCommitted("orders", 1, 200)
@@ -395,4 +399,109 @@ func TestFailedCommitsAreTriedAgainAndNeverRewind(t *testing.T) {
 	}
 	over.Store(true)
 	e.waitCommitted("orders", 0, 20)
+}
+
+// A partition has stopped at a poison record; what lies before it is still read again when a proxy loses it.
+func TestStoppedPartitionStillDeliversWhatLiesBefore(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1), withProxies(1), withProxy(dptest.WithQueueDelay(300*time.Millisecond)))
+	e.routes = "  - {topics: [orders], group: g, stream: '{key}'}\n"
+	var recs []*kgo.Record
+	for i := range 50 {
+		recs = append(recs, &kgo.Record{Topic: "orders", Key: []byte("s"), Value: []byte(payload("orders", 0, i))})
+	}
+	recs = append(recs, &kgo.Record{Topic: "orders", Value: []byte("no key")})
+	if err := e.cl.ProduceSync(t.Context(), recs...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	r := e.start(e.config("queue"))
+	killWithMemory(t, r, e.proxies[0])
+	if err := e.proxies[0].Restart(); err != nil {
+		t.Fatal(err)
+	}
+	e.waitCommitted("orders", 0, 50)
+	e.expectAll(50)
+}
+
+// With an eager balancer each rebalance takes every partition away and gives it back at once, while its packs
+// are on their way and a proxy dies.
+func TestReassignSamePartition(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withProxy(dptest.WithQueueDelay(150*time.Millisecond)))
+	c := e.config("queue")
+	c.Kafka.Balancer = "range"
+	c.Delivery.RevokeWait = 20 * time.Millisecond
+	r := e.start(c)
+	for i := range 6 {
+		e.produce("orders", 0, i*200, 200, 100)
+		e.produce("orders", 1, i*200, 200, 100)
+		r.part("orders", 0, func(p PartitionStatus) bool { return p.Unfinal > 0 })
+		if i == 3 {
+			e.proxies[1].Kill()
+		}
+		before := r.b.counters.revoked.Load()
+		r.b.group.ForceRebalance()
+		eventually(t, 20*time.Second, func() error {
+			if r.b.counters.revoked.Load() == before || len(r.b.Status().Parts) < 2 {
+				return errors.New("the partitions were not taken away and given back")
+			}
+			return nil
+		})
+	}
+	if err := e.proxies[1].Restart(); err != nil {
+		t.Fatal(err)
+	}
+	e.waitCommitted("orders", 0, 1200)
+	e.waitCommitted("orders", 1, 1200)
+	e.expectAll(1200, 1200)
+}
+
+// A static member goes without leaving and comes back to its partitions.
+func TestStaticMemberComesBack(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	c := e.config("queue")
+	c.Kafka.InstanceID = "bridge-0"
+	e.produce("orders", 0, 0, 100, 0)
+	r := e.start(c)
+	e.waitCommitted("orders", 0, 100)
+	if err := r.drain(); err != nil {
+		t.Fatal(err)
+	}
+	groups, err := e.adm.DescribeGroups(t.Context(), "bridge")
+	if err != nil || len(groups["bridge"].Members) != 1 {
+		t.Errorf("members after the drain = %+v, %v; want the static one to stay", groups["bridge"].Members, err)
+	}
+	e.produce("orders", 0, 100, 100, 0)
+	e.start(c)
+	e.waitCommitted("orders", 0, 200)
+	if d := duplicates(e.expectAll(200)); d != 0 {
+		t.Errorf("%d duplicates, want none", d)
+	}
+}
+
+// The group throws the member out: nothing of the old assignments is committed, and it comes back.
+func TestLostMembershipStartsAgainFromTheCommit(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1), withProxy(dptest.WithQueueDelay(200*time.Millisecond)))
+	r := e.start(e.config("queue"))
+	e.produce("orders", 0, 0, 50, 0)
+	e.waitCommitted("orders", 0, 50)
+	var thrown atomic.Bool
+	e.kafka.ControlKey(int16(kmsg.Heartbeat), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
+		resp.ErrorCode = kerr.UnknownMemberID.Code
+		thrown.Store(true)
+		return resp, nil, true
+	})
+	e.produce("orders", 0, 50, 50, 0)
+	eventually(t, 20*time.Second, func() error {
+		if !thrown.Load() || r.b.counters.revoked.Load() == 0 {
+			return errors.New("the member was not thrown out")
+		}
+		return nil
+	})
+	e.produce("orders", 0, 100, 50, 0)
+	e.waitCommitted("orders", 0, 150)
+	e.expectAll(150)
 }

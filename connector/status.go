@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"fmt"
 	"sort"
 	"time"
 
@@ -168,6 +169,10 @@ func (p *partition) lag(watermark int64) int64 {
 	return max(0, high-max(watermark, p.logStart.Load()))
 }
 
+// stuckAfter is how long records may wait to become final before /readyz says so. It compares with what
+// waits, never with traffic: an idle bridge is ready.
+const stuckAfter = 5 * time.Minute
+
 // reasons names everything that is stuck. Idle is not stuck: what counts is lag, not traffic.
 func reasons(s *Status) []string {
 	var out []string
@@ -181,6 +186,11 @@ func reasons(s *Status) []string {
 	for i := range s.Parts {
 		if p := &s.Parts[i]; p.Stopped || p.Stall == stallFault {
 			add("partition " + tp{p.Topic, p.Partition}.String() + ": " + p.Reason)
+		}
+	}
+	for i := range s.Parts {
+		if p := &s.Parts[i]; p.OldestUnfinal > stuckAfter && !p.Stopped {
+			add(fmt.Sprintf("partition %s: its oldest records wait for %v to become final", tp{p.Topic, p.Partition}, p.OldestUnfinal.Round(time.Second)))
 		}
 	}
 	connected := len(s.Sender.Endpoints) == 0 && len(s.Routes) == 0 // nobody was asked for yet

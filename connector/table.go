@@ -3,6 +3,7 @@ package connector
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"inlong-bridge/connector/watermark"
@@ -21,12 +22,23 @@ func (b *Bridge) topicOf(name string) (*topic, error) {
 	return t, nil
 }
 
+// knownPartitions is how many partitions a topic had when the bridge started.
+func (b *Bridge) knownPartitions(name string) int32 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if t := b.topics[name]; t != nil {
+		return t.known
+	}
+	return 0
+}
+
 // put makes p the assignment of its partition. One that is still there never ended (a session broke off
 // between assigning and fetching); it ends now.
 func (b *Bridge) put(p *partition) {
 	b.mu.Lock()
 	old := b.parts[p.id]
 	b.parts[p.id] = p
+	b.reorder()
 	b.mu.Unlock()
 	if old != nil {
 		old.detach()
@@ -41,7 +53,15 @@ func (b *Bridge) remove(p *partition) {
 	defer b.mu.Unlock()
 	if b.parts[p.id] == p {
 		delete(b.parts, p.id)
+		b.reorder()
 	}
+}
+
+// reorder makes the list that assigned returns anew; b.mu is held.
+func (b *Bridge) reorder() {
+	b.order = slices.SortedFunc(maps.Values(b.parts), func(a, c *partition) int {
+		return cmp.Or(cmp.Compare(a.id.topic, c.id.topic), cmp.Compare(a.id.partition, c.id.partition))
+	})
 }
 
 func (b *Bridge) lookup(id tp) *partition {
@@ -50,18 +70,11 @@ func (b *Bridge) lookup(id tp) *partition {
 	return b.parts[id]
 }
 
-// assigned returns the assignments in order.
+// assigned returns the assignments in order. The list is not to be changed.
 func (b *Bridge) assigned() []*partition {
 	b.mu.RLock()
-	out := make([]*partition, 0, len(b.parts))
-	for _, p := range b.parts {
-		out = append(out, p)
-	}
-	b.mu.RUnlock()
-	slices.SortFunc(out, func(a, b *partition) int {
-		return cmp.Or(cmp.Compare(a.id.topic, b.id.topic), cmp.Compare(a.id.partition, b.id.partition))
-	})
-	return out
+	defer b.mu.RUnlock()
+	return b.order
 }
 
 // pick returns the assignments of the partitions named.

@@ -189,14 +189,18 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 	}
 }
 
-// wanted returns the topics of details that a rule wants and that are not consumed yet, and notes them
-// with their ids.
+// wanted returns the topics of details that a rule wants and that are not among known, and notes them with
+// their ids; known is nil when the bridge starts.
 func (b *Bridge) wanted(details kadm.TopicDetails, known []string) (added []string) {
 	for _, d := range details.Sorted() {
 		if d.Err != nil || d.IsInternal || slices.Contains(known, d.Topic) || !b.cfg.Routes.Wants(d.Topic) {
 			continue
 		}
-		b.noteTopic(d.Topic, [16]byte(d.ID))
+		partitions := 0
+		if known == nil { // the bridge starts
+			partitions = len(d.Partitions)
+		}
+		b.noteTopic(d.Topic, [16]byte(d.ID), partitions)
 		added = append(added, d.Topic)
 	}
 	return added
