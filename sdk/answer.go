@@ -144,9 +144,11 @@ func (s *Sender) done(p *pack, e event) {
 
 // unload gives the bytes of a pack back: to the budget at once, to the pool when no writer holds them. Under mu.
 func (s *Sender) unload(p *pack) {
-	s.refund(p)
-	delete(s.uniqs, uint32(p.seq))
-	p.released = true
+	if !p.released { // once: later its uniq may be another pack's
+		p.released = true
+		s.refund(p)
+		delete(s.uniqs, uint32(p.seq))
+	}
 	s.release(p)
 }
 

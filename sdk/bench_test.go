@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -68,4 +69,29 @@ func drain(b *testing.B, s *sdk.Sender) {
 	if err := s.Close(context.Background()); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// BenchmarkManyStreams hands one record of 100 bytes each to 1,000 streams in turn.
+func BenchmarkManyStreams(b *testing.B) {
+	s, _ := realSender(b, sdk.WithPack(64<<10, 1000, 20*time.Millisecond))
+	streams := make([]*sdk.Stream, 1000)
+	for i := range streams {
+		st, err := s.Stream("g", fmt.Sprint("s", i))
+		if err != nil {
+			b.Fatal(err)
+		}
+		streams[i] = st
+	}
+	batch := &sdk.Batch{Time: time.Now(), Payloads: json(1, 100), Token: nobody{}, Packed: func(int, int) uint64 { return 1 }}
+	b.SetBytes(100)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		batch.Stream = streams[i%len(streams)]
+		if n, err := s.SendBatch(context.Background(), batch); n != 1 || err != nil {
+			b.Fatal(n, err)
+		}
+		i++
+	}
+	drain(b, s)
 }

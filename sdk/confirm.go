@@ -47,6 +47,9 @@ func (s *Sender) watchLoop(st *Stream) {
 		st.watchErr = err
 		if err == nil {
 			st.watch = watched
+			for class := range st.queues {
+				s.join(st, class)
+			}
 			s.progress()
 			return
 		}

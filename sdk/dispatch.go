@@ -40,8 +40,15 @@ func (s *Sender) enqueue(p *pack) {
 		s.suspects = append(s.suspects, p)
 		return
 	}
-	st, class := p.st, p.class()
-	st.queues[class].push(p)
+	p.st.queues[p.class()].push(p)
+	if p.frame != nil {
+		s.join(p.st, p.class())
+	}
+}
+
+// join lets a stream take its turns in a class. It leaves by itself when its first pack cannot go for a
+// reason that ends with an event of its own: then whoever ends it calls join. Under mu.
+func (s *Sender) join(st *Stream, class int) {
 	if !st.queued[class] {
 		st.queued[class] = true
 		s.rings[class].push(st)
@@ -78,7 +85,7 @@ type offer uint8
 
 const (
 	sent    offer = iota
-	none          // no pack waits in that queue
+	none          // no pack waits in that queue, or the first is not encoded, or the stream not watched yet
 	blocked       // this stream has to wait for something of its own
 	noRoom        // no connection takes anything from anybody
 )
@@ -142,7 +149,7 @@ func (s *Sender) offerFirst(st *Stream, class int, now time.Duration) offer {
 	}
 	p := q.front()
 	if p.frame == nil || (s.o.finality.Mode == finality.Queue && st.watch != watched) {
-		return blocked
+		return none
 	}
 	c, result := s.choose(p, now)
 	if c == nil {

@@ -109,10 +109,12 @@ func (s *Sender) encoded(p *pack, encoded []byte, err error) {
 	p.items = nil
 	if err != nil {
 		s.refuse(p, Result{Outcome: Refused, Err: err})
+		s.join(p.st, p.class()) // the next one may go
 		return
 	}
 	p.frame, p.wire = encoded, int64(len(encoded))
 	p.st.counts.wireBytes += uint64(len(encoded))
+	s.join(p.st, p.class())
 	if p.compress && s.o.compression == Auto {
 		p.st.tryAuto.result(items, len(encoded))
 	}

@@ -47,7 +47,7 @@ func (s *Sender) apply(l *proxyList, addrs []string) {
 			continue
 		}
 		if ep.lists++; ep.lists == 1 {
-			s.join(ep)
+			s.connect(ep)
 		}
 	}
 	for _, ep := range old {
@@ -70,8 +70,8 @@ func (s *Sender) endpoint(addr string) *endpoint {
 	return ep
 }
 
-// join begins to keep connections to the proxy.
-func (s *Sender) join(ep *endpoint) {
+// connect begins to keep connections to the proxy.
+func (s *Sender) connect(ep *endpoint) {
 	if s.stopped {
 		return
 	}

@@ -155,7 +155,7 @@ func TestQueueSendsNothingOfAStreamThatIsNotWatched(t *testing.T) {
 func TestQueueLosesAfterABarrierWhatAKilledProxyHeld(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		e, r := setupQueue(t, 2, nil)
-		e.steady(e.stream("s"), 5*time.Second)
+		e.steady(e.stream("s"), 4500*time.Millisecond)
 		_, lost := e.proxies[0].Kill()
 		if lost == 0 {
 			t.Fatal("nothing was in memory; the story tells nothing")
@@ -166,7 +166,7 @@ func TestQueueLosesAfterABarrierWhatAKilledProxyHeld(t *testing.T) {
 		r.set(func(r *reader) { r.stopped = false })
 		settle(2 * time.Minute)
 		e.log.want(sdk.Lost, lost)
-		e.log.want(sdk.Final, 500-lost)
+		e.log.want(sdk.Final, 450-lost)
 		if r.barriers == 0 {
 			t.Error("lost without a barrier")
 		}

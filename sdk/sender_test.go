@@ -347,6 +347,35 @@ func TestLingerZeroSealsAtTheEndOfTheCall(t *testing.T) {
 	})
 }
 
+func TestPackWaitsForTheNamesOfItsPieces(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := setup(t, 1, sdk.WithPack(1000, 100, 20*time.Millisecond))
+		st := e.stream("s")
+		payloads := make([][]byte, 30) // three packs
+		for i := range payloads {
+			payloads[i] = bytes.Repeat([]byte{'x'}, 90)
+		}
+		b := e.log.batch(st, payloads)
+		name := b.Packed
+		b.Packed = func(from, to int) uint64 {
+			time.Sleep(time.Second) // far beyond the linger
+			if told := len(e.log.payloads(sdk.Acked)) + len(e.log.payloads(sdk.Final)); told > 0 {
+				t.Errorf("%d records were reported before their pieces had names", told)
+			}
+			// Nothing of the sender is locked meanwhile.
+			if n, err := e.sender.TrySendBatch(&sdk.Batch{Stream: st, Time: time.Now(), Payloads: payloads[:1]}); n != 1 || err != nil {
+				t.Errorf("TrySendBatch within Packed = %d, %v", n, err)
+			}
+			return name(from, to)
+		}
+		if n, err := e.sender.TrySendBatch(b); n != len(payloads) || err != nil {
+			t.Errorf("TrySendBatch = %d, %v", n, err)
+		}
+		e.close(time.Second)
+		e.log.want(sdk.Final, 30)
+	})
+}
+
 func TestTooManyOpenPacksSealTheOldest(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		e := setup(t, 1, sdk.WithPack(256<<10, 100, 10*time.Second), sdk.WithMaxOpenPacks(3))

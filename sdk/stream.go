@@ -35,7 +35,7 @@ type Stream struct {
 
 	// Guarded by Sender.mu.
 	queues   [classes]packQueue
-	queued   [classes]bool // stands in Sender.rings
+	queued   [classes]bool // stands in Sender.rings; see Sender.join
 	holds    map[*endpoint]*hold
 	watch    watchState
 	watchErr error
