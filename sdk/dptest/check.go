@@ -13,14 +13,20 @@ import (
 // Lengths a frame needs, as its length field counts them (without that field).
 const (
 	minPack         = 25
+	minText         = 9
 	minBinHeartbeat = 14
 	packHeader      = 25 // bytes of a type-7 frame before its body, length field included
+	textHeader      = 9  // and of a text frame
 	frameMagic      = 0xEE01
 )
 
-// request is a type-7 frame as the server's code sees it.
+// request is a frame of data as the server's code sees it.
 type request struct {
-	pack          frame.Pack // refers to the frame
+	typ           uint8
+	pack          frame.Pack     // type 7; refers to the frame
+	text          frame.TextPack // the other types; refers to the frame
+	content       []byte         // the body of text, decompressed
+	attrs         map[string]string
 	group, stream string
 	records       int
 	reply         bool // false: isAck=false, no answer whatever happens
@@ -49,8 +55,11 @@ var codeMessages = map[int]string{
 	3:   "Configure service not ready",
 	94:  "Magic value not equal",
 	95:  "Field length value not equal",
+	96:  "Uncompress data error",
 	100: "Parameter groupId is required",
+	104: "Body length exceeds the maximum length",
 	105: "Body length is zero",
+	106: "Body length is less than zero",
 	107: "Attribute length is less than zero",
 	112: "Unsupported extend field value",
 	114: "Put event to channel failure",
@@ -58,6 +67,7 @@ var codeMessages = map[int]string{
 	116: "No available producer info",
 	121: "GroupId or streamId not found in configure",
 	122: "GroupId or streamId is inconstant",
+	123: "Message body items are invalid",
 	150: "syncSend and isAck=false conflict",
 	151: "proxySend and isAck=false conflict",
 }
@@ -65,7 +75,7 @@ var codeMessages = map[int]string{
 // describe does what the server does with a type-7 frame before it looks at its own state: lengths,
 // magic, attributes, in that order. b is the whole frame.
 func describe(b []byte) (request, verdict) {
-	r := request{reply: true, early: true}
+	r := request{typ: frame.TypePack, reply: true, early: true}
 	if len(b) < 4+minPack {
 		return r, closing("frame of %d bytes is too short for a pack", len(b))
 	}
@@ -102,23 +112,28 @@ func describe(b []byte) (request, verdict) {
 	p.Body = b[packHeader:at:at]
 	p.Attr = b[at+2 : end : end]
 	r.early = false
+	return r, r.readAttrs(p.Attr)
+}
 
-	attrs, err := splitAttrs(string(p.Attr))
+// readAttrs takes the attributes apart and looks at what they say about the answer.
+func (r *request) readAttrs(attr []byte) verdict {
+	attrs, err := splitAttrs(string(attr))
 	if err != nil {
-		return r, verdict{code: 109, message: fmt.Sprintf("Parse attr (%s) failure", p.Attr)}
+		return verdict{code: 109, message: fmt.Sprintf("Parse attr (%s) failure", attr)}
 	}
 	noAck := strings.EqualFold(attrs["isAck"], "false")
 	syncSend := strings.EqualFold(attrs["syncSend"], "true")
 	proxySend := strings.EqualFold(attrs["proxySend"], "true")
 	switch {
 	case noAck && syncSend:
-		return r, refusing(150)
+		return refusing(150)
 	case noAck && proxySend:
-		return r, refusing(151)
+		return refusing(151)
 	}
 	r.reply, r.sinkAck = !noAck, syncSend || proxySend
 	r.group, r.stream = attrs["groupId"], attrs["streamId"]
-	return r, verdict{}
+	r.attrs = attrs
+	return verdict{}
 }
 
 // splitAttrs is Guava's MapSplitter as the server uses it: no entry may lack its '=', have two, or
@@ -140,6 +155,12 @@ func splitAttrs(attr string) (map[string]string, error) {
 
 // identify is the check of group, ids and extension bits, before the topic is looked up.
 func (r *request) identify() verdict {
+	if r.typ != frame.TypePack {
+		if r.group == "" {
+			return refusing(100)
+		}
+		return verdict{}
+	}
 	switch ext := r.pack.Ext; {
 	case ext&(0x0008|0x0010) != 0:
 		return refusing(112)
@@ -158,6 +179,9 @@ func noTopic(group, stream string) verdict {
 // wrap makes the message for the queue, which also puts rtms in front of the attributes if it is absent.
 // The server finds out here that bytes are left over or that the attributes are not ASCII.
 func (r *request) wrap(receivedMillis int64) ([]byte, verdict) {
+	if r.typ != frame.TypePack {
+		return r.wrapText(receivedMillis)
+	}
 	if r.extra {
 		return nil, closing("bytes left over inside the frame")
 	}
@@ -178,6 +202,36 @@ func (r *request) wrap(receivedMillis int64) ([]byte, verdict) {
 		return nil, closing("wrapping the pack: %v", err)
 	}
 	return value, verdict{}
+}
+
+// answer is what goes back for the request; code 0 accepts it. The attributes are those that wrap rebuilt, or
+// as they came if it did not get so far.
+func (r *request) answer(ip string, code int, message string) []byte {
+	var echo []byte
+	if r.typ == frame.TypePack {
+		if !r.early {
+			echo = r.pack.Attr
+		}
+		return frame.AppendAck(nil, r.pack.Uniq, ip, code, message, echo)
+	}
+	if !r.early {
+		echo = r.text.Attr
+	}
+	body := []byte("2")
+	if r.typ == frame.TypeOriginalReturn {
+		body = r.text.Body
+	}
+	return frame.AppendTextAck(nil, r.typ, body, ip, code, message, echo)
+}
+
+// misname makes the answer one that no sender can tell to be for this request: another uniq, or in a text
+// pack, which has none, no echo.
+func (r *request) misname() {
+	if r.typ == frame.TypePack {
+		r.pack.Uniq ^= 1 << 31
+	} else {
+		r.early = true
+	}
 }
 
 // answerHeartbeat appends the answer to a type-8 heartbeat. ok is false when the server would close

@@ -12,9 +12,11 @@
 //
 // # What it does
 //
-// It follows the server of InLong 2.5 for message types 1, 7 and 8: the same checks in the same order,
+// It follows the server of InLong 2.5 for message types 1 to 8: the same checks in the same order,
 // the same answers byte for byte, and the end of the connection without an answer wherever the server
-// ends it. Golden frames captured from InLong's Java SDK and a real DataProxy keep it honest.
+// ends it. What it stores is what the server stores, its losses included: of type 5 all that is behind an
+// empty record, of lines the line feed at their end. Golden frames captured from InLong's Java SDK and a
+// real DataProxy keep it honest.
 //
 // An ack is sent when the pack is in memory. From there the packs move on as Flume's sink runner moves
 // them: whenever it finds nothing it sleeps, for 1 s under steady flow and for up to 5 s after idling.
@@ -27,12 +29,13 @@
 //
 // # What it does not do
 //
-//   - Message types 2 to 6 and the protobuf form end the connection as unknown types.
+//   - The protobuf form ends the connection as an unknown type.
 //   - A node's own trace attributes (ext_field 0x2) are not added, numeric ids have no mapping (code 3),
 //     and syncSend is treated as proxySend: stored, never answered.
 //   - Memory is limited by the number of packs only, so a stall ends in code 114 and never in
 //     OutOfMemoryError; Zombie is that by hand. Channels on disk do not exist.
-//   - Texts of errors other than 109 and 115 are not the server's.
+//   - Texts of errors other than 109 and 115 are not the server's. In the answer to a text pack whose
+//     attributes are not ASCII the lengths are right, which nobody has seen the server do.
 //   - A client that does not read its answers loses the connection after a second over 64 KiB of them;
 //     the real server does not wait.
 //

@@ -89,7 +89,8 @@ func (p *Proxy) CloseMidAck(share float64) { p.set(func(f *faults) { f.closeMidA
 // DuplicateAcks sends a share of the acks twice.
 func (p *Proxy) DuplicateAcks(share float64) { p.set(func(f *faults) { f.duplicateAcks = share }) }
 
-// WrongUniq stores a share of the packs and answers with a uniq that is not theirs (the highest bit is turned).
+// WrongUniq stores a share of the packs and answers with a uniq that is not theirs (the highest bit is
+// turned). Text packs have none: their answer then echoes nothing.
 func (p *Proxy) WrongUniq(share float64) { p.set(func(f *faults) { f.wrongUniq = share }) }
 
 // AcksOutOfOrder lets a share of the acks be overtaken by the answer to the frame behind. When none comes

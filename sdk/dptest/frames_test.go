@@ -257,6 +257,10 @@ func FuzzProxyNeverAnswersTwiceAndNeverPanics(f *testing.F) {
 	f.Add(pack(t, 1, ids))
 	f.Add(resize(append(pack(t, 1, ids), 0)))
 	f.Add(patch(pack(t, 1, ids), 21, 0xff, 0xff, 0xff, 0xf0))
+	f.Add(text(3, "hello\n", textIDs))
+	f.Add(text(5, items("hello", "", "world"), textIDs+"&cp="))
+	f.Add(text(5, items("hello")+"xyz", textIDs))
+	f.Add(text(6, items("hello", "k=v"), "groupId=g1&isAck=false"))
 	f.Add([]byte{0, 0, 0, 14, 8, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xee, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < 5 || len(b) > 4096 {

@@ -241,15 +241,11 @@ func (q *MemoryQueue) Records(group, stream string) ([][]byte, error) {
 		if m.Group != group || m.Stream != stream {
 			continue
 		}
-		p, err := frame.DecodeInLongMsg(m.Value)
+		o, err := frame.OpenInLongMsg(m.Value, maxUnpacked)
 		if err != nil {
-			return nil, fmt.Errorf("decoding a message of %s.%s: %w", group, stream, err)
+			return nil, fmt.Errorf("opening a message of %s.%s: %w", group, stream, err)
 		}
-		items, err := p.Items(maxUnpacked)
-		if err != nil {
-			return nil, fmt.Errorf("opening a pack of %s.%s: %w", group, stream, err)
-		}
-		records = append(records, items...)
+		records = append(records, o.Records...)
 	}
 	return records, nil
 }

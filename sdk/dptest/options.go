@@ -149,6 +149,8 @@ type PackInfo struct {
 	Group, Stream string
 	Records       int // as the header says; an empty field counts as 1
 	Pack          frame.Pack
+	Text          *frame.TextPack // for the types 2 to 6, in the place of Pack, which is empty then
+	Value         []byte          // the InLongMsg it has become
 	Received      time.Time
 	From          string // host:port of the sender
 }

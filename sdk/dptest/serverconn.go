@@ -150,7 +150,9 @@ func (c *serverConn) handle(b []byte) verdict {
 		c.push(answer{bytes: out})
 		return verdict{}
 	case frame.TypePack:
-		return c.handlePack(b)
+		return c.handlePack(b, describe)
+	case frame.TypeCommon, frame.TypeAckService, frame.TypeOriginalReturn, frame.TypeMultiBody, frame.TypeMultiBodyAttr:
+		return c.handlePack(b, describeText)
 	default:
 		return closing("message type %d", typ)
 	}
@@ -165,7 +167,7 @@ func (c *serverConn) countHeartbeat() {
 }
 
 // handlePack makes the server's checks in the server's order, stores the pack and answers.
-func (c *serverConn) handlePack(b []byte) verdict {
+func (c *serverConn) handlePack(b []byte, describe func([]byte) (request, verdict)) verdict {
 	p := c.proc.p
 	received := time.Now()
 	p.mu.Lock()
@@ -211,18 +213,22 @@ func (c *serverConn) handlePack(b []byte) verdict {
 	p.mu.Unlock()
 
 	if p.opts.onPack != nil {
-		p.opts.onPack(PackInfo{
+		info := PackInfo{
 			Group: r.group, Stream: r.stream, Records: r.records,
-			Pack: r.pack, Received: received, From: c.conn.RemoteAddr().String(),
-		})
+			Pack: r.pack, Value: value, Received: received, From: c.conn.RemoteAddr().String(),
+		}
+		if r.typ != frame.TypePack {
+			info.Text = &r.text
+		}
+		p.opts.onPack(info)
 	}
 	if !r.reply || r.sinkAck || how.swallow {
 		return verdict{}
 	}
 	if how.wrongUniq {
-		r.pack.Uniq ^= 1 << 31
+		r.misname()
 	}
-	a := answer{bytes: frame.AppendAck(nil, r.pack.Uniq, p.ip, 0, "", r.pack.Attr), data: true, acked: !how.wrongUniq}
+	a := answer{bytes: r.answer(p.ip, 0, ""), data: true, acked: !how.wrongUniq}
 	if how.delay > 0 {
 		a.due = received.Add(how.delay)
 	}
@@ -260,11 +266,7 @@ func (c *serverConn) refuse(r *request, v verdict) verdict {
 	if !r.reply {
 		return verdict{}
 	}
-	var echo []byte
-	if !r.early {
-		echo = r.pack.Attr
-	}
-	a := answer{bytes: frame.AppendAck(nil, r.pack.Uniq, p.ip, v.code, v.message, echo), data: true}
+	a := answer{bytes: r.answer(p.ip, v.code, v.message), data: true}
 	if delay > 0 {
 		a.due = time.Now().Add(delay)
 	}

@@ -221,8 +221,14 @@ func cutText(frame []byte) (typ, flags uint8, body, attr []byte, err error) {
 // Compressed says whether the attributes announce a snappy block, by whatever value of cp: DataProxy
 // looks no closer.
 func (p *TextPack) Compressed() bool {
-	value, ok := Attribute(p.Attr, attrCompress)
-	return ok && len(bytes.TrimSpace(value)) > 0
+	for attr := p.Attr; len(attr) > 0; {
+		var token []byte
+		token, attr, _ = bytes.Cut(attr, []byte{'&'})
+		if value, ok := valueOf(bytes.TrimSpace(token), attrCompress); ok {
+			return len(bytes.TrimSpace(value)) > 0
+		}
+	}
+	return false
 }
 
 // Content returns the body, decompressed if need be, at most limit bytes of it: more is ErrTooLarge,
