@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest"
 	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/frame"
 )
 
 // steady sends a pack every 10 ms for d.
@@ -187,6 +189,55 @@ func TestFullProxyBacksOffWithAReason(t *testing.T) {
 		}
 		e.close(time.Second)
 		e.log.want(sdk.Final, 1100)
+	})
+}
+
+func TestFullProxyGetsOneTrialPerPause(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := setup(t, 1)
+		synctest.Wait()
+		e.proxies[0].Code(114, 1)
+		e.proxies[0].AckDelay(time.Millisecond)
+		e.send(e.stream("s"), 50)
+		settle(20 * time.Second) // pauses of 0.1, 0.2, 0.4 ... s, a quarter less at most
+		if n := e.proxies[0].Stats().Errors[114]; n < 50+6 || n > 50+10 {
+			t.Errorf("the full proxy was asked %d times, want 50 and then once per pause", n)
+		}
+		e.proxies[0].Code(114, 0)
+		e.close(time.Minute)
+		e.log.want(sdk.Final, 50)
+	})
+}
+
+func TestUnansweredPackGoesToAnotherProxyFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := &env{t: t, net: new(dptest.Network), queue: dptest.NewMemoryQueue(1, 1), log: newLedger(t)}
+		for _, addr := range []string{"dp1:1", "dp2:1"} {
+			var mu sync.Mutex
+			mids := make(map[string]bool)
+			e.addProxy(addr, dptest.WithOnPack(func(p dptest.PackInfo) {
+				mu.Lock()
+				defer mu.Unlock()
+				mid, _ := frame.Attribute(p.Pack.Attr, frame.AttrMid)
+				if mids[string(mid)] {
+					t.Errorf("proxy %s got pack %s twice", addr, mid)
+				}
+				mids[string(mid)] = true
+			}))
+		}
+		e.sender = e.newSender(sdk.WithProxies(e.addrs()...), sdk.WithConnections(3),
+			config(finality.Ack, func(c *finality.Config) { c.AckTimeout = time.Second }))
+		for range 20 {
+			synctest.Wait()
+			e.proxies[0].SwallowAck(1)
+			e.send(e.stream("s"), 4)
+			settle(3 * time.Second)
+		}
+		e.log.want(sdk.Final, 80)
+		if n := e.sender.Status().Streams[0].PacksResent; n < 15 {
+			t.Errorf("%d packs sent again, want one in each of 20 rounds", n)
+		}
+		e.close(time.Second)
 	})
 }
 
