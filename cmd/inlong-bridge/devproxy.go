@@ -126,7 +126,7 @@ func runDevproxy(ctx context.Context, e *env, f *devproxyFlags) (err error) {
 			queue = &outQueue{next: queue, out: out, broken: fail}
 		} else {
 			opts = append(opts, dptest.WithOnPack(func(p dptest.PackInfo) {
-				if err := out.write(p.Group, p.Stream, &p.Pack); err != nil {
+				if err := out.write(p.Group, p.Stream, p.Value); err != nil {
 					fail(err)
 				}
 			}))

@@ -27,6 +27,7 @@ type packLine struct {
 	Count   int               `json:"cnt"`
 	Attrs   map[string]string `json:"attrs"`
 	Records []recordText      `json:"records"`
+	Error   string            `json:"error,omitempty"` // why the records cannot be read; a DataProxy acks such packs too
 }
 
 // recordText is a record as text if it is UTF-8, else as base64.
@@ -55,22 +56,23 @@ type packWriter struct {
 	w  io.Writer
 }
 
-func (o *packWriter) write(group, stream string, p *frame.Pack) error {
-	items, err := p.Items(maxOpened)
-	if err != nil {
-		return fmt.Errorf("opening a pack of %s.%s: %w", group, stream, err)
-	}
+// write writes a pack, value being the InLongMsg it has become.
+func (o *packWriter) write(group, stream string, value []byte) error {
+	p, err := frame.OpenInLongMsg(value, maxOpened)
 	line := packLine{
 		Time: time.Now().UTC(), Group: group, Stream: stream,
-		DT: int64(p.DataTime) * 1000, Count: int(p.Count),
-		Attrs: make(map[string]string), Records: make([]recordText, len(items)),
+		DT: p.DataMillis, Count: p.Count,
+		Attrs: make(map[string]string), Records: make([]recordText, len(p.Records)),
+	}
+	if err != nil {
+		line.Error = err.Error()
 	}
 	for pair := range strings.SplitSeq(string(p.Attr), "&") {
 		if k, v, ok := strings.Cut(pair, "="); ok {
 			line.Attrs[k] = v
 		}
 	}
-	for i, item := range items {
+	for i, item := range p.Records {
 		line.Records[i] = item
 	}
 	text, err := marshalPlain(line)
@@ -114,11 +116,7 @@ func (q *outQueue) Put(ctx context.Context, messages []dptest.QueueMessage) erro
 			continue
 		}
 		m := &messages[i]
-		p, err := frame.DecodeInLongMsg(m.Value)
-		if err == nil {
-			err = q.out.write(m.Group, m.Stream, &p)
-		}
-		if err != nil {
+		if err := q.out.write(m.Group, m.Stream, m.Value); err != nil {
 			q.broken(err)
 			return err
 		}

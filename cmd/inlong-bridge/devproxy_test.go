@@ -228,6 +228,38 @@ func TestOutFollowsAPartlyStoredPut(t *testing.T) {
 	}
 }
 
+// Text packs are written with their records, and a pack that cannot be opened does not end devproxy: a
+// DataProxy acks it as well.
+func TestOutHoldsTextPacksAndSaysWhatItCannotOpen(t *testing.T) {
+	text := frame.TextPack{Type: frame.TypeMultiBody, Attr: []byte("groupId=g&streamId=s&dt=1760000000123&cnt=2")}
+	records := frame.AppendItem(frame.AppendItem(nil, []byte("one")), []byte("two"))
+	value, err := frame.AppendTextInLongMsg(nil, &text, records, 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := frame.Pack{Ext: frame.ExtStringIDs, Count: 3, Flags: frame.FlagSnappy, Attr: []byte("mid=x.1"), Body: []byte{9, 0xff}}
+	brokenValue, err := frame.AppendInLongMsg(nil, &broken, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out lines
+	q := &outQueue{out: &packWriter{w: &out}, broken: func(err error) { t.Error(err) }}
+	if err := q.Put(t.Context(), []dptest.QueueMessage{{Value: value}, {Value: brokenValue}, {Value: nil}}); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(out.String(), "\n")
+	for i, want := range []string{
+		`"dt":1760000000123,"cnt":2,`, `"cnt":3,"attrs":{"mid":"x.1"`, `"records":[],"error":`,
+	} {
+		if !strings.Contains(got[i], want) {
+			t.Errorf("line %d is %s, want %s", i, got[i], want)
+		}
+	}
+	if !strings.Contains(got[0], `"records":[{"text":"one"},{"text":"two"}]}`) || !strings.Contains(got[1], `"error":"`) {
+		t.Errorf("lines are %q", got)
+	}
+}
+
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("disk full") }

@@ -98,7 +98,7 @@ func (r *request) wrapText(receivedMillis int64) ([]byte, verdict) {
 	value, err := frame.AppendTextInLongMsg(nil, &r.text, r.content, receivedMillis, receivedMillis)
 	switch {
 	case errors.Is(err, frame.ErrTooLarge):
-		value = nil // Java cannot write attributes that long: the server stores an empty message, and acks
+		value = []byte{} // Java cannot write attributes that long: the server stores an empty message, and acks
 	case err != nil:
 		return nil, closing("%v", err)
 	}
