@@ -3,6 +3,7 @@ package connector
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -135,3 +136,16 @@ func between(s, from, to string) string {
 }
 
 var _ prometheus.Collector = collector{}
+
+// Idle is ready: nothing is assigned with records, and proxies are connected all the same.
+func TestIdleBridgeIsReady(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	r := e.start(e.config("queue"))
+	eventually(t, 10*time.Second, func() error {
+		if s := r.b.Status(); !s.Ready.Ready || len(s.Parts) != 2 {
+			return fmt.Errorf("ready = %+v with %d partitions, want ready", s.Ready, len(s.Parts))
+		}
+		return nil
+	})
+}

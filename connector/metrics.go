@@ -126,7 +126,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	count(descAssigned, n.assigned.Load())
 	count(descRevoked, n.revoked.Load())
 	n.partitionsStops.each(func(code string, v uint64) { count(descStops, v, code) })
-	count(descOffsetLost, n.offsetsLost.Load())
+	count(descOffsetLost, n.offsetsLost.Load()+c.b.reread.gone.Load())
 	gauge(descRereadPending, float64(s.Reread.Pending))
 	count(descRereadRanges, s.Reread.Ranges)
 	count(descRereadRecords, s.Reread.Records)

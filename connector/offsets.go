@@ -199,6 +199,7 @@ func (b *Bridge) openGenerations(offsets map[string]map[int32]kgo.Offset, bounds
 			p.logStart.Store(bd.start)
 			if bg.lost > 0 {
 				p.loseBefore(bg.offset)
+				b.counters.offsetsLost.Add(uint64(bg.lost))
 				b.log.Warn("offsets are gone from Kafka, going on after them", "topic", topic, "partition", num,
 					"from", bg.offset-bg.lost, "to", bg.offset-1, "on_gap", "continue")
 			}

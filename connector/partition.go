@@ -80,9 +80,10 @@ type partition struct {
 
 // fault is an error of the broker for one partition that is tried again.
 type fault struct {
-	err          error
-	since, tried time.Time
-	outOfRange   bool // the position is not in the log: decided by its offsets, not by trying again
+	err         error
+	since, last time.Time // first and newest error
+	resumed     bool      // tried again after the newest
+	outOfRange  bool      // the position is not in the log: decided by its offsets, not by trying again
 }
 
 // partitionEvents is what a partition tells the bridge. Its methods must be quick: they are called from

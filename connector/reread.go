@@ -36,6 +36,7 @@ type rereader struct {
 	backing bool // the client fails; for the log
 
 	ranges, records, bytes counter
+	gone                   counter // records that are gone from Kafka, accepted by on_gap
 }
 
 const (
@@ -293,6 +294,7 @@ func (r *rereader) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 	class := watermark.Gap // compaction took them, which is what the topic's owner wants
 	if t.gone {
 		class = watermark.LostGap
+		r.gone.Add(uint64(max(0, t.origin.Records-t.found)))
 	}
 	t.p.wm.Replaced(t.piece, int64(max(0, t.origin.Records-t.found)), class)
 	r.bell.ring()
@@ -365,6 +367,7 @@ func (r *rereader) gap(ctx context.Context, id tp, rd *reading) error {
 			t.gone, t.from = true, start
 			if t.from > t.origin.Last {
 				t.p.wm.Replaced(t.piece, int64(t.origin.Records-t.found), watermark.LostGap)
+				r.gone.Add(uint64(t.origin.Records - t.found))
 				r.done(t)
 				r.bell.ring()
 			}

@@ -505,3 +505,38 @@ func TestLostMembershipStartsAgainFromTheCommit(t *testing.T) {
 	e.waitCommitted("orders", 0, 150)
 	e.expectAll(150)
 }
+
+// The queue stands still: fetching is held at max_unfinal, and all goes on when the queue does.
+func TestMaxUnfinalHoldsFetching(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	for _, p := range e.proxies {
+		p.StallQueue(true)
+	}
+	c := e.config("queue")
+	c.Delivery.MaxUnfinal = 20
+	c.Pack.Count = 5
+	e.produce("orders", 0, 0, 500, 100)
+	e.produce("orders", 1, 0, 500, 100)
+	r := e.start(c)
+	eventually(t, 10*time.Second, func() error {
+		if s := r.b.Status(); s.Memory.Hold != reasonUnfinal || s.Memory.Unfinal < 20 {
+			return fmt.Errorf("memory = %+v, want held by max_unfinal", s.Memory)
+		}
+		return nil
+	})
+	held := r.part("orders", 0, func(PartitionStatus) bool { return true }).Position
+	e.produce("orders", 0, 500, 100, 100)
+	r.part("orders", 0, func(p PartitionStatus) bool { return p.OldestUnfinal > 500*time.Millisecond })
+	if now := r.part("orders", 0, func(PartitionStatus) bool { return true }).Position; now != held {
+		t.Errorf("position went from %d to %d while held", held, now)
+	}
+	for _, p := range e.proxies {
+		p.StallQueue(false)
+	}
+	e.waitCommitted("orders", 0, 600)
+	e.waitCommitted("orders", 1, 500)
+	if d := duplicates(e.expectAll(600, 500)); d != 0 {
+		t.Errorf("%d duplicates, want none", d)
+	}
+}

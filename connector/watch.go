@@ -49,11 +49,14 @@ func (b *Bridge) topicsAge() time.Duration {
 // fault pauses a partition that Kafka answers with an error; the watch loop tries again. A position that
 // is out of range is looked at first.
 func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
-	if !p.faulted.CompareAndSwap(nil, &fault{err: err, since: time.Now(), outOfRange: outOfRange}) {
-		old := p.faulted.Load()
-		p.faulted.Store(&fault{err: err, since: old.since, tried: time.Now(), outOfRange: outOfRange})
-	} else if !outOfRange {
-		b.log.Warn("fetching a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition, "err", err)
+	now := time.Now()
+	if old := p.faulted.Load(); old != nil {
+		p.faulted.Store(&fault{err: err, since: old.since, last: now, outOfRange: outOfRange})
+	} else {
+		p.faulted.Store(&fault{err: err, since: now, last: now, outOfRange: outOfRange})
+		if !outOfRange {
+			b.log.Warn("fetching a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition, "err", err)
+		}
 	}
 	b.group.PauseFetchPartitions(one(p.id))
 	select {
@@ -85,11 +88,16 @@ func (b *Bridge) retryFaults(ctx context.Context) {
 			}
 			continue
 		}
-		last := f.tried
-		if last.IsZero() {
-			last = f.since
+		quiet := time.Since(f.last)
+		if f.resumed && quiet >= 5*faultPause {
+			b.recovered(p) // an idle partition is not heard of again
 		}
-		if time.Since(last) < faultPause {
+		if f.resumed || quiet < faultPause {
+			continue
+		}
+		again := *f
+		again.resumed = true
+		if !p.faulted.CompareAndSwap(f, &again) {
 			continue
 		}
 		p.mu.Lock()
