@@ -339,3 +339,24 @@ func TestOnPackSeesTextPacks(t *testing.T) {
 		}
 	})
 }
+
+// The Go SDK sends nothing but type 5 and heartbeats in the text layout, and finds its batch by wid and mid.
+func TestFramesAsTheGoSDKSendsThemAreAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		p := dptest.Start(t, dptest.WithNetwork(n))
+		c := dial(t, n, p)
+		c.send(text(1, "", ""))
+		if b, err := c.next(); err != nil || !bytes.Equal(b, frame.AppendHeartbeat(nil)) {
+			t.Errorf("the heartbeat is answered with %x, %v", b, err)
+		}
+		body := items(strings.Repeat("a", 200), strings.Repeat("b", 200))
+		c.send(text(5, string(snappy.Encode(nil, []byte(body))), "groupId=g1&streamId=s1&dt=5&mid=b-1&sid=b-1&wid=3&cnt=2&cp=snappy"))
+		a := c.textAck()
+		wid, _ := a.Echoed("wid")
+		mid, _ := a.Echoed("mid")
+		if a.Code != 0 || string(wid) != "3" || string(mid) != "b-1" {
+			t.Errorf("the batch is answered with %+v", a)
+		}
+	})
+}
