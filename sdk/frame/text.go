@@ -55,8 +55,9 @@ func (p *TextPack) AppendTo(dst []byte) ([]byte, error) {
 // unchanged. When dst has [TextRoom](len(content), len(p.Attr)) bytes of free capacity, nothing is
 // allocated.
 //
-// What DataProxies make of type 6 today cannot be read by InLong's own reader, which takes the total for
-// the length of the first record. It is here to be understood, not to be chosen.
+// What DataProxies make of type 6 today cannot be read by InLong's own reader (that of inlong-common
+// 1.11.0 fails on it), which takes the total for the length of the first record. The type is here to be
+// understood, not to be chosen.
 func AppendTextPack(dst []byte, p *TextPack, content []byte, compress bool) ([]byte, error) {
 	if err := p.checkLayout(len(content) + ItemOverhead); err != nil {
 		return dst, err
