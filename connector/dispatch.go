@@ -36,7 +36,7 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) {
 	if len(chunks) == 0 {
 		return
 	}
-	p.expect = chunks[len(chunks)-1].next
+	p.expect, p.heard = chunks[len(chunks)-1].next, time.Now()
 	p.parked = append(p.parked, chunks...)
 	p.offerParked(s)
 }

@@ -51,7 +51,6 @@ type partition struct {
 	start  int64
 	limit  int64 // a migration wants nothing at or above it; -1 for none
 	first  bool  // the group had no commit: the start is committed before anything is
-	born   time.Time
 
 	events partitionEvents
 	log    *slog.Logger
@@ -70,6 +69,7 @@ type partition struct {
 	mu       sync.Mutex
 	detached bool        // guarded by mu; revoked or lost: nothing more is offered
 	expect   int64       // guarded by mu; offset after the last one that was fetched
+	heard    time.Time   // guarded by mu; when something was fetched last, or asked for in vain
 	parked   []*chunk    // guarded by mu; fetched and not taken by the sender yet, in order
 	blocked  string      // guarded by mu; why parked is not empty: stallStream or stallBudget
 	since    time.Time   // guarded by mu; when it was blocked
@@ -107,7 +107,7 @@ type epochFrom struct {
 func newPartition(id tp, t *topic, rt *router, start int64, ev partitionEvents, log *slog.Logger) *partition {
 	p := &partition{
 		id: id, topic: t, router: rt, wm: watermark.New(start), start: start, limit: -1, expect: start,
-		events: ev, log: log, born: time.Now(),
+		events: ev, log: log, heard: time.Now(),
 	}
 	p.high.Store(-1)
 	p.logStart.Store(-1)

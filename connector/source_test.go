@@ -254,6 +254,12 @@ func TestTransactionsLeaveNoLag(t *testing.T) {
 	if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Final != 2 || l.Gap != 6 {
 		t.Errorf("ledger = %+v, want 2 final and 6 gap", l)
 	}
+	// The same asked by hand, as it is for a log that ends in nothing: where is the next record?
+	for from, want := range map[int64]int64{0: 0, 1: 4, 2: 4, 5: 8, 7: 8} {
+		if next, err := r.b.nextRecord(t.Context(), tp{"orders", 0}, from); err != nil || next != want {
+			t.Errorf("nextRecord from %d = %d, %v; want %d", from, next, err, want)
+		}
+	}
 }
 
 func TestStartSaysWhatIsWrong(t *testing.T) {
@@ -307,4 +313,91 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		r := e.start(e.config("queue"))
 		wants(t, run(t, e, func(b *Bridge) { b.cfg.Admin.Listen = r.b.AdminAddr() }), "admin.listen", "hint")
 	})
+}
+
+// Compaction took records: there is no lag in the end.
+func TestCompactedLogLeavesNoLag(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	zero, compact := "0", "compact"
+	if _, err := e.adm.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": &compact, "delete.retention.ms": &zero}, "table"); err != nil {
+		t.Fatal(err)
+	}
+	e.routes = "  - {topics: [table], group: g, stream: s}\n"
+	put := func(key string, value []byte) {
+		t.Helper()
+		r := &kgo.Record{Topic: "table", Key: []byte(key), Value: value, Timestamp: time.Now().Add(-time.Hour)}
+		if err := e.cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("a", []byte("1"))
+	put("b", []byte("2"))
+	put("a", []byte("3"))
+	put("c", []byte("4"))
+	put("c", nil)
+	e.kafka.Compact()
+	e.kafka.Compact()
+	put("d", []byte("5"))
+	put("d", nil)
+	e.kafka.Compact()
+	e.kafka.Compact()
+	ends, err := e.adm.ListEndOffsets(t.Context(), "table")
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, _ := ends.Lookup("table", 0)
+	r := e.start(e.config("queue"))
+	p := r.part("table", 0, func(p PartitionStatus) bool { return p.Lag == 0 && p.Final == end.Offset })
+	if l := r.b.lookup(tp{"table", 0}).wm.Ledger(); l.Gap == 0 || l.Start+l.Final+l.Gap != p.Final {
+		t.Errorf("ledger = %+v, want holes among %d offsets", l, p.Final)
+	}
+	e.waitCommitted("table", 0, end.Offset)
+	if got := e.arrived(); got["2"] != 1 || got["3"] != 1 {
+		t.Errorf("arrived %v, want what compaction left", got)
+	}
+}
+
+func TestPassHoleMovesOnlyFromWhereItWasAskedFor(t *testing.T) {
+	p := testPartition(t, new(fakeEvents))
+	s := &fakeSender{room: -1}
+	p.take(s, split(), recs(0, 3))
+	if p.passHole(2, 9) || p.expects() != 3 {
+		t.Errorf("passed a hole from 2 with the position at %d", p.expects())
+	}
+	if !p.passHole(3, 9) || p.expects() != 9 || p.wm.Watermark() != 0 {
+		t.Errorf("position %d, watermark %d; want 9, and 0 while records are not final", p.expects(), p.wm.Watermark())
+	}
+	p.limit = 12
+	if !p.passHole(9, 20) || p.expects() != 12 {
+		t.Errorf("position %d, want no further than the limit", p.expects())
+	}
+}
+
+// kgo says nothing of offsets that hold no records. An idle partition is asked about by hand and moved on.
+func TestHoleAtTheEndIsPassed(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	c := e.config("queue")
+	c.Kafka.Isolation = "read_committed"
+	e.produce("orders", 0, 0, 1, 0)
+	r := e.start(c)
+	e.waitCommitted("orders", 0, 1)
+	r.b.group.PauseFetchTopics("orders") // so that kgo stays as silent as over a hole
+	<-time.After(300 * time.Millisecond) // a fetch that waits at the broker ends after 50 ms
+	txn, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.TransactionalID("h"), kgo.DefaultProduceTopic("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer txn.Close()
+	if err := errors.Join(txn.BeginTransaction(), txn.ProduceSync(t.Context(), kgo.StringRecord("x")).FirstErr(),
+		txn.EndTransaction(t.Context(), kgo.TryAbort)); err != nil {
+		t.Fatal(err)
+	}
+	p := r.b.lookup(tp{"orders", 0})
+	p.high.Store(3)
+	e.waitCommitted("orders", 0, 3)
+	if l := p.wm.Ledger(); l.Final != 1 || l.Gap != 2 {
+		t.Errorf("ledger = %+v, want 1 final and 2 gap", l)
+	}
 }

@@ -127,7 +127,7 @@ func (b *Bridge) Status() Status {
 		q := b.reader.Status()
 		s.Queue = &q
 	}
-	s.Ready.Reasons = reasons(&s)
+	s.Ready.Reasons = reasons(&s, b.stuckAfter())
 	s.Ready.Ready = len(s.Ready.Reasons) == 0
 	return s
 }
@@ -169,12 +169,21 @@ func (p *partition) lag(watermark int64) int64 {
 	return max(0, high-max(watermark, p.logStart.Load()))
 }
 
-// stuckAfter is how long records may wait to become final before /readyz says so. It compares with what
-// waits, never with traffic: an idle bridge is ready.
-const stuckAfter = 5 * time.Minute
+// stuckAfter is how long records may wait to become final before /readyz says so: longer than each mode
+// may take. It compares with what waits, never with traffic: an idle bridge is ready.
+func (b *Bridge) stuckAfter() time.Duration {
+	d, q := &b.cfg.Delivery, &b.cfg.Queue
+	switch d.Confirm {
+	case "queue":
+		return q.Patience + q.LossGrace + 30*time.Second
+	case "settle":
+		return 3*d.Settle + d.AckTimeout + 30*time.Second
+	}
+	return 2*d.AckTimeout + 30*time.Second
+}
 
 // reasons names everything that is stuck. Idle is not stuck: what counts is lag, not traffic.
-func reasons(s *Status) []string {
+func reasons(s *Status, stuckAfter time.Duration) []string {
 	var out []string
 	add := func(r string) { out = append(out, r) }
 	if s.State == "draining" {

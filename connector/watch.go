@@ -27,6 +27,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		case <-tick.C:
 		}
 		b.retryFaults(ctx)
+		b.passHoles(ctx)
 		if age := b.topicsAge(); time.Since(lastTopics) >= age {
 			lastTopics = time.Now()
 			b.checkTopics(ctx)

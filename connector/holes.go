@@ -1,0 +1,112 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A log may end in offsets without records: compaction took the last ones. kgo moves on over them without
+// a word, so that the position would never reach the end: the lag would stay above 0 and a migration would
+// wait for ever. An idle partition that is not at its end is therefore asked about with one fetch by hand.
+
+// holeAfter is how long a partition must have got nothing before it is asked.
+const holeAfter = 2 * time.Second
+
+// passHoles looks at partitions that are idle before their end and moves them over what holds no records.
+func (b *Bridge) passHoles(ctx context.Context) {
+	now := time.Now()
+	for _, p := range b.assigned() {
+		from, ok := p.idleBeforeEnd(now)
+		if !ok {
+			continue
+		}
+		next, err := b.nextRecord(ctx, p.id, from)
+		if err != nil {
+			continue // the fetches of kgo see the same error, and say so
+		}
+		if p.passHole(from, next) {
+			b.bell.ring()
+		}
+	}
+}
+
+// idleBeforeEnd returns the position of a partition that got nothing for a while though its log goes on.
+func (p *partition) idleBeforeEnd(now time.Time) (from int64, ok bool) {
+	if p.halted.Load() != nil || p.faulted.Load() != nil {
+		return 0, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.detached || len(p.parked) > 0 || p.expect >= p.high.Load() || p.limit >= 0 && p.expect >= p.limit || now.Sub(p.heard) < holeAfter {
+		return 0, false
+	}
+	p.heard = now // asked again after the same time
+	return p.expect, true
+}
+
+// passHole books [from, next) as a gap if nothing came in between.
+func (p *partition) passHole(from, next int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.limit >= 0 {
+		next = min(next, p.limit)
+	}
+	if p.detached || p.expect != from || next <= from {
+		return false
+	}
+	p.wm.End(p.wm.Begin(next, next))
+	p.expect = next
+	return true
+}
+
+// nextRecord returns the offset of the first record from offset on, or where the fetched part of the log
+// ends when there is none in it.
+func (b *Bridge) nextRecord(ctx context.Context, id tp, from int64) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	details, err := b.admin.ListTopics(ctx, id.topic)
+	if err != nil {
+		return 0, err
+	}
+	pd, ok := details[id.topic].Partitions[id.partition]
+	if !ok || pd.Err != nil {
+		return 0, fmt.Errorf("finding the leader of %s: %w", id, kerr.LeaderNotAvailable)
+	}
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis, req.MaxBytes, req.SessionEpoch = 100, 1<<20, -1
+	isolation := kgo.ReadUncommitted()
+	if b.cfg.Kafka.Isolation == "read_committed" {
+		isolation, req.IsolationLevel = kgo.ReadCommitted(), 1
+	}
+	t, rp := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
+	t.Topic, t.TopicID = id.topic, [16]byte(details[id.topic].ID)
+	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = id.partition, from, 1<<20
+	t.Partitions = append(t.Partitions, rp)
+	req.Topics = append(req.Topics, t)
+	answer, err := b.direct.Broker(int(pd.Leader)).Request(ctx, req)
+	if err != nil {
+		return 0, err
+	}
+	resp := answer.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		return 0, err
+	}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return 0, errNoAnswer
+	}
+	fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: from, IsolationLevel: isolation, Topic: id.topic, Partition: id.partition,
+	}, &resp.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
+	switch {
+	case fp.Err != nil:
+		return 0, fp.Err
+	case len(fp.Records) > 0:
+		return fp.Records[0].Offset, nil
+	}
+	return next, nil
+}
