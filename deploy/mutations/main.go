@@ -28,8 +28,9 @@ type mutation struct {
 	file string // from the repository's root
 	old  string // occurs exactly once in file
 	new  string
-	pkg  string // whose tests must fail; several are separated by spaces
-	run  string // -run of these tests, all when empty
+	more [][2]string // further replacements, {old, new}, where the break needs them
+	pkg  string      // whose tests must fail; several are separated by spaces
+	run  string      // -run of these tests, all when empty
 }
 
 func main() {
@@ -87,14 +88,18 @@ func try(dir string, m mutation) (caughtBy string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if n := strings.Count(string(src), m.old); n != 1 {
-		return "", fmt.Errorf("its text occurs %d times in %s, want once", n, m.file)
+	text := string(src)
+	for _, edit := range append([][2]string{{m.old, m.new}}, m.more...) {
+		if n := strings.Count(text, edit[0]); n != 1 {
+			return "", fmt.Errorf("the text %q occurs %d times in %s, want once", edit[0], n, m.file)
+		}
+		text = strings.Replace(text, edit[0], edit[1], 1)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	broken := filepath.Join(dir, filepath.Base(m.file))
-	if err := os.WriteFile(broken, []byte(strings.Replace(string(src), m.old, m.new, 1)), 0o600); err != nil {
+	if err := os.WriteFile(broken, []byte(text), 0o600); err != nil {
 		return "", err
 	}
 	abs, err := filepath.Abs(m.file)

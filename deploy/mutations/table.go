@@ -5,6 +5,8 @@ const (
 	model     = "./connector/model"
 	finality  = "./sdk/finality"
 	watermark = "./connector/watermark"
+	sender    = "./sdk"
+	connector = "./connector"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -149,5 +151,24 @@ var mutations = []mutation{
 		name: "no probe", file: "sdk/finality/queue.go",
 		old: "wanted = m.suspectOldest(inc, now) || wanted", new: "",
 		pkg: model,
+	},
+
+	// Memory and reading again.
+	{
+		name: "one stream filling the budget", file: "sdk/budget.go",
+		old: "return max(limit-used-held, 0)", new: "return max(limit-used, 0)",
+		pkg: sender, run: "Stream|Budget",
+	},
+	{
+		name: "budget shared with repairs", file: "sdk/batch.go",
+		old: "	if repair {\n		n, _ := s.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
+		pkg: sender, run: "Stream|Budget|Repair",
+	},
+	{
+		name: "a record of the range skipped because its offset was sent before, by another route", file: "connector/rereadplan.go",
+		old:  "		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
+		new:  "		if rec.Offset < sentBefore[t.p] {\n			continue\n		}\n		sentBefore[t.p] = rec.Offset + 1\n		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
+		more: [][2]string{{"type task struct {", "var sentBefore = map[*partition]int64{}\n\ntype task struct {"}},
+		pkg:  connector, run: "ReadingAgain",
 	},
 }
