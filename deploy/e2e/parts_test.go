@@ -84,7 +84,9 @@ func (s *sink) topics(sources []string) []string {
 // outputs are what the devproxies wrote.
 func (s *sink) outputs() (paths []string) {
 	for _, p := range s.proxies {
-		paths = append(paths, p.out)
+		if p.out != "" {
+			paths = append(paths, p.out)
+		}
 	}
 	return paths
 }

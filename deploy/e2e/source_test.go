@@ -98,13 +98,26 @@ func (c *cluster) committed(group string) map[string]map[int32]int64 {
 	return all
 }
 
-// fetchOffsets finds nothing of a group that nobody has joined yet.
+// fetchOffsets finds nothing of a group that nobody has joined yet, and waits for a coordinator that moves or
+// is gone.
 func (c *cluster) fetchOffsets(ctx context.Context, group string) (kadm.OffsetResponses, error) {
-	offsets, err := c.admin.FetchOffsets(ctx, group)
-	if errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, nil
+	for deadline := time.Now().Add(drainLimit); ; {
+		offsets, err := c.admin.FetchOffsets(ctx, group)
+		if err == nil {
+			err = offsets.Error()
+		}
+		switch {
+		case errors.Is(err, kerr.GroupIDNotFound):
+			return nil, nil
+		case err == nil || time.Now().After(deadline):
+			return offsets, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	return offsets, err
 }
 
 // behind says how far the group is from the ends of the topics; nil is not at all. It must never be beyond.
@@ -269,7 +282,14 @@ func (l *ledger) startLoad(c *cluster, rate int, topics ...string) *load {
 			}
 		}
 	}()
-	stop := sync.OnceFunc(func() { cancel(); <-done })
+	stop := sync.OnceFunc(func() {
+		cancel()
+		select {
+		case <-done:
+		case <-time.After(drainLimit):
+			c.b.Errorf("the brokers have not answered for all records after %v", drainLimit)
+		}
+	})
 	c.b.Cleanup(stop)
 	return &load{stop: stop}
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"inlong-bridge/connector/kafkahandler"
 )
 
@@ -35,36 +37,43 @@ func (a *arrivals) add(value []byte) {
 	a.times[id]++
 }
 
-// inQueue reads all that is in the queue of these source topics. Topics that do not exist are empty.
-func (s *sink) inQueue(sources []string) *arrivals {
-	c := s.queue
-	c.b.Helper()
+// inQueue reads all that is in the queue of these source topics. Topics that do not exist are empty. While
+// a broker is gone it tries again.
+func (s *sink) inQueue(sources []string) (a *arrivals) {
+	s.queue.b.Helper()
+	s.queue.b.eventually(drainLimit, func() (err error) {
+		a, err = s.readQueue(sources)
+		return err
+	})
+	return a
+}
+
+func (s *sink) readQueue(sources []string) (*arrivals, error) {
+	ctx := s.queue.b.Context()
 	a := &arrivals{times: make(map[string]int)}
 	topics := s.topics(sources)
-	there, err := c.admin.ListTopics(c.b.Context(), topics...)
+	there, err := s.queue.admin.ListTopics(ctx, topics...)
 	if err != nil {
-		c.b.Fatal(err)
+		return nil, err
 	}
-	topics = slices.DeleteFunc(slices.Clone(topics), func(t string) bool { return !there.Has(t) || there[t].Err != nil })
+	topics = slices.DeleteFunc(topics, func(t string) bool {
+		return !there.Has(t) || errors.Is(there[t].Err, kerr.UnknownTopicOrPartition)
+	})
 	if len(topics) == 0 {
-		return a
+		return a, nil
 	}
-	err = kafkahandler.ReadAll(c.b.Context(), c.opts, topics, func(p kafkahandler.Pack) error {
-		if p.Err != nil {
-			return p.Err
+	return a, kafkahandler.ReadAll(ctx, s.queue.opts, topics, func(p kafkahandler.Pack) error {
+		if want := kafkahandler.TopicOf(s.template, p.Group, p.Stream); p.Err == nil && p.Topic != want {
+			p.Err = fmt.Errorf("a pack of %s lies in topic %s", want, p.Topic)
 		}
-		if want := kafkahandler.TopicOf(s.template, p.Group, p.Stream); p.Topic != want {
-			return fmt.Errorf("a pack of %s lies in topic %s", want, p.Topic)
+		if p.Err != nil {
+			a.strange = append(a.strange, p.Err.Error())
 		}
 		for _, r := range p.Records {
 			a.add(r)
 		}
 		return nil
 	})
-	if err != nil {
-		c.b.Fatal(err)
-	}
-	return a
 }
 
 // inOutputs reads what devproxy --out wrote.

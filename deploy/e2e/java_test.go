@@ -1,0 +1,142 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// release is a version of Apache Kafka; kafka-NAME/pom.xml says which one exactly.
+type release struct {
+	name string
+	jars string // directory
+}
+
+// releases are the versions to run against, the oldest first.
+func releases() []string {
+	if list := os.Getenv("E2E_KAFKA"); list != "" {
+		return strings.Split(list, ",")
+	}
+	return []string{"3.9", "4"}
+}
+
+// newest is the version for what needs to be seen with one only.
+func newest() string { all := releases(); return all[len(all)-1] }
+
+// need returns a release with its jars in place. What is missing on this machine skips the test, loudly, or
+// fails it if E2E_REQUIRED is set.
+func need(t *testing.T, name string) *release {
+	t.Helper()
+	r, err := fetched(name)
+	if err == nil {
+		return r
+	}
+	if required := os.Getenv("E2E_REQUIRED"); required != "" && required != "0" {
+		t.Fatalf("E2E_REQUIRED is set: %v", err)
+	}
+	fmt.Printf("\nSKIPPED %s: %v\n", t.Name(), err) // at the start of a line, where CI looks for it
+	t.Skipf("SKIPPED: %v", err)
+	return nil
+}
+
+var (
+	fetchMu  sync.Mutex
+	releaseM = make(map[string]func() (*release, error))
+)
+
+// fetched fetches a release once.
+func fetched(name string) (*release, error) {
+	fetchMu.Lock()
+	defer fetchMu.Unlock()
+	if releaseM[name] == nil {
+		releaseM[name] = sync.OnceValues(func() (*release, error) { return fetch(name) })
+	}
+	return releaseM[name]()
+}
+
+// fetch has Maven put the jars into the user's cache, unless they are there.
+func fetch(name string) (*release, error) {
+	if err := javaRuns(); err != nil {
+		return nil, err
+	}
+	pom, err := filepath.Abs(filepath.Join("kafka-"+name, "pom.xml"))
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(pom)
+	if err != nil {
+		return nil, fmt.Errorf("no Apache Kafka %q: %w; hint: E2E_KAFKA names directories kafka-NAME", name, err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("finding a directory for jars: %w; hint: set XDG_CACHE_HOME", err)
+	}
+	sum := sha256.Sum256(text)
+	jars := filepath.Join(cache, "inlong-bridge", "kafka-"+name+"-"+hex.EncodeToString(sum[:6]))
+	if _, err := os.Stat(jars); err == nil {
+		return &release{name, jars}, nil
+	}
+	if _, err := exec.LookPath("mvn"); err != nil {
+		return nil, fmt.Errorf("no Maven to fetch Apache Kafka %s: %w", name, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(jars), 0o755); err != nil {
+		return nil, fmt.Errorf("making the directory for jars: %w", err)
+	}
+	// Under another name first: a fetch that was cut off must not look complete.
+	partial, err := os.MkdirTemp(filepath.Dir(jars), "partial-")
+	if err != nil {
+		return nil, fmt.Errorf("making the directory for jars: %w", err)
+	}
+	defer os.RemoveAll(partial)
+	mvn := exec.Command("mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies",
+		"-DincludeScope=runtime", "-DoutputDirectory="+partial)
+	if text, err := mvn.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("fetching Apache Kafka %s with Maven: %w: %.500s", name, err, text)
+	}
+	if err := os.Rename(partial, jars); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("keeping the jars: %w", err)
+	}
+	return &release{name, jars}, nil
+}
+
+var javaVersion = regexp.MustCompile(`version "(\d+)`)
+
+// javaRuns wants Java 17 or later.
+var javaRuns = sync.OnceValue(func() error {
+	text, err := exec.Command("java", "-version").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("no Java: %w", err)
+	}
+	m := javaVersion.FindSubmatch(text)
+	if m == nil {
+		return fmt.Errorf("java -version says nothing known: %.200s", text)
+	}
+	if n, err := strconv.Atoi(string(m[1])); err != nil || n < 17 {
+		return fmt.Errorf("Java %s is too old, the brokers need 17", m[1])
+	}
+	return nil
+})
+
+// java is a command that runs a class of the release in little memory.
+func (r *release) java(class string, args ...string) *exec.Cmd {
+	all := append([]string{
+		"-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Djava.net.preferIPv4Stack=true",
+		"-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+		"-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
+		"-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn",
+		"-cp", filepath.Join(r.jars, "*"), class,
+	}, args...)
+	return exec.Command("java", all...)
+}
