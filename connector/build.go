@@ -74,12 +74,13 @@ func (b *Bridge) firstTopics(ctx context.Context) ([]string, error) {
 	defer cancel()
 	names, all := b.cfg.Routes.Topics()
 	var ask []string
+	what := "its topics"
 	if !all {
-		ask = names
+		ask, what = names, fmt.Sprintf("topics %v", names)
 	}
 	details, err := b.admin.ListTopics(ctx, ask...)
 	if err != nil {
-		return nil, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for topics", b.cfg.Kafka.Brokers))
+		return nil, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for %s", b.cfg.Kafka.Brokers, what))
 	}
 	b.wanted(details, nil)
 	var missing []string
