@@ -125,10 +125,9 @@ func TestResultsHaveTheAgreedFields(t *testing.T) {
 func TestTableHasOneLinePerRow(t *testing.T) {
 	all := rows(1, length{Time: time.Second})
 	outcomes := evaluate(all, nil)
-	var out bytes.Buffer
-	writeTable(&out, outcomes)
-	if lines := strings.Count(out.String(), "\n"); lines != len(all)+2 {
-		t.Errorf("%d lines for %d rows:\n%s", lines, len(all), &out)
+	out := table(outcomes)
+	if lines := strings.Count(out, "\n"); lines != len(all)+2 {
+		t.Errorf("%d lines for %d rows:\n%s", lines, len(all), out)
 	}
 	if got := thousands(1234567.4); got != "1,234,567" {
 		t.Errorf("thousands gives %s", got)

@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"regexp"
@@ -88,13 +89,15 @@ func benchSender(ctx context.Context, flags *flag.FlagSet, args []string, stdout
 			return fmt.Errorf("making the folder for profiles: %w", err)
 		}
 	}
-	results, err := runRounds(ctx, processes(wanted), *rounds, *profiles, stderr)
+	results, err := runRounds(ctx, processes(wanted), *rounds, *profiles, log.New(stderr, "", 0))
 	if err != nil {
 		return err
 	}
 	outcomes := evaluate(wanted, results)
-	fmt.Fprintf(stdout, "%d rounds of %s each, %d cores, %s\n\n", *rounds, length, runtime.GOMAXPROCS(0), runtime.Version())
-	writeTable(stdout, outcomes)
+	text := fmt.Sprintf("%d rounds of %s each, %d cores, %s\n\n", *rounds, length, runtime.GOMAXPROCS(0), runtime.Version())
+	if _, err := io.WriteString(stdout, text+table(outcomes)); err != nil {
+		return fmt.Errorf("printing the table: %w", err)
+	}
 	if *file == "" {
 		return nil
 	}

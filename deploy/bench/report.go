@@ -3,26 +3,27 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
-// writeTable prints the outcomes as Markdown.
-func writeTable(out io.Writer, outcomes []outcome) {
-	fmt.Fprintln(out, "| work | ours rec/s | raw rec/s | rate ratio (spread) | CPU ratio (spread) | CPU s/M | RSS MiB | allocs/rec | goal | met |")
-	fmt.Fprintln(out, "|---|---:|---:|---|---|---:|---:|---:|---|---|")
+// table is the outcomes as Markdown.
+func table(outcomes []outcome) string {
+	var out strings.Builder
+	fmt.Fprintln(&out, "| work | ours rec/s | raw rec/s | rate ratio (spread) | CPU ratio (spread) | CPU s/M | RSS MiB | allocs/rec | goal | met |")
+	fmt.Fprintln(&out, "|---|---:|---:|---|---|---:|---:|---:|---|---|")
 	for i := range outcomes {
 		o := &outcomes[i]
 		met := "yes"
 		if !o.Met {
 			met = "**no**"
 		}
-		fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %.2f | %.0f | %.3f | %s | %s |\n",
+		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s | %.2f | %.0f | %.3f | %s | %s |\n",
 			o.Work, thousands(o.OursRate), thousands(o.RawRate), o.rate, o.cpu, o.cpuPerMillion, o.RSSMiB, o.mallocs, o.row.goals(), met)
 	}
+	return out.String()
 }
 
 func (s spread) String() string {

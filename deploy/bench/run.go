@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +18,7 @@ import (
 
 // runRounds runs every process once in each round; every other round goes backwards, so that nobody is
 // always the first or the second of a pair.
-func runRounds(ctx context.Context, all []process, rounds int, profiles string, log io.Writer) (map[process][]result, error) {
+func runRounds(ctx context.Context, all []process, rounds int, profiles string, progress *log.Logger) (map[process][]result, error) {
 	results := make(map[process][]result)
 	for round := range rounds {
 		order := slices.Clone(all)
@@ -34,7 +35,7 @@ func runRounds(ctx context.Context, all []process, rounds int, profiles string, 
 				return nil, fmt.Errorf("round %d of %d, %s: %w", round+1, rounds, p, err)
 			}
 			results[p] = append(results[p], r)
-			fmt.Fprintf(log, "round %d of %d  %-55s %12s rec/s %7.3f CPU s/M %5.0f MiB\n",
+			progress.Printf("round %d of %d  %-45s %12s rec/s %7.3f CPU s/M %5.0f MiB",
 				round+1, rounds, p, thousands(r.rate()), r.cpuPerMillion(), r.rssMiB())
 		}
 	}
@@ -142,7 +143,9 @@ func serveSink(ctx context.Context, delay time.Duration, stdin io.Reader, stdout
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(stdout, k.addr())
+	if _, err := fmt.Fprintln(stdout, k.addr()); err != nil {
+		return fmt.Errorf("saying the address: %w", err)
+	}
 	if _, err := io.Copy(io.Discard, stdin); err != nil {
 		return fmt.Errorf("waiting for the end: %w", err)
 	}

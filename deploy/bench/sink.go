@@ -129,12 +129,12 @@ func (c *sinkConn) run(delay time.Duration) error {
 		n = copy(buf, buf[used:n])
 		if len(c.acks) > 0 {
 			if err := answer(c.acks); err != nil {
-				return nil //nolint:nilerr // as below
+				return nil // as below
 			}
 			c.acks = c.acks[:0]
 		}
 		if err != nil {
-			return nil //nolint:nilerr // the connection is over; what is missing shows in the count
+			return nil // the connection is over; what is missing shows in the count
 		}
 		if n == len(buf) {
 			return fmt.Errorf("reading: a frame is longer than %d bytes", len(buf))
