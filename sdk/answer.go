@@ -46,6 +46,8 @@ func (s *Sender) accepted(c *conn, p *pack, now time.Duration) {
 	c.useful = true
 	ep.counts.acked++
 	st.counts.acked++
+	st.meter.wire.note(now-p.wroteAt, p.count)
+	s.tellPack(s.o.hooks.PackAcked, p, now, nil)
 	s.unload(p)
 	if p.tokens > 0 {
 		s.notify.post(event{pieces: p.pieces, result: Result{Outcome: Acked, Endpoint: ep.addr}})
@@ -56,7 +58,7 @@ func (s *Sender) accepted(c *conn, p *pack, now time.Duration) {
 // rejected: the proxy answered with an error code. Under mu.
 func (s *Sender) rejected(c *conn, p *pack, ack *frame.Ack, now time.Duration) {
 	ep, st := c.ep, p.st
-	ep.codes[ack.Code]++
+	ep.countCode(ack.Code)
 	s.m.Refused(finality.Pack(p.seq), c.inc, ack.Code == 114, now)
 	v := verdictOf(ack.Code)
 	err := &AckError{
@@ -124,6 +126,8 @@ func requestAttr(f []byte) []byte {
 func (s *Sender) refuse(p *pack, r Result) {
 	s.m.Drop(finality.Pack(p.seq), s.now())
 	p.st.counts.refused++
+	p.st.meter.recordsRefused += uint64(p.count)
+	s.tellPack(s.o.hooks.PackRefused, p, s.now(), r.Err)
 	s.o.logger.Error("pack refused for good", "stream", p.st.text, "endpoint", r.Endpoint, "records", p.count, "error", r.Err)
 	s.done(p, event{result: r})
 }

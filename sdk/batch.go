@@ -42,7 +42,9 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	runs := room[:0]
 
 	st.mu.Lock()
-	n, err = s.admit(st, b.Payloads[first:], b.Repair)
+	if n, err = s.admit(st, b.Payloads[first:], b.Repair); err != nil {
+		st.turnedAway(err)
+	}
 	n += first
 	var bytes uint64
 	for i := first; i < n; {
@@ -113,7 +115,7 @@ func (s *Sender) admit(st *Stream, payloads [][]byte, repair bool) (n int, err e
 	want := payloads
 	for i, p := range payloads {
 		if len(p) > st.recordLimit {
-			want, err = payloads[:i], ErrTooLarge
+			want, err = payloads[:i], &TooLargeError{Size: len(p), Limit: st.recordLimit}
 			break
 		}
 	}

@@ -31,6 +31,7 @@ type conn struct {
 	table         map[uint32]*pack
 	inFlight      int
 	inFlightBytes int64
+	openedAt      time.Duration
 	unwritten     int64 // bytes in out and in the write that is under way
 	acked         int   // packs acked here and not final
 	useful        bool  // something was acked here
@@ -63,7 +64,9 @@ func (s *Sender) connected(ep *endpoint, nc net.Conn) *conn {
 		ep.counts.reconnects++
 	}
 	ep.conns = append(ep.conns, c)
-	s.m.Opened(c.inc, ep.id, s.now())
+	c.openedAt = s.now()
+	s.m.Opened(c.inc, ep.id, c.openedAt)
+	s.tellConn(s.o.hooks.ConnOpened, c, c.openedAt, "")
 	return c
 }
 
@@ -102,6 +105,11 @@ func (s *Sender) disconnected(c *conn, err error) {
 		c.reserved.unreserve()
 	}
 	ep.counts.ended++
+	reason := c.why
+	if reason == "" {
+		reason = err.Error()
+	}
+	s.tellConn(s.o.hooks.ConnEnded, c, s.now(), reason)
 	s.m.Ended(c.inc, s.now())
 	switch {
 	case s.stopped, c.why == "drained":
@@ -157,6 +165,7 @@ func (c *conn) takeOut(w *batchOfPacks) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.packs, w.bufs, w.gone = w.packs[:0], w.bufs[:0], 0
+	now := s.now()
 	for _, p := range c.out {
 		if p.conn != c || p.state != packInFlight {
 			w.gone += p.wire // seen in the queue before this copy went out
@@ -164,6 +173,11 @@ func (c *conn) takeOut(w *batchOfPacks) bool {
 		}
 		p.writers++
 		p.taken = true
+		if p.wroteAt == 0 {
+			p.st.meter.queue.note(now-p.opened, p.count)
+		}
+		p.wroteAt = now
+		s.tellPack(s.o.hooks.PackWritten, p, now, nil)
 		w.packs = append(w.packs, p)
 		w.bufs = append(w.bufs, p.frame)
 	}
@@ -172,7 +186,7 @@ func (c *conn) takeOut(w *batchOfPacks) bool {
 	if c.beat {
 		c.beat = false
 		w.bufs = append(w.bufs, heartbeat)
-		s.m.Beat(c.inc, s.now())
+		s.m.Beat(c.inc, now)
 	}
 	c.unwritten -= w.gone
 	return len(w.bufs) > 0

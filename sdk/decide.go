@@ -30,9 +30,9 @@ func (s *Sender) carryOut(d *finality.Decision, now time.Duration) {
 		case finality.Resend:
 			s.sendAgain(p, d.Suspect, now)
 		case finality.Final:
-			s.final(p)
+			s.final(p, now)
 		default:
-			s.lose(p, d.Reason)
+			s.lose(p, d.Reason, now)
 		}
 	case finality.Close:
 		if c := s.conns[d.Incarnation]; c != nil {
@@ -70,9 +70,12 @@ func (s *Sender) sendAgain(p *pack, suspect bool, now time.Duration) {
 }
 
 // final: whatever its state was, the pack is safe.
-func (s *Sender) final(p *pack) {
+func (s *Sender) final(p *pack, now time.Duration) {
 	st := p.st
 	st.counts.final++
+	st.meter.recordsFinal += uint64(p.count)
+	st.meter.total.note(now-p.opened, p.count)
+	s.tellPack(s.o.hooks.PackFinal, p, now, nil)
 	again := p.state == packLost
 	switch p.state {
 	case packInFlight:
@@ -91,8 +94,10 @@ func (s *Sender) final(p *pack) {
 
 // lose: the proxy acked the pack, and its bytes are gone with it. The pack stays known as long as news
 // of it matters to anybody.
-func (s *Sender) lose(p *pack, why string) {
+func (s *Sender) lose(p *pack, why string, now time.Duration) {
 	p.st.counts.lost++
+	p.st.meter.recordsLost += uint64(p.count)
+	s.tellPack(s.o.hooks.PackLost, p, now, nil)
 	p.conn.acked--
 	s.setState(p, packLost)
 	s.o.logger.Debug("pack lost", "stream", p.st.text, "endpoint", p.endpoint.addr, "records", p.count, "reason", why)

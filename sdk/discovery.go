@@ -9,13 +9,15 @@ import (
 
 // group is one InLong group whose proxies the Manager names. Guarded by Sender.mu.
 type group struct {
-	name    string
-	list    proxyList
-	known   bool // there was a list, however old
-	stale   bool // the last answer was not a list, or the list is from the file
-	source  string
-	updated time.Time
-	lastErr string
+	name     string
+	number   int // in the order of first use
+	list     proxyList
+	known    bool // there was a list, however old
+	stale    bool // the last answer was not a list, or the list is from the file
+	source   string
+	updated  time.Time
+	lastErr  string
+	failures uint64 // answers of the Manager without a list, and questions without an answer
 }
 
 // proxiesOf returns the list of proxies for a group and, the first time, begins to ask for it. Under mu.
@@ -25,7 +27,7 @@ func (s *Sender) proxiesOf(name string) *proxyList {
 	}
 	g := s.groups[name]
 	if g == nil {
-		g = &group{name: name, source: "manager"}
+		g = &group{name: name, number: len(s.groups), source: "manager"}
 		s.groups[name] = g
 		if s.store != nil {
 			if n, age, ok := s.store.Load(name); ok {
@@ -93,6 +95,7 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error) {
 			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "error", err, "have_list", g.known)
 		}
 		g.stale, g.lastErr = true, err.Error()
+		g.failures++
 		s.mu.Unlock()
 		return
 	}

@@ -114,6 +114,10 @@ func (s *Sender) encoded(p *pack, encoded []byte, err error) {
 	}
 	p.frame, p.wire = encoded, int64(len(encoded))
 	p.st.counts.wireBytes += uint64(len(encoded))
+	p.st.meter.packedBytes += uint64(items)
+	if !p.compress {
+		p.st.meter.plainPacks++
+	}
 	s.join(p.st, p.class())
 	if p.compress && s.o.compression == Auto {
 		p.st.tryAuto.result(items, len(encoded))

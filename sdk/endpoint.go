@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/frame"
 )
 
 // endpoint is one proxy, known by its address. It is kept when it leaves the lists: its counters go on
@@ -121,6 +122,17 @@ func (s *Sender) end(c *conn, why string) {
 		c.closing, c.why = true, why
 		s.toClose = append(s.toClose, c)
 	}
+}
+
+// maxCodes bounds how many error codes of a proxy are told apart; DataProxy has about 40.
+const maxCodes = 64
+
+// countCode counts an answer with an error code. Under mu.
+func (ep *endpoint) countCode(code int) {
+	if _, known := ep.codes[code]; !known && len(ep.codes) >= maxCodes {
+		code = frame.CodeUnknown
+	}
+	ep.codes[code]++
 }
 
 // note remembers the endpoint's last trouble. Under mu.

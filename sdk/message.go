@@ -55,6 +55,7 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 	one := [1][]byte{m.Payload}
 	st.mu.Lock()
 	if n, err := s.admit(st, one[:], false); n == 0 {
+		st.turnedAway(err)
 		st.mu.Unlock()
 		return err
 	}

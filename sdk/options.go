@@ -58,8 +58,13 @@ type options struct {
 	writeTimeout time.Duration
 	retryMin     time.Duration
 	retryMax     time.Duration
+	retryLimit   int
 	dial         DialFunc
 	logger       *slog.Logger
+
+	hooks         Hooks
+	metricsLog    time.Duration
+	metricStreams int
 }
 
 func defaults() options {
@@ -78,8 +83,11 @@ func defaults() options {
 		writeTimeout: 15 * time.Second,
 		retryMin:     100 * time.Millisecond,
 		retryMax:     30 * time.Second,
+		retryLimit:   NoRetryLimit,
 		dial:         (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
 		logger:       slog.New(slog.DiscardHandler),
+
+		metricStreams: defaultMetricStreams,
 	}
 }
 
@@ -163,6 +171,14 @@ func WithRetry(shortest, longest time.Duration) Option {
 	return optionFunc(func(o *options) { o.retryMin, o.retryMax = shortest, longest })
 }
 
+// NoRetryLimit is the default of WithRetryLimit: a pack is tried until it is delivered or refused for good.
+const NoRetryLimit = -1
+
+// WithRetryLimit gives a pack up, as Refused with a *RetryError, when n tries after the first one came to
+// nothing too: its connection ended, the answer did not come in time, the proxy answered "not now", or no
+// proxy at all was connected and one more could not be dialled. Default NoRetryLimit.
+func WithRetryLimit(n int) Option { return optionFunc(func(o *options) { o.retryLimit = n }) }
+
 // WithDial replaces the opening of connections.
 func WithDial(dial func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
 	return optionFunc(func(o *options) { o.dial = dial })
@@ -221,6 +237,9 @@ func (o *options) validate() error {
 	if o.retryMax < o.retryMin {
 		bad("longest retry pause %v is below the first, %v", o.retryMax, o.retryMin)
 	}
+	if o.retryLimit < NoRetryLimit {
+		bad("limit of %d retries is below 0; leave it out for no limit", o.retryLimit)
+	}
 	if f.PauseMax < f.PauseMin {
 		bad("longest pause %v is below the first, %v", f.PauseMax, f.PauseMin)
 	}
@@ -256,6 +275,9 @@ func (o *options) validate() error {
 	}
 	if o.maxOpen < 1 {
 		bad("%d open packs is below 1", o.maxOpen)
+	}
+	if o.metricsLog < 0 || o.metricStreams < 1 {
+		bad("metrics every %v of %d streams: the interval may not be negative, and at least one stream has numbers of its own", o.metricsLog, o.metricStreams)
 	}
 	if o.dial == nil || o.logger == nil {
 		bad("dial function and logger may not be nil; leave the option out for the default")

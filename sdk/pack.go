@@ -52,8 +52,9 @@ type pack struct {
 	endpoint *endpoint
 	taken    bool // by the writer of conn
 	sentAt   time.Duration
-	sends    int  // times handed to a connection
-	maybe    bool // a copy may have been delivered without an ack
+	wroteAt  time.Duration // when its writer took it last; 0 until then
+	sends    int           // times handed to a connection
+	maybe    bool          // a copy may have been delivered without an ack
 	// suspect: oldest unanswered pack of a connection that ended. It travels alone.
 	suspect   bool
 	deaths    int

@@ -36,6 +36,9 @@ func (s *Sender) seal(p *pack) {
 	st.counts.packs++
 	s.enqueue(p)
 	s.watchStream(st)
+	if s.o.hooks.PackSealed != nil {
+		s.tellPack(s.o.hooks.PackSealed, p, s.now(), nil)
+	}
 	s.mu.Unlock()
 
 	if p.pins == 0 {

@@ -120,6 +120,9 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		s.wg.Go(s.encodeLoop)
 	}
 	s.wg.Go(s.clockLoop)
+	if o.metricsLog > 0 {
+		s.wg.Go(s.metricsLoop)
+	}
 	if len(o.proxies) > 0 {
 		s.mu.Lock()
 		s.static = new(proxyList)
@@ -272,6 +275,7 @@ func (s *Sender) abandon() (packs, records int) {
 		}
 		lost := p.state == packLost
 		if !lost {
+			s.tellPack(s.o.hooks.PackGivenUp, p, s.now(), ErrClosed)
 			packs++
 			records += p.count
 		}

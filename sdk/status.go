@@ -51,25 +51,48 @@ type EndpointStatus struct {
 type StreamStatus struct {
 	Group           string `json:"group"`
 	Stream          string `json:"stream"`
-	HeldBytes       int64  `json:"held_bytes"`      // not acked yet
-	Stall           string `json:"stall,omitempty"` // why it makes no progress
+	Folded          bool   `json:"folded,omitempty"` // part of "other" in metrics; see WithMetricStreams
+	HeldBytes       int64  `json:"held_bytes"`       // not acked yet
+	Stall           string `json:"stall,omitempty"`  // why it makes no progress
 	Records         uint64 `json:"records_total"`
 	RecordBytes     uint64 `json:"record_bytes_total"`
+	BufferFull      uint64 `json:"buffer_full_total"` // calls that found no room, each attempt of one that waits
+	TooLarge        uint64 `json:"too_large_total"`   // records that fit into no frame
+	Compressing     bool   `json:"compressing"`       // the next pack is compressed if it is large enough
 	Packs           uint64 `json:"packs_total"`
-	WireBytes       uint64 `json:"wire_bytes_total"`
+	PackedBytes     uint64 `json:"packed_bytes_total"` // in the packs of wire_bytes_total, before compression
+	WireBytes       uint64 `json:"wire_bytes_total"`   // each pack once
+	PacksPlain      uint64 `json:"packs_plain_total"`  // not compressed
 	PacksAcked      uint64 `json:"packs_acked_total"`
 	PacksFinal      uint64 `json:"packs_final_total"`
 	PacksLost       uint64 `json:"packs_lost_total"`
 	PacksResent     uint64 `json:"packs_resent_total"`
 	PacksDuplicated uint64 `json:"packs_duplicated_total"` // known second copies: seen after a resend or a loss
 	PacksRefused    uint64 `json:"packs_refused_total"`
+	RecordsFinal    uint64 `json:"records_final_total"`
+	RecordsLost     uint64 `json:"records_lost_total"`
+	RecordsRefused  uint64 `json:"records_refused_total"`
+	QueueTime       Times  `json:"queue_time"` // append to first write
+	WireTime        Times  `json:"wire_time"`  // last write to ack
+	TotalTime       Times  `json:"total_time"` // append to final
 }
 
 // DiscoveryStatus says where the list of proxies comes from.
 type DiscoveryStatus struct {
-	Source    string    `json:"source"` // static, manager, file
+	Source    string        `json:"source"` // static, manager, file
+	Updated   time.Time     `json:"updated,omitzero"`
+	Stale     bool          `json:"stale"`
+	LastError string        `json:"last_error,omitempty"`
+	Groups    []GroupStatus `json:"groups,omitempty"` // with a Manager, in the order of first use
+}
+
+// GroupStatus says how asking the Manager about one group goes.
+type GroupStatus struct {
+	Group     string    `json:"group"`
+	Folded    bool      `json:"folded,omitempty"` // part of "other" in metrics; see WithMetricStreams
 	Updated   time.Time `json:"updated,omitzero"`
 	Stale     bool      `json:"stale"`
+	Failures  uint64    `json:"failures_total"` // times the Manager did not name proxies
 	LastError string    `json:"last_error,omitempty"`
 }
 
@@ -79,10 +102,10 @@ func (s *Sender) Status() Status {
 	streams := slices.Clone(s.streamList)
 	s.mu.Unlock()
 	// Stream.mu comes before mu, so these are read first.
-	records := make([][2]uint64, len(streams))
+	taken := make([]StreamStatus, len(streams))
 	for i, st := range streams {
 		st.mu.Lock()
-		records[i] = [2]uint64{st.records, st.recordBytes}
+		taken[i] = StreamStatus{Records: st.records, RecordBytes: st.recordBytes, BufferFull: st.full, TooLarge: st.tooLarge}
 		st.mu.Unlock()
 	}
 
@@ -106,14 +129,9 @@ func (s *Sender) Status() Status {
 		}
 	}
 	for i, st := range streams {
-		c := &st.counts
-		out.Streams = append(out.Streams, StreamStatus{
-			Group: st.group, Stream: st.name, HeldBytes: st.held.Load(), Stall: s.stall(st, now),
-			Records: records[i][0], RecordBytes: records[i][1], Packs: c.packs, WireBytes: c.wireBytes,
-			PacksAcked: c.acked, PacksFinal: c.final, PacksLost: c.lost, PacksResent: c.resent,
-			PacksDuplicated: c.duplicated, PacksRefused: c.refused,
-		})
+		s.streamStatus(st, &taken[i], now)
 	}
+	out.Streams = taken
 	slices.SortFunc(out.Endpoints, func(a, b EndpointStatus) int { return cmp.Compare(a.Address, b.Address) })
 	slices.SortFunc(out.Streams, func(a, b StreamStatus) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Stream, b.Stream))
@@ -148,6 +166,19 @@ func (s *Sender) endpointStatus(ep *endpoint, now time.Duration) EndpointStatus 
 		st.State = "paused"
 	}
 	return st
+}
+
+// streamStatus fills in what is guarded by mu. Under mu.
+func (s *Sender) streamStatus(st *Stream, out *StreamStatus, now time.Duration) {
+	c, m := &st.counts, &st.meter
+	out.Group, out.Stream, out.Folded = st.group, st.name, int(st.id) >= s.o.metricStreams
+	out.HeldBytes, out.Stall = st.held.Load(), s.stall(st, now)
+	out.Compressing = s.o.compression == Snappy || (s.o.compression == Auto && st.tryAuto.skip == 0)
+	out.Packs, out.PackedBytes, out.WireBytes, out.PacksPlain = c.packs, m.packedBytes, c.wireBytes, m.plainPacks
+	out.PacksAcked, out.PacksFinal, out.PacksLost, out.PacksResent = c.acked, c.final, c.lost, c.resent
+	out.PacksDuplicated, out.PacksRefused = c.duplicated, c.refused
+	out.RecordsFinal, out.RecordsLost, out.RecordsRefused = m.recordsFinal, m.recordsLost, m.recordsRefused
+	out.QueueTime, out.WireTime, out.TotalTime = m.queue, m.wire, m.total
 }
 
 // stall says why a stream that has waiting packs makes no progress, if so. Under mu.
@@ -219,6 +250,10 @@ func (s *Sender) discovery() DiscoveryStatus {
 			out.Updated = g.updated
 		}
 		out.Stale = out.Stale || g.stale
+		out.Groups = append(out.Groups, GroupStatus{
+			Group: g.name, Folded: g.number >= s.o.metricStreams, Updated: g.updated, Stale: g.stale,
+			Failures: g.failures, LastError: g.lastErr,
+		})
 		if g.lastErr != "" {
 			out.LastError = g.lastErr
 		}

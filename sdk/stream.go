@@ -32,6 +32,8 @@ type Stream struct {
 	lastSize    int   // bytes of the pack sealed last, to begin the next buffer with
 	records     uint64
 	recordBytes uint64
+	full        uint64 // calls that found no room
+	tooLarge    uint64 // records that fit into no frame
 
 	// Guarded by Sender.mu.
 	queues   [classes]packQueue
@@ -41,6 +43,7 @@ type Stream struct {
 	watchErr error
 	tryAuto  autoCompression
 	counts   streamCounts
+	meter    meter
 }
 
 type streamCounts struct {

@@ -1,0 +1,94 @@
+package sdk
+
+import (
+	"fmt"
+	"time"
+
+	"inlong-bridge/sdk/finality"
+)
+
+// Hooks are told what happens to packs and connections, for traces and metrics of one's own. A field
+// that is nil costs nothing. They are called by the goroutine that calls tokens and callbacks, in the
+// order things happened, never under a lock, never after Close returned; one that panics is logged. They
+// must be quick: what is slow delays all news.
+//
+// A pack is sealed once, written each time it is sent, and then acked, final, lost, refused, or given up,
+// as the pieces in it are told: final may come without acked, and after lost.
+type Hooks struct {
+	PackSealed  func(PackEvent) // it takes no more records
+	PackWritten func(PackEvent) // its bytes are being written to Endpoint; Sends counts
+	PackAcked   func(PackEvent) // WireTime is how long the proxy took
+	PackFinal   func(PackEvent) // Age is how long all of it took
+	PackLost    func(PackEvent) // acked, and gone with its proxy
+	PackRefused func(PackEvent) // for good; see Err
+	PackGivenUp func(PackEvent) // by Close; Err is ErrClosed
+
+	ConnOpened func(ConnEvent)
+	ConnEnded  func(ConnEvent)
+}
+
+// PackEvent speaks of one pack at one moment.
+type PackEvent struct {
+	Stream   *Stream
+	Seq      uint64        // names the pack among those of the sender; the second half of its mid
+	Records  int           // in it
+	Wire     int64         // bytes of its frame, 0 until it was encoded
+	Sends    int           // how many times it was sent
+	Endpoint string        // host:port of the proxy, empty until it was sent
+	Age      time.Duration // since its first record was handed over
+	WireTime time.Duration // since it was written last, 0 until then
+	Err      error         // why it was refused or given up
+}
+
+// ConnEvent speaks of one connection.
+type ConnEvent struct {
+	Endpoint   string
+	ID         uint64 // counts connections
+	Lived      time.Duration
+	Unanswered int    // packs in flight on it when it ended: they are sent again
+	Acked      int    // packs it had acked that were not final when it ended
+	Reason     string // why it ended
+}
+
+// WithHooks sets the hooks. Default none; of several only the last counts.
+func WithHooks(h Hooks) Option { return optionFunc(func(o *options) { o.hooks = h }) }
+
+// tellPack posts a pack's news to a hook. Under mu.
+func (s *Sender) tellPack(hook func(PackEvent), p *pack, now time.Duration, err error) {
+	if hook == nil {
+		return
+	}
+	e := PackEvent{
+		Stream: p.st, Seq: p.seq, Records: p.count, Wire: p.wire, Sends: p.sends, Age: now - p.opened, Err: err,
+	}
+	if p.endpoint != nil {
+		e.Endpoint = p.endpoint.addr
+	}
+	if p.wroteAt > 0 {
+		e.WireTime = now - p.wroteAt
+	}
+	s.notify.post(event{ask: func() { s.callHook(func() { hook(e) }) }})
+}
+
+// tellConn posts a connection's news to a hook. Under mu.
+func (s *Sender) tellConn(hook func(ConnEvent), c *conn, now time.Duration, reason string) {
+	if hook == nil {
+		return
+	}
+	e := ConnEvent{
+		Endpoint: c.ep.addr, ID: connID(c.inc), Lived: now - c.openedAt, Unanswered: c.inFlight, Acked: c.acked, Reason: reason,
+	}
+	s.notify.post(event{ask: func() { s.callHook(func() { hook(e) }) }})
+}
+
+func connID(inc finality.Incarnation) uint64 { return uint64(inc) }
+
+// callHook runs on the notifier's goroutine.
+func (s *Sender) callHook(call func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.o.logger.Error("hook panicked", "panic", fmt.Sprint(r))
+		}
+	}()
+	call()
+}
