@@ -106,7 +106,7 @@ admin: {listen: '127.0.0.1:0'}
 	}
 	c.Kafka.CommitInterval = 50 * time.Millisecond
 	c.Kafka.CommitTimeout = 2 * time.Second
-	c.Kafka.SessionTimeout = 6 * time.Second
+	c.Kafka.SessionTimeout, c.Kafka.RebalanceTimeout = 6*time.Second, 5*time.Second
 	c.Kafka.MetadataMaxAge = 300 * time.Millisecond
 	c.Delivery.Drain = 10 * time.Second
 	c.Delivery.RevokeWait = time.Second

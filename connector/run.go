@@ -49,7 +49,7 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	}
 	cause := context.Cause(run)
 	if ctx.Err() == nil && cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, errDone) {
-		b.finalCommit()
+		b.finalCommit(hard)
 		return fmt.Errorf("running bridge: %w", cause)
 	}
 	return b.drain(hard)
@@ -87,7 +87,7 @@ func (b *Bridge) drain(hard context.Context) error {
 	defer cancel()
 	b.bell.wait(func() bool { open, _ := b.unfinishedWork(); return open == 0 }, ctx.Done())
 	open, stuck = b.unfinishedWork()
-	committed := b.finalCommit()
+	committed := b.finalCommit(hard)
 	b.drained.Store(true)
 	switch {
 	case open+stuck > 0:
@@ -120,10 +120,23 @@ func (b *Bridge) unfinishedWork() (open, stuck int) {
 }
 
 // finalCommit commits what may be committed, in a time that fits a shutdown.
-func (b *Bridge) finalCommit() bool {
-	ctx, cancel := context.WithTimeout(b.life, 5*time.Second)
+func (b *Bridge) finalCommit(hard context.Context) bool {
+	limit := 5 * time.Second
+	if hard.Err() != nil {
+		limit = time.Second
+	}
+	ctx, cancel := context.WithTimeout(b.life, limit)
 	defer cancel()
-	return b.commit(ctx, b.assigned())
+	for !b.commit(ctx, b.assigned()) {
+		select { // a rebalance or a coordinator that moves passes
+		case <-ctx.Done():
+			return false
+		case <-hard.Done():
+			return false
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return true
 }
 
 // dropUnbegun forgets parked chunks of which nothing was sent, and stops taking more.
@@ -148,8 +161,14 @@ func (b *Bridge) shut(hard context.Context) {
 	b.drained.Store(true)
 	if b.group != nil {
 		b.group.AllowRebalance()
-		ctx, cancel := context.WithTimeout(hard, 5*time.Second)
-		_ = b.group.LeaveGroupContext(ctx) // at worst the session times out
+		// Also when told to stop at once: a member that goes without a word holds up the next rebalance until
+		// its session times out.
+		limit := 5 * time.Second
+		if hard.Err() != nil {
+			limit = time.Second
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(hard), limit)
+		_ = b.group.LeaveGroupContext(ctx) // at worst the session does time out
 		cancel()
 		b.group.Close()
 	}
