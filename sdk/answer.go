@@ -97,7 +97,9 @@ func (s *Sender) rejected(c *conn, p *pack, ack *frame.Ack, now time.Duration) {
 		s.refuse(p, Result{Outcome: Refused, Endpoint: ep.addr, Err: err})
 		return
 	}
-	s.enqueue(p)
+	if !s.tryFailed(p, err) {
+		s.enqueue(p)
+	}
 }
 
 // reason is the error in short, for a status that names the endpoint already.

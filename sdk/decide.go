@@ -28,7 +28,7 @@ func (s *Sender) carryOut(d *finality.Decision, now time.Duration) {
 		}
 		switch d.Kind {
 		case finality.Resend:
-			s.sendAgain(p, d.Suspect, now)
+			s.sendAgain(p, d.Suspect, d.Reason, now)
 		case finality.Final:
 			s.final(p, now)
 		default:
@@ -49,12 +49,16 @@ func (s *Sender) carryOut(d *finality.Decision, now time.Duration) {
 }
 
 // sendAgain puts a pack back whose connection ended before it answered. Its bytes and its name stay.
-func (s *Sender) sendAgain(p *pack, suspect bool, now time.Duration) {
+func (s *Sender) sendAgain(p *pack, suspect bool, why string, now time.Duration) {
 	if p.taken {
 		p.maybe = true
 	}
+	taken := p.taken
 	s.unhand(p)
 	s.setState(p, packWaiting)
+	if taken && s.tryFailed(p, p.endpoint.failure(why)) {
+		return
+	}
 	// 1. a pack makes every proxy close the connection  2. all that is in flight goes down with it
 	// So the oldest unanswered pack is suspected: it travels alone, and if that ends a connection again,
 	// it waits longer each time, while the others go on.

@@ -79,8 +79,8 @@ func (s *Sender) connect(ep *endpoint) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	ep.leave = cancel
 	s.m.AddEndpoint(ep.id, s.now())
-	for range s.o.connections {
-		s.wg.Go(func() { s.slotLoop(ctx, ep) })
+	for i := range s.o.connections {
+		s.wg.Go(func() { s.slotLoop(ctx, ep, i == 0) })
 	}
 }
 
@@ -139,8 +139,9 @@ func (ep *endpoint) countCode(code int) {
 func (ep *endpoint) note(text string) { ep.lastErr, ep.lastTime = text, time.Now() }
 
 // slotLoop keeps one connection to the proxy until the proxy leaves the lists and what the connection
-// carried is settled, or the sender stops.
-func (s *Sender) slotLoop(ctx context.Context, ep *endpoint) {
+// carried is settled, or the sender stops. The dials that fail count as tries of waiting packs in the
+// first slot only.
+func (s *Sender) slotLoop(ctx context.Context, ep *endpoint, first bool) {
 	wait := s.o.backoff()
 	for failures := 0; ; {
 		nc, err := s.dialProxy(ctx, ep)
@@ -166,7 +167,10 @@ func (s *Sender) slotLoop(ctx context.Context, ep *endpoint) {
 			if failures == 0 {
 				s.o.logger.Warn("connecting to proxy fails", "endpoint", ep.addr, "error", err)
 			}
-			s.mu.Unlock()
+			if first {
+				s.dialFailed(ep, err)
+			}
+			s.progress()
 		}
 		pause := time.NewTimer(wait.pause(failures))
 		failures++

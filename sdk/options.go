@@ -279,6 +279,9 @@ func (o *options) validate() error {
 	if o.metricsLog < 0 || o.metricStreams < 1 {
 		bad("metrics every %v of %d streams: the interval may not be negative, and at least one stream has numbers of its own", o.metricsLog, o.metricStreams)
 	}
+	if o.metricsLog > 0 && o.logger != nil && o.logger.Handler() == slog.DiscardHandler {
+		bad("metrics are to be logged every %v without a logger; give one", o.metricsLog)
+	}
 	if o.dial == nil || o.logger == nil {
 		bad("dial function and logger may not be nil; leave the option out for the default")
 	}

@@ -55,6 +55,7 @@ type pack struct {
 	wroteAt  time.Duration // when its writer took it last; 0 until then
 	sends    int           // times handed to a connection
 	maybe    bool          // a copy may have been delivered without an ack
+	fails    int           // tries that came to nothing; see tryFailed
 	// suspect: oldest unanswered pack of a connection that ended. It travels alone.
 	suspect   bool
 	deaths    int

@@ -98,13 +98,16 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 func checkID(key, id string) error {
 	switch {
 	case id == "":
-		return fmt.Errorf("%s is empty", key)
+		return &InvalidIDError{key, id, "is empty"}
 	case len(id) > maxID:
-		return fmt.Errorf("%s of %d bytes is longer than %d", key, len(id), maxID)
+		return &InvalidIDError{key, id[:maxID], fmt.Sprintf("(%d bytes) is longer than %d", len(id), maxID)}
 	case strings.TrimSpace(id) != id:
-		return fmt.Errorf("%s %q begins or ends with a space, which DataProxy cuts off", key, id)
+		return &InvalidIDError{key, id, "begins or ends with a space, which DataProxy cuts off"}
 	}
-	return frame.CheckAttribute(key, id)
+	if err := frame.CheckAttribute(key, id); err != nil {
+		return &InvalidIDError{key, id, "cannot be sent: " + err.Error()}
+	}
+	return nil
 }
 
 // packFor returns the open pack for a record of n bytes, a new one if need be. The caller holds mu and

@@ -1,0 +1,59 @@
+package sdk
+
+import (
+	"fmt"
+	"slices"
+)
+
+// tryFailed counts a try of a waiting pack that came to nothing, and gives the pack up when it was the
+// last one that WithRetryLimit allows. Under mu.
+func (s *Sender) tryFailed(p *pack, why error) (gaveUp bool) {
+	p.fails++
+	if s.o.retryLimit == NoRetryLimit || p.fails <= s.o.retryLimit {
+		return false
+	}
+	r := Result{Outcome: Refused, Err: &RetryError{Attempts: p.fails, Last: why, maybe: p.maybe}}
+	if p.endpoint != nil {
+		r.Endpoint = p.endpoint.addr
+	}
+	s.refuse(p, r)
+	return true
+}
+
+// dialFailed counts as a try of every pack that waits for a proxy while none at all is connected. Packs
+// that are not encoded yet are still in other hands. Under mu.
+func (s *Sender) dialFailed(ep *endpoint, why error) {
+	if s.o.retryLimit == NoRetryLimit {
+		return
+	}
+	failed := func(packs []*pack) {
+		for _, p := range packs {
+			if p.state == packWaiting && p.frame != nil && p.st.proxies.unreachable(ep) {
+				s.tryFailed(p, why)
+			}
+		}
+	}
+	failed(s.suspects)
+	for _, st := range s.streamList {
+		if !st.proxies.unreachable(ep) {
+			continue
+		}
+		for i := range st.queues {
+			failed(st.queues[i].items[st.queues[i].head:])
+		}
+	}
+}
+
+// unreachable reports whether ep is on the list and nothing on the list is connected.
+func (l *proxyList) unreachable(ep *endpoint) bool {
+	return slices.Contains(l.endpoints, ep) &&
+		!slices.ContainsFunc(l.endpoints, func(e *endpoint) bool { return len(e.conns) > 0 })
+}
+
+// failure is the error of a try that ended with its connection.
+func (ep *endpoint) failure(why string) error {
+	if ep.lastErr != "" {
+		why = ep.lastErr
+	}
+	return fmt.Errorf("proxy %s: %s", ep.addr, why)
+}
