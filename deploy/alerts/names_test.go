@@ -37,7 +37,7 @@ func described(t *testing.T) (metrics map[string][]string, help map[string]strin
 		calls        []string
 	}{
 		{"../../connector/metrics.go", "inlong_bridge_", []string{"desc"}},
-		{"../../sdk/sdkprom/collector.go", "inlong_bridge_sender_", []string{"gauge", "counter"}},
+		{"../../sdk/sdkprom/collector.go", "inlong_bridge_sender_", []string{"gauge", "counter", "histogram"}},
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), source.file, nil, 0)
 		if err != nil {

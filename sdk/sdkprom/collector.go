@@ -2,6 +2,7 @@ package sdkprom
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -32,6 +33,10 @@ func gauge(name, help string, labels ...string) metric {
 
 func counter(name, help string, labels ...string) metric {
 	return metric{prometheus.NewDesc(prefix+name, help, labels, nil), prometheus.CounterValue}
+}
+
+func histogram(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prefix+name, help, labels, nil)
 }
 
 // perSender, perEndpoint and perStream are the metrics with how each is read.
@@ -98,9 +103,25 @@ var (
 			func(s *sdk.StreamStatus) float64 { return float64(s.Records) }},
 		{counter("record_bytes_total", "Bytes of records taken.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.RecordBytes) }},
+		{counter("buffer_full_total", "Calls that found no room in the byte budget, each attempt of one that waits. Growing: the proxies take less than is handed over; look at held_bytes and the endpoints, or raise the budget.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.BufferFull) }},
+		{counter("too_large_total", "Records that fit into no frame. Any is trouble: make them smaller, or raise the largest frame here and max-msg-length at the proxies.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.TooLarge) }},
+		{counter("packed_bytes_total", "Bytes of records in the packs of wire_bytes_total before compression, with 4 for each record. By wire_bytes_total: the compression ratio. Near 1 with compressing at 1: the data does not shrink, and compressing it costs for nothing.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.PackedBytes) }},
+		{counter("packs_plain_total", "Packs that were not compressed: too small, compression is off, or auto found that it does not pay. Close to packs_total with compressing at 1: packs are small; lengthen the linger.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.PacksPlain) }},
+		{gauge("compressing", "1 while packs of the stream are compressed, 0 when compression is off or auto found that it does not pay and waits to probe again.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return truth(s.Compressing) }},
+		{counter("records_final_total", "Records that are safe.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.RecordsFinal) }},
+		{counter("records_lost_total", "Records that were acked and are gone with their proxy: their owner has to send them anew. See packs_lost_total.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.RecordsLost) }},
+		{counter("records_refused_total", "Records refused for good. Any is trouble: the log has the proxy's words.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.RecordsRefused) }},
 		{counter("packs_total", "Packs sealed. Records by packs tells how full they are.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.Packs) }},
-		{counter("wire_bytes_total", "Bytes of packs on the wire, each counted once. By record_bytes_total: the compression.", "group", "stream"),
+		{counter("wire_bytes_total", "Bytes of packs on the wire, each counted once. See packed_bytes_total for the compression ratio.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.WireBytes) }},
 		{counter("packs_acked_total", "Packs acked by a proxy.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.PacksAcked) }},
@@ -115,7 +136,20 @@ var (
 		{counter("packs_refused_total", "Packs refused for good. Any is trouble: the log has the proxy's words.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.PacksRefused) }},
 	}
-	ackErrors = counter("ack_errors_total", "Answers with an error code. 115 and 113: the stream is not known there; 114: the proxy's memory is full; 1 and 2: it takes nothing now.", "endpoint", "code")
+	// times are histograms over records, measured per pack.
+	times = []struct {
+		desc  *prometheus.Desc
+		value func(*sdk.StreamStatus) *sdk.Times
+	}{
+		{histogram("queue_seconds", "Time of records from being handed over to the first write, at most. Growing beyond the linger: no proxy takes them in time; look at waiting_packs and the endpoints. Streams beyond the limit on series (sdk.WithMetricStreams, 1000) are added up as other in this and all metrics of streams.", "group", "stream"),
+			func(s *sdk.StreamStatus) *sdk.Times { return &s.QueueTime }},
+		{histogram("wire_seconds", "Time of records from the last write to the proxy's ack. Growing: the proxies or the network are slow; see window_bytes.", "group", "stream"),
+			func(s *sdk.StreamStatus) *sdk.Times { return &s.WireTime }},
+		{histogram("total_seconds", "Time of records from being handed over to final, at most. Growing while wire_seconds does not: what is acked becomes final late; look at the queue behind the proxies.", "group", "stream"),
+			func(s *sdk.StreamStatus) *sdk.Times { return &s.TotalTime }},
+	}
+	metadataFailures = counter("metadata_failures_total", "Times the Manager did not name the group's proxies. Growing: look at the Manager and the group there; what was known goes on to be used. Groups beyond the limit on series are added up as other.", "group")
+	ackErrors        = counter("ack_errors_total", "Answers with an error code. 115 and 113: the stream is not known there; 114: the proxy's memory is full; 1 and 2: it takes nothing now.", "endpoint", "code")
 )
 
 func truth(b bool) float64 {
@@ -136,6 +170,10 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range perStream {
 		ch <- m.desc
 	}
+	for _, h := range times {
+		ch <- h.desc
+	}
+	ch <- metadataFailures.desc
 	ch <- ackErrors.desc
 }
 
@@ -157,10 +195,28 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 			send(ackErrors, float64(n), e.Address, strconv.Itoa(code))
 		}
 	}
-	for i := range s.Streams {
-		st := &s.Streams[i]
+	for _, g := range s.Discovery.GroupSeries() {
+		send(metadataFailures, float64(g.Failures), g.Group)
+	}
+	bounds := sdk.TimeBounds()
+	for _, st := range s.StreamSeries() {
 		for _, m := range perStream {
-			send(m.metric, m.value(st), st.Group, st.Stream)
+			send(m.metric, m.value(&st), st.Group, st.Stream)
+		}
+		for _, h := range times {
+			t := h.value(&st)
+			ch <- prometheus.MustNewConstHistogram(h.desc, t.Records(), t.Seconds, cumulative(bounds, t), st.Group, st.Stream)
 		}
 	}
+}
+
+// cumulative returns how many records took up to each bound, in seconds.
+func cumulative(bounds []time.Duration, t *sdk.Times) map[float64]uint64 {
+	buckets := make(map[float64]uint64, len(bounds))
+	sum := uint64(0)
+	for i, b := range bounds {
+		sum += t.Buckets[i]
+		buckets[b.Seconds()] = sum
+	}
+	return buckets
 }

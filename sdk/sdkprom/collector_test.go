@@ -22,14 +22,19 @@ type fixed sdk.Status
 
 func (f fixed) Status() sdk.Status { return sdk.Status(f) }
 
+// took is 10 records of up to 2 ms, 20 of up to 8, 30 of more than a minute.
+var took = sdk.Times{Buckets: [10]uint64{0: 10, 1: 20, 9: 30}, Seconds: 2400.5}
+
 var sample = fixed{
 	BudgetBytes: 64, UsedBytes: 32, OpenPacks: 1, WaitingPacks: 2, UnfinalPacks: 3, LostPacks: 4,
-	Discovery: sdk.DiscoveryStatus{Stale: true},
+	Discovery: sdk.DiscoveryStatus{Stale: true, Groups: []sdk.GroupStatus{
+		{Group: "g", Failures: 5}, {Group: "h", Failures: 6, Folded: true}, {Group: "i", Failures: 7, Folded: true},
+	}},
 	Endpoints: []sdk.EndpointStatus{
 		{Address: "dp1:46801", State: "paused", Connections: 1, OldestUnfinal: 1500 * time.Millisecond, PacksAcked: 7, AckErrors: map[int]uint64{114: 3, 115: 4}},
 		{Address: "dp2:46801", State: "connected"},
 	},
-	Streams: []sdk.StreamStatus{{Group: "g", Stream: "s", Stall: "denied", Records: 11}, {Group: "g", Stream: "t"}},
+	Streams: []sdk.StreamStatus{{Group: "g", Stream: "s", Stall: "denied", Records: 11, WireTime: took}, {Group: "g", Stream: "t"}},
 }
 
 func TestMetricsAreWellFormed(t *testing.T) {
@@ -88,7 +93,66 @@ inlong_bridge_sender_ack_errors_total{code="115",endpoint="dp1:46801"} 4
 	if err := testutil.CollectAndCompare(sdkprom.New(sample), strings.NewReader(want), "inlong_bridge_sender_ack_errors_total"); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(sdkprom.New(sample)); n != 7+2*13+2+2*12 {
+	if n := testutil.CollectAndCount(sdkprom.New(sample)); n != 7+2*13+2+2*(20+3)+2 {
 		t.Errorf("%d series", n)
+	}
+}
+
+func TestTimesAreHistogramsOverRecords(t *testing.T) {
+	want := `
+# HELP inlong_bridge_sender_wire_seconds Time of records from the last write to the proxy's ack. Growing: the proxies or the network are slow; see window_bytes.
+# TYPE inlong_bridge_sender_wire_seconds histogram
+inlong_bridge_sender_wire_seconds_bucket{group="g",stream="s",le="0.002"} 10
+inlong_bridge_sender_wire_seconds_bucket{group="g",stream="s",le="0.008"} 30
+inlong_bridge_sender_wire_seconds_bucket{group="g",stream="s",le="0.032"} 30
+inlong_bridge_sender_wire_seconds_bucket{group="g",stream="s",le="0.128"} 30
+inlong_bridge_sender_wire_seconds_bucket{group="g",stream="s",le="0.512"} 30
+inlong_bridge_sender_wire_seconds_bucket{group="g",stream="s",le="1.024"} 30
+inlong_bridge_sender_wire_seconds_bucket{group="g",stream="s",le="4.096"} 30
+inlong_bridge_sender_wire_seconds_bucket{group="g",stream="s",le="16.384"} 30
+inlong_bridge_sender_wire_seconds_bucket{group="g",stream="s",le="65.536"} 30
+inlong_bridge_sender_wire_seconds_bucket{group="g",stream="s",le="+Inf"} 60
+inlong_bridge_sender_wire_seconds_sum{group="g",stream="s"} 2400.5
+inlong_bridge_sender_wire_seconds_count{group="g",stream="s"} 60
+`
+	one := fixed{Streams: sample.Streams[:1]}
+	if err := testutil.CollectAndCompare(sdkprom.New(one), strings.NewReader(want), "inlong_bridge_sender_wire_seconds"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A stream that is really called other.other must not make a series twice: the whole scrape would fail.
+func TestStreamsBeyondTheLimitAreOneSeries(t *testing.T) {
+	many := fixed{Streams: []sdk.StreamStatus{
+		{Group: "g", Stream: "a", Records: 1, HeldBytes: 1, WireTime: took},
+		{Group: "g", Stream: "b", Records: 2, HeldBytes: 2, WireTime: took, Folded: true},
+		{Group: "g", Stream: "c", Records: 4, HeldBytes: 4, WireTime: took, Folded: true, Stall: "denied"},
+		{Group: "other", Stream: "other", Records: 8, HeldBytes: 8},
+		{Group: "z", Stream: "z", Records: 16},
+	}, Discovery: sample.Discovery}
+	want := `
+# HELP inlong_bridge_sender_held_bytes Bytes of the stream's records that no proxy acked yet. As much as is free: the stream is stopped there so that the others go on.
+# TYPE inlong_bridge_sender_held_bytes gauge
+inlong_bridge_sender_held_bytes{group="g",stream="a"} 1
+inlong_bridge_sender_held_bytes{group="other",stream="other"} 14
+inlong_bridge_sender_held_bytes{group="z",stream="z"} 0
+# HELP inlong_bridge_sender_metadata_failures_total Times the Manager did not name the group's proxies. Growing: look at the Manager and the group there; what was known goes on to be used. Groups beyond the limit on series are added up as other.
+# TYPE inlong_bridge_sender_metadata_failures_total counter
+inlong_bridge_sender_metadata_failures_total{group="g"} 5
+inlong_bridge_sender_metadata_failures_total{group="other"} 13
+# HELP inlong_bridge_sender_records_total Records taken.
+# TYPE inlong_bridge_sender_records_total counter
+inlong_bridge_sender_records_total{group="g",stream="a"} 1
+inlong_bridge_sender_records_total{group="other",stream="other"} 14
+inlong_bridge_sender_records_total{group="z",stream="z"} 16
+# HELP inlong_bridge_sender_stream_stalled 1 while the stream has waiting packs and makes no progress. The status tells the reason.
+# TYPE inlong_bridge_sender_stream_stalled gauge
+inlong_bridge_sender_stream_stalled{group="g",stream="a"} 0
+inlong_bridge_sender_stream_stalled{group="other",stream="other"} 1
+inlong_bridge_sender_stream_stalled{group="z",stream="z"} 0
+`
+	if err := testutil.CollectAndCompare(sdkprom.New(many), strings.NewReader(want), "inlong_bridge_sender_held_bytes",
+		"inlong_bridge_sender_metadata_failures_total", "inlong_bridge_sender_records_total", "inlong_bridge_sender_stream_stalled"); err != nil {
+		t.Error(err)
 	}
 }

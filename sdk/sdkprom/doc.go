@@ -2,5 +2,6 @@
 // sender's status when they are scraped; nothing is counted twice, and nothing costs anything between
 // scrapes.
 //
-// The number of series is bounded by proxies, error codes, and (group, stream) pairs.
+// The number of series is bounded: by the proxies, each with at most 64 error codes and one for the
+// rest, and by sdk.WithMetricStreams, beyond which groups and streams are added up in one named other.
 package sdkprom
