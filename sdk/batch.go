@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"inlong-bridge/sdk/frame"
 )
 
 // Batch is many records of one stream and one event-time minute that are handed over in one call.
@@ -18,6 +20,11 @@ type Batch struct {
 	// that pack can be reported.
 	Packed func(from, to int) (piece uint64)
 	Repair bool // records that were lost: they use the reserve of the budget and go before others
+
+	// Attrs are the attributes of each record, as many as Payloads; nil when none has any. They are not
+	// kept once the call returned. A record that has none among others that have gets "_=".
+	Attrs     [][]Attr
+	PackAttrs *PackAttrs // of the packs; nil for those of the stream
 }
 
 // run is a piece whose name is still to be asked for.
@@ -28,7 +35,7 @@ type run struct {
 }
 
 // TrySendBatch never waits. It takes the first n records; err says why not the rest:
-// ErrBufferFull, ErrStreamFull, ErrTooLarge (record n itself), ErrClosed.
+// ErrBufferFull, ErrStreamFull, ErrTooLarge, *AttributeError, ErrEmptyRecord (record n itself), ErrClosed.
 func (s *Sender) TrySendBatch(b *Batch) (n int, err error) { return s.trySend(b, 0) }
 
 // trySend hands over records from first on and returns the index behind the last one taken.
@@ -37,21 +44,33 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	if st == nil || st.s != s {
 		return first, fmt.Errorf("sending batch: its stream is not of this sender; get it from Sender.Stream")
 	}
-	key := openKey{minuteOf(b.Time), b.Repair}
+	key := openKey{minute: minuteOf(b.Time), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
+	records, unfit := b.Payloads[first:], error(nil)
+	if key.records {
+		if records, unfit, err = b.withAttrs(first, key.attrs); err != nil {
+			return first, err
+		}
+	}
 	var room [8]run
 	runs := room[:0]
 
 	st.mu.Lock()
-	if n, err = s.admit(st, b.Payloads[first:], b.Repair); err != nil {
+	if n, err = s.admit(st, records, &key); err != nil {
 		st.turnedAway(err)
+	} else if unfit != nil {
+		err = fmt.Errorf("sending batch to %s: record %d: %w", st, first+n, unfit)
 	}
 	n += first
 	var bytes uint64
 	for i := first; i < n; {
-		p := st.packFor(key, b.Time, len(b.Payloads[i]))
+		p := st.packFor(key, b.Time, len(records[i-first]))
 		from := i
-		for ; i < n && p.fits(len(b.Payloads[i])); i++ {
-			p.add(b.Payloads[i], &s.bufs)
+		for ; i < n && p.fits(len(records[i-first])); i++ {
+			if key.records {
+				p.addWithAttrs(records[i-first], len(b.Payloads[i]), &s.bufs)
+			} else {
+				p.add(b.Payloads[i], &s.bufs)
+			}
 			bytes += uint64(len(b.Payloads[i]))
 		}
 		if b.Token != nil {
@@ -83,6 +102,22 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	return n, err
 }
 
+// withAttrs returns the records from first on with their attributes behind them, up to the first one
+// that cannot be sent, and why that one cannot.
+func (b *Batch) withAttrs(first int, taken string) (records [][]byte, unfit, err error) {
+	if len(b.Attrs) != len(b.Payloads) {
+		return nil, nil, fmt.Errorf("sending batch to %s: attributes of %d records for %d; give one list for each, empty where there are none", b.Stream, len(b.Attrs), len(b.Payloads))
+	}
+	for i := first; i < len(b.Payloads); i++ {
+		record, unfit := appendRecord(nil, b.Payloads[i], b.Attrs[i], taken)
+		if unfit != nil {
+			return records, unfit, nil
+		}
+		records = append(records, record)
+	}
+	return records, nil, nil
+}
+
 // name asks the caller for the names of the pieces, without any lock, and lets the packs go.
 func (s *Sender) name(b *Batch, runs []run) {
 	defer s.naming.Done()
@@ -108,14 +143,15 @@ func (s *Sender) name(b *Batch, runs []run) {
 }
 
 // admit reserves room in the budget for the first payloads, and says why not for all. Under st.mu.
-func (s *Sender) admit(st *Stream, payloads [][]byte, repair bool) (n int, err error) {
+func (s *Sender) admit(st *Stream, payloads [][]byte, key *openKey) (n int, err error) {
 	if s.closing.Load() {
 		return 0, ErrClosed
 	}
-	want := payloads
+	repair := key.repair
+	want, longest := payloads, st.room(key.attrs)-frame.ItemOverhead
 	for i, p := range payloads {
-		if len(p) > st.recordLimit {
-			want, err = payloads[:i], &TooLargeError{Size: len(p), Limit: st.recordLimit}
+		if len(p) > longest {
+			want, err = payloads[:i], &TooLargeError{Size: len(p), Limit: longest}
 			break
 		}
 	}

@@ -75,8 +75,15 @@ func (s *Sender) encode(p *pack, w *workspace) ([]byte, error) {
 	w.attr = strconv.AppendInt(w.attr, p.rtms, 10)
 	w.attr = frame.AppendAttr(w.attr, frame.AttrMid, "")
 	w.attr = frame.AppendMid(w.attr, s.o.instance, p.seq)
+	if p.key.attrs != "" {
+		w.attr = append(append(w.attr, '&'), p.key.attrs...)
+	}
+	ext := uint16(frame.ExtStringIDs)
+	if p.key.records {
+		ext |= frame.ExtRecordAttrs
+	}
 	f := frame.Pack{
-		Ext: frame.ExtStringIDs, DataTime: p.dataTime, Count: uint16(p.count), Uniq: uint32(p.seq), Attr: w.attr,
+		Ext: ext, DataTime: p.dataTime, Count: uint16(p.count), Uniq: uint32(p.seq), Attr: w.attr,
 	}
 	var dst []byte
 	if p.compress {

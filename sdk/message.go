@@ -12,6 +12,9 @@ type Message struct {
 	Stream  *Stream
 	Time    time.Time // event time
 	Payload []byte    // not kept once the call returns
+
+	Attrs     []Attr     // of this record; it shares packs only with others that have some
+	PackAttrs *PackAttrs // of its pack; nil for those of its stream
 }
 
 // Send hands over a message and waits until it is final, lost (ErrLost) or refused (*AckError). When
@@ -52,15 +55,26 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 	if st == nil || st.s != s {
 		return fmt.Errorf("sending message: its stream is not of this sender; get it from Sender.Stream")
 	}
+	key := openKey{minute: minuteOf(m.Time), records: len(m.Attrs) > 0, attrs: st.attrsOr(m.PackAttrs)}
 	one := [1][]byte{m.Payload}
+	if key.records {
+		var err error
+		if one[0], err = appendRecord(nil, m.Payload, m.Attrs, key.attrs); err != nil {
+			return fmt.Errorf("sending message to %s: %w", st, err)
+		}
+	}
 	st.mu.Lock()
-	if n, err := s.admit(st, one[:], false); n == 0 {
+	if n, err := s.admit(st, one[:], &key); n == 0 {
 		st.turnedAway(err)
 		st.mu.Unlock()
 		return err
 	}
-	p := st.packFor(openKey{minute: minuteOf(m.Time)}, m.Time, len(m.Payload))
-	p.add(m.Payload, &s.bufs)
+	p := st.packFor(key, m.Time, len(one[0]))
+	if key.records {
+		p.addWithAttrs(one[0], len(m.Payload), &s.bufs)
+	} else {
+		p.add(m.Payload, &s.bufs)
+	}
 	if done != nil {
 		p.pieces = append(p.pieces, piece{token: callback(done)})
 	}

@@ -59,6 +59,7 @@ type options struct {
 	retryMin     time.Duration
 	retryMax     time.Duration
 	retryLimit   int
+	packAttrs    *PackAttrs
 	dial         DialFunc
 	logger       *slog.Logger
 

@@ -30,6 +30,7 @@ type pack struct {
 	// Guarded by Stream.mu until the pack is handed to the encoder, and constant from then on.
 	items    []byte // the uncompressed sequence of records, from the buffer pool; the encoder frees it
 	count    int
+	limit    int   // most bytes of items, but for a single record
 	charge   int64 // bytes of the budget, given back at the ack
 	dataTime uint32
 	pieces   []piece
@@ -67,8 +68,10 @@ type pack struct {
 
 // openKey tells the open packs of a stream apart.
 type openKey struct {
-	minute int64
-	repair bool
+	minute  int64
+	repair  bool
+	records bool   // records have attributes of their own
+	attrs   string // of the pack, beside those that every pack has
 }
 
 // Queues of a stream, in the order in which they are served.
@@ -95,7 +98,7 @@ func (p *pack) fits(n int) bool {
 		return true
 	}
 	size := len(p.items) + frame.ItemOverhead + n
-	return size <= p.st.packLimit && p.count < p.st.s.o.packCount
+	return size <= p.limit && p.count < p.st.s.o.packCount
 }
 
 // packQueue is a first-in first-out queue of packs; what is sent again is put in by its age.

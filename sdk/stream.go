@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,8 +22,8 @@ type Stream struct {
 	text        string
 	proxies     *proxyList
 	attr        []byte // attributes up to the value of rtms
-	packLimit   int    // most bytes of items in a pack
-	recordLimit int    // longest payload
+	overhead    int    // most bytes of a frame that are not records, without the attributes of a pack
+	packAttrs   atomic.Pointer[PackAttrs]
 
 	held atomic.Int64 // bytes of the budget, without repairs
 
@@ -83,12 +84,10 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	st.attr = frame.AppendAttr(st.attr, "streamId", stream)
 	st.attr = frame.AppendAttr(st.attr, "rtms", "")
 	longest := len(st.attr) + len("9223372036854775807") + len("&mid=.ffffffffffffffff") + len(s.o.instance)
-	room := s.o.maxFrame - frame.MaxPackSize(0, longest)
-	if room <= frame.ItemOverhead {
+	st.overhead = frame.MaxPackSize(0, longest)
+	if s.o.maxFrame-st.overhead-maxPackAttrs <= frame.ItemAttrOverhead {
 		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise the largest frame", st.text, s.o.maxFrame, longest)
 	}
-	st.packLimit = min(s.o.packBytes, room)
-	st.recordLimit = room - frame.ItemOverhead
 	st.proxies = s.proxiesOf(group)
 	s.streams[key] = st
 	s.streamList = append(s.streamList, st)
@@ -123,7 +122,8 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 	}
 	if p == nil {
 		p = &pack{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t)}
-		p.items = s.s.bufs.Get(min(max(s.lastSize, minPackBuffer, n+frame.ItemOverhead), max(s.packLimit, n+frame.ItemOverhead)))
+		p.limit = min(s.s.o.packBytes, s.room(key.attrs))
+		p.items = s.s.bufs.Get(min(max(s.lastSize, minPackBuffer, n+frame.ItemOverhead), max(p.limit, n+frame.ItemOverhead)))
 		p.pieces = s.s.getPieces()
 		s.open[key] = p
 		s.s.opened(p)
@@ -134,11 +134,28 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 
 const minPackBuffer = 4 << 10
 
+// room is how many bytes of items fit into a frame beside the attributes of its pack.
+func (s *Stream) room(attrs string) int {
+	room := s.s.o.maxFrame - s.overhead
+	if attrs != "" {
+		room -= len("&") + len(attrs)
+	}
+	return room
+}
+
 // add appends one record.
 func (p *pack) add(payload []byte, bufs *bufpool.Pool) {
 	p.items = frame.AppendItem(bufs.Grow(p.items, frame.ItemOverhead+len(payload)), payload)
 	p.count++
 	p.charge += cost(payload)
+}
+
+// addWithAttrs appends one record of n bytes and its attributes, as appendRecord made them.
+func (p *pack) addWithAttrs(record []byte, n int, bufs *bufpool.Pool) {
+	p.items = binary.BigEndian.AppendUint32(bufs.Grow(p.items, frame.ItemOverhead+len(record)), uint32(n))
+	p.items = append(p.items, record...)
+	p.count++
+	p.charge += cost(record)
 }
 
 // minuteOf is the event-time minute of t.
