@@ -177,6 +177,10 @@ func (d *decoder) section(n *yaml.Node, path string, entries []entry, c *Config)
 		e, file := find(entries, k.Value)
 		if e == nil {
 			d.wrong(k.Line, at, "unknown key; "+unknownHint(k.Value, path, entries))
+			if guess := closest(k.Value, names(entries)); guess != "" {
+				// One mistake, one message: what was meant is not missing too.
+				d.lines[join(path, guess)], d.dead[join(path, guess)] = k.Line, true
+			}
 			continue
 		}
 		switch {
