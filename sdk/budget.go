@@ -6,10 +6,11 @@ import (
 	"inlong-bridge/sdk/frame"
 )
 
-// free is the rule of the byte budget: of limit bytes, used are taken, held of them by the stream that
-// asks. A stream may hold as many bytes as are free (the dynamic threshold of switch buffers): one
-// stream that does not move leaves half the budget to the others, two leave a third.
-func free(limit, used, held int64) int64 { return max(limit-used-held, 0) }
+// share is the rule of the byte budget: how much more a stream may take when used of limit bytes are taken,
+// held of them by itself. A stream may hold as many bytes as are free (the dynamic threshold of switch
+// buffers): held + n <= limit - used - n. One stream that does not move leaves half the budget to the
+// others, two leave a third.
+func share(limit, used, held int64) int64 { return max((limit-used-held)/2, 0) }
 
 // cost is what a record takes from the budget and in a pack, before compression.
 func cost(payload []byte) int64 { return int64(len(payload) + frame.ItemOverhead) }
@@ -24,11 +25,12 @@ type account struct {
 // heldOf is nil where no threshold applies; the caller holds that stream's lock.
 func (a *account) take(payloads [][]byte, heldOf *atomic.Int64) (n int, bytes int64) {
 	for {
-		used, held := a.used.Load(), int64(0)
+		used := a.used.Load()
+		room := a.limit - used
 		if heldOf != nil {
-			held = heldOf.Load()
+			room = share(a.limit, used, heldOf.Load())
 		}
-		n, bytes = fitting(payloads, free(a.limit, used, held))
+		n, bytes = fitting(payloads, room)
 		if n == 0 {
 			return 0, 0
 		}

@@ -156,7 +156,7 @@ var mutations = []mutation{
 	// Memory and reading again.
 	{
 		name: "one stream filling the budget", file: "sdk/budget.go",
-		old: "return max(limit-used-held, 0)", new: "return max(limit-used, 0)",
+		old: "return max((limit-used-held)/2, 0)", new: "return max(limit-used, 0)",
 		pkg: sender, run: "Stream|Budget",
 	},
 	{
