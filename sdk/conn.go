@@ -173,7 +173,8 @@ func (c *conn) takeOut(w *batchOfPacks) bool {
 		}
 		p.writers++
 		p.taken = true
-		if p.wroteAt == 0 {
+		if !p.written {
+			p.written = true
 			p.st.meter.queue.note(now-p.opened, p.count)
 		}
 		p.wroteAt = now

@@ -64,7 +64,7 @@ func (s *Sender) tellPack(hook func(PackEvent), p *pack, now time.Duration, err 
 	if p.endpoint != nil {
 		e.Endpoint = p.endpoint.addr
 	}
-	if p.wroteAt > 0 {
+	if p.written {
 		e.WireTime = now - p.wroteAt
 	}
 	s.notify.post(event{ask: func() { s.callHook(func() { hook(e) }) }})

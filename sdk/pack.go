@@ -53,7 +53,8 @@ type pack struct {
 	endpoint *endpoint
 	taken    bool // by the writer of conn
 	sentAt   time.Duration
-	wroteAt  time.Duration // when its writer took it last; 0 until then
+	written  bool          // its first byte, at least once
+	wroteAt  time.Duration // when a writer took it last
 	sends    int           // times handed to a connection
 	maybe    bool          // a copy may have been delivered without an ack
 	fails    int           // tries that came to nothing; see tryFailed

@@ -242,7 +242,7 @@ func (s *Sender) discovery() DiscoveryStatus {
 		return DiscoveryStatus{Source: "static", Updated: s.start}
 	}
 	out := DiscoveryStatus{Source: "manager"}
-	for _, g := range s.groups {
+	for _, g := range slices.SortedFunc(maps.Values(s.groups), func(a, b *group) int { return cmp.Compare(a.number, b.number) }) {
 		if g.source == "file" {
 			out.Source = "file"
 		}
