@@ -38,7 +38,7 @@ test: ## the whole test suite with the race detector (ARGS='-run Late ./connecto
 
 .PHONY: e2e
 e2e: ## the bridge against Apache Kafka itself; needs Java 17 and Maven (ARGS='-run TestKafka/4/Compaction')
-	$(GO) test -tags e2e -count=1 -timeout 15m -v -run '^TestKafka' $(ARGS) ./deploy/e2e
+	$(GO) test -tags e2e -count=1 -timeout 15m -v -run '^Test(Kafka|InLong)' $(ARGS) ./deploy/e2e
 
 .PHONY: bench
 bench: ## every benchmark, for reading only (ARGS='-benchtime 3s')

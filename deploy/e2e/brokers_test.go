@@ -68,7 +68,7 @@ func (b *bench) startKafka(r *release, n int) *kafka {
 	}
 	b.connect(k.cluster)
 	b.eventually(90*time.Second, k.up)
-	b.Logf("Apache Kafka %s with %d brokers is up after %v", r.name, n, time.Since(began).Round(time.Millisecond))
+	b.Logf("%s with %d brokers is up after %v", r.name, n, time.Since(began).Round(time.Millisecond))
 	return k
 }
 
@@ -152,7 +152,7 @@ func (n *node) config(voters []string, data string) string {
 		"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 		"super.users":           "User:ANONYMOUS;User:CN=bridge",
 	}
-	if n.k.release.name != "4" {
+	if !strings.HasPrefix(n.k.release.name, "kafka-4") {
 		delete(settings, "share.coordinator.state.topic.replication.factor")
 		delete(settings, "share.coordinator.state.topic.min.isr")
 	}

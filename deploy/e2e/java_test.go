@@ -17,13 +17,14 @@ import (
 	"testing"
 )
 
-// release is a version of Apache Kafka; kafka-NAME/pom.xml says which one exactly.
+// release is a set of jars; the pom.xml in the directory NAME says which ones.
 type release struct {
 	name string
 	jars string // directory
 }
 
-// releases are the versions to run against, the oldest first.
+// releases are the versions of Apache Kafka to run against, the oldest first. kafka-NAME/pom.xml says which
+// one exactly.
 func releases() []string {
 	if list := os.Getenv("E2E_KAFKA"); list != "" {
 		return strings.Split(list, ",")
@@ -70,25 +71,25 @@ func fetch(name string) (*release, error) {
 	if err := javaRuns(); err != nil {
 		return nil, err
 	}
-	pom, err := filepath.Abs(filepath.Join("kafka-"+name, "pom.xml"))
+	pom, err := filepath.Abs(filepath.Join(name, "pom.xml"))
 	if err != nil {
 		return nil, err
 	}
 	text, err := os.ReadFile(pom)
 	if err != nil {
-		return nil, fmt.Errorf("no Apache Kafka %q: %w; hint: E2E_KAFKA names directories kafka-NAME", name, err)
+		return nil, fmt.Errorf("no %s: %w; hint: E2E_KAFKA names directories kafka-NAME", name, err)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, fmt.Errorf("finding a directory for jars: %w; hint: set XDG_CACHE_HOME", err)
 	}
 	sum := sha256.Sum256(text)
-	jars := filepath.Join(cache, "inlong-bridge", "kafka-"+name+"-"+hex.EncodeToString(sum[:6]))
+	jars := filepath.Join(cache, "inlong-bridge", name+"-"+hex.EncodeToString(sum[:6]))
 	if _, err := os.Stat(jars); err == nil {
 		return &release{name, jars}, nil
 	}
 	if _, err := exec.LookPath("mvn"); err != nil {
-		return nil, fmt.Errorf("no Maven to fetch Apache Kafka %s: %w", name, err)
+		return nil, fmt.Errorf("no Maven to fetch the jars of %s: %w", name, err)
 	}
 	if err := os.MkdirAll(filepath.Dir(jars), 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory for jars: %w", err)
@@ -102,7 +103,7 @@ func fetch(name string) (*release, error) {
 	mvn := exec.Command("mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies",
 		"-DincludeScope=runtime", "-DoutputDirectory="+partial)
 	if text, err := mvn.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("fetching Apache Kafka %s with Maven: %w: %.500s", name, err, text)
+		return nil, fmt.Errorf("fetching the jars of %s with Maven: %w: %.500s", name, err, text)
 	}
 	if err := os.Rename(partial, jars); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("keeping the jars: %w", err)
@@ -123,7 +124,7 @@ var javaRuns = sync.OnceValue(func() error {
 		return fmt.Errorf("java -version says nothing known: %.200s", text)
 	}
 	if n, err := strconv.Atoi(string(m[1])); err != nil || n < 17 {
-		return fmt.Errorf("Java %s is too old, the brokers need 17", m[1])
+		return fmt.Errorf("found Java %s, and the brokers need 17", m[1])
 	}
 	return nil
 })

@@ -15,7 +15,7 @@ import (
 func TestKafka(t *testing.T) {
 	for _, name := range releases() {
 		t.Run(name, func(t *testing.T) {
-			r := need(t, name)
+			r := need(t, "kafka-"+name)
 			k := newBench(t).startKafka(r, 1)
 			for _, story := range []struct {
 				name string

@@ -14,7 +14,7 @@ import (
 // Three brokers, of which one after the other is killed under load, and leaders are moved by hand. Source,
 // offsets and queue lie in the same cluster, so everything is hit at once.
 func TestKafkaBrokersKilledAndLeadersMoved(t *testing.T) {
-	r := need(t, newest())
+	r := need(t, "kafka-"+newest())
 	b := newBench(t)
 	k := b.startKafka(r, 3)
 	const group = "three"
