@@ -66,6 +66,7 @@ func (s *Sender) connected(ep *endpoint, nc net.Conn) *conn {
 	ep.conns = append(ep.conns, c)
 	c.openedAt = s.now()
 	s.m.Opened(c.inc, ep.id, c.openedAt)
+	s.warmer.wake()
 	s.tellConn(s.o.hooks.ConnOpened, c, c.openedAt, "")
 	return c
 }

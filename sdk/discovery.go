@@ -17,7 +17,9 @@ type group struct {
 	source   string
 	updated  time.Time
 	lastErr  string
-	failures uint64 // answers of the Manager without a list, and questions without an answer
+	failures uint64    // answers of the Manager without a list, and questions without an answer
+	cluster  int       // as the Manager numbers it, 0 for unknown
+	asked    time.Time // when it was told so itself
 }
 
 // proxiesOf returns the list of proxies for a group and, the first time, begins to ask for it. Under mu.
@@ -29,10 +31,18 @@ func (s *Sender) proxiesOf(name string) *proxyList {
 	if g == nil {
 		g = &group{name: name, number: len(s.groups), source: "manager"}
 		s.groups[name] = g
+		if s.o.isolation != ShareConnections {
+			g.list.owner = name
+		}
+		if len(s.o.proxies) > 0 {
+			g.known, g.source, g.updated = true, "static", s.start
+			s.apply(&g.list, s.o.proxies)
+			return &g.list
+		}
 		if s.store != nil {
 			if n, age, ok := s.store.Load(name); ok {
 				g.known, g.stale, g.source, g.updated = true, true, "file", time.Now().Add(-age)
-				s.apply(&g.list, n.Addresses)
+				s.use(g, n)
 			}
 		}
 		if !s.stopped {
@@ -47,7 +57,13 @@ func (s *Sender) discoverLoop(g *group) {
 	wait := s.o.backoff()
 	failures := 0
 	for {
-		n, err := s.askManager(g.name)
+		s.mu.Lock()
+		n, shared := s.sharedAnswer(g)
+		s.mu.Unlock()
+		var err error
+		if !shared {
+			n, err = s.askManager(g.name)
+		}
 		if s.ctx.Err() != nil {
 			return
 		}
@@ -59,7 +75,7 @@ func (s *Sender) discoverLoop(g *group) {
 			failures = 0
 			pause = backoff{min: s.o.refresh, max: s.o.refresh, random: wait.random}.pause(0)
 		}
-		s.learn(g, n, err)
+		s.learn(g, n, err, shared)
 		timer := time.NewTimer(pause)
 		select {
 		case <-s.ctx.Done():
@@ -80,11 +96,24 @@ func (s *Sender) askManager(name string) (manager.Nodes, error) {
 	return n, err
 }
 
+// use takes over a list. Under mu.
+func (s *Sender) use(g *group, n manager.Nodes) {
+	s.apply(&g.list, n.Addresses)
+	most := n.MaxPacketLength
+	if most > 0 && most < minMaxFrame {
+		s.o.logger.Warn("the Manager's maxPacketLength is not used", "group", g.name, "bytes", most, "least", minMaxFrame)
+		most = 0
+	}
+	if was := g.list.maxFrame.Swap(int64(most)); was != int64(most) && most > 0 && most < s.o.maxFrame {
+		s.o.logger.Info("frames keep to the Manager's maxPacketLength", "group", g.name, "bytes", most)
+	}
+}
+
 // managerTimeout bounds one question, over all Managers.
 const managerTimeout = time.Minute
 
 // learn takes over an answer of the Manager, or notes that there was none: the old list stays in force.
-func (s *Sender) learn(g *group, n manager.Nodes, err error) {
+func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 	s.mu.Lock()
 	if s.stopped {
 		s.mu.Unlock()
@@ -102,8 +131,16 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error) {
 	if g.lastErr != "" {
 		s.o.logger.Info("the Manager answers again", "group", g.name)
 	}
-	g.known, g.stale, g.source, g.updated, g.lastErr = true, false, "manager", time.Now(), ""
-	s.apply(&g.list, n.Addresses)
+	now := time.Now()
+	g.known, g.stale, g.source, g.updated, g.lastErr = true, false, "manager", now, ""
+	if !shared {
+		g.cluster, g.asked = n.ClusterID, now
+		if n.ClusterID > 0 {
+			s.clusters[n.ClusterID] = clusterAnswer{n, now}
+		}
+	}
+	s.use(g, n)
+	s.warmer.wake()
 	s.progress()
 	if s.store == nil {
 		return

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"inlong-bridge/sdk/finality"
@@ -33,7 +34,9 @@ type endpointCounts struct {
 // proxyList is the proxies of a group; with static proxies all groups share one.
 type proxyList struct {
 	endpoints []*endpoint
-	fullIn    uint64 // round of dispatch in which nothing took anything
+	owner     string       // the group whose endpoints are its own; empty where they are shared
+	maxFrame  atomic.Int64 // largest frame as the Manager says, 0 for nothing said
+	fullIn    uint64       // round of dispatch in which nothing took anything
 }
 
 // apply replaces the list: proxies that are new to it are connected to, those that left it take
@@ -42,7 +45,7 @@ func (s *Sender) apply(l *proxyList, addrs []string) {
 	old := l.endpoints
 	l.endpoints = nil
 	for _, addr := range addrs {
-		ep := s.endpoint(addr)
+		ep := s.endpoint(endpointKey{l.owner, addr})
 		l.endpoints = append(l.endpoints, ep)
 		if slices.Contains(old, ep) {
 			continue
@@ -61,11 +64,11 @@ func (s *Sender) apply(l *proxyList, addrs []string) {
 	}
 }
 
-func (s *Sender) endpoint(addr string) *endpoint {
-	ep := s.endpoints[addr]
+func (s *Sender) endpoint(key endpointKey) *endpoint {
+	ep := s.endpoints[key]
 	if ep == nil {
-		ep = &endpoint{id: finality.Endpoint(len(s.endpoints)), addr: addr, codes: make(map[int]uint64)}
-		s.endpoints[addr] = ep
+		ep = &endpoint{id: finality.Endpoint(len(s.endpoints)), addr: key.addr, codes: make(map[int]uint64)}
+		s.endpoints[key] = ep
 		s.endpointList = append(s.endpointList, ep)
 	}
 	return ep

@@ -60,6 +60,7 @@ type options struct {
 	retryMax     time.Duration
 	retryLimit   int
 	packAttrs    *PackAttrs
+	isolation    Isolation
 	dial         DialFunc
 	logger       *slog.Logger
 
@@ -148,7 +149,8 @@ func WithBudget(bytes, repair int64) Option {
 // WithConnections is the number of connections to each proxy. Default 1.
 func WithConnections(n int) Option { return optionFunc(func(o *options) { o.connections = n }) }
 
-// WithMaxFrame is the largest frame the proxies take (max-msg-length). Default 524288.
+// WithMaxFrame is the largest frame the proxies take (max-msg-length). Where the Manager names a smaller one
+// (maxPacketLength), that is what packs begun from then on keep to. Default 524288.
 func WithMaxFrame(n int) Option { return optionFunc(func(o *options) { o.maxFrame = n }) }
 
 // WithMaxOpenPacks bounds the packs that are being filled (streams x minutes); beyond it the oldest is
@@ -237,6 +239,9 @@ func (o *options) validate() error {
 	}
 	if o.retryMax < o.retryMin {
 		bad("longest retry pause %v is below the first, %v", o.retryMax, o.retryMin)
+	}
+	if o.isolation > IsolateGroupsShareList {
+		bad("isolation %d is not known", o.isolation)
 	}
 	if o.retryLimit < NoRetryLimit {
 		bad("limit of %d retries is below 0; leave it out for no limit", o.retryLimit)

@@ -35,7 +35,8 @@ type Sender struct {
 	repairs    account
 	roomWanted atomic.Bool
 	room       chan struct{}
-	waiters    waiters
+	waiters    waiters // for room
+	warmer     waiters // for connections
 	open       openList
 	enc        encoder
 	notify     notifier
@@ -58,7 +59,8 @@ type Sender struct {
 	turn         int    // where the next choice begins, so that equals take turns
 	static       *proxyList
 	groups       map[string]*group
-	endpoints    map[string]*endpoint
+	clusters     map[int]clusterAnswer
+	endpoints    map[endpointKey]*endpoint
 	endpointList []*endpoint
 	conns        map[finality.Incarnation]*conn
 	lastInc      finality.Incarnation
@@ -95,7 +97,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		o: o, start: time.Now(), m: finality.New(o.finality),
 		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1),
 		streams: make(map[streamKey]*Stream), uniqs: make(map[uint32]struct{}), packs: make(map[uint64]*pack),
-		groups: make(map[string]*group), endpoints: make(map[string]*endpoint),
+		groups: make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
 		conns: make(map[finality.Incarnation]*conn), idle: make(chan struct{}), closed: make(chan struct{}),
 	}
 	s.general.limit, s.repairs.limit = o.budget-o.repair, o.repair
@@ -110,6 +112,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.waiters.init()
+	s.warmer.init()
 	s.enc.init()
 	s.notify.init(o.logger, s.putPieces)
 	go func() {
@@ -123,7 +126,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	if o.metricsLog > 0 {
 		s.wg.Go(s.metricsLoop)
 	}
-	if len(o.proxies) > 0 {
+	if len(o.proxies) > 0 && o.isolation == ShareConnections {
 		s.mu.Lock()
 		s.static = new(proxyList)
 		s.apply(s.static, o.proxies)

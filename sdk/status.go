@@ -125,7 +125,7 @@ func (s *Sender) Status() Status {
 	}
 	for _, ep := range s.endpointList {
 		if ep.lists > 0 || len(ep.conns) > 0 {
-			out.Endpoints = append(out.Endpoints, s.endpointStatus(ep, now))
+			out.Endpoints = addEndpoint(out.Endpoints, s.endpointStatus(ep, now))
 		}
 	}
 	for i, st := range streams {
@@ -181,6 +181,44 @@ func (s *Sender) streamStatus(st *Stream, out *StreamStatus, now time.Duration) 
 	out.QueueTime, out.WireTime, out.TotalTime = m.queue, m.wire, m.total
 }
 
+// severity orders the states of an endpoint.
+var severity = map[string]int{"connected": 0, "draining": 1, "paused": 2, "connecting": 3}
+
+// addEndpoint appends an endpoint, or adds it to the same proxy's of another group (WithIsolation): the
+// state is the worst of theirs.
+func addEndpoint(list []EndpointStatus, add EndpointStatus) []EndpointStatus {
+	i := slices.IndexFunc(list, func(e EndpointStatus) bool { return e.Address == add.Address })
+	if i < 0 {
+		return append(list, add)
+	}
+	e := &list[i]
+	if severity[add.State] > severity[e.State] {
+		e.State, e.Reason = add.State, add.Reason
+	}
+	if add.LastErrorTime.After(e.LastErrorTime) {
+		e.LastError, e.LastErrorTime = add.LastError, add.LastErrorTime
+	}
+	e.Connections += add.Connections
+	e.InFlightPacks += add.InFlightPacks
+	e.InFlightBytes += add.InFlightBytes
+	e.AckedPacks += add.AckedPacks
+	e.AckedBytes += add.AckedBytes
+	e.WindowBytes += add.WindowBytes
+	e.OldestUnfinal = max(e.OldestUnfinal, add.OldestUnfinal)
+	e.PacksAcked += add.PacksAcked
+	e.BytesSent += add.BytesSent
+	e.Reconnects += add.Reconnects
+	e.IncarnationsEnded += add.IncarnationsEnded
+	e.UnknownAcks += add.UnknownAcks
+	for code, n := range add.AckErrors {
+		if e.AckErrors == nil {
+			e.AckErrors = make(map[int]uint64)
+		}
+		e.AckErrors[code] += n
+	}
+	return list
+}
+
 // stall says why a stream that has waiting packs makes no progress, if so. Under mu.
 func (s *Sender) stall(st *Stream, now time.Duration) string {
 	waiting := 0
@@ -208,10 +246,7 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 		return "its queue is not watched yet"
 	}
 	if len(st.proxies.endpoints) == 0 {
-		if g := s.groups[st.group]; g != nil && g.lastErr != "" {
-			return "no list of proxies: " + g.lastErr
-		}
-		return "no list of proxies yet"
+		return s.unconnected(st.proxies, st.group)
 	}
 	reason, open := "no proxy is connected", false
 	for _, ep := range st.proxies.endpoints {
@@ -238,7 +273,7 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 }
 
 func (s *Sender) discovery() DiscoveryStatus {
-	if s.static != nil {
+	if len(s.o.proxies) > 0 {
 		return DiscoveryStatus{Source: "static", Updated: s.start}
 	}
 	out := DiscoveryStatus{Source: "manager"}

@@ -136,7 +136,11 @@ const minPackBuffer = 4 << 10
 
 // room is how many bytes of items fit into a frame beside the attributes of its pack.
 func (s *Stream) room(attrs string) int {
-	room := s.s.o.maxFrame - s.overhead
+	room := s.s.o.maxFrame
+	if most := int(s.proxies.maxFrame.Load()); most > 0 {
+		room = min(room, most)
+	}
+	room -= s.overhead
 	if attrs != "" {
 		room -= len("&") + len(attrs)
 	}

@@ -1,0 +1,99 @@
+package sdk
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"inlong-bridge/sdk/manager"
+)
+
+// Isolation says what groups share.
+type Isolation uint8
+
+const (
+	// ShareConnections is the default: groups share the connections to a proxy that stands on the lists of
+	// several. Each stream has queues of its own in any case.
+	ShareConnections Isolation = iota
+	// IsolateGroups gives each group connections of its own.
+	IsolateGroups
+	// IsolateGroupsShareList gives each group connections of its own, and asks the Manager for the list of
+	// proxies once per cluster instead of once per group. A group that moves to another cluster is found
+	// out by every tenth refresh.
+	IsolateGroupsShareList
+)
+
+// WithIsolation says what groups share. Windows, rates, pauses and limits belong to connections, so
+// isolated groups have their own. Default ShareConnections.
+func WithIsolation(i Isolation) Option { return optionFunc(func(o *options) { o.isolation = i }) }
+
+// endpointKey tells endpoints apart: group is empty where groups share them.
+type endpointKey struct{ group, addr string }
+
+// ownAnswer is after how many refreshes a group asks for itself, whatever its cluster learned.
+const ownAnswer = 10
+
+// clusterAnswer is what the Manager said last of a cluster's proxies (IsolateGroupsShareList).
+type clusterAnswer struct {
+	nodes manager.Nodes
+	at    time.Time
+}
+
+// sharedAnswer is what another group of the same cluster has learned, if that is fresh. Under mu.
+func (s *Sender) sharedAnswer(g *group) (manager.Nodes, bool) {
+	a, ok := s.clusters[g.cluster]
+	if !ok || s.o.isolation != IsolateGroupsShareList || time.Since(g.asked) > ownAnswer*s.o.refresh {
+		return manager.Nodes{}, false
+	}
+	return a.nodes, time.Since(a.at) < s.o.refresh/2
+}
+
+// AddGroup prepares for sending to a group: it begins to ask for the group's proxies, if nobody did, and
+// waits until one of them is connected. Nothing depends on it: Stream begins the same and does not wait.
+// When ctx ends first, the preparations go on.
+func (s *Sender) AddGroup(ctx context.Context, name string) error {
+	if err := checkID("groupId", name); err != nil {
+		return fmt.Errorf("adding group: %w", err)
+	}
+	for {
+		wait := s.warmer.next()
+		s.mu.Lock()
+		if s.closing.Load() {
+			s.mu.Unlock()
+			return ErrClosed
+		}
+		l := s.proxiesOf(name)
+		reason := s.unconnected(l, name)
+		s.mu.Unlock()
+		if reason == "" {
+			return nil
+		}
+		select {
+		case <-wait:
+		case <-s.ctx.Done():
+			return ErrClosed
+		case <-ctx.Done():
+			return fmt.Errorf("adding group %s: %s: %w", name, reason, context.Cause(ctx))
+		}
+	}
+}
+
+// unconnected says why no proxy of a list is connected; empty when one is. Under mu.
+func (s *Sender) unconnected(l *proxyList, group string) (reason string) {
+	if len(l.endpoints) == 0 {
+		if g := s.groups[group]; g != nil && g.lastErr != "" {
+			return "no list of proxies: " + g.lastErr
+		}
+		return "no list of proxies yet"
+	}
+	reason = "no proxy is connected"
+	for _, ep := range l.endpoints {
+		if len(ep.conns) > 0 {
+			return ""
+		}
+		if ep.lastErr != "" {
+			reason = "no proxy is connected: " + ep.lastErr
+		}
+	}
+	return reason
+}
