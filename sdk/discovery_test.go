@@ -21,13 +21,36 @@ type lists struct {
 	addrs map[string][]string
 	err   error
 	asked int
+
+	cluster   func(group string) int
+	maxPacket int
 }
 
 func (l *lists) ask(_ context.Context, group string) (manager.Nodes, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked++
-	return manager.Nodes{Addresses: l.addrs[group]}, l.err
+	n := manager.Nodes{Addresses: l.addrs[group], MaxPacketLength: l.maxPacket}
+	if l.cluster != nil {
+		n.ClusterID = l.cluster(group)
+	}
+	return n, l.err
+}
+
+// limit sets what the answers say about the longest frame.
+func (l *lists) limit(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.maxPacket = n
+}
+
+// questions returns how many there were since the last call.
+func (l *lists) questions() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.asked
+	l.asked = 0
+	return n
 }
 
 func (l *lists) set(group string, err error, addrs ...string) {

@@ -73,6 +73,11 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 		case <-s.ctx.Done():
 			return ErrClosed
 		case <-ctx.Done():
+			s.mu.Lock()
+			if reason = s.unconnected(l, name); reason == "" {
+				reason = "a proxy was connected too late"
+			}
+			s.mu.Unlock()
 			return fmt.Errorf("adding group %s: %s: %w", name, reason, context.Cause(ctx))
 		}
 	}
