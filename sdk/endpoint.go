@@ -16,7 +16,8 @@ import (
 type endpoint struct {
 	id     finality.Endpoint
 	addr   string
-	lists  int // proxy lists it stands on
+	group  string // whose it is; empty where groups share it
+	lists  int    // proxy lists it stands on
 	leave  context.CancelFunc
 	conns  []*conn
 	hold   hold
@@ -67,7 +68,7 @@ func (s *Sender) apply(l *proxyList, addrs []string) {
 func (s *Sender) endpoint(key endpointKey) *endpoint {
 	ep := s.endpoints[key]
 	if ep == nil {
-		ep = &endpoint{id: finality.Endpoint(len(s.endpoints)), addr: key.addr, codes: make(map[int]uint64)}
+		ep = &endpoint{id: finality.Endpoint(len(s.endpoints)), addr: key.addr, group: key.group, codes: make(map[int]uint64)}
 		s.endpoints[key] = ep
 		s.endpointList = append(s.endpointList, ep)
 	}

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"errors"
+	"maps"
 	"time"
 )
 
@@ -114,6 +115,50 @@ func (s *Status) StreamSeries() []StreamStatus {
 func (d *DiscoveryStatus) GroupSeries() []GroupStatus {
 	return fold(d.Groups, func(g *GroupStatus) bool { return g.Folded || g.Group == other },
 		GroupStatus{Group: other, Folded: true}, (*GroupStatus).add)
+}
+
+// EndpointSeries returns the proxies as metrics show them: with connections per group a proxy is there
+// once all the same, with the numbers of all groups added up. It is paused if it is for one of them.
+func (s *Status) EndpointSeries() []EndpointStatus {
+	var out []EndpointStatus
+	for i := range s.Endpoints { // sorted by address
+		if e := &s.Endpoints[i]; i > 0 && e.Address == s.Endpoints[i-1].Address {
+			out[len(out)-1].add(e)
+		} else {
+			out = append(out, *e)
+		}
+	}
+	return out
+}
+
+func (e *EndpointStatus) add(o *EndpointStatus) {
+	e.Group = ""
+	if o.State == "paused" {
+		e.State, e.Reason = o.State, o.Reason
+	}
+	e.Connections += o.Connections
+	e.InFlightPacks += o.InFlightPacks
+	e.InFlightBytes += o.InFlightBytes
+	e.AckedPacks += o.AckedPacks
+	e.AckedBytes += o.AckedBytes
+	e.WindowBytes += o.WindowBytes
+	e.OldestUnfinal = max(e.OldestUnfinal, o.OldestUnfinal)
+	if o.LastErrorTime.After(e.LastErrorTime) {
+		e.LastError, e.LastErrorTime = o.LastError, o.LastErrorTime
+	}
+	e.PacksAcked += o.PacksAcked
+	e.BytesSent += o.BytesSent
+	e.Reconnects += o.Reconnects
+	e.IncarnationsEnded += o.IncarnationsEnded
+	e.UnknownAcks += o.UnknownAcks
+	codes := maps.Clone(e.AckErrors)
+	if codes == nil {
+		codes = make(map[int]uint64)
+	}
+	for code, n := range o.AckErrors {
+		codes[code] += n
+	}
+	e.AckErrors = codes
 }
 
 func fold[T any](all []T, folded func(*T) bool, rest T, add func(sum, o *T)) []T {

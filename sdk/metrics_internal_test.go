@@ -75,3 +75,25 @@ func TestBucketsOfTimesAgreeWithAScan(t *testing.T) {
 		}
 	}
 }
+
+// A proxy that is there once for each group is one in metrics, which must not miss a number either.
+func TestEveryNumberOfAnEndpointIsAddedUp(t *testing.T) {
+	var one, sum EndpointStatus
+	v := reflect.ValueOf(&one).Elem()
+	for i := range v.NumField() {
+		switch f := v.Field(i); f.Kind() {
+		case reflect.Int, reflect.Int64:
+			f.SetInt(int64(i + 1))
+		case reflect.Uint64:
+			f.SetUint(uint64(i + 1))
+		case reflect.String, reflect.Struct, reflect.Map:
+		default:
+			t.Errorf("%s is of a kind that add may not take", v.Type().Field(i).Name)
+		}
+	}
+	one.AckErrors = map[int]uint64{114: 3}
+	sum.add(&one)
+	if !reflect.DeepEqual(sum, one) {
+		t.Errorf("nothing and %+v is %+v", one, sum)
+	}
+}

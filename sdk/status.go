@@ -28,7 +28,8 @@ type Status struct {
 // EndpointStatus speaks of one proxy. Counters run since the start.
 type EndpointStatus struct {
 	Address           string         `json:"address"`
-	State             string         `json:"state"` // connected, connecting, paused, draining
+	Group             string         `json:"group,omitempty"` // whose connections these are; empty where groups share them
+	State             string         `json:"state"`           // connected, connecting, paused, draining
 	Reason            string         `json:"reason,omitempty"`
 	Connections       int            `json:"connections"`
 	InFlightPacks     int            `json:"in_flight_packs"`
@@ -132,7 +133,9 @@ func (s *Sender) Status() Status {
 		s.streamStatus(st, &taken[i], now)
 	}
 	out.Streams = taken
-	slices.SortFunc(out.Endpoints, func(a, b EndpointStatus) int { return cmp.Compare(a.Address, b.Address) })
+	slices.SortFunc(out.Endpoints, func(a, b EndpointStatus) int {
+		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Group, b.Group))
+	})
 	slices.SortFunc(out.Streams, func(a, b StreamStatus) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Stream, b.Stream))
 	})
@@ -145,7 +148,7 @@ func (s *Sender) Instance() string { return s.o.instance }
 func (s *Sender) endpointStatus(ep *endpoint, now time.Duration) EndpointStatus {
 	m := s.m.Endpoint(ep.id, now)
 	st := EndpointStatus{
-		Address: ep.addr, State: "connected", Reason: string(m.Reason), Connections: len(ep.conns),
+		Address: ep.addr, Group: ep.group, State: "connected", Reason: string(m.Reason), Connections: len(ep.conns),
 		InFlightPacks: m.InFlight, InFlightBytes: m.InFlightBytes, AckedPacks: m.Acked, AckedBytes: m.AckedBytes,
 		WindowBytes: m.Window, OldestUnfinal: m.OldestUnfinal,
 		LastError: ep.lastErr, LastErrorTime: ep.lastTime,

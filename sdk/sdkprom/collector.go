@@ -186,10 +186,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range perSender {
 		send(m.metric, m.value(&s))
 	}
-	for i := range s.Endpoints {
-		e := &s.Endpoints[i]
+	for _, e := range s.EndpointSeries() {
 		for _, m := range perEndpoint {
-			send(m.metric, m.value(e), e.Address)
+			send(m.metric, m.value(&e), e.Address)
 		}
 		for code, n := range e.AckErrors {
 			send(ackErrors, float64(n), e.Address, strconv.Itoa(code))

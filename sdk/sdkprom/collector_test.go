@@ -156,3 +156,37 @@ inlong_bridge_sender_stream_stalled{group="z",stream="z"} 0
 		t.Error(err)
 	}
 }
+
+// With connections per group a proxy is in the status once for each of them, and once in the metrics.
+func TestAProxyIsOneSeriesWhateverGroupsShare(t *testing.T) {
+	isolated := fixed{Endpoints: []sdk.EndpointStatus{
+		{Address: "dp1:46801", Group: "g", State: "connected", PacksAcked: 1, OldestUnfinal: 2 * time.Second, AckErrors: map[int]uint64{114: 1}},
+		{Address: "dp1:46801", Group: "h", State: "paused", PacksAcked: 2, OldestUnfinal: time.Second, AckErrors: map[int]uint64{114: 2, 115: 4}},
+		{Address: "dp2:46801", Group: "g", State: "connected", PacksAcked: 4},
+	}}
+	want := `
+# HELP inlong_bridge_sender_ack_errors_total Answers with an error code. 115 and 113: the stream is not known there; 114: the proxy's memory is full; 1 and 2: it takes nothing now.
+# TYPE inlong_bridge_sender_ack_errors_total counter
+inlong_bridge_sender_ack_errors_total{code="114",endpoint="dp1:46801"} 3
+inlong_bridge_sender_ack_errors_total{code="115",endpoint="dp1:46801"} 4
+# HELP inlong_bridge_sender_endpoint_acks_total Packs the proxy acked. Not growing while others grow: look at this proxy.
+# TYPE inlong_bridge_sender_endpoint_acks_total counter
+inlong_bridge_sender_endpoint_acks_total{endpoint="dp1:46801"} 3
+inlong_bridge_sender_endpoint_acks_total{endpoint="dp2:46801"} 4
+# HELP inlong_bridge_sender_endpoint_paused 1 while the proxy gets nothing because of its answers or its connections' ends. See its reason in the status.
+# TYPE inlong_bridge_sender_endpoint_paused gauge
+inlong_bridge_sender_endpoint_paused{endpoint="dp1:46801"} 1
+inlong_bridge_sender_endpoint_paused{endpoint="dp2:46801"} 0
+# HELP inlong_bridge_sender_oldest_unfinal_seconds Age of the oldest pack sent through the proxy that is not final. Growing: the proxy does not reach its queue.
+# TYPE inlong_bridge_sender_oldest_unfinal_seconds gauge
+inlong_bridge_sender_oldest_unfinal_seconds{endpoint="dp1:46801"} 2
+inlong_bridge_sender_oldest_unfinal_seconds{endpoint="dp2:46801"} 0
+`
+	if err := testutil.CollectAndCompare(sdkprom.New(isolated), strings.NewReader(want), "inlong_bridge_sender_ack_errors_total",
+		"inlong_bridge_sender_endpoint_acks_total", "inlong_bridge_sender_endpoint_paused", "inlong_bridge_sender_oldest_unfinal_seconds"); err != nil {
+		t.Error(err)
+	}
+	if n := isolated.Endpoints[0].AckErrors[114]; n != 1 {
+		t.Errorf("a scrape changed the status: %d", n)
+	}
+}
