@@ -100,7 +100,7 @@ func fetch(name string) (*release, error) {
 		return nil, fmt.Errorf("making the directory for jars: %w", err)
 	}
 	defer os.RemoveAll(partial)
-	mvn := exec.Command("mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies",
+	mvn := command("mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies",
 		"-DincludeScope=runtime", "-DoutputDirectory="+partial)
 	if text, err := mvn.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("fetching the jars of %s with Maven: %w: %.500s", name, err, text)
@@ -115,7 +115,7 @@ var javaVersion = regexp.MustCompile(`version "(\d+)`)
 
 // javaRuns wants Java 17 or later.
 var javaRuns = sync.OnceValue(func() error {
-	text, err := exec.Command("java", "-version").CombinedOutput()
+	text, err := command("java", "-version").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("no Java: %w", err)
 	}
@@ -139,5 +139,5 @@ func (r *release) java(class string, args ...string) *exec.Cmd {
 		"-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn",
 		"-cp", filepath.Join(r.jars, "*"), class,
 	}, args...)
-	return exec.Command("java", all...)
+	return command("java", all...)
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -227,7 +228,7 @@ func (b *bench) sinkFor(k *kafka, topics []string) *sink {
 func bridgeKilled(b *bench, k *kafka) {
 	topics := []string{"orders", "logs"}
 	k.createTopics(4, 1, topics)
-	b.killBridge(k.cluster, topics, b.sinkFor(k, topics))
+	b.killBridge(k.cluster, topics, b.sinkFor(k, topics), true)
 }
 
 func proxiesKilled(b *bench, k *kafka) {
@@ -301,10 +302,8 @@ func (k *kafka) members(group string, n, partitions int) {
 		if g.State != "Stable" || len(shares) != n || sum != partitions {
 			return fmt.Errorf("group %s is %s, its members have %v of %d partitions, want %d members", group, g.State, shares, partitions, n)
 		}
-		for _, share := range shares {
-			if share == 0 {
-				return fmt.Errorf("a member has no partitions: %v", shares)
-			}
+		if slices.Contains(shares, 0) {
+			return fmt.Errorf("a member has no partitions: %v", shares)
 		}
 		return nil
 	})

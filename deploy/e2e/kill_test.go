@@ -13,11 +13,21 @@ func TestBridgeKilledAtRandomMomentsLosesNothing(t *testing.T) {
 	topics := []string{"orders", "logs", "events"}
 	kafka := b.embedded(1)
 	kafka.createTopics(4, 1, topics)
-	b.killBridge(kafka, topics, b.startSink(kafka, 1, topics, 2, "--queue-delay", "300ms"))
+	to := b.startSink(kafka, 1, topics, 2, "--queue-delay", "300ms")
+	allowed, l := b.killBridge(kafka, topics, to, false)
+	b.complete("devproxy --out", l.judge(b.inOutputs(to.outputs()...)), allowed)
 }
 
-// killBridge kills the bridge at random moments, under load, at times together with a proxy.
-func (b *bench) killBridge(kafka *cluster, topics []string, to *sink) {
+func TestBridgeAndProxyKilledTogetherLoseNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	kafka, topics, to := b.twoProxies()
+	b.killBridge(kafka, topics, to, true)
+}
+
+// killBridge kills the bridge at random moments, under load, and if asked every other time a proxy with it.
+// It returns how many duplicates there may be.
+func (b *bench) killBridge(kafka *cluster, topics []string, to *sink, withProxies bool) (allowed int, l *ledger) {
 	b.Helper()
 	rnd := b.moments()
 	const (
@@ -27,10 +37,10 @@ func (b *bench) killBridge(kafka *cluster, topics []string, to *sink) {
 	// A static member comes back at once; a dynamic one would first have to be given up by the group.
 	s := bridgeSettings(kafka, group, topics, to).set("kafka.instance_id", "bridge-0")
 
-	l := newLedger()
+	l = newLedger()
 	l.produce(kafka, 1000, topics...)
 	load := l.startLoad(kafka, 2000, topics...)
-	allowed, before := 0, int64(0)
+	before := int64(0)
 	for n := range kills {
 		bridge := b.startBridge("bridge", s)
 		if n%2 == 0 { // the others are killed while they start, or join, or whatever they are at
@@ -46,9 +56,9 @@ func (b *bench) killBridge(kafka *cluster, topics []string, to *sink) {
 			b.Fatalf("bridge ended by itself with %d; its log ends with\n%s", bridge.code, bridge.tail())
 		}
 		bridge.kill()
-		// At times a proxy dies with it: what that one held was never committed, and nobody is left who knows of it.
-		p := to.proxies[n%len(to.proxies)]
-		together := n%3 == 2 && p.begin != nil
+		// Nobody is left then who knows what the proxy held; it must not have been committed.
+		p := to.proxies[n/2%len(to.proxies)]
+		together := withProxies && n%2 == 0 && p.begin != nil
 		if together {
 			p.kill()
 		}
@@ -72,9 +82,7 @@ func (b *bench) killBridge(kafka *cluster, topics []string, to *sink) {
 		b.Errorf("exit %d after SIGTERM, want 0; the log ends with\n%s", code, bridge.tail())
 	}
 	b.complete("queue", l.judge(to.inQueue(topics)), allowed)
-	if paths := to.outputs(); len(paths) > 0 {
-		b.complete("devproxy --out", l.judge(b.inOutputs(paths...)), allowed)
-	}
+	return allowed, l
 }
 
 func total(committed map[string]map[int32]int64) (sum int64) {

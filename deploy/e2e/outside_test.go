@@ -4,9 +4,9 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
+	"testing"
 )
 
 // outsideSink is the DataProxy of E2E_DATAPROXY with the Kafka of E2E_QUEUE behind it, nil if there is none.
@@ -14,8 +14,8 @@ import (
 // starts listen at the addresses of E2E_DATAPROXY.
 func (b *bench) outsideSink() *sink {
 	b.Helper()
-	addrs, queue, command := os.Getenv("E2E_DATAPROXY"), os.Getenv("E2E_QUEUE"), os.Getenv("E2E_DATAPROXY_CMD")
-	if addrs == "" && queue == "" && command == "" {
+	addrs, queue, start := os.Getenv("E2E_DATAPROXY"), os.Getenv("E2E_QUEUE"), os.Getenv("E2E_DATAPROXY_CMD")
+	if addrs == "" && queue == "" && start == "" {
 		return nil
 	}
 	rest, ok := strings.CutPrefix(queue, "kafka://")
@@ -29,16 +29,41 @@ func (b *bench) outsideSink() *sink {
 	to := &sink{queue: b.connect(&cluster{brokers: strings.Split(brokers, ",")}), template: template}
 	for addr := range strings.SplitSeq(addrs, ",") {
 		p := &proxy{b: b, name: "dataproxy-" + strings.ReplaceAll(addr, ":", "-"), addr: addr}
-		if command != "" {
+		if start != "" {
 			p.begin = func() *process {
-				// exec: the shell becomes the node, so that killing it kills the node.
-				cmd := exec.Command("sh", "-c", "exec "+strings.ReplaceAll(command, "{addr}", addr))
+				cmd := command("sh", "-c", strings.ReplaceAll(start, "{addr}", addr))
+				// A group of its own, so that whatever the command starts is killed with it.
 				cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-				return b.start(p.name, cmd)
+				node := b.start(p.name, cmd)
+				node.killAll = func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // it may have ended
+				return node
 			}
 			p.restart()
 		}
 		to.proxies = append(to.proxies, p)
 	}
 	return to
+}
+
+// The way for real nodes, tried with devproxies that are started by a command.
+func TestKafkaAndNodesFromOutside(t *testing.T) {
+	if os.Getenv("E2E_DATAPROXY") != "" {
+		t.Skip("SKIPPED: E2E_DATAPROXY names real nodes, and TestKafka runs with them")
+	}
+	b := newBench(t)
+	program, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kafka := b.embedded(1)
+	topics := []string{"clicks", "views"}
+	kafka.createTopics(4, 1, topics)
+	queue := "kafka://" + kafka.brokers[0] + "/queue-of-{group}.{stream}"
+	t.Setenv("E2E_DATAPROXY", b.freeAddr()+","+b.freeAddr())
+	t.Setenv("E2E_QUEUE", queue)
+	t.Setenv("E2E_DATAPROXY_CMD", program+" devproxy --listen {addr} --manager '' --queue-delay 1s --queue '"+queue+"'; true")
+	to := b.outsideSink()
+	kafka.createTopics(2, 1, to.topics(topics))
+	v, allowed := b.killProxies(kafka, topics, to, "queue")
+	b.complete("nodes from outside", v, allowed)
 }

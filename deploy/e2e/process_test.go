@@ -101,6 +101,8 @@ type process struct {
 	cmd  *exec.Cmd
 	log  *os.File
 	from int64 // where this process's output begins in the log
+	// killAll kills what the process has started too, where that is wanted.
+	killAll func()
 
 	done chan struct{} // closed when it has ended; code is valid then
 	code int           // -1 after a signal
@@ -113,7 +115,12 @@ func (b *bench) program(name string, args ...string) *process {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return b.start(name, exec.Command(path, args...))
+	return b.start(name, command(path, args...))
+}
+
+// command is a command that no context ends: what a test starts is killed by its cleanup, in order.
+func command(name string, args ...string) *exec.Cmd {
+	return exec.CommandContext(context.Background(), name, args...)
 }
 
 // start runs cmd until the test ends at the latest.
@@ -149,6 +156,9 @@ func (b *bench) start(name string, cmd *exec.Cmd) *process {
 
 // kill is kill -9; it returns when the process is gone.
 func (p *process) kill() {
+	if p.killAll != nil {
+		p.killAll()
+	}
 	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.done
 }
@@ -196,20 +206,6 @@ func (p *process) tail() string {
 	const most = 4000
 	text := p.output()
 	return text[max(0, len(text)-most):]
-}
-
-// says waits until the output has want in it.
-func (p *process) says(want string, limit time.Duration) {
-	p.b.Helper()
-	p.b.eventually(limit, func() error {
-		switch {
-		case strings.Contains(p.output(), want):
-			return nil
-		case p.ended():
-			p.b.Fatalf("%s ended with %d and did not say %q; its log ends with\n%s", p.name, p.code, want, p.tail())
-		}
-		return fmt.Errorf("%s has not said %q; its log ends with\n%s", p.name, want, p.tail())
-	})
 }
 
 // eventually asks until ok has no objection.

@@ -27,10 +27,9 @@ func TestKafkaBrokersKilledAndLeadersMoved(t *testing.T) {
 	allowed := 0
 	fault := func(what string, do func()) {
 		k.advances(group, bridge)
-		uncommitted := 0
 		began := time.Now()
 		do()
-		uncommitted = l.committedIsSafe(k.cluster, group, to, topics)
+		uncommitted := l.committedIsSafe(k.cluster, group, to, topics)
 		k.advances(group, bridge)
 		t.Logf("%s: every partition was committed again after %v", what, time.Since(began).Round(10*time.Millisecond))
 		allowed += uncommitted
