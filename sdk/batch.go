@@ -147,6 +147,12 @@ func (s *Sender) admit(st *Stream, payloads [][]byte, key *openKey) (n int, err 
 	if s.closing.Load() {
 		return 0, ErrClosed
 	}
+	if s.notify.behind() {
+		s.roomWanted.Store(true)
+		if s.notify.behind() { // it may have caught up between the two
+			return 0, ErrBufferFull
+		}
+	}
 	repair := key.repair
 	want, longest := payloads, st.room(key.attrs)-frame.ItemOverhead
 	for i, p := range payloads {
@@ -194,6 +200,11 @@ func (s *Sender) refund(p *pack) {
 		p.st.held.Add(-p.charge)
 	}
 	p.charge = 0
+	s.madeRoom()
+}
+
+// madeRoom tells those who wait for room that there may be some.
+func (s *Sender) madeRoom() {
 	if s.roomWanted.CompareAndSwap(true, false) {
 		select {
 		case s.room <- struct{}{}:

@@ -9,7 +9,7 @@ import (
 // Errors callers branch on.
 var (
 	ErrClosed     = errors.New("sender is closed")
-	ErrBufferFull = errors.New("no room for the record in the byte budget")
+	ErrBufferFull = errors.New("no room for the record in the byte budget, or too much news for callbacks that are slow")
 	ErrStreamFull = errors.New("stream holds as many waiting bytes as are free")
 	ErrTooLarge   = errors.New("record does not fit into a frame") // as *TooLargeError, which says by how much
 	ErrLost       = errors.New("a proxy acked the message and ended before it was safe; send it again")

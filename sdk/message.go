@@ -13,6 +13,10 @@ type Message struct {
 	Time    time.Time // event time
 	Payload []byte    // not kept once the call returns
 
+	// Acked is called when a proxy acked the message, once at most and before done; not at all when the
+	// message is seen behind the proxies first, or refused. Nil is legal.
+	Acked func(Result)
+
 	Attrs     []Attr     // of this record; it shares packs only with others that have some
 	PackAttrs *PackAttrs // of its pack; nil for those of its stream
 }
@@ -37,6 +41,9 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 
 // SendAsync waits for room, hands the message over and returns; done is called once, with Final, Lost
 // or Refused, or with ErrClosed. It is not called when SendAsync returns an error. A nil done is legal.
+//
+// A callback that sends should use TrySend: what it waits for may be that callbacks return, itself among
+// them, and then only the end of ctx ends the wait.
 func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) error {
 	for {
 		wait := s.waiters.next()
@@ -49,6 +56,10 @@ func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) er
 		}
 	}
 }
+
+// TrySend is SendAsync that never waits: it returns ErrBufferFull or ErrStreamFull when there is no room.
+// Room says when to try again.
+func (s *Sender) TrySend(m Message, done func(Result)) error { return s.trySendMessage(&m, done) }
 
 func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 	st := m.Stream
@@ -75,7 +86,10 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 	} else {
 		p.add(m.Payload, &s.bufs)
 	}
-	if done != nil {
+	if m.Acked != nil {
+		p.tokens++
+		p.pieces = append(p.pieces, piece{token: &callbacks{acked: m.Acked, done: done}})
+	} else if done != nil {
 		p.pieces = append(p.pieces, piece{token: callback(done)})
 	}
 	if !p.fits(0) {

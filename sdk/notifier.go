@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 )
 
 // notifier tells tokens and callbacks what became of their pieces: one goroutine, in the order things
@@ -11,6 +12,9 @@ import (
 type notifier struct {
 	log     *slog.Logger
 	recycle func([]piece) // takes a list of pieces that nobody will need again
+	limit   int64         // more pending than this, and nothing new is taken
+	caught  func()        // called when it is that many or less again
+	pending atomic.Int64  // events, and pieces in them, that are not told yet
 
 	mu     sync.Mutex
 	more   sync.Cond
@@ -27,12 +31,17 @@ type event struct {
 	ask    func() // instead: asks tokens whether they forgot
 }
 
-func (n *notifier) init(log *slog.Logger, recycle func([]piece)) {
-	n.log, n.recycle = log, recycle
+func (n *notifier) init(s *Sender) {
+	n.log, n.recycle, n.limit, n.caught = s.o.logger, s.putPieces, s.o.backlog, s.madeRoom
 	n.more.L = &n.mu
 }
 
+// behind reports whether callbacks are so slow that nothing new may be taken. The pieces of what was
+// taken before are bounded by the byte budget, up to their ack; these bound them from there on.
+func (n *notifier) behind() bool { return n.pending.Load() > n.limit }
+
 func (n *notifier) post(e event) {
+	n.pending.Add(1 + int64(len(e.pieces)))
 	n.mu.Lock()
 	n.queue = append(n.queue, e)
 	n.mu.Unlock()
@@ -67,6 +76,12 @@ func (n *notifier) loop() {
 }
 
 func (n *notifier) deliver(e *event) {
+	told := 1 + int64(len(e.pieces))
+	defer func() {
+		if left := n.pending.Add(-told); left <= n.limit && left+told > n.limit {
+			n.caught()
+		}
+	}()
 	if e.ask != nil {
 		e.ask()
 		return

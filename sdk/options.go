@@ -61,6 +61,7 @@ type options struct {
 	retryLimit   int
 	packAttrs    *PackAttrs
 	isolation    Isolation
+	backlog      int64
 	dial         DialFunc
 	logger       *slog.Logger
 
@@ -86,6 +87,7 @@ func defaults() options {
 		retryMin:     100 * time.Millisecond,
 		retryMax:     30 * time.Second,
 		retryLimit:   NoRetryLimit,
+		backlog:      256 << 10,
 		dial:         (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
 		logger:       slog.New(slog.DiscardHandler),
 
@@ -174,6 +176,10 @@ func WithRetry(shortest, longest time.Duration) Option {
 	return optionFunc(func(o *options) { o.retryMin, o.retryMax = shortest, longest })
 }
 
+// WithBacklog bounds the news that wait for slow tokens and callbacks: with more than n pieces (or packs without any)
+// that are not told yet, nothing new is taken, as if the byte budget were full. Default 262144.
+func WithBacklog(n int) Option { return optionFunc(func(o *options) { o.backlog = int64(n) }) }
+
 // NoRetryLimit is the default of WithRetryLimit: a pack is tried until it is delivered or refused for good.
 const NoRetryLimit = -1
 
@@ -239,6 +245,9 @@ func (o *options) validate() error {
 	}
 	if o.retryMax < o.retryMin {
 		bad("longest retry pause %v is below the first, %v", o.retryMax, o.retryMin)
+	}
+	if o.backlog < 1 {
+		bad("backlog of %d news is below 1", o.backlog)
 	}
 	if o.isolation > IsolateGroupsShareList {
 		bad("isolation %d is not known", o.isolation)

@@ -114,7 +114,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	s.waiters.init()
 	s.warmer.init()
 	s.enc.init()
-	s.notify.init(o.logger, s.putPieces)
+	s.notify.init(s)
 	go func() {
 		defer close(s.told)
 		s.notify.loop()

@@ -34,7 +34,8 @@ type Result struct {
 
 // Token is told what becomes of the pieces of batches. Its methods are called from the sender's
 // dispatcher, one at a time, never under a lock, in the order things happened, never after Close
-// returned. They must be quick and may not wait for the sender.
+// returned. They must be quick and may not wait for the sender: while more than WithBacklog pieces wait
+// for such calls, nothing new is taken.
 type Token interface {
 	// Settled says what became of a piece; for each piece any of: Acked, then Final or Lost (and
 	// Final after Lost); Final without Acked; Refused.
@@ -48,6 +49,26 @@ type piece struct {
 	token Token
 	id    uint64
 }
+
+// callbacks is the token of a single message that is told of its ack too.
+type callbacks struct {
+	acked, done func(Result)
+	told        bool // done was called
+}
+
+func (c *callbacks) Settled(_ uint64, r Result) {
+	switch {
+	case r.Outcome == Acked:
+		c.acked(r)
+	case !c.told:
+		c.told = true // before the call, which may panic
+		if c.done != nil {
+			c.done(r)
+		}
+	}
+}
+
+func (c *callbacks) Forgotten(uint64) bool { return true }
 
 // callback is the token of a single message. A func fits into an interface as it is, so a message
 // costs no allocation beyond the user's own closure.
