@@ -25,6 +25,7 @@
 //	unpark          1      the bridge closes; offers what waits again when there is room
 //	commit          1      the bridge closes; one commit in flight, see commitSlot
 //	reread          1      the bridge closes; owns the second Kafka client
+//	watchdog        1      the drain begins; partitions that are behind and make no progress
 //	watch           1      the bridge closes; topics that come, go or change, partitions at fault, holes
 //	confirm reader  1      the bridge closes; confirm.Reader.Run
 //	admin           1      the bridge closes; http.Server

@@ -130,7 +130,12 @@ type running struct {
 
 func (e *env) start(c *config.Config) *running {
 	e.t.Helper()
-	b, err := New(c, Deps{Log: testLog(e.t), KafkaOpts: append([]kgo.Opt{kgo.FetchMaxWait(50 * time.Millisecond)}, e.more...)})
+	return e.startLogging(c, testLog(e.t))
+}
+
+func (e *env) startLogging(c *config.Config, log *slog.Logger) *running {
+	e.t.Helper()
+	b, err := New(c, Deps{Log: log, KafkaOpts: append([]kgo.Opt{kgo.FetchMaxWait(50 * time.Millisecond)}, e.more...)})
 	if err != nil {
 		e.t.Fatal(err)
 	}

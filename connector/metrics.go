@@ -35,6 +35,7 @@ var (
 	descAge       = desc("partition_oldest_unfinal_seconds", "Age of the oldest records that are not final. Alert when it is far above the delay of the mode of confirmation.", "topic", "partition")
 	descCommitAt  = desc("partition_last_commit_timestamp_seconds", "When the partition's offset was committed last. Missing before the first commit.", "topic", "partition")
 	descStalled   = desc("partition_stalled", "1 for the reason the partition does not go on, by code. unrouted, too_large, refused, gap, truncated, recreated and deleted need you; the rest passes when its cause does.", "topic", "partition", "code")
+	descStuck     = desc("partition_stuck", "1 while the partition is behind and has made no progress for delivery.watchdog, by reason: budget, window, route, endpoint, queue, broker, rebalance or transaction. /status has the sentence.", "topic", "partition", "reason")
 
 	descRecords    = desc("fetched_records_total", "Records fetched from the topic, without those read again.", "topic")
 	descBytes      = desc("fetched_bytes_total", "Bytes of their values.", "topic")
@@ -60,7 +61,7 @@ var (
 func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		descInfo, descUp, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descPieces,
-		descAge, descCommitAt, descStalled, descRecords, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
+		descAge, descCommitAt, descStalled, descStuck, descRecords, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
 		descOffsetLost, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
 		descQueueUp, descQueueLag, descQueueSeen, descQueueMissed, descQueueBarrier,
 	}
@@ -117,6 +118,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		if p.Stall != "" {
 			gauge(descStalled, 1, p.Topic, num, p.Stall)
+		}
+	}
+	for i := range s.Parts {
+		if p := &s.Parts[i]; p.Stuck > 0 {
+			gauge(descStuck, 1, p.Topic, fmt.Sprint(p.Partition), p.StuckCode)
 		}
 	}
 	n.records.each(func(topic string, v uint64) { count(descRecords, v, topic) })

@@ -57,11 +57,12 @@ type partition struct {
 
 	halted    atomic.Pointer[halt]
 	faulted   atomic.Pointer[fault]
-	losses    atomic.Int64 // pieces that were lost
-	stuck     atomic.Int64 // pieces that nothing can make final: refused for good, or gone from Kafka
-	high      atomic.Int64 // high watermark of the log as of the last fetch, -1 if unknown
-	logStart  atomic.Int64 // -1 if unknown
-	committed atomic.Int64 // wall clock of the last commit, unix nanoseconds, 0 for none
+	stalled   atomic.Pointer[stuck] // found by the watchdog
+	losses    atomic.Int64          // pieces that were lost
+	stuck     atomic.Int64          // pieces that nothing can make final: refused for good, or gone from Kafka
+	high      atomic.Int64          // high watermark of the log as of the last fetch, -1 if unknown
+	logStart  atomic.Int64          // -1 if unknown
+	committed atomic.Int64          // wall clock of the last commit, unix nanoseconds, 0 for none
 
 	firstDone atomic.Bool  // the start was committed
 	leftOpen  atomic.Int64 // pieces that were not final when the assignment ended
@@ -162,6 +163,13 @@ func (p *partition) expects() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.expect
+}
+
+// fetchedAt returns when something was fetched last, or asked for in vain.
+func (p *partition) fetchedAt() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heard
 }
 
 // opening notes a span for oldest and its epoch for epochAt; p.mu is held.

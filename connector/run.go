@@ -63,6 +63,9 @@ func (b *Bridge) launch() {
 	b.wg.Go(func() { b.commitLoop(b.life) })
 	b.wg.Go(func() { b.reread.run(b.life) })
 	b.wg.Go(func() { b.watchLoop(b.life) })
+	if b.cfg.Delivery.Watchdog > 0 {
+		b.wg.Go(func() { b.watchdogLoop(b.life) })
+	}
 	if b.reader != nil {
 		b.wg.Go(func() {
 			if err := b.reader.Run(b.life, b.sender); err != nil && b.life.Err() == nil {

@@ -69,7 +69,10 @@ type PartitionStatus struct {
 	Lost          int64         `json:"pieces_lost_total"` // read again
 	Stall         string        `json:"stall,omitempty"`   // code of why it does not go on
 	Reason        string        `json:"reason,omitempty"`
-	Stopped       bool          `json:"stopped,omitempty"` // for good, until it is assigned anew
+	Stopped       bool          `json:"stopped,omitempty"`  // for good, until it is assigned anew
+	Stuck         time.Duration `json:"stuck_ns,omitempty"` // it is behind and has made no progress for so long (delivery.watchdog)
+	StuckCode     string        `json:"stuck,omitempty"`    // code of why
+	StuckReason   string        `json:"stuck_reason,omitempty"`
 }
 
 // RouteStatus is one (group, stream) pair in use.
@@ -144,6 +147,9 @@ func (p *partition) status(now time.Time) PartitionStatus {
 	if at := p.committed.Load(); at > 0 {
 		ps.LastCommit = time.Unix(0, at)
 	}
+	if st := p.stalled.Load(); st != nil {
+		ps.Stuck, ps.StuckCode, ps.StuckReason = now.Sub(st.since), st.reason, st.detail
+	}
 	h, f := p.halted.Load(), p.faulted.Load()
 	_, _, blocked := p.waiting()
 	switch {
@@ -198,7 +204,12 @@ func reasons(s *Status, stuckAfter time.Duration) []string {
 		}
 	}
 	for i := range s.Parts {
-		if p := &s.Parts[i]; p.OldestUnfinal > stuckAfter && !p.Stopped {
+		p := &s.Parts[i]
+		switch {
+		case p.Stopped, p.Stall == stallFault:
+		case p.Stuck > 0 && p.StuckCode != stuckTransaction: // that one passes without anybody here
+			add(stuckText(p))
+		case p.OldestUnfinal > stuckAfter:
 			add(fmt.Sprintf("partition %s: its oldest records wait for %v to become final", tp{p.Topic, p.Partition}, p.OldestUnfinal.Round(time.Second)))
 		}
 	}
@@ -207,13 +218,7 @@ func reasons(s *Status, stuckAfter time.Duration) []string {
 		connected = connected || e.Connections > 0
 	}
 	if !connected {
-		why := "no proxy is reachable"
-		if s.Sender.Discovery.LastError != "" {
-			why += ": " + s.Sender.Discovery.LastError
-		} else if len(s.Sender.Endpoints) > 0 && s.Sender.Endpoints[0].LastError != "" {
-			why += ": " + s.Sender.Endpoints[0].LastError
-		}
-		add(why)
+		add(noProxy(s))
 	}
 	for _, st := range s.Sender.Streams {
 		if st.Stall != "" && connected {
@@ -224,4 +229,15 @@ func reasons(s *Status, stuckAfter time.Duration) []string {
 		add("the queue behind the proxies does not answer; see queue in /status")
 	}
 	return out
+}
+
+// noProxy says why no proxy is connected.
+func noProxy(s *Status) string {
+	why := "no proxy is reachable"
+	if s.Sender.Discovery.LastError != "" {
+		why += ": " + s.Sender.Discovery.LastError
+	} else if len(s.Sender.Endpoints) > 0 && s.Sender.Endpoints[0].LastError != "" {
+		why += ": " + s.Sender.Endpoints[0].LastError
+	}
+	return why
 }

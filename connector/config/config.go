@@ -82,6 +82,7 @@ type Delivery struct {
 	RetryMin      time.Duration
 	RetryMax      time.Duration
 	HeartbeatIdle time.Duration
+	Watchdog      time.Duration // 0 for none
 }
 
 // QueueCluster is one Kafka cluster behind the proxies.
