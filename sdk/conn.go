@@ -111,7 +111,9 @@ func (s *Sender) disconnected(c *conn, err error) {
 		reason = err.Error()
 	}
 	s.tellConn(s.o.hooks.ConnEnded, c, s.now(), reason)
-	s.m.Ended(c.inc, s.now())
+	if !s.stopped { // else what it carried is left to abandon: Close ended it, no proxy did
+		s.m.Ended(c.inc, s.now())
+	}
 	switch {
 	case s.stopped, c.why == "drained":
 	case c.why != "":

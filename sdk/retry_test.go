@@ -83,6 +83,7 @@ func TestRetryLimitReachesTheCallback(t *testing.T) {
 			for _, p := range e.proxies {
 				p.Kill()
 			}
+			settle(time.Millisecond)
 			told := e.async(e.stream("s"), "x")
 			settle(time.Minute)
 			if err := gaveUp(t, *told); err.Attempts != 5 || err.MaybeDelivered() || !strings.Contains(err.Error(), "dialing") {
