@@ -152,7 +152,7 @@ func (s *Sender) done(p *pack, e event) {
 func (s *Sender) unload(p *pack) {
 	if !p.released { // once: later its uniq may be another pack's
 		p.released = true
-		s.refund(p)
+		s.refund(p, 0)
 		delete(s.uniqs, uint32(p.seq))
 	}
 	s.release(p)

@@ -188,18 +188,20 @@ func (s *Sender) take(st *Stream, payloads [][]byte, repair bool) int {
 	return n
 }
 
-// refund gives the bytes of a pack back to the budget and says so to those who wait for room.
-func (s *Sender) refund(p *pack) {
-	if p.charge == 0 {
+// refund gives what a pack has taken beyond keep bytes back to the budget and says so to those who wait
+// for room.
+func (s *Sender) refund(p *pack, keep int64) {
+	back := p.charge - keep
+	if back <= 0 {
 		return
 	}
 	if p.key.repair {
-		s.repairs.used.Add(-p.charge)
+		s.repairs.used.Add(-back)
 	} else {
-		s.general.used.Add(-p.charge)
-		p.st.held.Add(-p.charge)
+		s.general.used.Add(-back)
+		p.st.held.Add(-back)
 	}
-	p.charge = 0
+	p.charge = keep
 	s.madeRoom()
 }
 

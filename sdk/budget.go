@@ -15,7 +15,8 @@ func share(limit, used, held int64) int64 { return max((limit-used-held)/2, 0) }
 // cost is what a record takes from the budget and in a pack, before compression.
 func cost(payload []byte) int64 { return int64(len(payload) + frame.ItemOverhead) }
 
-// account is one part of the byte budget, from append to ack.
+// account is one part of the byte budget: bytes of records from append on, of the frame at most once their
+// pack is encoded, and none from the ack on.
 type account struct {
 	limit int64
 	used  atomic.Int64

@@ -21,7 +21,8 @@
 //   - One bad stream or pack does not stop the others. A stream that a proxy does not know pauses there
 //     alone. The pack that was the oldest one unanswered when a connection ended travels alone next time.
 //   - Memory is bounded by a byte budget, from append to ack, of which a stream may hold as much as is
-//     free. "Full" is an error value (TrySendBatch) or a wait bounded by the context, never a drop.
+//     free. A record takes its bytes until its pack is encoded, and its share of the frame from then on.
+//     "Full" is an error value (TrySendBatch) or a wait bounded by the context, never a drop.
 //   - Bytes arrive as they were given, empty records too.
 //
 // # What it does not promise

@@ -120,6 +120,7 @@ func (s *Sender) encoded(p *pack, encoded []byte, err error) {
 		return
 	}
 	p.frame, p.wire = encoded, int64(len(encoded))
+	s.refund(p, p.wire) // the records are freed, and only the frame is held until the ack
 	p.st.counts.wireBytes += uint64(len(encoded))
 	p.st.meter.packedBytes += uint64(items)
 	if !p.compress {

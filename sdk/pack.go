@@ -31,7 +31,7 @@ type pack struct {
 	items    []byte // the uncompressed sequence of records, from the buffer pool; the encoder frees it
 	count    int
 	limit    int   // most bytes of items, but for a single record
-	charge   int64 // bytes of the budget, given back at the ack
+	charge   int64 // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
 	dataTime uint32
 	pieces   []piece
 	tokens   int  // pieces that are not callbacks

@@ -160,7 +160,7 @@ func TestRecordTooLargeIsAnErrorAndTheOthersGo(t *testing.T) {
 
 func TestStreamHoldsAsMuchAsIsFree(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		e := setup(t, 1, sdk.WithMaxFrame(4<<10), sdk.WithPack(1<<10, 100, time.Millisecond), sdk.WithBudget(40<<10, 8<<10))
+		e := setup(t, 1, sdk.WithMaxFrame(4<<10), sdk.WithPack(1<<10, 100, time.Millisecond), sdk.WithBudget(40<<10, 8<<10), sdk.WithCompression(sdk.None))
 		e.proxies[0].Freeze(true)
 		fill := func(st *sdk.Stream, repair bool) (total int, err error) {
 			payload := make([]byte, 252) // 256 with its length

@@ -1,0 +1,66 @@
+package sdk_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"inlong-bridge/sdk"
+)
+
+// zeros returns n records of size bytes that compress to nearly nothing.
+func zeros(n, size int) [][]byte {
+	records := make([][]byte, n)
+	for i := range records {
+		records[i] = make([]byte, size)
+	}
+	return records
+}
+
+func TestEncodedPackHoldsItsFrameInTheBudget(t *testing.T) {
+	for _, repair := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			e := setup(t, 1)
+			settle(time.Second)
+			e.proxies[0].Freeze(true)
+			b := e.log.batch(e.stream("s"), zeros(1000, 1000))
+			b.Repair = repair
+			if n, err := e.sender.TrySendBatch(b); n != 1000 || err != nil {
+				t.Fatalf("TrySendBatch = %d, %v", n, err)
+			}
+			e.sender.Seal()
+			synctest.Wait()
+			s := e.sender.Status()
+			if frames := s.Endpoints[0].InFlightBytes; s.UsedBytes != frames || frames == 0 || frames > 1_000_000/10 {
+				t.Errorf("%d bytes of the budget are used for %d bytes of frames", s.UsedBytes, frames)
+			}
+			if held := e.streamStatus("s").HeldBytes; !repair && held != s.UsedBytes || repair && held != 0 {
+				t.Errorf("the stream holds %d bytes of %d (repair %v)", held, s.UsedBytes, repair)
+			}
+			e.proxies[0].Freeze(false)
+			e.close(time.Minute)
+			if used, held := e.sender.Status().UsedBytes, e.streamStatus("s").HeldBytes; used != 0 || held != 0 {
+				t.Errorf("%d bytes used, %d of them by the stream, after the ack", used, held)
+			}
+		})
+	}
+}
+
+func TestEncodingMakesRoomWithoutAnAck(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := setup(t, 1, sdk.WithMaxFrame(64<<10), sdk.WithPack(32<<10, 1000, time.Millisecond), sdk.WithBudget(320<<10, 64<<10))
+		settle(time.Second)
+		e.proxies[0].Freeze(true)
+		// Many times what fits as records; as frames all fit.
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		for range 20 {
+			if n, err := e.sender.SendBatch(ctx, e.log.batch(e.stream("s"), zeros(64, 1000))); n != 64 || err != nil {
+				t.Fatalf("SendBatch = %d, %v", n, err)
+			}
+		}
+		e.proxies[0].Freeze(false)
+		e.close(time.Minute)
+	})
+}
