@@ -144,7 +144,8 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 			return err
 		}
 		b.reader = r
-		opts = append(opts, sdk.WithConfirmer(r))
+		b.delay = newQueueDelay()
+		opts = append(opts, sdk.WithConfirmer(r), sdk.WithHooks(b.delay.hooks()))
 	}
 	s, err := sdk.New(ctx, opts...)
 	if err != nil {

@@ -46,6 +46,7 @@ type Bridge struct {
 	web     *web
 	sender  outlet
 	reader  confirm.Reader // nil but in mode queue
+	delay   *queueDelay    // nil but in mode queue
 	direct  *kgo.Client    // without a group: listings and reading again
 	admin   *kadm.Client
 	group   *kgo.Client
