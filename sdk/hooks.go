@@ -10,7 +10,7 @@ import (
 // Hooks are told what happens to packs and connections, for traces and metrics of one's own. A field
 // that is nil costs nothing. They are called by the goroutine that calls tokens and callbacks, in the
 // order things happened, never under a lock, never after Close returned; one that panics is logged. They
-// must be quick: what is slow delays all news.
+// must be quick: what is slow delays all news, and by that what is taken; see WithBacklog.
 //
 // A pack is sealed once, written each time it is sent, and then acked, final, lost, refused, or given up,
 // as the pieces in it are told: final may come without acked, and after lost.

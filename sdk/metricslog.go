@@ -38,7 +38,7 @@ type metricsLines map[streamKey]*StreamStatus
 
 func (s *Sender) logMetrics(status *Status, before metricsLines) metricsLines {
 	s.o.logger.Info("sender", "instance", status.Instance, "version", moduleVersion(), "go", runtime.Version(), "pid", os.Getpid(),
-		"address", s.localAddress(), "confirm", status.Confirm, "proxies", len(status.Endpoints), "streams", len(status.Streams),
+		"address", s.localAddress(), "confirm", status.Confirm, "proxies", len(status.EndpointSeries()), "streams", len(status.Streams),
 		"used_bytes", status.UsedBytes, "budget_bytes", status.BudgetBytes)
 	failures := make(map[string]uint64)
 	for _, g := range status.Discovery.Groups {
