@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"fmt"
 	"sort"
 	"time"
@@ -226,7 +227,11 @@ func reasons(s *Status, stuckAfter time.Duration) []string {
 		}
 	}
 	if s.Queue != nil && !s.Queue.Answers && len(s.Routes) > 0 {
-		add("the queue behind the proxies does not answer; see queue in /status")
+		for _, c := range s.Queue.Clusters {
+			if !c.Answers {
+				add("queue cluster " + c.Name + " does not answer, so nothing becomes final: " + cmp.Or(c.LastError, "it was not asked yet"))
+			}
+		}
 	}
 	return out
 }
