@@ -31,9 +31,8 @@ func (c *conn) answered(ack *frame.Ack) {
 // accepted: the proxy holds the pack; its bytes are not needed any more. Under mu.
 func (s *Sender) accepted(c *conn, p *pack, now time.Duration) {
 	ep, st := c.ep, p.st
-	if ep.hold.trial == p.seq {
-		s.o.logger.Info("proxy takes packs again", "endpoint", ep.addr, "pauses", ep.hold.pauses)
-		ep.hold = hold{}
+	if pauses := ep.hold.pauses; ep.took(p, now, s.o.finality.Timely, s.o.backoff()) {
+		s.o.logger.Info("proxy takes packs again", "endpoint", ep.addr, "pauses", pauses)
 	}
 	if h := st.holds[ep]; h != nil && h.trial == p.seq {
 		s.o.logger.Info("proxy takes the stream again", "endpoint", ep.addr, "stream", st.text, "pauses", h.pauses)
@@ -72,10 +71,10 @@ func (s *Sender) rejected(c *conn, p *pack, ack *frame.Ack, now time.Duration) {
 	p.suspect = false
 	switch v.class {
 	case accepted, elsewhere:
-		if ep.hold.pauses == 0 {
+		if !ep.less {
 			s.o.logger.Warn("proxy refuses packs", "endpoint", ep.addr, "error", err)
 		}
-		ep.hold.refuse(p.seq, sentAt, now, err.reason(), s.o.backoff())
+		ep.refused(p.seq, sentAt, now, err.reason(), s.o.backoff())
 	case later:
 		h := st.holds[ep]
 		if h == nil {
@@ -137,6 +136,7 @@ func (s *Sender) refuse(p *pack, r Result) {
 // done ends a pack that nothing more will be heard of, and tells its pieces. Under mu.
 func (s *Sender) done(p *pack, e event) {
 	s.setState(p, packDone)
+	s.ranAhead(p)
 	s.unload(p)
 	delete(s.packs, p.seq)
 	if len(p.pieces) > 0 {

@@ -164,73 +164,13 @@ func (s *Sender) offerFirst(st *Stream, class int, now time.Duration) offer {
 // instead of here, where another connection may take them.
 const maxUnwritten = 1 << 20
 
-// choose returns the connection with the least bytes in flight that takes p, on another proxy than the
-// last one if there is any; else why there is none.
-func (s *Sender) choose(p *pack, now time.Duration) (*conn, offer) {
-	if c := p.reserved; c != nil {
-		if !c.draining && !c.closing && !c.ep.hold.blocks(now) && s.m.Admit(c.inc, p.st.id, int(p.wire), now) == finality.OK {
-			if c.inFlight == 0 && c.unwritten == 0 {
-				return c, sent
-			}
-			return nil, blocked // until what is in flight there is answered
-		}
-		p.unreserve()
-	}
-	eps := p.st.proxies.endpoints
-	var best, bestSame *conn
-	result := noRoom
-	for i := range eps {
-		ep := eps[(i+s.turn)%len(eps)]
-		if ep.hold.blocks(now) {
-			continue
-		}
-		if p.st.holds[ep].blocks(now) {
-			result = blocked
-			continue
-		}
-		for _, c := range ep.conns {
-			switch {
-			case c.draining || c.closing:
-				continue
-			case c.inc == p.avoid || c.reserved != nil:
-				result = blocked
-				continue
-			case c.unwritten >= maxUnwritten:
-				continue
-			}
-			switch s.m.Admit(c.inc, p.st.id, int(p.wire), now) {
-			case finality.OK:
-			case finality.ShareFull, finality.StreamStalled:
-				result = blocked
-				continue
-			default:
-				continue
-			}
-			if p.sends > 0 && ep == p.endpoint {
-				if bestSame == nil || c.inFlightBytes < bestSame.inFlightBytes {
-					bestSame = c
-				}
-			} else if best == nil || c.inFlightBytes < best.inFlightBytes {
-				best = c
-			}
-		}
-	}
-	s.turn++
-	if best == nil {
-		best = bestSame
-	}
-	if best != nil && p.suspect && best.inFlight > 0 {
-		best.reserved, p.reserved = p, best
-		return nil, blocked
-	}
-	return best, result
-}
-
 // hand records p as in flight on c and gives it to its writer. Under mu.
 func (s *Sender) hand(p *pack, c *conn, now time.Duration) {
 	if p.sends > 0 {
 		p.st.counts.resent++
 	}
+	s.ranAhead(p)
+	p.st.ahead.moved.Store(int64(now))
 	p.sends++
 	p.conn, p.endpoint, p.sentAt, p.taken = c, c.ep, now, false
 	s.setState(p, packInFlight)

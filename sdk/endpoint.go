@@ -14,15 +14,19 @@ import (
 // when it comes back, and so do the packs that its last connections still answer for.
 // Everything is guarded by Sender.mu.
 type endpoint struct {
-	id     finality.Endpoint
-	addr   string
-	group  string // whose it is; empty where groups share it
-	lists  int    // proxy lists it stands on
-	leave  context.CancelFunc
-	conns  []*conn
-	hold   hold
-	codes  map[int]uint64
-	counts endpointCounts
+	id        finality.Endpoint
+	addr      string
+	group     string // whose it is; empty where groups share it
+	lists     int    // proxy lists it stands on
+	leave     context.CancelFunc
+	conns     []*conn
+	hold      hold
+	less      bool // it said "not now" once: one pack in flight at a time
+	lessSince time.Duration
+	slow      bool // it came back lately; see share
+	slowSince time.Duration
+	codes     map[int]uint64
+	counts    endpointCounts
 
 	lastErr  string
 	lastTime time.Time
@@ -159,6 +163,7 @@ func (s *Sender) slotLoop(ctx context.Context, ep *endpoint, first bool) {
 		}
 		if err == nil {
 			if failures > 0 {
+				ep.eased(s.now())
 				s.o.logger.Info("connected to proxy again", "endpoint", ep.addr, "attempts", failures)
 			}
 			c := s.connected(ep, nc)

@@ -60,7 +60,7 @@ func (e *env) addrs() (addrs []string) {
 
 func (e *env) newSender(opts ...sdk.Option) *sdk.Sender {
 	e.t.Helper()
-	opts = append([]sdk.Option{sdk.WithDial(e.net.DialContext), sdk.WithLogger(slog.New(slog.NewTextHandler(e.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})))}, opts...)
+	opts = append([]sdk.Option{sdk.WithDial(e.net.DialContext), sdk.WithSeed(1), sdk.WithLogger(slog.New(slog.NewTextHandler(e.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})))}, opts...)
 	s, err := sdk.New(e.t.Context(), opts...)
 	if err != nil {
 		e.t.Fatalf("New: %v", err)

@@ -183,12 +183,12 @@ func TestFullProxyBacksOffWithAReason(t *testing.T) {
 		}
 		e.proxies[0].Code(114, 0)
 		settle(30 * time.Second)
-		e.steady(e.stream("s"), time.Second)
-		if got := e.proxies[0].Stats().Acked; got < 20 {
-			t.Errorf("the proxy got %d packs after it had recovered", got)
+		e.steady(e.stream("s"), 20*time.Second)
+		if got := e.proxies[0].Stats().Acked; got < 600 {
+			t.Errorf("the proxy got %d of 2000 packs after it had recovered", got)
 		}
 		e.close(time.Second)
-		e.log.want(sdk.Final, 1100)
+		e.log.want(sdk.Final, 3000)
 	})
 }
 
@@ -230,10 +230,10 @@ func TestUnansweredPackGoesToAnotherProxyFirst(t *testing.T) {
 		for range 20 {
 			synctest.Wait()
 			e.proxies[0].SwallowAck(1)
-			e.send(e.stream("s"), 4)
+			e.send(e.stream("s"), 8)
 			settle(3 * time.Second)
 		}
-		e.log.want(sdk.Final, 80)
+		e.log.want(sdk.Final, 160)
 		if n := e.sender.Status().Streams[0].PacksResent; n < 15 {
 			t.Errorf("%d packs sent again, want one in each of 20 rounds", n)
 		}

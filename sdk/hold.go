@@ -31,6 +31,13 @@ func (h *hold) refuse(pack uint64, sentAt, now time.Duration, reason string, b b
 	h.pauses++
 }
 
+// late notes that the trial was answered, but not in time.
+func (h *hold) late(now time.Duration, b backoff) {
+	h.trial, h.reason = 0, "acks come late"
+	h.until = now + b.pause(h.pauses)
+	h.pauses++
+}
+
 // backoff is an exponential pause with jitter.
 type backoff struct {
 	min, max time.Duration

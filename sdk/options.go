@@ -62,6 +62,8 @@ type options struct {
 	packAttrs    *PackAttrs
 	isolation    Isolation
 	backlog      int64
+	slowStart    time.Duration
+	seed         mathrand.Source
 	dial         DialFunc
 	logger       *slog.Logger
 
@@ -88,6 +90,8 @@ func defaults() options {
 		retryMax:     30 * time.Second,
 		retryLimit:   NoRetryLimit,
 		backlog:      256 << 10,
+		slowStart:    10 * time.Second,
+		seed:         mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64()),
 		dial:         (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
 		logger:       slog.New(slog.DiscardHandler),
 
@@ -245,6 +249,9 @@ func (o *options) validate() error {
 	}
 	if o.retryMax < o.retryMin {
 		bad("longest retry pause %v is below the first, %v", o.retryMax, o.retryMin)
+	}
+	if o.slowStart < 0 {
+		bad("slow start of %v may not be negative", o.slowStart)
 	}
 	if o.backlog < 1 {
 		bad("backlog of %d news is below 1", o.backlog)

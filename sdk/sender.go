@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"runtime"
 	"strconv"
 	"sync"
@@ -33,6 +34,8 @@ type Sender struct {
 	piecePool  sync.Pool
 	general    account // the byte budget without the reserve for repairs
 	repairs    account
+	maxAhead   int64 // bound of the backlogs
+	paceWanted atomic.Bool
 	roomWanted atomic.Bool
 	room       chan struct{}
 	waiters    waiters // for room
@@ -56,7 +59,8 @@ type Sender struct {
 	rings        [classes]ring
 	suspects     []*pack
 	round        uint64 // of dispatch
-	turn         int    // where the next choice begins, so that equals take turns
+	random       *mathrand.Rand
+	others, same []*conn // of choose, reused
 	static       *proxyList
 	groups       map[string]*group
 	clusters     map[int]clusterAnswer
@@ -101,6 +105,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		conns: make(map[finality.Incarnation]*conn), idle: make(chan struct{}), closed: make(chan struct{}),
 	}
 	s.general.limit, s.repairs.limit = o.budget-o.repair, o.repair
+	s.maxAhead = max(minAhead, int64(4*runtime.GOMAXPROCS(0)*o.packBytes))
 	if o.cacheDir != "" {
 		store, err := manager.OpenStore(o.cacheDir)
 		if damaged, ok := errors.AsType[*manager.DamagedError](err); ok {
@@ -115,6 +120,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	s.warmer.init()
 	s.enc.init()
 	s.notify.init(s)
+	s.random = mathrand.New(o.seed)
 	go func() {
 		defer close(s.told)
 		s.notify.loop()
@@ -156,6 +162,7 @@ func (s *Sender) clockLoop() {
 		next := s.sealExpired(s.now())
 		if now := s.now(); now >= nextTick {
 			nextTick = now + tick
+			s.caughtUp()
 			s.mu.Lock()
 			s.m.Tick(s.now())
 			s.askForgotten(now)

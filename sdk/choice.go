@@ -1,0 +1,179 @@
+package sdk
+
+import (
+	mathrand "math/rand/v2"
+	"time"
+
+	"inlong-bridge/sdk/finality"
+)
+
+// What a proxy gets, from much to little:
+//
+//	all its share     nothing speaks against it
+//	a growing share   it came back: beginning with slowStartShare, all after WithSlowStart
+//	less              it answered "not now" (1, 2, 114): one pack in flight at a time, until one is acked in time
+//	nothing           and it said so again, to a pack sent after that: for a pause (see hold)
+//	one pack          after the pause, as a trial: acked in time, it has a growing share; else a longer pause
+//
+// The share is a matter of choice between proxies: one that is alone gets everything it takes.
+
+// slowStartShare is the share that a proxy has which just came back.
+const slowStartShare = 0.1
+
+// eased begins the growing share of a proxy that came back. Under Sender.mu.
+func (ep *endpoint) eased(now time.Duration) { ep.slow, ep.slowSince = true, now }
+
+// share is the part of its packs that a proxy gets now.
+func (ep *endpoint) share(now, slowStart time.Duration) float64 {
+	if !ep.slow {
+		return 1
+	}
+	if now-ep.slowSince >= slowStart {
+		ep.slow = false
+		return 1
+	}
+	return max(float64(now-ep.slowSince)/float64(slowStart), slowStartShare)
+}
+
+// refused notes a "not now" of the proxy to a pack that was handed over at sentAt. Under Sender.mu.
+func (ep *endpoint) refused(seq uint64, sentAt, now time.Duration, reason string, b backoff) {
+	if ep.hold.pauses == 0 {
+		if !ep.less {
+			ep.less, ep.lessSince = true, now
+			return
+		}
+		if sentAt < ep.lessSince {
+			return // in flight when the first one was refused
+		}
+	}
+	ep.hold.refuse(seq, sentAt, now, reason, b)
+}
+
+// took notes that the proxy acked a pack, and reports whether that ended its being refused. Under Sender.mu.
+func (ep *endpoint) took(p *pack, now, timely time.Duration, b backoff) (recovered bool) {
+	inTime := now-p.sentAt <= timely
+	switch {
+	case ep.hold.trial == p.seq && !inTime:
+		ep.hold.late(now, b)
+	case ep.hold.trial == p.seq, ep.less && ep.hold.pauses == 0 && inTime && p.sentAt >= ep.lessSince:
+		ep.hold, ep.less = hold{}, false
+		ep.eased(now)
+		return true
+	}
+	return false
+}
+
+// closed reports whether the proxy takes nothing now, for a reason that is its own.
+func (ep *endpoint) closed(now time.Duration) bool {
+	if ep.hold.blocks(now) {
+		return true
+	}
+	if ep.less {
+		for _, c := range ep.conns {
+			if c.inFlight > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// choose returns the connection that takes p, on another proxy than the last one if there is any: of two
+// that are picked at random the one with fewer bytes in flight. Else it says why there is none.
+func (s *Sender) choose(p *pack, now time.Duration) (*conn, offer) {
+	if c := p.reserved; c != nil {
+		if !c.draining && !c.closing && !c.ep.hold.blocks(now) && s.m.Admit(c.inc, p.st.id, int(p.wire), now) == finality.OK {
+			if c.inFlight == 0 && c.unwritten == 0 {
+				return c, sent
+			}
+			return nil, blocked // until what is in flight there is answered
+		}
+		p.unreserve()
+	}
+	others, same := s.others[:0], s.same[:0]
+	result := noRoom
+	for _, ep := range p.st.proxies.endpoints {
+		if ep.closed(now) {
+			continue
+		}
+		if p.st.holds[ep].blocks(now) {
+			result = blocked
+			continue
+		}
+		for _, c := range ep.conns {
+			switch {
+			case c.draining || c.closing:
+				continue
+			case c.inc == p.avoid || c.reserved != nil:
+				result = blocked
+				continue
+			case c.unwritten >= maxUnwritten:
+				continue
+			}
+			switch s.m.Admit(c.inc, p.st.id, int(p.wire), now) {
+			case finality.OK:
+			case finality.ShareFull, finality.StreamStalled:
+				result = blocked
+				continue
+			default:
+				continue
+			}
+			if p.sends > 0 && ep == p.endpoint {
+				same = append(same, c)
+			} else {
+				others = append(others, c)
+			}
+		}
+	}
+	s.others, s.same = others, same
+	best := s.pick(others, now)
+	if best == nil {
+		best = s.pick(same, now)
+	}
+	if best != nil && p.suspect && best.inFlight > 0 {
+		best.reserved, p.reserved = p, best
+		return nil, blocked
+	}
+	return best, result
+}
+
+// pick returns one of list, nil if it is empty. It reorders list.
+func (s *Sender) pick(list []*conn, now time.Duration) *conn {
+	if len(list) > 1 {
+		n := 0
+		for i, c := range list {
+			if share := c.ep.share(now, s.o.slowStart); share == 1 || s.random.Float64() < share {
+				list[n], list[i] = list[i], list[n]
+				n++
+			}
+		}
+		if n > 0 {
+			list = list[:n]
+		}
+	}
+	switch len(list) {
+	case 0:
+		return nil
+	case 1:
+		return list[0]
+	}
+	i, j := s.random.IntN(len(list)), s.random.IntN(len(list)-1)
+	if j >= i {
+		j++
+	}
+	if list[j].inFlightBytes < list[i].inFlightBytes {
+		i = j
+	}
+	return list[i]
+}
+
+// WithSlowStart is how long a proxy that came back, or takes packs again, needs until it has its whole share; 0 for
+// at once. Default 10 s.
+func WithSlowStart(d time.Duration) Option {
+	return optionFunc(func(o *options) { o.slowStart = d })
+}
+
+// WithSeed makes the choice between proxies repeatable. By default each sender chooses in its own way.
+func WithSeed(seed uint64) Option {
+	return optionFunc(func(o *options) { o.seed = mathrand.NewPCG(seed, seed) })
+}
