@@ -52,6 +52,7 @@
 //	conn.writeLoop       1 per open connection        its reader ended
 //	discoverLoop         1 per group, with a Manager  the sender stops
 //	watchLoop            1 per stream, until watched  it is watched, or the sender stops
+//	metricsLoop          1, with WithMetricsLog       the sender stops
 //	barrier              1 at a time                  answered, timed out, or the sender stops
 //
 // # Locks
@@ -61,7 +62,7 @@
 // write, a callback, or a question to Manager or Confirmer. Whoever changes something under Sender.mu
 // ends with Sender.progress, which carries out decisions, hands out packs, and lets go.
 //
-// Callbacks and tokens are called by one goroutine, in the order things happened, never under a lock,
+// Callbacks, tokens and hooks are called by one goroutine, in the order things happened, never under a lock,
 // never after Close returned. One that panics harms only itself, one that is slow delays the others'
 // news and nothing else. Close must not be called from one.
 //
