@@ -44,6 +44,9 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	if st == nil || st.s != s {
 		return first, fmt.Errorf("sending batch: its stream is not of this sender; get it from Sender.Stream")
 	}
+	if !b.Repair && s.encodersBehind() {
+		return first, ErrBufferFull
+	}
 	key := openKey{minute: minuteOf(b.Time), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
 	records, unfit := b.Payloads[first:], error(nil)
 	if key.records {
@@ -208,12 +211,16 @@ func (s *Sender) refund(p *pack, keep int64) {
 // madeRoom tells those who wait for room that there may be some.
 func (s *Sender) madeRoom() {
 	if s.roomWanted.CompareAndSwap(true, false) {
-		select {
-		case s.room <- struct{}{}:
-		default:
-		}
-		s.waiters.wake()
+		s.wakeForRoom()
 	}
+}
+
+func (s *Sender) wakeForRoom() {
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
+	s.waiters.wake()
 }
 
 // Room receives a value when there may be room again after ErrBufferFull or ErrStreamFull.
@@ -223,7 +230,9 @@ func (s *Sender) Room() <-chan struct{} { return s.room }
 func (s *Sender) SendBatch(ctx context.Context, b *Batch) (n int, err error) {
 	for {
 		wait := s.waiters.next()
-		n, err = s.trySend(b, n)
+		if err = ErrStreamFull; b.Repair || !s.streamAhead(b.Stream) {
+			n, err = s.trySend(b, n)
+		}
 		if err != ErrBufferFull && err != ErrStreamFull { //nolint:errorlint // our own sentinels, never wrapped
 			return n, err
 		}

@@ -16,11 +16,14 @@ type encoder struct {
 	queue  []*pack
 	head   int
 	closed bool
+
+	backlog backlog // of records that are not encoded yet
 }
 
 func (e *encoder) init() { e.more.L = &e.mu }
 
 func (e *encoder) push(p *pack) {
+	e.backlog.bytes.Add(int64(len(p.items)))
 	e.mu.Lock()
 	e.queue = append(e.queue, p)
 	e.mu.Unlock()
@@ -48,6 +51,9 @@ func (e *encoder) next() *pack {
 func (e *encoder) close() {
 	e.mu.Lock()
 	e.closed = true
+	for _, p := range e.queue[e.head:] {
+		e.backlog.bytes.Add(-int64(len(p.items)))
+	}
 	e.mu.Unlock()
 	e.more.Broadcast()
 }
@@ -56,7 +62,11 @@ func (e *encoder) close() {
 func (s *Sender) encodeLoop() {
 	var w workspace
 	for p := s.enc.next(); p != nil; p = s.enc.next() {
+		n := int64(len(p.items))
 		encoded, err := s.encode(p, &w)
+		if s.enc.backlog.fell(-n, s.maxAhead) {
+			s.caughtUp()
+		}
 		s.mu.Lock()
 		s.encoded(p, encoded, err)
 		s.progress()

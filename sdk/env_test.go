@@ -72,6 +72,9 @@ func (e *env) newSender(opts ...sdk.Option) *sdk.Sender {
 		if n := sdk.Lent(s); n != 0 {
 			e.t.Errorf("%d buffers were not given back", n)
 		}
+		if n := sdk.Held(s); n != 0 {
+			e.t.Errorf("%d bytes are counted after Close", n)
+		}
 	})
 	return s
 }

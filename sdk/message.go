@@ -47,7 +47,10 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) error {
 	for {
 		wait := s.waiters.next()
-		err := s.trySendMessage(&m, done)
+		err := error(ErrStreamFull)
+		if !s.streamAhead(m.Stream) {
+			err = s.trySendMessage(&m, done)
+		}
 		if !errors.Is(err, ErrBufferFull) && !errors.Is(err, ErrStreamFull) {
 			return err
 		}
@@ -65,6 +68,9 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 	st := m.Stream
 	if st == nil || st.s != s {
 		return fmt.Errorf("sending message: its stream is not of this sender; get it from Sender.Stream")
+	}
+	if s.encodersBehind() {
+		return ErrBufferFull
 	}
 	key := openKey{minute: minuteOf(m.Time), records: len(m.Attrs) > 0, attrs: st.attrsOr(m.PackAttrs)}
 	one := [1][]byte{m.Payload}

@@ -44,6 +44,7 @@ type pack struct {
 	seq      uint64
 	rtms     int64 // report time, the same on a resend
 	compress bool
+	ahead    int64 // what it counts for in Stream.ahead
 	state    packState
 	frame    []byte // from the buffer pool; nil until encoded and from the ack on
 	wire     int64  // bytes of the frame

@@ -64,3 +64,30 @@ func TestEncodingMakesRoomWithoutAnAck(t *testing.T) {
 		e.close(time.Minute)
 	})
 }
+
+func TestOutageFillsTheBudgetAndNotJustThePace(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := setup(t, 1, sdk.WithCompression(sdk.None))
+		settle(time.Second)
+		e.batch(e.stream("s"), 1) // it has moved
+		settle(time.Second)
+		e.proxies[0].Kill()
+		settle(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		taken := 0
+		for {
+			n, err := e.sender.SendBatch(ctx, e.log.batch(e.stream("s"), zeros(100, 1000)))
+			if taken += n; err != nil {
+				break
+			}
+		}
+		if taken < 20_000 { // of 28 MiB, half of what is not for repairs
+			t.Errorf("%d records of 1,000 bytes were taken while the proxy is away", taken)
+		}
+		if err := e.proxies[0].Restart(); err != nil {
+			t.Fatal(err)
+		}
+		e.close(time.Minute)
+	})
+}

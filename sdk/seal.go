@@ -34,6 +34,7 @@ func (s *Sender) seal(p *pack) {
 	p.state = packWaiting
 	s.states[packWaiting]++
 	st.counts.packs++
+	s.goesAhead(p)
 	s.enqueue(p)
 	s.watchStream(st)
 	if s.o.hooks.PackSealed != nil {

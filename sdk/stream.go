@@ -25,7 +25,8 @@ type Stream struct {
 	overhead    int    // most bytes of a frame that are not records, without the attributes of a pack
 	packAttrs   atomic.Pointer[PackAttrs]
 
-	held atomic.Int64 // bytes of the budget, without repairs
+	held  atomic.Int64 // bytes of the budget, without repairs
+	ahead backlog      // sealed and not yet handed to a connection, without repairs; see pace.go
 
 	mu          sync.Mutex // before Sender.mu
 	open        map[openKey]*pack
