@@ -285,6 +285,7 @@ func TestStalledStreamPausesItsPartitionOnly(t *testing.T) {
 	e := newEnv(t)
 	e.routes = "  - {topics: [orders], group: g, stream: '{key}'}\n"
 	c := e.config("queue")
+	c.Pack.Compression = "none" // compressed, all of it would fit into the budget
 	c.Memory.Budget.N = 4 << 20
 	c.Memory.FetchBytes.Auto, c.Memory.FetchBytes.N = false, 1<<20
 	for _, p := range e.proxies {
