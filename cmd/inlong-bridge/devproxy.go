@@ -38,7 +38,8 @@ type devproxyFlags struct {
 	advertise  string
 	streams    []string
 	out, outAt string
-	queue      string
+	queues     []string
+	control    string
 	ackDelay   time.Duration
 	errorCodes []string
 	killEvery  time.Duration
@@ -58,10 +59,25 @@ held is gone.
 
 --out writes a JSON line per pack when the pack reaches the queue (what survives), or with
 --out-at ack when it is acked. --queue forwards packs to a real Kafka as DataProxy's
-KafkaHandler does. The other flags make it misbehave.`,
+KafkaHandler does, over several clusters where it is repeated. The other flags make it
+misbehave.
+
+--control switches faults while it runs: POST /fault?kind=KIND&on=true, or on=false to end
+it, at all proxies or at proxy=host:port. KIND is
+  freeze        nothing is answered and nothing moves, as after SIGSTOP
+  zombie        heartbeats are answered, data is not, what is in memory stays there
+  stall-queue   packs are acked and stay in memory
+  stop-service  data is answered with code 2
+  drop-stream   packs of group= and stream= are acked and thrown away
+  deny-stream   packs of group= and stream= are answered with 115
+  code          packs are answered with code=N, or a share=0.01 of them
+  ack-delay     acks wait for delay=500ms
+  reset         all connections are cut, once
+GET /stats tells in JSON what each proxy took and holds.`,
 		Example: `  inlong-bridge devproxy --out -
   inlong-bridge devproxy --proxies 2 --queue kafka://localhost:9092/{group}.{stream}
-  inlong-bridge devproxy --listen 0.0.0.0:46801 --manager 0.0.0.0:8083 --error-code 114:0.01 --kill-every 30s`,
+  inlong-bridge devproxy --listen 0.0.0.0:46801 --manager 0.0.0.0:8083 --error-code 114:0.01 --kill-every 30s
+  inlong-bridge devproxy --control 127.0.0.1:8084 & curl -X POST 'http://127.0.0.1:8084/fault?kind=zombie&on=true'`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDevproxy(cmd.Context(), e, &f)
@@ -75,7 +91,8 @@ KafkaHandler does. The other flags make it misbehave.`,
 	fl.StringArrayVar(&f.streams, "group-stream", nil, "a `group.stream` that exists, or a group for all of its streams; others are refused with 115; may be repeated (default all exist)")
 	fl.StringVar(&f.out, "out", "", "write packs as JSON lines to this `file`, - for stdout")
 	fl.StringVar(&f.outAt, "out-at", "queue", "`when` to write a pack: when it reaches the queue (queue) or when it is acked (ack)")
-	fl.StringVar(&f.queue, "queue", "", "forward packs to Kafka: `kafka://host:port[,host:port][/topic]`, the topic a template over {group} and {stream}")
+	fl.StringArrayVar(&f.queues, "queue", nil, "forward packs to Kafka: `kafka://host:port[,host:port][/topic]`, the topic a template over {group} and {stream}; may be repeated, a cluster each")
+	fl.StringVar(&f.control, "control", "", "`host:port` of an HTTP server that switches faults; see above")
 	fl.DurationVar(&f.ackDelay, "ack-delay", 0, "wait this long before each ack")
 	fl.StringArrayVar(&f.errorCodes, "error-code", nil, "answer a share of packs with an error, as `code:share`, such as 114:0.01; may be repeated")
 	fl.DurationVar(&f.killEvery, "kill-every", 0, "kill a proxy this often, with what it holds in memory; it comes back after 2s")
@@ -106,8 +123,8 @@ func runDevproxy(ctx context.Context, e *env, f *devproxyFlags) (err error) {
 	d := &devproxy{say: func(format string, args ...any) { printf(report, format+"\n", args...) }}
 
 	var queue dptest.Queue
-	if f.queue != "" {
-		q, closeQueue, err := openDevQueue(ctx, f.queue)
+	if len(f.queues) > 0 {
+		q, closeQueue, err := openDevQueue(ctx, f.queues)
 		if err != nil {
 			return err
 		}
@@ -155,6 +172,13 @@ func runDevproxy(ctx context.Context, e *env, f *devproxyFlags) (err error) {
 		m.SetQueue(f.queueConfig())
 		d.say("manager  %s", m.URL())
 	}
+	if f.control != "" {
+		stop, err := d.control(ctx, f.control)
+		if err != nil {
+			return listenError(err, "control", f.control, "--control")
+		}
+		defer stop()
+	}
 	d.serve(ctx, f.killEvery, f.seed)
 	d.summary()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
@@ -194,6 +218,9 @@ func (f *devproxyFlags) check() (addrs []string, codes map[int]float64, err erro
 	}
 	if _, _, err := net.SplitHostPort(f.manager); f.manager != "" && err != nil {
 		return nil, nil, usagef("--manager %q: want host:port", f.manager)
+	}
+	if _, _, err := net.SplitHostPort(f.control); f.control != "" && err != nil {
+		return nil, nil, usagef("--control %q: want host:port", f.control)
 	}
 	codes = make(map[int]float64)
 	for _, c := range f.errorCodes {
@@ -236,13 +263,26 @@ func (f *devproxyFlags) nodes(proxies []*dptest.Proxy) (addrs []string) {
 // queueConfig is what the Manager tells about the queue: its brokers, and the topics of the streams that
 // were named.
 func (f *devproxyFlags) queueConfig() dptest.QueueConfig {
-	hosts, topic, err := splitQueueURL(f.queue)
-	if err != nil {
-		return dptest.QueueConfig{}
+	var c dptest.QueueConfig
+	topic := ""
+	for i, u := range f.queues {
+		hosts, template, err := splitQueueURL(u)
+		if err != nil {
+			return dptest.QueueConfig{}
+		}
+		name := "devproxy"
+		if i == 0 {
+			topic = template
+		} else {
+			name += "-" + strconv.Itoa(i+1)
+		}
+		c.Clusters = append(c.Clusters, dptest.QueueClusterConfig{
+			Name: name, Params: map[string]string{"bootstrap.servers": strings.Join(hosts, ",")},
+		})
 	}
-	c := dptest.QueueConfig{Clusters: []dptest.QueueClusterConfig{{
-		Name: "devproxy", Params: map[string]string{"bootstrap.servers": strings.Join(hosts, ",")},
-	}}}
+	if len(c.Clusters) == 0 {
+		return c
+	}
 	for _, id := range f.streams {
 		if group, stream, ok := strings.Cut(id, "."); ok {
 			c.Streams = append(c.Streams, dptest.StreamConfig{
@@ -285,31 +325,42 @@ func openOut(path string, stdout io.Writer) (io.Writer, func() error, error) {
 	return file, file.Close, nil
 }
 
-// openDevQueue connects to the Kafka of --queue and makes sure that it answers.
-func openDevQueue(ctx context.Context, url string) (dptest.Queue, func(), error) {
-	brokers, topic, err := splitQueueURL(url)
-	if err != nil {
-		return nil, nil, err
+// openDevQueue connects to the Kafka of each --queue and makes sure that it answers.
+func openDevQueue(ctx context.Context, urls []string) (dptest.Queue, func(), error) {
+	var clusters []kafkahandler.Cluster
+	for _, u := range urls {
+		brokers, topic, err := splitQueueURL(u)
+		if err != nil {
+			return nil, nil, err
+		}
+		opts, err := kafkaclient.Options(brokers, "inlong-bridge-devproxy", config.TLS{}, config.SASL{}, nil)
+		if err != nil {
+			return nil, nil, fmt.Errorf("opening --queue: %w", err)
+		}
+		if err := pingDevQueue(ctx, brokers, opts); err != nil {
+			return nil, nil, err
+		}
+		clusters = append(clusters, kafkahandler.Cluster{Opts: opts, Topic: topic, Create: true})
 	}
-	opts, err := kafkaclient.Options(brokers, "inlong-bridge-devproxy", config.TLS{}, config.SASL{}, nil)
+	q, err := kafkahandler.New(clusters...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening --queue: %w", err)
+		return nil, nil, usagef("--queue %q: %w", strings.Join(urls, " "), err)
 	}
+	return q, q.Close, nil
+}
+
+func pingDevQueue(ctx context.Context, brokers []string, opts []kgo.Opt) error {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening --queue: %w", err)
+		return fmt.Errorf("opening --queue: %w", err)
 	}
 	defer client.Close()
 	pingCtx, cancel := context.WithTimeout(ctx, devQueuePatience)
 	defer cancel()
 	if err := client.Ping(pingCtx); err != nil {
-		return nil, nil, kafkaclient.Explain(err, "connecting to the queue at "+strings.Join(brokers, ","))
+		return kafkaclient.Explain(err, "connecting to the queue at "+strings.Join(brokers, ","))
 	}
-	q, err := kafkahandler.New(kafkahandler.Cluster{Opts: opts, Topic: topic, Create: true})
-	if err != nil {
-		return nil, nil, usagef("--queue %q: %w", url, err)
-	}
-	return q, q.Close, nil
+	return nil
 }
 
 // listenError says in one sentence why a port could not be had.
