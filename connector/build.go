@@ -112,10 +112,6 @@ func (b *Bridge) firstTopics(ctx context.Context) ([]string, error) {
 // buildSender makes the sender and, in mode queue, the reader it asks.
 func (b *Bridge) buildSender(ctx context.Context) error {
 	c := b.cfg
-	clusters, err := b.queueClusters()
-	if err != nil {
-		return err
-	}
 	opts := []sdk.Option{
 		sdk.WithInstance(b.instance), sdk.WithFinality(b.finality()),
 		sdk.WithPack(int(c.Pack.Bytes.N), c.Pack.Count, c.Pack.Linger), sdk.WithCompression(compression(c.Pack.Compression)),
@@ -139,7 +135,16 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 		opts = append(opts, sdk.WithProxies(c.InLong.Proxies...))
 	}
 	if c.Delivery.Confirm == "queue" {
-		r, err := confirm.NewKafka(confirm.KafkaConfig{Clusters: clusters, Instance: b.instance, Timeout: c.Queue.Timeout, Log: b.log})
+		kc := confirm.KafkaConfig{Instance: b.instance, Timeout: c.Queue.Timeout, Log: b.log}
+		if kc.Clusters, err = b.queueClusters(); err == nil && c.Queue.Manager {
+			b.source = newQueueSource(m, c.InLong.ClusterName, c.InLong.ClusterTag, c.InLong.CacheDir, b.log)
+			kc.TopicOf = b.source.topicOf
+			kc.Clusters, err = b.managerClusters(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		r, err := confirm.NewKafka(kc)
 		if err != nil {
 			return err
 		}
@@ -177,8 +182,33 @@ func compression(name string) sdk.Compression {
 	return sdk.Auto
 }
 
-// queueClusters returns the clusters behind the proxies, nil when none is configured.
+// managerClusters returns the clusters behind the proxies that the Manager names.
+func (b *Bridge) managerClusters(ctx context.Context) ([]confirm.KafkaCluster, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	places, err := b.source.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q := &b.cfg.Queue
+	var out []confirm.KafkaCluster
+	for _, place := range places {
+		opts, err := kafkaclient.Options(place.Brokers, b.cfg.Kafka.ClientID, q.TLS, q.SASL, b.log)
+		if err != nil {
+			return nil, fmt.Errorf("queue cluster %s: %w", place.Name, err)
+		}
+		out = append(out, confirm.KafkaCluster{Name: place.Name, Opts: append(opts, b.deps.KafkaOpts...)})
+	}
+	return out, nil
+}
+
+// queueClusters returns the clusters behind the proxies that the configuration names, nil for none.
 func (b *Bridge) queueClusters() ([]confirm.KafkaCluster, error) {
+	if q := &b.cfg.Queue; q.Manager { // their brokers come later; what is secret can be looked at now
+		if _, err := kafkaclient.Options(b.cfg.Kafka.Brokers, b.cfg.Kafka.ClientID, q.TLS, q.SASL, b.log); err != nil {
+			return nil, fmt.Errorf("queue: %w", err)
+		}
+	}
 	var out []confirm.KafkaCluster
 	for _, q := range b.cfg.Queue.Kafka {
 		opts, err := kafkaclient.Options(q.Brokers, b.cfg.Kafka.ClientID, q.TLS, q.SASL, b.log)

@@ -47,6 +47,7 @@ type Bridge struct {
 	sender  outlet
 	reader  confirm.Reader // nil but in mode queue
 	delay   *queueDelay    // nil but in mode queue
+	source  *queueSource   // nil unless the Manager tells the queue
 	direct  *kgo.Client    // without a group: listings and reading again
 	admin   *kadm.Client
 	group   *kgo.Client

@@ -27,6 +27,7 @@
 //	reread          1      the bridge closes; owns the second Kafka client
 //	watchdog        1      the drain begins; partitions that are behind and make no progress
 //	watch           1      the bridge closes; topics that come, go or change, partitions at fault, holes
+//	queue source    0, 1   the bridge closes; with queue.manager, asks the Manager for clusters and topics
 //	confirm reader  1      the bridge closes; confirm.Reader.Run
 //	admin           1      the bridge closes; http.Server
 //	kgo callbacks   -      kgo's; revoke.go runs there and needs nothing from the poll loop

@@ -66,6 +66,9 @@ func (b *Bridge) launch() {
 	if b.cfg.Delivery.Watchdog > 0 {
 		b.wg.Go(func() { b.watchdogLoop(b.life) })
 	}
+	if b.source != nil {
+		b.wg.Go(func() { b.source.run(b.life, b.cfg.InLong.Refresh, b.reader) })
+	}
 	if b.reader != nil {
 		b.wg.Go(func() {
 			if err := b.reader.Run(b.life, b.sender); err != nil && b.life.Err() == nil {

@@ -25,6 +25,8 @@ type Status struct {
 	Reread   RereadStatus      `json:"reread"`
 	Sender   sdk.Status        `json:"sender"`
 	Queue    *confirm.Status   `json:"queue,omitempty"` // mode queue only
+
+	QueueSource *QueueSourceStatus `json:"queue_source,omitempty"` // queue.manager only
 }
 
 // Readiness says whether the bridge does its work, and if not, why: everything that is stuck.
@@ -131,6 +133,10 @@ func (b *Bridge) Status() Status {
 		q := b.reader.Status()
 		s.Queue = &q
 	}
+	if b.source != nil {
+		q := b.source.status()
+		s.QueueSource = &q
+	}
 	s.Ready.Reasons = reasons(&s, b.stuckAfter())
 	s.Ready.Ready = len(s.Ready.Reasons) == 0
 	return s
@@ -232,6 +238,9 @@ func reasons(s *Status, stuckAfter time.Duration) []string {
 				add("queue cluster " + c.Name + " does not answer, so nothing becomes final: " + cmp.Or(c.LastError, "it was not asked yet"))
 			}
 		}
+	}
+	if s.QueueSource != nil && s.QueueSource.Restart != "" {
+		add("restart to apply: " + s.QueueSource.Restart)
 	}
 	return out
 }

@@ -131,6 +131,7 @@ func (d *decoder) checkQueue(c *Config) {
 		d.combined(fmt.Sprintf("%s does not hold two frames of inlong.max_frame %s; write at least %s",
 			q.WindowBytes, c.InLong.MaxFrame, Bytes{N: 2 * c.InLong.MaxFrame.N}), "queue.window_bytes", "inlong.max_frame")
 	}
+	d.checkQueueSource(c)
 	names, places := map[string]bool{}, map[string]int{}
 	for i := range q.Kafka {
 		k := &q.Kafka[i]
@@ -150,6 +151,31 @@ func (d *decoder) checkQueue(c *Config) {
 		}
 		names[k.Name] = true
 	}
+}
+
+// checkQueueSource looks at where the clusters of the queue come from: the file or the Manager.
+func (d *decoder) checkQueueSource(c *Config) {
+	q := &c.Queue
+	listed := d.lines["queue.kafka"] > 0
+	other := d.dead["queue.pulsar"] || d.dead["queue.tubemq"] || d.dead["queue.tube"]
+	switch {
+	case d.lines["queue"] == 0 || d.dead["queue"] || d.dead["queue.kafka"] || d.dead["queue.manager"] || other:
+	case !q.Manager && !listed:
+		d.wrong(d.lines["queue"], "queue.kafka", "missing; add it, such as kafka: [{brokers: [mq-1:9092]}], or manager: true to ask the Manager for the clusters")
+	case q.Manager && listed:
+		d.combined("true beside queue.kafka; keep one: the Manager names the clusters, or you do", "queue.manager")
+	case q.Manager && !c.HasManager():
+		d.combined("true without inlong.manager; say where the Manager is, or list the clusters in queue.kafka", "queue.manager")
+	case q.Manager && (c.InLong.ClusterName == "" || c.InLong.ClusterTag == ""):
+		d.combined("true without the cluster of proxies whose queue it is; add inlong.cluster: {name: ..., tag: ...}", "queue.manager")
+	}
+	for _, key := range []string{"queue.tls", "queue.sasl"} {
+		if d.lines[key] > 0 && !q.Manager && !d.dead[key] && !d.dead["queue.manager"] {
+			d.combined("applies with manager: true only; put it into the entry of queue.kafka", key)
+		}
+	}
+	d.checkTLS(&q.TLS, "queue.tls")
+	d.checkSASL(&q.SASL, "queue.sasl")
 }
 
 func (d *decoder) checkMemory(c *Config) {

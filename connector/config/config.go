@@ -97,6 +97,9 @@ type QueueCluster struct {
 // Queue is the queue behind the proxies.
 type Queue struct {
 	Kafka       []QueueCluster
+	Manager     bool // the clusters and topics are asked from the Manager, instead of Kafka
+	TLS         TLS  // with Manager: of all clusters
+	SASL        SASL // with Manager: of all clusters
 	LossGrace   time.Duration
 	Patience    time.Duration
 	WindowBytes Bytes
@@ -148,7 +151,7 @@ type Config struct {
 }
 
 // HasQueue reports whether the file has a queue section.
-func (c *Config) HasQueue() bool { return len(c.Queue.Kafka) > 0 }
+func (c *Config) HasQueue() bool { return len(c.Queue.Kafka) > 0 || c.Queue.Manager }
 
 // HasManager reports whether the proxies are asked from a Manager; otherwise InLong.Proxies names them.
 func (c *Config) HasManager() bool { return c.hasManager }

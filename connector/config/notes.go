@@ -31,6 +31,7 @@ func (c *Config) Notes() []string {
 	}
 	exposed(&c.Kafka.SASL, &c.Kafka.TLS, "kafka")
 	exposed(&SASL{}, &c.InLong.ManagerTLS, "inlong.manager")
+	exposed(&c.Queue.SASL, &c.Queue.TLS, "queue")
 	for i := range c.Queue.Kafka {
 		exposed(&c.Queue.Kafka[i].SASL, &c.Queue.Kafka[i].TLS, fmt.Sprintf("queue.kafka[%d]", i))
 	}

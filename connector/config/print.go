@@ -40,6 +40,7 @@ func (c *Config) nodes(m *yaml.Node, entries []entry) {
 		e := &entries[i]
 		switch {
 		case e.refuse != "" || e.key == "queue" && !c.HasQueue():
+		case e.each != nil && e.size() == 0:
 		case e.routes:
 			if c.routes != nil {
 				add(e.key, escaped(c.routes))

@@ -141,7 +141,7 @@ func (c *Config) queueSchema() []entry {
 	q := &c.Queue
 	const other = "this kind of queue cannot be read yet; take the queue section out, and delivery.confirm: settle is in force"
 	return []entry{
-		{key: "kafka", required: true, example: "[{brokers: [mq-1:9092]}]", doc: "One entry per Kafka cluster behind the proxies. All of them: a pack may be in any.",
+		{key: "kafka", example: "[{brokers: [mq-1:9092]}]", doc: "One entry per Kafka cluster behind the proxies. All of them: a pack may be in any. Or manager: true.",
 			grow: func(n int) { q.Kafka = make([]QueueCluster, n) },
 			size: func() int { return len(q.Kafka) },
 			each: func(i int) []entry {
@@ -154,6 +154,9 @@ func (c *Config) queueSchema() []entry {
 					{key: "sasl", doc: "Authentication at these brokers, as kafka.sasl. Reading the topics is enough; no group is used.", sub: saslSchema(&k.SASL), present: new(bool)},
 				}
 			}},
+		{key: "manager", def: "false", dst: &q.Manager, doc: "true: ask the Manager for the clusters and for the topic of each stream, instead of kafka. Needs inlong.manager and both keys of inlong.cluster. A new topic is followed; after a cluster was added or removed the bridge says that it must be restarted."},
+		{key: "tls", doc: "With manager: true, TLS to the brokers of all clusters, as kafka.tls.", sub: tlsSchema(&q.TLS), present: &q.TLS.Enabled},
+		{key: "sasl", doc: "With manager: true, authentication at all clusters, as kafka.sasl.", sub: saslSchema(&q.SASL), present: new(bool)},
 		{key: "pulsar", refuse: other},
 		{key: "tubemq", refuse: other},
 		{key: "tube", refuse: other},

@@ -20,13 +20,18 @@ type KafkaConfig struct {
 	Instance string        // first half of the mid of our packs
 	Timeout  time.Duration // a cluster that has not answered for so long does not answer
 	Log      *slog.Logger  // nil for none
+
+	// TopicOf names the topic of a stream in all clusters, in place of their templates; nil for the
+	// templates. Watch asks it each time and may be called again for a stream that got another topic: the
+	// former one is read on. It is called from several goroutines and may wait.
+	TopicOf func(ctx context.Context, group, stream string) (string, error)
 }
 
 // KafkaCluster is one of them.
 type KafkaCluster struct {
 	Name  string
 	Opts  []kgo.Opt // seeds, TLS, SASL, client id; what concerns consuming is set by the reader
-	Topic string    // template over {group} and {stream}
+	Topic string    // template over {group} and {stream}; unused with TopicOf
 }
 
 // ErrClosed is returned by calls on a reader that was closed.
@@ -41,6 +46,7 @@ type Kafka struct {
 	instance string
 	timeout  time.Duration
 	log      *slog.Logger
+	topicOf  func(ctx context.Context, group, stream string) (string, error)
 
 	pos      *Positions
 	clusters []*kafkaCluster
@@ -81,6 +87,9 @@ func NewKafka(cfg KafkaConfig) (*Kafka, error) {
 			bad("two clusters are named %q", c.Name)
 		}
 		names[c.Name] = true
+		if cfg.TopicOf != nil {
+			continue
+		}
 		if c.Topic == "" {
 			bad("cluster %q has no topic", c.Name)
 		}
@@ -97,7 +106,7 @@ func NewKafka(cfg KafkaConfig) (*Kafka, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	k := &Kafka{instance: cfg.Instance, timeout: cfg.Timeout, log: log, health: make(chan struct{}, 1)}
+	k := &Kafka{instance: cfg.Instance, timeout: cfg.Timeout, log: log, topicOf: cfg.TopicOf, health: make(chan struct{}, 1)}
 	k.life, k.end = context.WithCancel(context.Background())
 	var all []string
 	for _, c := range cfg.Clusters {
@@ -115,9 +124,20 @@ func NewKafka(cfg KafkaConfig) (*Kafka, error) {
 
 // Watch implements [Reader]. It waits at most the configured time for each cluster.
 func (k *Kafka) Watch(ctx context.Context, group, stream string) error {
-	err := k.each(func(c *kafkaCluster) error {
-		return c.watch(ctx, strings.NewReplacer("{group}", group, "{stream}", stream).Replace(c.template))
-	})
+	var named string
+	var err error
+	if k.topicOf != nil {
+		named, err = k.topicOf(ctx, group, stream)
+	}
+	if err == nil {
+		err = k.each(func(c *kafkaCluster) error {
+			name := named
+			if k.topicOf == nil {
+				name = strings.NewReplacer("{group}", group, "{stream}", stream).Replace(c.template)
+			}
+			return c.watch(ctx, name)
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("watching the queue of %s.%s: %w", group, stream, err)
 	}

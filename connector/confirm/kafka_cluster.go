@@ -87,7 +87,7 @@ func (c *kafkaCluster) watch(ctx context.Context, name string) error {
 	}
 	if !l.Topics[name].Exists {
 		c.k.log.Warn("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.name,
-			"topic", name, "hint", "is queue.kafka[].topic the topic that the proxies write to?")
+			"topic", name, "hint", "is it the topic that the proxies write to? the Manager names it, and queue.kafka[].topic must agree")
 	}
 	c.k.startsMu.Lock()
 	defer c.k.startsMu.Unlock()

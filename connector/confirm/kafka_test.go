@@ -250,6 +250,57 @@ func TestSeesExactlyItsOwnPacks(t *testing.T) {
 	}
 }
 
+func TestTopicOfAStreamMayBeGivenAndMayChange(t *testing.T) {
+	checkLeaks(t)
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "old", "new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	var topic atomic.Value
+	topic.Store("")
+	r, err := confirm.NewKafka(confirm.KafkaConfig{
+		Instance: instance, Timeout: 20 * time.Second,
+		Clusters: []confirm.KafkaCluster{{Name: "q", Opts: []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}}},
+		TopicOf: func(_ context.Context, group, stream string) (string, error) {
+			if name := topic.Load().(string); name != "" && group == "g" && stream == "s" {
+				return name, nil
+			}
+			return "", errors.New("nobody knows this stream")
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	q := &queue{t: t, sink: newSink(), reader: r, done: make(chan error, 1)}
+	q.run()
+	if err := r.Watch(t.Context(), "g", "s"); err == nil || !strings.Contains(err.Error(), "nobody knows") {
+		t.Fatalf("Watch = %v, want the reason", err)
+	}
+	w, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	put := func(topic string, packs [][]byte) {
+		for _, p := range packs {
+			if err := w.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: p}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	topic.Store("old")
+	q.watch()
+	put("old", q.packs(0, 2))
+	topic.Store("new")
+	q.watch()
+	put("old", q.packs(2, 4)) // by a proxy that does not know yet
+	put("new", q.packs(4, 6))
+	q.barrier()
+	q.wantSeen(upTo(0, 6)...)
+}
+
 func TestTwoStreamsMayShareATopic(t *testing.T) {
 	q := newQueue(t, 1)
 	q.create(0, 1)

@@ -1,0 +1,342 @@
+package connector
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"inlong-bridge/connector/confirm"
+	"inlong-bridge/sdk/manager"
+)
+
+// queueSource knows from the Manager which clusters are the queue behind the proxies, and which topic each
+// stream has (queue.manager: true). Topics are followed while the bridge runs. The clusters are those of the
+// start: a change is told, in the log, in the status and in /readyz, and needs a restart. Until then a cluster
+// that was added is not read, so that what the proxies put into it counts as unseen and is sent again. Once one
+// that was taken away is switched off, nothing counts as lost any more, and what a proxy loses waits. Neither
+// loses a record.
+type queueSource struct {
+	ask     func(ctx context.Context, md5 string) (manager.QueueConfig, error)
+	cluster string // of the proxies
+	tag     string // of that cluster
+	file    string // keeps the last answer, "" for none
+	log     *slog.Logger
+
+	asking sync.Mutex // one question at a time; taken before mu
+
+	mu      sync.Mutex
+	now     queueAnswer            // guarded by mu; the last good answer
+	read    []queuePlace           // guarded by mu; the clusters of the start
+	topics  map[RouteStatus]string // guarded by mu; what is watched
+	asked   time.Time              // guarded by mu; when the Manager was asked last
+	updated time.Time              // guarded by mu; when it answered last
+	lastErr error                  // guarded by mu; nil when it answered
+	faults  faults
+}
+
+// queueAnswer is what is kept of an answer. It holds no credentials.
+type queueAnswer struct {
+	Saved    time.Time         `json:"saved"`
+	Cluster  string            `json:"cluster"` // of the proxies
+	Tag      string            `json:"tag"`
+	MD5      string            `json:"md5"`
+	Type     string            `json:"type"`
+	Clusters []queuePlace      `json:"clusters"`
+	Topics   map[string]string `json:"topics"`
+}
+
+type queuePlace struct {
+	Name    string   `json:"name"`
+	Brokers []string `json:"brokers"`
+}
+
+// QueueSourceStatus says how asking the Manager about the queue goes.
+type QueueSourceStatus struct {
+	Updated   time.Time `json:"updated,omitzero"`
+	LastError string    `json:"last_error,omitempty"`
+	Streams   int       `json:"streams"` // that the Manager names a topic for
+	// Restart says what changed that only a restart applies, "" for nothing.
+	Restart string `json:"restart_to_apply,omitempty"`
+	Brokers string `json:"other_brokers,omitempty"` // clusters that have other addresses now
+}
+
+const (
+	queueFile     = "queue.json"
+	askAgainAfter = 5 * time.Second // the Manager is not asked more often about streams it does not know
+)
+
+func newQueueSource(c *manager.Client, cluster, tag, cacheDir string, log *slog.Logger) *queueSource {
+	q := &queueSource{
+		ask: func(ctx context.Context, md5 string) (manager.QueueConfig, error) {
+			return c.AllConfig(ctx, cluster, tag, md5)
+		},
+		cluster: cluster, tag: tag, log: log, topics: make(map[RouteStatus]string),
+	}
+	if cacheDir != "" {
+		q.file = filepath.Join(cacheDir, queueFile)
+	}
+	return q
+}
+
+// start asks for the clusters. When the Manager does not answer, those of the last good answer are taken.
+func (q *queueSource) start(ctx context.Context) ([]queuePlace, error) {
+	_, err := q.refresh(ctx)
+	if err != nil && !errors.Is(err, manager.ErrRefused) && !errors.Is(err, manager.ErrNoQueue) && !errors.Is(err, errOtherQueue) {
+		if kept, ok := q.load(); ok {
+			q.log.Warn("the Manager does not tell the queue; going on with its last answer", "saved", kept.Saved, "err", err)
+			q.mu.Lock()
+			q.now = kept
+			q.mu.Unlock()
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking the Manager for the queue (queue.manager): %w", err)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.read = q.now.Clusters
+	return q.read, nil
+}
+
+var errOtherQueue = errors.New("this kind of queue cannot be read yet; hint: take the queue section out, and delivery.confirm: settle is in force")
+
+// refresh asks the Manager and returns the streams whose topic is another one than the one watched. A failure
+// changes nothing.
+func (q *queueSource) refresh(ctx context.Context) (moved []RouteStatus, err error) {
+	q.asking.Lock()
+	defer q.asking.Unlock()
+	q.mu.Lock()
+	md5 := q.now.MD5
+	q.asked = time.Now()
+	q.mu.Unlock()
+	said, err := q.ask(ctx, md5)
+	var a queueAnswer
+	same := err == nil && md5 != "" && said.MD5 == md5
+	if err == nil && !same {
+		a, err = answerOf(said, q.cluster)
+	}
+	if err == nil && !same {
+		a.Cluster, a.Tag = q.cluster, q.tag
+		q.save(a)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.lastErr = err; err != nil {
+		return nil, err
+	}
+	q.updated = time.Now()
+	if !same {
+		q.now = a
+	}
+	for of, topic := range q.topics {
+		if now, ok := q.now.topic(of); ok && now != topic {
+			moved = append(moved, of)
+		}
+	}
+	slices.SortFunc(moved, func(x, y RouteStatus) int {
+		return cmp.Or(strings.Compare(x.Group, y.Group), strings.Compare(x.Stream, y.Stream))
+	})
+	return moved, nil
+}
+
+// answerOf takes what is needed from an answer of the Manager.
+func answerOf(said manager.QueueConfig, cluster string) (queueAnswer, error) {
+	if said.Type != "KAFKA" {
+		return queueAnswer{}, fmt.Errorf("the queue behind the DataProxy cluster %q is of type %s: %w", cluster, said.Type, errOtherQueue)
+	}
+	a := queueAnswer{Saved: time.Now().UTC(), MD5: said.MD5, Type: said.Type, Topics: said.Topics}
+	for _, c := range said.Clusters {
+		place := queuePlace{Name: c.Name}
+		for b := range strings.SplitSeq(c.Params["bootstrap.servers"], ",") {
+			if b = strings.TrimSpace(b); b == "" {
+				continue
+			}
+			if _, port, err := net.SplitHostPort(b); err != nil || port == "" {
+				return queueAnswer{}, fmt.Errorf("queue cluster %s has the broker %q in the Manager, which is not host:port; hint: correct its bootstrap.servers there", c.Name, b)
+			}
+			place.Brokers = append(place.Brokers, b)
+		}
+		if len(place.Brokers) == 0 {
+			return queueAnswer{}, fmt.Errorf("queue cluster %s has no bootstrap.servers in the Manager; hint: add them there, or list the clusters in queue.kafka", c.Name)
+		}
+		a.Clusters = append(a.Clusters, place)
+	}
+	if len(a.Clusters) == 0 {
+		return queueAnswer{}, manager.ErrNoQueue
+	}
+	slices.SortFunc(a.Clusters, func(x, y queuePlace) int { return strings.Compare(x.Name, y.Name) })
+	return a, nil
+}
+
+// topic returns the topic of a stream, or of its whole group, as the proxies look it up.
+func (a *queueAnswer) topic(of RouteStatus) (string, bool) {
+	return (&manager.QueueConfig{Topics: a.Topics}).Topic(of.Group, of.Stream)
+}
+
+// topicOf implements confirm.KafkaConfig.TopicOf. A stream that is not known may be new: the Manager is asked
+// again, but not too often.
+func (q *queueSource) topicOf(ctx context.Context, group, stream string) (string, error) {
+	of := RouteStatus{group, stream}
+	find := func() (topic string, ok, may bool) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		topic, ok = q.now.topic(of)
+		return topic, ok, time.Since(q.asked) >= askAgainAfter
+	}
+	topic, ok, may := find()
+	if !ok && may {
+		if _, err := q.refresh(ctx); err != nil {
+			return "", fmt.Errorf("asking the Manager for the topic of %s.%s: %w", group, stream, err)
+		}
+		topic, ok, _ = find()
+	}
+	if !ok {
+		return "", fmt.Errorf("the Manager names no topic for %s.%s behind the DataProxy cluster %q; hint: is the stream created, and does its group have the tag of this cluster?", group, stream, q.cluster)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, watched := q.topics[of]; !watched {
+		q.topics[of] = topic // what becomes another one later is followed
+	}
+	return topic, nil
+}
+
+// run asks again every now and then until ctx ends.
+func (q *queueSource) run(ctx context.Context, every time.Duration, r confirm.Reader) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	told := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		moved, err := q.refresh(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			for _, f := range q.faults.end() {
+				q.log.Info("the Manager tells the queue again", "after", f.lasted, "times", f.times)
+			}
+			q.follow(ctx, r, moved)
+		case q.faults.begin("manager"):
+			q.log.Warn("asking the Manager for the queue fails, going on with its last answer", "err", err)
+		}
+		if s := q.status(); s.Restart+s.Brokers != told {
+			if told = s.Restart + s.Brokers; s.Restart != "" {
+				q.log.Error("the queue behind the proxies is another one now; restart the bridge to apply it", "change", s.Restart)
+			} else if s.Brokers != "" {
+				q.log.Warn("queue clusters have other brokers now; the bridge uses them after a restart", "change", s.Brokers)
+			}
+		}
+	}
+}
+
+// follow watches the new topics of streams. One where that fails is tried again after the next question.
+func (q *queueSource) follow(ctx context.Context, r confirm.Reader, moved []RouteStatus) {
+	for _, of := range moved {
+		q.mu.Lock()
+		topic, _ := q.now.topic(of)
+		q.mu.Unlock()
+		if err := r.Watch(ctx, of.Group, of.Stream); err != nil {
+			if ctx.Err() == nil {
+				q.log.Warn("watching the new topic of a stream fails, trying again", "group", of.Group, "stream", of.Stream, "topic", topic, "err", err)
+			}
+			continue
+		}
+		q.mu.Lock()
+		q.topics[of] = topic
+		q.mu.Unlock()
+		q.log.Info("a stream has another topic in the queue, which is read now too", "group", of.Group, "stream", of.Stream, "topic", topic)
+	}
+}
+
+// status compares the clusters that are read with those of the last answer.
+func (q *queueSource) status() QueueSourceStatus {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := QueueSourceStatus{Updated: q.updated, Streams: len(q.now.Topics)}
+	if q.lastErr != nil {
+		s.LastError = q.lastErr.Error()
+	}
+	places := func(ps []queuePlace) map[string][]string {
+		m := make(map[string][]string, len(ps))
+		for _, p := range ps {
+			m[p.Name] = p.Brokers
+		}
+		return m
+	}
+	read, now := places(q.read), places(q.now.Clusters)
+	var changes, brokers []string
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		switch was, ok := read[name]; {
+		case !ok:
+			changes = append(changes, "cluster "+name+" was added and is not read")
+		case !slices.Equal(was, now[name]):
+			brokers = append(brokers, fmt.Sprintf("%s: %s", name, strings.Join(now[name], ",")))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(read)) {
+		if _, ok := now[name]; !ok {
+			changes = append(changes, "cluster "+name+" was removed and is still waited for")
+		}
+	}
+	if errors.Is(q.lastErr, errOtherQueue) {
+		changes = append(changes, s.LastError)
+	}
+	s.Restart, s.Brokers = strings.Join(changes, "; "), strings.Join(brokers, "; ")
+	return s
+}
+
+// save keeps an answer for a start without the Manager; q.asking is held.
+func (q *queueSource) save(a queueAnswer) {
+	if q.file == "" {
+		return
+	}
+	data, err := json.MarshalIndent(a, "", " ")
+	if err == nil {
+		tmp := q.file + ".new"
+		if err = os.MkdirAll(filepath.Dir(q.file), 0o700); err == nil {
+			if err = os.WriteFile(tmp, data, 0o600); err == nil {
+				err = os.Rename(tmp, q.file)
+			}
+		}
+	}
+	if err != nil {
+		q.log.Warn("keeping the Manager's answer about the queue fails; a start without the Manager is not possible", "err", err)
+	}
+}
+
+// load returns the answer that was kept.
+func (q *queueSource) load() (a queueAnswer, ok bool) {
+	if q.file == "" {
+		return a, false
+	}
+	data, err := os.ReadFile(q.file)
+	if err == nil {
+		err = json.Unmarshal(data, &a)
+	}
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			q.log.Warn("reading the Manager's last answer about the queue fails", "file", q.file, "err", err)
+		}
+		return queueAnswer{}, false
+	}
+	a.MD5 = "" // ask for everything
+	return a, len(a.Clusters) > 0 && a.Cluster == q.cluster && a.Tag == q.tag
+}

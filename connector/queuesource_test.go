@@ -1,0 +1,347 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/sdk/dptest"
+	"inlong-bridge/sdk/manager"
+)
+
+// oracle is a Manager that answers what it is told to.
+type oracle struct {
+	mu    sync.Mutex
+	says  manager.QueueConfig
+	err   error
+	asked []string // the md5 of each question
+}
+
+func (o *oracle) ask(_ context.Context, md5 string) (manager.QueueConfig, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asked = append(o.asked, md5)
+	if o.err != nil {
+		return manager.QueueConfig{}, o.err
+	}
+	if md5 == o.says.MD5 {
+		return manager.QueueConfig{MD5: md5}, nil // unchanged
+	}
+	return o.says, nil
+}
+
+func (o *oracle) set(f func(*oracle)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f(o)
+}
+
+func kafkaQueue(md5 string, topics map[string]string, clusters ...string) manager.QueueConfig {
+	q := manager.QueueConfig{MD5: md5, Type: "KAFKA", Topics: topics}
+	for _, c := range clusters {
+		name, brokers, _ := strings.Cut(c, "=")
+		q.Clusters = append(q.Clusters, manager.QueueCluster{Name: name, Type: "KAFKA", Params: map[string]string{"bootstrap.servers": brokers}})
+	}
+	return q
+}
+
+func sourceOf(o *oracle, file string) *queueSource {
+	return &queueSource{
+		ask: o.ask, cluster: "dp", tag: "tag", file: file, topics: make(map[RouteStatus]string), log: slog.New(slog.DiscardHandler),
+	}
+}
+
+func TestQueueOfTheManagerThatCannotBeReadIsRefused(t *testing.T) {
+	pulsar := kafkaQueue("1", nil, "p=pulsar:6650")
+	pulsar.Type = "PULSAR"
+	for _, tt := range []struct {
+		says manager.QueueConfig
+		want []string
+	}{
+		{pulsar, []string{"PULSAR", "delivery.confirm: settle"}},
+		{kafkaQueue("1", nil, "mq="), []string{"mq", "bootstrap.servers", "hint"}},
+		{kafkaQueue("1", nil, "mq=host"), []string{`"host"`, "host:port"}},
+		{kafkaQueue("1", nil), []string{manager.ErrNoQueue.Error()}},
+	} {
+		_, err := sourceOf(&oracle{says: tt.says}, "").start(t.Context())
+		for _, want := range tt.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("start = %v, want an error with %q", err, want)
+			}
+		}
+	}
+}
+
+func TestClustersOfTheManagerAreReadWithAllTheirBrokers(t *testing.T) {
+	q := sourceOf(&oracle{says: kafkaQueue("1", nil, "b=b1:9092, b2:9092,", "a=[::1]:9092")}, "")
+	places, err := q.start(t.Context())
+	if got := fmt.Sprint(places); err != nil || got != "[{a [[::1]:9092]} {b [b1:9092 b2:9092]}]" {
+		t.Errorf("start = %s, %v", got, err)
+	}
+}
+
+func TestClusterThatComesOrGoesAsksForARestart(t *testing.T) {
+	o := &oracle{says: kafkaQueue("1", nil, "a=a:1", "b=b:1")}
+	q := sourceOf(o, "")
+	if _, err := q.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	step := func(says manager.QueueConfig, restart, brokers string) {
+		t.Helper()
+		o.set(func(o *oracle) { o.says = says })
+		_, err := q.refresh(t.Context())
+		if s := q.status(); s.Restart != restart || s.Brokers != brokers {
+			t.Errorf("status = %+v (%v), want restart %q, brokers %q", s, err, restart, brokers)
+		}
+	}
+	step(kafkaQueue("1", nil, "a=a:1", "b=b:1"), "", "")
+	step(kafkaQueue("2", nil, "a=a:1,a:2", "b=b:1"), "", "a: a:1,a:2")
+	step(kafkaQueue("3", nil, "b=b:1", "c=c:1"), "cluster c was added and is not read; cluster a was removed and is still waited for", "")
+	step(kafkaQueue("4", nil, "a=a:1", "b=b:1"), "", "")
+	tube := kafkaQueue("5", nil, "t=t:1")
+	tube.Type = "TUBEMQ"
+	o.set(func(o *oracle) { o.says = tube })
+	if _, err := q.refresh(t.Context()); err == nil || !strings.Contains(q.status().Restart, "TUBEMQ") {
+		t.Errorf("status = %+v after %v, want the type that cannot be read", q.status(), err)
+	}
+	// A Manager that does not answer changes nothing.
+	o.set(func(o *oracle) { o.err = errors.New("away") })
+	if _, err := q.refresh(t.Context()); err == nil || q.status().Restart != "" || q.status().LastError != "away" {
+		t.Errorf("status = %+v, want nothing to restart for", q.status())
+	}
+}
+
+func TestUnknownStreamAsksTheManagerAgainButNotTooOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &oracle{says: kafkaQueue("1", map[string]string{"g.s": "ns.s", "whole": "w"}, "a=a:1")}
+		q := sourceOf(o, "")
+		if _, err := q.start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for stream, want := range map[RouteStatus]string{{"g", "s"}: "ns.s", {"whole", "any"}: "w"} {
+			if topic, err := q.topicOf(t.Context(), stream.Group, stream.Stream); topic != want || err != nil {
+				t.Errorf("topic of %v = %q, %v; want %q", stream, topic, err, want)
+			}
+		}
+		for range 20 {
+			if _, err := q.topicOf(t.Context(), "g", "new"); err == nil || !strings.Contains(err.Error(), "hint") {
+				t.Fatalf("topicOf = %v, want an error with a hint", err)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := len(o.asked); n < 4 || n > 6 {
+			t.Errorf("the Manager was asked %d times in 20 s, want every %v", n, askAgainAfter)
+		}
+		o.set(func(o *oracle) { o.says = kafkaQueue("2", map[string]string{"g.new": "t"}, "a=a:1") })
+		time.Sleep(askAgainAfter)
+		if topic, err := q.topicOf(t.Context(), "g", "new"); topic != "t" || err != nil {
+			t.Errorf("topic of a stream created meanwhile = %q, %v; want t", topic, err)
+		}
+	})
+}
+
+// watcher is a reader that notes what it is told to watch.
+type watcher struct {
+	confirm.Reader
+	q     *queueSource
+	err   error
+	named []string
+}
+
+func (w *watcher) Watch(ctx context.Context, group, stream string) error {
+	topic, err := w.q.topicOf(ctx, group, stream)
+	w.named = append(w.named, topic)
+	return errors.Join(err, w.err)
+}
+
+func TestStreamThatGetsAnotherTopicIsFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &oracle{says: kafkaQueue("1", map[string]string{"g.s": "old", "g.t": "t"}, "a=a:1")}
+		q := sourceOf(o, "")
+		if _, err := q.start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w := &watcher{q: q}
+		for _, stream := range []string{"s", "t"} {
+			if err := w.Watch(t.Context(), "g", stream); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); q.run(ctx, time.Minute, w) }()
+		pass := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
+		}
+		pass(3*time.Minute + time.Second)
+		if len(w.named) != 2 {
+			t.Errorf("watched %v while nothing changed", w.named)
+		}
+		o.set(func(o *oracle) { o.says = kafkaQueue("2", map[string]string{"g.s": "new", "g.t": "t"}, "a=a:1") })
+		w.err = errors.New("cluster is silent")
+		pass(2 * time.Minute)
+		w.err = nil
+		pass(3 * time.Minute)
+		if got := fmt.Sprint(w.named); got != "[old t new new new]" {
+			t.Errorf("watched %s, want the new topic until that went well, and no more", got)
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestQueueIsKnownWithoutTheManagerFromItsLastAnswer(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "made", queueFile)
+	o := &oracle{says: kafkaQueue("1", map[string]string{"g.s": "ns.s"}, "a=a:1")}
+	o.says.Clusters[0].Params["sasl.jaas.config"] = "hidden"
+	if _, err := sourceOf(o, file).start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(file); err != nil || strings.Contains(string(data), "hidden") {
+		t.Errorf("the file is %s, %v; want no credentials in it", data, err)
+	}
+
+	away := &oracle{err: errors.New("away")}
+	q := sourceOf(away, file)
+	places, err := q.start(t.Context())
+	if err != nil || len(places) != 1 || places[0].Brokers[0] != "a:1" {
+		t.Fatalf("start without the Manager = %v, %v; want the cluster of the file", places, err)
+	}
+	if topic, err := q.topicOf(t.Context(), "g", "s"); topic != "ns.s" || err != nil {
+		t.Errorf("topic = %q, %v; want that of the file", topic, err)
+	}
+	away.set(func(o *oracle) { o.err, o.says = nil, kafkaQueue("1", nil, "a=a:1", "b=b:1") })
+	if _, err := q.refresh(t.Context()); err != nil || away.asked[1] != "" || !strings.Contains(q.status().Restart, "cluster b was added") {
+		t.Errorf("status = %+v, %v after questions %q; want everything asked for, and the new cluster named", q.status(), err, away.asked)
+	}
+
+	for name, tt := range map[string]struct {
+		q   *queueSource
+		err error
+	}{
+		"no file":         {sourceOf(away, ""), errors.New("away")},
+		"another cluster": {sourceOf(away, file), errors.New("away")},
+		"it said no":      {sourceOf(away, file), manager.ErrRefused},
+	} {
+		if name == "another cluster" {
+			tt.q.cluster = "other"
+		}
+		away.set(func(o *oracle) { o.err = tt.err })
+		if _, err := tt.q.start(t.Context()); !errors.Is(err, tt.err) {
+			t.Errorf("%s: start = %v, want %v", name, err, tt.err)
+		}
+	}
+}
+
+// Two clusters behind the proxies, known from the Manager alone; then the Manager names a third.
+func TestQueueFromTheManager(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	second, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, queueTopic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(second.Close)
+	clusters := []dptest.QueueClusterConfig{
+		{Name: "mq1", Params: map[string]string{"bootstrap.servers": strings.Join(e.kafka.ListenAddrs(), ",")}},
+		{Name: "mq2", Params: map[string]string{"bootstrap.servers": strings.Join(second.ListenAddrs(), ",")}},
+	}
+	q, err := kafkahandler.New(
+		kafkahandler.Cluster{Opts: []kgo.Opt{kgo.SeedBrokers(e.kafka.ListenAddrs()...)}, Topic: "q.{group}.{stream}"},
+		kafkahandler.Cluster{Opts: []kgo.Opt{kgo.SeedBrokers(second.ListenAddrs()...)}, Topic: "q.{group}.{stream}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(q.Close)
+	proxy, err := dptest.NewProxy(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = proxy.Close() })
+	m := dptest.StartManager(t)
+	m.SetNodes(proxy.Addr())
+	streams := []dptest.StreamConfig{{Group: "g", Stream: "s", Topic: "s", Namespace: "q.g"}}
+	m.SetQueue(dptest.QueueConfig{Clusters: clusters, Streams: streams})
+
+	text := fmt.Sprintf(`kafka: {brokers: [%s], group: bridge, isolation: read_uncommitted}
+inlong: {manager: {urls: ['%s']}, cluster: {name: default_dataproxy, tag: default_cluster}, refresh: 1s}
+routes:
+  - {topics: [orders], group: g, stream: s}
+queue: {manager: true}
+memory: {budget: 64MiB}
+admin: {listen: '127.0.0.1:0'}
+`, strings.Join(e.kafka.ListenAddrs(), ", "), m.URL())
+	c, err := config.Parse("test.yaml", []byte(text), func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Kafka.CommitInterval = 50 * time.Millisecond
+	c.InLong.Refresh = 100 * time.Millisecond
+	c.Pack.Linger, c.Pack.Bytes.N = 5*time.Millisecond, 2<<10
+
+	e.produce("orders", 0, 0, 500, 100)
+	r := e.start(c)
+	e.waitCommitted("orders", 0, 500)
+	s := r.b.Status()
+	if s.Queue == nil || len(s.Queue.Clusters) != 2 || s.Queue.Clusters[0].Mine == 0 || s.Queue.Clusters[1].Mine == 0 {
+		t.Errorf("queue = %+v, want packs seen in both clusters", s.Queue)
+	}
+	if s.QueueSource == nil || s.QueueSource.Restart != "" || s.QueueSource.Streams != 1 || !s.Ready.Ready {
+		t.Errorf("queue_source = %+v, ready = %+v; want one stream, nothing to restart for, ready", s.QueueSource, s.Ready)
+	}
+	m.SetQueue(dptest.QueueConfig{Streams: streams, Clusters: append(clusters, dptest.QueueClusterConfig{
+		Name: "mq3", Params: map[string]string{"bootstrap.servers": "127.0.0.1:1"},
+	})})
+	eventually(t, 10*time.Second, func() error {
+		code, body := get(t, "http://"+r.b.AdminAddr()+"/readyz")
+		if code != 503 || !strings.Contains(body, "restart to apply: cluster mq3 was added and is not read") {
+			return fmt.Errorf("/readyz = %d %s, want 503 and the cluster that needs a restart", code, body)
+		}
+		return nil
+	})
+	if _, body := get(t, "http://"+r.b.AdminAddr()+"/metrics"); !strings.Contains(body, "inlong_bridge_queue_restart_needed 1") {
+		t.Error("/metrics does not say that a restart is needed")
+	}
+	e.produce("orders", 0, 500, 100, 0) // what is read goes on
+	e.waitCommitted("orders", 0, 600)
+	if err := r.drain(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestQueueFromTheManagerThatIsOfAnotherKindIsRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
+	m := dptest.StartManager(t)
+	m.SetQueue(dptest.QueueConfig{Type: "PULSAR", Clusters: []dptest.QueueClusterConfig{{Name: "p", Params: map[string]string{"serviceUrl": "pulsar://p:6650"}}}})
+	c, err := config.Parse("test.yaml", fmt.Appendf(nil, `kafka: {brokers: ['127.0.0.1:1'], group: bridge}
+inlong: {manager: {urls: ['%s']}, cluster: {name: default_dataproxy, tag: default_cluster}}
+routes: [{topics: [orders], group: g, stream: s}]
+queue: {manager: true}
+admin: {listen: ''}
+`, m.URL()), func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(c, Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Run(t.Context(), t.Context()); err == nil || !strings.Contains(err.Error(), "PULSAR") || !strings.Contains(err.Error(), "delivery.confirm: settle") {
+		t.Errorf("Run = %v, want a refusal that names settle", err)
+	}
+}
