@@ -27,7 +27,12 @@ const (
 	// MaxAttr is the longest attribute string a reader accepts (signed 16 bit).
 	MaxAttr = 32767
 
-	packHeader = 25 // up to the body
+	// PackHeader is what of PackOverhead comes before the body.
+	PackHeader = 25
+	// PackTail is what of PackOverhead comes behind the body, around the attributes.
+	PackTail = PackOverhead - PackHeader
+
+	packHeader = PackHeader
 )
 
 // Pack is one type-7 frame. Body and Attr are as on the wire: Body is compressed when Snappy is set.
@@ -65,17 +70,8 @@ func (p *Pack) AppendTo(dst []byte) ([]byte, error) {
 // that are too long or not printable ASCII. Then dst is returned unchanged. When dst has
 // [Room](len(items), len(p.Attr)) bytes of free capacity, nothing is allocated.
 func AppendPack(dst []byte, p *Pack, items []byte, compress bool) ([]byte, error) {
-	switch {
-	case len(items) == 0:
-		return dst, fmt.Errorf("encoding pack: no records (DataProxy refuses an empty body); an empty record still has its %d bytes of length", ItemOverhead)
-	case p.Count == 0 || p.Count > MaxCount:
-		return dst, fmt.Errorf("encoding pack: %d records, but a pack holds 1 to %d", p.Count, MaxCount)
-	}
-	if err := p.checkLayout(len(items)); err != nil {
+	if err := p.check(len(items)); err != nil {
 		return dst, err
-	}
-	if i := notPrintable(p.Attr); i >= 0 {
-		return dst, fmt.Errorf("encoding pack: byte %d of the attributes is 0x%02x, but DataProxy closes the connection on anything but printable ASCII", i, p.Attr[i])
 	}
 
 	start := len(dst)
@@ -97,6 +93,38 @@ func AppendPack(dst []byte, p *Pack, items []byte, compress bool) ([]byte, error
 	dst = p.appendTail(dst)
 	p.Body = dst[start+packHeader : start+packHeader+body : start+packHeader+body]
 	return dst, nil
+}
+
+// FinishPack makes an uncompressed frame of buf in place: [PackHeader] bytes that it writes, and behind
+// them the sequence of records. What it appends takes [PackTail] bytes and the attributes; with so much
+// free capacity nothing is allocated. p.Flags and p.Body are set accordingly, and p.Body refers into the
+// returned slice. It refuses what AppendPack refuses; then buf is returned unchanged.
+func FinishPack(buf []byte, p *Pack) ([]byte, error) {
+	body := len(buf) - packHeader
+	if err := p.check(body); err != nil {
+		return buf, err
+	}
+	p.Flags &^= FlagSnappy
+	p.appendHeader(buf[:0], body)
+	p.Body = buf[packHeader:len(buf):len(buf)]
+	return p.appendTail(buf), nil
+}
+
+// check refuses what a DataProxy would choke on, for a body of items bytes before compression.
+func (p *Pack) check(items int) error {
+	switch {
+	case items <= 0:
+		return fmt.Errorf("encoding pack: no records (DataProxy refuses an empty body); an empty record still has its %d bytes of length", ItemOverhead)
+	case p.Count == 0 || p.Count > MaxCount:
+		return fmt.Errorf("encoding pack: %d records, but a pack holds 1 to %d", p.Count, MaxCount)
+	}
+	if err := p.checkLayout(items); err != nil {
+		return err
+	}
+	if i := notPrintable(p.Attr); i >= 0 {
+		return fmt.Errorf("encoding pack: byte %d of the attributes is 0x%02x, but DataProxy closes the connection on anything but printable ASCII", i, p.Attr[i])
+	}
+	return nil
 }
 
 // MaxPackSize returns the largest frame that items bytes of records and attr bytes of attributes can
