@@ -157,15 +157,25 @@ func TestUnknownStreamAsksTheManagerAgainButNotTooOften(t *testing.T) {
 // watcher is a reader that notes what it is told to watch.
 type watcher struct {
 	confirm.Reader
-	q     *queueSource
+	q *queueSource
+
+	mu    sync.Mutex
 	err   error
 	named []string
 }
 
 func (w *watcher) Watch(ctx context.Context, group, stream string) error {
 	topic, err := w.q.topicOf(ctx, group, stream)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.named = append(w.named, topic)
 	return errors.Join(err, w.err)
+}
+
+func (w *watcher) set(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = err
 }
 
 func TestStreamThatGetsAnotherTopicIsFollowed(t *testing.T) {
@@ -193,9 +203,9 @@ func TestStreamThatGetsAnotherTopicIsFollowed(t *testing.T) {
 			t.Errorf("watched %v while nothing changed", w.named)
 		}
 		o.set(func(o *oracle) { o.says = kafkaQueue("2", map[string]string{"g.s": "new", "g.t": "t"}, "a=a:1") })
-		w.err = errors.New("cluster is silent")
+		w.set(errors.New("cluster is silent"))
 		pass(2 * time.Minute)
-		w.err = nil
+		w.set(nil)
 		pass(3 * time.Minute)
 		if got := fmt.Sprint(w.named); got != "[old t new new new]" {
 			t.Errorf("watched %s, want the new topic until that went well, and no more", got)
