@@ -13,6 +13,7 @@ import (
 func (c *conn) answered(ack *frame.Ack) {
 	s := c.s
 	s.mu.Lock()
+	c.answers = true
 	p := c.table[ack.Uniq]
 	if p == nil || !p.taken {
 		c.ep.counts.unknownAcks++
@@ -68,7 +69,7 @@ func (s *Sender) rejected(c *conn, p *pack, ack *frame.Ack, now time.Duration) {
 	sentAt := p.sentAt
 	s.unhand(p)
 	s.setState(p, packWaiting)
-	p.suspect = false
+	p.suspect, p.killed = false, killings{}
 	switch v.class {
 	case accepted, elsewhere:
 		if !ep.less {
@@ -139,6 +140,16 @@ func (s *Sender) done(p *pack, e event) {
 	s.ranAhead(p)
 	s.unload(p)
 	delete(s.packs, p.seq)
+	s.partEnded(p)
+	if p.renaming {
+		p.ended = e
+		return
+	}
+	s.tellEnd(p, e)
+}
+
+// tellEnd tells the pieces of a pack that is done. Under mu.
+func (s *Sender) tellEnd(p *pack, e event) {
 	if len(p.pieces) > 0 {
 		e.pieces, e.last = p.pieces, true
 		s.notify.post(e)

@@ -84,7 +84,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 			}
 			p.pins++
 			p.tokens++
-			p.pieces = append(p.pieces, piece{token: b.Token})
+			p.pieces = append(p.pieces, piece{token: b.Token, from: uint16(p.count - (i - from)), to: uint16(p.count)})
 			runs = append(runs, run{p, len(p.pieces) - 1, from, i})
 		}
 		if !p.fits(0) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"inlong-bridge/sdk/finality"
@@ -37,6 +38,8 @@ type conn struct {
 	useful        bool  // something was acked here
 	draining      bool  // takes no new pack
 	closing       bool
+	byUs          bool   // closed because an answer or a write took too long
+	answers       bool   // something was answered here
 	why           string // why we closed it
 	reserved      *pack  // suspect for which it keeps itself empty, or that it carries
 }
@@ -147,6 +150,7 @@ func (c *conn) writeLoop() {
 			c.giveBack(&w)
 			if err != nil {
 				c.s.mu.Lock()
+				c.byUs = c.byUs || errors.Is(err, os.ErrDeadlineExceeded)
 				c.s.end(c, err.Error())
 				c.s.progress()
 				return
@@ -169,6 +173,11 @@ func (c *conn) takeOut(w *batchOfPacks) bool {
 	defer s.mu.Unlock()
 	w.packs, w.bufs, w.gone = w.packs[:0], w.bufs[:0], 0
 	now := s.now()
+	if c.beat { // ahead of the packs: see killings
+		c.beat = false
+		w.bufs = append(w.bufs, heartbeat)
+		s.m.Beat(c.inc, now)
+	}
 	for _, p := range c.out {
 		if p.conn != c || p.state != packInFlight {
 			w.gone += p.wire // seen in the queue before this copy went out
@@ -187,11 +196,6 @@ func (c *conn) takeOut(w *batchOfPacks) bool {
 	}
 	clear(c.out)
 	c.out = c.out[:0]
-	if c.beat {
-		c.beat = false
-		w.bufs = append(w.bufs, heartbeat)
-		s.m.Beat(c.inc, now)
-	}
 	c.unwritten -= w.gone
 	return len(w.bufs) > 0
 }
@@ -252,6 +256,7 @@ func (c *conn) readLoop() error {
 			c.answered(&ack)
 		case frame.TypeHeartbeat, frame.TypeBinHeartbeat:
 			c.s.mu.Lock()
+			c.answers = true
 			c.s.m.Answered(c.inc, c.s.now())
 			c.s.progress()
 		default:

@@ -30,12 +30,17 @@ func (s *Sender) carryOut(d *finality.Decision, now time.Duration) {
 		case finality.Resend:
 			s.sendAgain(p, d.Suspect, d.Reason, now)
 		case finality.Final:
-			s.final(p, now)
+			if p.state == packSplit {
+				s.partsSeen(p, now)
+			} else {
+				s.final(p, now)
+			}
 		default:
 			s.lose(p, d.Reason, now)
 		}
 	case finality.Close:
 		if c := s.conns[d.Incarnation]; c != nil {
+			c.byUs = true
 			s.end(c, d.Reason)
 		}
 	case finality.Heartbeat:
@@ -62,12 +67,18 @@ func (s *Sender) sendAgain(p *pack, suspect bool, why string, now time.Duration)
 	// 1. a pack makes every proxy close the connection  2. all that is in flight goes down with it
 	// So the oldest unanswered pack is suspected: it travels alone, and if that ends a connection again,
 	// it waits longer each time, while the others go on.
-	p.suspect = suspect && p.taken
+	alone := p.suspect && taken
+	p.suspect = suspect && taken
 	if p.suspect {
 		if p.deaths++; p.deaths > 1 {
 			p.notBefore = now + s.o.backoff().pause(p.deaths-2)
 			s.o.logger.Warn("connections end while the same pack is unanswered", "stream", p.st.text,
 				"endpoint", p.endpoint.addr, "times", p.deaths, "records", p.count, "bytes", p.wire)
+		}
+	}
+	if alone {
+		if p.killed.died(p.conn); s.isolate(p) {
+			return
 		}
 	}
 	s.enqueue(p)
@@ -91,7 +102,7 @@ func (s *Sender) final(p *pack, now time.Duration) {
 		p.conn.acked--
 	case packLost:
 		st.counts.duplicated++ // it was read and sent anew already
-	case packOpen, packWaiting, packDone, packStates:
+	case packOpen, packWaiting, packSplit, packDone, packStates:
 	}
 	s.done(p, event{result: Result{Outcome: Final, Endpoint: p.endpoint.addr}, again: again})
 }
@@ -164,6 +175,7 @@ func (s *Sender) forget(asked []*pack, lists [][]piece) {
 			s.setState(p, packDone)
 			delete(s.packs, p.seq)
 			p.pieces = nil
+			s.partEnded(p)
 		default:
 			s.lostPacks = append(s.lostPacks, p)
 		}

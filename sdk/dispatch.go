@@ -99,7 +99,7 @@ func (s *Sender) dispatch(now time.Duration) {
 		if p.state != packWaiting {
 			return true // became final while it waited
 		}
-		if now < p.notBefore {
+		if p.frame == nil || now < p.notBefore {
 			return false
 		}
 		c, _ := s.choose(p, now)
@@ -180,6 +180,7 @@ func (s *Sender) hand(p *pack, c *conn, now time.Duration) {
 	c.unwritten += p.wire
 	if p.suspect {
 		c.reserved, p.reserved = p, c
+		c.beat = true
 	}
 	if h := &c.ep.hold; h.pauses > 0 {
 		h.trial = p.seq

@@ -23,7 +23,7 @@ type encoder struct {
 func (e *encoder) init() { e.more.L = &e.mu }
 
 func (e *encoder) push(p *pack) {
-	e.backlog.bytes.Add(int64(len(p.items)))
+	e.backlog.bytes.Add(int64(p.size()))
 	e.mu.Lock()
 	e.queue = append(e.queue, p)
 	e.mu.Unlock()
@@ -52,23 +52,32 @@ func (e *encoder) close() {
 	e.mu.Lock()
 	e.closed = true
 	for _, p := range e.queue[e.head:] {
-		e.backlog.bytes.Add(-int64(len(p.items)))
+		e.backlog.bytes.Add(-int64(p.size()))
 	}
 	e.mu.Unlock()
 	e.more.Broadcast()
+}
+
+// rest returns what was not taken before the encoder was closed.
+func (e *encoder) rest() []*pack {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rest := e.queue[e.head:]
+	e.queue, e.head = nil, 0
+	return rest
 }
 
 // encodeLoop is one of GOMAXPROCS goroutines; it ends when the encoder is closed.
 func (s *Sender) encodeLoop() {
 	var w workspace
 	for p := s.enc.next(); p != nil; p = s.enc.next() {
-		n := int64(len(p.items))
+		size := p.size()
 		encoded, err := s.encode(p, &w)
-		if s.enc.backlog.fell(-n, s.maxAhead) {
+		if s.enc.backlog.fell(-int64(size), s.maxAhead) {
 			s.caughtUp()
 		}
 		s.mu.Lock()
-		s.encoded(p, encoded, err)
+		s.encoded(p, size, encoded, err)
 		s.progress()
 	}
 }
@@ -79,7 +88,8 @@ type workspace struct {
 }
 
 // encode builds the frame. A compressed one is built in a scratch buffer and copied into one of its own
-// size, so that a pack that waits for its ack holds little more than its bytes.
+// size, so that a pack that waits for its ack holds little more than its bytes. Any other is made of the
+// pack's buffer in place, which the pack lets go of then, unless that is much too large.
 func (s *Sender) encode(p *pack, w *workspace) ([]byte, error) {
 	w.attr = append(w.attr[:0], p.st.attr...)
 	w.attr = strconv.AppendInt(w.attr, p.rtms, 10)
@@ -95,23 +105,25 @@ func (s *Sender) encode(p *pack, w *workspace) ([]byte, error) {
 	f := frame.Pack{
 		Ext: ext, DataTime: p.dataTime, Count: uint16(p.count), Uniq: uint32(p.seq), Attr: w.attr,
 	}
-	var dst []byte
+	var out []byte
+	var err error
 	if p.compress {
-		dst = w.block[:0]
-	} else {
-		dst = s.bufs.Get(frame.Room(len(p.items), len(w.attr)))
+		out, err = frame.AppendPack(w.block[:0], &f, p.buf[frame.PackHeader:], true)
+		w.block = out[:0]
 	}
-	out, err := frame.AppendPack(dst, &f, p.items, p.compress)
+	switch shrunk := f.Flags&frame.FlagSnappy != 0; {
+	case err != nil:
+	case shrunk:
+		out = append(s.bufs.Get(len(out)), out...)
+	default:
+		p.buf = s.fitting(p.buf, frame.PackTail+len(w.attr))
+		if out, err = frame.FinishPack(p.buf, &f); err == nil {
+			p.buf = nil // it is the frame now
+		}
+	}
 	if err == nil && len(out) > s.o.maxFrame {
 		err = fmt.Errorf("bug: frame of %d bytes is larger than %d", len(out), s.o.maxFrame)
-	}
-	if p.compress {
-		w.block = out[:0]
-		if err == nil {
-			out = append(s.bufs.Get(len(out)), out...)
-		}
-	} else if err != nil {
-		s.bufs.Put(dst)
+		s.bufs.Put(out)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sending to %s: %w", p.st, err)
@@ -119,11 +131,30 @@ func (s *Sender) encode(p *pack, w *workspace) ([]byte, error) {
 	return out, nil
 }
 
-// encoded takes over the frame. Under mu.
-func (s *Sender) encoded(p *pack, encoded []byte, err error) {
-	items := len(p.items)
-	s.bufs.Put(p.items)
-	p.items = nil
+// fitting returns the contents of b with room for n more bytes, and not much more: in b itself, or in
+// another buffer that takes its place.
+func (s *Sender) fitting(b []byte, n int) []byte {
+	need := len(b) + n
+	if need <= cap(b) && cap(b) <= max(2*need, minPackBuffer) {
+		return b
+	}
+	moved := append(s.bufs.Get(need), b...)
+	s.bufs.Put(b)
+	return moved
+}
+
+// encoded takes over the frame of size bytes of records. Under mu.
+func (s *Sender) encoded(p *pack, size int, encoded []byte, err error) {
+	if p.buf != nil {
+		s.bufs.Put(p.buf)
+		p.buf = nil
+	}
+	if p.state == packDone { // part of a pack that was seen meanwhile
+		if encoded != nil {
+			s.bufs.Put(encoded)
+		}
+		return
+	}
 	if err != nil {
 		s.refuse(p, Result{Outcome: Refused, Err: err})
 		s.join(p.st, p.class()) // the next one may go
@@ -132,12 +163,12 @@ func (s *Sender) encoded(p *pack, encoded []byte, err error) {
 	p.frame, p.wire = encoded, int64(len(encoded))
 	s.refund(p, p.wire) // the records are freed, and only the frame is held until the ack
 	p.st.counts.wireBytes += uint64(len(encoded))
-	p.st.meter.packedBytes += uint64(items)
+	p.st.meter.packedBytes += uint64(size)
 	if !p.compress {
 		p.st.meter.plainPacks++
 	}
 	s.join(p.st, p.class())
 	if p.compress && s.o.compression == Auto {
-		p.st.tryAuto.result(items, len(encoded))
+		p.st.tryAuto.result(size, len(encoded))
 	}
 }

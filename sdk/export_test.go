@@ -36,3 +36,10 @@ func SetSeq(s *Sender, seq uint64) {
 	defer s.mu.Unlock()
 	s.seq = seq
 }
+
+// KnownPacks is how many packs the sender keeps any account of.
+func KnownPacks(s *Sender) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.packs)
+}

@@ -94,9 +94,9 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 	}
 	if m.Acked != nil {
 		p.tokens++
-		p.pieces = append(p.pieces, piece{token: &callbacks{acked: m.Acked, done: done}})
+		p.pieces = append(p.pieces, piece{token: &callbacks{acked: m.Acked, done: done}, from: uint16(p.count - 1), to: uint16(p.count)})
 	} else if done != nil {
-		p.pieces = append(p.pieces, piece{token: callback(done)})
+		p.pieces = append(p.pieces, piece{token: callback(done), from: uint16(p.count - 1), to: uint16(p.count)})
 	}
 	if !p.fits(0) {
 		s.seal(p)

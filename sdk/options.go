@@ -135,8 +135,7 @@ func WithFinality(cfg finality.Config) Option {
 // WithConfirmer is the reader of the queue behind the proxies; needed in mode Queue, and only there.
 func WithConfirmer(c Confirmer) Option { return optionFunc(func(o *options) { o.confirmer = c }) }
 
-// WithPack says when a pack is full: bytes of records with 4 for each record's length and before
-// compression, count records, or linger after its first record (0: at the end of each call).
+// WithPack says when a pack is full: bytes of its frame before compression, count records, or linger after its first record (0: at the end of each call).
 // Default 256 KiB, 32767, 20 ms.
 func WithPack(bytes, count int, linger time.Duration) Option {
 	return optionFunc(func(o *options) { o.packBytes, o.packCount, o.linger = bytes, count, linger })

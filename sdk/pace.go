@@ -61,7 +61,7 @@ func (s *Sender) caughtUp() {
 // goesAhead counts a sealed pack. Repairs keep nobody waiting. Under mu.
 func (s *Sender) goesAhead(p *pack) {
 	if !p.key.repair {
-		p.ahead = int64(len(p.items))
+		p.ahead = int64(p.size())
 		p.st.ahead.bytes.Add(p.ahead)
 	}
 }

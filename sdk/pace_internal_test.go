@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"inlong-bridge/sdk/frame"
 )
 
 // paced is a sender that reaches nobody, to be run in a bubble.
@@ -90,7 +92,7 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 			st.ahead.moved.Store(int64(s.now()))
 			s.mu.Unlock()
 		}
-		p := &pack{st: st, items: make([]byte, s.maxAhead+1)}
+		p := &pack{st: st, buf: make([]byte, frame.PackHeader+s.maxAhead+1)}
 		s.mu.Lock()
 		s.goesAhead(p)
 		s.mu.Unlock()

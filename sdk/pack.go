@@ -17,7 +17,8 @@ const (
 	packInFlight                  // handed to a connection
 	packAcked
 	packLost
-	packDone // final, refused, or given up by Close
+	packSplit // cut in two, and known as long as its parts are
+	packDone  // final, refused, or given up by Close
 	packStates
 )
 
@@ -28,9 +29,9 @@ type pack struct {
 	opened time.Duration
 
 	// Guarded by Stream.mu until the pack is handed to the encoder, and constant from then on.
-	items    []byte // the uncompressed sequence of records, from the buffer pool; the encoder frees it
+	buf      []byte // from the buffer pool: room for a frame's header, then the records; the encoder takes it
 	count    int
-	limit    int   // most bytes of items, but for a single record
+	limit    int   // most bytes of records, but for a single record
 	charge   int64 // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
 	dataTime uint32
 	pieces   []piece
@@ -62,6 +63,12 @@ type pack struct {
 	// suspect: oldest unanswered pack of a connection that ended. It travels alone.
 	suspect   bool
 	deaths    int
+	killed    killings // what it did while it travelled alone
+	renaming  bool     // a token is asked to split a piece; the end is told after that
+	ended     event    // the end, meanwhile
+	parts     [2]*pack // it was cut into
+	parent    *pack    // it was cut from
+	left      int      // parts that have not ended
 	notBefore time.Duration
 	reserved  *conn                // keeps itself empty for this suspect
 	damaged   bool                 // was answered by onceMore
@@ -94,12 +101,15 @@ func (p *pack) class() int {
 	return classNew
 }
 
+// size is the bytes of the records, with their lengths.
+func (p *pack) size() int { return len(p.buf) - frame.PackHeader }
+
 // fits reports whether a record of n bytes may be added. An empty pack takes any record of the stream.
 func (p *pack) fits(n int) bool {
 	if p.count == 0 {
 		return true
 	}
-	size := len(p.items) + frame.ItemOverhead + n
+	size := p.size() + frame.ItemOverhead + n
 	return size <= p.limit && p.count < p.st.s.o.packCount
 }
 

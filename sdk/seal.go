@@ -18,14 +18,14 @@ func (s *Sender) seal(p *pack) {
 	if st.last == p {
 		st.last = nil
 	}
-	st.lastSize = len(p.items)
+	st.lastSize = p.size()
 
 	s.mu.Lock()
 	p.seq = s.nextSeq()
 	p.rtms = time.Now().UnixMilli()
 	switch s.o.compression {
 	case Auto:
-		p.compress = st.tryAuto.next(len(p.items))
+		p.compress = st.tryAuto.next(p.size())
 	case Snappy:
 		p.compress = true
 	case None:

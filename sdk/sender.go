@@ -278,10 +278,17 @@ func (s *Sender) stop() {
 func (s *Sender) abandon() (packs, records int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, p := range s.enc.rest() {
+		s.bufs.Put(p.buf)
+		p.buf = nil
+	}
 	for _, p := range s.packs {
-		if p.items != nil {
-			s.bufs.Put(p.items)
-			p.items = nil
+		if p.state == packSplit {
+			continue // its parts are told
+		}
+		if p.buf != nil { // it waits for the name of a piece
+			s.bufs.Put(p.buf)
+			p.buf = nil
 		}
 		lost := p.state == packLost
 		if !lost {

@@ -231,7 +231,7 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 	for _, p := range s.suspects {
 		if p.st == st {
 			if p.deaths > 1 {
-				return fmt.Sprintf("%d connections ended while its oldest pack of %d records was unanswered; it is tried again alone", p.deaths, p.count)
+				return fmt.Sprintf("%d connections ended while its oldest pack of %d records was unanswered; it is tried again alone%s", p.deaths, p.count, p.killed.reason())
 			}
 			waiting++
 		}

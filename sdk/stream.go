@@ -123,8 +123,10 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 	}
 	if p == nil {
 		p = &pack{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t)}
-		p.limit = min(s.s.o.packBytes, s.room(key.attrs))
-		p.items = s.s.bufs.Get(min(max(s.lastSize, minPackBuffer, n+frame.ItemOverhead), max(p.limit, n+frame.ItemOverhead)))
+		over := s.overhead + len(key.attrs) + len("&")
+		// The frame is to fit into the buffer of a power of two that the pack's size usually is.
+		p.limit = min(max(s.s.o.packBytes-over, s.s.o.packBytes/2), s.room(key.attrs))
+		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(s.lastSize, minPackBuffer-over), p.limit)))
 		p.pieces = s.s.getPieces()
 		s.open[key] = p
 		s.s.opened(p)
@@ -134,6 +136,11 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 }
 
 const minPackBuffer = 4 << 10
+
+// packBuffer is the buffer of a pack without records: n bytes and more, the frame's header among them.
+func (s *Sender) packBuffer(n int) []byte {
+	return s.bufs.Get(max(n, frame.PackHeader))[:frame.PackHeader]
+}
 
 // room is how many bytes of items fit into a frame beside the attributes of its pack.
 func (s *Stream) room(attrs string) int {
@@ -150,15 +157,15 @@ func (s *Stream) room(attrs string) int {
 
 // add appends one record.
 func (p *pack) add(payload []byte, bufs *bufpool.Pool) {
-	p.items = frame.AppendItem(bufs.Grow(p.items, frame.ItemOverhead+len(payload)), payload)
+	p.buf = frame.AppendItem(bufs.Grow(p.buf, frame.ItemOverhead+len(payload)), payload)
 	p.count++
 	p.charge += cost(payload)
 }
 
 // addWithAttrs appends one record of n bytes and its attributes, as appendRecord made them.
 func (p *pack) addWithAttrs(record []byte, n int, bufs *bufpool.Pool) {
-	p.items = binary.BigEndian.AppendUint32(bufs.Grow(p.items, frame.ItemOverhead+len(record)), uint32(n))
-	p.items = append(p.items, record...)
+	p.buf = binary.BigEndian.AppendUint32(bufs.Grow(p.buf, frame.ItemOverhead+len(record)), uint32(n))
+	p.buf = append(p.buf, record...)
 	p.count++
 	p.charge += cost(record)
 }

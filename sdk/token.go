@@ -46,8 +46,9 @@ type Token interface {
 
 // piece is what a pack holds of one batch: whom to tell, and by which name.
 type piece struct {
-	token Token
-	id    uint64
+	token    Token
+	id       uint64
+	from, to uint16 // its records, by their index in the pack
 }
 
 // callbacks is the token of a single message that is told of its ack too.
