@@ -1,0 +1,79 @@
+package sdk
+
+import (
+	"bytes"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"inlong-bridge/sdk/frame"
+)
+
+func TestUncompressedPackBecomesItsFrameInPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, st := paced(t)
+		p := &pack{st: st, seq: 1, rtms: 2, buf: s.packBuffer(4000)}
+		for range 100 {
+			p.add(bytes.Repeat([]byte("x"), 30), &s.bufs)
+		}
+		first := &p.buf[0]
+		items := bytes.Clone(p.buf[frame.PackHeader:])
+		var w workspace
+		out, err := s.encode(p, &w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if &out[0] != first || p.buf != nil {
+			t.Error("the frame is not the pack's buffer, or the pack did not let go of it")
+		}
+		if f, err := frame.DecodePack(out); err != nil || !bytes.Equal(f.Body, items) || f.Count != 100 || f.Uniq != 1 {
+			t.Errorf("the frame is %d records, uniq %d, %d bytes: %v", f.Count, f.Uniq, len(f.Body), err)
+		}
+		s.bufs.Put(out)
+
+		// A frame of little in a buffer for much would hold all of it until its ack.
+		p = &pack{st: st, seq: 2, buf: s.packBuffer(256 << 10)}
+		p.add([]byte("x"), &s.bufs)
+		if out, err = s.encode(p, &w); err != nil || cap(out) > minPackBuffer || p.buf != nil {
+			t.Errorf("a frame of %d bytes takes a buffer of %d: %v", len(out), cap(out), err)
+		}
+		s.bufs.Put(out)
+
+		// Nor is there a copy that compressing made longer.
+		p = &pack{st: st, seq: 3, compress: true, buf: s.packBuffer(4000)}
+		p.add([]byte("abc"), &s.bufs)
+		first = &p.buf[0]
+		if out, err = s.encode(p, &w); err != nil || &out[0] != first {
+			t.Errorf("a pack that does not shrink is not sent as it is: %v", err)
+		}
+		s.bufs.Put(out)
+
+		p = &pack{st: st, seq: 4, buf: s.packBuffer(4000)} // no records: refused
+		if out, err = s.encode(p, &w); err == nil || out != nil || p.buf == nil {
+			t.Errorf("an empty pack became %d bytes", len(out))
+		}
+		s.bufs.Put(p.buf)
+		if n := s.bufs.Lent(); n != 0 {
+			t.Errorf("%d buffers were not given back", n)
+		}
+	})
+}
+
+func TestFullPackFitsIntoTheBufferOfItsSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, st := paced(t)
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		for _, key := range []openKey{{}, {attrs: "a=b&c=d"}} {
+			p := st.packFor(key, time.Now(), 1)
+			record := make([]byte, 96)
+			for p.fits(len(record)) {
+				p.add(record, &s.bufs)
+			}
+			need := p.size() + st.overhead + len("&") + len(key.attrs)
+			if need+frame.ItemOverhead+len(record) <= 256<<10 || need > 256<<10 || cap(p.buf) > 256<<10 {
+				t.Errorf("a full pack of %d records has %d bytes as a frame in a buffer of %d, want 256 KiB", p.count, need, cap(p.buf))
+			}
+		}
+	})
+}
