@@ -24,17 +24,32 @@ type lists struct {
 
 	cluster   func(group string) int
 	maxPacket int
+	hang      bool
 }
 
-func (l *lists) ask(_ context.Context, group string) (manager.Nodes, error) {
+func (l *lists) ask(ctx context.Context, group string) (manager.Nodes, error) {
+	l.mu.Lock()
+	hang := l.hang
+	l.asked++
+	l.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return manager.Nodes{}, ctx.Err()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.asked++
 	n := manager.Nodes{Addresses: l.addrs[group], MaxPacketLength: l.maxPacket}
 	if l.cluster != nil {
 		n.ClusterID = l.cluster(group)
 	}
 	return n, l.err
+}
+
+// hangs lets questions wait until their context ends.
+func (l *lists) hangs(on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hang = on
 }
 
 // limit sets what the answers say about the longest frame.

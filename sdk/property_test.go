@@ -40,6 +40,7 @@ func TestRandomFaults(t *testing.T) {
 	first, _ := strconv.ParseUint(os.Getenv("INLONG_BRIDGE_SEED"), 10, 64) // 0 when it is not set
 	for seed := first; seed < first+uint64(schedules(t)); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			bubble(t, func(t *testing.T) { randomFaults(t, seed) })
 		})
 	}
@@ -93,6 +94,8 @@ func randomFaults(t *testing.T, seed uint64) {
 		sdk.WithConnections(1 + rnd.IntN(3)), sdk.WithMaxFrame(16 << 10),
 		sdk.WithPack(1+rnd.IntN(8<<10), 1+rnd.IntN(20), time.Duration(rnd.IntN(20))*time.Millisecond),
 		sdk.WithBudget(128<<10, 32<<10), sdk.WithMaxOpenPacks(1 + rnd.IntN(5)), sdk.WithCompression(sdk.Compression(rnd.IntN(3))),
+		sdk.WithSeed(seed), sdk.WithIsolation(sdk.Isolation(rnd.IntN(3))), sdk.WithSlowStart(time.Duration(rnd.IntN(3)) * time.Second),
+		sdk.WithBacklog(1 + rnd.IntN(1000)),
 	}
 	stopReader := func() {}
 	if mode == finality.Queue {
@@ -122,7 +125,11 @@ func randomFaults(t *testing.T, seed uint64) {
 	var senders sync.WaitGroup
 	singles := make([]int, streams) // callbacks told per stream
 	sentSingles := make([]int, streams)
-	repaired := &repairer{e: e, from: make(map[uint64]bool)}
+	var token sdk.Token = e.log
+	if rnd.IntN(2) == 0 {
+		token = &splitter{ledger: e.log}
+	}
+	repaired := &repairer{e: e, token: token, from: make(map[uint64]bool)}
 	for i := range streams {
 		st := e.stream(string(rune('a' + i)))
 		own := rand.New(rand.NewPCG(seed, uint64(i+2)))
@@ -130,6 +137,9 @@ func randomFaults(t *testing.T, seed uint64) {
 			for range 60 {
 				if own.IntN(3) == 0 {
 					m := sdk.Message{Stream: st, Time: time.Now(), Payload: e.log.fresh()}
+					if own.IntN(4) == 0 {
+						m.Attrs = []sdk.Attr{{Key: "k", Value: strconv.Itoa(i)}}
+					}
 					if err := e.sender.SendAsync(context.Background(), m, func(sdk.Result) { singles[i]++ }); err != nil {
 						t.Errorf("SendAsync: %v", err)
 					}
@@ -140,6 +150,11 @@ func randomFaults(t *testing.T, seed uint64) {
 						payloads[j] = e.log.fresh()
 					}
 					b := e.log.batch(st, payloads)
+					b.Token = token
+					if own.IntN(4) == 0 {
+						b.Attrs = make([][]sdk.Attr, len(payloads))
+						b.Attrs[0] = []sdk.Attr{{Key: "k", Value: strconv.Itoa(i)}}
+					}
 					if n, err := e.sender.SendBatch(context.Background(), b); n != len(payloads) || err != nil {
 						t.Errorf("SendBatch = %d, %v", n, err)
 					}
@@ -153,6 +168,7 @@ func randomFaults(t *testing.T, seed uint64) {
 		time.Sleep(time.Duration(rnd.IntN(1000)) * time.Millisecond)
 		repaired.run()
 	}
+	names.hangs(false)
 	names.set("g", nil, e.addrs()...)
 	for _, p := range e.proxies {
 		heal(p)
@@ -212,6 +228,7 @@ func randomFaults(t *testing.T, seed uint64) {
 // repairer sends the records of lost pieces anew, as a reader of the source would. It never waits.
 type repairer struct {
 	e     *env
+	token sdk.Token
 	from  map[uint64]bool // pieces that were taken over
 	queue []lostRecords
 }
@@ -238,7 +255,7 @@ func (r *repairer) run() {
 	for len(r.queue) > 0 {
 		x := &r.queue[0]
 		b := l.batch(r.e.stream(x.stream), x.payloads)
-		b.Repair = true
+		b.Repair, b.Token = true, r.token
 		n, err := r.e.sender.TrySendBatch(b)
 		x.payloads = x.payloads[n:]
 		if err != nil {
@@ -251,7 +268,8 @@ func (r *repairer) run() {
 	}
 }
 
-// allFinal: every piece is final, lost and sent anew, or refused for good as only 94 can be here.
+// allFinal: every piece is final, lost and sent anew, split, or refused for good. That is right for 94, and for
+// a record whose answers were cut off so often that it looks like poison, and for nothing else here.
 func (r *repairer) allFinal() bool {
 	l := r.e.log
 	l.mu.Lock()
@@ -260,15 +278,20 @@ func (r *repairer) allFinal() bool {
 		return false
 	}
 	for i, told := range l.told {
+		if l.pieces[i] == nil {
+			continue // split
+		}
 		if len(told) == 0 {
 			return false
 		}
 		last := told[len(told)-1]
 		var ack *sdk.AckError
+		var poison *sdk.PoisonError
 		switch {
 		case last.Outcome == sdk.Final:
 		case last.Outcome == sdk.Lost && r.from[uint64(i)]:
 		case last.Outcome == sdk.Refused && errors.As(last.Err, &ack) && ack.Code == 94: // twice: for good
+		case last.Outcome == sdk.Refused && errors.As(last.Err, &poison) && poison.Deaths >= 8:
 		default:
 			return false
 		}
@@ -281,7 +304,7 @@ func fault(e *env, rnd *rand.Rand, mode finality.Mode, names *lists) {
 	p := e.proxies[rnd.IntN(len(e.proxies))]
 	on := rnd.IntN(2) == 0
 	share := float64(rnd.IntN(2)) * rnd.Float64() / 2
-	switch rnd.IntN(20) {
+	switch rnd.IntN(21) {
 	case 0:
 		p.Kill()
 	case 1, 2:
@@ -331,6 +354,8 @@ func fault(e *env, rnd *rand.Rand, mode finality.Mode, names *lists) {
 		names.set("g", nil, some...)
 	case 19:
 		names.set("g", errors.New("the Manager is away"))
+	case 20:
+		names.hangs(on)
 	}
 }
 
