@@ -36,9 +36,25 @@ test: ## the whole test suite with the race detector (ARGS='-run Late ./connecto
 	$(if $(RACE),,@echo 'NOTE: no C compiler found: running without the race detector')
 	$(GO) test $(RACE) -shuffle=on $(if $(ARGS),$(ARGS),./...)
 
+.PHONY: test-poison
+test-poison: ## the sender's tests with buffers that are overwritten when they are given back
+	$(GO) test $(RACE) -tags poison ./sdk/... $(ARGS)
+
+.PHONY: test-schedules
+test-schedules: ## 5,000 random schedules of faults for the sender, in virtual time (about a minute)
+	INLONG_BRIDGE_SCHEDULES=$(or $(SCHEDULES),5000) $(GO) test -run TestRandomFaults ./sdk $(ARGS)
+
+.PHONY: soak-sender
+soak-sender: ## the sender under load and faults in real time for SECONDS (600)
+	SECONDS=$(or $(SECONDS),600) $(GO) test $(RACE) -tags soak -run TestSoak -v -timeout 0 ./sdk $(ARGS)
+
 .PHONY: e2e
 e2e: ## the bridge against Apache Kafka itself; needs Java 17 and Maven (ARGS='-run TestKafka/4/Compaction')
 	$(GO) test -tags e2e -count=1 -timeout 15m -v -run '^Test(Kafka|InLong)' $(ARGS) ./deploy/e2e
+
+.PHONY: chaos
+chaos: ## every fault under load, counted: deploy/e2e/out/chaos.json and docs/chaos.md (CHAOS=all or full)
+	$(GO) test -tags chaos -count=1 -timeout $(if $(filter full,$(CHAOS)),24h,20m) -parallel 4 -v $(or $(ARGS),-run '^TestChaos') ./deploy/e2e
 
 .PHONY: bench
 bench: ## every benchmark, for reading only (ARGS='-benchtime 3s')
