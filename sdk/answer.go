@@ -92,7 +92,9 @@ func (s *Sender) rejected(c *conn, p *pack, ack *frame.Ack, now time.Duration) {
 		// The bytes on this connection are not what they were. It finishes what it has, and the pack
 		// goes out once more, alone, on another one.
 		p.damaged, p.avoid, p.suspect = true, c.inc, true
-		s.drain(c)
+		if s.drain(c); c.drainBy == 0 {
+			c.drainBy = now + drainGrace
+		}
 	case refusedForGood:
 		s.refuse(p, Result{Outcome: Refused, Endpoint: ep.addr, Err: err})
 		return

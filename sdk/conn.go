@@ -33,10 +33,11 @@ type conn struct {
 	inFlight      int
 	inFlightBytes int64
 	openedAt      time.Duration
-	unwritten     int64 // bytes in out and in the write that is under way
-	acked         int   // packs acked here and not final
-	useful        bool  // something was acked here
-	draining      bool  // takes no new pack
+	unwritten     int64         // bytes in out and in the write that is under way
+	acked         int           // packs acked here and not final
+	useful        bool          // something was acked here
+	draining      bool          // takes no new pack
+	drainBy       time.Duration // when it ends though not all is final; 0 for never
 	closing       bool
 	byUs          bool   // closed because an answer or a write took too long
 	answers       bool   // something was answered here

@@ -15,7 +15,7 @@ func (s *Sender) progress() {
 	if !s.stopped {
 		s.dispatch(now)
 	}
-	s.closeDrained()
+	s.closeDrained(now)
 	if s.flushed && s.pending() == 0 && !s.idleTold {
 		s.idleTold = true
 		close(s.idle)

@@ -110,13 +110,17 @@ func (s *Sender) drain(c *conn) {
 	}
 }
 
+// drainGrace is how long a connection whose proxy stays on the list waits for what it acked: no other takes its
+// place meanwhile, and what was acked may never become final.
+const drainGrace = 30 * time.Second
+
 // closeDrained ends the draining connections that have nothing left. Under mu.
-func (s *Sender) closeDrained() {
+func (s *Sender) closeDrained(now time.Duration) {
 	s.draining = slices.DeleteFunc(s.draining, func(c *conn) bool {
 		if c.closing {
 			return true
 		}
-		if c.inFlight > 0 || c.acked > 0 {
+		if c.inFlight > 0 || (c.acked > 0 && (c.drainBy == 0 || now < c.drainBy)) {
 			return false
 		}
 		s.end(c, "drained")

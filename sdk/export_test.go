@@ -43,3 +43,10 @@ func KnownPacks(s *Sender) int {
 	defer s.mu.Unlock()
 	return len(s.packs)
 }
+
+// Seq is the number of the last pack.
+func Seq(s *Sender) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seq
+}
