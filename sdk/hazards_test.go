@@ -6,6 +6,9 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -370,4 +373,37 @@ func TestDamagedConnectionDoesNotWaitForEverForWhatItAcked(t *testing.T) {
 		settle(5 * time.Minute)
 		e.close(time.Minute)
 	})
+}
+
+// The page names tests; each of them exists.
+func TestHazardsPageNamesRealTests(t *testing.T) {
+	page, err := os.ReadFile("../docs/sender-hazards.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := make(map[string]bool)
+	for _, dir := range []string{".", "frame", "manager"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			source, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllSubmatch(source, -1) {
+				have[string(m[1])] = true
+			}
+		}
+	}
+	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllSubmatch(page, -1)
+	if len(named) < 40 {
+		t.Errorf("the page names %d tests", len(named))
+	}
+	for _, m := range named {
+		if !have[string(m[1])] {
+			t.Errorf("the page names %s, which does not exist", m[1])
+		}
+	}
 }
