@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"bytes"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +75,42 @@ func TestFullPackFitsIntoTheBufferOfItsSize(t *testing.T) {
 			if need+frame.ItemOverhead+len(record) <= 256<<10 || need > 256<<10 || cap(p.buf) > 256<<10 {
 				t.Errorf("a full pack of %d records has %d bytes as a frame in a buffer of %d, want 256 KiB", p.count, need, cap(p.buf))
 			}
+		}
+	})
+}
+
+func TestOpenPacksOfManyStreamsShareHalfTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := paced(t)
+		const streams = 500
+		var all []*Stream
+		for i := range streams {
+			st, err := s.Stream("g", strconv.Itoa(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, st)
+		}
+		payload := make([]byte, 1000)
+		full := 0
+		for range 200 { // in no time: no pack is sealed by its linger
+			for _, st := range all {
+				if err := s.TrySend(Message{Stream: st, Time: time.Now(), Payload: payload}, nil); err != nil {
+					full++
+				}
+			}
+		}
+		var holds, records int64
+		for _, st := range all {
+			st.mu.Lock()
+			for _, p := range st.open {
+				holds += int64(cap(p.buf))
+				records += int64(p.size())
+			}
+			st.mu.Unlock()
+		}
+		if most := s.general.limit/2 + streams*minPackBuffer; holds > most || holds < most/4 {
+			t.Errorf("open packs hold buffers of %d bytes for records of %d, want at most %d; %d calls found no room", holds, records, most, full)
 		}
 	})
 }

@@ -110,7 +110,11 @@ func (p *pack) fits(n int) bool {
 		return true
 	}
 	size := p.size() + frame.ItemOverhead + n
-	return size <= p.limit && p.count < p.st.s.o.packCount
+	if size > p.limit || p.count >= p.st.s.o.packCount {
+		return false
+	}
+	// It does not grow beyond its share of the open packs' memory.
+	return frame.PackHeader+size <= cap(p.buf) || cap(p.buf) < p.st.s.openShare()
 }
 
 // packQueue is a first-in first-out queue of packs; what is sent again is put in by its age.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,8 +125,9 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 	if p == nil {
 		p = &pack{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t)}
 		over := s.overhead + len(key.attrs) + len("&")
+		most := min(s.s.o.packBytes, s.s.openShare())
 		// The frame is to fit into the buffer of a power of two that the pack's size usually is.
-		p.limit = min(max(s.s.o.packBytes-over, s.s.o.packBytes/2), s.room(key.attrs))
+		p.limit = min(max(most-over, most/2), s.room(key.attrs))
 		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(s.lastSize, minPackBuffer-over), p.limit)))
 		p.pieces = s.s.getPieces()
 		s.open[key] = p
@@ -136,6 +138,13 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 }
 
 const minPackBuffer = 4 << 10
+
+// openShare is the largest buffer that every open pack may have at once, so that together they hold half the
+// budget at most. What is charged is records: this bounds the rest of their buffers.
+func (s *Sender) openShare() int {
+	share := uint64(s.general.limit/2) / uint64(s.open.len()+1)
+	return max(1<<(bits.Len64(share)-1), minPackBuffer)
+}
 
 // packBuffer is the buffer of a pack without records: n bytes and more, the frame's header among them.
 func (s *Sender) packBuffer(n int) []byte {

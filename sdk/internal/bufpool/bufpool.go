@@ -78,9 +78,18 @@ func (p *Pool) Grow(b []byte, n int) []byte {
 	if b == nil {
 		return p.Get(n)
 	}
-	grown := append(p.Get(max(len(b)+n, 2*cap(b))), b...)
+	grown := append(p.Get(max(len(b)+n, next(cap(b)))), b...)
 	p.Put(b)
 	return grown
+}
+
+// next is what follows a capacity of n. What a slice grows out of stays with the pool, so small ones take
+// two classes at once.
+func next(n int) int {
+	if n < 16<<10 {
+		return 4 * n
+	}
+	return 2 * n
 }
 
 // Lent is the number of slices that were not given back.
