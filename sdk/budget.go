@@ -56,3 +56,32 @@ func fitting(payloads [][]byte, room int64) (n int, bytes int64) {
 	}
 	return n, bytes
 }
+
+// prepayBytes is how much a pack takes in advance when single messages fill it: the budget is shared by
+// all cores, and to change it for each message costs more than to copy the message.
+const prepayBytes = 32 << 10
+
+// prepaid returns the stream's pack when it has room in the budget already for a message of key, and
+// takes that. Under st.mu.
+func (s *Sender) prepaid(st *Stream, key *openKey, payload []byte) *pack {
+	p, c := st.last, cost(payload)
+	if p == nil || p.prepaid < c || p.key != *key || !p.fits(len(payload)) || s.closing.Load() || s.notify.behind() {
+		return nil
+	}
+	p.prepaid -= c
+	return p
+}
+
+// prepay takes room in advance for a pack that has grown so large that it will use it, while there is
+// plenty. Under st.mu.
+func (s *Sender) prepay(p *pack) {
+	st := p.st
+	used := s.general.used.Load()
+	if p.size() < prepayBytes || share(s.general.limit, used, st.held.Load()) < 8*prepayBytes {
+		return
+	}
+	if s.general.used.CompareAndSwap(used, used+prepayBytes) {
+		st.held.Add(prepayBytes)
+		p.prepaid += prepayBytes
+	}
+}

@@ -81,12 +81,16 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 		}
 	}
 	st.mu.Lock()
-	if n, err := s.admit(st, one[:], &key); n == 0 {
-		st.turnedAway(err)
-		st.mu.Unlock()
-		return err
+	p := s.prepaid(st, &key, one[0])
+	if p == nil {
+		if n, err := s.admit(st, one[:], &key); n == 0 {
+			st.turnedAway(err)
+			st.mu.Unlock()
+			return err
+		}
+		p = st.packFor(key, m.Time, len(one[0]))
+		s.prepay(p)
 	}
-	p := st.packFor(key, m.Time, len(one[0]))
 	if key.records {
 		p.addWithAttrs(one[0], len(m.Payload), &s.bufs)
 	} else {

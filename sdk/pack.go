@@ -33,6 +33,7 @@ type pack struct {
 	count    int
 	limit    int   // most bytes of records, but for a single record
 	charge   int64 // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
+	prepaid  int64 // bytes of the budget for records to come, given back when it is sealed
 	dataTime uint32
 	pieces   []piece
 	tokens   int  // pieces that are not callbacks

@@ -91,3 +91,39 @@ func TestOutageFillsTheBudgetAndNotJustThePace(t *testing.T) {
 		e.close(time.Minute)
 	})
 }
+
+func TestMessagesTakeRoomInAdvanceAndGiveItBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := setup(t, 1)
+		settle(time.Second)
+		e.proxies[0].Freeze(true)
+		told := 0
+		send := func(n int) {
+			for range n {
+				m := sdk.Message{Stream: e.stream("s"), Time: time.Now(), Payload: make([]byte, 96)}
+				if err := e.sender.SendAsync(t.Context(), m, func(sdk.Result) { told++ }); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		send(100) // too few
+		if s := e.sender.Status(); s.UsedBytes != 100*100 {
+			t.Errorf("%d bytes used for 100 messages of 100", s.UsedBytes)
+		}
+		send(900)
+		s := e.sender.Status()
+		if ahead := s.UsedBytes - 1000*100; s.OpenPacks != 1 || ahead <= 0 || ahead > 32<<10 || e.streamStatus("s").HeldBytes != s.UsedBytes {
+			t.Errorf("%d bytes used for 1,000 messages of 100 in %d packs, %d of them by the stream", s.UsedBytes, s.OpenPacks, e.streamStatus("s").HeldBytes)
+		}
+		e.sender.Seal()
+		synctest.Wait()
+		if s := e.sender.Status(); s.UsedBytes != s.Endpoints[0].InFlightBytes {
+			t.Errorf("%d bytes used for %d in flight", s.UsedBytes, s.Endpoints[0].InFlightBytes)
+		}
+		e.proxies[0].Freeze(false)
+		e.close(time.Minute)
+		if told != 1000 {
+			t.Errorf("%d callbacks for 1,000 messages", told)
+		}
+	})
+}

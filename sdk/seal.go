@@ -18,6 +18,12 @@ func (s *Sender) seal(p *pack) {
 	if st.last == p {
 		st.last = nil
 	}
+	if back := p.prepaid; back > 0 {
+		p.prepaid = 0
+		st.held.Add(-back)
+		s.general.used.Add(-back)
+		s.madeRoom()
+	}
 	st.lastSize = p.size()
 
 	s.mu.Lock()
