@@ -69,5 +69,13 @@
 // # Buffers
 //
 // Payloads are not kept once a call returned. Packs and frames live in pooled buffers; the build tag
-// poison overwrites each one that is given back, and the tests run with it.
+// poison overwrites each one that is given back, and the tests run with it. The open packs of many streams
+// are sealed earlier, so that their buffers take no more than half the budget.
+//
+// # Pace
+//
+// Long before the budget is full, new records wait for encoders that are some 2 MiB behind, and calls that
+// wait also when so much of their stream is sealed and not handed to a connection yet (pace.go): what
+// runs further ahead is cold when its turn comes. TrySendBatch and TrySend return ErrBufferFull for the
+// first and know nothing of the second. When nothing moves, only the budget counts.
 package sdk

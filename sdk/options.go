@@ -145,7 +145,8 @@ func WithPack(bytes, count int, linger time.Duration) Option {
 // and leaves a stream alone for a while whose packs do not shrink by at least a twentieth.
 func WithCompression(c Compression) Option { return optionFunc(func(o *options) { o.compression = c }) }
 
-// WithBudget bounds the bytes of records from the moment they are handed over to the proxy's ack;
+// WithBudget bounds the bytes that are held from the moment records are handed over to the proxy's ack: those
+// of the records until their pack is encoded, those of its frame from then on, if they are fewer;
 // repair of them are kept for batches with Repair set. Default 64 MiB and 8 MiB.
 func WithBudget(bytes, repair int64) Option {
 	return optionFunc(func(o *options) { o.budget, o.repair = bytes, repair })
