@@ -70,7 +70,7 @@
 //
 // Payloads are not kept once a call returned. Packs and frames live in pooled buffers; the build tag
 // poison overwrites each one that is given back, and the tests run with it. The open packs of many streams
-// are sealed earlier, so that their buffers take no more than half the budget.
+// are sealed earlier, so that their buffers take no more than the budget.
 //
 // # Pace
 //

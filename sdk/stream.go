@@ -139,10 +139,10 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 
 const minPackBuffer = 4 << 10
 
-// openShare is the largest buffer that every open pack may have at once, so that together they hold half the
-// budget at most. What is charged is records: this bounds the rest of their buffers.
+// openShare is the largest buffer that every open pack may have at once without holding more than the
+// budget together. What is charged is records: this bounds the rest of their buffers.
 func (s *Sender) openShare() int {
-	share := uint64(s.general.limit/2) / uint64(s.open.len()+1)
+	share := uint64(s.general.limit) / uint64(s.open.len()+1)
 	return max(1<<(bits.Len64(share)-1), minPackBuffer)
 }
 
