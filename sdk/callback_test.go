@@ -131,6 +131,8 @@ func TestSlowCallbackHoldsBackNewRecordsAndLosesNone(t *testing.T) {
 		e := setup(t, 1, sdk.WithBacklog(backlog), sdk.WithPack(1<<10, 10, 0))
 		st := e.stream("s")
 		hold, told := make(chan struct{}), 0
+		release := sync.OnceFunc(func() { close(hold) })
+		defer release()
 		done := func(sdk.Result) { <-hold; told++ }
 		taken := 0
 		try := func() error {
@@ -168,7 +170,7 @@ func TestSlowCallbackHoldsBackNewRecordsAndLosesNone(t *testing.T) {
 			t.Fatalf("SendAsync returned %v while the callback hangs", err)
 		default:
 		}
-		close(hold)
+		release()
 		if err := <-waiting; err != nil {
 			t.Errorf("SendAsync once the callbacks go on: %v", err)
 		}

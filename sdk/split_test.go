@@ -224,7 +224,7 @@ func TestClosingWhateverComesSplitsAndRefusesNothing(t *testing.T) {
 		}
 		e := &env{t: t, net: nw, queue: dptest.NewMemoryQueue(1, 1), log: newLedger(t)}
 		e.sender = e.newSender(sdk.WithProxies("lb1:1", "lb2:1"), sdk.WithRetry(10*time.Millisecond, 100*time.Millisecond))
-		e.batch(e.stream("s"), 10)
+		e.batch(e.stream("s"), 1)
 		settle(10 * time.Minute)
 		if s := e.sender.Status(); s.Streams[0].Packs != 1 || s.Streams[0].PacksRefused != 0 || s.Endpoints[0].Reconnects < 100 {
 			t.Errorf("%+v, want the one pack, whole, after many connections", s)
