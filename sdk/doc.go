@@ -9,7 +9,7 @@
 // # What it promises
 //
 //   - At least once: a record that was taken is sent until a proxy acks it or refuses it for good, on
-//     another proxy first, without limit. Only an answer of type 7 with the pack's own number and
+//     another proxy first, without limit unless WithRetryLimit sets one. Only an answer of type 7 with the pack's own number and
 //     without an error code is an ack. A connection that ends, or an answer that does not come in time,
 //     means "maybe delivered": the pack is sent again, and a possible duplicate is counted.
 //   - Every message and every piece of a batch ends in a verdict: Final, Lost, or Refused, or ErrClosed
@@ -19,10 +19,15 @@
 //   - An ack is no more than "in that proxy's memory". What a proxy takes with it when it dies is told as
 //     Lost, in the modes that can tell. Its bytes are gone here by then: the owner sends it anew.
 //   - One bad stream or pack does not stop the others. A stream that a proxy does not know pauses there
-//     alone. The pack that was the oldest one unanswered when a connection ended travels alone next time.
+//     alone. The pack that was the oldest one unanswered when a connection ended travels alone next time;
+//     when that ends connections to two proxies, it is cut in halves, down to the one record that does it,
+//     which is refused with a PoisonError (split.go).
+//   - A proxy that says "not now" gets less, then nothing, then one pack per growing pause; one that comes
+//     back gets a growing share (choice.go).
 //   - Memory is bounded by a byte budget, from append to ack, of which a stream may hold as much as is
 //     free. A record takes its bytes until its pack is encoded, and its share of the frame from then on.
-//     "Full" is an error value (TrySendBatch) or a wait bounded by the context, never a drop.
+//     "Full" is an error value (TrySend, TrySendBatch) or a wait bounded by the context, never a drop. From the
+//     ack on, what waits for slow callbacks is bounded by WithBacklog in the same way.
 //   - Bytes arrive as they were given, empty records too.
 //
 // # What it does not promise
@@ -36,8 +41,8 @@
 //
 // Its bytes are appended once to the open pack of its stream and event-time minute (batch.go,
 // message.go), which is sealed by size, count, linger, or Seal (seal.go), turned into a frame by an
-// encoder (encode.go), handed to the connection with the fewest bytes in flight among those the state
-// machine admits (dispatch.go), entered into that connection's table before its first byte is written
+// encoder (encode.go), handed to one of the connections that the state machine admits (dispatch.go),
+// of two random ones the one with fewer bytes in flight (choice.go), entered into that connection's table before its first byte is written
 // (conn.go), and answered (answer.go, verdict.go). From the ack on only its pieces are known, until
 // the state machine of package finality says Final or Lost (decide.go).
 //

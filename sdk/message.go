@@ -21,8 +21,8 @@ type Message struct {
 	PackAttrs *PackAttrs // of its pack; nil for those of its stream
 }
 
-// Send hands over a message and waits until it is final, lost (ErrLost) or refused (*AckError). When
-// ctx ends before that, the message may still be delivered.
+// Send hands over a message and waits until it is final, lost (ErrLost) or refused (*AckError, *PoisonError,
+// *RetryError). When ctx ends before that, the message may still be delivered.
 func (s *Sender) Send(ctx context.Context, m Message) error {
 	answer := make(chan Result, 1)
 	if err := s.SendAsync(ctx, m, func(r Result) { answer <- r }); err != nil {

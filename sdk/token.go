@@ -7,7 +7,7 @@ const (
 	Acked   Outcome = iota + 1 // a proxy holds it in memory
 	Final                      // safe, as confirm mode means it
 	Lost                       // it was acked, its bytes are gone here, and it must be sent anew; Final may still follow for a piece
-	Refused                    // refused for good by the proxies; see the error
+	Refused                    // given up for good, by the proxies or as WithRetryLimit says; see the error
 )
 
 func (o Outcome) String() string {
@@ -29,7 +29,7 @@ func (o Outcome) String() string {
 type Result struct {
 	Outcome  Outcome
 	Endpoint string // host:port of the proxy
-	Err      error  // *AckError for Refused; ErrClosed when the sender was closed before an answer
+	Err      error  // *AckError, *PoisonError or *RetryError for Refused; ErrClosed when the sender was closed before an answer
 }
 
 // Token is told what becomes of the pieces of batches. Its methods are called from the sender's
