@@ -69,7 +69,7 @@
 //
 // Callbacks, tokens and hooks are called by one goroutine, in the order things happened, never under a lock,
 // never after Close returned. One that panics harms only itself, one that is slow delays the others'
-// news and nothing else. Close must not be called from one.
+// news, and new records once more than WithBacklog wait. Close must not be called from one.
 //
 // # Buffers
 //
