@@ -17,6 +17,8 @@ import (
 	"inlong-bridge/sdk/dptest"
 )
 
+const sourcePartitions = 6 // of each topic
+
 // chaosSpec is a cell: a fault, a mode, and how many bridges of which kind.
 type chaosSpec struct {
 	fault   string
@@ -91,7 +93,7 @@ func (c *chaosCell) build() {
 	b.Helper()
 	c.group, c.topics = "chaos", []string{"orders", "logs"}
 	c.source, c.sourceKafka, c.sourceGate = b.gated(c.kind.brokers)
-	c.source.createTopics(6, 1, c.topics)
+	c.source.createTopics(sourcePartitions, 1, c.topics)
 	var queues []string
 	for range c.kind.clusters {
 		queue, _, g := b.gated(1)
@@ -120,6 +122,7 @@ func (c *chaosCell) build() {
 		br.begin()
 		c.bridges = append(c.bridges, br)
 	}
+	b.eventually(drainLimit, c.assigned) // what moves before the fault is not the fault's
 	c.ledger = newLedger()
 	c.follow()
 	load := c.ledger.startLoad(c.source, c.rate, c.topics...)
@@ -140,6 +143,25 @@ func (c *chaosCell) build() {
 	c.load = load
 	b.eventually(drainLimit, c.watch.watching)
 	b.pause(2*time.Second + c.scale(10*time.Second)) // until it flows steadily, and settles
+}
+
+// assigned says which bridge has no partitions yet.
+func (c *chaosCell) assigned() error {
+	sum := 0
+	for _, br := range c.bridges {
+		s, err := c.b.statusAt(br.admin)
+		if err == nil && len(s.Parts) == 0 {
+			err = fmt.Errorf("%s has no partitions; its log ends with\n%s", br.name, br.tail())
+		}
+		if err != nil {
+			return err
+		}
+		sum += len(s.Parts)
+	}
+	if want := sourcePartitions * len(c.topics); sum != want {
+		return fmt.Errorf("%d of %d partitions are assigned", sum, want)
+	}
+	return nil
 }
 
 // settings are the shipped durations, scaled, as far as the configuration takes them.

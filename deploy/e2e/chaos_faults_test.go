@@ -99,8 +99,13 @@ func chaosFaults() []*chaosFault {
 			if code := c.bridges[0].wait(drainLimit); code != 0 {
 				c.b.Errorf("exit %d after SIGTERM, want 0; the log ends with\n%s", code, c.bridges[0].tail())
 			}
+			c.watch.most()
 			c.bridges[0].begin()
 			c.over = time.Now()
+			if c.spec.bridges > 1 { // it takes partitions from the others when it comes back
+				c.b.eventually(drainLimit, c.assigned)
+				c.allowed += c.watch.most()
+			}
 		}},
 		{name: "kill -9 proxy", proxies: 2, shortSettle: true, back: 10 * time.Second, strike: stopProxies(1, kill), bound: ended, twice: inFlightAtEnd, twiceThen: settleAtEnd},
 		{name: "SIGTERM proxy", proxies: 2, shortSettle: true, back: 10 * time.Second, strike: stopProxies(1, term), bound: ended, twice: inFlightAtEnd, twiceThen: settleAtEnd},

@@ -58,7 +58,7 @@ func TestChaos(t *testing.T) {
 	}
 	results := &chaosResults{order: specs, done: make(map[string]chaosRecord)}
 	if form == "full" {
-		results.resume = filepath.Join(outDir, "chaos-full.jsonl")
+		results.resume = filepath.Join(outDir, fmt.Sprintf("chaos-full-%v.jsonl", factor))
 		if err := results.load(); err != nil {
 			t.Fatal(err)
 		}
@@ -242,6 +242,9 @@ func chaosTable(records []chaosRecord) string {
 		twice := f.twice
 		if r.Confirm == "settle" {
 			twice = cmp.Or(f.twiceThen, f.twice)
+		}
+		if r.Allowed > 0 && twice == noDuplicates {
+			twice = "what was not final of moved partitions"
 		}
 		if r.Allowed > 0 || twice != noDuplicates {
 			twice = fmt.Sprintf("%d: %s", r.Allowed, twice)

@@ -257,6 +257,9 @@ func (c *chaosCell) look() snapshot {
 		}
 		s.uncommitted += notCommitted(&st)
 	}
+	for addr := range s.unseen { // packs are counted as large ones; no more than this can be in them
+		s.inFlight[addr], s.unseen[addr] = min(s.inFlight[addr], s.uncommitted), min(s.unseen[addr], s.uncommitted)
+	}
 	return s
 }
 
