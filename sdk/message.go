@@ -47,7 +47,7 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) error {
 	for {
 		wait := s.waiters.next()
-		err := error(ErrStreamFull)
+		var err = ErrStreamFull
 		if !s.streamAhead(m.Stream) {
 			err = s.trySendMessage(&m, done)
 		}

@@ -111,8 +111,8 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 			moves()
 		}
 		select {
-		case <-went:
-			t.Error("a call did not wait although its stream is ahead and moves")
+		case err := <-went:
+			t.Errorf("a call did not wait although its stream is ahead and moves: %v", err)
 		default:
 		}
 		// Those who do not wait are not kept, nor are repairs, nor other streams.
@@ -145,7 +145,9 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 			}
 		default:
 			t.Error("a call still waits when its stream has caught up")
-			<-went
+			if err := <-went; err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

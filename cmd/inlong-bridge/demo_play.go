@@ -69,11 +69,19 @@ func (p *producer) run(ctx context.Context) error {
 
 // kill ends a proxy that holds acked packs once two fifths are produced, and brings it back.
 func (d *demo) kill(ctx context.Context, p *producer) error {
-	victim, err := d.chooseVictim(ctx, p)
-	if err != nil {
-		return err
+	var victim *dptest.Proxy
+	for d.verdict.Killed == 0 {
+		if victim != nil { // it had just emptied its memory: that shows nothing
+			if err := victim.Restart(); err != nil {
+				return fmt.Errorf("starting proxy %s again: %w", victim.Addr(), err)
+			}
+		}
+		var err error
+		if victim, err = d.chooseVictim(ctx, p); err != nil {
+			return err
+		}
+		d.verdict.KilledPacks, d.verdict.Killed = victim.Kill()
 	}
-	d.verdict.KilledPacks, d.verdict.Killed = victim.Kill()
 	d.live.say("KILLED   %s with %s records in memory, acked and not in the queue yet",
 		victim.Addr(), thousands(int64(d.verdict.Killed)))
 	d.live.say("         %s", map[string]string{

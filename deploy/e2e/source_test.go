@@ -192,12 +192,6 @@ func (l *ledger) add(id string, at place) {
 	l.produced[id] = at
 }
 
-func (l *ledger) size() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.produced)
-}
-
 func (l *ledger) all() map[string]place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
