@@ -232,7 +232,8 @@ func (c *chaosCell) turn(p *chaosProxy, kind string, on bool, more ...string) {
 	if err != nil {
 		c.b.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
 	if err != nil {
 		c.b.Fatalf("switching %s of %s: %v", kind, p.name, err)
 	}

@@ -33,7 +33,7 @@ func newGate() *gate {
 }
 
 func (g *gate) listen(network, addr string) (net.Listener, error) {
-	l, err := net.Listen(network, addr) //nolint:noctx // kfake gives no context
+	l, err := net.Listen(network, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -277,8 +277,11 @@ func (c *chaosCell) memoryEmpty() {
 				continue
 			}
 			n, err := c.inMemory(p)
-			if err != nil || n > 0 {
-				return fmt.Errorf("%s holds %d packs: %v", p.name, n, err)
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				return fmt.Errorf("%s holds %d packs", p.name, n)
 			}
 		}
 		return nil
