@@ -12,6 +12,7 @@ import (
 func Example() {
 	var network dptest.Network
 	queue := dptest.NewMemoryQueue(1, 1)
+	queue.Stall(0) // so that the proxy cannot have moved the pack on, however late it is killed
 	p, err := dptest.NewProxy(queue, dptest.WithNetwork(&network))
 	if err != nil {
 		fmt.Println(err)
