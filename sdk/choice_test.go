@@ -158,8 +158,26 @@ func TestRefusingProxyGetsLessThenNothingThenTrials(t *testing.T) {
 			if n := packs(0); n < 2 || n > 4 {
 				t.Errorf("code %d: %d packs in 30 s though acks come late", code, n)
 			}
-			if r := e.sender.Status().Endpoints[0].Reason; !strings.Contains(r, "late") {
-				t.Errorf("code %d: reason %q, want that acks come late", code, r)
+			// Between the end of a pause and the next tick there is no reason to give.
+			for reason, i := "", 0; !strings.Contains(reason, "late"); i++ {
+				if i == 100 {
+					t.Fatalf("code %d: reason %q, want that acks come late", code, reason)
+				}
+				settle(10 * time.Millisecond)
+				ep := e.sender.Status().Endpoints[0]
+				if reason = ep.Reason; ep.State != "paused" && reason != "" {
+					t.Errorf("code %d: %s because %q", code, ep.State, reason)
+				}
+			}
+			// While a trial is under way the others are still kept away, and the status says so.
+			for i := 0; e.sender.Status().Endpoints[0].InFlightPacks == 0; i++ {
+				if i == 10000 {
+					t.Fatalf("code %d: no trial in 100 s", code)
+				}
+				settle(10 * time.Millisecond)
+			}
+			if ep := e.sender.Status().Endpoints[0]; ep.State != "paused" || !strings.Contains(ep.Reason, "late") {
+				t.Errorf("code %d: during a trial %s because %q, want paused because acks come late", code, ep.State, ep.Reason)
 			}
 			p.AckDelay(10 * time.Millisecond)
 			e.close(30 * time.Second)

@@ -163,7 +163,7 @@ func (s *Sender) endpointStatus(ep *endpoint, now time.Duration) EndpointStatus 
 		st.State, st.Reason = "draining", "left the list of proxies; finishes what it has"
 	case len(ep.conns) == 0:
 		st.State, st.Reason = "connecting", ep.lastErr
-	case now < ep.hold.until:
+	case ep.hold.blocks(now): // the pause, and the trial at its end
 		st.State, st.Reason = "paused", ep.hold.reason
 	case m.Reason == finality.EndpointPaused || m.Reason == finality.EndpointZombie:
 		st.State = "paused"
