@@ -65,6 +65,10 @@ bench-sender: ## the sender against the limit: a table and deploy/bench/out/send
 	$(GO) build -o bin/bench ./deploy/bench
 	./bin/bench sender -rounds $(or $(ROUNDS),5) -time $(or $(SECONDS),3)s $(if $(RECORDS),-records $(RECORDS)) $(ARGS)
 
+.PHONY: bench-compare
+bench-compare: bin/benchstat ## benchmarks of the working tree against BASE=<commit> (COUNT=6 BENCH=. PKGS=./... BENCHTIME=1s)
+	@BASE='$(BASE)' COUNT='$(COUNT)' BENCH='$(BENCH)' PKGS='$(PKGS)' BENCHTIME='$(BENCHTIME)' GO='$(GO)' ./deploy/ci/bench-compare.sh
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	FUZZTIME=$(FUZZTIME) GO=$(GO) ./deploy/ci/fuzz.sh
@@ -82,6 +86,9 @@ bin/golangci-lint: deploy/tools/lint/go.mod deploy/tools/lint/go.sum
 
 bin/helm: deploy/tools/helm/go.mod deploy/tools/helm/go.sum
 	cd deploy/tools/helm && $(GO) build -o ../../../$@ helm.sh/helm/v3/cmd/helm
+
+bin/benchstat: deploy/tools/benchstat/go.mod deploy/tools/benchstat/go.sum
+	cd deploy/tools/benchstat && $(GO) build -o ../../../$@ golang.org/x/perf/cmd/benchstat
 
 .PHONY: tools
 tools: bin/golangci-lint bin/helm ## build the pinned linter and Helm into bin/ (minutes, once)
