@@ -71,6 +71,7 @@ func (s *Sender) connected(ep *endpoint, nc net.Conn) *conn {
 	c.openedAt = s.now()
 	s.m.Opened(c.inc, ep.id, c.openedAt)
 	s.warmer.wake()
+	s.thorough = true
 	s.tellConn(s.o.hooks.ConnOpened, c, c.openedAt, "")
 	return c
 }
@@ -98,6 +99,7 @@ func (s *Sender) serve(c *conn) (useful bool) {
 // disconnected ends the incarnation: the state machine says what becomes of its packs. Under mu.
 func (s *Sender) disconnected(c *conn, err error) {
 	c.closing = true
+	s.thorough = true // its window is gone, and what it was kept empty for
 	delete(s.conns, c.inc)
 	ep := c.ep
 	for i, other := range ep.conns {

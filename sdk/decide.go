@@ -100,6 +100,7 @@ func (s *Sender) final(p *pack, now time.Duration) {
 		s.unhand(p)
 	case packAcked:
 		p.conn.acked--
+		s.wake(st) // its share of the window is free
 	case packLost:
 		st.counts.duplicated++ // it was read and sent anew already
 	case packOpen, packWaiting, packSplit, packDone, packStates:
@@ -114,6 +115,7 @@ func (s *Sender) lose(p *pack, why string, now time.Duration) {
 	p.st.meter.recordsLost += uint64(p.count)
 	s.tellPack(s.o.hooks.PackLost, p, now, nil)
 	p.conn.acked--
+	s.wake(p.st)
 	s.setState(p, packLost)
 	s.o.logger.Debug("pack lost", "stream", p.st.text, "endpoint", p.endpoint.addr, "records", p.count, "reason", why)
 	told := p.pieces

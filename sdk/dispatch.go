@@ -46,40 +46,6 @@ func (s *Sender) enqueue(p *pack) {
 	}
 }
 
-// join lets a stream take its turns in a class. It leaves by itself when its first pack cannot go for a
-// reason that ends with an event of its own: then whoever ends it calls join. Under mu.
-func (s *Sender) join(st *Stream, class int) {
-	if !st.queued[class] {
-		st.queued[class] = true
-		s.rings[class].push(st)
-	}
-}
-
-// ring is a round of streams.
-type ring struct {
-	items []*Stream
-	head  int
-}
-
-func (r *ring) len() int       { return len(r.items) - r.head }
-func (r *ring) front() *Stream { return r.items[r.head] }
-
-func (r *ring) push(st *Stream) {
-	if r.head > 64 && r.head > len(r.items)/2 {
-		n := copy(r.items, r.items[r.head:])
-		clear(r.items[n:])
-		r.items, r.head = r.items[:n], 0
-	}
-	r.items = append(r.items, st)
-}
-
-func (r *ring) pop() {
-	r.items[r.head] = nil
-	if r.head++; r.head == len(r.items) {
-		r.items, r.head = r.items[:0], 0
-	}
-}
-
 // offer is what became of a stream's oldest pack when it was offered to the connections.
 type offer uint8
 
@@ -87,7 +53,7 @@ const (
 	sent    offer = iota
 	none          // no pack waits in that queue, or the first is not encoded, or the stream not watched yet
 	blocked       // this stream has to wait for something of its own
-	noRoom        // no connection takes anything from anybody
+	noRoom        // no connection of its proxies takes anything from anybody
 )
 
 // dispatch hands out packs: suspects, then those that repair a loss, then those sent before, then new ones, and
@@ -108,34 +74,59 @@ func (s *Sender) dispatch(now time.Duration) {
 		}
 		return c != nil
 	})
-	for class := range s.rings {
-		r := &s.rings[class]
-		for idle := 0; idle < r.len(); {
-			st := r.front()
-			result := blocked
-			if st.proxies.fullIn != s.round {
-				result = s.offerFirst(st, class, now)
+	fullLists := 0
+	for class := range s.turns {
+		l := &s.turns[class]
+		tries := l.aside.n
+		if !s.thorough {
+			tries = min(tries, asideTries)
+		}
+		for idle := 0; ; {
+			// Those that stand aside come after those that are ready.
+			t, aside := l.ready.head, false
+			if t == nil || idle >= l.ready.n {
+				if t, aside = l.aside.head, true; t == nil || tries == 0 {
+					break
+				}
+				tries--
+			}
+			result := noRoom
+			if t.st.proxies.fullIn != s.round {
+				result = s.offerFirst(t.st, class, now)
 			}
 			switch result {
 			case sent:
 				idle = 0
+				l.ready.push(t)
 			case none:
-				st.queued[class] = false
-				r.pop()
-				continue
-			case noRoom:
-				st.proxies.fullIn = s.round
-				if s.static != nil {
-					return
-				}
-				idle++
+				t.leave()
 			case blocked:
-				idle++
+				l.aside.push(t)
+			case noRoom:
+				if t.st.proxies.fullIn != s.round {
+					t.st.proxies.fullIn = s.round
+					if fullLists++; fullLists >= s.lists() {
+						return
+					}
+				}
+				if aside {
+					l.aside.push(t)
+				} else {
+					idle++
+					l.ready.push(t)
+				}
 			}
-			r.pop()
-			r.push(st)
 		}
 	}
+	s.thorough = false
+}
+
+// lists is the number of lists of proxies that streams have.
+func (s *Sender) lists() int {
+	if s.static != nil {
+		return 1
+	}
+	return len(s.groups)
 }
 
 // offerFirst offers the first pack of a queue to the connections.
@@ -206,6 +197,7 @@ func (s *Sender) unhand(p *pack) {
 	c.inFlight--
 	c.inFlightBytes -= p.wire
 	p.unreserve()
+	s.wake(p.st)
 	if h := &c.ep.hold; h.trial == p.seq {
 		h.trial = 0
 	}

@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -151,6 +152,38 @@ func TestDeniedStreamStallsAlone(t *testing.T) {
 		e.proxies[1].DenyStream("g", "new", false)
 		settle(time.Minute)
 		e.log.want(sdk.Final, 100)
+		e.close(time.Second)
+	})
+}
+
+// Many streams that the proxies do not know slow the one that they know in nothing, and all go on once
+// they are known.
+func TestManyDeniedStreamsStallAlone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const denied = 300
+		e := setup(t, 2)
+		name := func(i int) string { return "new" + strconv.Itoa(i) }
+		deny := func(yes bool) {
+			for _, p := range e.proxies {
+				for i := range denied {
+					p.DenyStream("g", name(i), yes)
+				}
+			}
+		}
+		deny(true)
+		for i := range denied {
+			e.send(e.stream(name(i)), 1)
+		}
+		settle(time.Minute)
+		e.log.want(sdk.Final, 0)
+		for range 100 {
+			e.send(e.stream("old"), 1)
+			settle(time.Second)
+		}
+		e.log.want(sdk.Final, 100)
+		deny(false)
+		settle(time.Minute)
+		e.log.want(sdk.Final, 100+denied)
 		e.close(time.Second)
 	})
 }

@@ -56,7 +56,8 @@ type Sender struct {
 	uniqs        map[uint32]struct{} // of packs that may still be answered
 	packs        map[uint64]*pack    // by seq: sealed, and not final or forgotten
 	states       [packStates]int     // how many of packs
-	rings        [classes]ring
+	turns        [classes]turns
+	thorough     bool // the next dispatch tries all streams that stand aside
 	suspects     []*pack
 	round        uint64 // of dispatch
 	random       *mathrand.Rand
@@ -165,6 +166,7 @@ func (s *Sender) clockLoop() {
 			s.caughtUp()
 			s.mu.Lock()
 			s.m.Tick(s.now())
+			s.thorough = true
 			s.askForgotten(now)
 			s.progress()
 		}

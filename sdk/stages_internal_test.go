@@ -286,4 +286,4 @@ func BenchmarkFullWindow(b *testing.B) {
 type watchesAll struct{}
 
 func (watchesAll) Watch(context.Context, string, string) error { return nil }
-func (watchesAll) Barrier(context.Context) error                { return nil }
+func (watchesAll) Barrier(context.Context) error               { return nil }

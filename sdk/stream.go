@@ -40,7 +40,7 @@ type Stream struct {
 
 	// Guarded by Sender.mu.
 	queues   [classes]packQueue
-	queued   [classes]bool // stands in Sender.rings; see Sender.join
+	turns    [classes]turn // in Sender.turns; see Sender.join
 	holds    map[*endpoint]*hold
 	watch    watchState
 	watchErr error
