@@ -66,7 +66,8 @@ func mark(m *map[string]bool, group, stream string, on bool) {
 }
 
 // Code answers a share of the packs, 0 to 1, with code instead of storing them. Each code has its own
-// share; 0 ends it.
+// share; 0 ends it. As with a DataProxy the answer echoes nothing where that is an error found before the
+// attributes (94, 95, 104 to 107).
 func (p *Proxy) Code(code int, share float64) {
 	p.set(func(f *faults) {
 		f.codes = slices.DeleteFunc(f.codes, func(c codeShare) bool { return c.code == code })

@@ -266,12 +266,22 @@ func (c *serverConn) refuse(r *request, v verdict) verdict {
 	if !r.reply {
 		return verdict{}
 	}
+	r.early = r.early || foundEarly(v.code)
 	a := answer{bytes: r.answer(p.ip, v.code, v.message), data: true}
 	if delay > 0 {
 		a.due = time.Now().Add(delay)
 	}
 	c.push(a)
 	return verdict{}
+}
+
+// foundEarly says that the server finds the error before it reads the attributes, so that it has none to send back.
+func foundEarly(code int) bool {
+	switch code {
+	case 94, 95, 104, 105, 106, 107:
+		return true
+	}
+	return false
 }
 
 // admit makes the checks between the frame's own and the wrapping: 2, 1, 112, 3, 100, 115, then the
