@@ -24,7 +24,7 @@ func (c *conn) answered(ack *frame.Ack) {
 	if ack.Code == 0 {
 		s.accepted(c, p, now)
 	} else {
-		s.rejected(c, p, ack, now)
+		s.rejected(c, p, ack.Code, string(ack.MessageWithout(requestAttr(p.frame))), false, now)
 	}
 	s.progress()
 }
@@ -55,16 +55,17 @@ func (s *Sender) accepted(c *conn, p *pack, now time.Duration) {
 	s.m.Acked(finality.Pack(p.seq), c.inc, now)
 }
 
-// rejected: the proxy answered with an error code. Under mu.
-func (s *Sender) rejected(c *conn, p *pack, ack *frame.Ack, now time.Duration) {
+// rejected: the proxy answered with an error code; early says that it had not understood enough to name the
+// pack. Under mu.
+func (s *Sender) rejected(c *conn, p *pack, code int, message string, early bool, now time.Duration) {
 	ep, st := c.ep, p.st
-	ep.countCode(ack.Code)
-	s.m.Refused(finality.Pack(p.seq), c.inc, ack.Code == 114, now)
-	v := verdictOf(ack.Code)
-	err := &AckError{
-		Code: ack.Code, Endpoint: ep.addr, Group: st.group, Stream: st.name,
-		Message: string(ack.MessageWithout(requestAttr(p.frame))),
+	ep.countCode(code)
+	s.m.Refused(finality.Pack(p.seq), c.inc, code == 114, now)
+	v := verdictOf(code)
+	if early && v.class == refusedForGood {
+		v.class = onceMore // a text pack has no magic: this is how damaged bytes show
 	}
+	err := &AckError{Code: code, Endpoint: ep.addr, Group: st.group, Stream: st.name, Message: message}
 	ep.note(err.Error())
 	sentAt := p.sentAt
 	s.unhand(p)

@@ -35,7 +35,7 @@ type run struct {
 }
 
 // TrySendBatch never waits. It takes the first n records; err says why not the rest:
-// ErrBufferFull, ErrStreamFull, ErrTooLarge, *AttributeError, ErrEmptyRecord (record n itself), ErrClosed.
+// ErrBufferFull, ErrStreamFull, ErrTooLarge, *AttributeError, ErrEmptyRecord, *MessageTypeError (record n itself), ErrClosed.
 func (s *Sender) TrySendBatch(b *Batch) (n int, err error) { return s.trySend(b, 0) }
 
 // trySend hands over records from first on and returns the index behind the last one taken.
@@ -50,9 +50,14 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	key := openKey{minute: minuteOf(b.Time), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
 	records, unfit := b.Payloads[first:], error(nil)
 	if key.records {
+		if err := s.o.messageType.unfitAttrs(); err != nil {
+			return first, fmt.Errorf("sending batch to %s: %w", st, err)
+		}
 		if records, unfit, err = b.withAttrs(first, key.attrs); err != nil {
 			return first, err
 		}
+	} else if s.o.messageType != Type7 {
+		records, unfit = s.o.messageType.checkAll(records)
 	}
 	var room [8]run
 	runs := room[:0]

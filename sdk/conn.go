@@ -41,6 +41,7 @@ type conn struct {
 	closing       bool
 	byUs          bool   // closed because an answer or a write took too long
 	answers       bool   // something was answered here
+	unclear       bool   // a pack may be unanswered that is not in table, or there are answers to none
 	why           string // why we closed it
 	reserved      *pack  // suspect for which it keeps itself empty, or that it carries
 }
@@ -250,14 +251,18 @@ func (c *conn) readLoop() error {
 		if err != nil {
 			return fmt.Errorf("reading answer: %w", err)
 		}
-		switch typ {
-		case frame.TypePack:
+		switch {
+		case typ == frame.TypePack && c.s.o.messageType == Type7:
 			ack, err := frame.DecodeAck(f)
 			if err != nil {
 				return fmt.Errorf("reading answer: %w", err)
 			}
 			c.answered(&ack)
-		case frame.TypeHeartbeat, frame.TypeBinHeartbeat:
+		case MessageType(typ) == c.s.o.messageType:
+			if err := c.answeredText(f); err != nil {
+				return fmt.Errorf("reading answer: %w", err)
+			}
+		case typ == frame.TypeHeartbeat, typ == frame.TypeBinHeartbeat:
 			c.s.mu.Lock()
 			c.answers = true
 			c.s.m.Answered(c.inc, c.s.now())

@@ -97,6 +97,7 @@ func (s *Sender) final(p *pack, now time.Duration) {
 		if p.maybe {
 			st.counts.duplicated++ // an earlier copy arrived, and this one goes out
 		}
+		p.conn.unclear = true // its answer is still to come
 		s.unhand(p)
 	case packAcked:
 		p.conn.acked--

@@ -9,8 +9,8 @@
 // # What it promises
 //
 //   - At least once: a record that was taken is sent until a proxy acks it or refuses it for good, on
-//     another proxy first, without limit unless WithRetryLimit sets one. Only an answer of type 7 with the pack's own number and
-//     without an error code is an ack. A connection that ends, or an answer that does not come in time,
+//     another proxy first, without limit unless WithRetryLimit sets one. Only an answer of the pack's type that names
+//     the pack, by its number or in the types 3 and 5 by its mid, and has no error code is an ack. A connection that ends, or an answer that does not come in time,
 //     means "maybe delivered": the pack is sent again, and a possible duplicate is counted.
 //   - Every message and every piece of a batch ends in a verdict: Final, Lost, or Refused, or ErrClosed
 //     when the sender was closed before. What Final means is chosen with WithFinality:
@@ -28,7 +28,8 @@
 //     free. A record takes its bytes until its pack is encoded, and its share of the frame from then on.
 //     "Full" is an error value (TrySend, TrySendBatch) or a wait bounded by the context, never a drop. From the
 //     ack on, what waits for slow callbacks is bounded by WithBacklog in the same way.
-//   - Bytes arrive as they were given, empty records too.
+//   - Bytes arrive as they were given, empty records too. What another message type than 7 would change is
+//     refused (WithMessageType).
 //
 // # What it does not promise
 //

@@ -84,7 +84,7 @@ func (s *Sender) encodeLoop() {
 
 // workspace is what one encoder reuses.
 type workspace struct {
-	attr, block []byte
+	attr, block, lines []byte
 }
 
 // encode builds the frame. A compressed one is built in a scratch buffer and copied into one of its own
@@ -95,8 +95,14 @@ func (s *Sender) encode(p *pack, w *workspace) ([]byte, error) {
 	w.attr = strconv.AppendInt(w.attr, p.rtms, 10)
 	w.attr = frame.AppendAttr(w.attr, frame.AttrMid, "")
 	w.attr = frame.AppendMid(w.attr, s.o.instance, p.seq)
+	if s.o.messageType != Type7 {
+		w.attr = p.appendTextAttrs(w.attr)
+	}
 	if p.key.attrs != "" {
 		w.attr = append(append(w.attr, '&'), p.key.attrs...)
+	}
+	if s.o.messageType != Type7 {
+		return s.encodeText(p, w)
 	}
 	ext := uint16(frame.ExtStringIDs)
 	if p.key.records {

@@ -29,6 +29,18 @@ import (
 // heartbeats are answered. nil closes the connection.
 func setupFake(t *testing.T, answer func(p *frame.Pack) []byte, opts ...sdk.Option) *env {
 	t.Helper()
+	return setupFakeFrames(t, func(f []byte) []byte {
+		p, err := frame.DecodePack(f)
+		if err != nil {
+			t.Errorf("a frame that cannot be read: %v", err)
+		}
+		return answer(&p)
+	}, opts...)
+}
+
+// setupFakeFrames is setupFake for packs of any type; each frame is there during its call alone.
+func setupFakeFrames(t *testing.T, answer func(f []byte) []byte, opts ...sdk.Option) *env {
+	t.Helper()
 	e := &env{t: t, net: new(dptest.Network), queue: dptest.NewMemoryQueue(1, 1), log: newLedger(t)}
 	l, err := e.net.Listen("tcp", "fake:1")
 	if err != nil {
@@ -43,12 +55,8 @@ func setupFake(t *testing.T, answer func(p *frame.Pack) []byte, opts ...sdk.Opti
 				return
 			}
 			out := []byte{0, 0, 0, 1, 1}
-			if typ, _, _ := frame.Type(f); typ == frame.TypePack {
-				p, err := frame.DecodePack(f)
-				if err != nil {
-					t.Errorf("a frame that cannot be read: %v", err)
-				}
-				if out = answer(&p); out == nil {
+			if typ, _, _ := frame.Type(f); typ != frame.TypeHeartbeat {
+				if out = answer(f); out == nil {
 					return
 				}
 			}

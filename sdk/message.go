@@ -74,6 +74,15 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 	}
 	key := openKey{minute: minuteOf(m.Time), records: len(m.Attrs) > 0, attrs: st.attrsOr(m.PackAttrs)}
 	one := [1][]byte{m.Payload}
+	if s.o.messageType != Type7 {
+		err := s.o.messageType.check(m.Payload)
+		if key.records {
+			err = s.o.messageType.unfitAttrs()
+		}
+		if err != nil {
+			return fmt.Errorf("sending message to %s: %w", st, err)
+		}
+	}
 	if key.records {
 		var err error
 		if one[0], err = appendRecord(nil, m.Payload, m.Attrs, key.attrs); err != nil {

@@ -49,6 +49,7 @@ type options struct {
 	packCount    int
 	linger       time.Duration
 	compression  Compression
+	messageType  MessageType
 	budget       int64
 	repair       int64
 	connections  int
@@ -79,6 +80,7 @@ func defaults() options {
 		packBytes:    256 << 10,
 		packCount:    frame.MaxCount,
 		linger:       20 * time.Millisecond,
+		messageType:  Type7,
 		budget:       64 << 20,
 		repair:       8 << 20,
 		connections:  1,
@@ -282,6 +284,9 @@ func (o *options) validate() error {
 	}
 	if o.packCount < 1 || o.packCount > frame.MaxCount {
 		bad("pack of %d records is not between 1 and %d", o.packCount, frame.MaxCount)
+	}
+	if !o.messageType.valid() {
+		bad("message type %d is not 3, 5 or 7", o.messageType)
 	}
 	if o.compression > None {
 		bad("compression %d is not known", o.compression)

@@ -29,16 +29,17 @@ type pack struct {
 	opened time.Duration
 
 	// Guarded by Stream.mu until the pack is handed to the encoder, and constant from then on.
-	buf      []byte // from the buffer pool: room for a frame's header, then the records; the encoder takes it
-	count    int
-	limit    int   // most bytes of records, but for a single record
-	charge   int64 // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
-	prepaid  int64 // bytes of the budget for records to come, given back when it is sealed
-	dataTime uint32
-	pieces   []piece
-	tokens   int  // pieces that are not callbacks
-	pins     int  // batches that have still to name their piece
-	sealed   bool // takes nothing more
+	buf        []byte // from the buffer pool: room for a frame's header, then the records; the encoder takes it
+	count      int
+	limit      int   // most bytes of records, but for a single record
+	charge     int64 // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
+	prepaid    int64 // bytes of the budget for records to come, given back when it is sealed
+	dataTime   uint32
+	dataMillis int64 // the same, for the types that carry that
+	pieces     []piece
+	tokens     int  // pieces that are not callbacks
+	pins       int  // batches that have still to name their piece
+	sealed     bool // takes nothing more
 
 	prev, next *pack // in openList, guarded by its lock
 

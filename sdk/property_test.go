@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -54,16 +55,28 @@ type oracle struct {
 
 func (o *oracle) stores(t *testing.T) dptest.Option {
 	return dptest.WithOnPack(func(p dptest.PackInfo) {
-		records, err := p.Pack.Items(1 << 20)
+		records, err := recordsOf(&p)
 		if err != nil {
 			t.Errorf("a proxy stored what cannot be read: %v", err)
 		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		for _, r := range records {
-			o.stored[p.Stream+"/"+string(r)]++
+			o.stored[p.Stream+"/"+r]++
 		}
 	})
+}
+
+// recordsOf reads the records of a pack of any type.
+func recordsOf(p *dptest.PackInfo) (records []string, err error) {
+	if p.Text != nil {
+		return textRecords(p.Text)
+	}
+	items, err := p.Pack.Items(1 << 20)
+	for _, i := range items {
+		records = append(records, string(i))
+	}
+	return records, err
 }
 
 func (o *oracle) has(stream, payload string) bool {
@@ -75,6 +88,7 @@ func (o *oracle) has(stream, payload string) bool {
 func randomFaults(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	mode := finality.Mode(seed % 3)
+	typ := [...]sdk.MessageType{sdk.Type7, sdk.Type5, sdk.Type7, sdk.Type3}[seed/3%4]
 	o := &oracle{stored: make(map[string]int)}
 	e := &env{t: t, net: new(dptest.Network), queue: dptest.NewMemoryQueue(1+rnd.IntN(2), 1+rnd.IntN(2)), log: newLedger(t)}
 	for i := range 1 + rnd.IntN(3) {
@@ -95,7 +109,7 @@ func randomFaults(t *testing.T, seed uint64) {
 		sdk.WithPack(1+rnd.IntN(8<<10), 1+rnd.IntN(20), time.Duration(rnd.IntN(20))*time.Millisecond),
 		sdk.WithBudget(128<<10, 32<<10), sdk.WithMaxOpenPacks(1 + rnd.IntN(5)), sdk.WithCompression(sdk.Compression(rnd.IntN(3))),
 		sdk.WithSeed(seed), sdk.WithIsolation(sdk.Isolation(rnd.IntN(3))), sdk.WithSlowStart(time.Duration(rnd.IntN(3)) * time.Second),
-		sdk.WithBacklog(1 + rnd.IntN(1000)),
+		sdk.WithBacklog(1 + rnd.IntN(1000)), sdk.WithMessageType(typ),
 	}
 	stopReader := func() {}
 	if mode == finality.Queue {
@@ -137,7 +151,7 @@ func randomFaults(t *testing.T, seed uint64) {
 			for range 60 {
 				if own.IntN(3) == 0 {
 					m := sdk.Message{Stream: st, Time: time.Now(), Payload: e.log.fresh()}
-					if own.IntN(4) == 0 {
+					if own.IntN(4) == 0 && typ == sdk.Type7 {
 						m.Attrs = []sdk.Attr{{Key: "k", Value: strconv.Itoa(i)}}
 					}
 					if err := e.sender.SendAsync(context.Background(), m, func(sdk.Result) { singles[i]++ }); err != nil {
@@ -151,7 +165,7 @@ func randomFaults(t *testing.T, seed uint64) {
 					}
 					b := e.log.batch(st, payloads)
 					b.Token = token
-					if own.IntN(4) == 0 {
+					if own.IntN(4) == 0 && typ == sdk.Type7 {
 						b.Attrs = make([][]sdk.Attr, len(payloads))
 						b.Attrs[0] = []sdk.Attr{{Key: "k", Value: strconv.Itoa(i)}}
 					}
@@ -202,7 +216,12 @@ func randomFaults(t *testing.T, seed uint64) {
 	queued := make(map[string]map[string]int)
 	for i := range streams {
 		name := string(rune('a' + i))
-		queued[name] = e.arrived(name)
+		queued[name] = make(map[string]int)
+		for record, n := range e.arrived(name) {
+			for line := range strings.SplitSeq(record, "\n") { // type 3; no record has a line feed
+				queued[name][line] += n
+			}
+		}
 	}
 	for i, told := range e.log.told {
 		for _, r := range told {
@@ -268,7 +287,7 @@ func (r *repairer) run() {
 	}
 }
 
-// allFinal: every piece is final, lost and sent anew, split, or refused for good. That is right for 94, and for
+// allFinal: every piece is final, lost and sent anew, split, or refused for good. That is right for damage, and for
 // a record whose answers were cut off so often that it looks like poison, and for nothing else here.
 func (r *repairer) allFinal() bool {
 	l := r.e.log
@@ -290,7 +309,7 @@ func (r *repairer) allFinal() bool {
 		switch {
 		case last.Outcome == sdk.Final:
 		case last.Outcome == sdk.Lost && r.from[uint64(i)]:
-		case last.Outcome == sdk.Refused && errors.As(last.Err, &ack) && ack.Code == 94: // twice: for good
+		case last.Outcome == sdk.Refused && errors.As(last.Err, &ack) && (ack.Code == 94 || ack.Code == 104): // twice: for good
 		case last.Outcome == sdk.Refused && errors.As(last.Err, &poison) && poison.Deaths >= 8:
 		default:
 			return false
@@ -318,7 +337,7 @@ func fault(e *env, rnd *rand.Rand, mode finality.Mode, names *lists) {
 	case 6:
 		p.Code(114, share)
 	case 7:
-		p.Code(94, share/10)
+		p.Code([]int{94, 104}[rnd.IntN(2)], share/10)
 	case 8:
 		p.DenyStream("g", string(rune('a'+rnd.IntN(3))), on)
 	case 9:
@@ -369,7 +388,7 @@ func heal(p *dptest.Proxy) {
 	p.DuplicateAcks(0)
 	p.AcksOutOfOrder(0)
 	p.WrongUniq(0)
-	for _, code := range []int{2, 94, 114} {
+	for _, code := range []int{2, 94, 104, 114} {
 		p.Code(code, 0)
 	}
 	for _, s := range []string{"a", "b", "c"} {

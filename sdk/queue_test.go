@@ -88,10 +88,10 @@ func (r *reader) set(f func(*reader)) {
 }
 
 // setupQueue is setup in mode queue, with a reader that looks every 100 ms.
-func setupQueue(t *testing.T, n int, change func(*finality.Config)) (*env, *reader) {
+func setupQueue(t *testing.T, n int, change func(*finality.Config), opts ...sdk.Option) (*env, *reader) {
 	t.Helper()
 	r := &reader{at: make(map[[2]int]int64), instance: "me"}
-	e := setup(t, n, config(finality.Queue, change), sdk.WithConfirmer(r), sdk.WithInstance("me"))
+	e := setup(t, n, append([]sdk.Option{config(finality.Queue, change), sdk.WithConfirmer(r), sdk.WithInstance("me")}, opts...)...)
 	r.queue, r.seen = e.queue, e.sender.Seen
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

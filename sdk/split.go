@@ -163,11 +163,7 @@ func (s *Sender) askSplit(pc piece, n int) (first, second uint64) {
 
 // cut makes two packs of a waiting one. No piece reaches over the cut. Under mu.
 func (s *Sender) cut(p *pack, n int) bool {
-	f, err := frame.DecodePack(p.frame)
-	var items []frame.Item
-	if err == nil {
-		items, err = f.ItemsAttrs(s.o.maxFrame)
-	}
+	items, err := s.itemsOf(p.frame)
 	if err != nil || len(items) != p.count {
 		p.killed.stuck = fmt.Sprintf("bug: its %d records cannot be read again: %v", p.count, err)
 		return false
@@ -203,7 +199,7 @@ func (s *Sender) half(p *pack, items []frame.Item, from int) *pack {
 		size += frame.ItemAttrOverhead + len(i.Data) + len(i.Attr)
 	}
 	q := &pack{
-		st: p.st, key: p.key, opened: p.opened, limit: p.limit, count: len(items), dataTime: p.dataTime, sealed: true,
+		st: p.st, key: p.key, opened: p.opened, limit: p.limit, count: len(items), dataTime: p.dataTime, dataMillis: p.dataMillis, sealed: true,
 		buf: s.packBuffer(frame.PackHeader + size), seq: s.nextSeq(), rtms: p.rtms, compress: p.compress, endpoint: p.endpoint, maybe: p.maybe,
 		suspect: true,
 	}

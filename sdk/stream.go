@@ -86,7 +86,7 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	st.attr = frame.AppendAttr(st.attr, "streamId", stream)
 	st.attr = frame.AppendAttr(st.attr, "rtms", "")
 	longest := len(st.attr) + len("9223372036854775807") + len("&mid=.ffffffffffffffff") + len(s.o.instance)
-	st.overhead = frame.MaxPackSize(0, longest)
+	st.overhead = s.o.messageType.overhead(longest)
 	if s.o.maxFrame-st.overhead-maxPackAttrs <= frame.ItemAttrOverhead {
 		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise the largest frame", st.text, s.o.maxFrame, longest)
 	}
@@ -123,7 +123,7 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 		p = nil
 	}
 	if p == nil {
-		p = &pack{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t)}
+		p = &pack{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t), dataMillis: dataMillis(t)}
 		over := s.overhead + len(key.attrs) + len("&")
 		most := min(s.s.o.packBytes, s.s.openShare())
 		// The frame is to fit into the buffer of a power of two that the pack's size usually is.

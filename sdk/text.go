@@ -1,0 +1,178 @@
+package sdk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"inlong-bridge/sdk/frame"
+)
+
+// What is different about packs of the types 3 and 5: see WithMessageType.
+
+// dataMillis is the event time as the attribute dt carries it.
+func dataMillis(t time.Time) int64 { return max(t.UnixMilli(), 0) }
+
+// appendTextAttrs appends what stands in a type-7 header and in the attributes of the others.
+func (p *pack) appendTextAttrs(attr []byte) []byte {
+	attr = strconv.AppendInt(frame.AppendAttr(attr, attrDataTime, ""), p.dataMillis, 10)
+	return strconv.AppendInt(frame.AppendAttr(attr, attrCount, ""), int64(p.count), 10)
+}
+
+const (
+	attrDataTime = "dt"
+	attrCount    = "cnt"
+
+	// textAttrs is the most that appendTextAttrs appends.
+	textAttrs = "&dt=9223372036854775807&cnt=32767"
+)
+
+// overhead is the most bytes of a frame that are not items, with attr bytes of attributes.
+func (t MessageType) overhead(attr int) int {
+	if t == Type7 {
+		return frame.MaxPackSize(0, attr)
+	}
+	return frame.MaxTextSize(0, attr+len(textAttrs))
+}
+
+// encodeText builds a frame of type 3 or 5 in a scratch buffer and copies it into one of its own size.
+func (s *Sender) encodeText(p *pack, w *workspace) ([]byte, error) {
+	content := p.buf[frame.PackHeader:]
+	if s.o.messageType == Type3 {
+		w.lines = appendLines(w.lines[:0], content)
+		content = w.lines
+	}
+	f := frame.TextPack{Type: uint8(s.o.messageType), Attr: w.attr}
+	out, err := frame.AppendTextPack(w.block[:0], &f, content, p.compress)
+	if err != nil {
+		return nil, err
+	}
+	w.block = out[:0]
+	return append(s.bufs.Get(len(out)), out...), nil
+}
+
+// appendLines appends items, which are well formed, joined by line feeds.
+func appendLines(dst, items []byte) []byte {
+	for rest := items; len(rest) > 0; {
+		n := frame.ItemOverhead + int(binary.BigEndian.Uint32(rest))
+		if len(rest) < len(items) {
+			dst = append(dst, '\n')
+		}
+		dst = append(dst, rest[frame.ItemOverhead:n]...)
+		rest = rest[n:]
+	}
+	return dst
+}
+
+// itemsOf reads the records of one of our own frames again.
+func (s *Sender) itemsOf(f []byte) ([]frame.Item, error) {
+	if s.o.messageType == Type7 {
+		p, err := frame.DecodePack(f)
+		if err != nil {
+			return nil, err
+		}
+		return p.ItemsAttrs(s.o.maxFrame)
+	}
+	p, err := frame.DecodeTextPack(f)
+	if err != nil {
+		return nil, err
+	}
+	items, err := p.Items(s.o.maxFrame)
+	if err != nil || s.o.messageType == Type5 {
+		return items, err
+	}
+	lines := bytes.Split(items[0].Data, []byte{'\n'})
+	items = slices.Grow(items[:0], len(lines))
+	for _, l := range lines {
+		items = append(items, frame.Item{Data: l})
+	}
+	return items, nil
+}
+
+// answeredText deals with one answer to a pack of type 3 or 5. An error means that nobody can tell what it
+// is about.
+func (c *conn) answeredText(f []byte) error {
+	ack, err := frame.DecodeTextAck(f)
+	if err != nil {
+		return err
+	}
+	s := c.s
+	s.mu.Lock()
+	c.answers = true
+	p, named := c.echoed(&ack)
+	early := !named && ack.Code != 0
+	if early {
+		// Found before the attributes were read: the lengths are not what they were here.
+		if p = c.only(); p == nil {
+			c.byUs = true
+			s.mu.Unlock()
+			return fmt.Errorf("answer with errCode %d names no pack, and more than one may be meant", ack.Code)
+		}
+	}
+	if p == nil || !p.taken {
+		c.ep.counts.unknownAcks++
+		c.unclear = true
+		s.mu.Unlock()
+		return nil
+	}
+	if bytes.Equal(f, p.frame) {
+		// A text pack reads as an answer to itself.
+		c.byUs = true
+		s.mu.Unlock()
+		return errors.New("what was sent came back")
+	}
+	now := s.now()
+	if ack.Code == 0 {
+		s.accepted(c, p, now)
+	} else {
+		s.rejected(c, p, ack.Code, textMessage(&ack, p.frame), early, now)
+	}
+	s.progress()
+	return nil
+}
+
+// echoed returns the pack whose mid the answer brings back, if it is in flight here, and whether it brings any.
+// Under Sender.mu.
+func (c *conn) echoed(ack *frame.TextAck) (p *pack, named bool) {
+	mid, ok := ack.Echoed(frame.AttrMid)
+	if !ok {
+		return nil, false
+	}
+	instance, seq, ok := frame.ParseMid(mid)
+	if !ok || string(instance) != c.s.o.instance {
+		return nil, true
+	}
+	if p = c.table[uint32(seq)]; p == nil || p.seq != seq {
+		return nil, true
+	}
+	return p, true
+}
+
+// only returns the one pack that an answer without a name can be for, nil if there may be others. Under Sender.mu.
+func (c *conn) only() (p *pack) {
+	if c.unclear {
+		return nil
+	}
+	for _, q := range c.table {
+		switch {
+		case !q.taken: // nothing of it went out
+		case p != nil:
+			return nil
+		default:
+			p = q
+		}
+	}
+	return p
+}
+
+func textMessage(ack *frame.TextAck, f []byte) string {
+	p, err := frame.DecodeTextPack(f)
+	if err != nil {
+		return string(ack.Message)
+	}
+	return string(ack.MessageWithout(p.Attr))
+}
