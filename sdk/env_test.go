@@ -23,6 +23,7 @@ type env struct {
 	proxies []*dptest.Proxy
 	sender  *sdk.Sender
 	log     *ledger
+	text    bool // the packs are of type 3 or 5
 }
 
 // bubble runs a story in virtual time. That the bubble ends shows that no goroutine is left.
