@@ -232,6 +232,13 @@ func deleted(id tp) *halt {
 		"hint: it is consumed again when the bridge is restarted after it was created", id.topic, id.partition)}
 }
 
+// jumpsTheStart reports whether a fetch that was to begin at want begins behind offsets that are gone. kgo says
+// nothing then when it had to list the partition's offsets first, as it does when its metadata came late:
+// an offset below the log's start becomes the start. A hole that compaction left lies behind the start.
+func jumpsTheStart(fp *kgo.FetchPartition, want int64) bool {
+	return len(fp.Records) > 0 && fp.Records[0].Offset > want && fp.LogStartOffset > want
+}
+
 // loseBefore books the offsets up to next as lost and goes on there.
 func (p *partition) loseBefore(next int64) {
 	p.mu.Lock()

@@ -207,6 +207,10 @@ func (r *rereader) fetched(ctx context.Context, fs kgo.Fetches) {
 				r.end(tp{t.Topic, fp.Partition})
 				continue
 			}
+			if jumpsTheStart(fp, rd.next()) {
+				r.failed(ctx, id, rd, kerr.OffsetOutOfRange)
+				continue
+			}
 			if len(fp.Records) > 0 {
 				r.handle(id, rd, fp.Records)
 			}

@@ -46,6 +46,15 @@ type reading struct {
 	tasks       []*task
 }
 
+// next is the first offset that a task still needs.
+func (r *reading) next() int64 {
+	next := r.tasks[0].from
+	for _, t := range r.tasks {
+		next = min(next, t.from)
+	}
+	return next
+}
+
 // maxReadGap is how many offsets between two ranges are read for nothing rather than moving the reader.
 const maxReadGap = 512
 

@@ -114,6 +114,10 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				p.high.Store(fp.HighWatermark)
 				p.logStart.Store(fp.LogStartOffset)
 			}
+			if jumpsTheStart(fp, p.expects()) {
+				b.partitionError(p, kerr.OffsetOutOfRange)
+				continue
+			}
 			b.counters.polled(t.Topic, fp.Records)
 			p.take(b.sender, sp, fp.Records)
 			b.pauseIfBlocked(p)

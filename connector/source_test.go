@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -126,6 +128,87 @@ func TestRangeGoneWhileRunningStopsOrContinues(t *testing.T) {
 			}
 			if n := r.b.counters.offsetsLost.Load(); n != 30 {
 				t.Errorf("offsets lost = %d, want 30", n)
+			}
+		})
+	}
+}
+
+// kgo begins at the log's start without a word when it had to list the offsets before its first fetch.
+func TestFetchThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
+	for _, onGap := range []string{"stop", "continue"} {
+		t.Run(onGap, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t, withPartitions(1))
+			c := e.config("queue")
+			c.Delivery.OnGap = onGap
+			e.produce("orders", 0, 0, 10, 0)
+			r := e.start(c)
+			e.waitCommitted("orders", 0, 10)
+			r.b.group.PauseFetchTopics("orders")
+			<-time.After(500 * time.Millisecond) // a fetch that waits at the broker ends after 50 ms
+			e.produce("orders", 0, 10, 50, 0)
+			e.deleteBefore("orders", 0, 40)
+			if err := r.b.fetched(e.jump("orders", 40, 20), split()); err != nil {
+				t.Fatal(err)
+			}
+			r.b.group.ResumeFetchTopics("orders")
+			if onGap == "stop" {
+				p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
+				if p.Stall != haltGap || !strings.Contains(p.Reason, "offsets 10 to 39 of orders/0") {
+					t.Errorf("stopped as %s: %q, want %s naming 10 to 39", p.Stall, p.Reason, haltGap)
+				}
+				return
+			}
+			e.waitCommitted("orders", 0, 60)
+			if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 30 || l.Final != 30 {
+				t.Errorf("ledger = %+v, want 30 lost and 30 final", l)
+			}
+		})
+	}
+}
+
+// jump is a fetch of partition 0 that begins at the log's start.
+func (e *env) jump(topic string, start int64, n int) kgo.Fetches {
+	e.t.Helper()
+	return kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: topic, Partitions: []kgo.FetchPartition{{
+		Partition: 0, LogStartOffset: start, HighWatermark: start + int64(n), Records: recs(int(start), n),
+	}}}}}}
+}
+
+func TestReadingAgainThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
+	for _, onGap := range []string{"stop", "continue"} {
+		t.Run(onGap, func(t *testing.T) {
+			e := newEnv(t, withPartitions(1))
+			e.produce("orders", 0, 0, 120, 0)
+			e.deleteBefore("orders", 0, 100)
+			cl, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(cl.Close)
+			ev, s := new(fakeEvents), &fakeSender{room: -1}
+			p := newPartition(tp{"orders", 0}, &topic{name: "orders"}, testRouter(t, false), 0, ev, slog.New(slog.DiscardHandler))
+			p.take(s, split(), recs(0, 100))
+			s.settle(sdk.Lost)
+			s.taken = nil
+			r := newRereader(cl, s, onGap == "continue", new(bell), slog.New(slog.DiscardHandler))
+			for _, x := range ev.losses {
+				r.add(x.p, x.piece, x.origin)
+			}
+			r.plan(time.Now())
+			r.fetched(t.Context(), e.jump("orders", 100, 20))
+			l := p.wm.Ledger()
+			switch h := p.halted.Load(); {
+			case len(s.taken) > 0:
+				t.Errorf("%v was sent for records that are gone", s.taken)
+			case onGap == "continue":
+				if l.Lost != 100 || l.Gap != 0 {
+					t.Errorf("ledger = %+v, want 100 lost", l)
+				}
+			case h == nil || h.code != haltGap:
+				t.Errorf("halted by %+v, want %s", h, haltGap)
+			case l.Watermark != 0:
+				t.Errorf("ledger = %+v, want nothing passed", l)
 			}
 		})
 	}
