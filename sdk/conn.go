@@ -119,6 +119,9 @@ func (s *Sender) disconnected(c *conn, err error) {
 	}
 	s.tellConn(s.o.hooks.ConnEnded, c, s.now(), reason)
 	if !s.stopped { // else what it carried is left to abandon: Close ended it, no proxy did
+		if c.byUs {
+			s.m.GivenUp(c.inc)
+		}
 		s.m.Ended(c.inc, s.now())
 	}
 	switch {

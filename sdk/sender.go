@@ -92,6 +92,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	for _, opt := range opts {
 		opt.apply(&o)
 	}
+	o.finality.TrialPause = o.retryMax
 	if err := o.validate(); err != nil {
 		return nil, err
 	}

@@ -160,7 +160,7 @@ func (c *Config) queueSchema() []entry {
 		{key: "pulsar", refuse: other},
 		{key: "tubemq", refuse: other},
 		{key: "tube", refuse: other},
-		{key: "loss_grace", def: "10s", dst: &q.LossGrace, min: 100 * int64(time.Millisecond), max: hour, doc: "What a lost connection's proxy had acked is waited for this long before it is sent again."},
+		{key: "loss_grace", def: "10s", dst: &q.LossGrace, min: 100 * int64(time.Millisecond), max: hour, doc: "What a lost connection's proxy had acked is waited for this long before it is sent again. Where the proxy fell silent, this is counted from when it is heard again, and it is waited for at most patience."},
 		{key: "patience", def: "1m", dst: &q.Patience, min: 1 * second, max: 24 * hour, doc: "A pack that was not seen for this long, while later ones of the same proxy were, is sent again."},
 		{key: "window_bytes", def: "96MiB", dst: &q.WindowBytes, min: 64 * kib, max: 1 << 40, doc: "Bytes per connection that are sent and not seen in the queue yet. It keeps the proxy's memory small."},
 		{key: "window_packs", def: "4096", dst: &q.WindowPacks, min: 1, max: 1_000_000, doc: "The same in packs."},

@@ -244,7 +244,11 @@ func (b *bridge) decide(d finality.Decision) {
 	now := b.w.time()
 	switch d.Kind {
 	case finality.Resend:
-		b.packs[d.Pack].written = false
+		info := b.packs[d.Pack]
+		info.written = false
+		if b.w.now < info.proxy.lapsedUntil {
+			b.w.duplicatesAllowed += len(info.records)
+		}
 		b.resends = append(b.resends, d.Pack)
 	case finality.Final:
 		info := b.packs[d.Pack]
@@ -481,6 +485,17 @@ func (b *bridge) atRisk(p *proxy) int {
 			continue
 		}
 		if slices.ContainsFunc(b.conns, func(c *conn) bool { return c.inc == info.inc && c.proxy == p }) {
+			n += len(info.records)
+		}
+	}
+	return n
+}
+
+// orphanRecords is what a proxy acked on connections that have ended.
+func (b *bridge) orphanRecords(p *proxy) int {
+	n := 0
+	for _, info := range b.packs {
+		if info.acked && !info.lost && info.proxy == p && !slices.ContainsFunc(b.conns, func(c *conn) bool { return c.inc == info.inc }) {
 			n += len(info.records)
 		}
 	}

@@ -20,7 +20,8 @@ var (
 func config(mode finality.Mode) finality.Config {
 	c := finality.DefaultConfig(mode)
 	c.Settle, c.Timely, c.ClockGap, c.SlowAck = 2*time.Second, 500*time.Millisecond, 800*time.Millisecond, 300*time.Millisecond
-	c.AckTimeout, c.IdleBeat, c.BusyBeat = 3*time.Second, 2*time.Second, 300*time.Millisecond
+	c.AckTimeout, c.IdleBeat, c.BusyBeat = 3*time.Second, time.Second, 300*time.Millisecond
+	c.TrialPause = time.Second
 	c.LossGrace, c.Patience = 2*time.Second, 5*time.Second
 	c.PauseMin, c.PauseMax = 500*time.Millisecond, 6*time.Second
 	c.WindowPacks, c.WindowBytes = 8, 400

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"inlong-bridge/sdk/finality"
 )
@@ -16,6 +17,7 @@ type schedule struct {
 	undo   []undo
 	minute int32
 	busy   bool  // the source produces; it goes idle now and then
+	lapses bool  // proxies that stand still go on before they are given up
 	kinds  []int // of faults in this schedule: few, so that one kind's allowance does not hide another's breach
 }
 
@@ -46,6 +48,7 @@ func newSchedule(r *rand.Rand) *schedule {
 	if mode == finality.Queue {
 		kinds = queueFaults
 	}
+	s.lapses = mode == finality.Queue && r.IntN(2) == 0
 	s.kinds = r.Perm(kinds)[:1+r.IntN(4)]
 	s.start()
 	w.logf("%s: %d partitions, %d routes, %d proxies, %d clusters", mode, partitions, w.routes, len(w.proxies), len(w.clusters))
@@ -109,6 +112,17 @@ func (s *schedule) fault() {
 		w.duplicatesAllowed += b.atRisk(p)
 		p.reset(w)
 	case 3:
+		if p.frozen {
+			return
+		}
+		if s.lapses {
+			// Past the ack time-out and loss_grace, and back before patience is over.
+			from, to := b.cfg.AckTimeout+b.cfg.LossGrace/2, b.cfg.AckTimeout+b.cfg.Patience-1500*time.Millisecond
+			long = int(from/tick) + s.r.IntN(int((to-from)/tick))
+			w.logf("proxy %d stands still for %d", p.id, long)
+			s.lapse(p, long)
+			return
+		}
 		w.logf("freeze proxy %d for %d", p.id, long)
 		s.misbehave(p, long, func(on bool) { p.frozen = on })
 	case 4:
@@ -190,6 +204,16 @@ func (s *schedule) fault() {
 		b.reader.slow = true
 		s.after(long, func() { b.reader.slow = false })
 	}
+}
+
+// lapse lets a proxy stand still for less than it is waited for. What it had acked is not sent again; what is
+// in flight is, once its connection is given up, and that is counted there. A proxy that stands still once more
+// in the grace after it was heard again is beyond the rule: what it acked before the first time may come twice.
+func (s *schedule) lapse(p *proxy, ticks int) {
+	s.w.duplicatesAllowed += s.b.orphanRecords(p)
+	p.frozen = true
+	p.lapsedUntil = s.w.now + ticks + int(s.b.cfg.AckTimeout/tick) // answers are on their way then
+	s.after(ticks, func() { p.frozen = false })
 }
 
 // misbehave lets a living proxy do something for a while that may cause what it holds, and what it is

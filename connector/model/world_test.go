@@ -117,20 +117,21 @@ type held struct {
 }
 
 type proxy struct {
-	id     finality.Endpoint
-	up     bool
-	conns  []*conn
-	left   []*conn // closed by the bridge; what they had received is still served
-	memory []held
-	stored map[packName]bool // what it took in since it was started
-	frozen bool
-	zombie bool       // answers heartbeats only
-	drops  int32      // acks this route's packs and throws them away; -1 for none
-	slow   bool       // keeps everything in memory
-	code   int        // answers this code to a share of packs
-	faults int        // zombie, drops, slow and the like that last: what it gets may be sent twice
-	delay  func() int // ticks from ack to queue
-	r      *rand.Rand
+	id          finality.Endpoint
+	up          bool
+	conns       []*conn
+	left        []*conn // closed by the bridge; what they had received is still served
+	memory      []held
+	stored      map[packName]bool // what it took in since it was started
+	frozen      bool
+	zombie      bool       // answers heartbeats only
+	drops       int32      // acks this route's packs and throws them away; -1 for none
+	slow        bool       // keeps everything in memory
+	code        int        // answers this code to a share of packs
+	lapsedUntil int        // it stands still, or did shortly before: what it did not answer may be sent twice
+	faults      int        // zombie, drops, slow and the like that last: what it gets may be sent twice
+	delay       func() int // ticks from ack to queue
+	r           *rand.Rand
 }
 
 // world is everything outside the bridge.

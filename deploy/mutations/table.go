@@ -103,6 +103,11 @@ var mutations = []mutation{
 		pkg: model,
 	},
 	{
+		name: "a silent proxy given no more than `loss_grace`", file: "sdk/finality/queue.go",
+		old: "	if o.silent {\n		return", new: "	if false {\n		return",
+		pkg: model + " " + finality,
+	},
+	{
 		name: "loss declared while the queue does not answer", file: "sdk/finality/queue.go",
 		old: "	if m.queue.answers {\n		m.queue.clock +=", new: "	if true {\n		m.queue.clock +=",
 		pkg: model + " " + finality,

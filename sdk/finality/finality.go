@@ -42,6 +42,7 @@ type Config struct {
 	AckTimeout  time.Duration // an answer later than this ends the connection
 	IdleBeat    time.Duration // heartbeat interval without acked packs
 	BusyBeat    time.Duration // heartbeat interval with acked packs (Settle)
+	TrialPause  time.Duration // Settle: the longest pause after which a full proxy is tried again with a pack, if there is one
 	LossGrace   time.Duration // Queue: an ended incarnation's packs are waited for this long
 	Patience    time.Duration // Queue: a living incarnation's packs are waited for this long
 	WindowPacks int           // per incarnation: packs in flight or acked but not final
@@ -56,7 +57,7 @@ func DefaultConfig(m Mode) Config {
 	return Config{
 		Mode: m, Settle: 10 * time.Second, Timely: 2 * time.Second, ClockGap: 3 * time.Second,
 		SlowAck: 500 * time.Millisecond, AckTimeout: 15 * time.Second, IdleBeat: 30 * time.Second,
-		BusyBeat: time.Second, LossGrace: 10 * time.Second, Patience: time.Minute,
+		BusyBeat: time.Second, TrialPause: 30 * time.Second, LossGrace: 10 * time.Second, Patience: time.Minute,
 		WindowPacks: 4096, WindowBytes: 96 << 20, PauseMin: time.Second, PauseMax: 5 * time.Minute,
 	}
 }

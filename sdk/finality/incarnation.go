@@ -22,7 +22,7 @@ type incarnation struct {
 	beats    []time.Duration // heartbeats not answered, by the time they were sent
 	lastBeat time.Duration
 	beatDue  bool // a Heartbeat decision is out
-	closing  bool // a Close decision is out
+	closing  bool // it is given up for silence: a Close decision is out, or the caller said so
 
 	allowed  int64         // Settle: bytes that may be in flight
 	shrunkAt time.Duration // of the last shrink
@@ -52,6 +52,13 @@ func (m *Machine) Opened(id Incarnation, ep Endpoint, now time.Duration) {
 	m.incs[id] = inc
 	m.living = append(m.living, inc)
 	inc.ep.living++
+}
+
+// GivenUp says that the caller ends inc because its proxy takes nothing any more; Ended follows.
+func (m *Machine) GivenUp(id Incarnation) {
+	if inc := m.incs[id]; inc != nil {
+		inc.closing = true
+	}
 }
 
 // Ended ends an incarnation, for whatever reason. Its window ends at once, before anything is known
@@ -203,6 +210,7 @@ func (m *Machine) Answered(id Incarnation, now time.Duration) {
 	}
 	took := now - inc.beats[0]
 	inc.beats = slices.Delete(inc.beats, 0, 1)
+	m.heard(inc.ep, now)
 	if m.cfg.Mode == Settle {
 		m.lifeSign(inc, took, now)
 	}
@@ -234,9 +242,10 @@ func (m *Machine) tickIncarnation(inc *incarnation, now time.Duration) {
 // giveUpFull ends the wait of what a full proxy had acked when nothing more is sent to it. Found by
 // simulation: 1. the proxy answers 114 and the life clock stops until a data pack is acked in time;
 // 2. the source goes idle, or all goes elsewhere; 3. no data pack ever comes, and what was acked before
-// would wait for ever. So after Settle without data it is read again, as at the end of a connection.
+// would wait for ever. So after Settle without data it is read again, as at the end of a connection. As
+// long as there is data, a pack tries the proxy at least every TrialPause, which is not "without data".
 func (m *Machine) giveUpFull(inc *incarnation, now time.Duration) {
-	if !inc.clock.full || inc.inFlight.n > 0 || now-inc.lastData < m.cfg.Settle {
+	if !inc.clock.full || inc.inFlight.n > 0 || now-inc.lastData < m.cfg.TrialPause+m.cfg.Settle {
 		return
 	}
 	for inc.acked.head != nil {

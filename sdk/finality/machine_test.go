@@ -269,9 +269,30 @@ func TestFullProxyThatGetsNoDataDoesNotKeepItsPacksForEver(t *testing.T) {
 	r.ack(1, 1)
 	r.write(2, 1)
 	r.m.Refused(2, 1, true, r.now)
-	r.wait(12*second, 1)
+	r.wait(39*second, 1)
+	r.want(Final)
+	r.want(Lost)
+	r.wait(2*second, 1)
 	r.want(Final)
 	r.want(Lost, 1)
+}
+
+// TestFullProxyThatIsTriedKeepsItsPacks: a memory that stays full for long is no end of a process, and what
+// it acked before is not sent again.
+func TestFullProxyThatIsTriedKeepsItsPacks(t *testing.T) {
+	r := newRig(t, Settle, nil)
+	r.m.Opened(1, 1, 0)
+	r.ack(1, 1)
+	for p := Pack(2); p < 6; p++ {
+		r.write(p, 1)
+		r.m.Refused(p, 1, true, r.now)
+		r.wait(30*second, 1)
+	}
+	r.want(Lost)
+	r.ack(6, 1)
+	r.wait(12*second, 1)
+	r.want(Lost)
+	r.want(Final, 1, 6)
 }
 
 func TestConnectionThatEndsLosesWhatHadNotSettled(t *testing.T) {
@@ -362,6 +383,40 @@ func TestSeenBeforeTheAckIsFinal(t *testing.T) {
 	if open, lost := r.m.Open(); open != 0 || lost != 0 {
 		t.Fatalf("%d open, %d lost packs after all is final", open, lost)
 	}
+}
+
+// TestWhatASilentProxyAckedIsWaitedForUntilItIsHeard: 1. the proxy stops; 2. its connection is closed at the
+// ack time-out; 3. long after loss_grace it goes on and delivers what it had acked. Nothing is sent again.
+func TestWhatASilentProxyAckedIsWaitedForUntilItIsHeard(t *testing.T) {
+	r := queueRig(t, nil)
+	r.ack(1, 1)
+	r.ack(2, 1)
+	r.write(3, 1)
+	r.wait(16 * second)
+	r.want(Close, 0)
+	r.m.Ended(1, r.now)
+	r.m.Opened(2, 1, r.now) // the kernel takes connections for a process that stands still
+	r.wait(14 * second) // less than another ack time-out, more than loss_grace
+	r.want(Lost)
+	r.m.Seen(1, r.now)
+	r.write(3, 2)
+	r.m.Acked(3, 2, r.now) // heard again
+	r.wait(9 * second)
+	r.want(Lost)
+	r.wait(2 * second)
+	r.want(Lost, 2) // it runs and has had loss_grace: what it does not show now is not with it
+}
+
+// TestSilentProxyIsGivenPatience: a host that lost its power is never heard again.
+func TestSilentProxyIsGivenPatience(t *testing.T) {
+	r := queueRig(t, nil)
+	r.ack(1, 1)
+	r.m.GivenUp(1) // a write took too long
+	r.m.Ended(1, r.now)
+	r.wait(59 * second)
+	r.want(Lost)
+	r.wait(2 * second)
+	r.want(Lost, 1)
 }
 
 func TestLostPackSeenAfterAllIsFinal(t *testing.T) {

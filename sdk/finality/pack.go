@@ -113,6 +113,7 @@ func (m *Machine) Acked(id Pack, incID Incarnation, now time.Duration) {
 	took := now - p.sentAt
 	p.unlink()
 	p.state = acked
+	m.heard(inc.ep, now)
 	inc.pace(p.bytes, took, now, &m.cfg)
 	switch m.cfg.Mode {
 	case Ack:
@@ -139,6 +140,7 @@ func (m *Machine) Refused(id Pack, incID Incarnation, full bool, now time.Durati
 	inc := p.inc
 	p.unlink()
 	inc.leave(p)
+	m.heard(inc.ep, now)
 	p.state, p.inc = waiting, nil
 	if full {
 		inc.clock.full = true

@@ -28,9 +28,36 @@ type queueState struct {
 // end of a process: they may still arrive.
 type orphans struct {
 	packs   packList
+	ep      *endpoint
 	endedAt time.Duration // on the queue clock
-	suspect bool          // loss_grace is over; a barrier is wanted
+	// silent says that we ended the connection because nothing came, and that nothing was heard of the
+	// proxy since: it may be a process that stands still and will go on, with all that it had acked.
+	silent  bool
+	heardAt time.Duration // when that changed, on the queue clock
+	suspect bool          // the grace is over; a barrier is wanted
 	since   time.Duration // since then
+}
+
+// due says whether the packs of an ended incarnation have been waited for long enough: LossGrace since its
+// end. After a silence that is no measure, because no time passes for a process that stands still. There
+// LossGrace counts from when the proxy is heard again, be it the same process or a new one; a proxy that
+// stays silent is given Patience.
+func (o *orphans) due(clock time.Duration, cfg *Config) bool {
+	if o.silent {
+		return clock-o.endedAt >= max(cfg.Patience, cfg.LossGrace)
+	}
+	return clock-max(o.endedAt, o.heardAt) >= cfg.LossGrace
+}
+
+// heard notes an answer of a proxy: its process runs.
+func (m *Machine) heard(ep *endpoint, now time.Duration) {
+	for _, o := range m.queue.orphans {
+		if o.ep == ep && o.silent {
+			m.advanceQueue(now)
+			o.silent, o.heardAt = false, m.queue.clock
+			o.suspect = false
+		}
+	}
 }
 
 // Reasons of losses.
@@ -103,7 +130,7 @@ func (m *Machine) orphan(inc *incarnation, now time.Duration) {
 		return
 	}
 	m.advanceQueue(now)
-	o := &orphans{endedAt: m.queue.clock}
+	o := &orphans{ep: inc.ep, endedAt: m.queue.clock, silent: inc.closing}
 	for p := inc.acked.head; p != nil; p = inc.acked.head {
 		p.unlink()
 		inc.leave(p)
@@ -122,7 +149,7 @@ func (m *Machine) tickQueue(now time.Duration) {
 	}
 	wanted := false
 	for _, o := range m.queue.orphans {
-		if !o.suspect && m.queue.clock-o.endedAt >= m.cfg.LossGrace {
+		if !o.suspect && o.due(m.queue.clock, &m.cfg) {
 			o.suspect, o.since = true, now
 		}
 		wanted = wanted || o.suspect
