@@ -99,8 +99,8 @@ var mutations = []mutation{
 	},
 	{
 		name: "loss declared the moment a connection closes", file: "sdk/finality/queue.go",
-		old: "m.queue.clock-o.endedAt >= m.cfg.LossGrace", new: "true",
-		pkg: model,
+		old: "return clock-max(o.endedAt, o.heardAt) >= cfg.LossGrace", new: "return true",
+		pkg: model + " " + finality,
 	},
 	{
 		name: "a silent proxy given no more than `loss_grace`", file: "sdk/finality/queue.go",
