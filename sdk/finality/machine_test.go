@@ -396,7 +396,7 @@ func TestWhatASilentProxyAckedIsWaitedForUntilItIsHeard(t *testing.T) {
 	r.want(Close, 0)
 	r.m.Ended(1, r.now)
 	r.m.Opened(2, 1, r.now) // the kernel takes connections for a process that stands still
-	r.wait(14 * second) // less than another ack time-out, more than loss_grace
+	r.wait(14 * second)     // less than another ack time-out, more than loss_grace
 	r.want(Lost)
 	r.m.Seen(1, r.now)
 	r.write(3, 2)
