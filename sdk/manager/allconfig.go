@@ -169,7 +169,9 @@ func topics(queueType string, ids []inlongID) map[string]string {
 		case queueType == "KAFKA" && topic == stream:
 			topic = namespace + "." + topic
 		}
-		byID[topicKey(group, stream)] = topic
+		if topic != "" {
+			byID[topicKey(group, stream)] = topic
+		}
 	}
 	return byID
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,8 +103,13 @@ func readStored(text []byte) (map[string]storedNodes, error) {
 		return nil, fmt.Errorf("version %d of the file, want %d", file.Version, storeVersion)
 	}
 	for group, nodes := range file.Groups {
-		if len(nodes.Addresses) == 0 || slices.Contains(nodes.Addresses, "") {
-			return nil, fmt.Errorf("group %q has no addresses or an empty one", group)
+		if len(nodes.Addresses) == 0 {
+			return nil, fmt.Errorf("group %q has no addresses", group)
+		}
+		for _, addr := range nodes.Addresses {
+			if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
+				return nil, fmt.Errorf("address %q of group %q is not host:port", addr, group)
+			}
 		}
 	}
 	if file.Groups == nil {
