@@ -405,6 +405,13 @@ func TestHazardsPageNamesRealTests(t *testing.T) {
 			}
 		}
 	}
+	for sdkName, rows := range map[string]int{"C++": 28, "Go": 15, "Java": 11} {
+		_, section, _ := strings.Cut(string(page), "\n## "+sdkName+" SDK\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		if n := len(regexp.MustCompile(`(?m)^\| \d+ \|`).FindAllString(section, -1)); n != rows {
+			t.Errorf("%d hazards of the %s SDK, want %d", n, sdkName, rows)
+		}
+	}
 	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllSubmatch(page, -1)
 	if len(named) < 40 {
 		t.Errorf("the page names %d tests", len(named))

@@ -39,6 +39,15 @@ func TestProgramOfThePageDelivers(t *testing.T) {
 	if program == nil || !strings.HasPrefix(program[1], "package main") {
 		t.Fatal("the page does not begin with a program")
 	}
+	lines := 0
+	for line := range strings.Lines(program[1]) {
+		if strings.TrimSpace(line) != "" {
+			lines++
+		}
+	}
+	if lines > 25 {
+		t.Errorf("the program has %d lines, want at most 25", lines)
+	}
 	dir := t.TempDir()
 	source, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "main")
 	if err := os.WriteFile(source, []byte(program[1]), 0o600); err != nil {
