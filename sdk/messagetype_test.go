@@ -499,3 +499,43 @@ func TestTextFramesKeepTheLargestSize(t *testing.T) {
 		}
 	})
 }
+
+// 1. a pack is seen in the queue before its answer came  2. the next one goes out  3. an error comes that names
+// none. It may be about the first: nothing is concluded about the second but that it has to go out again.
+func TestTextErrorWithoutAnEchoMayBeAboutAPackThatWasSeen(t *testing.T) {
+	eachText(t, func(t *testing.T, typ sdk.MessageType) {
+		var mu sync.Mutex
+		got := 0
+		r := &reader{queue: dptest.NewMemoryQueue(1, 1), at: make(map[[2]int]int64), instance: "me"}
+		e := setupFakeFrames(t, func(f []byte) []byte {
+			mu.Lock()
+			defer mu.Unlock()
+			switch got++; got {
+			case 1:
+				return []byte{} // later
+			case 2:
+				return slices.Concat(textAnswer(f, 104, "", false), textAck(f))
+			}
+			return textAck(f)
+		}, sdk.WithMessageType(typ), sdk.WithInstance("me"), sdk.WithConfirmer(r), config(finality.Queue, nil))
+		r.seen = e.sender.Seen
+		e.sender.QueueAnswers(true)
+		st := e.stream("s")
+		settle(10 * time.Millisecond)
+		e.send(st, 1)
+		settle(10 * time.Millisecond)
+		e.sender.Seen([]uint64{1})
+		settle(10 * time.Millisecond)
+		e.log.want(sdk.Final, 1)
+		e.send(st, 1)
+		settle(time.Second)
+		ep := e.sender.Status().Endpoints[0]
+		if ep.AckErrors[104] != 0 || ep.IncarnationsEnded != 1 || !strings.Contains(ep.LastError, "names no pack") {
+			t.Errorf("%+v, want the connection ended, and the error held against no pack", ep)
+		}
+		e.log.want(sdk.Acked, 1) // on the second connection
+		e.sender.Seen([]uint64{2})
+		e.close(time.Second)
+		e.log.want(sdk.Final, 2)
+	})
+}

@@ -176,4 +176,24 @@ var mutations = []mutation{
 		more: [][2]string{{"type task struct {", "var sentBefore = map[*partition]int64{}\n\ntype task struct {"}},
 		pkg:  connector, run: "ReadingAgain",
 	},
+	{
+		name: "a jump to the log's start taken for compaction", file: "connector/offsets.go",
+		old: "return len(fp.Records) > 0 &&", new: "return len(fp.Records) < 0 &&",
+		pkg: connector, run: "Jumps",
+	},
+	{
+		name: "an answer to a text pack that echoes nothing taken for its ack", file: "sdk/text.go",
+		old: "early := !named && ack.Code != 0", new: "early := !named",
+		pkg: sender, run: "Text",
+	},
+	{
+		name: "the echo of another instance's text pack taken for an ack", file: "sdk/text.go",
+		old: "if !ok || string(instance) != c.s.o.instance {", new: "if !ok || len(instance) == 0 {",
+		pkg: sender, run: "Text",
+	},
+	{
+		name: "an error without an echo held against a text pack that may not be meant", file: "sdk/text.go",
+		old: "	if c.unclear {\n		return nil\n	}\n", new: "",
+		pkg: sender, run: "Text",
+	},
 }
