@@ -205,6 +205,7 @@ func TestFailuresOfTheManagerAreCountedByGroup(t *testing.T) {
 func TestAWickedProxyCannotMakeSeriesWithoutEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		e := setup(t, 1, sdk.WithRetry(time.Millisecond, time.Millisecond))
+		e.proxies[0].Code(1000, 1) // before the pack can get there
 		e.send(e.stream("s"), 1)
 		for code := range 200 {
 			e.proxies[0].Code(1000+code, 1)
