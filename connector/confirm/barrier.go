@@ -16,7 +16,7 @@ type Barrier struct{ targets []target }
 type target struct {
 	Place
 	made uint64 // of the topic
-	end  int64
+	end  Offset
 }
 
 // Begin begins a barrier from what all clusters said, each asked with the ticket since or a later one, about
@@ -75,7 +75,7 @@ func (p *Positions) Passed(b *Barrier) (bool, error) {
 		if x == nil || t.made != g.made {
 			return false, fmt.Errorf("waiting for barrier: topic %s of cluster %s was re-created meanwhile", g.Topic, g.Cluster)
 		}
-		if x.next < g.end {
+		if x.next.before(g.end) {
 			left = append(left, g)
 		}
 	}

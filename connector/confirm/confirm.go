@@ -8,7 +8,7 @@ import (
 
 // Sink is told what the reader found; *sdk.Sender is one.
 type Sink interface {
-	Seen(seqs []uint64)
+	Seen(seqs []uint64) // from several goroutines at once
 	QueueAnswers(ok bool)
 }
 
@@ -25,7 +25,7 @@ type Reader interface {
 
 // Status is a snapshot for status pages and metrics.
 type Status struct {
-	Kind     string          `json:"kind"` // kafka
+	Kind     string          `json:"kind"` // kafka or pulsar
 	Answers  bool            `json:"answers"`
 	Clusters []ClusterStatus `json:"clusters"`
 }
@@ -38,11 +38,11 @@ type ClusterStatus struct {
 	Topics        int           `json:"topics"`
 	Partitions    int           `json:"partitions"`
 	MissingTopics []string      `json:"missing_topics,omitempty"` // watched, and not there yet
-	Lag           int64         `json:"lag_messages"`             // -1 when unknown
+	Lag           int64         `json:"lag_messages"`             // -1 when unknown; of Pulsar in entries
 	Messages      uint64        `json:"messages_total"`
 	Mine          uint64        `json:"packs_seen_total"` // of this instance
 	Foreign       uint64        `json:"foreign_total"`
 	Unreadable    uint64        `json:"unreadable_total"`
-	Missed        uint64        `json:"missed_total"` // messages that retention took before they were read
+	Missed        uint64        `json:"missed_total"` // messages (Kafka) or entries (Pulsar, at least) that retention took before they were read
 	LastBarrier   time.Duration `json:"last_barrier_ns"`
 }

@@ -17,7 +17,8 @@
 // Nothing above this package knows which kind of queue it is. positions.go and mine.go decide, without
 // I/O; there is one file per kind of queue that moves the data.
 //
-// Goroutines of a reader: none before Run; then per cluster one that polls and one that asks for metadata
-// and end offsets once a second, and one that tells the sink whether the queue answers. They end when
-// Run's context does, or at Close.
+// Goroutines of a reader: none before Run; then per cluster one that asks for metadata and end offsets once a
+// second; one that polls (Kafka) or one per partition (Pulsar); and one that tells the sink whether the queue
+// answers. They end when Run's context does, or at Close. Calls of Pulsar's client have goroutines of their own,
+// one per partition at most, since they end when the broker likes it; Close waits 5 s for those.
 package confirm

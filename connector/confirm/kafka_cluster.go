@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,17 +17,13 @@ const (
 	kafkaFetches    = 4
 	kafkaFetchBytes = 4 << 20 // a broker returns at least one batch, however large
 
-	refreshEvery   = time.Second
-	refreshAtLeast = 10 * time.Second
-	faultLasts     = 3 * time.Second // a fetch error not repeated for so long is over
-	errorPause     = 100 * time.Millisecond
-	tailsAtOnce    = 8
+	errorPause  = 100 * time.Millisecond
+	tailsAtOnce = 8
 )
 
 // kafkaCluster reads one cluster.
 type kafkaCluster struct {
-	k        *Kafka
-	name     string
+	*health
 	template string
 	cl       *kgo.Client
 
@@ -36,15 +33,6 @@ type kafkaCluster struct {
 	mu       sync.Mutex
 	starts   []Start            // not yet told to the client
 	stopPoll context.CancelFunc // ends the poll under way
-	asked    bool               // somebody got an answer, or none
-	up       bool
-	lastOK   time.Time
-	lastErr  error
-	downAt   time.Time
-	fault    error // of fetching
-	faultEnd time.Time
-
-	messages, mine, foreign, unreadable, missed atomic.Uint64
 
 	reading map[Place]uint64 // lives, as the client was told; the poller's own
 	read    uint64           // refresh's own: messages when something was read last, and when that was
@@ -52,7 +40,7 @@ type kafkaCluster struct {
 	tail    int // refresh's own: which of the stuck partitions is looked at next
 }
 
-func newKafkaCluster(k *Kafka, cfg KafkaCluster) (*kafkaCluster, error) {
+func newKafkaCluster(r *reader, cfg KafkaCluster) (*kafkaCluster, error) {
 	// What was configured comes first, so that it cannot change how we consume.
 	opts := append(append([]kgo.Opt(nil), cfg.Opts...),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
@@ -68,14 +56,30 @@ func newKafkaCluster(k *Kafka, cfg KafkaCluster) (*kafkaCluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kafkaCluster{k: k, name: cfg.Name, template: cfg.Topic, cl: cl,
+	return &kafkaCluster{health: newHealth(r, cfg.Name), template: cfg.Topic, cl: cl,
 		kick: make(chan struct{}, 1), reading: map[Place]uint64{}}, nil
 }
+
+func (c *kafkaCluster) topic(named, group, stream string) string {
+	if c.r.topicOf != nil {
+		return named
+	}
+	return strings.NewReplacer("{group}", group, "{stream}", stream).Replace(c.template)
+}
+
+func (c *kafkaCluster) run(ctx context.Context, sink Sink) {
+	var wg sync.WaitGroup
+	wg.Go(func() { c.poll(ctx, sink) })
+	wg.Go(func() { c.refresh(ctx) })
+	wg.Wait()
+}
+
+func (c *kafkaCluster) close() { c.cl.Close() }
 
 // watch fixes the positions of a topic.
 func (c *kafkaCluster) watch(ctx context.Context, name string) error {
 	began := time.Now()
-	l, err := c.ask(ctx, c.k.pos.Ask(), []string{name}, false)
+	l, err := c.ask(ctx, c.r.pos.Ask(), []string{name}, false)
 	if err == nil || mayPass(err) && c.blames(ctx) {
 		c.answered(err, began) // a right that is missing for a new topic is no fault of the cluster
 	}
@@ -86,25 +90,19 @@ func (c *kafkaCluster) watch(ctx context.Context, name string) error {
 		return err
 	}
 	if !l.Topics[name].Exists {
-		c.k.log.Warn("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.name,
+		c.r.log.Warn("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.cluster,
 			"topic", name, "hint", "is it the topic that the proxies write to? the Manager names it, and queue.kafka[].topic must agree")
 	}
-	c.k.startsMu.Lock()
-	defer c.k.startsMu.Unlock()
-	starts, err := c.k.pos.Fix(c.name, name, l)
-	c.k.start(starts)
+	c.r.startsMu.Lock()
+	defer c.r.startsMu.Unlock()
+	starts, err := c.r.pos.Fix(c.cluster, name, l)
+	c.r.start(starts)
 	return err
 }
 
 // start leaves starts for the poller and wakes it.
 func (c *kafkaCluster) start(starts []Start) {
-	for _, s := range starts {
-		if s.Why != Fixed {
-			c.missed.Add(uint64(s.Missed))
-			c.k.log.Warn("queue partition is read from another position", "cluster", s.Cluster, "topic", s.Topic,
-				"partition", s.Partition, "offset", s.Offset, "why", s.Why.String(), "missed", s.Missed)
-		}
-	}
+	c.began(starts)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.starts = append(c.starts, starts...)
@@ -159,7 +157,7 @@ func (c *kafkaCluster) tellClient(starts []Start) {
 		if add[at.Topic] == nil {
 			add[at.Topic] = map[int32]kgo.Offset{}
 		}
-		add[at.Topic][at.Partition] = kgo.NewOffset().At(s.Offset)
+		add[at.Topic][at.Partition] = kgo.NewOffset().At(s.Offset.Entry)
 	}
 	c.cl.RemoveConsumePartitions(drop)
 	c.cl.AddConsumePartitions(add)
@@ -187,17 +185,16 @@ func (c *kafkaCluster) take(ctx context.Context, sink Sink, fetches kgo.Fetches)
 	type step struct {
 		at   Place
 		life uint64
-		next int64
+		next Offset
 	}
 	var (
-		seqs                                []uint64
-		steps                               []step
-		messages, mine, foreign, unreadable uint64
+		found batch
+		steps []step
 	)
 	for i := range fetches {
 		for _, t := range fetches[i].Topics {
 			for _, fp := range t.Partitions {
-				at := Place{c.name, t.Topic, fp.Partition}
+				at := Place{c.cluster, t.Topic, fp.Partition}
 				life, ok := c.reading[at]
 				if fp.Err != nil {
 					failed = c.fetchError(ctx, at, life, fp.Err) || failed
@@ -209,35 +206,23 @@ func (c *kafkaCluster) take(ctx context.Context, sink Sink, fetches kgo.Fetches)
 					if r.Attrs.IsControl() {
 						continue
 					}
-					messages++
-					switch seq, verdict := Judge(r.Value, c.k.instance); verdict {
-					case Mine:
-						mine++
-						seqs = append(seqs, seq)
-					case Foreign:
-						foreign++
-					case Unreadable:
-						unreadable++
-					}
+					found.add(r.Value, c.r.instance)
 				}
-				steps = append(steps, step{at, life, fp.Records[len(fp.Records)-1].Offset + 1})
+				steps = append(steps, step{at, life, At(fp.Records[len(fp.Records)-1].Offset + 1)})
 			}
 		}
 	}
 	if len(steps) == 0 {
 		return failed
 	}
-	if len(seqs) > 0 {
-		sink.Seen(seqs)
+	if len(found.seqs) > 0 {
+		sink.Seen(found.seqs)
 	}
-	c.messages.Add(messages)
-	c.mine.Add(mine)
-	c.foreign.Add(foreign)
-	c.unreadable.Add(unreadable)
+	c.counted(&found)
 	for _, s := range steps {
-		c.k.pos.Advance(s.at, s.life, s.next)
+		c.r.pos.Advance(s.at, s.life, s.next)
 	}
-	c.k.moved.happened()
+	c.r.moved.happened()
 	return failed
 }
 
@@ -250,10 +235,10 @@ func (c *kafkaCluster) fetchError(ctx context.Context, at Place, life uint64, er
 	case errors.As(err, &cut):
 		// The client goes on at ResetTo. We begin there under a new life instead: what it returned
 		// from behind the cut would otherwise count as read up to there.
-		c.k.startsMu.Lock()
-		defer c.k.startsMu.Unlock()
-		if s, ok := c.k.pos.Rewind(at, life, cut.ResetTo); ok {
-			c.k.start([]Start{s})
+		c.r.startsMu.Lock()
+		defer c.r.startsMu.Unlock()
+		if s, ok := c.r.pos.Rewind(at, life, At(cut.ResetTo)); ok {
+			c.r.start([]Start{s})
 		}
 		return false
 	case errors.Is(err, kerr.OffsetOutOfRange):
@@ -294,24 +279,24 @@ func (c *kafkaCluster) refresh(ctx context.Context) {
 			next = min(max(refreshEvery, 10*time.Since(began)), refreshAtLeast)
 		}
 		timer.Reset(next)
-		c.k.healthChanged() // a fault may be over
+		c.r.healthChanged() // a fault may be over
 	}
 }
 
 // look reports whether the cluster answered.
 func (c *kafkaCluster) look(ctx context.Context) bool {
 	starts := c.wantStarts.Swap(false)
-	l, err := c.list(ctx, c.k.pos.Ask(), c.k.pos.Topics(c.name), starts)
+	l, err := c.listing(ctx, c.r.pos.Ask(), c.r.pos.Topics(c.cluster), starts)
 	if err != nil {
 		if starts {
 			c.wantStarts.Store(true)
 		}
 		return false // the health has it
 	}
-	c.k.startsMu.Lock()
-	begin, err := c.k.pos.Update(c.name, l)
-	c.k.start(begin)
-	c.k.startsMu.Unlock()
+	c.r.startsMu.Lock()
+	begin, err := c.r.pos.Update(c.cluster, l)
+	c.r.start(begin)
+	c.r.startsMu.Unlock()
 	if err != nil {
 		c.setFault(faultLasts, err)
 	}
@@ -323,112 +308,26 @@ func (c *kafkaCluster) look(ctx context.Context) bool {
 // before the end (compaction leaves batches without records) it moves them. When nothing at all is read, the
 // client is told to look for leaders again; and if that does not help, the cluster does not answer.
 func (c *kafkaCluster) lookAtTails(ctx context.Context) {
-	stuck := c.k.pos.Stuck(c.name)
+	stuck := c.r.pos.Stuck(c.cluster)
 	moved := false
 	for range min(len(stuck), tailsAtOnce) {
 		c.tail++
 		u := stuck[c.tail%len(stuck)]
-		if next, err := c.skipHoles(ctx, u); err == nil && next > u.Next {
-			c.k.pos.Advance(u.Place, u.Life, next)
+		if next, err := c.skipHoles(ctx, u); err == nil && u.Next.before(next) {
+			c.r.pos.Advance(u.Place, u.Life, next)
 			moved = true
 		}
 	}
 	if moved {
-		c.k.moved.happened()
+		c.r.moved.happened()
 	}
 	if n := c.messages.Load(); moved || len(stuck) == 0 || n != c.read {
 		c.read, c.readAt = n, time.Now()
 		return
 	}
 	c.cl.ForceMetadataRefresh()
-	if since := time.Since(c.readAt); since > c.k.timeout {
-		c.setFault(refreshAtLeast, fmt.Errorf("nothing was read for %v, although %v holds messages from %d to %d",
+	if since := time.Since(c.readAt); since > c.r.timeout {
+		c.setFault(refreshAtLeast, fmt.Errorf("nothing was read for %v, although %v holds messages from %v to %v",
 			since.Round(time.Second), stuck[0].Place, stuck[0].Next, stuck[0].End))
 	}
-}
-
-// answered takes in how a question went that was asked at began.
-func (c *kafkaCluster) answered(err error, began time.Time) {
-	c.mu.Lock()
-	was := c.up
-	switch {
-	case err == nil:
-		c.up, c.lastOK = true, time.Now()
-	case c.lastOK.Before(began): // or another question went well meanwhile
-		c.up = false
-	}
-	if err != nil {
-		c.lastErr = err
-	}
-	up, first, downAt := c.up, !c.asked, c.downAt
-	c.asked = true
-	if !up && (was || first) {
-		c.downAt = time.Now()
-	}
-	c.mu.Unlock()
-	switch {
-	case !up && (was || first):
-		c.k.log.Warn("queue cluster does not answer", "cluster", c.name, "error", err)
-	case up && !was && !first:
-		c.k.log.Info("queue cluster answers again", "cluster", c.name, "after", time.Since(downAt).Round(time.Millisecond))
-	}
-	if up != was {
-		c.k.healthChanged()
-	}
-}
-
-// setFault says that the cluster cannot be read: for a while, since nothing says when it can again but that
-// the fault is not found again.
-func (c *kafkaCluster) setFault(lasts time.Duration, err error) {
-	c.mu.Lock()
-	fresh := time.Now().After(c.faultEnd)
-	c.fault, c.faultEnd = err, time.Now().Add(lasts)
-	c.mu.Unlock()
-	if fresh {
-		c.k.log.Warn("queue cluster cannot be read", "cluster", c.name, "error", err)
-	}
-	c.k.healthChanged()
-}
-
-func (k *Kafka) healthChanged() {
-	select {
-	case k.health <- struct{}{}:
-	default:
-	}
-}
-
-// answers says whether the cluster answers, and if not why.
-func (c *kafkaCluster) answers() (bool, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Now().Before(c.faultEnd) {
-		return false, c.fault
-	}
-	if !c.asked {
-		return false, errors.New("it was not asked yet")
-	}
-	return c.up, c.lastErr
-}
-
-func (c *kafkaCluster) status() ClusterStatus {
-	sum := c.k.pos.Sum(c.name)
-	s := ClusterStatus{
-		Name: c.name, Topics: sum.Topics, Partitions: sum.Partitions, Lag: sum.Lag,
-		Messages: c.messages.Load(), Mine: c.mine.Load(), Foreign: c.foreign.Load(),
-		Unreadable: c.unreadable.Load(), Missed: c.missed.Load(), MissingTopics: c.k.pos.Missing(c.name),
-	}
-	ok, err := c.answers()
-	s.Answers = ok
-	if err != nil && !ok {
-		s.LastError = err.Error()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.LastError == "" && c.lastErr != nil {
-		s.LastError = c.lastErr.Error()
-	}
-	if c.lastOK.IsZero() {
-		s.Lag = -1
-	}
-	return s
 }

@@ -17,8 +17,12 @@ const (
 	earliest = -2
 )
 
-// list asks the cluster about topics and tells the cluster's health how it went; see ask.
-func (c *kafkaCluster) list(ctx context.Context, fresh Ticket, topics []string, starts bool) (Listing, error) {
+func (c *kafkaCluster) list(ctx context.Context, fresh Ticket, topics []string) (Listing, error) {
+	return c.listing(ctx, fresh, topics, false)
+}
+
+// listing asks the cluster about topics and tells the cluster's health how it went; see ask.
+func (c *kafkaCluster) listing(ctx context.Context, fresh Ticket, topics []string, starts bool) (Listing, error) {
 	began := time.Now()
 	l, err := c.ask(ctx, fresh, topics, starts)
 	if err == nil || c.blames(ctx) {
@@ -27,18 +31,13 @@ func (c *kafkaCluster) list(ctx context.Context, fresh Ticket, topics []string, 
 	return l, err
 }
 
-// blames reports whether an error says something about the cluster: not when the caller gave up.
-func (c *kafkaCluster) blames(ctx context.Context) bool {
-	return ctx.Err() == nil && c.k.life.Err() == nil
-}
-
 // ask asks for fresh metadata, then the end offsets of all partitions from their leaders, with starts the
 // log starts too. It goes past every cache of the client. fresh is the ticket taken before the call. It
 // asks again for as long as the reader's timeout what may be well soon.
 func (c *kafkaCluster) ask(parent context.Context, fresh Ticket, topics []string, starts bool) (Listing, error) {
-	ctx, cancel := context.WithTimeout(parent, c.k.timeout)
+	ctx, cancel := context.WithTimeout(parent, c.r.timeout)
 	defer cancel()
-	defer context.AfterFunc(c.k.life, cancel)()
+	defer context.AfterFunc(c.r.life, cancel)()
 	var last error
 	for pause := 50 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, time.Second) {
 		l, err := c.askOnce(ctx, topics, starts)
@@ -58,15 +57,15 @@ func (c *kafkaCluster) ask(parent context.Context, fresh Ticket, topics []string
 		}
 	}
 	switch {
-	case c.k.life.Err() != nil:
+	case c.r.life.Err() != nil:
 		return Listing{}, ErrClosed
 	case parent.Err() != nil:
-		return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.name, context.Cause(parent))
+		return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.cluster, context.Cause(parent))
 	case mayPass(last):
 		return Listing{}, fmt.Errorf("queue cluster %s has not answered for %v: %w (hint: are its brokers up, and does the queue section name addresses that can be reached from here?)",
-			c.name, c.k.timeout, last)
+			c.cluster, c.r.timeout, last)
 	}
-	return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.name, c.explain(last, ""))
+	return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.cluster, c.explain(last, ""))
 }
 
 // mayPass reports whether an error may be gone when asked again.
@@ -114,7 +113,7 @@ func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, starts bool
 				leaders[p.Leader] = map[string][]int32{}
 			}
 			leaders[p.Leader][name] = append(leaders[p.Leader][name], p.Partition)
-			l.Topics[name].Partitions[p.Partition] = Bounds{Start: -1, End: -1}
+			l.Topics[name].Partitions[p.Partition] = Bounds{Start: Unknown, End: Unknown}
 		}
 	}
 	for _, t := range topics {
@@ -138,9 +137,9 @@ func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, starts bool
 					defer mu.Unlock()
 					b := l.Topics[topic].Partitions[partition]
 					if at == latest {
-						b.End = offset
+						b.End = At(offset)
 					} else {
-						b.Start = offset
+						b.Start = At(offset)
 					}
 					l.Topics[topic].Partitions[partition] = b
 				})
@@ -156,7 +155,7 @@ func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, starts bool
 	}
 	for name, t := range l.Topics {
 		for n, b := range t.Partitions {
-			if b.End < 0 || starts && b.Start < 0 {
+			if b.End.before(Offset{}) || starts && b.Start.before(Offset{}) {
 				return Listing{}, fmt.Errorf("no offset of partition %d of topic %s in the answer", n, name)
 			}
 		}
@@ -222,7 +221,7 @@ func (c *kafkaCluster) fetch(ctx context.Context, u Unread) (*kmsg.FetchResponse
 	ft := kmsg.NewFetchRequestTopic()
 	ft.Topic, ft.TopicID = u.Topic, u.TopicID
 	fp := kmsg.NewFetchRequestTopicPartition()
-	fp.Partition, fp.FetchOffset, fp.PartitionMaxBytes = u.Partition, u.Next, 64<<10 // or one batch, if it is larger
+	fp.Partition, fp.FetchOffset, fp.PartitionMaxBytes = u.Partition, u.Next.Entry, 64<<10 // or one batch, if it is larger
 	ft.Partitions = append(ft.Partitions, fp)
 	req.Topics = append(req.Topics, ft)
 	resp, err := c.cl.Broker(int(leader)).RetriableRequest(ctx, req)
@@ -241,28 +240,28 @@ func (c *kafkaCluster) fetch(ctx context.Context, u Unread) (*kmsg.FetchResponse
 }
 
 // skipHoles returns the offset from which something may be there to read: u.Next if a record is.
-func (c *kafkaCluster) skipHoles(ctx context.Context, u Unread) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.k.timeout)
+func (c *kafkaCluster) skipHoles(ctx context.Context, u Unread) (Offset, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.r.timeout)
 	defer cancel()
 	rp, err := c.fetch(ctx, u)
 	if err != nil {
 		return u.Next, err
 	}
 	got, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		KeepControlRecords: true, Offset: u.Next, Topic: u.Topic, Partition: u.Partition,
+		KeepControlRecords: true, Offset: u.Next.Entry, Topic: u.Topic, Partition: u.Partition,
 	}, rp, kgo.DefaultDecompressor(), nil)
 	if got.Err != nil || len(got.Records) > 0 {
 		return u.Next, got.Err
 	}
-	return next, nil
+	return At(next), nil
 }
 
 // mayRead finds out whether we have the right to read the topic: metadata and offsets may be had without.
 func (c *kafkaCluster) mayRead(ctx context.Context, name string, t TopicListing) error {
-	ctx, cancel := context.WithTimeout(ctx, c.k.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.r.timeout)
 	defer cancel()
 	for n, b := range t.Partitions {
-		_, err := c.fetch(ctx, Unread{Place: Place{c.name, name, n}, Next: b.End, TopicID: t.ID})
+		_, err := c.fetch(ctx, Unread{Place: Place{c.cluster, name, n}, Next: b.End, TopicID: t.ID})
 		if err != nil && !mayPass(err) {
 			return c.explain(fmt.Errorf("reading topic %s: %w", name, err), name)
 		}
@@ -279,7 +278,7 @@ func (c *kafkaCluster) explain(err error, topic string) error {
 	case topic == "":
 		return err
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return fmt.Errorf("%w (hint: grant Describe and Read on topic %s of queue cluster %s to the user the queue section names; no group is needed)", err, topic, c.name)
+		return fmt.Errorf("%w (hint: grant Describe and Read on topic %s of queue cluster %s to the user the queue section names; no group is needed)", err, topic, c.cluster)
 	case errors.Is(err, kerr.InvalidTopicException):
 		return fmt.Errorf("%w (hint: the queue's topic template makes a name that Kafka does not allow)", err)
 	}

@@ -26,8 +26,8 @@ type TopicListing struct {
 	Partitions map[int32]Bounds
 }
 
-// Bounds of a partition's log: records have offsets in [Start, End). Start is -1 when it was not asked.
-type Bounds struct{ Start, End int64 }
+// Bounds of a partition's log: records lie between Start and End. Start is Unknown when it was not asked.
+type Bounds struct{ Start, End Offset }
 
 // Place names a partition of the queue.
 type Place struct {
@@ -49,19 +49,20 @@ const (
 	Overtaken            // retention took what was to be read next: Missed offsets
 	Truncated            // the log ends before the position: from its beginning, for nobody knows where it was cut
 	Diverged             // the log was cut, and the client of the queue knows where
+	Resumed              // the reader of the partition ended: where it was
 )
 
-var whyText = [...]string{"fixed at the end", "appeared", "re-created", "overtaken by retention", "truncated", "truncated"}
+var whyText = [...]string{"fixed at the end", "appeared", "re-created", "overtaken by retention", "truncated", "truncated", "resumed"}
 
 func (w Why) String() string { return whyText[w] }
 
 // Start tells the reader of a partition to begin at Offset, in place of wherever it is.
 type Start struct {
 	Place
-	Offset int64
+	Offset Offset
 	Life   uint64 // to be given back with Advance
 	Why    Why
-	Missed int64 // Overtaken: the offsets in [Offset-Missed, Offset) were not read
+	Missed int64 // Overtaken: so many entries before Offset were not read, as far as they were listed
 }
 
 // Positions knows how far every partition of the queue has been read and reported. It does no I/O: whoever
@@ -76,20 +77,51 @@ type Positions struct {
 
 type topic struct {
 	id    [16]byte
-	made  uint64 // counts topics of this name
+	made  uint64 // counts topics of this name, and cuts
 	fresh Ticket // of the newest answer taken in
 	parts map[int32]*position
 }
 
 type position struct {
-	next int64 // everything before it was reported
+	next Offset // everything before it was reported
 	life uint64
-	end  int64 // as listed last, -1 if never
+	end  Offset   // as listed last, never before next
+	past []Offset // ends as listed last in the ledgers before end's, as far as they lie after next
 	// asked is next as it was when ticket askedAt was handed out: only against that can an end offset
 	// of the answer show that the log was cut, for next moves on while the question travels.
-	asked   int64
+	asked   Offset
 	askedAt Ticket
-	since   int64 // next when the end was listed before; see Stuck
+	since   Offset // next when the end was listed before; see Stuck
+}
+
+// moved takes in what was read and where the log ends.
+func (x *position) moved(next, end Offset) {
+	if x.end.Ledger < end.Ledger && x.next.before(x.end) {
+		x.past = append(x.past, x.end)
+	}
+	x.next = later(x.next, next)
+	x.end = later(end, x.next)
+	x.past = slices.DeleteFunc(x.past, func(o Offset) bool { return !x.next.before(o) })
+}
+
+// unread is how many entries before to are known of and were not read.
+func (x *position) unread(to Offset) (n int64) {
+	from := x.next
+	for _, o := range append(slices.Clip(x.past), x.end) {
+		switch {
+		case to.before(o) || !from.before(o):
+			continue
+		case from.Ledger == o.Ledger:
+			n += distance(from, o)
+		default:
+			n += o.entries()
+		}
+		from = o
+	}
+	if from.Ledger == to.Ledger && from.before(to) {
+		n += distance(from, to)
+	}
+	return n
 }
 
 // NewPositions knows nothing but the names of the clusters.
@@ -186,7 +218,7 @@ func (p *Positions) update(cluster string, l Listing, name string) ([]Start, err
 		// Deleted, or not there yet. The positions stay: should the same topic be back (a broker was
 		// behind), reading goes on; another one is recognised by its id.
 		for _, x := range t.parts {
-			x.end = x.next // nothing is left to read, for now
+			x.end, x.past = x.next, nil // nothing is left to read, for now
 		}
 		return nil, nil
 	}
@@ -215,18 +247,23 @@ func (p *Positions) update(cluster string, l Listing, name string) ([]Start, err
 			if another {
 				why = Recreated
 			}
-			s := t.begin(p, at, max(b.Start, 0), b.End, why)
-			s.Missed = s.Offset
+			s := t.begin(p, at, later(b.Start, Offset{}), b.End, why)
+			s.Missed = s.Offset.Entry
 			starts = append(starts, s)
-		case x.next < b.Start:
-			missed := b.Start - x.next
+		case x.next.before(b.Start):
+			missed := x.unread(b.Start)
+			if missed == 0 {
+				x.moved(b.Start, b.End) // nothing but a ledger that had been read ended
+				break
+			}
 			s := t.begin(p, at, b.Start, b.End, Overtaken)
 			s.Missed = missed
 			starts = append(starts, s)
-		case x.askedAt > 0 && x.askedAt <= l.Fresh && x.asked > b.End:
-			starts = append(starts, t.begin(p, at, max(b.Start, 0), b.End, Truncated))
+		case x.askedAt > 0 && x.askedAt <= l.Fresh && b.End.before(x.asked):
+			starts = append(starts, t.begin(p, at, later(b.Start, Offset{}), b.End, Truncated))
+			t.made++ // a barrier over what was cut can never pass
 		default:
-			x.end = max(b.End, x.next)
+			x.moved(x.next, b.End)
 		}
 		if x != nil && x.askedAt <= l.Fresh {
 			x.askedAt = 0
@@ -251,15 +288,15 @@ func comparePlaces(a, b Place) int {
 }
 
 // begin sets a position under a new life.
-func (t *topic) begin(p *Positions, at Place, offset, end int64, why Why) Start {
+func (t *topic) begin(p *Positions, at Place, offset, end Offset, why Why) Start {
 	p.lives++
-	t.parts[at.Partition] = &position{next: offset, life: p.lives, end: max(end, offset), since: -1}
+	t.parts[at.Partition] = &position{next: offset, life: p.lives, end: later(end, offset), since: Unknown}
 	return Start{Place: at, Offset: offset, Life: p.lives, Why: why}
 }
 
 // Rewind begins a partition anew at an offset, because the client of the queue found the log cut there. ok
 // is false when the life is over already.
-func (p *Positions) Rewind(at Place, life uint64, offset int64) (s Start, ok bool) {
+func (p *Positions) Rewind(at Place, life uint64, offset Offset) (s Start, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t, x := p.find(at)
@@ -269,14 +306,39 @@ func (p *Positions) Rewind(at Place, life uint64, offset int64) (s Start, ok boo
 	return t.begin(p, at, offset, x.end, Diverged), true
 }
 
+// Resume begins a partition anew where it is, because whatever read it under this life ended. ok is false
+// when the life is over already.
+func (p *Positions) Resume(at Place, life uint64) (s Start, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, x := p.find(at)
+	if x == nil || x.life != life {
+		return Start{}, false
+	}
+	p.lives++
+	x.life = p.lives
+	return Start{Place: at, Offset: x.next, Life: x.life, Why: Resumed}, true
+}
+
+// Skipped is how many entries are known of between what was reported last and an offset: what the reader
+// of the partition jumped over, if the message that it found next lies there.
+func (p *Positions) Skipped(at Place, life uint64, to Offset) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, x := p.find(at)
+	if x == nil || x.life != life {
+		return 0
+	}
+	return x.unread(to)
+}
+
 // Advance says that everything of the partition before next was reported. The life is the one under which
 // it was read: what was read before a partition began anew moves nothing.
-func (p *Positions) Advance(at Place, life uint64, next int64) {
+func (p *Positions) Advance(at Place, life uint64, next Offset) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, x := p.find(at); x != nil && x.life == life {
-		x.next = max(x.next, next)
-		x.end = max(x.end, x.next)
+		x.moved(next, x.end)
 	}
 }
 
@@ -292,7 +354,7 @@ func (p *Positions) find(at Place) (*topic, *position) {
 type Unread struct {
 	Place
 	Life      uint64
-	Next, End int64
+	Next, End Offset
 	TopicID   [16]byte
 }
 
@@ -304,8 +366,8 @@ func (p *Positions) Stuck(cluster string) []Unread {
 	var out []Unread
 	for name, t := range p.clusters[cluster] {
 		for n, x := range t.parts {
-			if x.next >= x.end {
-				x.since = -1
+			if !x.next.before(x.end) {
+				x.since = Unknown
 				continue
 			}
 			if x.since == x.next {
@@ -335,7 +397,7 @@ func (p *Positions) Missing(cluster string) []string {
 // Sum is a cluster's state in numbers.
 type Sum struct {
 	Topics, Partitions int
-	Lag                int64 // offsets listed and not read
+	Lag                int64 // entries listed and not read
 }
 
 // Sum adds up a cluster.
@@ -346,7 +408,7 @@ func (p *Positions) Sum(cluster string) Sum {
 	for _, t := range p.clusters[cluster] {
 		for _, x := range t.parts {
 			s.Partitions++
-			s.Lag += x.end - x.next
+			s.Lag += x.unread(x.end)
 		}
 	}
 	return s

@@ -14,7 +14,7 @@ type bounds = map[int32]confirm.Bounds
 func ends(ends ...int64) bounds {
 	b := bounds{}
 	for i, e := range ends {
-		b[int32(i)] = confirm.Bounds{Start: -1, End: e}
+		b[int32(i)] = confirm.Bounds{Start: confirm.Unknown, End: confirm.At(e)}
 	}
 	return b
 }
@@ -49,14 +49,14 @@ func (b *book) take(s []confirm.Start, err error) []confirm.Start {
 
 func (b *book) read(cluster, topic string, partition int32, next int64) {
 	at := confirm.Place{Cluster: cluster, Topic: topic, Partition: partition}
-	b.p.Advance(at, b.m[at].Life, next)
+	b.p.Advance(at, b.m[at].Life, confirm.At(next))
 }
 
 func (b *book) wantStart(cluster, topic string, partition int32, offset int64, why confirm.Why, missed int64) {
 	b.t.Helper()
 	s, ok := b.m[confirm.Place{Cluster: cluster, Topic: topic, Partition: partition}]
-	if !ok || s.Offset != offset || s.Why != why || s.Missed != missed {
-		b.t.Errorf("partition %d of %s in %s begins at %d (%v, missed %d, known %v), want %d (%v, missed %d)",
+	if !ok || s.Offset != confirm.At(offset) || s.Why != why || s.Missed != missed {
+		b.t.Errorf("partition %d of %s in %s begins at %v (%v, missed %d, known %v), want %d (%v, missed %d)",
 			partition, topic, cluster, s.Offset, s.Why, s.Missed, ok, offset, why, missed)
 	}
 }
@@ -95,7 +95,7 @@ func TestWhatAppearsLaterIsReadFromItsBeginning(t *testing.T) {
 	b.take(b.p.Fix("a", "u", says(b.p.Ask(), "u", 0, nil)))
 	b.take(b.p.Update("a", says(b.p.Ask(), "t", 1, ends(10, 7))))
 	b.wantStart("a", "t", 1, 0, confirm.Appeared, 0)
-	b.take(b.p.Update("a", says(b.p.Ask(), "u", 2, bounds{0: {Start: 3, End: 9}})))
+	b.take(b.p.Update("a", says(b.p.Ask(), "u", 2, bounds{0: {Start: confirm.At(3), End: confirm.At(9)}})))
 	b.wantStart("a", "u", 0, 3, confirm.Appeared, 3)
 }
 
@@ -168,7 +168,7 @@ func TestRecreatedTopicIsReadFromItsBeginning(t *testing.T) {
 	}
 	since = b.p.Ask()
 	x = b.begin(since, map[string]confirm.Listing{"a": says(since, "t", 2, ends(50))})
-	b.p.Advance(confirm.Place{Cluster: "a", Topic: "t"}, oldLife, 99) // read before, told late
+	b.p.Advance(confirm.Place{Cluster: "a", Topic: "t"}, oldLife, confirm.At(99)) // read before, told late
 	if b.passed(x) {
 		t.Error("what was read of the old topic counts for the new one")
 	}
@@ -210,7 +210,7 @@ func TestWithoutTopicIDsALostPartitionShowsAnotherTopic(t *testing.T) {
 func TestRetentionThatOvertakesIsCounted(t *testing.T) {
 	b := newBook(t, "a")
 	b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, ends(10))))
-	b.take(b.p.Update("a", says(b.p.Ask(), "t", 1, bounds{0: {Start: 25, End: 30}})))
+	b.take(b.p.Update("a", says(b.p.Ask(), "t", 1, bounds{0: {Start: confirm.At(25), End: confirm.At(30)}})))
 	b.wantStart("a", "t", 0, 25, confirm.Overtaken, 15)
 }
 
@@ -218,7 +218,7 @@ func TestCutLogIsReadFromItsBeginning(t *testing.T) {
 	b := newBook(t, "a")
 	b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, ends(10))))
 	b.read("a", "t", 0, 40)
-	b.take(b.p.Update("a", says(b.p.Ask(), "t", 1, bounds{0: {Start: 5, End: 30}})))
+	b.take(b.p.Update("a", says(b.p.Ask(), "t", 1, bounds{0: {Start: confirm.At(5), End: confirm.At(30)}})))
 	b.wantStart("a", "t", 0, 5, confirm.Truncated, 0)
 }
 
@@ -246,16 +246,16 @@ func TestRewindEndsTheLife(t *testing.T) {
 	at := confirm.Place{Cluster: "a", Topic: "t"}
 	b.read("a", "t", 0, 40)
 	old := b.m[at].Life
-	s, ok := b.p.Rewind(at, old, 30)
-	if !ok || s.Offset != 30 || s.Why != confirm.Diverged {
+	s, ok := b.p.Rewind(at, old, confirm.At(30))
+	if !ok || s.Offset != confirm.At(30) || s.Why != confirm.Diverged {
 		t.Fatalf("Rewind = %+v %v", s, ok)
 	}
-	b.p.Advance(at, old, 99)
+	b.p.Advance(at, old, confirm.At(99))
 	since := b.p.Ask()
 	if b.passed(b.begin(since, map[string]confirm.Listing{"a": says(since, "t", 1, ends(35))})) {
 		t.Error("what was cut counts as read")
 	}
-	if _, ok := b.p.Rewind(at, old, 5); ok {
+	if _, ok := b.p.Rewind(at, old, confirm.At(5)); ok {
 		t.Error("a life was ended twice")
 	}
 }
@@ -267,7 +267,7 @@ func TestStuckPartitionsAreFoundTheSecondTime(t *testing.T) {
 	if s := b.p.Stuck("a"); len(s) != 0 {
 		t.Errorf("stuck at once: %v", s)
 	}
-	if s := b.p.Stuck("a"); len(s) != 1 || s[0].Next != 10 || s[0].End != 12 {
+	if s := b.p.Stuck("a"); len(s) != 1 || s[0].Next != confirm.At(10) || s[0].End != confirm.At(12) {
 		t.Errorf("Stuck = %v, want partition 0 from 10 to 12", s)
 	}
 	b.read("a", "t", 0, 12)
@@ -305,14 +305,14 @@ func TestBarrierNeverPassesOverUnreadMessages(t *testing.T) {
 		apply := func(starts []confirm.Start) {
 			for _, s := range starts {
 				if logs := world[s.Cluster].logs; int(s.Partition) < len(logs) {
-					logs[s.Partition].cursor, logs[s.Partition].life = s.Offset, s.Life
+					logs[s.Partition].cursor, logs[s.Partition].life = s.Offset.Entry, s.Life
 				}
 			}
 		}
 		listing := func(c string, fresh confirm.Ticket) confirm.Listing {
 			b := bounds{}
 			for i, l := range world[c].logs {
-				b[int32(i)] = confirm.Bounds{Start: l.start, End: l.end}
+				b[int32(i)] = confirm.Bounds{Start: confirm.At(l.start), End: confirm.At(l.end)}
 			}
 			return says(fresh, "t", world[c].id, b)
 		}
@@ -354,7 +354,7 @@ func TestBarrierNeverPassesOverUnreadMessages(t *testing.T) {
 					l.read[off] = true
 				}
 				l.cursor = max(l.cursor, to)
-				p.Advance(confirm.Place{Cluster: c, Topic: "t", Partition: int32(slices.Index(w.logs, l))}, l.life, l.cursor)
+				p.Advance(confirm.Place{Cluster: c, Topic: "t", Partition: int32(slices.Index(w.logs, l))}, l.life, confirm.At(l.cursor))
 			case k < 26:
 				starts, err := p.Update(c, listing(c, p.Ask()))
 				if err != nil {

@@ -75,7 +75,7 @@ func (rd *reader) watch() bool {
 func (rd *reader) list(i int, ticket confirm.Ticket) confirm.Listing {
 	parts := make(map[int32]confirm.Bounds)
 	for n, log := range rd.w.clusters[i].partitions {
-		parts[int32(n)] = confirm.Bounds{Start: 0, End: int64(len(log))}
+		parts[int32(n)] = confirm.Bounds{End: confirm.At(int64(len(log)))}
 	}
 	l := confirm.Listing{Fresh: ticket, Topics: map[string]confirm.TopicListing{
 		topic: {Exists: true, ID: [16]byte{1}, Partitions: parts},
@@ -88,7 +88,7 @@ func (rd *reader) begin(starts []confirm.Start) {
 	for _, s := range starts {
 		for i := range rd.w.clusters {
 			if s.Cluster == clusterName(i) {
-				rd.at[place{i, int(s.Partition)}] = readPosition{int(s.Offset), s.Life}
+				rd.at[place{i, int(s.Partition)}] = readPosition{int(s.Offset.Entry), s.Life}
 			}
 		}
 	}
@@ -118,7 +118,7 @@ func (rd *reader) read() (seqs []finality.Pack) {
 			}
 			if known {
 				rd.at[place{i, n}] = at
-				rd.positions.Advance(confirm.Place{Cluster: clusterName(i), Topic: topic, Partition: int32(n)}, at.life, int64(at.next))
+				rd.positions.Advance(confirm.Place{Cluster: clusterName(i), Topic: topic, Partition: int32(n)}, at.life, confirm.At(int64(at.next)))
 			}
 		}
 	}

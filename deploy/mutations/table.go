@@ -124,8 +124,13 @@ var mutations = []mutation{
 	},
 	{
 		name: "reader at the end of a partition that appeared later", file: "connector/confirm/positions.go",
-		old: "t.begin(p, at, max(b.Start, 0), b.End, why)", new: "t.begin(p, at, b.End, b.End, why)",
+		old: "t.begin(p, at, later(b.Start, Offset{}), b.End, why)", new: "t.begin(p, at, b.End, b.End, why)",
 		pkg: model,
+	},
+	{
+		name: "a Pulsar reader goes on after it has reconnected", file: "connector/confirm/pulsar_cluster.go",
+		old: "func() { stop(errReconnects) }", new: "func() {}",
+		pkg: "./connector/confirm", run: "TestReaderOfPulsarIsOpened",
 	},
 	{
 		name: "`mid` forgotten at loss", file: "sdk/finality/queue.go",

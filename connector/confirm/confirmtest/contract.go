@@ -1,0 +1,509 @@
+// Package confirmtest holds what every reader of a queue must do, as tests that run on any implementation and
+// any broker, doubles and real ones.
+package confirmtest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"inlong-bridge/connector/confirm"
+	"inlong-bridge/sdk/frame"
+)
+
+// Instance is that of the reader under test.
+const Instance = "0123456789abcdefghijkl"
+
+// The stream that is watched.
+const (
+	Group  = "g"
+	Stream = "s"
+)
+
+// Broker is one queue cluster with the topic of the stream in it.
+type Broker interface {
+	// Create makes the topic.
+	Create(t *testing.T, partitions int)
+	// Grow gives it more partitions.
+	Grow(t *testing.T, partitions int)
+	Delete(t *testing.T)
+	// Put returns when the broker has all of the values.
+	Put(ctx context.Context, partition int, values ...[]byte) error
+	// Expire takes away everything that is in a partition, as retention does.
+	Expire(t *testing.T, partition int)
+	// Break makes the broker fail as hard as it can, and Mend brings it back with all that was put.
+	Break(t *testing.T)
+	Mend(t *testing.T)
+}
+
+// Queue makes a reader of n clusters that calls one silent after timeout, and closes everything when the test ends.
+type Queue func(t *testing.T, n int, timeout time.Duration) (confirm.Reader, []Broker)
+
+// Patience bounds every wait. Nothing is decided by it but that a test has failed.
+const Patience = 60 * time.Second
+
+// Run runs all tests.
+func Run(t *testing.T, q Queue) {
+	for _, test := range []struct {
+		name string
+		f    func(*bench)
+	}{
+		{"ForeignPacksAreIgnored", foreign},
+		{"PositionsAreFixedBeforeTheFirstPack", positions},
+		{"BarrierNeverLiesUnderLoad", barriers},
+		{"PartitionsAddedLaterAreReadFromTheirBeginning", grow},
+		{"TopicCreatedLaterIsReadFromItsBeginning", create},
+		{"TopicCreatedAgainIsReadFromItsBeginning", recreate},
+		{"RetentionThatOvertookTheReaderIsCounted", retention},
+		{"OutageUnderLoadMissesNothing", outage},
+		{"OneSilentClusterMeansNoBarrier", silent},
+		{"CloseEndsEverythingUnderWay", closing},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.f(&bench{T: t, q: q, sink: NewSink()}) })
+	}
+}
+
+// Pack is what lies in the queue for a pack of an instance.
+func Pack(instance string, seq uint64) []byte {
+	p := frame.Pack{
+		Ext: frame.ExtStringIDs, Count: 1, Body: frame.AppendItem(nil, []byte("record")),
+		Attr: frame.AppendMid([]byte("groupId="+Group+"&streamId="+Stream+"&mid="), instance, seq),
+	}
+	value, err := frame.AppendInLongMsg(nil, &p, 1)
+	if err != nil {
+		panic("bug: " + err.Error())
+	}
+	return value
+}
+
+// Packs are packs of the reader's instance.
+func Packs(from, to uint64) (values [][]byte) {
+	for ; from < to; from++ {
+		values = append(values, Pack(Instance, from))
+	}
+	return values
+}
+
+// Sink remembers what it was told.
+type Sink struct {
+	mu     sync.Mutex
+	seen   map[uint64]bool
+	answer bool
+	told   chan struct{}
+}
+
+// NewSink has been told nothing.
+func NewSink() *Sink { return &Sink{seen: map[uint64]bool{}, told: make(chan struct{}, 1)} }
+
+// Seen implements confirm.Sink.
+func (s *Sink) Seen(seqs []uint64) {
+	s.mu.Lock()
+	for _, q := range seqs {
+		s.seen[q] = true
+	}
+	s.mu.Unlock()
+	s.wake()
+}
+
+// QueueAnswers implements confirm.Sink.
+func (s *Sink) QueueAnswers(ok bool) {
+	s.mu.Lock()
+	s.answer = ok
+	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *Sink) wake() {
+	select {
+	case s.told <- struct{}{}:
+	default:
+	}
+}
+
+// Has reports whether a pack was seen.
+func (s *Sink) Has(seq uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[seq]
+}
+
+// All are the packs that were seen, in order.
+func (s *Sink) All() (seqs []uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for q := range s.seen {
+		seqs = append(seqs, q)
+	}
+	slices.Sort(seqs)
+	return seqs
+}
+
+// Answers reports what it was told last.
+func (s *Sink) Answers() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answer
+}
+
+type bench struct {
+	*testing.T
+	q      Queue
+	reader confirm.Reader
+	broker []Broker
+	sink   *Sink
+}
+
+func (b *bench) open(n int, timeout time.Duration) {
+	b.Helper()
+	b.reader, b.broker = b.q(b.T, n, timeout)
+}
+
+// run has the reader read until the test ends.
+func (b *bench) run() {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.reader.Run(ctx, b.sink) }()
+	b.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil && !errors.Is(err, confirm.ErrClosed) {
+			b.Errorf("Run: %v", err)
+		}
+	})
+}
+
+func (b *bench) watch() {
+	b.Helper()
+	if err := b.reader.Watch(b.Context(), Group, Stream); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) put(broker, partition int, values ...[]byte) {
+	b.Helper()
+	if err := b.broker[broker].Put(b.Context(), partition, values...); err != nil {
+		b.Fatalf("putting %d packs: %v", len(values), err)
+	}
+}
+
+func (b *bench) barrier() {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), Patience)
+	defer cancel()
+	for {
+		// A topic that was created again under a barrier ends it; so does a cluster that came back just now.
+		err := b.reader.Barrier(ctx)
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			b.Fatalf("%v\nstatus %+v", err, b.reader.Status())
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (b *bench) wait(what string, ok func() bool) {
+	b.Helper()
+	deadline := time.NewTimer(Patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-b.sink.told:
+		case <-tick.C:
+		case <-deadline.C:
+			b.Fatalf("gave up waiting: %s; status %+v", what, b.reader.Status())
+		}
+	}
+}
+
+func (b *bench) wantSeen(from, to uint64) {
+	b.Helper()
+	got := b.sink.All()
+	for i, s := range got {
+		if s != from+uint64(i) {
+			b.Errorf("pack %d was seen where %d was expected, %d in all; status %+v", s, from+uint64(i), len(got), b.reader.Status())
+			return
+		}
+	}
+	if n := int(to - from); len(got) != n {
+		b.Errorf("%d packs seen, want %d; status %+v", len(got), n, b.reader.Status())
+	}
+}
+
+// rest keeps a writer from filling the memory of a double.
+func rest() {
+	<-time.After(2 * time.Millisecond)
+}
+
+func foreign(b *bench) {
+	b.open(1, Patience)
+	b.broker[0].Create(b.T, 2)
+	b.run()
+	b.watch()
+	b.put(0, 0, Pack("zzzzzzzzzzzzzzzzzzzzzz", 1), []byte("no InLongMsg"), []byte{}, Pack(Instance, 7))
+	b.put(0, 1, Pack("zzzzzzzzzzzzzzzzzzzzzz", 8))
+	b.barrier()
+	b.wantSeen(7, 8)
+	if s := b.reader.Status().Clusters[0]; s.Mine != 1 || s.Foreign != 2 || s.Unreadable != 2 || s.Messages != 5 || s.Lag != 0 || s.Missed != 0 || s.Partitions != 2 {
+		b.Errorf("status %+v", s)
+	}
+}
+
+func positions(b *bench) {
+	b.open(2, Patience)
+	for i := range 2 {
+		b.broker[i].Create(b.T, 3)
+		b.put(i, 1, Packs(900, 903)...) // before anybody watched
+	}
+	b.watch()
+	b.put(0, 0, Packs(0, 3)...) // before anybody reads
+	b.put(1, 1, Packs(3, 4)...)
+	b.run()
+	b.put(1, 1, Packs(4, 5)...)
+	b.watch() // a second stream of the topic
+	b.put(0, 2, Packs(5, 6)...)
+	b.barrier()
+	b.wantSeen(0, 6)
+}
+
+// What was acknowledged to a producer before Barrier was called has been reported when it returns.
+func barriers(b *bench) {
+	b.open(2, Patience)
+	for i := range 2 {
+		b.broker[i].Create(b.T, 2)
+	}
+	b.run()
+	b.watch()
+	var mu sync.Mutex
+	var acked []uint64
+	var seq atomic.Uint64
+	put := func(broker, partition, n int) bool {
+		last := seq.Add(uint64(n))
+		if err := b.broker[broker].Put(b.Context(), partition, Packs(last-uint64(n), last)...); err != nil {
+			b.Error(err)
+			return false
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for s := last - uint64(n); s < last; s++ {
+			acked = append(acked, s)
+		}
+		return true
+	}
+	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil && put(w%2, i%2, 1+i%5); i++ {
+				rest()
+			}
+		})
+	}
+	wg.Go(func() {
+		b.broker[1].Grow(b.T, 4)
+		put(1, 2, 3)
+		put(1, 3, 1)
+	})
+	passed := 0
+	for ctx.Err() == nil || passed == 0 {
+		mu.Lock()
+		must := slices.Clone(acked)
+		mu.Unlock()
+		if err := b.reader.Barrier(b.Context()); err != nil {
+			b.Errorf("barrier: %v", err)
+			break
+		}
+		passed++
+		for _, s := range must {
+			if !b.sink.Has(s) {
+				b.Errorf("barrier passed, pack %d of %d not reported", s, len(must))
+				return
+			}
+		}
+	}
+	wg.Wait()
+	b.barrier()
+	b.wantSeen(0, seq.Load())
+	b.Logf("%d packs, %d barriers", seq.Load(), passed)
+}
+
+func grow(b *bench) {
+	b.open(1, Patience)
+	b.broker[0].Create(b.T, 1)
+	b.run()
+	b.watch()
+	b.broker[0].Grow(b.T, 3)
+	b.put(0, 2, Packs(0, 5)...)
+	b.barrier()
+	b.wantSeen(0, 5)
+	b.put(0, 1, Packs(5, 9)...)
+	b.wait("packs in a new partition, without a barrier", func() bool { return b.sink.Has(8) })
+}
+
+func create(b *bench) {
+	b.open(2, Patience)
+	b.broker[0].Create(b.T, 1)
+	b.run()
+	b.watch()
+	b.barrier() // nothing there yet in the second cluster
+	if got := b.reader.Status().Clusters[1].MissingTopics; len(got) != 1 || !strings.Contains(got[0], Stream) {
+		b.Errorf("missing topics of the second cluster: %q", got)
+	}
+	b.broker[1].Create(b.T, 2)
+	b.put(1, 0, Packs(0, 5)...)
+	b.put(1, 1, Packs(5, 7)...)
+	b.barrier()
+	b.wantSeen(0, 7)
+}
+
+func recreate(b *bench) {
+	b.open(1, Patience)
+	b.broker[0].Create(b.T, 2)
+	b.put(0, 0, Packs(900, 920)...)
+	b.run()
+	b.watch()
+	b.put(0, 0, Packs(0, 5)...)
+	b.barrier()
+	b.broker[0].Delete(b.T)
+	b.broker[0].Create(b.T, 2)
+	b.put(0, 0, Packs(5, 40)...)
+	b.put(0, 1, Packs(40, 45)...)
+	b.barrier()
+	b.wantSeen(0, 45)
+	b.put(0, 0, Packs(45, 47)...)
+	b.barrier()
+	b.wantSeen(0, 47)
+}
+
+func retention(b *bench) {
+	b.open(1, Patience)
+	b.broker[0].Create(b.T, 1)
+	b.put(0, 0, Packs(900, 910)...)
+	b.watch() // nobody reads yet
+	b.put(0, 0, Packs(900, 905)...)
+	if err := b.reader.Watch(b.Context(), Group, Stream); err != nil { // lists the end
+		b.Fatal(err)
+	}
+	b.broker[0].Expire(b.T, 0)
+	b.put(0, 0, Packs(0, 5)...)
+	b.run()
+	b.wait("what is there", func() bool { return b.sink.Has(4) })
+	b.barrier()
+	b.wantSeen(0, 5)
+	if s := b.reader.Status().Clusters[0]; s.Missed == 0 {
+		b.Errorf("status %+v, want missed messages", s)
+	}
+	// To the very end: nothing is left to read, and a barrier still passes.
+	b.broker[0].Expire(b.T, 0)
+	b.barrier()
+	b.put(0, 0, Packs(5, 7)...)
+	b.barrier()
+	b.wantSeen(0, 7)
+}
+
+func outage(b *bench) {
+	b.open(1, 1500*time.Millisecond)
+	b.broker[0].Create(b.T, 2)
+	b.run()
+	b.watch()
+	b.wait("the queue to answer", b.sink.Answers)
+	stop := make(chan struct{})
+	var wrote uint64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ; ; wrote += 10 {
+			rest()
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			// A broker that died may have it all the same, so again until it says so.
+			for b.broker[0].Put(b.Context(), int(wrote/10)%2, Packs(wrote, wrote+10)...) != nil {
+				select {
+				case <-time.After(50 * time.Millisecond):
+				case <-stop:
+					return
+				}
+			}
+		}
+	})
+	for range 2 {
+		before := len(b.sink.All())
+		b.wait("more packs", func() bool { return len(b.sink.All()) >= before+200 })
+		b.broker[0].Break(b.T)
+		b.wait("the silence to be noticed", func() bool { return !b.sink.Answers() })
+		if err := b.reader.Barrier(b.Context()); err == nil {
+			b.Error("a barrier passed over a broker that is down")
+		}
+		b.broker[0].Mend(b.T)
+		b.wait("the queue to answer again", b.sink.Answers)
+	}
+	close(stop)
+	wg.Wait()
+	b.barrier()
+	for s := range wrote {
+		if !b.sink.Has(s) {
+			b.Fatalf("pack %d of %d was missed; status %+v", s, wrote, b.reader.Status())
+		}
+	}
+	b.Logf("%d packs", wrote)
+}
+
+func silent(b *bench) {
+	b.open(2, 1500*time.Millisecond)
+	b.broker[0].Create(b.T, 1)
+	b.broker[1].Create(b.T, 1)
+	b.run()
+	b.watch()
+	b.barrier()
+	b.wait("the queue to answer", b.sink.Answers)
+	b.broker[1].Break(b.T)
+	defer b.broker[1].Mend(b.T)
+	b.wait("the silence to be noticed", func() bool { return !b.sink.Answers() })
+	if err := b.reader.Barrier(b.Context()); err == nil || !strings.Contains(err.Error(), "hint") {
+		b.Errorf("Barrier = %v, want an error with a remedy", err)
+	}
+	b.put(0, 0, Packs(0, 1)...) // the other one is read on
+	b.wait("a pack in the cluster that lives", func() bool { return b.sink.Has(0) })
+	if s := b.reader.Status(); s.Answers || !s.Clusters[0].Answers || s.Clusters[1].Answers || s.Clusters[1].LastError == "" {
+		b.Errorf("status %+v", s)
+	}
+}
+
+func closing(b *bench) {
+	b.open(1, Patience)
+	b.broker[0].Create(b.T, 1)
+	b.watch()
+	b.put(0, 0, Packs(0, 1)...)
+	barrier := make(chan error, 1)
+	go func() { barrier <- b.reader.Barrier(b.Context()) }() // nobody runs: it cannot pass
+	b.run()
+	if err := <-barrier; err != nil {
+		b.Errorf("Barrier = %v", err)
+	}
+	b.wantSeen(0, 1)
+	go func() { barrier <- b.reader.Barrier(b.Context()) }()
+	b.reader.Close()
+	b.reader.Close()
+	if err := <-barrier; err != nil && !errors.Is(err, confirm.ErrClosed) {
+		b.Errorf("Barrier = %v, want nil or ErrClosed", err)
+	}
+	if err := b.reader.Watch(b.Context(), Group, "x"); !errors.Is(err, confirm.ErrClosed) {
+		b.Errorf("Watch after Close = %v, want ErrClosed", err)
+	}
+	if err := b.reader.Run(b.Context(), b.sink); !errors.Is(err, confirm.ErrClosed) {
+		b.Errorf("Run after Close = %v, want ErrClosed", err)
+	}
+}

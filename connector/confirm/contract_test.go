@@ -1,0 +1,168 @@
+package confirm_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/confirm/confirmtest"
+)
+
+func TestContractOfKafka(t *testing.T) {
+	confirmtest.Run(t, func(t *testing.T, n int, timeout time.Duration) (confirm.Reader, []confirmtest.Broker) {
+		checkLeaks(t)
+		cfg := confirm.KafkaConfig{Instance: confirmtest.Instance, Timeout: timeout}
+		var brokers []confirmtest.Broker
+		for i := range n {
+			c, err := kfake.NewCluster(kfake.NumBrokers(2))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(c.Close)
+			w, err := kafkaWriter(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(w.Close)
+			b := &kafkaBroker{c: c, admin: kadm.NewClient(w)}
+			b.w.Store(w)
+			brokers = append(brokers, b)
+			c.Control(func(req kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				if b.down.Load() {
+					return nil, errors.New("the broker hangs up"), true
+				}
+				return nil, nil, false
+			})
+			cfg.Clusters = append(cfg.Clusters, confirm.KafkaCluster{
+				Name: fmt.Sprintf("q%d", i), Opts: []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}, Topic: "{group}.{stream}",
+			})
+		}
+		r, err := confirm.NewKafka(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Close)
+		return r, brokers
+	})
+}
+
+func kafkaWriter(c *kfake.Cluster) (*kgo.Client, error) {
+	return kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.MetadataMinAge(100*time.Millisecond), kgo.UnknownTopicRetries(-1))
+}
+
+type kafkaBroker struct {
+	c     *kfake.Cluster
+	w     atomic.Pointer[kgo.Client] // one that knows all partitions
+	admin *kadm.Client
+	down  atomic.Bool
+}
+
+func (b *kafkaBroker) Create(t *testing.T, partitions int) {
+	if _, err := b.admin.CreateTopic(t.Context(), int32(partitions), 1, nil, topicName); err != nil {
+		t.Fatal(err)
+	}
+	b.w.Load().PurgeTopicsFromClient(topicName)
+}
+
+func (b *kafkaBroker) Grow(t *testing.T, partitions int) {
+	if _, err := b.admin.UpdatePartitions(t.Context(), partitions, topicName); err != nil {
+		t.Error(err)
+	}
+	w, err := kafkaWriter(b.c)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	t.Cleanup(w.Close)
+	b.w.Store(w)
+}
+
+func (b *kafkaBroker) Delete(t *testing.T) {
+	if _, err := b.admin.DeleteTopic(t.Context(), topicName); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *kafkaBroker) Put(ctx context.Context, partition int, values ...[]byte) error {
+	if b.down.Load() {
+		return errors.New("the broker is down")
+	}
+	var recs []*kgo.Record
+	for _, v := range values {
+		recs = append(recs, &kgo.Record{Topic: topicName, Partition: int32(partition), Value: v})
+	}
+	return b.w.Load().ProduceSync(ctx, recs...).FirstErr()
+}
+
+func (b *kafkaBroker) Expire(t *testing.T, partition int) {
+	ends, err := b.admin.ListEndOffsets(t.Context(), topicName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, _ := ends.Lookup(topicName, int32(partition))
+	gone := kadm.Offsets{}
+	gone.Add(kadm.Offset{Topic: topicName, Partition: int32(partition), At: end.Offset})
+	if _, err := b.admin.DeleteRecords(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *kafkaBroker) Break(*testing.T) { b.down.Store(true) }
+func (b *kafkaBroker) Mend(*testing.T)  { b.down.Store(false) }
+
+const pulsarTopic = "persistent://acme/g/s"
+
+func TestContractOfPulsar(t *testing.T) {
+	confirmtest.Run(t, func(t *testing.T, n int, timeout time.Duration) (confirm.Reader, []confirmtest.Broker) {
+		r, doubles := newPulsarQueue(t, n, timeout)
+		var brokers []confirmtest.Broker
+		for _, d := range doubles {
+			brokers = append(brokers, pulsarBroker{d})
+		}
+		return r, brokers
+	})
+}
+
+func newPulsarQueue(t *testing.T, n int, timeout time.Duration) (*confirm.Pulsar, []*confirm.PulsarDouble) {
+	t.Helper()
+	checkLeaks(t)
+	cfg := confirm.PulsarConfig{Instance: confirmtest.Instance, Timeout: timeout}
+	var doubles []*confirm.PulsarDouble
+	for i := range n {
+		doubles = append(doubles, confirm.NewPulsarDouble())
+		cfg.Clusters = append(cfg.Clusters, confirm.PulsarCluster{
+			Name: fmt.Sprintf("q%d", i), ServiceURL: "pulsar://double", Tenant: "acme", Namespace: "{group}", Topic: "{stream}",
+		})
+	}
+	r, err := confirm.NewPulsarOver(cfg, doubles...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r, doubles
+}
+
+type pulsarBroker struct{ d *confirm.PulsarDouble }
+
+func (b pulsarBroker) Create(_ *testing.T, partitions int) {
+	b.d.SetPartitions(pulsarTopic, partitions)
+}
+func (b pulsarBroker) Grow(_ *testing.T, partitions int)  { b.d.SetPartitions(pulsarTopic, partitions) }
+func (b pulsarBroker) Delete(*testing.T)                  { b.d.DeleteTopic(pulsarTopic) }
+func (b pulsarBroker) Expire(_ *testing.T, partition int) { b.d.ExpireAll(pulsarTopic, partition) }
+func (b pulsarBroker) Break(*testing.T)                   { b.d.SetDown(true) }
+func (b pulsarBroker) Mend(*testing.T)                    { b.d.SetDown(false) }
+func (b pulsarBroker) Put(_ context.Context, partition int, values ...[]byte) error {
+	return b.d.PutBatch(pulsarTopic, partition, values...)
+}

@@ -1,0 +1,300 @@
+package confirm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrClosed is returned by calls on a reader that was closed.
+var ErrClosed = errors.New("queue reader is closed")
+
+// reader is what the readers of all kinds of queues are: it asks the clusters, and Positions decides. It is
+// safe for concurrent use.
+type reader struct {
+	kind     string
+	instance string
+	timeout  time.Duration
+	log      *slog.Logger
+	topicOf  func(ctx context.Context, group, stream string) (string, error)
+
+	pos      *Positions
+	clusters []cluster
+
+	// startsMu makes one step of deciding where to read and telling those who do, so that decisions
+	// reach them in order. No I/O under it. It is taken before the locks of a cluster.
+	startsMu sync.Mutex
+
+	moved  signal        // some position moved
+	health chan struct{} // some cluster's health may have changed; of size one
+
+	life    context.Context // ends at Close
+	end     context.CancelFunc
+	running sync.Mutex // held while Run runs
+	barrier atomic.Int64
+}
+
+// cluster is one cluster of the queue.
+type cluster interface {
+	name() string
+	// topic is where the packs of a stream lie; named is what topicOf said, if anybody was asked.
+	topic(named, group, stream string) string
+	// watch fixes the positions of a topic.
+	watch(ctx context.Context, topic string) error
+	// list asks for fresh metadata and the end offsets of topics.
+	list(ctx context.Context, fresh Ticket, topics []string) (Listing, error)
+	// start has partitions read elsewhere; reader.startsMu is held since that was decided.
+	start([]Start)
+	// run reads until ctx ends.
+	run(ctx context.Context, sink Sink)
+	answers() (bool, error)
+	status() ClusterStatus
+	// close ends the connections; run has ended.
+	close()
+}
+
+func newReader(kind, instance string, timeout time.Duration, log *slog.Logger) *reader {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	r := &reader{kind: kind, instance: instance, timeout: timeout, log: log, health: make(chan struct{}, 1)}
+	r.life, r.end = context.WithCancel(context.Background())
+	return r
+}
+
+// checkReader looks at what all kinds of readers are given.
+func checkReader(instance string, timeout time.Duration, clusters []string) (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(clusters) == 0 {
+		bad("no queue cluster")
+	}
+	if instance == "" {
+		bad("no instance")
+	}
+	if timeout <= 0 {
+		bad("timeout %v is not positive", timeout)
+	}
+	names := map[string]bool{}
+	for _, c := range clusters {
+		if names[c] {
+			bad("two clusters are named %q", c)
+		}
+		names[c] = true
+	}
+	return errs
+}
+
+func (r *reader) healthChanged() {
+	select {
+	case r.health <- struct{}{}:
+	default:
+	}
+}
+
+// Watch implements [Reader]. It waits at most the configured time for each cluster.
+func (r *reader) Watch(ctx context.Context, group, stream string) error {
+	var named string
+	var err error
+	if r.topicOf != nil {
+		named, err = r.topicOf(ctx, group, stream)
+	}
+	if err == nil {
+		err = r.each(func(c cluster) error { return c.watch(ctx, c.topic(named, group, stream)) })
+	}
+	if err != nil {
+		return fmt.Errorf("watching the queue of %s.%s: %w", group, stream, err)
+	}
+	return nil
+}
+
+// Barrier implements [Reader]. Any number may run at once.
+func (r *reader) Barrier(ctx context.Context) error {
+	began := time.Now()
+	if err := r.passBarrier(ctx); err != nil {
+		return fmt.Errorf("queue barrier: %w", err)
+	}
+	r.barrier.Store(int64(time.Since(began)))
+	return nil
+}
+
+func (r *reader) passBarrier(ctx context.Context) error {
+	b, err := r.beginBarrier(ctx)
+	for tries := 0; errors.Is(err, errNotAsked) && tries < 10; tries++ {
+		b, err = r.beginBarrier(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	look := time.NewTicker(min(time.Second, r.timeout))
+	defer look.Stop()
+	for {
+		moved := r.moved.wait()
+		if passed, err := r.pos.Passed(b); passed || err != nil {
+			return err
+		}
+		select {
+		case <-moved:
+		case <-look.C:
+			// A cluster that went away will not be read to the end before somebody's patience is.
+			for _, c := range r.clusters {
+				if ok, err := c.answers(); !ok {
+					return fmt.Errorf("cluster %s stopped answering: %w", c.name(), err)
+				}
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-r.life.Done():
+			return ErrClosed
+		}
+	}
+}
+
+func (r *reader) beginBarrier(ctx context.Context) (*Barrier, error) {
+	since := r.pos.Ask()
+	var mu sync.Mutex
+	said := map[string]Listing{}
+	if err := r.each(func(c cluster) error {
+		l, err := c.list(ctx, since, r.pos.Topics(c.name()))
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		said[c.name()] = l
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	r.startsMu.Lock()
+	defer r.startsMu.Unlock()
+	b, starts, err := r.pos.Begin(since, said)
+	r.start(starts)
+	return b, err
+}
+
+// start hands starts to the pollers; startsMu is held since they were decided.
+func (r *reader) start(starts []Start) {
+	for _, c := range r.clusters {
+		var own []Start
+		for _, s := range starts {
+			if s.Cluster == c.name() {
+				own = append(own, s)
+			}
+		}
+		if len(own) > 0 {
+			c.start(own)
+		}
+	}
+}
+
+// each runs f for all clusters at once.
+func (r *reader) each(f func(c cluster) error) error {
+	errs := make([]error, len(r.clusters))
+	var wg sync.WaitGroup
+	for i, c := range r.clusters {
+		wg.Go(func() { errs[i] = f(c) })
+	}
+	wg.Wait()
+	if r.life.Err() != nil {
+		return ErrClosed
+	}
+	return errors.Join(errs...)
+}
+
+// Run implements [Reader]. It tells the sink from its own goroutines: Seen from one or several per cluster,
+// QueueAnswers from another, each time without a lock. The slice given to Seen is the sink's to keep.
+func (r *reader) Run(ctx context.Context, sink Sink) error {
+	if r.life.Err() != nil {
+		return ErrClosed
+	}
+	if !r.running.TryLock() {
+		return errors.New("queue reader runs already")
+	}
+	defer r.running.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)()
+
+	var wg sync.WaitGroup
+	for _, c := range r.clusters {
+		wg.Go(func() { c.run(ctx, sink) })
+	}
+	wg.Go(func() { r.tell(ctx, sink) })
+	wg.Wait()
+	return nil
+}
+
+// tell tells the sink when the queue begins or ceases to answer. A sink begins with "it does not".
+func (r *reader) tell(ctx context.Context, sink Sink) {
+	told := false
+	for {
+		if all := r.answers(); all != told {
+			told = all
+			sink.QueueAnswers(all)
+		}
+		select {
+		case <-r.health:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *reader) answers() bool {
+	for _, c := range r.clusters {
+		if ok, _ := c.answers(); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// Status implements [Reader].
+func (r *reader) Status() Status {
+	s := Status{Kind: r.kind, Answers: r.answers()}
+	for _, c := range r.clusters {
+		cs := c.status()
+		cs.LastBarrier = time.Duration(r.barrier.Load())
+		s.Clusters = append(s.Clusters, cs)
+	}
+	return s
+}
+
+// Close ends Run and every call under way, and waits for Run. It may be called more than once.
+func (r *reader) Close() {
+	r.end()
+	r.running.Lock()
+	defer r.running.Unlock()
+	for _, c := range r.clusters {
+		c.close()
+	}
+}
+
+// signal wakes all who wait for the next time something happens. The zero value is ready.
+type signal struct {
+	mu sync.Mutex
+	c  chan struct{}
+}
+
+// wait returns a channel that is closed when it happens next; take it before looking.
+func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.c == nil {
+		s.c = make(chan struct{})
+	}
+	return s.c
+}
+
+func (s *signal) happened() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.c != nil {
+		close(s.c)
+		s.c = nil
+	}
+}
