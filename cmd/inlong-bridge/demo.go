@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ type demoFlags struct {
 	seed    uint64
 	confirm string
 	settle  time.Duration
+	queue   string // of the user, "" for the demo's own
 	json    bool
 	keep    bool
 	verbose bool
@@ -48,6 +50,7 @@ Exit code 0 only if nothing is lost and every byte matches. --confirm ack shows 
 ack alone is worth: it loses what the killed proxy held.`,
 		Example: `  inlong-bridge demo
   inlong-bridge demo --confirm ack
+  inlong-bridge demo --queue pulsar://localhost:6650/public/default
   inlong-bridge demo --json --seed 7 | tail -n 1`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,6 +62,7 @@ ack alone is worth: it loses what the killed proxy held.`,
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of the records and of the proxies' choices")
 	fl.StringVar(&f.confirm, "confirm", "queue", "`mode` in which a record counts as delivered: ack, settle or queue")
 	fl.DurationVar(&f.settle, "settle", 10*time.Second, "delivery.settle, for --confirm settle")
+	fl.StringVar(&f.queue, "queue", "", "`pulsar://host:port[/tenant/namespace]`: a Pulsar that you have is the queue behind the proxies; the demo's topics stay there")
 	fl.BoolVar(&f.json, "json", false, "print the verdict as one JSON object on stdout, the progress on stderr")
 	fl.BoolVar(&f.keep, "keep", false, "leave everything running after the verdict, until a signal")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "show the bridge's log on stderr")
@@ -71,8 +75,14 @@ func (f *demoFlags) check() error {
 		return usagef("--records %d: want 1000 to 50000000", f.records)
 	case f.confirm != "ack" && f.confirm != "settle" && f.confirm != "queue":
 		return usagef("--confirm %q: want ack, settle or queue", f.confirm)
+	case f.queue != "" && !strings.HasPrefix(f.queue, "pulsar://"):
+		return usagef("--queue %q: want pulsar://host:port[/tenant/namespace]", f.queue)
 	case f.settle < time.Second || f.settle > time.Hour:
 		return usagef("--settle %v: want 1s to 1h", f.settle)
+	}
+	if f.queue != "" {
+		_, err := parseDevQueue(f.queue)
+		return err
 	}
 	return nil
 }
@@ -101,7 +111,7 @@ func runDemo(ctx context.Context, e *env, f *demoFlags) error {
 	for i := range d.books {
 		d.books[i] = newBooks()
 	}
-	cluster, err := startDemoCluster(ctx, f.seed)
+	cluster, err := startDemoCluster(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -169,7 +179,12 @@ func runBeside(ctx, hard context.Context, bridge *connector.Bridge) (stop func()
 }
 
 func (d *demo) introduce() {
-	d.live.say("kafka    %s: %d topics, and the queue behind the proxies", d.cluster.kafka.ListenAddrs()[0], len(demoTopics))
+	if p := d.cluster.pulsar; p != nil {
+		d.live.say("kafka    %s: %d topics", d.cluster.kafka.ListenAddrs()[0], len(demoTopics))
+		d.live.say("queue    %s: %s", p.ServiceURL, p.TopicOf("{group}", "{stream}"))
+	} else {
+		d.live.say("kafka    %s: %d topics, and the queue behind the proxies", d.cluster.kafka.ListenAddrs()[0], len(demoTopics))
+	}
 	for _, p := range d.cluster.proxies {
 		d.live.say("proxy    %s", p.Addr())
 	}

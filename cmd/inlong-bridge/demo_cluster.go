@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/connector/pulsarhandler"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -25,8 +27,12 @@ const (
 // demoCluster is all that the bridge needs around it: a Kafka, in which the topics and the queue lie, two
 // proxies and a Manager, and a directory.
 type demoCluster struct {
-	kafka   *kfake.Cluster
-	queue   *kafkahandler.Queue
+	kafka *kfake.Cluster
+	queue interface {
+		dptest.Queue
+		Close()
+	}
+	pulsar  *pulsarhandler.Cluster // where the queue is, nil for the Kafka
 	proxies []*dptest.Proxy
 	manager *dptest.Manager
 	admin   *kadm.Client
@@ -43,7 +49,7 @@ func streamsOf(topic int) []string {
 	return []string{demoTopics[topic].name}
 }
 
-func startDemoCluster(ctx context.Context, seed uint64) (c *demoCluster, err error) {
+func startDemoCluster(ctx context.Context, f *demoFlags) (c *demoCluster, err error) {
 	c = &demoCluster{}
 	defer func() {
 		if err != nil {
@@ -70,10 +76,7 @@ func startDemoCluster(ctx context.Context, seed uint64) (c *demoCluster, err err
 		return c, err
 	}
 	c.admin = kadm.NewClient(c.client)
-	if c.queue, err = kafkahandler.New(kafkahandler.Cluster{
-		Opts:  []kgo.Opt{kgo.SeedBrokers(c.kafka.ListenAddrs()...)},
-		Topic: demoQueueTopic,
-	}); err != nil {
+	if err = c.openQueue(ctx, f.queue); err != nil {
 		return c, err
 	}
 	c.manager = dptest.NewManager()
@@ -82,7 +85,7 @@ func startDemoCluster(ctx context.Context, seed uint64) (c *demoCluster, err err
 	}
 	var addrs []string
 	for i := range 2 {
-		p, err := dptest.NewProxy(c.queue, dptest.WithSeed(seed+uint64(i)))
+		p, err := dptest.NewProxy(c.queue, dptest.WithSeed(f.seed+uint64(i)))
 		if err != nil {
 			return c, err
 		}
@@ -95,6 +98,31 @@ func startDemoCluster(ctx context.Context, seed uint64) (c *demoCluster, err err
 	}
 	c.status, err = freeAddr(ctx)
 	return c, err
+}
+
+// openQueue opens the queue behind the proxies: the demo's Kafka, or the user's Pulsar.
+func (c *demoCluster) openQueue(ctx context.Context, queue string) (err error) {
+	if queue == "" {
+		c.queue, err = kafkahandler.New(kafkahandler.Cluster{
+			Opts:  []kgo.Opt{kgo.SeedBrokers(c.kafka.ListenAddrs()...)},
+			Topic: demoQueueTopic,
+		})
+		return err
+	}
+	q, err := parseDevQueue(queue)
+	if err != nil {
+		return err
+	}
+	at := q.pulsar()
+	at.Topic = "inlong-bridge-demo-" + strings.ToLower(rand.Text()[:8]) + "-{group}-{stream}" // another run's records would be foreign
+	opened, err := pulsarhandler.New(at)
+	if err != nil {
+		return err
+	}
+	c.queue, c.pulsar = opened, &at
+	ctx, cancel := context.WithTimeout(ctx, devQueuePatience)
+	defer cancel()
+	return opened.Ping(ctx, demoGroup, demoGroup)
 }
 
 // freeAddr returns an address of this machine at which nothing listens just now.
@@ -151,7 +179,11 @@ func (c *demoCluster) config(f *demoFlags) (*config.Config, error) {
 	// In settle a drain must outlast settle and the time-out of an ack.
 	fmt.Fprintf(&b, "delivery: {confirm: %s, settle: %v, drain: %v}\n", f.confirm, f.settle, f.settle+30*time.Second)
 	if f.confirm == "queue" {
-		fmt.Fprintf(&b, "queue: {kafka: [{brokers: [%s], topic: '%s'}]", brokers, demoQueueTopic)
+		if p := c.pulsar; p != nil {
+			fmt.Fprintf(&b, "queue: {pulsar: [{service_url: '%s', tenant: '%s', namespace: '%s', topic: '%s'}]", p.ServiceURL, p.Tenant, p.Namespace, p.Topic)
+		} else {
+			fmt.Fprintf(&b, "queue: {kafka: [{brokers: [%s], topic: '%s'}]", brokers, demoQueueTopic)
+		}
 		if f.lossGrace > 0 {
 			fmt.Fprintf(&b, ", loss_grace: %v", f.lossGrace)
 		}
@@ -189,6 +221,16 @@ func (c *demoCluster) committed(ctx context.Context) (n [topicCount]int64, err e
 func (c *demoCluster) readQueue(ctx context.Context, pack func(topic int, stream string, p *kafkahandler.Pack)) error {
 	for topic := range demoTopics {
 		for _, stream := range streamsOf(topic) {
+			if c.pulsar != nil {
+				name := c.pulsar.TopicOf(demoTopics[topic].group, stream)
+				if err := pulsarhandler.ReadAll(ctx, *c.pulsar, []string{name}, func(p pulsarhandler.Pack) error {
+					pack(topic, stream, &p.Pack)
+					return nil
+				}); err != nil {
+					return err
+				}
+				continue
+			}
 			name := kafkahandler.TopicOf(demoQueueTopic, demoTopics[topic].group, stream)
 			err := kafkahandler.ReadAll(ctx, []kgo.Opt{kgo.SeedBrokers(c.kafka.ListenAddrs()...)}, []string{name},
 				func(p kafkahandler.Pack) error { pack(topic, stream, &p); return nil })

@@ -8,7 +8,7 @@ import (
 )
 
 func TestDemoConfigurationIsRightInEveryMode(t *testing.T) {
-	c, err := startDemoCluster(t.Context(), 1)
+	c, err := startDemoCluster(t.Context(), &demoFlags{seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestDemoConfigurationIsRightInEveryMode(t *testing.T) {
 }
 
 func TestProducerStoresTheWholeCorpusAndKeepsBooks(t *testing.T) {
-	c, err := startDemoCluster(t.Context(), 1)
+	c, err := startDemoCluster(t.Context(), &demoFlags{seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,21 +13,15 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
-	"inlong-bridge/connector/config"
-	"inlong-bridge/connector/kafkaclient"
-	"inlong-bridge/connector/kafkahandler"
 	"inlong-bridge/sdk/dptest"
 )
 
 const (
-	devProxyAddr     = "127.0.0.1:46801"
-	devManagerAddr   = "127.0.0.1:8083"
-	devQueueTopic    = "{group}.{stream}"
-	devDownFor       = 2 * time.Second  // a killed proxy stays down this long
-	devQueuePatience = 10 * time.Second // for the queue's brokers at the start
-	devReportEvery   = 10 * time.Second
+	devProxyAddr   = "127.0.0.1:46801"
+	devManagerAddr = "127.0.0.1:8083"
+	devDownFor     = 2 * time.Second // a killed proxy stays down this long
+	devReportEvery = 10 * time.Second
 )
 
 // devproxyFlags are the flags of devproxy.
@@ -39,6 +33,7 @@ type devproxyFlags struct {
 	streams    []string
 	out, outAt string
 	queues     []string
+	queueToken string
 	control    string
 	ackDelay   time.Duration
 	errorCodes []string
@@ -58,9 +53,9 @@ acks a pack when it has it in memory, and moves it to its queue later: kill it a
 held is gone.
 
 --out writes a JSON line per pack when the pack reaches the queue (what survives), or with
---out-at ack when it is acked. --queue forwards packs to a real Kafka as DataProxy's
-KafkaHandler does, over several clusters where it is repeated. The other flags make it
-misbehave.
+--out-at ack when it is acked. --queue forwards packs to a real Kafka or Pulsar as DataProxy's
+KafkaHandler or PulsarHandler does, over several clusters where it is repeated. The other
+flags make it misbehave.
 
 --control switches faults while it runs: POST /fault?kind=KIND&on=true, or on=false to end
 it, at all proxies or at proxy=host:port. KIND is
@@ -76,6 +71,7 @@ it, at all proxies or at proxy=host:port. KIND is
 GET /stats tells in JSON what each proxy took and holds.`,
 		Example: `  inlong-bridge devproxy --out -
   inlong-bridge devproxy --proxies 2 --queue kafka://localhost:9092/{group}.{stream}
+  inlong-bridge devproxy --queue pulsar://localhost:6650/public/default/{group}.{stream}
   inlong-bridge devproxy --listen 0.0.0.0:46801 --manager 0.0.0.0:8083 --error-code 114:0.01 --kill-every 30s
   inlong-bridge devproxy --control 127.0.0.1:8084 & curl -X POST 'http://127.0.0.1:8084/fault?kind=zombie&on=true'`,
 		Args: args(cobra.NoArgs),
@@ -91,7 +87,8 @@ GET /stats tells in JSON what each proxy took and holds.`,
 	fl.StringArrayVar(&f.streams, "group-stream", nil, "a `group.stream` that exists, or a group for all of its streams; others are refused with 115; may be repeated (default all exist)")
 	fl.StringVar(&f.out, "out", "", "write packs as JSON lines to this `file`, - for stdout")
 	fl.StringVar(&f.outAt, "out-at", "queue", "`when` to write a pack: when it reaches the queue (queue) or when it is acked (ack)")
-	fl.StringArrayVar(&f.queues, "queue", nil, "forward packs to Kafka: `kafka://host:port[,host:port][/topic]`, the topic a template over {group} and {stream}; may be repeated, a cluster each")
+	fl.StringArrayVar(&f.queues, "queue", nil, "forward packs to Kafka or Pulsar: `kafka://host:port[,host:port][/topic]` or pulsar://host:port[,host:port][/tenant/namespace[/topic]], namespace and topic templates over {group} and {stream}; may be repeated, a cluster each")
+	fl.StringVar(&f.queueToken, "queue-token-file", "", "`file` with the token for all Pulsar clusters of --queue")
 	fl.StringVar(&f.control, "control", "", "`host:port` of an HTTP server that switches faults; see above")
 	fl.DurationVar(&f.ackDelay, "ack-delay", 0, "wait this long before each ack")
 	fl.StringArrayVar(&f.errorCodes, "error-code", nil, "answer a share of packs with an error, as `code:share`, such as 114:0.01; may be repeated")
@@ -124,7 +121,7 @@ func runDevproxy(ctx context.Context, e *env, f *devproxyFlags) (err error) {
 
 	var queue dptest.Queue
 	if len(f.queues) > 0 {
-		q, closeQueue, err := openDevQueue(ctx, f.queues)
+		q, closeQueue, err := openDevQueue(ctx, f.queues, f.queueToken)
 		if err != nil {
 			return err
 		}
@@ -264,53 +261,24 @@ func (f *devproxyFlags) nodes(proxies []*dptest.Proxy) (addrs []string) {
 // were named.
 func (f *devproxyFlags) queueConfig() dptest.QueueConfig {
 	var c dptest.QueueConfig
-	topic := ""
-	for i, u := range f.queues {
-		hosts, template, err := splitQueueURL(u)
-		if err != nil {
-			return dptest.QueueConfig{}
-		}
+	queues, err := parseDevQueues(f.queues)
+	if err != nil || len(queues) == 0 {
+		return c
+	}
+	for i, q := range queues {
 		name := "devproxy"
-		if i == 0 {
-			topic = template
-		} else {
+		if i > 0 {
 			name += "-" + strconv.Itoa(i+1)
 		}
-		c.Clusters = append(c.Clusters, dptest.QueueClusterConfig{
-			Name: name, Params: map[string]string{"bootstrap.servers": strings.Join(hosts, ",")},
-		})
-	}
-	if len(c.Clusters) == 0 {
-		return c
+		c.Type = q.kind
+		c.Clusters = append(c.Clusters, dptest.QueueClusterConfig{Name: name, Params: q.params()})
 	}
 	for _, id := range f.streams {
 		if group, stream, ok := strings.Cut(id, "."); ok {
-			c.Streams = append(c.Streams, dptest.StreamConfig{
-				Group: group, Stream: stream,
-				Topic: kafkahandler.TopicOf(topic, group, stream),
-			})
+			c.Streams = append(c.Streams, queues[0].streamConfig(group, stream))
 		}
 	}
 	return c
-}
-
-// splitQueueURL reads kafka://host:port[,host:port][/topic].
-func splitQueueURL(url string) (brokers []string, topic string, err error) {
-	rest, ok := strings.CutPrefix(url, "kafka://")
-	hosts, topic, _ := strings.Cut(rest, "/")
-	if !ok || hosts == "" {
-		return nil, "", usagef("--queue %q: want kafka://host:port[,host:port][/topic]", url)
-	}
-	if topic == "" {
-		topic = devQueueTopic
-	}
-	brokers = strings.Split(hosts, ",")
-	for _, b := range brokers {
-		if _, _, err := net.SplitHostPort(b); err != nil {
-			return nil, "", usagef("--queue %q: %q is not host:port", url, b)
-		}
-	}
-	return brokers, topic, nil
 }
 
 // openOut opens the file for appending, so that a restart does not lose what was there.
@@ -323,44 +291,6 @@ func openOut(path string, stdout io.Writer) (io.Writer, func() error, error) {
 		return nil, nil, fmt.Errorf("opening --out: %w; hint: choose a file that can be written", err)
 	}
 	return file, file.Close, nil
-}
-
-// openDevQueue connects to the Kafka of each --queue and makes sure that it answers.
-func openDevQueue(ctx context.Context, urls []string) (dptest.Queue, func(), error) {
-	var clusters []kafkahandler.Cluster
-	for _, u := range urls {
-		brokers, topic, err := splitQueueURL(u)
-		if err != nil {
-			return nil, nil, err
-		}
-		opts, err := kafkaclient.Options(brokers, "inlong-bridge-devproxy", config.TLS{}, config.SASL{}, nil)
-		if err != nil {
-			return nil, nil, fmt.Errorf("opening --queue: %w", err)
-		}
-		if err := pingDevQueue(ctx, brokers, opts); err != nil {
-			return nil, nil, err
-		}
-		clusters = append(clusters, kafkahandler.Cluster{Opts: opts, Topic: topic, Create: true})
-	}
-	q, err := kafkahandler.New(clusters...)
-	if err != nil {
-		return nil, nil, usagef("--queue %q: %w", strings.Join(urls, " "), err)
-	}
-	return q, q.Close, nil
-}
-
-func pingDevQueue(ctx context.Context, brokers []string, opts []kgo.Opt) error {
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		return fmt.Errorf("opening --queue: %w", err)
-	}
-	defer client.Close()
-	pingCtx, cancel := context.WithTimeout(ctx, devQueuePatience)
-	defer cancel()
-	if err := client.Ping(pingCtx); err != nil {
-		return kafkaclient.Explain(err, "connecting to the queue at "+strings.Join(brokers, ","))
-	}
-	return nil
 }
 
 // listenError says in one sentence why a port could not be had.

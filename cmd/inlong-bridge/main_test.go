@@ -184,7 +184,10 @@ func TestBadUsageIsOneSentenceAndExit2(t *testing.T) {
 		{[]string{"devproxy", "--out-at", "disk"}, `--out-at "disk": want queue or ack`},
 		{[]string{"devproxy", "--error-code", "114"}, `--error-code "114": want code:share, such as 114:0.01, with a share above 0 and up to 1`},
 		{[]string{"devproxy", "--error-code", "114:2"}, `--error-code "114:2": want code:share, such as 114:0.01, with a share above 0 and up to 1`},
-		{[]string{"devproxy", "--queue", "pulsar://x"}, `--queue "pulsar://x": want kafka://host:port[,host:port][/topic]`},
+		{[]string{"devproxy", "--queue", "pulsar://x"}, `--queue "pulsar://x": "x" is not host:port`},
+		{[]string{"devproxy", "--queue", "tube://x:1"}, `--queue "tube://x:1": want kafka://host:port[,host:port][/topic] or pulsar://host:port[,host:port][/tenant/namespace[/topic]]`},
+		{[]string{"devproxy", "--queue", "pulsar://x:1/tenant"}, `--queue "pulsar://x:1/tenant": want kafka://host:port[,host:port][/topic] or pulsar://host:port[,host:port][/tenant/namespace[/topic]]`},
+		{[]string{"devproxy", "--queue", "pulsar://x:1", "--queue", "kafka://x:1"}, `--queue "kafka://x:1": a DataProxy writes to clusters of one kind`},
 		{[]string{"devproxy", "--queue", "kafka://x"}, `--queue "kafka://x": "x" is not host:port`},
 		{[]string{"devproxy", "--kill-every", "-1s"}, "--ack-delay, --kill-every and --queue-delay may not be negative"},
 	} {

@@ -69,7 +69,7 @@ func ReadAll(ctx context.Context, opts []kgo.Opt, topics []string, f func(Pack) 
 			if r.Attrs.IsControl() {
 				continue
 			}
-			if err := f(open(r)); err != nil {
+			if err := f(Open(r.Topic, r.Partition, r.Offset, r.Value)); err != nil {
 				return err
 			}
 		}
@@ -115,14 +115,15 @@ func bounds(ctx context.Context, client *kgo.Client, topics []string) (map[parti
 	return left, from, nil
 }
 
-func open(r *kgo.Record) Pack {
-	p := Pack{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
-	pack, err := frame.DecodeInLongMsg(r.Value)
+// Open takes the value of a message apart.
+func Open(topic string, partition int32, offset int64, value []byte) Pack {
+	p := Pack{Topic: topic, Partition: partition, Offset: offset}
+	pack, err := frame.DecodeInLongMsg(value)
 	if err == nil {
 		p.Records, err = pack.Items(maxUnpacked)
 	}
 	if err != nil {
-		p.Err = fmt.Errorf("opening %s/%d at offset %d: %w", r.Topic, r.Partition, r.Offset, err)
+		p.Err = fmt.Errorf("opening %s/%d at offset %d: %w", topic, partition, offset, err)
 		return p
 	}
 	p.Pack = pack

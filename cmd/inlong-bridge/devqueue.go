@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/connector/pulsarhandler"
+	"inlong-bridge/sdk/dptest"
+)
+
+const (
+	devQueueTopic    = "{group}.{stream}"
+	devQueuePatience = 10 * time.Second // for the queue's brokers at the start
+)
+
+// devQueue is one cluster of --queue.
+type devQueue struct {
+	kind              string // in the Manager's words
+	hosts             []string
+	tenant, namespace string // of Pulsar
+	topic             string // template over {group} and {stream}, as namespace
+}
+
+// parseDevQueues reads the clusters of --queue, which are of one kind.
+func parseDevQueues(urls []string) (queues []devQueue, err error) {
+	for _, u := range urls {
+		q, err := parseDevQueue(u)
+		if err != nil {
+			return nil, err
+		}
+		if len(queues) > 0 && queues[0].kind != q.kind {
+			return nil, usagef("--queue %q: a DataProxy writes to clusters of one kind", u)
+		}
+		queues = append(queues, q)
+	}
+	return queues, nil
+}
+
+// parseDevQueue reads kafka://host:port[,host:port][/topic] or pulsar://host:port[,host:port][/tenant/namespace[/topic]].
+func parseDevQueue(url string) (q devQueue, err error) {
+	scheme, rest, ok := strings.Cut(url, "://")
+	hosts, path, _ := strings.Cut(rest, "/")
+	bad := func() (devQueue, error) {
+		return q, usagef("--queue %q: want kafka://host:port[,host:port][/topic] or pulsar://host:port[,host:port][/tenant/namespace[/topic]]", url)
+	}
+	if !ok || hosts == "" {
+		return bad()
+	}
+	q.topic = devQueueTopic
+	switch scheme {
+	case "kafka":
+		if q.kind = "KAFKA"; path != "" {
+			q.topic = path
+		}
+	case "pulsar":
+		q.kind, q.tenant, q.namespace = "PULSAR", "public", "default"
+		parts := strings.Split(path, "/")
+		switch {
+		case path == "":
+		case len(parts) == 2 || len(parts) == 3:
+			if q.tenant, q.namespace = parts[0], parts[1]; len(parts) == 3 {
+				q.topic = parts[2]
+			}
+		default:
+			return bad()
+		}
+		plain := kafkahandler.TopicOf(q.namespace+"/"+q.topic, "g", "s")
+		if q.tenant == "" || strings.HasPrefix(plain, "/") || strings.HasSuffix(plain, "/") || strings.ContainsAny(q.tenant+plain, "{}") {
+			return bad()
+		}
+	default:
+		return bad()
+	}
+	q.hosts = strings.Split(hosts, ",")
+	for _, h := range q.hosts {
+		if _, _, err := net.SplitHostPort(h); err != nil {
+			return q, usagef("--queue %q: %q is not host:port", url, h)
+		}
+	}
+	return q, nil
+}
+
+func (q *devQueue) pulsar() pulsarhandler.Cluster {
+	return pulsarhandler.Cluster{
+		ServiceURL: "pulsar://" + strings.Join(q.hosts, ","), Tenant: q.tenant, Namespace: q.namespace, Topic: q.topic,
+	}
+}
+
+// params are what the Manager tells about the cluster.
+func (q *devQueue) params() map[string]string {
+	if q.kind == "PULSAR" {
+		return map[string]string{"serviceUrl": "pulsar://" + strings.Join(q.hosts, ","), "tenant": q.tenant}
+	}
+	return map[string]string{"bootstrap.servers": strings.Join(q.hosts, ",")}
+}
+
+// streamConfig is what the Manager tells about a stream.
+func (q *devQueue) streamConfig(group, stream string) dptest.StreamConfig {
+	c := dptest.StreamConfig{Group: group, Stream: stream, Topic: kafkahandler.TopicOf(q.topic, group, stream)}
+	if q.kind == "PULSAR" {
+		c.Namespace = kafkahandler.TopicOf(q.namespace, group, stream)
+	}
+	return c
+}
+
+// openDevQueue connects to each cluster of --queue and makes sure that it answers.
+func openDevQueue(ctx context.Context, urls []string, tokenFile string) (dptest.Queue, func(), error) {
+	queues, err := parseDevQueues(urls)
+	if err != nil {
+		return nil, nil, err
+	}
+	if queues[0].kind == "PULSAR" {
+		return openPulsar(ctx, queues, tokenFile)
+	}
+	var clusters []kafkahandler.Cluster
+	for _, q := range queues {
+		opts, err := kafkaclient.Options(q.hosts, "inlong-bridge-devproxy", config.TLS{}, config.SASL{}, nil)
+		if err != nil {
+			return nil, nil, fmt.Errorf("opening --queue: %w", err)
+		}
+		if err := pingDevQueue(ctx, q.hosts, opts); err != nil {
+			return nil, nil, err
+		}
+		clusters = append(clusters, kafkahandler.Cluster{Opts: opts, Topic: q.topic, Create: true})
+	}
+	q, err := kafkahandler.New(clusters...)
+	if err != nil {
+		return nil, nil, usagef("--queue %q: %w", strings.Join(urls, " "), err)
+	}
+	return q, q.Close, nil
+}
+
+func openPulsar(ctx context.Context, queues []devQueue, tokenFile string) (dptest.Queue, func(), error) {
+	var clusters []pulsarhandler.Cluster
+	for i := range queues {
+		c := queues[i].pulsar()
+		if tokenFile != "" {
+			c.Token = config.SecretFromFile(tokenFile).Value
+		}
+		clusters = append(clusters, c)
+	}
+	q, err := pulsarhandler.New(clusters...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening --queue: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, devQueuePatience)
+	defer cancel()
+	if err := q.Ping(ctx, "inlong", "bridge"); err != nil {
+		q.Close()
+		return nil, nil, err
+	}
+	return q, q.Close, nil
+}
+
+func pingDevQueue(ctx context.Context, brokers []string, opts []kgo.Opt) error {
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return fmt.Errorf("opening --queue: %w", err)
+	}
+	defer client.Close()
+	pingCtx, cancel := context.WithTimeout(ctx, devQueuePatience)
+	defer cancel()
+	if err := client.Ping(pingCtx); err != nil {
+		return kafkaclient.Explain(err, "connecting to the queue at "+strings.Join(brokers, ","))
+	}
+	return nil
+}

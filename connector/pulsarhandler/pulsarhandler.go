@@ -1,0 +1,289 @@
+package pulsarhandler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/apache/pulsar-client-go/pulsar"
+	"github.com/apache/pulsar-client-go/pulsar/backoff"
+	pulsarlog "github.com/apache/pulsar-client-go/pulsar/log"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/sdk/dptest"
+)
+
+// What PulsarHandler sets.
+const (
+	batchMessages = 500
+	batchBytes    = 128 << 10
+	batchDelay    = 100 * time.Millisecond
+)
+
+// patience bounds a question to a cluster, such as opening a producer.
+const patience = 10 * time.Second
+
+// Queue is a dptest.ClusterQueue over one or several Pulsar clusters. It is safe for concurrent use, by
+// several proxies too.
+type Queue struct {
+	clusters []*cluster
+	next     atomic.Uint64 // cluster of the next message given to Put
+}
+
+var _ dptest.ClusterQueue = (*Queue)(nil)
+
+// Cluster is one Pulsar cluster. Topic is a template over {group} and {stream}; so is Namespace.
+type Cluster struct {
+	ServiceURL        string
+	Tenant, Namespace string
+	Topic             string
+	Token             func() (string, error) // nil for none
+}
+
+// TopicOf is the whole name of a stream's topic.
+func (c *Cluster) TopicOf(group, stream string) string {
+	return "persistent://" + c.Tenant + "/" + kafkahandler.TopicOf(c.Namespace+"/"+c.Topic, group, stream)
+}
+
+func (c *Cluster) open() (pulsar.Client, error) {
+	opts := pulsar.ClientOptions{
+		URL: c.ServiceURL, ConnectionTimeout: patience, OperationTimeout: patience,
+		Logger:            pulsarlog.NewLoggerWithSlog(slog.New(slog.DiscardHandler)),
+		MetricsRegisterer: prometheus.NewRegistry(),
+	}
+	if c.Token != nil {
+		opts.Authentication = pulsar.NewAuthenticationTokenFromSupplier(c.Token)
+	}
+	return pulsar.NewClient(opts)
+}
+
+type cluster struct {
+	Cluster
+	client pulsar.Client
+
+	mu        sync.Mutex
+	producers map[string]pulsar.Producer // by topic
+}
+
+// New connects lazily; Close flushes nothing: a proxy's memory is lost with the proxy.
+func New(clusters ...Cluster) (*Queue, error) {
+	if len(clusters) == 0 {
+		return nil, errors.New("opening queue: no Pulsar cluster given")
+	}
+	q := &Queue{}
+	for i, c := range clusters {
+		client, err := c.open()
+		if err != nil {
+			q.Close()
+			return nil, fmt.Errorf("opening queue cluster %d: %w", i, err)
+		}
+		q.clusters = append(q.clusters, &cluster{Cluster: c, client: client, producers: make(map[string]pulsar.Producer)})
+	}
+	return q, nil
+}
+
+// Ping asks each cluster for a topic, which need not exist, so that one that cannot be reached is known at once.
+func (q *Queue) Ping(ctx context.Context, group, stream string) error {
+	for _, c := range q.clusters {
+		done := make(chan error, 1)
+		go func() { // it ends with the client's operation timeout
+			_, err := c.client.TopicPartitions(c.TopicOf(group, stream))
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if err != nil && !strings.Contains(err.Error(), "TopicNotFound") {
+				return fmt.Errorf("connecting to the queue at %s: %w; hint: are the brokers up, and may this token produce there?", c.ServiceURL, err)
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// Clusters returns how many clusters there are.
+func (q *Queue) Clusters() int { return len(q.clusters) }
+
+// Put spreads m round robin over the clusters and waits until the brokers have all of it. An error is a
+// *dptest.PutError that says which messages are stored.
+func (q *Queue) Put(ctx context.Context, m []dptest.QueueMessage) error {
+	n := len(q.clusters)
+	first := int((q.next.Add(uint64(len(m))) - uint64(len(m))) % uint64(n))
+	all := &dptest.PutError{Stored: make([]bool, len(m))}
+	var wg sync.WaitGroup
+	errs := make([]error, n)
+	for c := range n {
+		var share []dptest.QueueMessage
+		var places []int
+		for i := range m {
+			if (first+i)%n == c {
+				share, places = append(share, m[i]), append(places, i)
+			}
+		}
+		wg.Go(func() {
+			err := q.PutTo(ctx, c, share)
+			var partly *dptest.PutError
+			errors.As(err, &partly)
+			for i, place := range places {
+				all.Stored[place] = err == nil || partly != nil && partly.Stored[i]
+			}
+			errs[c] = err
+		})
+	}
+	wg.Wait()
+	if all.Err = errors.Join(errs...); all.Err != nil {
+		return all
+	}
+	return nil
+}
+
+// unknownLimit is how long a Put whose context ended waits for the brokers' word about what was already
+// on its way to them.
+const unknownLimit = 10 * time.Second
+
+// PutTo is Put for one cluster. When ctx ends, what has been handed to the client is waited for, so that the
+// error tells the truth; after 10 s it counts as not stored.
+func (q *Queue) PutTo(ctx context.Context, clusterNumber int, m []dptest.QueueMessage) error {
+	if len(m) == 0 {
+		return nil
+	}
+	c := q.clusters[clusterNumber]
+	results := &produced{left: len(m), stored: make([]bool, len(m)), done: make(chan struct{})}
+	used := make(map[string]pulsar.Producer)
+	for i := range m {
+		topic := c.TopicOf(m[i].Group, m[i].Stream)
+		p, err := c.producer(ctx, topic)
+		if err != nil {
+			results.add(i, fmt.Errorf("opening a producer of %s: %w", topic, err))
+			continue
+		}
+		used[topic] = p
+		p.SendAsync(ctx, message(&m[i]), func(_ pulsar.MessageID, _ *pulsar.ProducerMessage, err error) {
+			if err != nil {
+				err = fmt.Errorf("producing to %s: %w", topic, err)
+			}
+			results.add(i, err)
+		})
+	}
+	for _, p := range used {
+		go func() { _ = p.FlushWithCtx(ctx) }() // a Put is a batch already; how it went is told per message
+	}
+	select {
+	case <-results.done:
+	case <-ctx.Done():
+		timer := time.NewTimer(unknownLimit)
+		defer timer.Stop()
+		select {
+		case <-results.done:
+		case <-timer.C:
+		}
+	}
+	err := results.err()
+	if err != nil && ctx.Err() == nil {
+		c.forget(used)
+	}
+	return err
+}
+
+// message is what PulsarHandler makes of a message: no key, the headers as properties, the value as it is.
+func message(m *dptest.QueueMessage) *pulsar.ProducerMessage {
+	properties := make(map[string]string, len(m.Headers))
+	for _, h := range m.Headers {
+		properties[h.Key] = h.Value
+	}
+	return &pulsar.ProducerMessage{Payload: m.Value, Properties: properties}
+}
+
+// producer returns the one of a topic. Opening it may take until patience is over.
+func (c *cluster) producer(ctx context.Context, topic string) (pulsar.Producer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.producers[topic]; p != nil {
+		return p, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p, err := c.client.CreateProducer(pulsar.ProducerOptions{
+		Topic: topic, CompressionType: pulsar.SNAPPY, SendTimeout: -1, // as it is sent, a message waits for its broker
+		BatchingMaxMessages: batchMessages, BatchingMaxSize: batchBytes, BatchingMaxPublishDelay: batchDelay,
+		PartitionsAutoDiscoveryInterval: 5 * time.Second,
+		BackOffPolicyFunc:               func() backoff.Policy { return steady{} }, // the client's own grows to a minute
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.producers[topic] = p
+	return p, nil
+}
+
+// steady tries again after the same pause.
+type steady struct{}
+
+func (steady) Next() time.Duration       { return 500 * time.Millisecond }
+func (steady) IsMaxBackoffReached() bool { return false }
+func (steady) Reset()                    {}
+
+// forget closes producers of which a message was refused: the next Put opens others.
+func (c *cluster) forget(used map[string]pulsar.Producer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for topic, p := range used {
+		if c.producers[topic] == p {
+			delete(c.producers, topic)
+			go p.Close() // at most patience
+		}
+	}
+}
+
+// produced gathers the brokers' answers to one Put.
+type produced struct {
+	done chan struct{} // closed when all have come
+
+	mu     sync.Mutex
+	left   int
+	stored []bool
+	first  error
+}
+
+func (p *produced) add(i int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stored[i] = err == nil
+	if err != nil && p.first == nil {
+		p.first = err
+	}
+	if p.left--; p.left == 0 {
+		close(p.done)
+	}
+}
+
+func (p *produced) err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.first != nil:
+	case p.left > 0:
+		p.first = fmt.Errorf("%d messages without the brokers' answer", p.left)
+	default:
+		return nil
+	}
+	// A late answer still writes to p.stored, so the caller gets a copy.
+	return &dptest.PutError{Stored: append([]bool(nil), p.stored...), Err: p.first}
+}
+
+// Close closes the connections. What a Put still waits for fails.
+func (q *Queue) Close() {
+	var wg sync.WaitGroup
+	for _, c := range q.clusters {
+		wg.Go(c.client.Close)
+	}
+	wg.Wait()
+}
