@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/finality"
@@ -135,22 +134,11 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 		opts = append(opts, sdk.WithProxies(c.InLong.Proxies...))
 	}
 	if c.Delivery.Confirm == "queue" {
-		kc := confirm.KafkaConfig{Instance: b.instance, Timeout: c.Queue.Timeout, Log: b.log}
-		if kc.Clusters, err = b.queueClusters(); err == nil && c.Queue.Manager {
-			b.source = newQueueSource(m, c.InLong.ClusterName, c.InLong.ClusterTag, c.InLong.CacheDir, b.log)
-			kc.TopicOf = b.source.topicOf
-			kc.Clusters, err = b.managerClusters(ctx)
-		}
-		if err != nil {
+		if b.reader, err = b.queueReader(ctx, m); err != nil {
 			return err
 		}
-		r, err := confirm.NewKafka(kc)
-		if err != nil {
-			return err
-		}
-		b.reader = r
 		b.delay = newQueueDelay()
-		opts = append(opts, sdk.WithConfirmer(r), sdk.WithHooks(b.delay.hooks()))
+		opts = append(opts, sdk.WithConfirmer(b.reader), sdk.WithHooks(b.delay.hooks()))
 	}
 	s, err := sdk.New(ctx, opts...)
 	if err != nil {
@@ -180,44 +168,6 @@ func compression(name string) sdk.Compression {
 		return sdk.None
 	}
 	return sdk.Auto
-}
-
-// managerClusters returns the clusters behind the proxies that the Manager names.
-func (b *Bridge) managerClusters(ctx context.Context) ([]confirm.KafkaCluster, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	places, err := b.source.start(ctx)
-	if err != nil {
-		return nil, err
-	}
-	q := &b.cfg.Queue
-	var out []confirm.KafkaCluster
-	for _, place := range places {
-		opts, err := kafkaclient.Options(place.Brokers, b.cfg.Kafka.ClientID, q.TLS, q.SASL, b.log)
-		if err != nil {
-			return nil, fmt.Errorf("queue cluster %s: %w", place.Name, err)
-		}
-		out = append(out, confirm.KafkaCluster{Name: place.Name, Opts: append(opts, b.deps.KafkaOpts...)})
-	}
-	return out, nil
-}
-
-// queueClusters returns the clusters behind the proxies that the configuration names, nil for none.
-func (b *Bridge) queueClusters() ([]confirm.KafkaCluster, error) {
-	if q := &b.cfg.Queue; q.Manager { // their brokers come later; what is secret can be looked at now
-		if _, err := kafkaclient.Options(b.cfg.Kafka.Brokers, b.cfg.Kafka.ClientID, q.TLS, q.SASL, b.log); err != nil {
-			return nil, fmt.Errorf("queue: %w", err)
-		}
-	}
-	var out []confirm.KafkaCluster
-	for _, q := range b.cfg.Queue.Kafka {
-		opts, err := kafkaclient.Options(q.Brokers, b.cfg.Kafka.ClientID, q.TLS, q.SASL, b.log)
-		if err != nil {
-			return nil, fmt.Errorf("queue cluster %s: %w", q.Name, err)
-		}
-		out = append(out, confirm.KafkaCluster{Name: q.Name, Opts: append(opts, b.deps.KafkaOpts...), Topic: q.Topic})
-	}
-	return out, nil
 }
 
 // managerClient returns nil when the proxies are named in the configuration.

@@ -113,7 +113,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}
-	if _, err := b.queueClusters(); err != nil {
+	if err := b.checkQueueSecrets(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}
 	if _, err := b.managerClient(); err != nil {

@@ -39,6 +39,7 @@ type queueSource struct {
 	mu      sync.Mutex
 	now     queueAnswer            // guarded by mu; the last good answer
 	read    []queuePlace           // guarded by mu; the clusters of the start
+	kind    string                 // guarded by mu; theirs
 	topics  map[RouteStatus]string // guarded by mu; what is watched
 	asked   time.Time              // guarded by mu; when the Manager was asked last
 	updated time.Time              // guarded by mu; when it answered last
@@ -59,8 +60,17 @@ type queueAnswer struct {
 
 type queuePlace struct {
 	Name    string   `json:"name"`
-	Brokers []string `json:"brokers"`
+	Brokers []string `json:"brokers"` // of Pulsar one, the service URL
+	// Of Pulsar: where topics are that the Manager names without it.
+	Tenant    string `json:"tenant,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
 }
+
+// Kinds of queues, in the Manager's words.
+const (
+	queueKafka  = "KAFKA"
+	queuePulsar = "PULSAR"
+)
 
 // QueueSourceStatus says how asking the Manager about the queue goes.
 type QueueSourceStatus struct {
@@ -91,8 +101,8 @@ func newQueueSource(c *manager.Client, cluster, tag, cacheDir string, log *slog.
 }
 
 // start asks for the clusters. When the Manager does not answer, those of the last good answer are taken.
-func (q *queueSource) start(ctx context.Context) ([]queuePlace, error) {
-	_, err := q.refresh(ctx)
+func (q *queueSource) start(ctx context.Context) (kind string, places []queuePlace, err error) {
+	_, err = q.refresh(ctx)
 	if err != nil && !errors.Is(err, manager.ErrRefused) && !errors.Is(err, manager.ErrNoQueue) && !errors.Is(err, errOtherQueue) {
 		if kept, ok := q.load(); ok {
 			q.log.Warn("the Manager does not tell the queue; going on with its last answer", "saved", kept.Saved, "err", err)
@@ -103,15 +113,15 @@ func (q *queueSource) start(ctx context.Context) ([]queuePlace, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking the Manager for the queue (queue.manager): %w", err)
+		return "", nil, fmt.Errorf("asking the Manager for the queue (queue.manager): %w", err)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.read = q.now.Clusters
-	return q.read, nil
+	q.read, q.kind = q.now.Clusters, q.now.Type
+	return q.kind, q.read, nil
 }
 
-var errOtherQueue = errors.New("this kind of queue cannot be read yet; hint: take the queue section out, and delivery.confirm: settle is in force")
+var errOtherQueue = errors.New("this kind of queue cannot be read; hint: take the queue section out, and delivery.confirm: settle is in force")
 
 // refresh asks the Manager and returns the streams whose topic is another one than the one watched. A failure
 // changes nothing.
@@ -154,12 +164,19 @@ func (q *queueSource) refresh(ctx context.Context) (moved []RouteStatus, err err
 
 // answerOf takes what is needed from an answer of the Manager.
 func answerOf(said manager.QueueConfig, cluster string) (queueAnswer, error) {
-	if said.Type != "KAFKA" {
+	if said.Type != queueKafka && said.Type != queuePulsar {
 		return queueAnswer{}, fmt.Errorf("the queue behind the DataProxy cluster %q is of type %s: %w", cluster, said.Type, errOtherQueue)
 	}
 	a := queueAnswer{Saved: time.Now().UTC(), MD5: said.MD5, Type: said.Type, Topics: said.Topics}
 	for _, c := range said.Clusters {
 		place := queuePlace{Name: c.Name}
+		if said.Type == queuePulsar {
+			if err := place.pulsar(c.Params); err != nil {
+				return queueAnswer{}, err
+			}
+			a.Clusters = append(a.Clusters, place)
+			continue
+		}
 		for b := range strings.SplitSeq(c.Params["bootstrap.servers"], ",") {
 			if b = strings.TrimSpace(b); b == "" {
 				continue
@@ -181,12 +198,22 @@ func answerOf(said manager.QueueConfig, cluster string) (queueAnswer, error) {
 	return a, nil
 }
 
+// pulsar takes in the Manager's parameters of a Pulsar cluster.
+func (p *queuePlace) pulsar(params map[string]string) error {
+	url := strings.TrimSpace(params["serviceUrl"])
+	if !strings.HasPrefix(url, "pulsar://") && !strings.HasPrefix(url, "pulsar+ssl://") {
+		return fmt.Errorf("queue cluster %s has the serviceUrl %q in the Manager, which is not pulsar://host:port; hint: correct it there, or list the clusters in queue.pulsar", p.Name, url)
+	}
+	p.Brokers, p.Tenant, p.Namespace = []string{url}, cmp.Or(params["tenant"], "public"), cmp.Or(params["namespace"], "{group}")
+	return nil
+}
+
 // topic returns the topic of a stream, or of its whole group, as the proxies look it up.
 func (a *queueAnswer) topic(of RouteStatus) (string, bool) {
 	return (&manager.QueueConfig{Topics: a.Topics}).Topic(of.Group, of.Stream)
 }
 
-// topicOf implements confirm.KafkaConfig.TopicOf. A stream that is not known may be new: the Manager is asked
+// topicOf implements TopicOf of confirm.KafkaConfig and confirm.PulsarConfig. A stream that is not known may be new: the Manager is asked
 // again, but not too often.
 func (q *queueSource) topicOf(ctx context.Context, group, stream string) (string, error) {
 	of := RouteStatus{group, stream}
@@ -296,6 +323,9 @@ func (q *queueSource) status() QueueSourceStatus {
 			changes = append(changes, "cluster "+name+" was removed and is still waited for")
 		}
 	}
+	if q.now.Type != q.kind {
+		changes = append(changes, fmt.Sprintf("the queue is of type %s now, and was of type %s", q.now.Type, q.kind))
+	}
 	if errors.Is(q.lastErr, errOtherQueue) {
 		changes = append(changes, s.LastError)
 	}
@@ -338,5 +368,6 @@ func (q *queueSource) load() (a queueAnswer, ok bool) {
 		return queueAnswer{}, false
 	}
 	a.MD5 = "" // ask for everything
+	a.Type = cmp.Or(a.Type, queueKafka)
 	return a, len(a.Clusters) > 0 && a.Cluster == q.cluster && a.Tag == q.tag
 }

@@ -66,18 +66,19 @@ func sourceOf(o *oracle, file string) *queueSource {
 }
 
 func TestQueueOfTheManagerThatCannotBeReadIsRefused(t *testing.T) {
-	pulsar := kafkaQueue("1", nil, "p=pulsar:6650")
-	pulsar.Type = "PULSAR"
+	tdmq, pulsar := kafkaQueue("1", nil, "p=pulsar:6650"), kafkaQueue("1", nil, "p=pulsar:6650")
+	tdmq.Type, pulsar.Type = "TDMQ_PULSAR", "PULSAR"
 	for _, tt := range []struct {
 		says manager.QueueConfig
 		want []string
 	}{
-		{pulsar, []string{"PULSAR", "delivery.confirm: settle"}},
+		{tdmq, []string{"TDMQ_PULSAR", "delivery.confirm: settle"}},
+		{pulsar, []string{"serviceUrl", "pulsar://host:port", "hint"}},
 		{kafkaQueue("1", nil, "mq="), []string{"mq", "bootstrap.servers", "hint"}},
 		{kafkaQueue("1", nil, "mq=host"), []string{`"host"`, "host:port"}},
 		{kafkaQueue("1", nil), []string{manager.ErrNoQueue.Error()}},
 	} {
-		_, err := sourceOf(&oracle{says: tt.says}, "").start(t.Context())
+		_, _, err := sourceOf(&oracle{says: tt.says}, "").start(t.Context())
 		for _, want := range tt.want {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("start = %v, want an error with %q", err, want)
@@ -88,16 +89,40 @@ func TestQueueOfTheManagerThatCannotBeReadIsRefused(t *testing.T) {
 
 func TestClustersOfTheManagerAreReadWithAllTheirBrokers(t *testing.T) {
 	q := sourceOf(&oracle{says: kafkaQueue("1", nil, "b=b1:9092, b2:9092,", "a=[::1]:9092")}, "")
-	places, err := q.start(t.Context())
-	if got := fmt.Sprint(places); err != nil || got != "[{a [[::1]:9092]} {b [b1:9092 b2:9092]}]" {
+	_, places, err := q.start(t.Context())
+	if got := fmt.Sprint(places); err != nil || got != "[{a [[::1]:9092]  } {b [b1:9092 b2:9092]  }]" {
 		t.Errorf("start = %s, %v", got, err)
+	}
+}
+
+func TestPulsarClustersOfTheManagerHaveTheirTenantAndNamespace(t *testing.T) {
+	said := manager.QueueConfig{MD5: "1", Type: "PULSAR", Topics: map[string]string{"g.s": "ns/s", "g.t": "t"}, Clusters: []manager.QueueCluster{
+		{Name: "b", Type: "PULSAR", Params: map[string]string{"serviceUrl": "pulsar+ssl://b:6651", "tenant": "acme", "namespace": "all"}},
+		{Name: "a", Type: "PULSAR", Params: map[string]string{"serviceUrl": "pulsar://a1:6650,a2:6650"}},
+	}}
+	o := &oracle{says: said}
+	q := sourceOf(o, "")
+	kind, places, err := q.start(t.Context())
+	want := "[{a [pulsar://a1:6650,a2:6650] public {group}} {b [pulsar+ssl://b:6651] acme all}]"
+	if got := fmt.Sprint(places); err != nil || kind != "PULSAR" || got != want {
+		t.Errorf("start = %s, %s, %v, want %s", kind, got, err, want)
+	}
+	if topic, err := q.topicOf(t.Context(), "g", "s"); err != nil || topic != "ns/s" {
+		t.Errorf("topicOf = %q, %v", topic, err)
+	}
+	o.says = kafkaQueue("2", said.Topics, "a=a:1", "b=b:1")
+	if _, err := q.refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := q.status(); !strings.Contains(s.Restart, "type KAFKA now") {
+		t.Errorf("status %+v, want another kind of queue in it", s)
 	}
 }
 
 func TestClusterThatComesOrGoesAsksForARestart(t *testing.T) {
 	o := &oracle{says: kafkaQueue("1", nil, "a=a:1", "b=b:1")}
 	q := sourceOf(o, "")
-	if _, err := q.start(t.Context()); err != nil {
+	if _, _, err := q.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	step := func(says manager.QueueConfig, restart, brokers string) {
@@ -129,7 +154,7 @@ func TestUnknownStreamAsksTheManagerAgainButNotTooOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &oracle{says: kafkaQueue("1", map[string]string{"g.s": "ns.s", "whole": "w"}, "a=a:1")}
 		q := sourceOf(o, "")
-		if _, err := q.start(t.Context()); err != nil {
+		if _, _, err := q.start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for stream, want := range map[RouteStatus]string{{"g", "s"}: "ns.s", {"whole", "any"}: "w"} {
@@ -182,7 +207,7 @@ func TestStreamThatGetsAnotherTopicIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &oracle{says: kafkaQueue("1", map[string]string{"g.s": "old", "g.t": "t"}, "a=a:1")}
 		q := sourceOf(o, "")
-		if _, err := q.start(t.Context()); err != nil {
+		if _, _, err := q.start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w := &watcher{q: q}
@@ -219,7 +244,7 @@ func TestQueueIsKnownWithoutTheManagerFromItsLastAnswer(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "made", queueFile)
 	o := &oracle{says: kafkaQueue("1", map[string]string{"g.s": "ns.s"}, "a=a:1")}
 	o.says.Clusters[0].Params["sasl.jaas.config"] = "hidden"
-	if _, err := sourceOf(o, file).start(t.Context()); err != nil {
+	if _, _, err := sourceOf(o, file).start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := os.ReadFile(file); err != nil || strings.Contains(string(data), "hidden") {
@@ -228,7 +253,7 @@ func TestQueueIsKnownWithoutTheManagerFromItsLastAnswer(t *testing.T) {
 
 	away := &oracle{err: errors.New("away")}
 	q := sourceOf(away, file)
-	places, err := q.start(t.Context())
+	_, places, err := q.start(t.Context())
 	if err != nil || len(places) != 1 || places[0].Brokers[0] != "a:1" {
 		t.Fatalf("start without the Manager = %v, %v; want the cluster of the file", places, err)
 	}
@@ -252,7 +277,7 @@ func TestQueueIsKnownWithoutTheManagerFromItsLastAnswer(t *testing.T) {
 			tt.q.cluster = "other"
 		}
 		away.set(func(o *oracle) { o.err = tt.err })
-		if _, err := tt.q.start(t.Context()); !errors.Is(err, tt.err) {
+		if _, _, err := tt.q.start(t.Context()); !errors.Is(err, tt.err) {
 			t.Errorf("%s: start = %v, want %v", name, err, tt.err)
 		}
 	}
@@ -337,7 +362,7 @@ admin: {listen: '127.0.0.1:0'}
 func TestQueueFromTheManagerThatIsOfAnotherKindIsRefusedAtTheStart(t *testing.T) {
 	t.Parallel()
 	m := dptest.StartManager(t)
-	m.SetQueue(dptest.QueueConfig{Type: "PULSAR", Clusters: []dptest.QueueClusterConfig{{Name: "p", Params: map[string]string{"serviceUrl": "pulsar://p:6650"}}}})
+	m.SetQueue(dptest.QueueConfig{Type: "TUBEMQ", Clusters: []dptest.QueueClusterConfig{{Name: "p", Params: map[string]string{"serviceUrl": "pulsar://p:6650"}}}})
 	c, err := config.Parse("test.yaml", fmt.Appendf(nil, `kafka: {brokers: ['127.0.0.1:1'], group: bridge}
 inlong: {manager: {urls: ['%s']}, cluster: {name: default_dataproxy, tag: default_cluster}}
 routes: [{topics: [orders], group: g, stream: s}]
@@ -351,7 +376,7 @@ admin: {listen: ''}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Run(t.Context(), t.Context()); err == nil || !strings.Contains(err.Error(), "PULSAR") || !strings.Contains(err.Error(), "delivery.confirm: settle") {
+	if err := b.Run(t.Context(), t.Context()); err == nil || !strings.Contains(err.Error(), "TUBEMQ") || !strings.Contains(err.Error(), "delivery.confirm: settle") {
 		t.Errorf("Run = %v, want a refusal that names settle", err)
 	}
 }

@@ -132,6 +132,7 @@ func (d *decoder) checkQueue(c *Config) {
 			q.WindowBytes, c.InLong.MaxFrame, Bytes{N: 2 * c.InLong.MaxFrame.N}), "queue.window_bytes", "inlong.max_frame")
 	}
 	d.checkQueueSource(c)
+	d.checkPulsar(c)
 	names, places := map[string]bool{}, map[string]int{}
 	for i := range q.Kafka {
 		k := &q.Kafka[i]
@@ -153,25 +154,46 @@ func (d *decoder) checkQueue(c *Config) {
 	}
 }
 
+// checkPulsar looks at the clusters of Pulsar.
+func (d *decoder) checkPulsar(c *Config) {
+	names, places := map[string]bool{}, map[string]int{}
+	for i := range c.Queue.Pulsar {
+		p := &c.Queue.Pulsar[i]
+		at := fmt.Sprintf("queue.pulsar[%d]", i)
+		d.checkTLS(&p.TLS, at+".tls")
+		if p.TLS.Enabled && strings.HasPrefix(p.ServiceURL, "pulsar://") {
+			d.combined("enabled, but service_url begins with pulsar://; write pulsar+ssl:// and the port for TLS, or take the section out", at+".tls", at+".service_url")
+		}
+		if first, ok := places[p.ServiceURL]; ok && p.ServiceURL != "" {
+			d.combined(fmt.Sprintf("%s is that of queue.pulsar[%d] too; give each cluster one entry", p.ServiceURL, first), at+".service_url")
+		} else if names[p.Name] {
+			d.combined(fmt.Sprintf("%q is the name of another cluster too; give each its own", p.Name), at+".name", at)
+		}
+		places[p.ServiceURL], names[p.Name] = i, true
+	}
+}
+
 // checkQueueSource looks at where the clusters of the queue come from: the file or the Manager.
 func (d *decoder) checkQueueSource(c *Config) {
 	q := &c.Queue
-	listed := d.lines["queue.kafka"] > 0
-	other := d.dead["queue.pulsar"] || d.dead["queue.tubemq"] || d.dead["queue.tube"]
+	listed := d.lines["queue.kafka"] > 0 || d.lines["queue.pulsar"] > 0
+	other := d.dead["queue.pulsar"] || d.dead["queue.tubemq"] || d.dead["queue.tube"] || d.dead["queue.tdmq"]
 	switch {
 	case d.lines["queue"] == 0 || d.dead["queue"] || d.dead["queue.kafka"] || d.dead["queue.manager"] || other:
+	case d.lines["queue.kafka"] > 0 && d.lines["queue.pulsar"] > 0:
+		d.combined("given beside queue.kafka; DataProxy writes to clusters of one kind: keep those, or delivery.confirm: settle without a queue section", "queue.pulsar")
 	case !q.Manager && !listed:
-		d.wrong(d.lines["queue"], "queue.kafka", "missing; add it, such as kafka: [{brokers: [mq-1:9092]}], or manager: true to ask the Manager for the clusters")
+		d.wrong(d.lines["queue"], "queue.kafka", "missing; add it, such as kafka: [{brokers: [mq-1:9092]}] or pulsar: [{service_url: 'pulsar://mq-1:6650'}], or manager: true to ask the Manager for the clusters")
 	case q.Manager && listed:
-		d.combined("true beside queue.kafka; keep one: the Manager names the clusters, or you do", "queue.manager")
+		d.combined("true beside queue.kafka or queue.pulsar; keep one: the Manager names the clusters, or you do", "queue.manager")
 	case q.Manager && !c.HasManager():
-		d.combined("true without inlong.manager; say where the Manager is, or list the clusters in queue.kafka", "queue.manager")
+		d.combined("true without inlong.manager; say where the Manager is, or list the clusters in queue.kafka or queue.pulsar", "queue.manager")
 	case q.Manager && (c.InLong.ClusterName == "" || c.InLong.ClusterTag == ""):
 		d.combined("true without the cluster of proxies whose queue it is; add inlong.cluster: {name: ..., tag: ...}", "queue.manager")
 	}
-	for _, key := range []string{"queue.tls", "queue.sasl"} {
+	for _, key := range []string{"queue.tls", "queue.sasl", "queue.token"} {
 		if d.lines[key] > 0 && !q.Manager && !d.dead[key] && !d.dead["queue.manager"] {
-			d.combined("applies with manager: true only; put it into the entry of queue.kafka", key)
+			d.combined("applies with manager: true only; put it into the entry of queue.kafka or queue.pulsar", key)
 		}
 	}
 	d.checkTLS(&q.TLS, "queue.tls")

@@ -94,12 +94,26 @@ type QueueCluster struct {
 	SASL    SASL
 }
 
+// PulsarCluster is one Pulsar cluster behind the proxies.
+type PulsarCluster struct {
+	Name       string
+	ServiceURL string
+	AdminURL   string // "" for none
+	Tenant     string
+	Namespace  string // template over {group} and {stream}
+	Topic      string // template over {group} and {stream}
+	TLS        TLS
+	Token      Secret // token / token_file: read again at each connection
+}
+
 // Queue is the queue behind the proxies.
 type Queue struct {
 	Kafka       []QueueCluster
-	Manager     bool // the clusters and topics are asked from the Manager, instead of Kafka
-	TLS         TLS  // with Manager: of all clusters
-	SASL        SASL // with Manager: of all clusters
+	Pulsar      []PulsarCluster
+	Manager     bool   // the clusters and topics are asked from the Manager, instead of Kafka and Pulsar
+	TLS         TLS    // with Manager: of all clusters
+	SASL        SASL   // with Manager: of all clusters of Kafka
+	Token       Secret // with Manager: of all clusters of Pulsar
 	LossGrace   time.Duration
 	Patience    time.Duration
 	WindowBytes Bytes
@@ -151,7 +165,9 @@ type Config struct {
 }
 
 // HasQueue reports whether the file has a queue section.
-func (c *Config) HasQueue() bool { return len(c.Queue.Kafka) > 0 || c.Queue.Manager }
+func (c *Config) HasQueue() bool {
+	return len(c.Queue.Kafka) > 0 || len(c.Queue.Pulsar) > 0 || c.Queue.Manager
+}
 
 // HasManager reports whether the proxies are asked from a Manager; otherwise InLong.Proxies names them.
 func (c *Config) HasManager() bool { return c.hasManager }

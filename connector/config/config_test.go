@@ -323,7 +323,7 @@ func known(entries []entry, path string, into map[string]string) {
 
 // Every exported field of Config can be set from the file: no key was forgotten in the table.
 func TestTableReachesEveryField(t *testing.T) {
-	c := &Config{Queue: Queue{Kafka: make([]QueueCluster, 1)}}
+	c := &Config{Queue: Queue{Kafka: make([]QueueCluster, 1), Pulsar: make([]PulsarCluster, 1)}}
 	reached := map[uintptr]bool{}
 	var walk func(entries []entry)
 	walk = func(entries []entry) {
@@ -349,7 +349,7 @@ func TestTableReachesEveryField(t *testing.T) {
 			f, name := v.Field(i), path+"."+v.Type().Field(i).Name
 			switch {
 			case !v.Type().Field(i).IsExported() || name == ".Path" || name == ".Routes" || name == ".Delivery.ConfirmGiven":
-			case name == ".Queue.Kafka":
+			case name == ".Queue.Kafka" || name == ".Queue.Pulsar":
 				fields(f.Index(0), name)
 			case f.Kind() == reflect.Struct && !reached[f.Addr().Pointer()] || name == ".Kafka" || f.Type() == reflect.TypeFor[TLS]() || f.Type() == reflect.TypeFor[SASL]() ||
 				f.Kind() == reflect.Struct && slices.Contains([]string{".InLong", ".Delivery", ".Queue", ".Pack", ".Memory", ".Admin", ".Log"}, name):

@@ -82,6 +82,11 @@ func (c *Config) settleDefaults() {
 			q.Name = q.Brokers[0]
 		}
 	}
+	for i := range c.Queue.Pulsar {
+		if q := &c.Queue.Pulsar[i]; q.Name == "" {
+			q.Name = hostsOf(q.ServiceURL)
+		}
+	}
 }
 
 // decoder walks a file along the table of keys and collects what is wrong.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -34,6 +35,13 @@ func (c *Config) Notes() []string {
 	exposed(&c.Queue.SASL, &c.Queue.TLS, "queue")
 	for i := range c.Queue.Kafka {
 		exposed(&c.Queue.Kafka[i].SASL, &c.Queue.Kafka[i].TLS, fmt.Sprintf("queue.kafka[%d]", i))
+	}
+	for i := range c.Queue.Pulsar {
+		p := &c.Queue.Pulsar[i]
+		exposed(&SASL{}, &p.TLS, fmt.Sprintf("queue.pulsar[%d]", i))
+		if p.Token.Set() && !strings.HasPrefix(p.ServiceURL, "pulsar+ssl://") {
+			say("queue.pulsar[%d].token goes over the network in clear: service_url has no TLS", i)
+		}
 	}
 	return notes
 }

@@ -139,7 +139,7 @@ func (c *Config) deliverySchema() []entry {
 
 func (c *Config) queueSchema() []entry {
 	q := &c.Queue
-	const other = "this kind of queue cannot be read yet; take the queue section out, and delivery.confirm: settle is in force"
+	const other = "this kind of queue cannot be read; take the queue section out, and delivery.confirm: settle is in force"
 	return []entry{
 		{key: "kafka", example: "[{brokers: [mq-1:9092]}]", doc: "One entry per Kafka cluster behind the proxies. All of them: a pack may be in any. Or manager: true.",
 			grow: func(n int) { q.Kafka = make([]QueueCluster, n) },
@@ -154,12 +154,29 @@ func (c *Config) queueSchema() []entry {
 					{key: "sasl", doc: "Authentication at these brokers, as kafka.sasl. Reading the topics is enough; no group is used.", sub: saslSchema(&k.SASL), present: new(bool)},
 				}
 			}},
-		{key: "manager", def: "false", dst: &q.Manager, doc: "true: ask the Manager for the clusters and for the topic of each stream, instead of kafka. Needs inlong.manager and both keys of inlong.cluster. A new topic is followed; after a cluster was added or removed the bridge says that it must be restarted."},
+		{key: "pulsar", example: "[{service_url: 'pulsar://mq-1:6650'}]", doc: "The same where the queue is Pulsar. One file has clusters of one kind only.",
+			grow: func(n int) { q.Pulsar = make([]PulsarCluster, n) },
+			size: func() int { return len(q.Pulsar) },
+			each: func(i int) []entry {
+				p := &q.Pulsar[i]
+				return []entry{
+					{key: "name", example: "mq-1", dst: &p.Name, doc: "Name in messages and metrics; the hosts of service_url without it."},
+					{key: "service_url", required: true, example: "pulsar://mq-1:6650", dst: &p.ServiceURL, valid: func() string { return serviceURLProblem(p.ServiceURL) }, doc: "Where the brokers, or Pulsar's proxies, are: pulsar:// or pulsar+ssl://, several hosts with commas between."},
+					{key: "admin_url", example: "http://mq-1:8080", dst: &p.AdminURL, valid: func() string { return adminURLProblem(p.AdminURL) }, doc: "HTTP address of the cluster. It is only asked whether a namespace exists, which the brokers do not tell."},
+					{key: "tenant", def: "public", dst: &p.Tenant, valid: func() string { return nameProblem(p.Tenant) }, doc: "Tenant of the topics, as in the Manager's cluster."},
+					{key: "namespace", def: "{group}", dst: &p.Namespace, valid: func() string { return topicProblem(p.Namespace) }, doc: "Namespace of a stream, from {group} and {stream}: the Manager's MQ resource of the group."},
+					{key: "topic", def: "{stream}", dst: &p.Topic, valid: func() string { return topicProblem(p.Topic) }, doc: "Topic of a stream, from {group} and {stream}: the Manager's MQ resource of the stream."},
+					{key: "tls", doc: "TLS to these brokers, as kafka.tls. Needs pulsar+ssl:// in service_url.", sub: tlsSchema(&p.TLS), present: &p.TLS.Enabled},
+					{key: "token", example: "/run/secrets/pulsar-token", dst: &p.Token, doc: "Token of a role that may consume. A token_file that changes is read at the next connection."},
+				}
+			}},
+		{key: "manager", def: "false", dst: &q.Manager, doc: "true: ask the Manager for the clusters and for the topic of each stream, instead of kafka or pulsar. Needs inlong.manager and both keys of inlong.cluster. A new topic is followed; after a cluster was added or removed the bridge says that it must be restarted."},
 		{key: "tls", doc: "With manager: true, TLS to the brokers of all clusters, as kafka.tls.", sub: tlsSchema(&q.TLS), present: &q.TLS.Enabled},
-		{key: "sasl", doc: "With manager: true, authentication at all clusters, as kafka.sasl.", sub: saslSchema(&q.SASL), present: new(bool)},
-		{key: "pulsar", refuse: other},
+		{key: "sasl", doc: "With manager: true and Kafka, authentication at all clusters, as kafka.sasl.", sub: saslSchema(&q.SASL), present: new(bool)},
+		{key: "token", example: "/run/secrets/pulsar-token", dst: &q.Token, doc: "With manager: true and Pulsar, token for all clusters, as queue.pulsar[].token."},
 		{key: "tubemq", refuse: other},
 		{key: "tube", refuse: other},
+		{key: "tdmq", refuse: other},
 		{key: "loss_grace", def: "10s", dst: &q.LossGrace, min: 100 * int64(time.Millisecond), max: hour, doc: "What a lost connection's proxy had acked is waited for this long before it is sent again. Where the proxy fell silent, this is counted from when it is heard again, and it is waited for at most patience."},
 		{key: "patience", def: "1m", dst: &q.Patience, min: 1 * second, max: 24 * hour, doc: "A pack that was not seen for this long, while later ones of the same proxy were, is sent again."},
 		{key: "window_bytes", def: "96MiB", dst: &q.WindowBytes, min: 64 * kib, max: 1 << 40, doc: "Bytes per connection that are sent and not seen in the queue yet. It keeps the proxy's memory small."},

@@ -100,6 +100,43 @@ func tokenURLProblem(s string) string {
 	return ""
 }
 
+func serviceURLProblem(s string) string {
+	hosts := hostsOf(s)
+	if hosts == s {
+		return fmt.Sprintf("%q is not a service URL; write one such as pulsar://mq-1:6650, or pulsar+ssl://mq-1:6651", s)
+	}
+	for h := range strings.SplitSeq(hosts, ",") {
+		if _, port, err := net.SplitHostPort(h); err != nil || port == "" {
+			return fmt.Sprintf("%q is not host:port; write hosts with their ports, such as pulsar://mq-1:6650,mq-2:6650", h)
+		}
+	}
+	return ""
+}
+
+// hostsOf takes the scheme off a service URL.
+func hostsOf(s string) string {
+	for _, scheme := range []string{"pulsar://", "pulsar+ssl://"} {
+		if hosts, ok := strings.CutPrefix(s, scheme); ok {
+			return strings.TrimSuffix(hosts, "/")
+		}
+	}
+	return s
+}
+
+func adminURLProblem(s string) string {
+	if s == "" {
+		return ""
+	}
+	return urlsProblem([]string{s})
+}
+
+func nameProblem(s string) string {
+	if strings.ContainsAny(s, "{}") {
+		return fmt.Sprintf("%q holds braces; a tenant is the same for all streams", s)
+	}
+	return topicProblem(s)
+}
+
 var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 
 func topicProblem(t string) string {

@@ -168,6 +168,8 @@ func topics(queueType string, ids []inlongID) map[string]string {
 			topic = namespace
 		case queueType == "KAFKA" && topic == stream:
 			topic = namespace + "." + topic
+		case queueType == "PULSAR" && namespace != "":
+			topic = namespace + "/" + topic // without one it is that of the cluster
 		}
 		if topic != "" {
 			byID[topicKey(group, stream)] = topic

@@ -400,7 +400,7 @@ func TestAllConfigOfOtherQueues(t *testing.T) {
 		kind   string
 		topics map[string]string
 	}{
-		"config-pulsar.json": {"PULSAR", map[string]string{"g1.s1": "s1", "g1.s2": "s2"}},
+		"config-pulsar.json": {"PULSAR", map[string]string{"g1.s1": "g1ns/s1", "g1.s2": "g1ns/s2"}},
 		"config-tube.json":   {"TUBEMQ", map[string]string{"g1.s1": "tube_topic"}},
 	} {
 		got, err := client(t, serve(t, answer(200, reply(t, file)))).AllConfig(t.Context(), "c", "t", "")
