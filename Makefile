@@ -52,6 +52,10 @@ soak-sender: ## the sender under load and faults in real time for SECONDS (600)
 e2e: ## the bridge against Apache Kafka itself; needs Java 17 and Maven (ARGS='-run TestKafka/4/Compaction')
 	$(GO) test -tags e2e -count=1 -timeout 15m -v -run '^Test(Kafka|InLong)' $(ARGS) ./deploy/e2e
 
+.PHONY: e2e-pulsar
+e2e-pulsar: ## the bridge and the reader against Apache Pulsar itself; needs Java 17 and Maven (ARGS='-run TestPulsarContract')
+	$(GO) test -tags e2e -count=1 -timeout 15m -parallel 2 -v -run '^TestPulsar' $(ARGS) ./deploy/e2e
+
 .PHONY: chaos
 chaos: ## every fault under load, counted: deploy/e2e/out/chaos.json and docs/chaos.md (CHAOS=all or full)
 	$(GO) test -tags chaos -count=1 -timeout $(if $(filter full,$(CHAOS)),24h,20m) -parallel 4 -v $(or $(ARGS),-run '^TestChaos') ./deploy/e2e

@@ -59,15 +59,21 @@ func TestInLongReadsWhatIsInTheQueue(t *testing.T) {
 	bridge := b.startBridge("bridge", bridgeSettings(kafka, group, topics, to))
 	kafka.caughtUp(group, topics, drainLimit, bridge)
 
-	values := kafka.values(to.topics(topics))
+	b.sameForInLong(r, kafka.values(to.topics(topics)), want)
+}
+
+// sameForInLong compares how InLong reads values of the queue with how we do, and with what was produced: how often
+// each stream, minute and bytes of a record.
+func (b *bench) sameForInLong(r *release, values [][]byte, want map[string]int) {
+	b.Helper()
 	for i, theirs := range b.readByInLong(r, values) {
 		ours, err := frame.DecodeInLongMsg(values[i])
 		if err != nil {
-			t.Fatalf("value %d: %v", i, err)
+			b.Fatalf("value %d: %v", i, err)
 		}
 		items, err := ours.Items(64 << 20)
 		if err != nil {
-			t.Fatalf("value %d: %v", i, err)
+			b.Fatalf("value %d: %v", i, err)
 		}
 		minute := int64(ours.DataTime) * 1000
 		for name, want := range map[string]string{
@@ -75,15 +81,15 @@ func TestInLongReadsWhatIsInTheQueue(t *testing.T) {
 			"dt": strconv.FormatInt(minute, 10), "cnt": strconv.Itoa(int(ours.Count)), "mid": attribute(string(ours.Attr), "mid"),
 		} {
 			if got := attribute(theirs.attr, name); got != want {
-				t.Errorf("value %d: %s is %q for InLong and %q for us; its attributes are %q", i, name, got, want, theirs.attr)
+				b.Errorf("value %d: %s is %q for InLong and %q for us; its attributes are %q", i, name, got, want, theirs.attr)
 			}
 		}
 		if theirs.count != int(ours.Count) || len(theirs.records) != len(items) {
-			t.Fatalf("value %d: InLong counts %d and finds %d records, we count %d and find %d", i, theirs.count, len(theirs.records), ours.Count, len(items))
+			b.Fatalf("value %d: InLong counts %d and finds %d records, we count %d and find %d", i, theirs.count, len(theirs.records), ours.Count, len(items))
 		}
 		for j, rec := range theirs.records {
 			if !bytes.Equal(rec, items[j]) {
-				t.Errorf("value %d: record %d is %.60q for InLong and %.60q for us", i, j, rec, items[j])
+				b.Errorf("value %d: record %d is %.60q for InLong and %.60q for us", i, j, rec, items[j])
 			}
 			want[key(attribute(theirs.attr, "streamId"), minute, rec)]--
 		}
@@ -92,11 +98,11 @@ func TestInLongReadsWhatIsInTheQueue(t *testing.T) {
 	for k, n := range want {
 		if n != 0 {
 			if wrong++; wrong < 5 {
-				t.Errorf("%.100q was produced %d times more often than it arrived", k, n)
+				b.Errorf("%.100q was produced %d times more often than it arrived", k, n)
 			}
 		}
 	}
-	t.Logf("%d packs with %d records are the same for InLong", len(values), len(records))
+	b.Logf("%d packs with %d different records are the same for InLong", len(values), len(want))
 }
 
 func key(stream string, millis int64, value []byte) string {

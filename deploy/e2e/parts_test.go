@@ -17,6 +17,7 @@ import (
 
 	"inlong-bridge/connector"
 	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/connector/pulsarhandler"
 )
 
 // proxy is a process that is killed and started again at one address: a devproxy, or a real DataProxy that
@@ -50,8 +51,10 @@ func (p *proxy) restart() {
 
 // sink is where records go: proxies and the queue behind them.
 type sink struct {
-	queue    *cluster
-	template string // of the names of its topics, over {group} and {stream}
+	queue    *cluster               // nil if the queue is Pulsar
+	pulsar   *pulsarhandler.Cluster // nil if it is Kafka
+	b        *bench                 // of Pulsar
+	template string                 // of the names of its topics, over {group} and {stream}
 	proxies  []*proxy
 }
 
@@ -60,22 +63,50 @@ func (b *bench) startSink(c *cluster, replicas int16, topics []string, n int, ar
 	b.Helper()
 	s := &sink{queue: c, template: "queue.{group}.{stream}"}
 	c.createTopics(2, replicas, s.topics(topics))
+	s.startProxies(b, n, args...)
+	return s
+}
+
+// startProxies starts n devproxies before the queue.
+func (s *sink) startProxies(b *bench, n int, args ...string) {
+	b.Helper()
 	for i := range n {
 		p := &proxy{b: b, name: fmt.Sprintf("proxy-%d", i+1), addr: b.freeAddr()}
 		p.out = b.path(p.name + ".jsonl")
 		all := append([]string{"devproxy", "--listen", p.addr, "--manager", "", "--out", p.out,
-			"--queue", "kafka://" + strings.Join(c.brokers, ",") + "/" + s.template}, args...)
+			"--queue", s.url()}, args...)
 		p.begin = func() *process { return b.program(p.name, all...) }
 		p.restart()
 		s.proxies = append(s.proxies, p)
 	}
-	return s
+}
+
+// url is what devproxy --queue takes.
+func (s *sink) url() string {
+	if p := s.pulsar; p != nil {
+		return p.ServiceURL + "/" + p.Tenant + "/" + p.Namespace + "/" + p.Topic
+	}
+	return "kafka://" + strings.Join(s.queue.brokers, ",") + "/" + s.template
+}
+
+// section is the cluster in the bridge's configuration: an element of queue.kafka or queue.pulsar.
+func (s *sink) section() (kind string, cluster map[string]any) {
+	if p := s.pulsar; p != nil {
+		return "pulsar", map[string]any{"service_url": p.ServiceURL, "tenant": p.Tenant, "namespace": p.Namespace, "topic": p.Topic}
+	}
+	cluster = map[string]any{"brokers": s.queue.brokers, "topic": s.template}
+	maps.Copy(cluster, s.queue.config)
+	return "kafka", cluster
 }
 
 // topics are the topics of the queue that source topics lead to.
 func (s *sink) topics(sources []string) []string {
 	var all []string
 	for _, t := range sources {
+		if s.pulsar != nil {
+			all = append(all, s.pulsar.TopicOf(streamGroup, t))
+			continue
+		}
 		all = append(all, kafkahandler.TopicOf(s.template, streamGroup, t))
 	}
 	return all
@@ -122,14 +153,13 @@ func bridgeSettings(c *cluster, group string, topics []string, to *sink) setting
 		"commit_interval": "200ms", "metadata_max_age": "1s",
 	}
 	maps.Copy(kafka, c.config)
-	queue := map[string]any{"brokers": to.queue.brokers, "topic": to.template}
-	maps.Copy(queue, to.queue.config)
+	kind, queue := to.section()
 	return settings{
 		"kafka":    kafka,
 		"inlong":   map[string]any{"proxies": addrs},
 		"routes":   []any{map[string]any{"topics": topics, "group": streamGroup, "stream": "{topic}"}},
 		"delivery": map[string]any{"confirm": "queue", "retry_min": "50ms", "retry_max": "1s", "ack_timeout": "5s"},
-		"queue":    map[string]any{"kafka": []any{queue}, "loss_grace": "2s", "patience": "10s", "timeout": "5s"},
+		"queue":    map[string]any{kind: []any{queue}, "loss_grace": "2s", "patience": "10s", "timeout": "5s"},
 		"admin":    map[string]any{"listen": ""},
 	}
 }

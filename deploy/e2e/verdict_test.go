@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/connector/pulsarhandler"
 )
 
 // identity returns the identity in a value, and whether the rest of it is as it was produced.
@@ -40,8 +42,12 @@ func (a *arrivals) add(value []byte) {
 // inQueue reads all that is in the queue of these source topics. Topics that do not exist are empty. While
 // a broker is gone it tries again.
 func (s *sink) inQueue(sources []string) (a *arrivals) {
-	s.queue.b.Helper()
-	s.queue.b.eventually(drainLimit, func() (err error) {
+	b := s.b
+	if s.queue != nil {
+		b = s.queue.b
+	}
+	b.Helper()
+	b.eventually(drainLimit, func() (err error) {
 		a, err = s.readQueue(sources)
 		return err
 	})
@@ -49,9 +55,12 @@ func (s *sink) inQueue(sources []string) (a *arrivals) {
 }
 
 func (s *sink) readQueue(sources []string) (*arrivals, error) {
-	ctx := s.queue.b.Context()
 	a := &arrivals{times: make(map[string]int)}
 	topics := s.topics(sources)
+	if s.pulsar != nil {
+		return a, s.readPulsar(a, topics)
+	}
+	ctx := s.queue.b.Context()
 	there, err := s.queue.admin.ListTopics(ctx, topics...)
 	if err != nil {
 		return nil, err
@@ -64,6 +73,24 @@ func (s *sink) readQueue(sources []string) (*arrivals, error) {
 	}
 	return a, kafkahandler.ReadAll(ctx, s.queue.opts, topics, func(p kafkahandler.Pack) error {
 		if want := kafkahandler.TopicOf(s.template, p.Group, p.Stream); p.Err == nil && p.Topic != want {
+			p.Err = fmt.Errorf("a pack of %s lies in topic %s", want, p.Topic)
+		}
+		if p.Err != nil {
+			a.strange = append(a.strange, p.Err.Error())
+		}
+		for _, r := range p.Records {
+			a.add(r)
+		}
+		return nil
+	})
+}
+
+// readPulsar reads the topics of a Pulsar; it wants them to exist.
+func (s *sink) readPulsar(a *arrivals, topics []string) error {
+	ctx, cancel := context.WithTimeout(s.b.Context(), drainLimit)
+	defer cancel()
+	return pulsarhandler.ReadAll(ctx, *s.pulsar, topics, func(p pulsarhandler.Pack) error {
+		if want := s.pulsar.TopicOf(p.Group, p.Stream); p.Err == nil && p.Topic != want {
 			p.Err = fmt.Errorf("a pack of %s lies in topic %s", want, p.Topic)
 		}
 		if p.Err != nil {
