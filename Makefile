@@ -44,6 +44,10 @@ test-poison: ## the sender's tests with buffers that are overwritten when they a
 test-schedules: ## 5,000 random schedules of faults for the sender, in virtual time (about a minute)
 	INLONG_BRIDGE_SCHEDULES=$(or $(SCHEDULES),5000) $(GO) test -run TestRandomFaults ./sdk $(ARGS)
 
+.PHONY: test-alloc
+test-alloc: ## the tests that count allocations, which the race detector makes meaningless
+	$(GO) test -count=1 -run 'Allocate' ./sdk/... ./mapping/... ./connector/... $(ARGS)
+
 .PHONY: soak-sender
 soak-sender: ## the sender under load and faults in real time for SECONDS (600)
 	SECONDS=$(or $(SECONDS),600) $(GO) test $(RACE) -tags soak -run TestSoak -v -timeout 0 ./sdk $(ARGS)

@@ -228,7 +228,7 @@ func TestManagerOverHTTP(t *testing.T) {
 	p := dptest.Start(t)
 	m := dptest.StartManager(t)
 	m.SetNodes(p.Addr())
-	c, err := manager.New(manager.Config{URLs: []string{m.URL()}, Timeout: 5 * time.Second})
+	c, err := manager.New(manager.Config{URLs: []string{m.URL()}, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -130,7 +130,8 @@ func ExampleSender_Close() {
 	defer func() { _ = proxy.Close() }()
 	proxy.Freeze(true) // it answers nothing
 
-	s, err := sdk.New(context.Background(), sdk.WithProxies(proxy.Addr()))
+	// A pack stays open for up to 10 s, unless Close comes first.
+	s, err := sdk.New(context.Background(), sdk.WithProxies(proxy.Addr()), sdk.WithPack(256<<10, 1000, 10*time.Second))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -138,8 +139,9 @@ func ExampleSender_Close() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	now := time.Now() // a pack holds one minute
 	for range 3 {
-		m := sdk.Message{Stream: stream, Time: time.Now(), Payload: []byte("{}")}
+		m := sdk.Message{Stream: stream, Time: now, Payload: []byte("{}")}
 		err := s.SendAsync(context.Background(), m, func(r sdk.Result) { fmt.Println("told:", r.Err) })
 		if err != nil {
 			log.Fatal(err)

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	}
 	before := runtime.NumGoroutine()
 	code := m.Run()
-	for range 200 {
+	for range 3000 {
 		if runtime.NumGoroutine() <= before {
 			os.Exit(code)
 		}
@@ -71,7 +71,7 @@ func answer(status int, body []byte) http.HandlerFunc {
 
 func client(t testing.TB, urls ...string) *manager.Client {
 	t.Helper()
-	return clientOf(t, manager.Config{URLs: urls, SecretID: "admin", SecretKey: func() (string, error) { return secret, nil }, Timeout: 5 * time.Second})
+	return clientOf(t, manager.Config{URLs: urls, SecretID: "admin", SecretKey: func() (string, error) { return secret, nil }, Timeout: time.Minute})
 }
 
 func clientOf(t testing.TB, cfg manager.Config) *manager.Client {
@@ -182,7 +182,7 @@ func TestManagerWithoutCredentialsIsToldThatItNeedsThem(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusForbidden)
 	})
-	_, err := clientOf(t, manager.Config{URLs: []string{url}, Timeout: time.Second}).NodeList(t.Context(), "g1")
+	_, err := clientOf(t, manager.Config{URLs: []string{url}, Timeout: time.Minute}).NodeList(t.Context(), "g1")
 	mustBe(t, err, 403, "wants credentials")
 }
 
@@ -277,7 +277,7 @@ func TestTLSMistakesAreNamed(t *testing.T) {
 	roots.AddCert(srv.Certificate())
 	plain := serve(t, answer(200, nil))
 	cfg := func(url string, tlsConfig *tls.Config) manager.Config {
-		return manager.Config{URLs: []string{url}, TLS: tlsConfig, Timeout: 5 * time.Second}
+		return manager.Config{URLs: []string{url}, TLS: tlsConfig, Timeout: time.Minute}
 	}
 	for name, tc := range map[string]struct {
 		cfg    manager.Config
@@ -306,7 +306,7 @@ func TestSecretKeyIsReadAtEachRequest(t *testing.T) {
 		_, seen, _ = r.BasicAuth()
 		_, _ = w.Write(reply(t, "nodes-ok.json"))
 	})
-	c := clientOf(t, manager.Config{URLs: []string{url}, Timeout: time.Second, SecretID: "admin",
+	c := clientOf(t, manager.Config{URLs: []string{url}, Timeout: time.Minute, SecretID: "admin",
 		SecretKey: func() (string, error) { return key, keyErr }})
 	for _, key = range []string{"first", "second"} {
 		if _, err := c.NodeList(t.Context(), "g1"); err != nil || seen != key {
