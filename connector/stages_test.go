@@ -1,0 +1,258 @@
+package connector
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"gopkg.in/yaml.v3"
+
+	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/watermark"
+	"inlong-bridge/mapping"
+	"inlong-bridge/sdk"
+)
+
+// The stages of a record's way through the connector one by one: what each costs, and that it allocates
+// nothing per record.
+
+// ways are how the rules of these tests find the stream of a record.
+var ways = []struct{ name, rule string }{
+	{"fixed", "- {topics: [t], group: g, stream: s}\n"},
+	{"key over 1000 streams", "- {topics: [t], group: g, stream: 's{key}'}\n"},
+	{"header over 1000 streams", "- {topics: [t], group: g, stream: '{header:s}'}\n"},
+}
+
+func routerBy(tb testing.TB, rule string) *router {
+	tb.Helper()
+	var n yaml.Node
+	if err := yaml.Unmarshal([]byte(rule), &n); err != nil {
+		tb.Fatal(err)
+	}
+	tab, problems := mapping.Parse(n.Content[0])
+	if len(problems) > 0 {
+		tb.Fatal(problems)
+	}
+	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return rt
+}
+
+// keyed is n records of size bytes whose keys and headers name 1,000 streams in turn.
+func keyed(n, size int) []*kgo.Record {
+	out := make([]*kgo.Record, n)
+	for i := range out {
+		id := fmt.Appendf(nil, "%d", i%1000)
+		out[i] = &kgo.Record{
+			Topic: "t", Offset: int64(i), Key: id, Value: make([]byte, size), Timestamp: time.Unix(6000, 0),
+			Headers: []kgo.RecordHeader{{Key: "trace", Value: []byte("0af7651916cd43dd")}, {Key: "s", Value: id}},
+		}
+	}
+	return out
+}
+
+// quiet wants no news.
+type quiet struct{}
+
+func (quiet) moved()                                             {}
+func (quiet) lost(*partition, watermark.Piece, watermark.Origin) {}
+func (quiet) stopped(*partition, *halt)                          {}
+
+func quietPartition(id int32, rt *router) *partition {
+	return newPartition(tp{"t", id}, &topic{name: "t"}, rt, 0, quiet{}, slog.New(slog.DiscardHandler))
+}
+
+// instantSender takes everything in packs of 250 records, and all of it is final at once.
+type instantSender struct{ records int }
+
+func (s *instantSender) TrySendBatch(b *sdk.Batch) (int, error) {
+	for from := 0; from < len(b.Payloads); from += 250 {
+		to := min(from+250, len(b.Payloads))
+		pc := b.Packed(from, to)
+		b.Token.Settled(pc, sdk.Result{Outcome: sdk.Acked})
+		b.Token.Settled(pc, sdk.Result{Outcome: sdk.Final})
+	}
+	s.records += len(b.Payloads)
+	return len(b.Payloads), nil
+}
+
+func BenchmarkRoute(b *testing.B) {
+	for _, way := range ways {
+		b.Run(way.name, func(b *testing.B) {
+			rt, recs := routerBy(b, way.rule), keyed(1000, 1024)
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if r, err := rt.route(recs[i]); r == nil || err != nil {
+					b.Fatal(r, err)
+				}
+				if i++; i == len(recs) {
+					i = 0
+				}
+			}
+			want := 1000
+			if rt.fixed != nil {
+				want = 1
+			}
+			if got := len(rt.routes.all()); got != want && b.N > 1000 {
+				b.Fatalf("%d routes, want %d", got, want)
+			}
+		})
+	}
+}
+
+// BenchmarkSplit cuts a fetch of 1,000 records of 1 KiB into groups.
+func BenchmarkSplit(b *testing.B) {
+	for _, way := range ways {
+		b.Run(way.name, func(b *testing.B) {
+			s := &splitter{router: routerBy(b, way.rule), suspect: 1 << 20, limit: -1}
+			recs := keyed(1000, 1024)
+			b.SetBytes(1000 * 1024)
+			b.ReportAllocs()
+			for b.Loop() {
+				if chunks, used := s.split(recs); len(chunks) != 1 || used != len(recs) {
+					b.Fatal(len(chunks), used)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(recs)), "ns/record")
+		})
+	}
+}
+
+// BenchmarkTake is all that a fetch of 1,000 records of 1 KiB costs in the connector: groups, span, pieces,
+// handing over to a sender that costs nothing, and the watermark.
+func BenchmarkTake(b *testing.B) {
+	for _, way := range ways {
+		b.Run(way.name, func(b *testing.B) {
+			rt, recs := routerBy(b, way.rule), keyed(1000, 1024)
+			p, s, sp := quietPartition(0, rt), new(instantSender), &splitter{suspect: 1 << 20}
+			b.SetBytes(1000 * 1024)
+			b.ReportAllocs()
+			fetches := 0
+			for b.Loop() {
+				for i, r := range recs {
+					r.Offset = int64(fetches*len(recs) + i)
+				}
+				p.take(s, sp, recs)
+				if fetches++; fetches%64 == 0 {
+					if _, ok := p.wm.BeginCommit(); ok {
+						p.wm.EndCommit(true)
+					}
+				}
+			}
+			if want := fetches * len(recs); s.records != want || p.wm.Watermark() != int64(want) {
+				b.Fatalf("%d records taken, watermark %d, want %d", s.records, p.wm.Watermark(), want)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(recs)), "ns/record")
+		})
+	}
+}
+
+// bridgeOf is a bridge with so many partitions and nothing else.
+func bridgeOf(tb testing.TB, n int) *Bridge {
+	tb.Helper()
+	b := &Bridge{cfg: &config.Config{}, parts: make(map[tp]*partition)}
+	b.cfg.Delivery.MaxUnfinal = 500_000
+	rt := routerBy(tb, ways[0].rule)
+	for i := range n {
+		b.put(quietPartition(int32(i), rt))
+	}
+	return b
+}
+
+// BenchmarkRoomToPoll is what is asked before each poll.
+func BenchmarkRoomToPoll(b *testing.B) {
+	for _, n := range []int{1, 500} {
+		b.Run(fmt.Sprint(n, " partitions"), func(b *testing.B) {
+			br := bridgeOf(b, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				if why := br.roomToPoll(); why != "" {
+					b.Fatal(why)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkUnparkAll is what each news of room costs when nothing is parked.
+func BenchmarkUnparkAll(b *testing.B) {
+	for _, n := range []int{1, 500} {
+		b.Run(fmt.Sprint(n, " partitions"), func(b *testing.B) {
+			br := bridgeOf(b, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				br.unparkAll()
+			}
+			if br.turn != b.N {
+				b.Fatalf("%d turns, want %d", br.turn, b.N)
+			}
+		})
+	}
+}
+
+// BenchmarkSettled is the news that a piece is acked, and then final, while so many others are not.
+func BenchmarkSettled(b *testing.B) {
+	for _, open := range []int{1, 500_000} {
+		b.Run(fmt.Sprint(open, " not final"), func(b *testing.B) {
+			p := quietPartition(0, nil)
+			pieces := make([]uint64, open)
+			off := int64(0)
+			track := func() uint64 {
+				s := p.wm.Begin(off, off+1)
+				pc := p.wm.Add(s, watermark.Origin{First: off, Last: off, Records: 1})
+				p.wm.End(s)
+				off++
+				return uint64(pc)
+			}
+			for i := range pieces {
+				pieces[i] = track()
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				p.Settled(pieces[i], sdk.Result{Outcome: sdk.Acked})
+				p.Settled(pieces[i], sdk.Result{Outcome: sdk.Final})
+				pieces[i] = track()
+				if i++; i == len(pieces) {
+					i = 0
+				}
+				if off%64 == 0 {
+					if _, ok := p.wm.BeginCommit(); ok {
+						p.wm.EndCommit(true)
+					}
+				}
+			}
+			if p.wm.Unfinal() != open {
+				b.Fatalf("%d pieces not final, want %d", p.wm.Unfinal(), open)
+			}
+		})
+	}
+}
+
+// BenchmarkOldest is what a look at the age of the oldest span costs (status, metrics) when 10,000 spans
+// became final since the last fetch, and none is open.
+func BenchmarkOldest(b *testing.B) {
+	p := quietPartition(0, nil)
+	now := time.Now()
+	var pieces []watermark.Piece
+	for i := range int64(10_000) {
+		s := p.wm.Begin(i, i+1)
+		p.opening(&chunk{first: i, next: i + 1}, now)
+		pieces = append(pieces, p.wm.Add(s, watermark.Origin{First: i, Last: i, Records: 1}))
+		p.wm.End(s)
+	}
+	for _, pc := range pieces {
+		p.wm.Final(pc)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if age := p.oldest(now); age != 0 {
+			b.Fatal(age)
+		}
+	}
+}
