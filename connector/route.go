@@ -68,6 +68,31 @@ func (rs *routes) all() []*route {
 	return slices.Clone(rs.byIndex)
 }
 
+// headers shows the headers of a record to the mapping, without allocating for each.
+type headers struct {
+	rec   *kgo.Record
+	list  []mapping.Header
+	fetch func() []mapping.Header
+}
+
+var headersPool = sync.Pool{New: func() any {
+	h := new(headers)
+	h.fetch = func() []mapping.Header {
+		for _, x := range h.rec.Headers {
+			h.list = append(h.list, mapping.Header{Key: x.Key, Value: x.Value})
+		}
+		return h.list
+	}
+	return h
+}}
+
+// putBack lets go of the record: its memory is the fetch's.
+func (h *headers) putBack() {
+	clear(h.list)
+	h.rec, h.list = nil, h.list[:0]
+	headersPool.Put(h)
+}
+
 // router looks the records of one topic up.
 type router struct {
 	topic  *mapping.Topic
@@ -93,13 +118,10 @@ func (rt *router) route(rec *kgo.Record) (*route, error) {
 	if rt.fixed != nil {
 		return rt.fixed, nil
 	}
-	target, verdict, err := rt.topic.Route(rec.Key, func() []mapping.Header {
-		hs := make([]mapping.Header, len(rec.Headers))
-		for i, h := range rec.Headers {
-			hs[i] = mapping.Header{Key: h.Key, Value: h.Value}
-		}
-		return hs
-	})
+	h := headersPool.Get().(*headers)
+	h.rec = rec
+	target, verdict, err := rt.topic.Route(rec.Key, h.fetch)
+	h.putBack()
 	switch verdict {
 	case mapping.Routed:
 		return rt.routes.get(target)
