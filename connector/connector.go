@@ -57,7 +57,8 @@ type Bridge struct {
 	commitSlot chan struct{} // full while a commit is in flight
 	look       chan struct{} // the watch loop shall look at once
 	bell       bell
-	turn       int // of the unpark goroutine
+	unfinal    atomic.Int64 // pieces of all partitions that are not final
+	turn       int          // of the unpark goroutine
 	counters   counters
 
 	commitFaults, watchFaults, groupFaults faults

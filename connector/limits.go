@@ -28,14 +28,15 @@ func applyMemoryLimit(l config.Limits) {
 // roomToPoll says why nothing new may be fetched now, "" if it may. The membership of the group lives on
 // without polls.
 func (b *Bridge) roomToPoll() (why string) {
-	unfinal := 0
 	for _, p := range b.assigned() {
+		if !p.waits.Load() {
+			continue
+		}
 		if _, _, blocked := p.waiting(); blocked == stallBudget {
 			return reasonBudget
 		}
-		unfinal += p.wm.Unfinal()
 	}
-	if unfinal >= b.cfg.Delivery.MaxUnfinal {
+	if b.unfinal.Load() >= int64(b.cfg.Delivery.MaxUnfinal) {
 		return reasonUnfinal
 	}
 	return ""

@@ -62,6 +62,7 @@ type partition struct {
 	stuck     atomic.Int64          // pieces that nothing can make final: refused for good, or gone from Kafka
 	high      atomic.Int64          // high watermark of the log as of the last fetch, -1 if unknown
 	logStart  atomic.Int64          // -1 if unknown
+	waits     atomic.Bool           // something is parked or paused; see noteWaits
 	committed atomic.Int64          // wall clock of the last commit, unix nanoseconds, 0 for none
 
 	firstDone atomic.Bool  // the start was committed
@@ -76,6 +77,7 @@ type partition struct {
 	since    time.Time   // guarded by mu; when it was blocked
 	paused   bool        // guarded by mu; told to kgo because of blocked
 	opened   []openSpan  // guarded by mu; spans the watermark has not passed, in order
+	passed   int         // guarded by mu; so many of opened the watermark has passed
 	epochs   []epochFrom // guarded by mu; see epochAt
 }
 
@@ -174,14 +176,28 @@ func (p *partition) fetchedAt() time.Time {
 
 // opening notes a span for oldest and its epoch for epochAt; p.mu is held.
 func (p *partition) opening(c *chunk, now time.Time) {
-	done := p.wm.Watermark()
-	i := 0
-	for i < len(p.opened) && p.opened[i].next <= done {
-		i++
-	}
-	p.opened = append(p.opened[i:], openSpan{c.next, now})
+	p.dropPassed()
+	p.opened = append(p.opened, openSpan{c.next, now})
 	if c.epoch >= 0 && (len(p.epochs) == 0 || p.epochs[len(p.epochs)-1].epoch != c.epoch) {
 		p.epochs = append(p.epochs, epochFrom{c.first, c.epoch})
+	}
+}
+
+const keptSpans = 1024
+
+// dropPassed forgets the spans that the watermark has passed; p.mu is held.
+func (p *partition) dropPassed() {
+	done := p.wm.Watermark()
+	for p.passed < len(p.opened) && p.opened[p.passed].next <= done {
+		p.passed++
+	}
+	if p.passed < len(p.opened)-p.passed {
+		return
+	}
+	n := copy(p.opened, p.opened[p.passed:])
+	p.opened, p.passed = p.opened[:n], 0
+	if n == 0 && cap(p.opened) > keptSpans {
+		p.opened = nil // give back what a long outage needed
 	}
 }
 
@@ -189,11 +205,8 @@ func (p *partition) opening(c *chunk, now time.Time) {
 func (p *partition) oldest(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	done := p.wm.Watermark()
-	for _, s := range p.opened {
-		if s.next > done {
-			return now.Sub(s.at)
-		}
+	if p.dropPassed(); p.passed < len(p.opened) {
+		return now.Sub(p.opened[p.passed].at)
 	}
 	if len(p.parked) > 0 {
 		return now.Sub(p.since)

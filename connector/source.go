@@ -172,7 +172,12 @@ func (b *Bridge) pauseIfBlocked(p *partition) {
 		p.paused = true
 		b.group.PauseFetchPartitions(one(p.id))
 	}
+	p.noteWaits()
 }
+
+// noteWaits keeps waits true while unparkAll has something to do for p; p.mu is held. Whoever parks or
+// pauses calls it.
+func (p *partition) noteWaits() { p.waits.Store(len(p.parked) > 0 || p.paused) }
 
 // unparkLoop offers what is parked again when the sender has room. A partition that was paused is
 // resumed once nothing of it is parked, and not sooner than resumePause after it was blocked: each pause
@@ -202,6 +207,9 @@ func (b *Bridge) unparkAll() {
 	b.turn++ // begin with another one each time: the first in line takes the room
 	for i := range parts {
 		p := parts[(i+b.turn)%len(parts)]
+		if !p.waits.Load() {
+			continue // most of them, nearly always
+		}
 		if chunks, _, _ := p.waiting(); chunks > 0 {
 			p.unpark(b.sender)
 			b.pauseIfBlocked(p)
@@ -211,6 +219,7 @@ func (b *Bridge) unparkAll() {
 			p.paused = false
 			b.group.ResumeFetchPartitions(one(p.id))
 		}
+		p.noteWaits()
 		p.mu.Unlock()
 	}
 	b.bell.ring()

@@ -256,3 +256,67 @@ func BenchmarkOldest(b *testing.B) {
 		}
 	}
 }
+
+// What a look at a partition forgets must not hide what is still open.
+func TestOldestIsThatOfTheFirstSpanNotPassed(t *testing.T) {
+	p := quietPartition(0, nil)
+	began := time.Now()
+	at := func(i int64) time.Time { return began.Add(time.Duration(i) * time.Second) }
+	var pieces []watermark.Piece
+	const n = 5000
+	for i := range int64(n) {
+		s := p.wm.Begin(i, i+1)
+		p.mu.Lock()
+		p.opening(&chunk{first: i, next: i + 1}, at(i))
+		p.mu.Unlock()
+		pieces = append(pieces, p.wm.Add(s, watermark.Origin{First: i, Last: i, Records: 1}))
+		p.wm.End(s)
+	}
+	now := at(n)
+	for i, pc := range pieces {
+		if i%7 == 0 { // not each time: several are passed at once
+			if got, want := p.oldest(now), now.Sub(at(int64(i))); got != want {
+				t.Fatalf("with %d spans passed the oldest is %v old, want %v", i, got, want)
+			}
+		}
+		p.wm.Final(pc)
+	}
+	if got := p.oldest(now); got != 0 || len(p.opened) != 0 || cap(p.opened) > keptSpans {
+		t.Errorf("with all passed: %v, %d spans kept in room for %d; want none", got, len(p.opened), cap(p.opened))
+	}
+}
+
+func TestUnfinalOfAllPartitionsHoldsFetching(t *testing.T) {
+	b := bridgeOf(t, 3)
+	b.cfg.Delivery.MaxUnfinal = 4
+	add := func(p *partition) watermark.Piece {
+		at := p.wm.Position()
+		s := p.wm.Begin(at, at+1)
+		pc := p.wm.Add(s, watermark.Origin{First: at, Last: at, Records: 1})
+		p.wm.End(s)
+		return pc
+	}
+	parts := b.assigned()
+	first := add(parts[0])
+	for _, p := range parts {
+		add(p)
+	}
+	want := func(when, why string) {
+		t.Helper()
+		if got := b.roomToPoll(); got != why {
+			t.Errorf("%s: roomToPoll = %q, want %q", when, got, why)
+		}
+	}
+	want("4 of 4 are not final", reasonUnfinal)
+	parts[0].wm.Final(first)
+	parts[0].wm.Final(first)
+	want("one became final, twice told", "")
+	add(parts[0])
+	want("4 again", reasonUnfinal)
+	parts[2].wm.Revoke()
+	parts[2].wm.Revoke()
+	want("one was revoked with its partition", "")
+	if got := b.unfinal.Load(); got != 3 {
+		t.Errorf("%d pieces not final, want 3", got)
+	}
+}

@@ -38,6 +38,7 @@ func (b *Bridge) put(p *partition) {
 	b.mu.Lock()
 	old := b.parts[p.id]
 	b.parts[p.id] = p
+	p.wm.CountInto(&b.unfinal)
 	b.reorder()
 	b.mu.Unlock()
 	if old != nil {

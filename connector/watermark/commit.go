@@ -63,7 +63,7 @@ func (p *Partition) Revoke() {
 	p.spans = spanRing{base: p.spans.end()}
 	p.passed = p.spans.base
 	p.pieces = slab{}
-	p.unfinal = 0
+	p.count(-p.unfinal)
 }
 
 // Revoked reports whether Revoke was called.

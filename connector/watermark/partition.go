@@ -1,6 +1,9 @@
 package watermark
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Partition is one assignment of one partition. A partition that comes back gets a new one: whatever
 // comes late for an older assignment then moves nothing.
@@ -20,7 +23,8 @@ type Partition struct {
 	spans   spanRing
 	passed  Span // first span the watermark has not passed; all before wait for a commit
 	pieces  slab
-	unfinal int // pieces with a place that are not final
+	unfinal int           // pieces with a place that are not final
+	total   *atomic.Int64 // nil, or the same over all partitions that share it
 
 	books Ledger // up to the watermark; its Start and Watermark are filled when it is asked for
 }
@@ -53,6 +57,22 @@ func (p *Partition) Unfinal() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.unfinal
+}
+
+// CountInto keeps total at the sum of Unfinal over all partitions that count into it. It is to be called
+// before the first Begin.
+func (p *Partition) CountInto(total *atomic.Int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total = total
+}
+
+// count notes that n more pieces are not final; p.mu is held.
+func (p *Partition) count(n int) {
+	p.unfinal += n
+	if p.total != nil {
+		p.total.Add(int64(n))
+	}
 }
 
 // Held is the number of pieces remembered: those not final, those final but not below the committed

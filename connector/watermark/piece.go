@@ -155,7 +155,7 @@ func (p *Partition) resolve(i int32) {
 			sp.final = addRecords(sp.final, int64(x.origin.Records-goneLost-goneGap))
 			sp.lost += int64(goneLost)
 			sp.open--
-			p.unfinal--
+			p.count(-1)
 			if sp.open < 0 || p.unfinal < 0 {
 				panic("bug: a piece became final twice")
 			}

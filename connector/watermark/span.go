@@ -46,7 +46,7 @@ func (p *Partition) Add(s Span, o Origin) Piece {
 	pc.origin, pc.span, pc.parent = o, s, none
 	pc.next, sp.pieces = sp.pieces, i
 	sp.open++
-	p.unfinal++
+	p.count(1)
 	return pc.handle
 }
 
