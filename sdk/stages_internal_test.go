@@ -287,3 +287,33 @@ type watchesAll struct{}
 
 func (watchesAll) Watch(context.Context, string, string) error { return nil }
 func (watchesAll) Barrier(context.Context) error               { return nil }
+
+// BenchmarkStatus is one look at 1,000 streams that have packs waiting for 16 proxies, and how long of it
+// nobody else can do anything.
+func BenchmarkStatus(b *testing.B) {
+	proxies := make([]string, 16)
+	for i := range proxies {
+		proxies[i] = fmt.Sprintf("nowhere:%d", i+1)
+	}
+	s := stagedSender(b, WithProxies(proxies...))
+	d := &dispatching{s: s}
+	for i := range proxies {
+		here, there := net.Pipe()
+		b.Cleanup(func() { _, _ = here.Close(), there.Close() })
+		s.mu.Lock()
+		s.connected(s.endpointList[i], here)
+		s.endpointList[i].hold.refuse(0, 0, s.now(), "not now", s.o.backoff())
+		s.mu.Unlock()
+	}
+	for _, st := range streamsOf(b, s, 1000) {
+		for range 3 {
+			d.ready(st, 512)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if got := s.Status(); len(got.Streams) != 1000 || got.WaitingPacks != 3000 || len(got.Endpoints) != 16 {
+			b.Fatal(len(got.Streams), got.WaitingPacks, len(got.Endpoints))
+		}
+	}
+}
