@@ -102,12 +102,24 @@ func (s *Sender) Status() Status {
 	s.mu.Lock()
 	streams := slices.Clone(s.streamList)
 	s.mu.Unlock()
+	slices.SortFunc(streams, func(a, b *Stream) int {
+		return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.name, b.name))
+	})
 	// Stream.mu comes before mu, so these are read first.
 	taken := make([]StreamStatus, len(streams))
 	for i, st := range streams {
 		st.mu.Lock()
 		taken[i] = StreamStatus{Records: st.records, RecordBytes: st.recordBytes, BufferFull: st.full, TooLarge: st.tooLarge}
 		st.mu.Unlock()
+	}
+
+	for i := 0; i < len(streams); i += statusStride {
+		s.mu.Lock()
+		now := s.now()
+		for j := i; j < min(i+statusStride, len(streams)); j++ {
+			s.streamStatus(streams[j], &taken[j], now)
+		}
+		s.mu.Unlock()
 	}
 
 	s.mu.Lock()
@@ -129,18 +141,15 @@ func (s *Sender) Status() Status {
 			out.Endpoints = addEndpoint(out.Endpoints, s.endpointStatus(ep, now))
 		}
 	}
-	for i, st := range streams {
-		s.streamStatus(st, &taken[i], now)
-	}
 	out.Streams = taken
 	slices.SortFunc(out.Endpoints, func(a, b EndpointStatus) int {
 		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Group, b.Group))
 	})
-	slices.SortFunc(out.Streams, func(a, b StreamStatus) int {
-		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Stream, b.Stream))
-	})
 	return out
 }
+
+// statusStride is how many streams are looked at in one go: nothing is sent meanwhile.
+const statusStride = 32
 
 // Instance is the name of the sender, the first half of each mid.
 func (s *Sender) Instance() string { return s.o.instance }
@@ -251,7 +260,7 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 	if len(st.proxies.endpoints) == 0 {
 		return s.unconnected(st.proxies, st.group)
 	}
-	reason, open := "no proxy is connected", false
+	reason, from, open := "no proxy is connected", "", false
 	for _, ep := range st.proxies.endpoints {
 		switch h := st.holds[ep]; {
 		case len(ep.conns) == 0:
@@ -260,17 +269,20 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 			}
 			continue
 		case h != nil:
-			reason = ep.addr + ": " + h.reason
+			from, reason = ep.addr, h.reason
 		case ep.hold.blocks(now):
-			reason = ep.addr + ": " + ep.hold.reason
+			from, reason = ep.addr, ep.hold.reason
 		default:
 			r := s.m.Endpoint(ep.id, now).Reason
 			if r != finality.EndpointPaused && r != finality.EndpointZombie {
 				return ""
 			}
-			reason = ep.addr + ": " + string(r)
+			from, reason = ep.addr, string(r)
 		}
 		open = true
+	}
+	if open {
+		return from + ": " + reason
 	}
 	return reason
 }
