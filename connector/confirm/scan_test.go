@@ -24,11 +24,10 @@ const scanInstance = "0123456789abcdefghijkl"
 
 func newScan(tb testing.TB) *scan {
 	tb.Helper()
-	k := &Kafka{instance: scanInstance, log: slog.New(slog.DiscardHandler), pos: NewPositions("q"), health: make(chan struct{}, 1)}
-	k.moved.happened()
-	s := &scan{c: &kafkaCluster{k: k, name: "q", kick: make(chan struct{}, 1), reading: make(map[Place]uint64)}}
-	l := Listing{Fresh: k.pos.Ask(), Topics: map[string]TopicListing{"t": {Exists: true, Partitions: map[int32]Bounds{0: {Start: 0, End: 0}}}}}
-	starts, err := k.pos.Fix("q", "t", l)
+	r := &reader{instance: scanInstance, log: slog.New(slog.DiscardHandler), pos: NewPositions("q"), health: make(chan struct{}, 1)}
+	s := &scan{c: &kafkaCluster{health: newHealth(r, "q"), kick: make(chan struct{}, 1), reading: make(map[Place]uint64)}}
+	l := Listing{Fresh: r.pos.Ask(), Topics: map[string]TopicListing{"t": {Exists: true, Partitions: map[int32]Bounds{0: {Start: At(0), End: At(0)}}}}}
+	starts, err := r.pos.Fix("q", "t", l)
 	if err != nil || len(starts) != 1 {
 		tb.Fatal(starts, err)
 	}
@@ -79,7 +78,7 @@ func BenchmarkReaderOfMids(b *testing.B) {
 	for b.Loop() {
 		s.take(b, fs)
 	}
-	if got := s.c.k.pos.Sum("q"); s.c.mine.Load() != uint64(s.next)/2 || got.Lag != 0 {
+	if got := s.c.r.pos.Sum("q"); s.c.mine.Load() != uint64(s.next)/2 || got.Lag != 0 {
 		b.Fatalf("%d packs were mine of %d, lag %d", s.c.mine.Load(), s.next, got.Lag)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(s.next), "ns/pack")
