@@ -16,6 +16,8 @@ type chaosFault struct {
 	proxies, clusters, brokers int
 	bridges                    int // at least
 	manager                    bool
+	clock                      bool // processes whose clocks can be set
+	disk                       bool // bridges whose caches are on small disks of their own, with a Manager
 	notSettle                  bool // the mode cannot stand it, and says so with a stall
 	settleLoses                bool // one of the three that settle cannot cover
 	shortSettle                bool // part of the short form in settle
@@ -201,6 +203,18 @@ func chaosFaults() []*chaosFault {
 				leave()
 				c.b.pause(every / 2)
 			}
+		}},
+		{name: "clock jumps +-1 h", proxies: 2, clock: true, shortSettle: true, back: 0, twice: noDuplicates, strike: func(c *chaosCell) {
+			c.over = time.Now() // there should be no dip at all
+			for _, d := range []time.Duration{time.Hour, -time.Hour, 0} {
+				c.jumpClocks(d)
+				c.b.pause(c.scale(20 * time.Second))
+			}
+		}},
+		{name: "cache disk full", proxies: 3, manager: true, disk: true, back: 0, twice: noDuplicates, strike: func(c *chaosCell) {
+			c.over = time.Now()
+			c.fillCaches()
+			c.b.pause(c.scale(20 * time.Second))
 		}},
 		{name: "Manager gone", proxies: 2, manager: true, back: 0, twice: noDuplicates, strike: func(c *chaosCell) {
 			_ = c.manager.Close()

@@ -5,7 +5,10 @@ package e2e
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,6 +19,8 @@ import (
 
 // follower sees records arrive in the queue, as they come.
 type follower struct {
+	reported atomic.Int64 // when the last pack was made, by its bridge's clock
+
 	mu     sync.Mutex
 	seen   map[string]time.Time // when an identity came first
 	recent []packSize           // of the last packs that came
@@ -62,6 +67,9 @@ func (f *follower) add(now time.Time, value []byte) {
 	if err != nil {
 		return // the verdict at the end finds it
 	}
+	if at, ok := reportTime(p.Attr); ok {
+		f.reported.Store(at)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.recent = append(f.recent, packSize{now, len(p.Records)})
@@ -73,6 +81,17 @@ func (f *follower) add(now time.Time, value []byte) {
 			f.seen[id] = now
 		}
 	}
+}
+
+// reportTime is the attribute rtms.
+func reportTime(attr []byte) (millis int64, ok bool) {
+	for pair := range strings.SplitSeq(string(attr), "&") {
+		if text, found := strings.CutPrefix(pair, "rtms="); found {
+			n, err := strconv.ParseInt(text, 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
 }
 
 // pack is the most records that one of the last packs had.
@@ -161,7 +180,7 @@ func (m *monitor) most() int {
 func (m *monitor) watching() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.last) < len(m.c.bridges)*len(m.c.proxies) {
+	if len(m.last) < len(m.c.bridges)*m.c.listed {
 		return fmt.Errorf("%d connections are known", len(m.last))
 	}
 	return nil

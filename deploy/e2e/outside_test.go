@@ -51,7 +51,7 @@ func TestKafkaAndNodesFromOutside(t *testing.T) {
 		t.Skip("SKIPPED: E2E_DATAPROXY names real nodes, and TestKafka runs with them")
 	}
 	b := newBench(t)
-	program, err := binary()
+	program, err := bridgeBinary()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,11 +173,17 @@ const (
 // startBridge starts `run` with these settings.
 func (b *bench) startBridge(name string, s settings) *process {
 	b.Helper()
+	return b.program(name, "run", "-c", b.writeSettings(name, s))
+}
+
+// writeSettings writes the configuration and returns its path.
+func (b *bench) writeSettings(name string, s settings) string {
+	b.Helper()
 	text, err := yaml.Marshal(map[string]any(s))
 	if err != nil {
 		b.Fatal(err)
 	}
-	return b.program(name, "run", "-c", b.write(name+".yaml", string(text)))
+	return b.write(name+".yaml", string(text))
 }
 
 // statusAt reads the status of the bridge whose admin.listen is addr.

@@ -20,7 +20,7 @@ import (
 const outDir = "out"
 
 // The program is built once, by the first test that needs it.
-var binary = sync.OnceValues(func() (string, error) {
+var bridgeBinary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(scratch, "inlong-bridge")
 	build := exec.Command("go", "build", "-o", path, "inlong-bridge/cmd/inlong-bridge")
 	if text, err := build.CombinedOutput(); err != nil {
@@ -111,7 +111,7 @@ type process struct {
 // program starts inlong-bridge with args.
 func (b *bench) program(name string, args ...string) *process {
 	b.Helper()
-	path, err := binary()
+	path, err := bridgeBinary()
 	if err != nil {
 		b.Fatal(err)
 	}
