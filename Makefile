@@ -60,6 +60,17 @@ e2e: ## the bridge against Apache Kafka itself; needs Java 17 and Maven (ARGS='-
 e2e-pulsar: ## the bridge and the reader against Apache Pulsar itself; needs Java 17 and Maven (ARGS='-run TestPulsarContract')
 	$(GO) test -tags e2e -count=1 -timeout 15m -parallel 2 -v -run '^TestPulsar' $(ARGS) ./deploy/e2e
 
+.PHONY: e2e-up e2e-down
+e2e-up: ## start an Apache Kafka and two devproxies that stay; deploy/e2e/out/up.env says where
+	@GO=$(GO) ./deploy/e2e/up.sh up
+
+e2e-down: ## stop what e2e-up started
+	@./deploy/e2e/up.sh down
+
+.PHONY: soak-sinkdown
+soak-sinkdown: ## all proxies gone for SOAK (30m) at 500 partitions of Apache Kafka: memory flat, nobody leaves the group
+	SOAK=$(or $(SOAK),30m) $(GO) test -tags e2e -count=1 -timeout 0 -v -run '^TestSoakSinkDown$$' $(ARGS) ./deploy/e2e
+
 .PHONY: chaos
 chaos: ## every fault under load, counted: deploy/e2e/out/chaos.json and docs/chaos.md (CHAOS=all or full)
 	$(GO) test -tags chaos -count=1 -timeout $(if $(filter full,$(CHAOS)),24h,20m) -parallel 4 -v $(or $(ARGS),-run '^TestChaos') ./deploy/e2e
