@@ -30,7 +30,8 @@ type node struct {
 	id         int
 	plain      string // its listeners: this one without TLS, for the test and the other brokers,
 	tls        string // this one for clients with a certificate,
-	sasl       string // and this one for clients with TLS and a password
+	sasl       string // this one for clients with TLS and a password,
+	oauth      string // and this one for clients with TLS and a token
 	controller string
 	properties string // file
 }
@@ -42,7 +43,7 @@ func (b *bench) startKafka(r *release, n int) *kafka {
 	k := &kafka{cluster: &cluster{}, release: r, secure: b.newAuthority()}
 	var voters []string
 	for id := 1; id <= n; id++ {
-		node := &node{k: k, id: id, plain: b.freeAddr(), tls: b.freeAddr(), sasl: b.freeAddr(), controller: b.freeAddr()}
+		node := &node{k: k, id: id, plain: b.freeAddr(), tls: b.freeAddr(), sasl: b.freeAddr(), oauth: b.freeAddr(), controller: b.freeAddr()}
 		k.nodes = append(k.nodes, node)
 		k.brokers = append(k.brokers, node.plain)
 		voters = append(voters, fmt.Sprintf("%d@%s", id, node.controller))
@@ -114,9 +115,9 @@ func (n *node) config(voters []string, data string) string {
 		"controller.quorum.voters":                          strings.Join(voters, ","),
 		"controller.listener.names":                         "CONTROLLER",
 		"inter.broker.listener.name":                        "PLAIN",
-		"listeners":                                         fmt.Sprintf("PLAIN://%s,TLS://%s,SASL://%s,CONTROLLER://%s", n.plain, n.tls, n.sasl, n.controller),
-		"advertised.listeners":                              fmt.Sprintf("PLAIN://%s,TLS://%s,SASL://%s", n.plain, n.tls, n.sasl),
-		"listener.security.protocol.map":                    "PLAIN:PLAINTEXT,TLS:SSL,SASL:SASL_SSL,CONTROLLER:PLAINTEXT",
+		"listeners":                                         fmt.Sprintf("PLAIN://%s,TLS://%s,SASL://%s,OAUTH://%s,CONTROLLER://%s", n.plain, n.tls, n.sasl, n.oauth, n.controller),
+		"advertised.listeners":                              fmt.Sprintf("PLAIN://%s,TLS://%s,SASL://%s,OAUTH://%s", n.plain, n.tls, n.sasl, n.oauth),
+		"listener.security.protocol.map":                    "PLAIN:PLAINTEXT,TLS:SSL,SASL:SASL_SSL,OAUTH:SASL_SSL,CONTROLLER:PLAINTEXT",
 		"log.dirs":                                          data,
 		"num.network.threads":                               2,
 		"num.io.threads":                                    4,
@@ -147,10 +148,13 @@ func (n *node) config(voters []string, data string) string {
 		"listener.name.sasl.ssl.client.auth":                "none",
 		"listener.name.sasl.sasl.enabled.mechanisms":        "SCRAM-SHA-512",
 		"listener.name.sasl.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+		"listener.name.oauth.ssl.client.auth":               "none",
+		"listener.name.oauth.sasl.enabled.mechanisms":       "OAUTHBEARER",
+		"listener.name.oauth.oauthbearer.sasl.jaas.config":  `org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
 		// The test comes without a password, and a client with a certificate may do everything. Who comes with a
 		// password needs a right for each thing.
 		"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-		"super.users":           "User:ANONYMOUS;User:CN=bridge",
+		"super.users":           "User:ANONYMOUS;User:CN=bridge;User:" + tokenUser,
 	}
 	if !strings.HasPrefix(n.k.release.name, "kafka-4") {
 		delete(settings, "share.coordinator.state.topic.replication.factor")

@@ -26,6 +26,8 @@ func TestKafka(t *testing.T) {
 				{"Compaction", compaction},
 				{"TLS", withCertificate},
 				{"LeastRights", leastRights},
+				{"Token", withToken},
+				{"GroupTakenOver", groupTakenOver},
 				{"BridgeKilled", bridgeKilled},
 				{"ProxiesKilled", proxiesKilled},
 				{"GroupScaled", groupScaled},
@@ -242,37 +244,53 @@ func proxiesKilled(b *bench, k *kafka) {
 	b.complete("proxies killed", v, allowed)
 }
 
-// One bridge, then three, then one again, under load. One of the two that go is told to, the other is killed.
+// One bridge, then six, then one again, under load. Of the five that go two are told to, one is killed, and the
+// last two are told to at once.
 func groupScaled(b *bench, k *kafka) {
-	const group = "scaled"
+	const group, partitions, most = "scaled", 12, 6
 	topics := []string{"scaled"}
-	k.createTopics(9, 1, topics)
+	k.createTopics(partitions, 1, topics)
 	to := b.startSink(k.cluster, 1, topics, 2, "--queue-delay", "300ms")
 	s := bridgeSettings(k.cluster, group, topics, to)
 	l := newLedger()
-	load := l.startLoad(k.cluster, 2000, topics...)
+	load := l.startLoad(k.cluster, 1500, topics...)
 	first := b.startBridge("bridge-1", s)
-	k.members(group, 1, 9)
+	k.members(group, 1, partitions)
 	b.pause(2 * time.Second)
-	second, third := b.startBridge("bridge-2", s), b.startBridge("bridge-3", s)
-	k.members(group, 3, 9)
+	others := make([]*process, 0, most-1)
+	for n := 2; n <= most; n++ {
+		others = append(others, b.startBridge(fmt.Sprintf("bridge-%d", n), s))
+	}
+	k.members(group, most, partitions)
 	k.advances(group, first)
 	b.pause(2 * time.Second)
 
-	second.signal(syscall.SIGTERM)
-	if code := second.wait(drainLimit); code != 0 {
-		b.Errorf("exit %d after SIGTERM, want 0; the log ends with\n%s", code, second.tail())
+	left := most
+	leave := func(ps ...*process) {
+		for _, p := range ps {
+			p.signal(syscall.SIGTERM)
+		}
+		for _, p := range ps {
+			if code := p.wait(drainLimit); code != 0 {
+				b.Errorf("%s: exit %d after SIGTERM, want 0; the log ends with\n%s", p.name, code, p.tail())
+			}
+		}
+		left -= len(ps)
+		k.members(group, left, partitions)
+		k.advances(group, first)
 	}
-	k.members(group, 2, 9)
-	k.advances(group, first)
-	third.kill()
+	leave(others[0])
+	leave(others[1])
+	others[2].kill()
 	allowed := l.committedIsSafe(k.cluster, group, to, topics)
-	k.members(group, 1, 9)
+	left--
+	k.members(group, left, partitions)
 	k.advances(group, first)
+	leave(others[3:]...)
 	load.stop()
 	k.caughtUp(group, topics, drainLimit, first)
-	// Going up, and the one that was told to go, cost nothing; the kill costs what was not final.
-	b.complete("scaled from 1 to 3 to 1", l.judge(to.inQueue(topics)), allowed)
+	// Going up, and those that were told to go, cost nothing; the kill costs what was not final.
+	b.complete("scaled from 1 to 6 to 1", l.judge(to.inQueue(topics)), allowed)
 }
 
 // members waits until the group has n members that hold all partitions, none without any.

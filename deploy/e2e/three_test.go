@@ -47,6 +47,8 @@ func TestKafkaBrokersKilledAndLeadersMoved(t *testing.T) {
 	load.stop()
 	k.caughtUp(group, topics, drainLimit, bridge)
 	b.complete("brokers killed and leaders moved", l.judge(to.inQueue(topics)), allowed)
+	bridge.kill()
+	t.Run("UncleanElection", func(t *testing.T) { k.on(newBench(t)).uncleanElection() })
 }
 
 // advancesOnce waits until every partition of the topics has been committed.
