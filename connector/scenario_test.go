@@ -193,6 +193,61 @@ func TestRevokeWithInflight(t *testing.T) {
 	}
 }
 
+// A revoke waits for packs that the queue does not show, but not for ever: the other member gets its share while
+// they are still on their way. What is not final is not committed, and the partitions that stay are not touched:
+// nothing of theirs is sent again.
+func TestRevokeOfWhatIsNotFinalIsBoundedAndTouchesNothingElse(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(4))
+	c := e.config("queue")
+	c.Queue.Patience = time.Hour // or the bridge would take the stall for a loss
+	one := e.start(c)
+	for p := range int32(4) {
+		e.produce("orders", p, 0, 100, 0)
+		e.waitCommitted("orders", p, 100)
+	}
+	for _, proxy := range e.proxies {
+		proxy.StallQueue(true)
+	}
+	for p := range int32(4) {
+		e.produce("orders", p, 100, 100, 0)
+	}
+	eventually(t, 20*time.Second, func() error {
+		for _, p := range one.b.Status().Parts {
+			if p.Position < 200 || p.Unfinal == 0 {
+				return fmt.Errorf("partition %d is at %d with %d pieces on their way", p.Partition, p.Position, p.Unfinal)
+			}
+		}
+		return nil
+	})
+	two := e.start(e.config("queue"))
+	eventually(t, 20*time.Second, func() error {
+		if a, b := len(one.b.Status().Parts), len(two.b.Status().Parts); a != 2 || b != 2 {
+			return fmt.Errorf("partitions are shared %d to %d, want 2 to 2", a, b)
+		}
+		return nil
+	})
+	for p := range int32(4) {
+		if at := e.committed("orders", p); at != 100 {
+			t.Errorf("partition %d is committed at %d, and nothing after 100 is final", p, at)
+		}
+	}
+	for _, proxy := range e.proxies {
+		proxy.StallQueue(false)
+	}
+	for p := range int32(4) {
+		e.waitCommitted("orders", p, 200)
+	}
+	got := e.expectAll(200, 200, 200, 200)
+	for _, part := range one.b.Status().Parts {
+		for i := range 200 {
+			if v := payload("orders", part.Partition, i); got[v] != 1 {
+				t.Errorf("%q of a partition that stayed arrived %d times", v, got[v])
+			}
+		}
+	}
+}
+
 // A record that no rule can route stops its partition; what was before it is delivered and committed, and
 // the other partition goes on.
 func TestPoisonRecordStopsItsPartitionOnly(t *testing.T) {
