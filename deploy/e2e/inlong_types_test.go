@@ -21,13 +21,14 @@ func TestInLongReadsEveryMessageType(t *testing.T) {
 	for _, typ := range []sdk.MessageType{sdk.Type3, sdk.Type5, sdk.Type7} {
 		for _, compression := range []sdk.Compression{sdk.None, sdk.Snappy} {
 			t.Run(fmt.Sprintf("type %d, compression %d", typ, compression), func(t *testing.T) {
-				readsMessageType(b.on(t), r, typ, compression)
+				readsMessageType(b.on(t), r, typ, compression, false)
 			})
 		}
 	}
+	t.Run("type 7, attributes of records", func(t *testing.T) { readsMessageType(b.on(t), r, sdk.Type7, sdk.Snappy, true) })
 }
 
-func readsMessageType(b *bench, r *release, typ sdk.MessageType, compression sdk.Compression) {
+func readsMessageType(b *bench, r *release, typ sdk.MessageType, compression sdk.Compression, attrs bool) {
 	b.Helper()
 	queue := dptest.NewMemoryQueue(1, 1)
 	proxy := dptest.Start(b, dptest.WithQueue(queue), dptest.WithQueueDelay(0))
@@ -45,14 +46,20 @@ func readsMessageType(b *bench, r *release, typ sdk.MessageType, compression sdk
 	if typ != sdk.Type3 {
 		want = append(want, "two\nlines\n", "\n")
 	}
-	if typ == sdk.Type7 {
+	if typ == sdk.Type7 && !attrs {
 		want = append(want, "", "behind an empty one")
 	}
 	payloads := make([][]byte, len(want))
 	for i := range want {
 		payloads[i] = []byte(want[i])
 	}
-	if n, err := s.SendBatch(b.Context(), &sdk.Batch{Stream: st, Time: at, Payloads: payloads}); n != len(want) || err != nil {
+	batch := &sdk.Batch{Stream: st, Time: at, Payloads: payloads}
+	if attrs { // the same for each: InLong hands out records by their attributes
+		for range payloads {
+			batch.Attrs = append(batch.Attrs, []sdk.Attr{{Key: "k", Value: "v 1"}, {Key: "l", Value: ""}})
+		}
+	}
+	if n, err := s.SendBatch(b.Context(), batch); n != len(want) || err != nil {
 		b.Fatalf("SendBatch = %d, %v", n, err)
 	}
 	if err := s.Close(b.Context()); err != nil {
@@ -87,7 +94,11 @@ func readsMessageType(b *bench, r *release, typ sdk.MessageType, compression sdk
 	case sdk.Type7:
 		dt = "1760000000000"
 	}
-	for name, want := range map[string]string{"groupId": "shop", "streamId": "orders", "dt": dt, "cnt": cnt, "mid": "me.1"} {
+	fields := map[string]string{"groupId": "shop", "streamId": "orders", "dt": dt, "cnt": cnt, "mid": "me.1"}
+	if attrs {
+		fields["k"], fields["l"] = "v 1", ""
+	}
+	for name, want := range fields {
 		if v := attribute(got.attr, name); v != want {
 			b.Errorf("%s is %q for InLong, want %q; the attributes are %q", name, v, want, got.attr)
 		}
