@@ -17,9 +17,9 @@ const (
 	demoRate      = 40_000          // records produced a second
 	demoLeast     = 5 * time.Second // production takes at least this long, however few records there are
 	demoDownFor   = 2 * time.Second
-	demoHeld      = 20                      // packs that the proxy must hold when it is killed
-	demoLook      = 1100 * time.Millisecond // how long to look on before choosing which proxy to kill
-	demoPatience  = 90 * time.Second        // for the last commit, on a machine that is very busy
+	demoHeld      = 20                     // packs that the proxy must have acked and hold when it is killed
+	demoAckRead   = 300 * time.Millisecond // for the bridge to read the last of those acks
+	demoPatience  = 90 * time.Second       // for the last commit, on a machine that is very busy
 	demoReadLimit = time.Minute
 )
 
@@ -202,15 +202,21 @@ func (d *demo) play(ctx, stopped context.Context) error {
 	start := time.Now()
 	producer := newProducer(d.cluster.client, d.flags, d.books[:])
 	produced := make(chan error, 1)
-	go func() { produced <- producer.run(ctx) }()
+	beside := func(ended chan<- error, work func() error) { // its failure ends the rest, and is what watch returns
+		err := work()
+		if err != nil {
+			cancel(err)
+		}
+		ended <- err
+	}
+	go beside(produced, func() error { return producer.run(ctx) })
 	killed := make(chan error, 1)
-	go func() { killed <- d.kill(ctx, producer) }()
+	go beside(killed, func() error { return d.kill(ctx, producer) })
 	err := d.watch(ctx, start, producer)
 	if err != nil {
 		cancel(err)
 	}
-	err = errors.Join(err, <-produced, <-killed)
-	if err != nil {
+	if err := cmp.Or(err, <-produced, <-killed); err != nil {
 		return err
 	}
 	moved := time.Since(start)
@@ -222,9 +228,9 @@ func (d *demo) play(ctx, stopped context.Context) error {
 	}
 	for i, t := range demoTopics {
 		v := d.books[i].close(t.name)
-		v.Seconds = cmp.Or(d.took[i], moved).Round(time.Millisecond).Seconds()
+		v.Seconds = seconds(cmp.Or(d.took[i], moved))
 		d.verdict.add(v)
 	}
-	d.verdict.Seconds = time.Since(d.began).Round(time.Millisecond).Seconds()
+	d.verdict.Seconds = seconds(time.Since(d.began))
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -204,7 +206,10 @@ func (c *demoCluster) inMemory() (packs int) {
 // committed returns how many records of each topic are committed.
 func (c *demoCluster) committed(ctx context.Context) (n [topicCount]int64, err error) {
 	offsets, err := c.admin.FetchOffsets(ctx, demoGroup)
-	if err != nil {
+	switch {
+	case errors.Is(err, kerr.GroupIDNotFound): // the bridge has not joined yet
+		return n, nil
+	case err != nil:
 		return n, err
 	}
 	offsets.Each(func(o kadm.OffsetResponse) {

@@ -37,6 +37,19 @@ func TestDemoConfigurationIsRightInEveryMode(t *testing.T) {
 	}
 }
 
+// On a busy machine the demo looks before the bridge has joined its group: nothing is committed then.
+func TestNothingIsCommittedBeforeTheGroupExists(t *testing.T) {
+	c, err := startDemoCluster(t.Context(), &demoFlags{seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	n, err := c.committed(t.Context())
+	if err != nil || n != [topicCount]int64{} {
+		t.Errorf("committed = %v, %v, want nothing and no error", n, err)
+	}
+}
+
 func TestProducerStoresTheWholeCorpusAndKeepsBooks(t *testing.T) {
 	c, err := startDemoCluster(t.Context(), &demoFlags{seed: 1})
 	if err != nil {
@@ -47,6 +60,7 @@ func TestProducerStoresTheWholeCorpusAndKeepsBooks(t *testing.T) {
 	books := []*books{newBooks(), newBooks(), newBooks()}
 	p := newProducer(c.client, f, books)
 	p.least = 100 * time.Millisecond
+	close(p.goOn)
 	if err := p.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ type producer struct {
 	flags  *demoFlags
 	books  []*books      // written by run only
 	least  time.Duration // production takes at least this long
+	goOn   chan struct{} // closed when the last two fifths may be produced: a proxy must be there to lose some of them
 
 	stored  atomic.Int64 // records that Kafka has
 	byTopic [topicCount]atomic.Int64
@@ -26,7 +28,7 @@ type producer struct {
 }
 
 func newProducer(client *kgo.Client, f *demoFlags, b []*books) *producer {
-	return &producer{client: client, flags: f, books: b, least: demoLeast}
+	return &producer{client: client, flags: f, books: b, least: demoLeast, goOn: make(chan struct{})}
 }
 
 func (p *producer) run(ctx context.Context) error {
@@ -43,8 +45,17 @@ func (p *producer) run(ctx context.Context) error {
 	}
 	start, tick := time.Now(), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
+	upTo := p.flags.records * 3 / 5
 	for i := 0; i < p.flags.records; {
-		due := min(p.flags.records, 1+int(rate*time.Since(start).Seconds()))
+		if i == upTo {
+			select {
+			case <-p.goOn:
+				upTo = p.flags.records
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		due := min(upTo, 1+int(rate*time.Since(start).Seconds()))
 		for ; i < due; i++ {
 			r, topic, stream := corpus.record(i)
 			p.books[topic].produced[digestOf(demoTopics[topic].group, stream, r.Value)]++
@@ -67,21 +78,22 @@ func (p *producer) run(ctx context.Context) error {
 	return nil
 }
 
-// kill ends a proxy that holds acked packs once two fifths are produced, and brings it back.
+// kill ends the proxy that holds most once two fifths are produced, and brings it back. Its queue stalls just
+// before, as a busy one does: otherwise it might have emptied its memory the moment before, and its end would
+// show nothing.
 func (d *demo) kill(ctx context.Context, p *producer) error {
-	var victim *dptest.Proxy
-	for d.verdict.Killed == 0 {
-		if victim != nil { // it had just emptied its memory: that shows nothing
-			if err := victim.Restart(); err != nil {
-				return fmt.Errorf("starting proxy %s again: %w", victim.Addr(), err)
-			}
-		}
-		var err error
-		if victim, err = d.chooseVictim(ctx, p); err != nil {
-			return err
-		}
-		d.verdict.KilledPacks, d.verdict.Killed = victim.Kill()
+	if err := until(ctx, func() bool { return p.stored.Load() >= int64(d.flags.records)*2/5 }); err != nil {
+		return err
 	}
+	victim := d.fullest()
+	victim.StallQueue(true)
+	before := victim.Stats().Acked
+	close(p.goOn)
+	if err := d.fill(ctx, p, victim, before); err != nil {
+		return err
+	}
+	d.verdict.KilledPacks, d.verdict.Killed = victim.Kill()
+	victim.StallQueue(false)
 	d.live.say("KILLED   %s with %s records in memory, acked and not in the queue yet",
 		victim.Addr(), thousands(int64(d.verdict.Killed)))
 	d.live.say("         %s", map[string]string{
@@ -101,45 +113,53 @@ func (d *demo) kill(ctx context.Context, p *producer) error {
 	return nil
 }
 
-// chooseVictim returns a proxy at a moment when it holds a lot. Proxies empty their memory about once a
-// second, so it looks on for a while to learn how much a lot is. Then it takes what there is: on a busy machine
-// the great moment may be missed until all has been produced, and nothing is held any more.
-func (d *demo) chooseVictim(ctx context.Context, p *producer) (*dptest.Proxy, error) {
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	var since time.Time
-	peak := 0 // the most packs that a proxy held since then
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+// fill waits until the victim has acked demoHeld packs more than before, or as many as are left for it, and
+// then for the bridge to read those acks.
+func (d *demo) fill(ctx context.Context, p *producer, victim *dptest.Proxy, before uint64) error {
+	began := time.Now()
+	held, grew := uint64(0), began
+	gaveUp := false
+	err := until(ctx, func() bool {
+		now := time.Now()
+		if n := victim.Stats().Acked - before; n > held {
+			held, grew = n, now
 		}
-		if p.stored.Load() < int64(d.flags.records)*2/5 {
-			continue
-		}
-		if since.IsZero() {
-			since = time.Now()
-		}
-		victim, most := d.fullest()
-		peak = max(peak, most)
-		switch looked := time.Since(since); {
-		case looked > demoPatience/2:
-			return nil, errors.New("killing a proxy: none of them ever held an acked pack; hint: the bridge sends nothing, --verbose shows why")
-		case looked > 2*demoLook && most > 0, looked > demoLook && most >= demoHeld && most >= peak*2/3:
-			return victim, nil
-		}
+		gaveUp = held == 0 && now.Sub(began) > demoPatience
+		return gaveUp || held >= demoHeld || held > 0 && p.ended.Load() && now.Sub(grew) > time.Second
+	})
+	switch {
+	case err != nil:
+		return err
+	case gaveUp:
+		return fmt.Errorf("killing proxy %s: it acked nothing for %v; hint: the bridge sends nothing, --verbose shows why", victim.Addr(), demoPatience)
+	}
+	select {
+	case <-time.After(demoAckRead):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
-// fullest returns the proxy that holds most packs, and how many.
-func (d *demo) fullest() (victim *dptest.Proxy, most int) {
-	for _, p := range d.cluster.proxies {
-		if s := p.Stats(); victim == nil || s.InMemory > most {
-			victim, most = p, s.InMemory
+// until waits for ok.
+func until(ctx context.Context, ok func() bool) error {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
-	return victim, most
+	return nil
+}
+
+// fullest returns the proxy that holds most packs.
+func (d *demo) fullest() *dptest.Proxy {
+	return slices.MaxFunc(d.cluster.proxies, func(a, b *dptest.Proxy) int {
+		return cmp.Compare(a.Stats().InMemory, b.Stats().InMemory)
+	})
 }
 
 // watch shows progress until everything is committed, or until that takes too long. It notes when each

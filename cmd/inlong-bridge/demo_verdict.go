@@ -98,6 +98,11 @@ func (v *demoVerdict) err() error {
 	return nil
 }
 
+// seconds rounds to milliseconds and leaves no digits beyond: 22.798, not 22.798000000000002.
+func seconds(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
+}
+
 func (v *demoVerdict) printJSON(w io.Writer) error { return json.NewEncoder(w).Encode(v) }
 
 func (v *demoVerdict) printTable(w io.Writer) error {
