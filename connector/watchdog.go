@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -282,18 +283,23 @@ func whyStuck(s *Status, in stuckIn) (code, detail string) {
 		}
 		return stuckBroker, "kafka has records and returns none"
 	}
-	up, full, bad := 0, 0, ""
+	up, full, ill, bad := 0, 0, 0, ""
+	unanswered, acked := 0, 0 // packs
 	for i := range s.Sender.Endpoints {
 		e := &s.Sender.Endpoints[i]
-		switch {
-		case e.Connections == 0:
+		if e.Connections == 0 {
 			continue
+		}
+		switch {
 		case e.Reason == string(finality.WindowFull):
 			full++
-		case e.Reason != "" && bad == "":
-			bad = "proxy " + e.Address + ": " + e.Reason
+		case e.Reason != "":
+			ill++
+			bad = cmp.Or(bad, "proxy "+e.Address+": "+e.Reason)
 		}
 		up++
+		unanswered += e.InFlightPacks
+		acked += e.AckedPacks
 	}
 	stream := ""
 	for i := range s.Sender.Streams {
@@ -308,6 +314,8 @@ func whyStuck(s *Status, in stuckIn) (code, detail string) {
 		return stuckEndpoint, noProxy(s)
 	case s.Queue != nil && !s.Queue.Answers:
 		return stuckQueue, silentQueue(s)
+	case ill == up: // what streams say of it follows
+		return stuckEndpoint, bad
 	case stream != "" && (in.route != nil || p.Stall == stallStream):
 		return stuckRoute, stream
 	case in.repair:
@@ -316,6 +324,8 @@ func whyStuck(s *Status, in stuckIn) (code, detail string) {
 		return stuckWindow, "every proxy holds as much unconfirmed data as it may: the queue behind them is slow"
 	case bad != "":
 		return stuckEndpoint, bad
+	case s.Queue != nil && unanswered > acked: // frozen, or a zombie: the queue cannot show what they did not take
+		return stuckEndpoint, fmt.Sprintf("the proxies do not answer: %d packs are in flight, %d acked and not seen in the queue yet", unanswered, acked)
 	case s.Memory.Hold == reasonBudget || p.Stall == stallBudget:
 		return stuckBudget, reasonBudget
 	case s.Memory.Hold != "":
