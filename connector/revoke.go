@@ -5,6 +5,18 @@ import (
 	"time"
 )
 
+// onAssigned tells of new partitions; they are made in adjust, once their offsets are known.
+func (b *Bridge) onAssigned(added map[string][]int32) {
+	b.groupFault(nil)
+	n := 0
+	for _, nums := range added {
+		n += len(nums)
+	}
+	if n > 0 {
+		b.log.Info("partitions assigned", "partitions", n)
+	}
+}
+
 // onRevoked runs in kgo's callback, during which no poll returns. It needs nothing from the poll goroutine:
 // stop the dispatch, wait a little for what is on its way, commit, end the generation. Partitions that
 // stay are not touched. kgo also calls it at the end of each session with nothing to revoke.

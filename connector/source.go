@@ -49,7 +49,7 @@ func (b *Bridge) groupOpts(topics []string, limits config.Limits) ([]kgo.Opt, er
 		kgo.HeartbeatInterval(min(3*time.Second, k.SessionTimeout/3)),
 		kgo.AdjustFetchOffsetsFn(b.adjust),
 		// Called whenever a session works, also when it assigns nothing new.
-		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { b.groupFault(nil) }),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { b.onAssigned(m) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { b.onRevoked(m) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { b.onLost(m) }),
 	)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -28,7 +29,11 @@ confirmation and the ceilings that follow from the limits.`,
 			if printAll {
 				return cfg.Print(e.stdout)
 			}
-			_, err = fmt.Fprintf(e.stdout, "%s: ok, confirm: %s\n", path, cfg.ConfirmReason())
+			lines := []string{fmt.Sprintf("%s: ok, confirm: %s", path, cfg.ConfirmReason())}
+			for _, note := range cfg.Notes() {
+				lines = append(lines, "note: "+note)
+			}
+			_, err = fmt.Fprintln(e.stdout, strings.Join(lines, "\n"))
 			return err
 		},
 	}

@@ -10,8 +10,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// logEvery is how often one kind of warning is written.
-const logEvery = 10 * time.Second
+// A kind of warning that goes on is written again after logEvery, and after twice as long each time, up to
+// logSeldom. One that was quiet for as long as that, and for logQuiet, starts anew.
+const (
+	logEvery  = 10 * time.Second
+	logSeldom = 10 * time.Minute
+	logQuiet  = time.Minute
+)
 
 // logger hands the client's events to slog: what happened is the key event, a constant of the client.
 type logger struct {
@@ -23,7 +28,9 @@ type logger struct {
 }
 
 type logKind struct {
-	last    time.Time
+	last    time.Time     // when it was written
+	seen    time.Time     // when it last happened
+	pause   time.Duration // after last, in which it is not written again
 	skipped int
 }
 
@@ -52,10 +59,17 @@ func (l *logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 		kind = &logKind{}
 		l.kinds[msg] = kind
 	}
-	if !kind.last.IsZero() && now.Sub(kind.last) < logEvery {
+	quiet := now.Sub(kind.seen)
+	kind.seen = now
+	switch {
+	case quiet >= max(kind.pause, logQuiet): // also the first of its kind
+		kind.pause = logEvery
+	case now.Sub(kind.last) < kind.pause:
 		kind.skipped++
 		l.mu.Unlock()
 		return
+	default:
+		kind.pause = min(2*kind.pause, logSeldom)
 	}
 	skipped := kind.skipped
 	kind.last, kind.skipped = now, 0

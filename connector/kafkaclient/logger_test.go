@@ -37,6 +37,32 @@ func TestWarningsAreLimitedByKind(t *testing.T) {
 	}
 }
 
+// A broker that is away for hours is an event every few milliseconds to the client, and one line in ten
+// minutes to whoever reads the log; its next failure after a good time is news again.
+func TestWarningThatGoesOnIsWrittenEverMoreSeldom(t *testing.T) {
+	var out bytes.Buffer
+	l := newLogger(slog.New(slog.NewTextHandler(&out, nil)))
+	now := time.Now()
+	l.now = func() time.Time { return now }
+	written := func(d, every time.Duration) int {
+		out.Reset()
+		for end := now.Add(d); now.Before(end); now = now.Add(every) {
+			l.Log(kgo.LogLevelWarn, "unable to open connection")
+		}
+		return strings.Count(out.String(), "\n")
+	}
+	if n := written(time.Hour, 10*time.Second); n > 12 {
+		t.Errorf("%d lines in the first hour, want at most 12", n)
+	}
+	if n := written(time.Hour, 10*time.Second); n < 5 || n > 7 {
+		t.Errorf("%d lines in the second hour, want one in ten minutes", n)
+	}
+	now = now.Add(logSeldom)
+	if n := written(15*time.Second, time.Second); n != 2 {
+		t.Errorf("%d lines in 15 s after a quiet time, want 2", n)
+	}
+}
+
 func TestClientIsVerboseOnlyAtDebug(t *testing.T) {
 	for level, want := range map[slog.Level]kgo.LogLevel{slog.LevelInfo: kgo.LogLevelWarn, slog.LevelDebug: kgo.LogLevelInfo} {
 		l := newLogger(slog.New(slog.NewTextHandler(&bytes.Buffer{}, &slog.HandlerOptions{Level: level})))
