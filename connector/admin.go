@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -27,7 +28,14 @@ func listenAdmin(b *Bridge) (*web, error) {
 	}
 	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", b.cfg.Admin.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listening on admin.listen %s: %w; hint: another process has the port, choose another or set admin.listen to \"\"", b.cfg.Admin.Listen, err)
+		hint := "choose an address of this machine, or set admin.listen to \"\" for no server"
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			hint = "another process has the port; choose another, or set admin.listen to \"\" for no server"
+		case errors.Is(err, syscall.EACCES):
+			hint = "this user may not listen there; choose a port above 1023"
+		}
+		return nil, fmt.Errorf("listening on admin.listen %s: %w; hint: %s", b.cfg.Admin.Listen, err, hint)
 	}
 	w := &web{ln: ln, done: make(chan struct{})}
 	w.srv = &http.Server{Handler: b.handler(), ReadHeaderTimeout: 10 * time.Second}

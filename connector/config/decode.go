@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -18,11 +19,15 @@ import (
 // when the file was read and is wrong.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("reading configuration %s: no such file; name the right one with -c", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading configuration: %w", err)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("reading configuration %s: no such file; hint: name the right one with -c", path)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("reading configuration %s: this user may not read it; hint: let the user of the bridge read it", path)
+	case errors.Is(err, syscall.EISDIR):
+		return nil, fmt.Errorf("reading configuration %s: it is a directory; hint: name the file in it with -c", path)
+	case err != nil:
+		return nil, fmt.Errorf("reading configuration: %w; hint: name a file that can be read with -c", err)
 	}
 	return Parse(path, data, os.LookupEnv)
 }
@@ -118,14 +123,14 @@ func (d *decoder) document(data []byte) *yaml.Node {
 		d.wrong(1, "", "file is empty; deploy/config/examples shows what it may hold")
 		return nil
 	case err != nil:
-		d.syntax(err)
+		d.syntax(err, data)
 		return nil
 	}
 	if err := dec.Decode(&more); err == nil {
 		d.wrong(more.Line, "", "second document; keep one, and take out the line ---")
 		return nil
 	} else if !errors.Is(err, io.EOF) {
-		d.syntax(err)
+		d.syntax(err, data)
 		return nil
 	}
 	if len(doc.Content) != 1 {
@@ -135,7 +140,25 @@ func (d *decoder) document(data []byte) *yaml.Node {
 	return doc.Content[0]
 }
 
-func (d *decoder) syntax(err error) {
+// tabLine is the first line that is indented with a tab, 0 for none. What YAML itself says of it is vague,
+// and names the line before.
+func tabLine(data []byte) int {
+	n := 0
+	for line := range bytes.Lines(data) {
+		n++
+		text := bytes.TrimLeft(line, " ")
+		if len(text) > 0 && text[0] == '\t' && len(bytes.TrimSpace(text)) > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+func (d *decoder) syntax(err error, data []byte) {
+	if line := tabLine(data); line > 0 {
+		d.wrong(line, "", "not YAML: the line is indented with a tab; indent it with blanks")
+		return
+	}
 	msg, line := strings.TrimPrefix(err.Error(), "yaml: "), 1
 	if m := yamlLine.FindStringSubmatchIndex(msg); m != nil {
 		if n, err := strconv.Atoi(msg[m[2]:m[3]]); err == nil {

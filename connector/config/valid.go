@@ -40,7 +40,7 @@ func addressProblem(a string) string {
 		if strings.Count(a, ":") > 1 && !strings.HasPrefix(a, "[") {
 			return fmt.Sprintf("%q is not host:port; an IPv6 address goes in brackets: [::1]:9092", a)
 		}
-		return fmt.Sprintf("%q is not host:port; the port is missing or misplaced", a)
+		return fmt.Sprintf("%q is not host:port; write the port behind a colon, such as kafka-1:9092", a)
 	}
 	if host == "" || strings.ContainsAny(host, " \t/@") {
 		return fmt.Sprintf("%q has no valid host; write host:port", a)
