@@ -10,9 +10,10 @@ VERSION  ?= $(shell git describe --tags --dirty 2>/dev/null)
 COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 LDFLAGS   = -s -w $(if $(VERSION),-X main.version=$(VERSION)) $(if $(COMMIT),-X main.commit=$(COMMIT))
 
-# The race detector needs a C compiler. Without one the suite still runs, and says what it left out.
+# The race detector needs a C compiler. Without one the tests still run, and say what they left out.
 CGO      := $(shell $(GO) env CGO_ENABLED)
 RACE      = $(if $(filter 1,$(CGO)),-race)
+SAY_RACE  = $(if $(RACE),,@echo 'SKIPPED the race detector in make $@: no C compiler found')
 
 # A clone that belongs to somebody else (a CI checkout) must build too; the version comes from above.
 export GOFLAGS ?= -buildvcs=false
@@ -33,11 +34,12 @@ demo: build ## kill a proxy under load and count what arrives; no network (ARGS=
 
 .PHONY: test
 test: ## the whole test suite with the race detector (ARGS='-run Late ./connector/...')
-	$(if $(RACE),,@echo 'NOTE: no C compiler found: running without the race detector')
+	$(SAY_RACE)
 	$(GO) test $(RACE) -shuffle=on $(if $(ARGS),$(ARGS),./...)
 
 .PHONY: test-poison
 test-poison: ## the sender's tests with buffers that are overwritten when they are given back
+	$(SAY_RACE)
 	$(GO) test $(RACE) -tags poison ./sdk/... $(ARGS)
 
 .PHONY: test-schedules
@@ -50,6 +52,7 @@ test-alloc: ## the tests that count allocations, which the race detector makes m
 
 .PHONY: soak-sender
 soak-sender: ## the sender under load and faults in real time for SECONDS (600)
+	$(SAY_RACE)
 	SECONDS=$(or $(SECONDS),600) $(GO) test $(RACE) -tags soak -run TestSoak -v -timeout 0 ./sdk $(ARGS)
 
 .PHONY: e2e
