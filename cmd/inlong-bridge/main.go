@@ -28,6 +28,9 @@ const (
 	exitUnfinished = 3 // drained, with work left that the next start does again
 )
 
+// oneRequest is how far apart two signals must be to count as two.
+const oneRequest = 100 * time.Millisecond
+
 // hardLimit is how long a command may take to stop after the second signal.
 const hardLimit = 3 * time.Second
 
@@ -44,16 +47,27 @@ func stopContexts(stderr io.Writer) (soft, hard context.Context) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	go func() {
-		<-signals
-		drain()
-		<-signals
-		stop()
+		obey(signals, drain, stop)
 		time.AfterFunc(hardLimit, func() {
 			printf(stderr, "inlong-bridge: not stopped %v after the second signal, giving up\n", hardLimit)
 			os.Exit(exitUnfinished)
 		})
 	}()
 	return soft, hard
+}
+
+// obey calls drain at the first signal and stop at the second, and returns then. What follows within
+// oneRequest is the same request: timeout(1) and some supervisors signal the process and then its group.
+func obey(signals <-chan os.Signal, drain, stop func()) {
+	<-signals
+	asked := time.Now()
+	drain()
+	for range signals {
+		if time.Since(asked) >= oneRequest {
+			break
+		}
+	}
+	stop()
 }
 
 // run is one invocation. soft asks a long-running command to finish what it has, hard to stop at once.
@@ -136,6 +150,7 @@ func newRoot(e *env) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.Version, _ = buildVersion()
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -168,7 +183,19 @@ func loadConfig(cmd *cobra.Command, path string) (*config.Config, error) {
 	if path == "" {
 		return nil, usagef("no configuration given; hint: %s -c bridge.yaml", cmd.CommandPath())
 	}
-	cfg, err := config.Load(path)
+	// The file may be a pipe whose other end writes nothing: a signal ends the wait, and the process.
+	var cfg *config.Config
+	var err error
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		cfg, err = config.Load(path)
+	}()
+	select {
+	case <-read:
+	case <-cmd.Context().Done():
+		return nil, usagef("reading configuration %s: stopped before its end was read; hint: if it is a pipe, something must write to it and close it", path)
+	}
 	if err != nil {
 		return nil, &usageError{err}
 	}

@@ -170,7 +170,8 @@ func TestBadUsageIsOneSentenceAndExit2(t *testing.T) {
 		{[]string{"run", "--confg", "x"}, "unknown flag: --confg; hint: see inlong-bridge run --help"},
 		{[]string{"run"}, "no configuration given; hint: inlong-bridge run -c bridge.yaml"},
 		{[]string{"run", "bridge.yaml"}, `wrong arguments ["bridge.yaml"]; hint: the form is inlong-bridge run -c FILE [flags]`},
-		{[]string{"check", "-c", "/does/not/exist"}, "reading configuration /does/not/exist: no such file; name the right one with -c"},
+		{[]string{"check", "-c", "/does/not/exist"}, "reading configuration /does/not/exist: no such file; hint: name the right one with -c"},
+		{[]string{"check", "-c", os.TempDir()}, "reading configuration " + os.TempDir() + ": it is a directory; hint: name the file in it with -c"},
 		{[]string{"explain", "-c", good}, "wrong arguments []; hint: the form is inlong-bridge explain -c FILE TOPIC [flags]"},
 		{[]string{"explain", "-c", good, "t", "--header", "x"}, `--header "x": want name=value`},
 		{[]string{"demo", "--confirm", "maybe"}, `--confirm "maybe": want ack, settle or queue`},
@@ -229,6 +230,9 @@ func TestVersionNamesCommitAndGo(t *testing.T) {
 		!strings.Contains(stdout, "commit        0123456789ab\n") || !strings.Contains(stdout, "go            go1.") {
 		t.Errorf("exit %d, stdout %q", code, stdout)
 	}
+	if code, stdout, _ = invoke(t, "--version"); code != 0 || stdout != "inlong-bridge version v1.2.3\n" {
+		t.Errorf("--version: exit %d, stdout %q", code, stdout)
+	}
 	version, commit = "", ""
 	if _, stdout, _ = invoke(t, "version"); strings.Contains(stdout, "inlong-bridge \n") || strings.Contains(stdout, "commit        \n") {
 		t.Errorf("without linker flags: %q", stdout)
@@ -264,6 +268,11 @@ func TestCheckSaysWhichModeIsInForce(t *testing.T) {
 	code, stdout, stderr := invoke(t, "check", "-c", path)
 	if code != exitClean || !strings.HasPrefix(stdout, path+": ok, confirm: settle, ") {
 		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	// What is allowed and worth knowing is said without --print too.
+	code, stdout, _ = invoke(t, "check", "-c", writeFile(t, goodConfig+"delivery: {confirm: ack}\n"))
+	if code != exitClean || !strings.Contains(stdout, "\nnote: delivery.confirm is ack: what a proxy holds in memory when it dies is lost\n") {
+		t.Errorf("confirm: ack: exit %d, stdout %q", code, stdout)
 	}
 	code, stdout, _ = invoke(t, "check", "-c", path, "--print")
 	if code != exitClean || !strings.Contains(stdout, "settle") || !strings.Contains(stdout, "ack_timeout: 15s") {

@@ -224,6 +224,7 @@ func TestDrainThatCannotFinishExits3(t *testing.T) {
 			if tc.signals == 2 {
 				// The first one must have been taken, or the two would be one.
 				bridge.stderr.waitFor(t, func(s string) bool { return strings.Contains(s, "drain") })
+				time.Sleep(2 * oneRequest)
 				bridge.signal(t, syscall.SIGTERM)
 			}
 			if code := bridge.wait(t); code != exitUnfinished {
