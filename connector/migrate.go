@@ -25,7 +25,11 @@ func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Ve
 	m := &migration{b: b, progress: progress, books: make(map[tp]watermark.Ledger), committed: make(map[tp]int64)}
 	b.migration, b.onClose = m, m.book
 	err := b.run(ctx, hard, m.watch)
-	return m.verdict(), err
+	v := m.verdict()
+	if err == nil && ctx.Err() != nil && !v.Closed { // what was sent is drained; the rest was not fetched
+		err = fmt.Errorf("%w: told to stop before everything was moved; the next start goes on from the committed offsets", ErrUnfinished)
+	}
+	return v, err
 }
 
 // Progress is the sum over all partitions of a migration.

@@ -79,13 +79,20 @@ func TestMigrateIsResumed(t *testing.T) {
 	for _, p := range e.proxies {
 		p.StallQueue(true)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	stopOnceSent := func(Progress) {
+		for _, p := range e.proxies {
+			if p.Stats().Acked > 0 {
+				cancel()
+			}
+		}
+	}
 	b, err := New(e.config("queue"), Deps{Log: testLog(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := b.Migrate(ctx, ctx, nil)
+	v, err := b.Migrate(ctx, ctx, stopOnceSent)
 	if !errors.Is(err, ErrUnfinished) || v.Closed || v.Partitions[0].Closed || v.Partitions[0].Reason == "" {
 		t.Fatalf("Migrate = %+v, %v; want unfinished, not closed, with a reason", v, err)
 	}
@@ -96,6 +103,22 @@ func TestMigrateIsResumed(t *testing.T) {
 		t.Errorf("second Migrate = %+v, %v; want closed", v, err)
 	}
 	e.expectAll(50)
+}
+
+// A signal in the first moment is no verdict: exit code 3, as at any other moment.
+func TestMigrateStoppedBeforeItBeganIsUnfinished(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.produce("orders", 0, 0, 5, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b, err := New(e.config("queue"), Deps{Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := b.Migrate(ctx, t.Context(), nil); !errors.Is(err, ErrUnfinished) || v.Closed {
+		t.Errorf("Migrate = %+v, %v; want unfinished", v, err)
+	}
 }
 
 // A partition that stops does not keep a migration from ending, and is not closed.
