@@ -95,7 +95,17 @@ func (s *Sender) sealBeyondLimit() {
 	}
 }
 
-// sealExpired seals the packs whose linger is over and returns when the next one's is; 0 for none.
+// While the encoders have this much to do, a pack whose linger is over stays open: sealed, it would only
+// wait for them, and open it still grows. With many streams that decides how large packs are at full
+// speed. It ends at lateLingers times the linger, so that streams with little are not forgotten behind
+// those with much.
+const (
+	busyEncoders = 512 << 10
+	lateLingers  = 8
+	busyPause    = time.Millisecond // until the encoders are looked at again
+)
+
+// sealExpired seals the packs whose linger is over and returns when to look again; 0 for never.
 func (s *Sender) sealExpired(now time.Duration) (next time.Duration) {
 	for {
 		p, opened := s.open.oldest()
@@ -104,6 +114,8 @@ func (s *Sender) sealExpired(now time.Duration) (next time.Duration) {
 			return 0
 		case now < opened+s.o.linger:
 			return opened + s.o.linger
+		case now < opened+lateLingers*s.o.linger && s.enc.backlog.bytes.Load() > busyEncoders:
+			return now + busyPause
 		}
 		s.sealIfOpen(p)
 	}
