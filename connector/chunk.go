@@ -66,6 +66,7 @@ type splitter struct {
 	// exactly before it, and nothing is sent twice because of it.
 	suspect int
 	limit   int64 // records at and above it are not wanted; -1 for none
+	bytes   int64 // of the values of all records used
 }
 
 // split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
@@ -100,6 +101,7 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		c.next, c.epoch = rec.Offset+1, rec.LeaderEpoch
 		used++
 		c.records++
+		s.bytes += int64(len(rec.Value))
 		if r == nil {
 			c.skipped++
 			continue

@@ -58,7 +58,8 @@ type Bridge struct {
 	look       chan struct{} // the watch loop shall look at once
 	bell       bell
 	unfinal    atomic.Int64 // pieces of all partitions that are not final
-	turn       int          // of the unpark goroutine
+	held       heldBack
+	turn       int // of the unpark goroutine
 	counters   counters
 
 	commitFaults, watchFaults, groupFaults faults

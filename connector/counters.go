@@ -4,8 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 type counter = atomic.Uint64
@@ -44,16 +42,12 @@ type counters struct {
 	partitionsStops byLabel // by code
 }
 
-func (c *counters) polled(topic string, recs []*kgo.Record) {
-	if len(recs) == 0 {
+func (c *counters) polled(topic string, records int, bytes int64) {
+	if records == 0 {
 		return
 	}
-	n := 0
-	for _, r := range recs {
-		n += len(r.Value)
-	}
-	c.records.add(topic, uint64(len(recs)))
-	c.bytes.add(topic, uint64(n))
+	c.records.add(topic, uint64(records))
+	c.bytes.add(topic, uint64(bytes))
 }
 
 // faults remembers what is wrong now, so that each is logged when it begins and when it is over.

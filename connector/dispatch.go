@@ -15,30 +15,31 @@ type sender interface {
 	TrySendBatch(b *sdk.Batch) (int, error)
 }
 
-// take cuts the records of one fetch into chunks and offers them, behind what is parked. It runs on the
-// poll goroutine and never waits.
-func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) {
+// take cuts the records of one fetch into chunks and offers them, behind what is parked. It returns how
+// many bytes their values are, runs on the poll goroutine and never waits.
+func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 	if len(recs) == 0 || p.halted.Load() != nil {
-		return
+		return 0
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.detached {
-		return
+		return 0
 	}
 	if first := recs[0].Offset; first < p.expect {
 		// The client went back by itself: the log was cut off behind us and grew again with other records.
 		p.stop(&halt{code: haltTruncated, offset: first, reason: truncatedReason(p.id, first, p.expect)})
-		return
+		return 0
 	}
-	sp.router, sp.limit = p.router, p.limit
+	sp.router, sp.limit, sp.bytes = p.router, p.limit, 0
 	chunks, _ := sp.split(recs)
 	if len(chunks) == 0 {
-		return
+		return 0
 	}
 	p.expect, p.heard = chunks[len(chunks)-1].next, time.Now()
-	p.parked = append(p.parked, chunks...)
+	p.park(chunks)
 	p.offerParked(s)
+	return sp.bytes
 }
 
 // unpark offers again what the sender had no room for. It reports what still blocks, "" when nothing is
@@ -55,7 +56,7 @@ func (p *partition) offerParked(s sender) {
 	now := time.Now()
 	for len(p.parked) > 0 {
 		if p.detached || p.halted.Load() != nil {
-			p.parked, p.blocked = nil, ""
+			p.dropParked(0)
 			return
 		}
 		c := p.parked[0]
@@ -72,12 +73,12 @@ func (p *partition) offerParked(s sender) {
 				p.since = now
 			}
 			p.blocked = why
+			p.count()
 			return
 		}
-		p.parked[0] = nil
-		p.parked = p.parked[1:]
+		p.shift()
 	}
-	p.parked, p.blocked = nil, ""
+	p.dropParked(0)
 }
 
 // offer hands what is left of a chunk to the sender. It returns why not all of it was taken, or why the

@@ -25,16 +25,24 @@ func applyMemoryLimit(l config.Limits) {
 	}
 }
 
+// ballastBytes is memory that is allocated and never touched, so that it takes no room in the machine. The
+// collector runs when the heap has doubled. A bridge at full speed keeps a few MiB and throws away
+// hundreds of MiB a second, so without the ballast it would run all the time; with it, it runs when some
+// ballastBytes more are garbage, however much is kept.
+func ballastBytes(l config.Limits) int64 {
+	most := int64(16 << 20)
+	if l.MemoryLimit > 0 { // of which the collector takes the ballast for used
+		most = min(most, l.MemoryLimit/32)
+	}
+	return most
+}
+
 // roomToPoll says why nothing new may be fetched now, "" if it may. The membership of the group lives on
-// without polls.
+// without polls. Records that wait for room hold the polling only once they are as much as a fetch: up
+// to there the next fetch comes while the sender is busy with the last one.
 func (b *Bridge) roomToPoll() (why string) {
-	for _, p := range b.assigned() {
-		if !p.waits.Load() {
-			continue
-		}
-		if _, _, blocked := p.waiting(); blocked == stallBudget {
-			return reasonBudget
-		}
+	if b.held.bytes.Load() > int64(b.limits.FetchMaxBytes) {
+		return reasonBudget
 	}
 	if b.unfinal.Load() >= int64(b.cfg.Delivery.MaxUnfinal) {
 		return reasonUnfinal

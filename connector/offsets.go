@@ -192,7 +192,7 @@ func (b *Bridge) openGenerations(offsets map[string]map[int32]kgo.Offset, bounds
 			} else {
 				bg = beginAt(id, o.EpochOffset().Offset, bd.start, bd.end, bd.at, b.cfg.Delivery.OnGap == "continue")
 			}
-			p := newPartition(id, t, rt, bg.offset-bg.lost, b, b.log)
+			p := newPartition(id, t, rt, bg.offset-bg.lost, b, &b.held, b.log)
 			p.limit = b.limitOf(id)
 			p.first = bg.first
 			p.high.Store(bd.end)

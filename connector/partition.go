@@ -73,6 +73,9 @@ type partition struct {
 	expect   int64       // guarded by mu; offset after the last one that was fetched
 	heard    time.Time   // guarded by mu; when something was fetched last, or asked for in vain
 	parked   []*chunk    // guarded by mu; fetched and not taken by the sender yet, in order
+	weight   int64       // guarded by mu; memory of parked
+	counted  int64       // guarded by mu; part of weight that is in held
+	held     *heldBack   // of the bridge
 	blocked  string      // guarded by mu; why parked is not empty: stallStream or stallBudget
 	since    time.Time   // guarded by mu; when it was blocked
 	paused   bool        // guarded by mu; told to kgo because of blocked
@@ -107,10 +110,10 @@ type epochFrom struct {
 	epoch  int32
 }
 
-func newPartition(id tp, t *topic, rt *router, start int64, ev partitionEvents, log *slog.Logger) *partition {
+func newPartition(id tp, t *topic, rt *router, start int64, ev partitionEvents, held *heldBack, log *slog.Logger) *partition {
 	p := &partition{
 		id: id, topic: t, router: rt, wm: watermark.New(start), start: start, limit: -1, expect: start,
-		events: ev, log: log, heard: time.Now(),
+		events: ev, held: held, log: log, heard: time.Now(),
 	}
 	p.high.Store(-1)
 	p.logStart.Store(-1)
@@ -157,7 +160,7 @@ func (p *partition) detach() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.detached = true
-	p.parked, p.blocked = nil, ""
+	p.dropParked(0)
 }
 
 // expects returns the offset the next fetch must not be below.

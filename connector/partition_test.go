@@ -80,7 +80,7 @@ func (f *fakeEvents) stopped(_ *partition, h *halt) { f.halts = append(f.halts, 
 
 func testPartition(t *testing.T, ev *fakeEvents) *partition {
 	t.Helper()
-	return newPartition(tp{"t", 0}, &topic{name: "t"}, testRouter(t, false), 0, ev, slog.New(slog.DiscardHandler))
+	return newPartition(tp{"t", 0}, &topic{name: "t"}, testRouter(t, false), 0, ev, new(heldBack), slog.New(slog.DiscardHandler))
 }
 
 func recs(from, n int) (out []*kgo.Record) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -16,6 +17,8 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	b.life, b.end = context.WithCancel(context.WithoutCancel(ctx))
 	defer b.end()
 	applyMemoryLimit(b.limits)
+	ballast := make([]byte, ballastBytes(b.limits))
+	defer runtime.KeepAlive(ballast)
 	b.started = time.Now()
 	defer b.shut(hard)
 	if b.web, err = listenAdmin(b); err != nil {
@@ -154,13 +157,9 @@ func (p *partition) dropUnbegun() {
 	defer p.mu.Unlock()
 	for i, c := range p.parked {
 		if !c.begun {
-			clear(p.parked[i:])
-			p.parked = p.parked[:i]
+			p.dropParked(i)
 			break
 		}
-	}
-	if len(p.parked) == 0 {
-		p.blocked = ""
 	}
 }
 

@@ -187,7 +187,7 @@ func TestReadingAgainThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 			}
 			t.Cleanup(cl.Close)
 			ev, s := new(fakeEvents), &fakeSender{room: -1}
-			p := newPartition(tp{"orders", 0}, &topic{name: "orders"}, testRouter(t, false), 0, ev, slog.New(slog.DiscardHandler))
+			p := newPartition(tp{"orders", 0}, &topic{name: "orders"}, testRouter(t, false), 0, ev, new(heldBack), slog.New(slog.DiscardHandler))
 			p.take(s, split(), recs(0, 100))
 			s.settle(sdk.Lost)
 			s.taken = nil

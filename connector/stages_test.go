@@ -63,7 +63,7 @@ func (quiet) lost(*partition, watermark.Piece, watermark.Origin) {}
 func (quiet) stopped(*partition, *halt)                          {}
 
 func quietPartition(id int32, rt *router) *partition {
-	return newPartition(tp{"t", id}, &topic{name: "t"}, rt, 0, quiet{}, slog.New(slog.DiscardHandler))
+	return newPartition(tp{"t", id}, &topic{name: "t"}, rt, 0, quiet{}, new(heldBack), slog.New(slog.DiscardHandler))
 }
 
 // instantSender takes everything in packs of 250 records, and all of it is final at once.

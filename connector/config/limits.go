@@ -76,8 +76,8 @@ func (c *Config) limits(m memory) Limits {
 		l.MaxConcurrentFetches = 2
 	}
 	each := l.FetchBytes / int64(l.MaxConcurrentFetches) / inflation
-	l.FetchMaxBytes = int32(min(max(each, 256*kib), 16*mib))
-	l.FetchMaxPartitionBytes = int32(min(max(int64(l.FetchMaxBytes)/4, 256*kib), 4*mib))
+	l.FetchMaxBytes = int32(min(max(each, 256*kib), 8*mib))
+	l.FetchMaxPartitionBytes = int32(min(max(int64(l.FetchMaxBytes)/4, 256*kib), mib))
 
 	largest := int64(l.FetchMaxBytes) * inflation
 	l.RepairBytes = min(max(l.SenderBytes/8, largest), l.SenderBytes/2)

@@ -1,0 +1,54 @@
+package connector
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"inlong-bridge/sdk"
+)
+
+// The sum that holds the polling is kept up step by step; here it is compared with what lies there, after
+// anything that can happen to what is parked.
+func TestWhatIsHeldBackIsWhatWaitsForTheBudget(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		held := new(heldBack)
+		var parts []*partition
+		next := make([]int, 3)
+		for range next {
+			p := testPartition(t, new(fakeEvents))
+			p.held = held
+			parts = append(parts, p)
+		}
+		for range 40 {
+			i := r.IntN(len(parts))
+			p := parts[i]
+			s := &fakeSender{room: r.IntN(12) - 1, err: []error{sdk.ErrBufferFull, sdk.ErrStreamFull, sdk.ErrTooLarge}[r.IntN(8)/3]}
+			switch r.IntN(10) {
+			case 0:
+				p.dropUnbegun()
+			case 1:
+				p.detach()
+			case 2, 3, 4:
+				p.unpark(s)
+			default:
+				n := 1 + r.IntN(6)
+				p.take(s, split(), recs(next[i], n))
+				next[i] += n
+			}
+			want := int64(0)
+			for _, p := range parts {
+				p.mu.Lock()
+				if p.blocked == stallBudget {
+					for _, c := range p.parked {
+						want += c.weight()
+					}
+				}
+				p.mu.Unlock()
+			}
+			if got := held.bytes.Load(); got != want {
+				t.Fatalf("seed %d: %d bytes are held back, want %d", seed, got, want)
+			}
+		}
+	}
+}
