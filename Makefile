@@ -91,6 +91,11 @@ bench-sender: ## the sender against the limit: a table and deploy/bench/out/send
 bench-compare: bin/benchstat ## benchmarks of the working tree against BASE=<commit> (COUNT=6 BENCH=. PKGS=./... BENCHTIME=1s)
 	@BASE='$(BASE)' COUNT='$(COUNT)' BENCH='$(BENCH)' PKGS='$(PKGS)' BENCHTIME='$(BENCHTIME)' GO='$(GO)' ./deploy/ci/bench-compare.sh
 
+.PHONY: bench-bridge
+bench-bridge: ## the bridge against the floor: a table and deploy/bench/out/bridge.json (ROUNDS=5 MIB=1024 ARGS="-only '1 KiB'")
+	$(GO) build -o bin/bench ./deploy/bench
+	BENCH_COMMIT=$(COMMIT) ./bin/bench bridge -rounds $(or $(ROUNDS),5) -mib $(or $(MIB),1024) $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	FUZZTIME=$(FUZZTIME) GO=$(GO) ./deploy/ci/fuzz.sh

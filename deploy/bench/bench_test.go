@@ -17,7 +17,7 @@ import (
 func TestEveryProcessOfTheTableDeliversWhatItSends(t *testing.T) {
 	for _, p := range processes(rows(1, length{Records: 5000})) {
 		t.Run(p.String(), func(t *testing.T) {
-			k, err := startSink(t.Context(), p.work.Delay)
+			k, err := startSink(t.Context(), p.work.Delay, hears{})
 			if err != nil {
 				t.Fatal(err)
 			}

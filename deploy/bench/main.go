@@ -1,6 +1,7 @@
-// Command bench measures the sender against the limit: a program that packs, compresses, writes and
-// counts acks, and does nothing else. See README.md.
+// Command bench measures the sender against the limit, a program that packs, compresses, writes and
+// counts acks, and the bridge against the floor, one that also polls a Kafka. See README.md.
 //
+//	go run ./deploy/bench bridge -rounds 1 -only '1 KiB'
 //	go run ./deploy/bench sender                       # the whole table, some minutes
 //	go run ./deploy/bench sender -rounds 1 -time 300ms # a quick look
 //	go run ./deploy/bench sender -only '100 B' -cpuprofile /tmp
@@ -34,13 +35,47 @@ func main() {
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("name a command: sender; sink, ours and raw are the processes that it starts")
+		return errors.New("name a command: sender or bridge; the others are the processes that these start")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	switch args[0] {
 	case "sender":
 		return benchSender(ctx, flags, args[1:], stdout, stderr)
+	case "bridge":
+		return benchBridge(ctx, flags, args[1:], stdout, stderr)
+	case "broker":
+		spec := flags.String("spec", "", "what it holds, as JSON")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return serveBroker(ctx, *spec, stdin, stdout)
+	case "bridge-process":
+		path := flags.String("c", "", "configuration")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return serveBridge(ctx, *path, stdin, stderr)
+	case "drain":
+		return serveDrain(ctx, flags, args[1:], stdin, stdout)
+	case "produce":
+		return serveProducer(ctx, flags, args[1:], stdin)
+	case "floor", "poll":
+		brokers := flags.String("brokers", "", "to poll")
+		group := flags.String("group", "", "to join")
+		addr := flags.String("addr", "", "of the sink")
+		at := flags.String("marks", "", "numbers of records to say")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		numbers, err := parseMarks(*at)
+		if err != nil {
+			return err
+		}
+		if args[0] == "poll" {
+			return servePoll(ctx, *brokers, *group, newMarks(numbers, stdout), stdin)
+		}
+		return serveFloor(ctx, *brokers, *group, *addr, stdin)
 	case "sink":
 		delay := flags.Duration("delay", 0, "pause before each ack")
 		if err := flags.Parse(args[1:]); err != nil {
@@ -55,7 +90,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return serveSender(ctx, args[0] == "raw", *addr, *task, stdout)
 	}
-	return fmt.Errorf("command %q is not known; use sender, sink, ours or raw", args[0])
+	return fmt.Errorf("command %q is not known; use sender or bridge", args[0])
 }
 
 func benchSender(ctx context.Context, flags *flag.FlagSet, args []string, stdout, stderr io.Writer) error {

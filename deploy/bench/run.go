@@ -139,7 +139,7 @@ func runSender(ctx context.Context, self string, sink *bufio.Reader, raw bool, w
 
 // serveSink is the sink's process: it says its address, and what has arrived once stdin ends.
 func serveSink(ctx context.Context, delay time.Duration, stdin io.Reader, stdout io.Writer) error {
-	k, err := startSink(ctx, delay)
+	k, err := startSink(ctx, delay, hears{})
 	if err != nil {
 		return err
 	}

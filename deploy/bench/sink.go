@@ -23,6 +23,7 @@ const (
 type sink struct {
 	ln    net.Listener
 	delay time.Duration
+	hears hears
 	conns sync.WaitGroup
 
 	mu     sync.Mutex
@@ -30,6 +31,13 @@ type sink struct {
 	closed bool
 	report sinkReport
 	err    error // the first thing that was not as it should be
+}
+
+// hears is who is told of each pack beside the count; each may be nil.
+type hears struct {
+	marks   *marks
+	queue   *queueWriter
+	latency *latencies
 }
 
 // sinkReport is what has arrived.
@@ -40,13 +48,13 @@ type sinkReport struct {
 }
 
 // startSink listens on a free port of the loopback interface. The caller closes it.
-func startSink(ctx context.Context, delay time.Duration) (*sink, error) {
+func startSink(ctx context.Context, delay time.Duration, h hears) (*sink, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("starting sink: %w", err)
 	}
-	k := &sink{ln: ln, delay: delay, open: make(map[net.Conn]struct{})}
+	k := &sink{ln: ln, delay: delay, hears: h, open: make(map[net.Conn]struct{})}
 	k.conns.Go(k.accept)
 	return k, nil
 }
@@ -84,7 +92,7 @@ func (k *sink) accept() {
 }
 
 func (k *sink) serve(nc net.Conn) {
-	c := &sinkConn{nc: nc}
+	c := &sinkConn{nc: nc, hears: k.hears}
 	err := c.run(k.delay)
 	nc.Close() //nolint:errcheck // only read from
 	k.mu.Lock()
@@ -101,6 +109,7 @@ func (k *sink) serve(nc net.Conn) {
 // sinkConn is one connection.
 type sinkConn struct {
 	nc     net.Conn
+	hears  hears
 	report sinkReport
 	acks   []byte
 }
@@ -184,6 +193,17 @@ func (c *sinkConn) pack(f []byte) error {
 	c.report.Packs++
 	c.report.Records += int64(p.Count)
 	c.report.WireBytes += int64(len(f))
+	if m := c.hears.marks; m != nil {
+		m.add(int64(p.Count))
+	}
+	if q := c.hears.queue; q != nil {
+		q.put(f)
+	}
+	if l := c.hears.latency; l != nil {
+		if err := l.note(&p); err != nil {
+			return err
+		}
+	}
 	c.acks = frame.AppendAck(c.acks, p.Uniq, "127.0.0.1", 0, "", p.Attr)
 	return nil
 }
