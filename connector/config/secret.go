@@ -77,10 +77,10 @@ func (f *secretFile) read() (string, error) {
 		return "", fmt.Errorf("reading secret: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("reading secret: %s is not a file", f.path)
+		return "", fmt.Errorf("reading secret: %w", &os.PathError{Op: "read", Path: f.path, Err: errNotFile})
 	}
 	if info.Size() > secretMax {
-		return "", fmt.Errorf("reading secret: %s is larger than %s", f.path, roundBytes(secretMax))
+		return "", fmt.Errorf("reading secret: %w", &os.PathError{Op: "read", Path: f.path, Err: errLarge})
 	}
 	if f.info != nil && os.SameFile(f.info, info) && f.info.Size() == info.Size() &&
 		f.info.ModTime().Equal(info.ModTime()) && f.at.Sub(info.ModTime()) > fresh {

@@ -62,7 +62,7 @@ func (c *kafkaCluster) ask(parent context.Context, fresh Ticket, topics []string
 	case parent.Err() != nil:
 		return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.cluster, context.Cause(parent))
 	case mayPass(last):
-		return Listing{}, fmt.Errorf("queue cluster %s has not answered for %v: %w (hint: are its brokers up, and does the queue section name addresses that can be reached from here?)",
+		return Listing{}, fmt.Errorf("queue cluster %s has not answered for %v: %w (hint: are its brokers up, does the queue section name addresses that can be reached from here, and do its tls and sasl fit?)",
 			c.cluster, c.r.timeout, last)
 	}
 	return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.cluster, c.explain(last, ""))
