@@ -62,7 +62,7 @@ func TestSoakSinkDown(t *testing.T) {
 	}
 	p.burst(soakMemory / soakRecord) // four times the budget lies in Kafka at once
 	began, first, late := time.Now(), 0, 0
-	held, stuck := false, ""
+	fetched, stuck := 0, ""
 	for n := 0; time.Since(began) < long; n++ {
 		p.burst(100)
 		b.pause(time.Second)
@@ -82,18 +82,19 @@ func TestSoakSinkDown(t *testing.T) {
 		if err != nil {
 			t.Fatalf("asking for the status: %v", err)
 		}
-		held = held || s.Memory.Hold != ""
+		fetched = 0
 		for _, part := range s.Parts {
+			fetched += int(part.Position)
 			if part.StuckCode != "" {
 				stuck = part.StuckCode
 			}
 		}
 		if n%30 == 0 {
-			t.Logf("%4.0f s: %d MiB resident, %d produced, %s", time.Since(began).Seconds(), now>>20, p.made, s.Memory.Hold)
+			t.Logf("%4.0f s: %d MiB resident, %d of %d records fetched %s", time.Since(began).Seconds(), now>>20, fetched, p.made, s.Memory.Hold)
 		}
 	}
-	if !held {
-		t.Error("fetching was never held: the budget was not reached, so this shows nothing")
+	if fetched > p.made*3/4 {
+		t.Errorf("%d of %d records were fetched: the budget was not reached, so this shows nothing", fetched, p.made)
 	}
 	if stuck != "endpoint" {
 		t.Errorf("the watchdog names %q, want endpoint", stuck)
