@@ -242,6 +242,7 @@ func TestTextPacksAreAckedAndStoredWithTheServersChanges(t *testing.T) {
 				if records, err := p.MemoryQueue().Records("g1", "s1"); err != nil || len(records) != len(row.records) {
 					t.Errorf("Records = %q, %v", records, err)
 				}
+				synctest.Wait() // an ack is counted after it was written
 				if s := p.Stats(); s.Records != uint64(row.count) || s.Acked != 1 {
 					t.Errorf("stats are %+v, want %d records", s, row.count)
 				}
