@@ -75,9 +75,15 @@ func (c *Config) limits(m memory) Limits {
 	if l.FetchBytes < 32*mib {
 		l.MaxConcurrentFetches = 2
 	}
+	// Where the records of a partition go to many streams, one fetch must bring several for each of them:
+	// what each stream gets of a fetch is a piece. Else small fetches are better for brokers and caches.
+	most, ofOne := 8*mib, mib
+	if c.Routes != nil && c.Routes.PerRecord() {
+		most, ofOne = 16*mib, 4*mib
+	}
 	each := l.FetchBytes / int64(l.MaxConcurrentFetches) / inflation
-	l.FetchMaxBytes = int32(min(max(each, 256*kib), 8*mib))
-	l.FetchMaxPartitionBytes = int32(min(max(int64(l.FetchMaxBytes)/4, 256*kib), mib))
+	l.FetchMaxBytes = int32(min(max(each, 256*kib), most))
+	l.FetchMaxPartitionBytes = int32(min(max(int64(l.FetchMaxBytes)/4, 256*kib), ofOne))
 
 	largest := int64(l.FetchMaxBytes) * inflation
 	l.RepairBytes = min(max(l.SenderBytes/8, largest), l.SenderBytes/2)
