@@ -21,6 +21,9 @@ import (
 // ends by itself.
 const pulsarCloseWait = 5 * time.Second
 
+// pulsarLeave is after how long a question that was not answered is not waited for any more.
+const pulsarLeave = 2 * time.Minute
+
 // pulsarClient is pulsarConn over the client of Pulsar.
 //
 // That client's readers lose messages when they reconnect: those that they hold of a batch. So nothing that
@@ -41,9 +44,10 @@ type pulsarClient struct {
 
 // pulsarAsker asks the broker of one partition for its end.
 type pulsarAsker struct {
-	turn chan struct{} // holds a token while nobody asks
-	mu   sync.Mutex
-	cons pulsar.Consumer // nil when there is none
+	turn  chan struct{} // holds a token while nobody asks
+	mu    sync.Mutex
+	cons  pulsar.Consumer // nil when there is none
+	began time.Time       // when the last question began
 }
 
 func dialPulsar(cfg PulsarCluster, timeout time.Duration, log *slog.Logger) (pulsarConn, error) {
@@ -211,10 +215,23 @@ func (c *pulsarClient) asker(ctx context.Context, partition string) (*pulsarAske
 	c.mu.Unlock()
 	select {
 	case <-a.turn:
+		a.mu.Lock()
+		a.began = time.Now()
+		a.mu.Unlock()
 		return a, nil
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
 	}
+	// A question ends when the broker is back. Closing its consumer would not end it but leave it without an answer for
+	// ever. Should one be without an answer for very long all the same, it is left to itself.
+	a.mu.Lock()
+	left := time.Since(a.began) > pulsarLeave
+	a.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if left && c.askers[partition] == a {
+		delete(c.askers, partition)
+	}
+	return nil, context.Cause(ctx)
 }
 
 func (a *pulsarAsker) free() { a.turn <- struct{}{} }
@@ -288,7 +305,7 @@ func (c *pulsarClient) last(ctx context.Context, partition string) (Bounds, erro
 	if err != nil {
 		return Bounds{}, err
 	}
-	b, err := await(ctx, c, func() (Bounds, error) {
+	return await(ctx, c, func() (Bounds, error) {
 		defer a.free()
 		b, err := c.ask(a, partition)
 		if err != nil {
@@ -296,10 +313,6 @@ func (c *pulsarClient) last(ctx context.Context, partition string) (Bounds, erro
 		}
 		return b, err
 	}, nil)
-	if ctx.Err() != nil {
-		c.drop(a) // it waits for a broker that may never come back; closing ends that
-	}
-	return b, err
 }
 
 func (c *pulsarClient) ask(a *pulsarAsker, partition string) (Bounds, error) {

@@ -189,7 +189,10 @@ func (c *pulsarCluster) readPartition(ctx context.Context, sink Sink, s Start, l
 	if err != nil {
 		return
 	}
-	defer rd.close()
+	// At once, also while next waits for the client: closing ends that, and the client's own attempts to reconnect.
+	finish := sync.OnceFunc(rd.close)
+	defer finish()
+	defer context.AfterFunc(ctx, finish)()
 	g := gathering{c: c, rd: rd, start: s, next: s.Offset}
 	for {
 		found, err := g.gather(ctx)
