@@ -78,6 +78,10 @@ soak-sinkdown: ## all proxies gone for SOAK (30m) at 500 partitions of Apache Ka
 chaos: ## every fault under load, counted: deploy/e2e/out/chaos.json and docs/chaos.md (CHAOS=all or full)
 	$(GO) test -tags chaos -count=1 -timeout $(if $(filter full,$(CHAOS)),24h,20m) -parallel 4 -v $(or $(ARGS),-run '^TestChaos') ./deploy/e2e
 
+.PHONY: chaos-pulsar
+chaos-pulsar: ## the faults that touch the queue, on Apache Pulsar: rows in deploy/e2e/out/chaos.json and docs/chaos.md
+	$(GO) test -tags chaos -count=1 -timeout 20m -v -run '^TestPulsarChaos' $(ARGS) ./deploy/e2e
+
 .PHONY: bench
 bench: ## every benchmark, for reading only (ARGS='-benchtime 3s')
 	$(GO) test -run '^$$' -bench . -benchmem $(ARGS) ./...

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -26,12 +25,16 @@ type chaosSpec struct {
 	confirm string
 	bridges int
 	static  bool
+	queue   string // pulsar, or "" for Kafka
 }
 
 func (s chaosSpec) name() string {
 	members := "dynamic"
 	if s.static {
 		members = "static"
+	}
+	if s.queue != "" {
+		members += "/" + s.queue
 	}
 	return fmt.Sprintf("%s/%s/%d-%s", s.confirm, s.fault, s.bridges, members)
 }
@@ -51,7 +54,9 @@ type chaosCell struct {
 	sourceKafka *kfake.Cluster
 	sourceGate  *gate
 	sinks       []*sink // one for each cluster of the queue; they share the proxies
-	gates       []*gate // of the queue
+	gates       []valve // of the queue
+	pulsars     []*pulsarNode
+	namespace   string // in those
 	manager     *dptest.Manager
 	managerAddr string
 	listed      int // proxies that the Manager names, from the first on
@@ -115,12 +120,15 @@ func (c *chaosCell) build() {
 	c.source, c.sourceKafka, c.sourceGate = b.gated(c.kind.brokers)
 	c.source.createTopics(sourcePartitions, 1, c.topics)
 	var queues []string
-	for range c.kind.clusters {
+	if c.spec.queue == "pulsar" {
+		queues = c.pulsarQueues()
+	}
+	for range c.kind.clusters - len(c.sinks) {
 		queue, _, g := b.gated(1)
 		s := &sink{queue: queue, template: "queue.{group}.{stream}"}
 		queue.createTopics(2, 1, s.topics(c.topics))
 		c.sinks, c.gates = append(c.sinks, s), append(c.gates, g)
-		queues = append(queues, "--queue", "kafka://"+strings.Join(queue.brokers, ",")+"/"+s.template)
+		queues = append(queues, "--queue", s.url())
 	}
 	for i := range c.kind.proxies {
 		p := &chaosProxy{proxy: &proxy{b: b, name: fmt.Sprintf("proxy-%d", i+1), addr: b.freeAddr()}, control: b.freeAddr()}
@@ -235,10 +243,14 @@ func (c *chaosCell) settings(br *chaosBridge) settings {
 		return s
 	}
 	var clusters []any
+	kind := ""
 	for i, to := range c.sinks {
-		clusters = append(clusters, map[string]any{"name": fmt.Sprintf("mq-%d", i+1), "brokers": to.queue.brokers, "topic": to.template})
+		var cluster map[string]any
+		kind, cluster = to.section()
+		cluster["name"] = fmt.Sprintf("mq-%d", i+1)
+		clusters = append(clusters, cluster)
 	}
-	return s.set("queue.kafka", clusters).
+	return s.set("queue."+kind, clusters).
 		set("queue.loss_grace", c.atLeast(10*time.Second, 100*ms)).
 		set("queue.patience", c.atLeast(time.Minute, time.Second)).
 		set("queue.timeout", c.atLeast(10*time.Second, 100*ms))
@@ -379,7 +391,7 @@ func (c *chaosCell) run() chaosRecord {
 	c.memoryEmpty()
 	v := c.ledger.judge(c.arrived())
 	r := chaosRecord{
-		Fault: c.spec.fault, Confirm: c.spec.confirm, Bridges: c.spec.bridges, Cycles: 1,
+		Fault: c.spec.fault, Confirm: c.spec.confirm, Queue: c.spec.queue, Bridges: c.spec.bridges, Cycles: 1,
 		Produced: v.produced, Lost: v.missing, LossExpected: c.lossExpected(),
 		Duplicates: v.duplicates, Allowed: c.allowed, Recovery: float64(back.Round(10*time.Millisecond)) / float64(time.Second),
 		bound: c.recoveryBound(), static: c.spec.static,

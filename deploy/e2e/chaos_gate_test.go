@@ -9,6 +9,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
+// valve is what can happen to a cluster of the queue: it hangs, or is gone, with its connections.
+type valve interface {
+	silence(on bool)
+	leave(on bool)
+}
+
 // gate stands before the brokers of an embedded Kafka, in the order in which they were started. It can make
 // them silent, as brokers are whose disk hangs, or gone.
 type gate struct {

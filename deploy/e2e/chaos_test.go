@@ -21,6 +21,7 @@ import (
 type chaosRecord struct {
 	Fault        string  `json:"fault"`
 	Confirm      string  `json:"confirm"`
+	Queue        string  `json:"queue,omitempty"` // pulsar, or nothing for Kafka
 	Bridges      int     `json:"bridges"`
 	Cycles       int     `json:"cycles"`
 	Produced     int     `json:"produced"`
@@ -89,7 +90,7 @@ func TestChaos(t *testing.T) {
 }
 
 func chaosKind(name string) *chaosFault {
-	for _, f := range chaosFaults() {
+	for _, f := range append(chaosFaults(), pulsarFaults()...) {
 		if f.name == name {
 			f.clusters, f.brokers, f.bridges = max(1, f.clusters), max(1, f.brokers), max(1, f.bridges)
 			return f
@@ -106,12 +107,12 @@ func chaosCells(form string) (specs []chaosSpec, err error) {
 				continue
 			}
 			if form != "full" {
-				specs = append(specs, chaosSpec{f.name, confirm, max(1, f.bridges), false})
+				specs = append(specs, chaosSpec{fault: f.name, confirm: confirm, bridges: max(1, f.bridges)})
 				continue
 			}
 			for _, bridges := range []int{max(1, f.bridges), 3} {
 				for _, static := range []bool{false, true} {
-					specs = append(specs, chaosSpec{f.name, confirm, bridges, static})
+					specs = append(specs, chaosSpec{fault: f.name, confirm: confirm, bridges: bridges, static: static})
 				}
 			}
 		}
@@ -215,7 +216,11 @@ func (r *chaosResults) write(t *testing.T, form string, factor float64, took tim
 	if len(records) == 0 {
 		t.Fatal("no cell came to its end")
 	}
-	text, err := json.MarshalIndent(records, "", "  ")
+	all, err := keepOtherQueues(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.MarshalIndent(all, "", "  ")
 	if err == nil {
 		err = os.MkdirAll(outDir, 0o755)
 	}
@@ -230,7 +235,7 @@ func (r *chaosResults) write(t *testing.T, form string, factor float64, took tim
 	if len(missing) > 0 { // a part of the cells was asked for, or some broke down: no table for readers
 		return
 	}
-	if err := rewriteChaosPage(filepath.Join("..", "..", "docs", "chaos.md"), form, factor, table); err != nil {
+	if err := rewriteChaosPage(filepath.Join("..", "..", "docs", "chaos.md"), records[0].Queue, form, factor, table); err != nil {
 		t.Error(err)
 	}
 }
@@ -265,8 +270,11 @@ func chaosTable(records []chaosRecord) string {
 }
 
 // rewriteChaosPage puts the table between the two marks of the page.
-func rewriteChaosPage(path, form string, factor float64, table string) error {
-	const begin, end = "<!-- table begins -->\n", "<!-- table ends -->\n"
+func rewriteChaosPage(path, queue, form string, factor float64, table string) error {
+	begin, end := "<!-- table begins -->\n", "<!-- table ends -->\n"
+	if queue != "" {
+		begin, end = "<!-- "+queue+" begins -->\n", "<!-- "+queue+" ends -->\n"
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err

@@ -38,6 +38,10 @@ func (c *chaosCell) follow() {
 	c.arriving = f
 	var done sync.WaitGroup
 	for _, s := range c.sinks {
+		if s.pulsar != nil {
+			c.followPulsar(s, f, &done)
+			continue
+		}
 		client, err := kgo.NewClient(append([]kgo.Opt{
 			kgo.ConsumeTopics(s.topics(c.topics)...),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -22,18 +21,6 @@ type release struct {
 	name string
 	jars string // directory
 }
-
-// releases are the versions of Apache Kafka to run against, the oldest first. kafka-NAME/pom.xml says which
-// one exactly.
-func releases() []string {
-	if list := os.Getenv("E2E_KAFKA"); list != "" {
-		return strings.Split(list, ",")
-	}
-	return []string{"3.9", "4"}
-}
-
-// newest is the version for what needs to be seen with one only.
-func newest() string { all := releases(); return all[len(all)-1] }
 
 // need returns a release with its jars in place. What is missing on this machine skips the test, loudly, or
 // fails it if E2E_REQUIRED is set.
@@ -128,16 +115,3 @@ var javaRuns = sync.OnceValue(func() error {
 	}
 	return nil
 })
-
-// java is a command that runs a class of the release in little memory.
-func (r *release) java(class string, args ...string) *exec.Cmd {
-	all := append([]string{
-		"-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-		"-Djava.net.preferIPv4Stack=true",
-		"-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
-		"-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
-		"-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn",
-		"-cp", filepath.Join(r.jars, "*"), class,
-	}, args...)
-	return command("java", all...)
-}

@@ -19,29 +19,27 @@ const pulsarTenant = "acme"
 
 // pulsarNode is a running Pulsar standalone. It may be killed and started again.
 type pulsarNode struct {
-	b         *bench
-	name      string
-	r         *release
-	broker    string // host:port
-	web       string
-	brokerTLS string // "" for none
-	token     string // of a superuser, "" where there is no authentication
-	args      []string
+	b      *bench
+	name   string
+	r      *release
+	broker string // host:port
+	web    string
+	token  string // of a superuser, "" where there is no authentication
+	args   []string
+	home   *bench    // whose end is the end of the broker
+	shared **process // the process, for all copies of the node
 	*process
 }
 
-// startPulsar starts one; more are further lines of its configuration.
-func (b *bench) startPulsar(r *release, name string, more ...string) *pulsarNode {
-	b.Helper()
-	n := b.newPulsar(r, name)
-	n.configure(more...)
-	n.restart()
-	n.setUp()
-	return n
+func (b *bench) newPulsar(r *release, name string) *pulsarNode {
+	return &pulsarNode{shared: new(*process), home: b, b: b, name: name, r: r, broker: b.freeAddr(), web: b.freeAddr()}
 }
 
-func (b *bench) newPulsar(r *release, name string) *pulsarNode {
-	return &pulsarNode{b: b, name: name, r: r, broker: b.freeAddr(), web: b.freeAddr()}
+// on is n for another test.
+func (n *pulsarNode) on(b *bench) *pulsarNode {
+	other := *n
+	other.b, other.process = b, *n.shared
+	return &other
 }
 
 // configure writes the configuration.
@@ -90,7 +88,8 @@ func (n *pulsarNode) restart() {
 
 func (n *pulsarNode) begin() {
 	n.b.Helper()
-	n.process = n.b.start(n.name, command("java", n.args...))
+	n.process = n.home.start(n.name, command("java", n.args...))
+	*n.shared = n.process
 }
 
 // up waits until it works. One that ends at its start is started again a few times: while it was down another

@@ -42,11 +42,14 @@ func TestPulsarBridge(t *testing.T) {
 	})
 }
 
-// on is n for another test.
-func (n *pulsarNode) on(b *bench) *pulsarNode {
-	other := *n
-	other.b = b
-	return &other
+// startPulsar starts one; more are further lines of its configuration.
+func (b *bench) startPulsar(r *release, name string, more ...string) *pulsarNode {
+	b.Helper()
+	n := b.newPulsar(r, name)
+	n.configure(more...)
+	n.restart()
+	n.setUp()
+	return n
 }
 
 func readByInLongOnPulsar(b *bench, node *pulsarNode) {
@@ -110,7 +113,8 @@ func TestPulsarRights(t *testing.T) {
 	copy(secret, "a key of a test, 32 bytes long..")
 	authority := b.newAuthority()
 	node := b.newPulsar(r, "pulsar")
-	node.token, node.brokerTLS = token(secret, "root", time.Hour), b.freeAddr()
+	node.token = token(secret, "root", time.Hour)
+	secure := b.freeAddr()
 	server, err := os.ReadFile(authority.server)
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +126,7 @@ func TestPulsarRights(t *testing.T) {
 		"tokenSecretKey=data:;base64,"+base64.StdEncoding.EncodeToString(secret),
 		"brokerClientAuthenticationPlugin=org.apache.pulsar.client.impl.auth.AuthenticationToken",
 		"brokerClientAuthenticationParameters=token:"+node.token,
-		"brokerServicePortTls="+port(node.brokerTLS),
+		"brokerServicePortTls="+port(secure),
 		"tlsCertificateFilePath="+b.write("server.crt", string(server[keyEnd:])), "tlsKeyFilePath="+b.write("server.key", string(server[:keyEnd])),
 	)
 	node.restart()
@@ -138,15 +142,22 @@ func TestPulsarRights(t *testing.T) {
 	file := b.write("bridge.token", token(secret, "bridge", -time.Hour))
 	s := bridgeSettings(kafka, "rights", topics, to)
 	s.set("queue.pulsar", []any{map[string]any{
-		"service_url": "pulsar+ssl://" + node.brokerTLS, "tenant": pulsarTenant, "namespace": "rights", "topic": "{group}.{stream}",
+		"service_url": "pulsar+ssl://" + secure, "tenant": pulsarTenant, "namespace": "rights", "topic": "{group}.{stream}",
 		"token_file": file, "tls": map[string]any{"ca_file": authority.ca},
 	}})
+	admin := b.freeAddr()
+	s.set("admin.listen", admin)
 	bridge := b.startBridge("bridge", s)
+	// says wants words in what the status has to say now.
 	says := func(what string, words ...string) {
 		b.eventually(drainLimit, func() error {
+			text, _, err := b.get("http://" + admin + "/status")
+			if err != nil {
+				return err
+			}
 			for _, w := range words {
-				if !strings.Contains(bridge.output(), w) {
-					return fmt.Errorf("%s: the log does not speak of %q; it ends with\n%s", what, w, bridge.tail())
+				if !strings.Contains(text, w) {
+					return fmt.Errorf("%s: the status does not speak of %q; the log ends with\n%s", what, w, bridge.tail())
 				}
 			}
 			return nil
@@ -167,18 +178,20 @@ func TestPulsarRights(t *testing.T) {
 	t.Run("an authority that did not sign", func(t *testing.T) {
 		s := bridgeSettings(kafka, "rights-2", topics, to)
 		s.set("queue.pulsar", []any{map[string]any{
-			"service_url": "pulsar+ssl://" + node.brokerTLS, "tenant": pulsarTenant, "namespace": "rights", "topic": "{group}.{stream}",
+			"service_url": "pulsar+ssl://" + secure, "tenant": pulsarTenant, "namespace": "rights", "topic": "{group}.{stream}",
 			"token_file": file, "tls": map[string]any{"ca_file": authority.other},
 		}})
+		s.set("admin.listen", admin)
 		bridge = b.on(t).startBridge("bridge-2", s)
 		says("the wrong ca_file", "has not answered for", "certificate")
 	})
 	t.Run("a namespace that does not exist", func(t *testing.T) {
 		s := bridgeSettings(kafka, "rights-3", topics, to)
 		s.set("queue.pulsar", []any{map[string]any{
-			"service_url": "pulsar+ssl://" + node.brokerTLS, "admin_url": "http://" + node.web, "tenant": pulsarTenant, "namespace": "none", "topic": "{group}.{stream}",
+			"service_url": "pulsar+ssl://" + secure, "admin_url": "http://" + node.web, "tenant": pulsarTenant, "namespace": "none", "topic": "{group}.{stream}",
 			"token_file": b.path("root.token"), "tls": map[string]any{"ca_file": authority.ca},
 		}})
+		s.set("admin.listen", admin)
 		bridge = b.on(t).startBridge("bridge-3", s)
 		says("the namespace", "no namespace "+pulsarTenant+"/none")
 	})
