@@ -29,7 +29,7 @@ func BenchmarkPath(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer proxy.Close() //nolint:errcheck // it holds nothing
+			defer proxy.Close()
 			var d net.Dialer
 			s, err := sdk.New(b.Context(), sdk.WithProxies(proxy.Addr()), sdk.WithDial(d.DialContext))
 			if err != nil {
