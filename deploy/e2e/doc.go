@@ -18,7 +18,8 @@
 //	E2E_REQUIRED=1        what cannot run fails instead of being skipped
 //	E2E_KAFKA=3.9,4.4     the versions of Apache Kafka to run against (default both)
 //	E2E_DATAPROXY=h:p,... real proxies instead of devproxy, with
-//	E2E_QUEUE=kafka://... the Kafka behind them, whose topics are named {group}.{stream}, and
+//	E2E_QUEUE=kafka://... the Kafka behind them, whose topics are named {group}.{stream},
+//	          pulsar://... or the Pulsar (host:port/tenant/namespace), whose topics are named {stream}, and
 //	E2E_DATAPROXY_CMD=... the command that starts one of them, {addr} being its address; without it
 //	                      they are not killed
 //

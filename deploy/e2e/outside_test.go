@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"inlong-bridge/connector/pulsarhandler"
 )
 
 // outsideSink is the DataProxy of E2E_DATAPROXY with the Kafka of E2E_QUEUE behind it, nil if there is none.
@@ -18,15 +20,35 @@ func (b *bench) outsideSink() *sink {
 	if addrs == "" && queue == "" && start == "" {
 		return nil
 	}
+	if rest, ok := strings.CutPrefix(queue, "pulsar://"); ok && addrs != "" {
+		parts := strings.Split(rest, "/")
+		if len(parts) != 3 && len(parts) != 4 {
+			b.Fatal("E2E_QUEUE=pulsar://host:port/tenant/namespace[/topic], namespace and topic over {group} and {stream}")
+		}
+		at := &pulsarhandler.Cluster{ServiceURL: "pulsar://" + parts[0], Tenant: parts[1], Namespace: parts[2], Topic: "{stream}"}
+		if len(parts) == 4 {
+			at.Topic = parts[3]
+		}
+		to := &sink{b: b, pulsar: at}
+		b.outsideProxies(to, addrs, start)
+		return to
+	}
 	rest, ok := strings.CutPrefix(queue, "kafka://")
 	brokers, template, _ := strings.Cut(rest, "/")
 	if addrs == "" || !ok || brokers == "" {
-		b.Fatal("E2E_DATAPROXY=host:port,... and E2E_QUEUE=kafka://host:port,...[/topic] must be given together")
+		b.Fatal("E2E_DATAPROXY=host:port,... and E2E_QUEUE=kafka://host:port,...[/topic] or pulsar://host:port/tenant/namespace[/topic] must be given together")
 	}
 	if template == "" {
 		template = "{group}.{stream}"
 	}
 	to := &sink{queue: b.connect(&cluster{brokers: strings.Split(brokers, ",")}), template: template}
+	b.outsideProxies(to, addrs, start)
+	return to
+}
+
+// outsideProxies are the nodes at addrs.
+func (b *bench) outsideProxies(to *sink, addrs, start string) {
+	b.Helper()
 	for addr := range strings.SplitSeq(addrs, ",") {
 		p := &proxy{b: b, name: "dataproxy-" + strings.ReplaceAll(addr, ":", "-"), addr: addr}
 		if start != "" {
@@ -42,7 +64,6 @@ func (b *bench) outsideSink() *sink {
 		}
 		to.proxies = append(to.proxies, p)
 	}
-	return to
 }
 
 // The way for real nodes, tried with devproxies that are started by a command.

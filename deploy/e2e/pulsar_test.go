@@ -32,8 +32,14 @@ func TestPulsarBridge(t *testing.T) {
 		topics := []string{"clicks", "views"}
 		kafka := b.embedded(1)
 		kafka.createTopics(4, 1, topics)
-		to := node.on(b).sink("proxies", topics)
-		to.startProxies(b, 2, "--queue-delay", held.String())
+		to := b.outsideSink() // real proxies that were named from outside, with their Pulsar
+		if to == nil || to.pulsar == nil {
+			to = node.on(b).sink("proxies", topics)
+			to.startProxies(b, 2, "--queue-delay", held.String())
+		}
+		if to.proxies[0].begin == nil {
+			t.Skip("SKIPPED: E2E_DATAPROXY_CMD does not say how to start a DataProxy again, so none is killed")
+		}
 		v, allowed := b.killProxies(kafka, topics, to, "queue")
 		b.complete("proxies killed", v, allowed)
 	})
