@@ -23,7 +23,7 @@ func (t tp) String() string { return fmt.Sprintf("%s/%d", t.topic, t.partition) 
 // Why a partition does not go on, as a bounded set for labels.
 const (
 	haltUnrouted  = "unrouted"  // the mapping says stop
-	haltTooLarge  = "too_large" // a record fits into no frame
+	haltTooLarge  = "too_large" // a record fits into no frame, or a batch not into the budget
 	haltRefused   = "refused"   // the proxies refuse a pack for good
 	haltGap       = "gap"       // Kafka no longer has offsets that were not delivered
 	haltTruncated = "truncated" // Kafka lost offsets at the end of the log

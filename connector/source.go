@@ -29,6 +29,8 @@ func (b *Bridge) clientOpts() ([]kgo.Opt, error) {
 	if k.Isolation == "read_committed" {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
+	// A request is sized by its bytes on the wire, and a small batch may unfold to any size.
+	opts = append(opts, kgo.MaxDecompressBatchBytes(int(b.limits.Budget)))
 	return append(opts, b.deps.KafkaOpts...), nil
 }
 
@@ -150,7 +152,11 @@ func (b *Bridge) sessionError(err error) error {
 // offsets, the rest is tried again.
 func (b *Bridge) partitionError(p *partition, err error) {
 	var loss *kgo.ErrDataLoss
+	var unfolds *kgo.ErrDecompressTooLarge
 	switch {
+	case errors.As(err, &unfolds):
+		p.stop(&halt{code: haltTooLarge, offset: unfolds.Offset, reason: fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
+			"the whole budget; hint: raise memory.budget", unfolds.Offset, p.id, config.Bytes{N: b.limits.Budget})})
 	case errors.As(err, &loss):
 		p.stop(&halt{code: haltTruncated, offset: loss.ResetTo, reason: truncatedReason(p.id, loss.ResetTo, loss.ConsumedTo)})
 	case errors.Is(err, kerr.OffsetOutOfRange):
