@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"inlong-bridge/sdk/finality"
 )
 
 // With many streams packs are sealed by their linger, a few records each. While the encoders are busy
@@ -55,5 +57,24 @@ func testPackStaysOpen(t *testing.T) {
 	s.enc.backlog.bytes.Add(1)
 	if s.sealExpired(opened + lateLingers*linger); s.open.len() != 0 {
 		t.Errorf("a pack is still open after %d lingers", lateLingers)
+	}
+}
+
+// 1. records come to hundreds of streams in turn  2. all packs are full at the same time
+func TestFirstPacksOfManyStreamsHaveDifferentSizes(t *testing.T) {
+	const limit = 100 << 10
+	sizes := make(map[int]int)
+	for id := range 64 {
+		st := &Stream{id: finality.Stream(id)}
+		sizes[st.firstLimit(limit, 10)]++
+		if got := st.firstLimit(limit, 90<<10); got < 90<<10 || got > limit {
+			t.Errorf("stream %d: room for %d bytes, and its first record has %d", id, got, 90<<10)
+		}
+		if got := st.firstLimit(limit, 200<<10); got > limit {
+			t.Errorf("stream %d: its first pack may have %d bytes of %d", id, got, limit)
+		}
+	}
+	if len(sizes) != 8 {
+		t.Errorf("sizes %v, want eight different ones", sizes)
 	}
 }

@@ -128,6 +128,9 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 		most := min(s.s.o.packBytes, s.s.openShare())
 		// The frame is to fit into the buffer of a power of two that the pack's size usually is.
 		p.limit = min(max(most-over, most/2), s.room(key.attrs))
+		if s.lastSize == 0 && s.s.open.len() >= manyOpen {
+			p.limit = s.firstLimit(p.limit, n)
+		}
 		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(s.lastSize, minPackBuffer-over), p.limit)))
 		p.pieces = s.s.getPieces()
 		s.open[key] = p
@@ -135,6 +138,17 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 	}
 	s.last = p
 	return p
+}
+
+// manyOpen is from how many open packs on the first one of a stream is made smaller.
+const manyOpen = 64
+
+// firstLimit is the size of a stream's first pack. 1. records come to hundreds of streams in turn  2. all
+// their packs fill at the same time, and the encoders have nothing to do  3. all are full at the same
+// time, and whoever hands over waits for the encoders. So first packs have an eighth to all of the size,
+// by stream, and from there on they are full at different times.
+func (s *Stream) firstLimit(limit, n int) int {
+	return max(limit/8*(1+int(s.id)%8), min(n+frame.ItemOverhead, limit))
 }
 
 const minPackBuffer = 4 << 10
