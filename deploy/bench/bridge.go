@@ -29,6 +29,7 @@ func benchBridge(ctx context.Context, flags *flag.FlagSet, args []string, stdout
 	seed := flags.Uint64("seed", 1, "of the corpora")
 	only := flags.String("only", "", "only rows whose name matches this expression")
 	profiles := flags.String("profiles", "", "folder for a CPU and a heap profile of the bridge in each cell")
+	pulsar := flags.String("pulsar", "", "pulsar://host:port/tenant/namespace of a Pulsar that runs, for the row that needs one")
 	file := flags.String("json", "deploy/bench/out/bridge.json", "where the results go, empty for nowhere")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -40,7 +41,7 @@ func benchBridge(ctx context.Context, flags *flag.FlagSet, args []string, stdout
 	if err != nil {
 		return fmt.Errorf("parsing -only: %w", err)
 	}
-	wanted := slices.DeleteFunc(bridgeRows(*seed, *size), func(r bridgeRow) bool { return !match.MatchString(r.name) })
+	wanted := slices.DeleteFunc(bridgeRows(*seed, *size, *pulsar), func(r bridgeRow) bool { return !match.MatchString(r.name) })
 	if len(wanted) == 0 {
 		return fmt.Errorf("no row matches %q", *only)
 	}
@@ -130,7 +131,8 @@ func serveBridge(ctx context.Context, path string, stdin io.Reader, stderr io.Wr
 func serveDrain(ctx context.Context, flags *flag.FlagSet, args []string, stdin io.Reader, stdout io.Writer) error {
 	at := flags.String("marks", "", "numbers of records to say")
 	proxies := flags.Int("proxies", 1, "how many addresses to listen on")
-	queue := flags.String("queue", "", "brokers to write the packs to, as DataProxy does")
+	queue := flags.String("queue", "", "where to write the packs to, as DataProxy does: brokers of a Kafka, or pulsar://host:port/tenant/namespace")
+	topic := flags.String("queue-topic", "{group}.{stream}", "topic of a stream there")
 	every := flags.Int("latency", 0, "open one pack in so many and measure since the stamps in it")
 	skip := flags.Duration("latency-skip", 0, "forget what was measured before this time has passed")
 	if err := flags.Parse(args); err != nil {
@@ -142,7 +144,7 @@ func serveDrain(ctx context.Context, flags *flag.FlagSet, args []string, stdin i
 	}
 	h := hears{marks: newMarks(numbers, stdout)}
 	if *queue != "" {
-		if h.queue, err = newQueueWriter(*queue); err != nil {
+		if h.queue, err = newQueueWriter(*queue, *topic); err != nil {
 			return err
 		}
 	}

@@ -99,7 +99,7 @@ func TestBatchesAreWhatAConsumerReads(t *testing.T) {
 
 func TestConfigurationsOfAllCellsAreValid(t *testing.T) {
 	l := &lab{dir: t.TempDir()}
-	rows := bridgeRows(1, 10)
+	rows := bridgeRows(1, 10, "pulsar://127.0.0.1:9/acme/ns")
 	for i := range rows {
 		for _, c := range []*cell{&rows[i].of, &rows[i].reference} {
 			if c.subject != "bridge" {

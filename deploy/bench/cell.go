@@ -32,6 +32,7 @@ type cell struct {
 	pack    int // records in a pack, 0 for the default
 	proxies int // 0 for one
 	budget  string
+	pulsar  string // with confirm queue: the Pulsar behind the sink, pulsar://host:port/tenant/namespace, instead of a Kafka
 }
 
 // String names the cell for people.
@@ -46,7 +47,8 @@ func (c *cell) String() string {
 	add(c.spec.Keys > 0, "%d streams", c.spec.Keys)
 	add(c.spec.Partitions != 4, "%d partitions", c.spec.Partitions)
 	add(c.spec.Records == 0, "endless")
-	add(c.confirm == "queue", "queue")
+	add(c.confirm == "queue" && c.pulsar == "", "queue")
+	add(c.pulsar != "", "queue on Pulsar")
 	add(c.settle != 0, "settle %v", c.settle)
 	add(c.pack > 0, "packs of %d", c.pack)
 	add(c.proxies > 1, "%d proxies", c.proxies)
@@ -137,7 +139,13 @@ func (l *lab) config(c *cell, name string, group, brokers, queue string, proxies
 		confirm = "settle"
 	}
 	fmt.Fprintf(&y, "delivery: {confirm: %s, settle: %v, proxy_rate: 0, drain: %v}\n", confirm, settle, settle+20*time.Second)
-	if c.confirm == "queue" {
+	if c.pulsar != "" {
+		place, err := parsePulsar(c.pulsar)
+		if err != nil {
+			return "", "", err
+		}
+		fmt.Fprintf(&y, "queue: {pulsar: [{service_url: '%s', tenant: %s, namespace: %s, topic: '%s'}]}\n", place.ServiceURL, place.Tenant, place.Namespace, pulsarTopic(group))
+	} else if c.confirm == "queue" {
 		fmt.Fprintf(&y, "queue: {kafka: [{brokers: [%s], topic: '{group}.{stream}'}]}\n", queue)
 	}
 	if c.pack > 0 {
@@ -194,7 +202,9 @@ func (l *lab) run(ctx context.Context, c *cell, profile bool) (r cellResult, err
 
 	var queue *child
 	args := []string{"drain", "-marks", at, "-proxies", strconv.Itoa(max(c.proxies, 1))}
-	if c.confirm == "queue" {
+	if c.pulsar != "" {
+		args = append(args, "-queue", c.pulsar, "-queue-topic", pulsarTopic(group))
+	} else if c.confirm == "queue" {
 		if queue, err = startBroker(ctx, &brokerSpec{Partitions: 4, Empty: true}); err != nil {
 			return r, err
 		}
@@ -298,7 +308,7 @@ func (l *lab) profile(ctx context.Context, c *cell, admin string) (wait func()) 
 			return
 		case <-time.After(500 * time.Millisecond):
 		}
-		for _, kind := range []string{"profile?seconds=4", "heap"} {
+		for _, kind := range []string{"profile?seconds=2", "heap"} {
 			name, _, _ := strings.Cut(kind, "?")
 			f, err := os.Create(filepath.Join(l.profiles, c.file()+"."+name+".pprof"))
 			if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,13 +14,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/connector/pulsarhandler"
 	"inlong-bridge/sdk/dptest"
 	"inlong-bridge/sdk/frame"
 )
 
 // queueWriter moves what the sink acked into a Kafka topic, as DataProxy's KafkaHandler does.
 type queueWriter struct {
-	queue *kafkahandler.Queue
+	queue interface {
+		dptest.Queue
+		Close()
+	}
 	wake  chan struct{}
 	ended chan struct{}
 
@@ -29,17 +34,44 @@ type queueWriter struct {
 	err     error
 }
 
-func newQueueWriter(brokers string) (*queueWriter, error) {
-	q, err := kafkahandler.New(kafkahandler.Cluster{
-		Opts: []kgo.Opt{kgo.SeedBrokers(strings.Split(brokers, ",")...)}, Topic: "{group}.{stream}", Create: true,
-	})
-	if err != nil {
-		return nil, err
+func newQueueWriter(to, topic string) (*queueWriter, error) {
+	w := &queueWriter{wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	if strings.HasPrefix(to, "pulsar") {
+		place, err := parsePulsar(to)
+		if err != nil {
+			return nil, err
+		}
+		place.Topic = topic
+		if w.queue, err = pulsarhandler.New(place); err != nil {
+			return nil, err
+		}
+	} else {
+		q, err := kafkahandler.New(kafkahandler.Cluster{
+			Opts: []kgo.Opt{kgo.SeedBrokers(strings.Split(to, ",")...)}, Topic: topic, Create: true,
+		})
+		if err != nil {
+			return nil, err
+		}
+		w.queue = q
 	}
-	w := &queueWriter{queue: q, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	go w.loop()
 	return w, nil
 }
+
+// parsePulsar reads pulsar://host:port/tenant/namespace.
+func parsePulsar(text string) (pulsarhandler.Cluster, error) {
+	u, err := url.Parse(text)
+	if err == nil {
+		tenant, namespace, ok := strings.Cut(strings.Trim(u.Path, "/"), "/")
+		if ok && u.Host != "" && tenant != "" && namespace != "" && !strings.Contains(namespace, "/") {
+			return pulsarhandler.Cluster{ServiceURL: u.Scheme + "://" + u.Host, Tenant: tenant, Namespace: namespace}, nil
+		}
+	}
+	return pulsarhandler.Cluster{}, errors.Join(fmt.Errorf("%q is no place in a Pulsar; write pulsar://host:port/tenant/namespace", text), err)
+}
+
+// pulsarTopic is a topic of its own for each run: what an earlier one left is not read again.
+func pulsarTopic(group string) string { return "queue-" + group }
 
 func (w *queueWriter) put(f []byte) {
 	now := time.Now().UnixMilli()

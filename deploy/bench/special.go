@@ -19,8 +19,9 @@ import (
 	"inlong-bridge/connector"
 )
 
-// latency of records that are produced at a steady rate, from the producer to the proxy's ack.
-func (l *lab) latency(ctx context.Context, perSecond int, length time.Duration, seed uint64) (p50, p99 time.Duration, err error) {
+// latency of records that are produced at a steady rate, from the producer to the proxy's ack, through the
+// bridge or the floor bridge.
+func (l *lab) latency(ctx context.Context, subject string, perSecond int, length time.Duration, seed uint64) (p50, p99 time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, cellTimeout)
 	defer cancel()
 	c := &cell{subject: "bridge", spec: brokerSpec{Partitions: 4, Empty: true}}
@@ -36,11 +37,18 @@ func (l *lab) latency(ctx context.Context, perSecond int, length time.Duration, 
 	if err != nil {
 		return 0, 0, err
 	}
-	bridge, err := l.startBridge(ctx, c, "latency", "bench-latency-"+strconv.Itoa(perSecond), broker.first, nil, []string{sink.first})
-	if err != nil {
+	var bridge *child
+	if group := "bench-latency-" + strconv.Itoa(perSecond); subject == "floor" {
+		if bridge, err = start(ctx, "floor bridge", false, "floor", "-brokers", broker.first, "-group", group, "-addr", sink.first); err == nil {
+			<-time.After(2 * time.Second) // it does not say when it has its partitions
+		}
+	} else if bridge, err = l.startBridge(ctx, c, "latency", group, broker.first, nil, []string{sink.first}); err == nil {
+		err = l.assigned(ctx, bridge, 4)
+	}
+	if bridge == nil {
 		return 0, 0, errors.Join(err, sink.end())
 	}
-	if err = l.assigned(ctx, bridge, 4); err == nil {
+	if err == nil {
 		var producer *child
 		if producer, err = start(ctx, "producer", false, "produce", "-brokers", broker.first, "-rate", strconv.Itoa(perSecond), "-time", (warm + length).String(), "-seed", strconv.FormatUint(seed, 10)); err == nil {
 			for range producer.lines { // until it has ended by itself
@@ -156,7 +164,7 @@ func (l *lab) idle(ctx context.Context, partitions int, length time.Duration) (c
 	if err := l.assigned(ctx, bridge, partitions); err != nil {
 		return 0, 0, err
 	}
-	<-time.After(2 * time.Second)
+	<-time.After(5 * time.Second) // what a start does once
 	before, err := cpuOf(bridge.pid())
 	if err != nil {
 		return 0, 0, err
