@@ -31,6 +31,7 @@ type brokerSpec struct {
 	Records int  `json:"records,omitempty"`
 	Hot     int  `json:"hot,omitempty"`
 	Empty   bool `json:"empty,omitempty"` // nothing is in the topic
+	Large   bool `json:"large,omitempty"` // the batches of a log without end are as large as others
 }
 
 const (
@@ -124,7 +125,11 @@ func serveBroker(ctx context.Context, text string, stdin io.Reader, stdout io.Wr
 		if err != nil {
 			return err
 		}
-		batch, err := m.next(max(endlessPayload/len(m.from.records[0]), 1), time.Now())
+		n := max(endlessPayload/len(m.from.records[0]), 1)
+		if spec.Large {
+			n = m.perBatch()
+		}
+		batch, err := m.next(n, time.Now())
 		if err != nil {
 			return err
 		}

@@ -263,7 +263,7 @@ func (l *lab) groupRate(ctx context.Context, n int, length time.Duration, seed u
 	ctx, cancel := context.WithTimeout(ctx, cellTimeout)
 	defer cancel()
 	const partitions = 12
-	c := &cell{subject: "bridge", spec: brokerSpec{Corpus: "json1k", Seed: seed, Partitions: partitions}}
+	c := &cell{subject: "bridge", spec: brokerSpec{Corpus: "json1k", Seed: seed, Partitions: partitions, Large: true}}
 	broker, err := l.kafka(context.WithoutCancel(ctx), &c.spec)
 	if err != nil {
 		return 0, 0, err
