@@ -2,10 +2,12 @@ package connector
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"inlong-bridge/sdk/sdkprom"
+	"inlong-bridge/sdk/sdkprom/series"
 )
 
 // collector reads the bridge when it is scraped; nothing on the way of a record touches a metric. A
@@ -104,19 +106,21 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descUnfinal, float64(s.Memory.Unfinal))
 	for i := range s.Parts {
 		p := &s.Parts[i]
-		num := fmt.Sprint(p.Partition)
-		gauge(descPosition, float64(p.Position), p.Topic, num)
-		gauge(descFinal, float64(p.Final), p.Topic, num)
+		num := strconv.Itoa(int(p.Partition))
+		labels := series.Labels(descPosition, p.Topic, num)
+		level := func(d *prometheus.Desc, v float64) { ch <- series.New(d, prometheus.GaugeValue, v, labels) }
+		level(descPosition, float64(p.Position))
+		level(descFinal, float64(p.Final))
 		if p.Committed >= 0 {
-			gauge(descCommitted, float64(p.Committed), p.Topic, num)
+			level(descCommitted, float64(p.Committed))
 		}
 		if p.Lag >= 0 {
-			gauge(descLag, float64(p.Lag), p.Topic, num)
+			level(descLag, float64(p.Lag))
 		}
-		gauge(descPieces, float64(p.Unfinal), p.Topic, num)
-		gauge(descAge, p.OldestUnfinal.Seconds(), p.Topic, num)
+		level(descPieces, float64(p.Unfinal))
+		level(descAge, p.OldestUnfinal.Seconds())
 		if !p.LastCommit.IsZero() {
-			gauge(descCommitAt, float64(p.LastCommit.UnixNano())/1e9, p.Topic, num)
+			level(descCommitAt, float64(p.LastCommit.UnixNano())/1e9)
 		}
 		if p.Stall != "" {
 			gauge(descStalled, 1, p.Topic, num, p.Stall)

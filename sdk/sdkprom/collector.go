@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"inlong-bridge/sdk"
+	"inlong-bridge/sdk/sdkprom/series"
 )
 
 // Source is what a Collector reads: a *sdk.Sender.
@@ -199,8 +200,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	bounds := sdk.TimeBounds()
 	for _, st := range s.StreamSeries() {
+		labels := series.Labels(perStream[0].desc, st.Group, st.Stream)
 		for _, m := range perStream {
-			send(m.metric, m.value(&st), st.Group, st.Stream)
+			ch <- series.New(m.desc, m.kind, m.value(&st), labels)
 		}
 		for _, h := range times {
 			t := h.value(&st)
