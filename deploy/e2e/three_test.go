@@ -48,6 +48,7 @@ func TestKafkaBrokersKilledAndLeadersMoved(t *testing.T) {
 	k.caughtUp(group, topics, drainLimit, bridge)
 	b.complete("brokers killed and leaders moved", l.judge(to.inQueue(topics)), allowed)
 	bridge.kill()
+	t.Run("Quota", func(t *testing.T) { k.on(newBench(t)).underQuota() })
 	t.Run("UncleanElection", func(t *testing.T) { k.on(newBench(t)).uncleanElection() })
 }
 
