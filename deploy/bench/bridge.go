@@ -18,6 +18,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"inlong-bridge/connector"
 	"inlong-bridge/connector/config"
 )
@@ -107,13 +109,17 @@ func environment() string {
 }
 
 // serveBridge is the bridge's process: what `inlong-bridge run` does.
-func serveBridge(ctx context.Context, path string, stdin io.Reader, stderr io.Writer) error {
+func serveBridge(ctx context.Context, path string, whole bool, stdin io.Reader, stderr io.Writer) error {
 	cfg, err := config.Load(path)
 	if err != nil {
 		return err
 	}
 	logs := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	b, err := connector.New(cfg, connector.Deps{Log: logs})
+	deps := connector.Deps{Log: logs}
+	if whole {
+		deps.KafkaOpts = append(deps.KafkaOpts, kgo.DisableFetchSessions())
+	}
+	b, err := connector.New(cfg, deps)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,10 @@ type cell struct {
 	pack    int // records in a pack, 0 for the default
 	proxies int // 0 for one
 	budget  string
-	pulsar  string // with confirm queue: the Pulsar behind the sink, pulsar://host:port/tenant/namespace, instead of a Kafka
+	// whole has each fetch ask for all partitions, without a session. The embedded Kafka gives first what it has
+	// just given in a session; Apache Kafka puts that last.
+	whole  bool
+	pulsar string // with confirm queue: the Pulsar behind the sink, pulsar://host:port/tenant/namespace, instead of a Kafka
 }
 
 // String names the cell for people.
@@ -251,7 +254,7 @@ func (l *lab) startBridge(ctx context.Context, c *cell, name, group, brokers str
 	if err != nil {
 		return nil, err
 	}
-	subject, err := start(ctx, "bridge", false, "bridge-process", "-c", path)
+	subject, err := start(ctx, "bridge", false, "bridge-process", "-c", path, fmt.Sprint("-whole=", c.whole))
 	if err != nil {
 		return nil, err
 	}

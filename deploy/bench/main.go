@@ -52,10 +52,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return serveBroker(ctx, *spec, stdin, stdout)
 	case "bridge-process":
 		path := flags.String("c", "", "configuration")
+		whole := flags.Bool("whole", false, "fetch without sessions")
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
 		}
-		return serveBridge(ctx, *path, stdin, stderr)
+		return serveBridge(ctx, *path, *whole, stdin, stderr)
 	case "drain":
 		return serveDrain(ctx, flags, args[1:], stdin, stdout)
 	case "produce":

@@ -189,7 +189,7 @@ func (l *lab) fairness(ctx context.Context, spec *brokerSpec) (least, most, hot 
 	if err := l.close(); err != nil { // it needs the memory
 		return 0, 0, 0, err
 	}
-	c := &cell{subject: "bridge", spec: *spec}
+	c := &cell{subject: "bridge", spec: *spec, whole: true}
 	broker, err := startBroker(ctx, spec)
 	if err != nil {
 		return 0, 0, 0, err
