@@ -70,7 +70,12 @@ func (c *kafkaCluster) topic(named, group, stream string) string {
 func (c *kafkaCluster) run(ctx context.Context, sink Sink) {
 	var wg sync.WaitGroup
 	wg.Go(func() { c.poll(ctx, sink) })
-	wg.Go(func() { c.refresh(ctx) })
+	// Metadata and end offsets are asked for once a second: to find partitions that appeared, to know the lag,
+	// and to know that the cluster answers.
+	wg.Go(func() {
+		c.readAt = time.Now()
+		c.refresh(ctx, c.kick, c.look)
+	})
 	wg.Wait()
 }
 
@@ -256,30 +261,6 @@ func (c *kafkaCluster) refreshSoon() {
 	select {
 	case c.kick <- struct{}{}:
 	default:
-	}
-}
-
-// refresh asks for metadata and end offsets once a second until ctx ends: to find partitions that
-// appeared, to know the lag, and to know that the cluster answers.
-func (c *kafkaCluster) refresh(ctx context.Context) {
-	c.readAt = time.Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-c.kick:
-		case <-ctx.Done():
-			return
-		}
-		began := time.Now()
-		next := refreshEvery
-		if c.look(ctx) {
-			// A cluster that has a lot to list is asked less often, one that does not answer is not.
-			next = min(max(refreshEvery, 10*time.Since(began)), refreshAtLeast)
-		}
-		timer.Reset(next)
-		c.r.healthChanged() // a fault may be over
 	}
 }
 

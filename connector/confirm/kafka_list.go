@@ -32,40 +32,14 @@ func (c *kafkaCluster) listing(ctx context.Context, fresh Ticket, topics []strin
 }
 
 // ask asks for fresh metadata, then the end offsets of all partitions from their leaders, with starts the
-// log starts too. It goes past every cache of the client. fresh is the ticket taken before the call. It
-// asks again for as long as the reader's timeout what may be well soon.
+// log starts too. It goes past every cache of the client.
 func (c *kafkaCluster) ask(parent context.Context, fresh Ticket, topics []string, starts bool) (Listing, error) {
-	ctx, cancel := context.WithTimeout(parent, c.r.timeout)
-	defer cancel()
-	defer context.AfterFunc(c.r.life, cancel)()
-	var last error
-	for pause := 50 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, time.Second) {
-		l, err := c.askOnce(ctx, topics, starts)
-		if err == nil {
-			l.Fresh = fresh
-			return l, nil
-		}
-		if last == nil || ctx.Err() == nil {
-			last = err // what was wrong, rather than that time is up
-		}
-		if !mayPass(err) {
-			break
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
-	}
-	switch {
-	case c.r.life.Err() != nil:
-		return Listing{}, ErrClosed
-	case parent.Err() != nil:
-		return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.cluster, context.Cause(parent))
-	case mayPass(last):
-		return Listing{}, fmt.Errorf("queue cluster %s has not answered for %v: %w (hint: are its brokers up, does the queue section name addresses that can be reached from here, and do its tls and sasl fit?)",
-			c.cluster, c.r.timeout, last)
-	}
-	return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.cluster, c.explain(last, ""))
+	return c.health.ask(parent, fresh, question{
+		once:    func(ctx context.Context) (Listing, error) { return c.askOnce(ctx, topics, starts) },
+		mayPass: mayPass,
+		explain: func(err error) error { return c.explain(err, "") },
+		hint:    "are its brokers up, does the queue section name addresses that can be reached from here, and do its tls and sasl fit?",
+	})
 }
 
 // mayPass reports whether an error may be gone when asked again.

@@ -148,7 +148,9 @@ func poke(c chan struct{}) {
 func (c *pulsarCluster) run(ctx context.Context, sink Sink) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { c.refresh(ctx) })
+	// Partitions and ends are asked for once a second: to find what appeared, to know the lag and that the cluster
+	// answers, and to have readers opened again that ended. While it does not answer none is opened.
+	wg.Go(func() { c.refresh(ctx, c.kick, c.look) })
 	for {
 		select {
 		case <-c.wake:
@@ -317,28 +319,6 @@ func (g *gathering) otherLedger(at Offset) {
 		"hint", "the retention of the namespace must be longer than this reader is ever behind; or the topic was created again")
 }
 
-// refresh asks for partitions and ends once a second until ctx ends: to find what appeared, to know the lag and
-// that the cluster answers, and to have readers opened again that ended. While it does not answer none is opened.
-func (c *pulsarCluster) refresh(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-c.kick:
-		case <-ctx.Done():
-			return
-		}
-		began := time.Now()
-		next := refreshEvery
-		if c.look(ctx) {
-			next = min(max(refreshEvery, 10*time.Since(began)), refreshAtLeast)
-		}
-		timer.Reset(next)
-		c.r.healthChanged() // a fault may be over
-	}
-}
-
 // look reports whether the cluster answered.
 func (c *pulsarCluster) look(ctx context.Context) bool {
 	l, err := c.list(ctx, c.r.pos.Ask(), c.r.pos.Topics(c.cluster))
@@ -415,40 +395,13 @@ func (c *pulsarCluster) list(ctx context.Context, fresh Ticket, topics []string)
 	return l, err
 }
 
-// ask asks which partitions topics have, and for the end of each. fresh is the ticket taken before the call. It
-// asks again for as long as the reader's timeout what may be well soon.
+// ask asks which partitions topics have, and for the end of each.
 func (c *pulsarCluster) ask(parent context.Context, fresh Ticket, topics []string) (Listing, error) {
-	ctx, cancel := context.WithTimeout(parent, c.r.timeout)
-	defer cancel()
-	defer context.AfterFunc(c.r.life, cancel)()
-	var last error
-	for pause := 50 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, time.Second) {
-		l, err := c.askOnce(ctx, topics)
-		if err == nil {
-			l.Fresh = fresh
-			return l, nil
-		}
-		if last == nil || ctx.Err() == nil {
-			last = err // what was wrong, rather than that time is up
-		}
-		if !pulsarMayPass(err) {
-			break
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
-	}
-	switch {
-	case c.r.life.Err() != nil:
-		return Listing{}, ErrClosed
-	case parent.Err() != nil:
-		return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.cluster, context.Cause(parent))
-	case last == nil || pulsarMayPass(last):
-		return Listing{}, fmt.Errorf("queue cluster %s has not answered for %v: %w (hint: are its brokers up, and can service_url and the addresses that the brokers advertise be reached from here?)",
-			c.cluster, c.r.timeout, last)
-	}
-	return Listing{}, fmt.Errorf("asking queue cluster %s: %w", c.cluster, last)
+	return c.health.ask(parent, fresh, question{
+		once:    func(ctx context.Context) (Listing, error) { return c.askOnce(ctx, topics) },
+		mayPass: pulsarMayPass,
+		hint:    "are its brokers up, and can service_url and the addresses that the brokers advertise be reached from here?",
+	})
 }
 
 func (c *pulsarCluster) askOnce(ctx context.Context, topics []string) (Listing, error) {
