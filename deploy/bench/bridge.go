@@ -123,12 +123,8 @@ func serveBridge(ctx context.Context, path string, whole bool, stdin io.Reader, 
 	if err != nil {
 		return err
 	}
-	run, stop := context.WithCancel(ctx)
+	run, stop := untilEnd(ctx, stdin)
 	defer stop()
-	go func() {
-		defer stop()
-		io.Copy(io.Discard, stdin) //nolint:errcheck // its end is what counts
-	}()
 	return b.Run(run, ctx)
 }
 

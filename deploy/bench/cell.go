@@ -347,15 +347,11 @@ func measureMarks(subject, counter, broker, sink, queue *child) (r cellResult, e
 	var records, at [2]int64
 	var used [2]sample
 	for i := range used {
-		text, err := counter.line(cellTimeout)
-		if err != nil {
+		if records[i], at[i], err = counter.mark(cellTimeout); err != nil {
 			return r, err
 		}
 		if used[i], err = takeSample(subject, broker, sink, queue); err != nil {
 			return r, err
-		}
-		if _, err := fmt.Sscanf(text, "mark %d %d", &records[i], &at[i]); err != nil {
-			return r, fmt.Errorf("reading mark %q of %s: %w", text, counter.name, err)
 		}
 	}
 	r = cellResult{

@@ -89,6 +89,28 @@ func (c *child) end() error {
 	return nil
 }
 
+// mark reads a line that says how many records were counted, and when.
+func (c *child) mark(limit time.Duration) (records, at int64, err error) {
+	text, err := c.line(limit)
+	if err != nil {
+		return 0, 0, err
+	}
+	if _, err := fmt.Sscanf(text, "mark %d %d", &records, &at); err != nil {
+		return 0, 0, fmt.Errorf("reading mark %q of %s: %w", text, c.name, err)
+	}
+	return records, at, nil
+}
+
+// untilEnd is a context that ends with stdin, as the processes of the bench do.
+func untilEnd(ctx context.Context, stdin io.Reader) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		io.Copy(io.Discard, stdin) //nolint:errcheck // its end is what counts
+	}()
+	return ctx, cancel
+}
+
 // kill ends the process at once.
 func (c *child) kill() {
 	c.cmd.Process.Kill() //nolint:errcheck // it has ended already then

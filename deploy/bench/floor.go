@@ -31,12 +31,8 @@ func floorClient(brokers, group string) (*kgo.Client, error) {
 
 // serveFloor runs until stdin ends.
 func serveFloor(ctx context.Context, brokers, group, addr string, stdin io.Reader) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := untilEnd(ctx, stdin)
 	defer cancel()
-	go func() {
-		defer cancel()
-		io.Copy(io.Discard, stdin) //nolint:errcheck // its end is what counts
-	}()
 	cl, err := floorClient(brokers, group)
 	if err != nil {
 		return err
@@ -119,12 +115,8 @@ func (f *floorBridge) countAcks() {
 
 // servePoll drops what it polls and says when the marks are reached.
 func servePoll(ctx context.Context, brokers, group string, m *marks, stdin io.Reader) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := untilEnd(ctx, stdin)
 	defer cancel()
-	go func() {
-		defer cancel()
-		io.Copy(io.Discard, stdin) //nolint:errcheck // its end is what counts
-	}()
 	cl, err := floorClient(brokers, group)
 	if err != nil {
 		return err

@@ -309,12 +309,8 @@ func (l *lab) groupRate(ctx context.Context, n int, length time.Duration, seed u
 		if _, err := io.WriteString(sink.stdin, "count\n"); err != nil {
 			return 0, 0, err
 		}
-		text, err := sink.line(time.Minute)
-		if err != nil {
+		if records[i], at[i], err = sink.mark(time.Minute); err != nil {
 			return 0, 0, err
-		}
-		if _, err := fmt.Sscanf(text, "mark %d %d", &records[i], &at[i]); err != nil {
-			return 0, 0, fmt.Errorf("reading mark %q: %w", text, err)
 		}
 		if i == 0 {
 			<-time.After(length)
