@@ -54,6 +54,10 @@ func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, st
 				errs = append(errs, fmt.Errorf("beginning barrier: topic %s of cluster %s was re-created meanwhile", name, cluster))
 			}
 			for n, bounds := range l.Partitions {
+				if _, ok := t.parts[n]; !ok { // a later question was answered first, by who knew less
+					errs = append(errs, fmt.Errorf("beginning barrier: %w: it does not have %s", errBehind, Place{cluster, name, n}))
+					continue
+				}
 				b.targets = append(b.targets, target{Place{cluster, name, n}, t.made, bounds.End})
 			}
 		}

@@ -658,6 +658,46 @@ func TestBarrierPassesOnlyAfterEverythingWasReported(t *testing.T) {
 	}
 }
 
+// A broker whose metadata is behind leaves out partitions that another one told of already. That it is so for
+// a moment is no reason to give packs up, or to hold them until the next barrier.
+func TestBarrierAsksAgainWhenABrokerIsBehind(t *testing.T) {
+	q := newQueue(t, 1)
+	q.create(0, 2)
+	q.run()
+	q.watch()
+	req := kmsg.NewPtrMetadataRequest()
+	asked := kmsg.NewMetadataRequestTopic()
+	asked.Topic = new(topicName)
+	req.Topics = append(req.Topics, asked)
+	before, err := req.RequestWith(t.Context(), q.writers[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.admins[0].UpdatePartitions(t.Context(), 4, topicName); err != nil {
+		t.Fatal(err)
+	}
+	q.put(0, 3, q.packs(0, 1)...)
+	q.barrier()
+	q.wantSeen(0)
+	q.put(0, 3, q.packs(1, 2)...)
+	var behind atomic.Int64
+	q.clusters[0].ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		if behind.Add(1) > 5 {
+			return nil, nil, false
+		}
+		q.clusters[0].KeepControl()
+		resp := req.ResponseKind().(*kmsg.MetadataResponse)
+		*resp = *before
+		resp.SetVersion(req.GetVersion())
+		return resp, nil, true
+	})
+	q.barrier()
+	q.wantSeen(0, 1)
+	if behind.Load() <= 5 {
+		t.Errorf("passed after %d answers that were behind", behind.Load())
+	}
+}
+
 func TestCloseEndsEverythingUnderWay(t *testing.T) {
 	q := newQueue(t, 1)
 	q.create(0, 1)

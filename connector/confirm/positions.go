@@ -186,8 +186,12 @@ func (p *Positions) Fix(cluster, name string, l Listing) ([]Start, error) {
 	return ordered(starts), nil
 }
 
-// Update takes in what a cluster says about the watched topics and returns where to begin anew. It is an
-// error when the answer leaves out what is known to exist; nothing has changed then for that topic.
+// errBehind says that of two answers the one to the later question knows less: it comes from a broker whose
+// metadata is behind, or the questions overtook each other on their way. Ask again.
+var errBehind = errors.New("answer is behind")
+
+// Update takes in what a cluster says about the watched topics and returns where to begin anew. It is
+// errBehind when the answer leaves out what is known to exist; nothing has changed then for that topic.
 func (p *Positions) Update(cluster string, l Listing) ([]Start, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -226,7 +230,7 @@ func (p *Positions) update(cluster string, l Listing, name string) ([]Start, err
 	for n := range t.parts {
 		if _, ok := said.Partitions[n]; !ok && !another {
 			if said.ID != ([16]byte{}) {
-				return nil, fmt.Errorf("listing offsets: %s is missing in the answer", Place{cluster, name, n})
+				return nil, fmt.Errorf("listing offsets: %w: %s is missing", errBehind, Place{cluster, name, n})
 			}
 			another = true // a topic never loses a partition
 		}

@@ -138,7 +138,7 @@ func TestNoBarrierWithoutFreshAnswersOfAllClusters(t *testing.T) {
 		{"one cluster of two", "cluster b has not answered", func(m map[string]confirm.Listing) { delete(m, "b") }},
 		{"an answer kept from before", "older than the barrier", func(m map[string]confirm.Listing) { m["b"] = says(old, "t", 9, ends(0)) }},
 		{"a topic left out", "topic t of cluster a", func(m map[string]confirm.Listing) { m["a"] = says(since, "u", 1, ends(0)) }},
-		{"a partition left out", "missing in the answer", func(m map[string]confirm.Listing) { m["a"] = says(since, "t", 1, bounds{}) }},
+		{"a partition left out", "partition 0 of topic t in cluster a is missing", func(m map[string]confirm.Listing) { m["a"] = says(since, "t", 1, bounds{}) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := map[string]confirm.Listing{"a": fresh["a"], "b": fresh["b"]}
@@ -188,6 +188,26 @@ func TestLateAnswerAboutTheOldTopicIsIgnored(t *testing.T) {
 	}
 	if _, _, err := b.p.Begin(slow, map[string]confirm.Listing{"a": says(slow, "t", 1, ends(10))}); err == nil {
 		t.Error("a barrier began over a topic that is gone")
+	}
+}
+
+// Of two questions on their way the later one was answered first, before partition 1 was made.
+func TestNoBarrierOverAPartitionThatNobodyReads(t *testing.T) {
+	b := newBook(t, "a")
+	b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, ends(0))))
+	first, second := b.p.Ask(), b.p.Ask()
+	b.take(b.p.Update("a", says(second, "t", 1, ends(0))))
+	if _, _, err := b.p.Begin(first, map[string]confirm.Listing{"a": says(first, "t", 1, ends(0, 7))}); err == nil {
+		t.Error("a barrier began that nothing read can pass")
+	}
+	third := b.p.Ask()
+	x := b.begin(third, map[string]confirm.Listing{"a": says(third, "t", 1, ends(0, 7))})
+	if b.passed(x) {
+		t.Error("passed with the new partition unread")
+	}
+	b.read("a", "t", 1, 7)
+	if !b.passed(x) {
+		t.Error("not passed although all was read")
 	}
 }
 

@@ -122,10 +122,7 @@ func (r *reader) Barrier(ctx context.Context) error {
 }
 
 func (r *reader) passBarrier(ctx context.Context) error {
-	b, err := r.beginBarrier(ctx)
-	for tries := 0; errors.Is(err, errNotAsked) && tries < 10; tries++ {
-		b, err = r.beginBarrier(ctx)
-	}
+	b, err := r.askBarrier(ctx)
 	if err != nil {
 		return err
 	}
@@ -151,6 +148,25 @@ func (r *reader) passBarrier(ctx context.Context) error {
 			return ErrClosed
 		}
 	}
+}
+
+// askBarrier begins a barrier, and for as long as the reader's timeout another one when the answers to the
+// first do not serve.
+func (r *reader) askBarrier(ctx context.Context) (*Barrier, error) {
+	again := func(err error) bool { return errors.Is(err, errNotAsked) || errors.Is(err, errBehind) }
+	began := time.Now()
+	b, err := r.beginBarrier(ctx)
+	for pause := 10 * time.Millisecond; again(err) && time.Since(began) < r.timeout; pause = min(2*pause, time.Second) {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-r.life.Done():
+			return nil, ErrClosed
+		}
+		b, err = r.beginBarrier(ctx)
+	}
+	return b, err
 }
 
 func (r *reader) beginBarrier(ctx context.Context) (*Barrier, error) {
