@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -18,7 +15,7 @@ import (
 // several proxies too.
 type Queue struct {
 	clusters []*cluster
-	next     atomic.Uint64 // cluster of the next message given to Put
+	spread   dptest.Spread
 }
 
 var _ dptest.ClusterQueue = (*Queue)(nil)
@@ -84,39 +81,8 @@ func (q *Queue) Clusters() int { return len(q.clusters) }
 // Put spreads m round robin over the clusters and waits until the brokers have all of it. An error is a
 // *dptest.PutError that says which messages are stored.
 func (q *Queue) Put(ctx context.Context, m []dptest.QueueMessage) error {
-	n := len(q.clusters)
-	first := int((q.next.Add(uint64(len(m))) - uint64(len(m))) % uint64(n))
-	shares := make([][]dptest.QueueMessage, n)
-	places := make([][]int, n)
-	for i := range m {
-		c := (first + i) % n
-		shares[c] = append(shares[c], m[i])
-		places[c] = append(places[c], i)
-	}
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for c := range n {
-		wg.Go(func() { errs[c] = q.PutTo(ctx, c, shares[c]) })
-	}
-	wg.Wait()
-	err := errors.Join(errs...)
-	if err == nil {
-		return nil
-	}
-	all := &dptest.PutError{Stored: make([]bool, len(m)), Err: err}
-	for c := range n {
-		var partly *dptest.PutError
-		errors.As(errs[c], &partly)
-		for i, place := range places[c] {
-			all.Stored[place] = errs[c] == nil || partly != nil && partly.Stored[i]
-		}
-	}
-	return all
+	return q.spread.Put(ctx, q, m)
 }
-
-// unknownLimit is how long a Put whose context ended waits for the brokers' word about what was already
-// on its way to them.
-const unknownLimit = 10 * time.Second
 
 // PutTo is Put for one cluster. When ctx ends, what has not been sent is not sent any more, and what has
 // is waited for, so that the error tells the truth; after 10 s it counts as not stored.
@@ -125,60 +91,16 @@ func (q *Queue) PutTo(ctx context.Context, clusterNumber int, m []dptest.QueueMe
 		return nil
 	}
 	c := q.clusters[clusterNumber]
-	results := &produced{left: len(m), stored: make([]bool, len(m)), done: make(chan struct{})}
+	answers := dptest.NewAnswers(len(m))
 	for i := range m {
-		c.client.Produce(ctx, c.record(&m[i]), func(_ *kgo.Record, err error) { results.add(i, err) })
+		c.client.Produce(ctx, c.record(&m[i]), func(r *kgo.Record, err error) {
+			if err != nil {
+				err = fmt.Errorf("producing to %s: %w", r.Topic, err)
+			}
+			answers.Add(i, err)
+		})
 	}
-	select {
-	case <-results.done:
-	case <-ctx.Done():
-		timer := time.NewTimer(unknownLimit)
-		defer timer.Stop()
-		select {
-		case <-results.done:
-		case <-timer.C:
-		}
-	}
-	return results.err(c.topic)
-}
-
-// produced gathers the brokers' answers to one Put.
-type produced struct {
-	done chan struct{} // closed when all have come
-
-	mu     sync.Mutex
-	left   int
-	stored []bool
-	first  error
-}
-
-func (p *produced) add(i int, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stored[i] = err == nil
-	if err != nil && p.first == nil {
-		p.first = err
-	}
-	if p.left--; p.left == 0 {
-		close(p.done)
-	}
-}
-
-func (p *produced) err(topic string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case p.first != nil:
-	case p.left > 0:
-		p.first = fmt.Errorf("%d messages without the brokers' answer", p.left)
-	default:
-		return nil
-	}
-	// A late answer still writes to p.stored, so the caller gets a copy.
-	return &dptest.PutError{
-		Stored: append([]bool(nil), p.stored...),
-		Err:    fmt.Errorf("producing to %s: %w", topic, p.first),
-	}
+	return answers.Wait(ctx)
 }
 
 // record is what KafkaHandler makes of a message: no key, the headers, the value as it is.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/apache/pulsar-client-go/pulsar"
@@ -33,7 +32,7 @@ const patience = 10 * time.Second
 // several proxies too.
 type Queue struct {
 	clusters []*cluster
-	next     atomic.Uint64 // cluster of the next message given to Put
+	spread   dptest.Spread
 }
 
 var _ dptest.ClusterQueue = (*Queue)(nil)
@@ -114,39 +113,8 @@ func (q *Queue) Clusters() int { return len(q.clusters) }
 // Put spreads m round robin over the clusters and waits until the brokers have all of it. An error is a
 // *dptest.PutError that says which messages are stored.
 func (q *Queue) Put(ctx context.Context, m []dptest.QueueMessage) error {
-	n := len(q.clusters)
-	first := int((q.next.Add(uint64(len(m))) - uint64(len(m))) % uint64(n))
-	all := &dptest.PutError{Stored: make([]bool, len(m))}
-	var wg sync.WaitGroup
-	errs := make([]error, n)
-	for c := range n {
-		var share []dptest.QueueMessage
-		var places []int
-		for i := range m {
-			if (first+i)%n == c {
-				share, places = append(share, m[i]), append(places, i)
-			}
-		}
-		wg.Go(func() {
-			err := q.PutTo(ctx, c, share)
-			var partly *dptest.PutError
-			errors.As(err, &partly)
-			for i, place := range places {
-				all.Stored[place] = err == nil || partly != nil && partly.Stored[i]
-			}
-			errs[c] = err
-		})
-	}
-	wg.Wait()
-	if all.Err = errors.Join(errs...); all.Err != nil {
-		return all
-	}
-	return nil
+	return q.spread.Put(ctx, q, m)
 }
-
-// unknownLimit is how long a Put whose context ended waits for the brokers' word about what was already
-// on its way to them.
-const unknownLimit = 10 * time.Second
 
 // PutTo is Put for one cluster. When ctx ends, what has been handed to the client is waited for, so that the
 // error tells the truth; after 10 s it counts as not stored.
@@ -155,13 +123,13 @@ func (q *Queue) PutTo(ctx context.Context, clusterNumber int, m []dptest.QueueMe
 		return nil
 	}
 	c := q.clusters[clusterNumber]
-	results := &produced{left: len(m), stored: make([]bool, len(m)), done: make(chan struct{})}
+	answers := dptest.NewAnswers(len(m))
 	used := make(map[string]pulsar.Producer)
 	for i := range m {
 		topic := c.TopicOf(m[i].Group, m[i].Stream)
 		p, err := c.producer(ctx, topic)
 		if err != nil {
-			results.add(i, fmt.Errorf("opening a producer of %s: %w", topic, err))
+			answers.Add(i, fmt.Errorf("opening a producer of %s: %w", topic, err))
 			continue
 		}
 		used[topic] = p
@@ -169,23 +137,13 @@ func (q *Queue) PutTo(ctx context.Context, clusterNumber int, m []dptest.QueueMe
 			if err != nil {
 				err = fmt.Errorf("producing to %s: %w", topic, err)
 			}
-			results.add(i, err)
+			answers.Add(i, err)
 		})
 	}
 	for _, p := range used {
 		go func() { _ = p.FlushWithCtx(ctx) }() // a Put is a batch already; how it went is told per message
 	}
-	select {
-	case <-results.done:
-	case <-ctx.Done():
-		timer := time.NewTimer(unknownLimit)
-		defer timer.Stop()
-		select {
-		case <-results.done:
-		case <-timer.C:
-		}
-	}
-	err := results.err()
+	err := answers.Wait(ctx)
 	if err != nil && ctx.Err() == nil {
 		c.forget(used)
 	}
@@ -241,42 +199,6 @@ func (c *cluster) forget(used map[string]pulsar.Producer) {
 			go p.Close() // at most patience
 		}
 	}
-}
-
-// produced gathers the brokers' answers to one Put.
-type produced struct {
-	done chan struct{} // closed when all have come
-
-	mu     sync.Mutex
-	left   int
-	stored []bool
-	first  error
-}
-
-func (p *produced) add(i int, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stored[i] = err == nil
-	if err != nil && p.first == nil {
-		p.first = err
-	}
-	if p.left--; p.left == 0 {
-		close(p.done)
-	}
-}
-
-func (p *produced) err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case p.first != nil:
-	case p.left > 0:
-		p.first = fmt.Errorf("%d messages without the brokers' answer", p.left)
-	default:
-		return nil
-	}
-	// A late answer still writes to p.stored, so the caller gets a copy.
-	return &dptest.PutError{Stored: append([]bool(nil), p.stored...), Err: p.first}
 }
 
 // Close closes the connections. What a Put still waits for fails.
