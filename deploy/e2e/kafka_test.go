@@ -244,13 +244,14 @@ func proxiesKilled(b *bench, k *kafka) {
 	b.complete("proxies killed", v, allowed)
 }
 
-// One bridge, then six, then one again, under load. Of the five that go two are told to, one is killed, and the
+// One bridge, then six, then one again, under load. A Manager tells them where everything is. Of the five that go two are told to, one is killed, and the
 // last two are told to at once.
 func groupScaled(b *bench, k *kafka) {
 	const group, partitions, most = "scaled", 12, 6
 	topics := []string{"scaled"}
 	k.createTopics(partitions, 1, topics)
 	to := b.startSink(k.cluster, 1, topics, 2, "--queue-delay", "300ms")
+	to.announce(b, topics)
 	s := bridgeSettings(k.cluster, group, topics, to)
 	l := newLedger()
 	load := l.startLoad(k.cluster, 1500, topics...)

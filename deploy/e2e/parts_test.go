@@ -18,6 +18,7 @@ import (
 	"inlong-bridge/connector"
 	"inlong-bridge/connector/kafkahandler"
 	"inlong-bridge/connector/pulsarhandler"
+	"inlong-bridge/sdk/dptest"
 )
 
 // proxy is a process that is killed and started again at one address: a devproxy, or a real DataProxy that
@@ -56,6 +57,36 @@ type sink struct {
 	b        *bench                 // of Pulsar
 	template string                 // of the names of its topics, over {group} and {stream}
 	proxies  []*proxy
+	manager  string // URL of a Manager that names proxies, clusters and topics; empty if the configuration does
+}
+
+// announce starts a Manager that knows proxies and queue, for the bridge to ask instead of its configuration.
+func (s *sink) announce(b *bench, sources []string) {
+	b.Helper()
+	m := dptest.StartManager(b, dptest.WithCluster("e2e-proxies", "e2e-tag"))
+	var addrs []string
+	for _, p := range s.proxies {
+		addrs = append(addrs, p.addr)
+	}
+	m.SetNodes(addrs...)
+	said := dptest.QueueConfig{Type: "KAFKA"}
+	if p := s.pulsar; p != nil {
+		said.Type = "PULSAR"
+		said.Clusters = []dptest.QueueClusterConfig{{Name: "behind", Params: map[string]string{
+			"serviceUrl": p.ServiceURL, "tenant": p.Tenant, "namespace": p.Namespace,
+		}}}
+	} else {
+		said.Clusters = []dptest.QueueClusterConfig{{Name: "behind", Params: map[string]string{
+			"bootstrap.servers": strings.Join(s.queue.brokers, ","),
+		}}}
+	}
+	for i, topic := range s.topics(sources) {
+		said.Streams = append(said.Streams, dptest.StreamConfig{
+			Group: streamGroup, Stream: sources[i], Topic: topic[strings.LastIndexByte(topic, '/')+1:],
+		})
+	}
+	m.SetQueue(said)
+	s.manager = m.URL()
 }
 
 // startSink makes the queue's topics for these source topics in c, and starts n devproxies before it.
@@ -137,7 +168,9 @@ func (s settings) set(path string, value any) settings {
 		inner = make(map[string]any)
 		s[section] = inner
 	}
-	inner[key] = value
+	if inner[key] = value; value == nil {
+		delete(inner, key)
+	}
 	return s
 }
 
@@ -154,7 +187,7 @@ func bridgeSettings(c *cluster, group string, topics []string, to *sink) setting
 	}
 	maps.Copy(kafka, c.config)
 	kind, queue := to.section()
-	return settings{
+	s := settings{
 		"kafka":    kafka,
 		"inlong":   map[string]any{"proxies": addrs},
 		"routes":   []any{map[string]any{"topics": topics, "group": streamGroup, "stream": "{topic}"}},
@@ -162,6 +195,14 @@ func bridgeSettings(c *cluster, group string, topics []string, to *sink) setting
 		"queue":    map[string]any{kind: []any{queue}, "loss_grace": "2s", "patience": "10s", "timeout": "5s"},
 		"admin":    map[string]any{"listen": ""},
 	}
+	if to.manager != "" {
+		s.set("inlong", map[string]any{
+			"cluster": map[string]any{"name": "e2e-proxies", "tag": "e2e-tag"},
+			"manager": map[string]any{"urls": []string{to.manager}},
+		})
+		s.set("queue."+kind, nil).set("queue.manager", true)
+	}
+	return s
 }
 
 const (

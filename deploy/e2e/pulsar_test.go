@@ -43,6 +43,17 @@ func TestPulsarBridge(t *testing.T) {
 		v, allowed := b.killProxies(kafka, topics, to, "queue")
 		b.complete("proxies killed", v, allowed)
 	})
+	t.Run("EverythingFromTheManager", func(t *testing.T) {
+		b := newBench(t)
+		topics := []string{"taps", "swipes"}
+		kafka := b.embedded(1)
+		kafka.createTopics(4, 1, topics)
+		to := node.on(b).sink("managed", topics)
+		to.startProxies(b, 2, "--queue-delay", held.String())
+		to.announce(b, topics)
+		v, allowed := b.killProxies(kafka, topics, to, "queue")
+		b.complete("everything from the Manager", v, allowed)
+	})
 	t.Run("TopicsAreReadByInLong", func(t *testing.T) {
 		readByInLongOnPulsar(newBench(t), node)
 	})
