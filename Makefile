@@ -80,7 +80,7 @@ chaos: ## every fault under load, counted: deploy/e2e/out/chaos.json and docs/ch
 
 .PHONY: chaos-pulsar
 chaos-pulsar: ## the faults that touch the queue, on Apache Pulsar: rows in deploy/e2e/out/chaos.json and docs/chaos.md
-	$(GO) test -tags chaos -count=1 -timeout 20m -v -run '^TestPulsarChaos' $(ARGS) ./deploy/e2e
+	$(GO) test -tags chaos -count=1 -timeout 20m -parallel 3 -v -run '^TestPulsarChaos' $(ARGS) ./deploy/e2e
 
 .PHONY: bench
 bench: ## every benchmark, for reading only (ARGS='-benchtime 3s')

@@ -30,19 +30,28 @@ func pulsarFaults() []*chaosFault {
 	}
 }
 
-// pulsarCells are the faults that touch the queue.
-func pulsarCells() (specs []chaosSpec) {
-	for _, fault := range []string{
-		"kill -9 proxy", "zombie", "packs dropped behind their acks", "queue stalled 20 s", "queue stalled 20 s, proxy killed inside",
-		"broker of the queue killed", "one of two clusters gone for 60 s",
-	} {
-		specs = append(specs, chaosSpec{fault: fault, confirm: "queue", bridges: 1, queue: "pulsar"})
-	}
-	return specs
+// pulsarCell is a cell and the broker that its fault strikes first.
+type pulsarCell struct {
+	chaosSpec
+	broker int
 }
 
-// TestPulsarChaos runs the faults that touch the queue with Apache Pulsar as the queue: one cell after the other, over
-// two brokers, which are stopped, killed and started again as processes.
+// pulsarRounds are the faults that touch the queue. Those of a round run beside each other: none of them strikes a
+// broker that another one needs.
+func pulsarRounds() [][]pulsarCell {
+	cell := func(fault string, broker int) pulsarCell {
+		return pulsarCell{chaosSpec{fault: fault, confirm: "queue", bridges: 1, queue: "pulsar"}, broker}
+	}
+	return [][]pulsarCell{
+		{cell("kill -9 proxy", 0), cell("zombie", 1), cell("packs dropped behind their acks", 0)},
+		{cell("queue stalled 20 s", 0), cell("broker of the queue killed", 1)},
+		{cell("queue stalled 20 s, proxy killed inside", 0)},
+		{cell("one of two clusters gone for 60 s", 0)},
+	}
+}
+
+// TestPulsarChaos runs the faults that touch the queue with Apache Pulsar as the queue, over two brokers, which are
+// stopped, killed and started again as processes.
 func TestPulsarChaos(t *testing.T) {
 	r := need(t, "pulsar")
 	b := newBench(t)
@@ -55,18 +64,25 @@ func TestPulsarChaos(t *testing.T) {
 		n.up()
 		n.setUp()
 	}
-	specs := pulsarCells()
-	results := &chaosResults{order: specs, done: make(map[string]chaosRecord)}
+	results := &chaosResults{done: make(map[string]chaosRecord)}
 	began := time.Now()
-	for i, spec := range specs {
-		t.Run(spec.name(), func(t *testing.T) {
-			b := newBench(t)
-			c := &chaosCell{b: b, spec: spec, kind: chaosKind(spec.fault), factor: shortFactor, rate: 600}
-			for _, n := range nodes {
-				c.pulsars = append(c.pulsars, n.on(b))
+	for i, round := range pulsarRounds() {
+		for _, cell := range round {
+			results.order = append(results.order, cell.chaosSpec)
+		}
+		t.Run(fmt.Sprintf("round %d", i+1), func(t *testing.T) {
+			for j, cell := range round {
+				t.Run(cell.name(), func(t *testing.T) {
+					t.Parallel()
+					b := newBench(t)
+					c := &chaosCell{b: b, spec: cell.chaosSpec, kind: chaosKind(cell.fault), factor: shortFactor, rate: 600}
+					for k := range nodes {
+						c.pulsars = append(c.pulsars, nodes[(cell.broker+k)%len(nodes)].on(b))
+					}
+					c.namespace = fmt.Sprintf("chaos-%d-%d", i, j)
+					results.add(t, cell.chaosSpec, c.run())
+				})
 			}
-			c.namespace = fmt.Sprintf("chaos-%d", i)
-			results.add(t, spec, c.run())
 		})
 	}
 	results.write(t, "pulsar", shortFactor, time.Since(began))
