@@ -57,7 +57,7 @@ var (
 	descQueueLag     = desc("queue_reader_lag_messages", "Messages of the queue that were not looked at yet. When it grows, the reader cannot keep up and commits fall behind.", "cluster")
 	descQueueSeen    = desc("queue_messages_total", "Messages of the queue that were looked at, by whose they are: mine, foreign, unreadable.", "cluster", "whose")
 	descQueueMissed  = desc("queue_missed_messages_total", "Messages that retention took before they were looked at; what they held counts as unseen and may be sent twice. Lengthen the queue's retention.", "cluster")
-	descQueueOther   = desc("queue_restart_needed", "1 when the Manager names other queue clusters than those that are read (queue.manager). Restart the bridge; until then what lies in a new cluster is sent again, and a removed one that is switched off holds up what proxies lose.")
+	descQueueOther   = desc("queue_restart_needed", "1 when the Manager names a queue of another kind than the one that is read (queue.manager). Restart the bridge; until then what the proxies put there counts as unseen and is sent again.")
 	descQueueDelay   = desc("queue_delay_seconds", "Time of packs from the proxy's ack until they were seen in the queue behind it. When it grows, the proxies or their queue fall behind, and commits with them; a patience or a settle near it is too short.")
 	descQueueBarrier = desc("queue_last_barrier_seconds", "How long the last barrier over the queue took.", "cluster")
 )

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/confirm"
@@ -18,7 +19,7 @@ import (
 // Manager names. Beyond this file nothing knows which kind of queue it is.
 func (b *Bridge) queueReader(ctx context.Context, m *manager.Client) (confirm.Reader, error) {
 	q := &b.cfg.Queue
-	var named func(context.Context, string, string) (string, error)
+	var named namer
 	var places []queuePlace
 	kind := queueKafka
 	switch {
@@ -36,54 +37,85 @@ func (b *Bridge) queueReader(ctx context.Context, m *manager.Client) (confirm.Re
 		kind = queuePulsar
 	}
 	if kind == queuePulsar {
-		cfg := confirm.PulsarConfig{Instance: b.instance, Timeout: q.Timeout, Log: b.log, TopicOf: named}
-		for i := range places {
-			p := &places[i]
-			cluster, err := pulsarCluster(config.PulsarCluster{
-				Name: p.Name, ServiceURL: strings.Join(p.Brokers, ","), Tenant: p.Tenant, Namespace: p.Namespace, TLS: q.TLS, Token: q.Token,
-			})
-			if err != nil {
-				return nil, err
-			}
-			cfg.Clusters = append(cfg.Clusters, cluster)
-		}
-		for _, p := range q.Pulsar {
-			cluster, err := pulsarCluster(p)
-			if err != nil {
-				return nil, err
-			}
-			cfg.Clusters = append(cfg.Clusters, cluster)
-		}
-		return readerOrError(confirm.NewPulsar(cfg))
+		return b.pulsarReader(places, named)
 	}
-	cfg := confirm.KafkaConfig{Instance: b.instance, Timeout: q.Timeout, Log: b.log, TopicOf: named}
-	add := func(name string, brokers []string, topic string, t config.TLS, s config.SASL) error {
-		opts, err := kafkaclient.Options(brokers, b.cfg.Kafka.ClientID, t, s, b.log)
-		if err != nil {
-			return fmt.Errorf("queue cluster %s: %w", name, err)
-		}
-		cfg.Clusters = append(cfg.Clusters, confirm.KafkaCluster{Name: name, Opts: append(opts, b.deps.KafkaOpts...), Topic: topic})
-		return nil
-	}
-	for _, p := range places {
-		if err := add(p.Name, p.Brokers, "", q.TLS, q.SASL); err != nil {
-			return nil, err
-		}
-	}
-	for _, k := range q.Kafka {
-		if err := add(k.Name, k.Brokers, k.Topic, k.TLS, k.SASL); err != nil {
-			return nil, err
-		}
-	}
-	return readerOrError(confirm.NewKafka(cfg))
+	return b.kafkaReader(places, named)
 }
 
-// readerOrError keeps a nil pointer from becoming a reader.
-func readerOrError[R confirm.Reader](r R, err error) (confirm.Reader, error) {
+// namer is TopicOf of a reader.
+type namer func(ctx context.Context, group, stream string) (string, error)
+
+// kafkaReader reads the clusters that the Manager names, places, and those of the configuration.
+func (b *Bridge) kafkaReader(places []queuePlace, named namer) (confirm.Reader, error) {
+	q := &b.cfg.Queue
+	cluster := func(name string, brokers []string, topic string, t config.TLS, s config.SASL) (confirm.KafkaCluster, error) {
+		opts, err := kafkaclient.Options(brokers, b.cfg.Kafka.ClientID, t, s, b.log)
+		if err != nil {
+			return confirm.KafkaCluster{}, fmt.Errorf("queue cluster %s: %w", name, err)
+		}
+		return confirm.KafkaCluster{Name: name, Opts: append(opts, b.deps.KafkaOpts...), Topic: topic}, nil
+	}
+	at := func(p queuePlace) (confirm.KafkaCluster, error) { return cluster(p.Name, p.Brokers, "", q.TLS, q.SASL) }
+	of := func(k config.QueueCluster) (confirm.KafkaCluster, error) {
+		return cluster(k.Name, k.Brokers, k.Topic, k.TLS, k.SASL)
+	}
+	all, err := queueClusters(places, at, q.Kafka, of)
 	if err != nil {
 		return nil, err
 	}
+	r, err := confirm.NewKafka(confirm.KafkaConfig{Clusters: all, Instance: b.instance, Timeout: q.Timeout, Log: b.log, TopicOf: named})
+	if err != nil {
+		return nil, err
+	}
+	joins(b.source, at, r.Join)
 	return r, nil
+}
+
+// pulsarReader is kafkaReader for Pulsar.
+func (b *Bridge) pulsarReader(places []queuePlace, named namer) (confirm.Reader, error) {
+	q := &b.cfg.Queue
+	at := func(p queuePlace) (confirm.PulsarCluster, error) {
+		return pulsarCluster(config.PulsarCluster{
+			Name: p.Name, ServiceURL: strings.Join(p.Brokers, ","), Tenant: p.Tenant, Namespace: p.Namespace, TLS: q.TLS, Token: q.Token,
+		})
+	}
+	all, err := queueClusters(places, at, q.Pulsar, pulsarCluster)
+	if err != nil {
+		return nil, err
+	}
+	r, err := confirm.NewPulsar(confirm.PulsarConfig{Clusters: all, Instance: b.instance, Timeout: q.Timeout, Log: b.log, TopicOf: named})
+	if err != nil {
+		return nil, err
+	}
+	joins(b.source, at, r.Join)
+	return r, nil
+}
+
+// queueClusters are those that the Manager names, made by at, and those of the configuration, made by of.
+func queueClusters[P, C any](places []queuePlace, at func(queuePlace) (C, error), listed []P, of func(P) (C, error)) (all []C, err error) {
+	var errs []error
+	add := func(c C, err error) { all, errs = append(all, c), append(errs, err) }
+	for _, p := range places {
+		add(at(p))
+	}
+	for _, p := range listed {
+		add(of(p))
+	}
+	return all, errors.Join(errs...)
+}
+
+// joins tells the source, if the Manager names the clusters, how one more is read.
+func joins[C any](source *queueSource, at func(queuePlace) (C, error), join func(context.Context, C, time.Time) error) {
+	if source == nil {
+		return
+	}
+	source.join = func(ctx context.Context, p queuePlace, since time.Time) error {
+		c, err := at(p)
+		if err != nil {
+			return err
+		}
+		return join(ctx, c, since)
+	}
 }
 
 // checkQueueSecrets looks at the files that the queue section names, also those for clusters that the Manager

@@ -22,29 +22,32 @@ import (
 )
 
 // queueSource knows from the Manager which clusters are the queue behind the proxies, and which topic each
-// stream has (queue.manager: true). Topics are followed while the bridge runs. The clusters are those of the
-// start: a change is told, in the log, in the status and in /readyz, and needs a restart. Until then a cluster
-// that was added is not read, so that what the proxies put into it counts as unseen and is sent again. Once one
-// that was taken away is switched off, nothing counts as lost any more, and what a proxy loses waits. Neither
-// loses a record.
+// stream has (queue.manager: true). Both are followed while the bridge runs. A cluster that was added is read from
+// when the Manager did not name it yet, for the proxies may have known of it sooner. One that was taken away is read
+// for a while still, for they may learn of that later. Another kind of queue needs a restart, and is told.
 type queueSource struct {
 	ask     func(ctx context.Context, md5 string) (manager.QueueConfig, error)
-	cluster string // of the proxies
-	tag     string // of that cluster
-	file    string // keeps the last answer, "" for none
+	join    func(ctx context.Context, p queuePlace, since time.Time) error // has the reader read one more cluster
+	cluster string                                                         // of the proxies
+	tag     string                                                         // of that cluster
+	file    string                                                         // keeps the last answer, "" for none
 	log     *slog.Logger
 
 	asking sync.Mutex // one question at a time; taken before mu
 
 	mu      sync.Mutex
 	now     queueAnswer            // guarded by mu; the last good answer
-	read    []queuePlace           // guarded by mu; the clusters of the start
-	kind    string                 // guarded by mu; theirs
+	told    time.Time              // guarded by mu; when the Manager was asked for it, or for the one that said it still holds
+	kind    string                 // guarded by mu; of the queue that is read
+	read    []queuePlace           // guarded by mu; its clusters
+	came    map[string]time.Time   // guarded by mu; clusters that are not read yet: until when the Manager did not name them
+	left    map[string]time.Time   // guarded by mu; clusters that are read still: since when it does not name them
 	topics  map[RouteStatus]string // guarded by mu; what is watched
 	asked   time.Time              // guarded by mu; when the Manager was asked last
 	updated time.Time              // guarded by mu; when it answered last
 	lastErr error                  // guarded by mu; nil when it answered
 	faults  faults
+	joins   faults // of clusters that cannot be read yet
 }
 
 // queueAnswer is what is kept of an answer. It holds no credentials.
@@ -76,7 +79,9 @@ const (
 type QueueSourceStatus struct {
 	Updated   time.Time `json:"updated,omitzero"`
 	LastError string    `json:"last_error,omitempty"`
-	Streams   int       `json:"streams"` // that the Manager names a topic for
+	Streams   int       `json:"streams"`           // that the Manager names a topic for
+	Joining   []string  `json:"joining,omitempty"` // clusters that it names and that are not read yet
+	Leaving   []string  `json:"leaving,omitempty"` // clusters that it names no more and that are read still
 	// Restart says what changed that only a restart applies, "" for nothing.
 	Restart string `json:"restart_to_apply,omitempty"`
 	Brokers string `json:"other_brokers,omitempty"` // clusters that have other addresses now
@@ -85,6 +90,12 @@ type QueueSourceStatus struct {
 const (
 	queueFile     = "queue.json"
 	askAgainAfter = 5 * time.Second // the Manager is not asked more often about streams it does not know
+	joinAgain     = 5 * time.Second // a cluster that could not join is tried again after so long
+	// leaveAfter is how long a cluster is read that the Manager names no more. Proxies ask it every ten seconds, and
+	// hold packs for seconds.
+	leaveAfter = time.Minute
+	// clocksDiffer is by how much the clocks of the proxies, of the Manager and ours may.
+	clocksDiffer = time.Minute
 )
 
 func newQueueSource(c *manager.Client, cluster, tag, cacheDir string, log *slog.Logger) *queueSource {
@@ -93,6 +104,7 @@ func newQueueSource(c *manager.Client, cluster, tag, cacheDir string, log *slog.
 			return c.AllConfig(ctx, cluster, tag, md5)
 		},
 		cluster: cluster, tag: tag, log: log, topics: make(map[RouteStatus]string),
+		came: make(map[string]time.Time), left: make(map[string]time.Time),
 	}
 	if cacheDir != "" {
 		q.file = filepath.Join(cacheDir, queueFile)
@@ -107,7 +119,7 @@ func (q *queueSource) start(ctx context.Context) (kind string, places []queuePla
 		if kept, ok := q.load(); ok {
 			q.log.Warn("the Manager does not tell the queue; going on with its last answer", "saved", kept.Saved, "err", err)
 			q.mu.Lock()
-			q.now = kept
+			q.now, q.told = kept, kept.Saved
 			q.mu.Unlock()
 			err = nil
 		}
@@ -118,6 +130,7 @@ func (q *queueSource) start(ctx context.Context) (kind string, places []queuePla
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.read, q.kind = q.now.Clusters, q.now.Type
+	clear(q.came)
 	return q.kind, q.read, nil
 }
 
@@ -129,8 +142,8 @@ func (q *queueSource) refresh(ctx context.Context) (moved []RouteStatus, err err
 	q.asking.Lock()
 	defer q.asking.Unlock()
 	q.mu.Lock()
-	md5 := q.now.MD5
-	q.asked = time.Now()
+	md5, asked := q.now.MD5, time.Now()
+	q.asked = asked
 	q.mu.Unlock()
 	said, err := q.ask(ctx, md5)
 	var a queueAnswer
@@ -150,7 +163,9 @@ func (q *queueSource) refresh(ctx context.Context) (moved []RouteStatus, err err
 	q.updated = time.Now()
 	if !same {
 		q.now = a
+		q.compare(cmp.Or(q.told, asked))
 	}
+	q.told = asked
 	for of, topic := range q.topics {
 		if now, ok := q.now.topic(of); ok && now != topic {
 			moved = append(moved, of)
@@ -160,6 +175,73 @@ func (q *queueSource) refresh(ctx context.Context) (moved []RouteStatus, err err
 		return cmp.Or(strings.Compare(x.Group, y.Group), strings.Compare(x.Stream, y.Stream))
 	})
 	return moved, nil
+}
+
+// compare notes which clusters came and left with a new answer; the one before was asked for at before. Under mu.
+func (q *queueSource) compare(before time.Time) {
+	read, named := names(q.read), names(q.now.Clusters)
+	for name := range named {
+		if _, ok := q.came[name]; !ok && !read[name] {
+			q.came[name] = before
+		}
+		delete(q.left, name)
+	}
+	maps.DeleteFunc(q.came, func(name string, _ time.Time) bool { return !named[name] })
+	for name := range read {
+		if _, ok := q.left[name]; !ok && !named[name] {
+			q.left[name] = time.Now()
+		}
+	}
+}
+
+func names(places []queuePlace) map[string]bool {
+	m := make(map[string]bool, len(places))
+	for _, p := range places {
+		m[p.Name] = true
+	}
+	return m
+}
+
+// apply has the reader read what came, and after a while no more what left. It reports whether something is to be
+// tried again soon.
+func (q *queueSource) apply(ctx context.Context, r confirm.Reader) (again bool) {
+	q.mu.Lock()
+	named, came, left := q.now.Clusters, maps.Clone(q.came), maps.Clone(q.left)
+	sameKind := q.now.Type == q.kind
+	q.mu.Unlock()
+	if !sameKind {
+		return false
+	}
+	for _, p := range named {
+		since, ok := came[p.Name]
+		if !ok {
+			continue
+		}
+		if err := q.join(ctx, p, since.Add(-clocksDiffer)); err != nil {
+			again = true
+			if ctx.Err() == nil && q.joins.begin(p.Name) {
+				q.log.Error("the Manager names one more queue cluster, which cannot be read; nothing counts as lost until it can", "cluster", p.Name, "err", err)
+			}
+			continue
+		}
+		q.mu.Lock()
+		q.read = append(slices.Clip(q.read), p)
+		delete(q.came, p.Name)
+		q.mu.Unlock()
+		q.joins.end()
+		q.log.Info("the Manager names one more queue cluster, which is read now", "cluster", p.Name, "brokers", strings.Join(p.Brokers, ","))
+	}
+	for name, since := range left {
+		if again = true; time.Since(since) < leaveAfter || !r.Leave(name) {
+			continue
+		}
+		q.mu.Lock()
+		q.read = slices.DeleteFunc(slices.Clone(q.read), func(p queuePlace) bool { return p.Name == name })
+		delete(q.left, name)
+		q.mu.Unlock()
+		q.log.Info("the Manager does not name a queue cluster any more, which is not read now either", "cluster", name)
+	}
+	return again
 }
 
 // answerOf takes what is needed from an answer of the Manager.
@@ -243,14 +325,14 @@ func (q *queueSource) topicOf(ctx context.Context, group, stream string) (string
 
 // run asks again every now and then until ctx ends.
 func (q *queueSource) run(ctx context.Context, every time.Duration, r confirm.Reader) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+	timer := time.NewTimer(every)
+	defer timer.Stop()
 	told := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
 		moved, err := q.refresh(ctx)
 		switch {
@@ -264,9 +346,12 @@ func (q *queueSource) run(ctx context.Context, every time.Duration, r confirm.Re
 		case q.faults.begin("manager"):
 			q.log.Warn("asking the Manager for the queue fails, going on with its last answer", "err", err)
 		}
+		if timer.Reset(every); q.apply(ctx, r) {
+			timer.Reset(min(every, joinAgain))
+		}
 		if s := q.status(); s.Restart+s.Brokers != told {
 			if told = s.Restart + s.Brokers; s.Restart != "" {
-				q.log.Error("the queue behind the proxies is another one now; restart the bridge to apply it", "change", s.Restart)
+				q.log.Error("the queue behind the proxies is of another kind now; restart the bridge to apply it", "change", s.Restart)
 			} else if s.Brokers != "" {
 				q.log.Warn("queue clusters have other brokers now; the bridge uses them after a restart", "change", s.Brokers)
 			}
@@ -293,7 +378,7 @@ func (q *queueSource) follow(ctx context.Context, r confirm.Reader, moved []Rout
 	}
 }
 
-// status compares the clusters that are read with those of the last answer.
+// status compares what is read with the last answer.
 func (q *queueSource) status() QueueSourceStatus {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -311,18 +396,11 @@ func (q *queueSource) status() QueueSourceStatus {
 	read, now := places(q.read), places(q.now.Clusters)
 	var changes, brokers []string
 	for _, name := range slices.Sorted(maps.Keys(now)) {
-		switch was, ok := read[name]; {
-		case !ok:
-			changes = append(changes, "cluster "+name+" was added and is not read")
-		case !slices.Equal(was, now[name]):
+		if was, ok := read[name]; ok && !slices.Equal(was, now[name]) {
 			brokers = append(brokers, fmt.Sprintf("%s: %s", name, strings.Join(now[name], ",")))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(read)) {
-		if _, ok := now[name]; !ok {
-			changes = append(changes, "cluster "+name+" was removed and is still waited for")
-		}
-	}
+	s.Joining, s.Leaving = slices.Sorted(maps.Keys(q.came)), slices.Sorted(maps.Keys(q.left))
 	if q.now.Type != q.kind {
 		changes = append(changes, fmt.Sprintf("the queue is of type %s now, and was of type %s", q.now.Type, q.kind))
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +63,7 @@ func kafkaQueue(md5 string, topics map[string]string, clusters ...string) manage
 func sourceOf(o *oracle, file string) *queueSource {
 	return &queueSource{
 		ask: o.ask, cluster: "dp", tag: "tag", file: file, topics: make(map[RouteStatus]string), log: slog.New(slog.DiscardHandler),
+		came: make(map[string]time.Time), left: make(map[string]time.Time),
 	}
 }
 
@@ -119,24 +121,120 @@ func TestPulsarClustersOfTheManagerHaveTheirTenantAndNamespace(t *testing.T) {
 	}
 }
 
-func TestClusterThatComesOrGoesAsksForARestart(t *testing.T) {
+// joiner is a reader whose clusters come and go.
+type joiner struct {
+	confirm.Reader
+
+	mu    sync.Mutex
+	err   error // of joining
+	tries int
+	since time.Time // as it was told last
+	read  []string
+}
+
+func (j *joiner) join(_ context.Context, p queuePlace, since time.Time) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tries, j.since = j.tries+1, since
+	if j.err == nil {
+		j.read = append(j.read, p.Name+"="+strings.Join(p.Brokers, ","))
+	}
+	return j.err
+}
+
+func (j *joiner) set(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.err = err
+}
+
+func (j *joiner) now() (read string, tries int, since time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Join(j.read, " "), j.tries, j.since
+}
+
+func (j *joiner) Leave(name string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	i := slices.IndexFunc(j.read, func(r string) bool { return strings.HasPrefix(r, name+"=") })
+	if i >= 0 {
+		j.read = slices.Delete(j.read, i, i+1)
+	}
+	return i >= 0
+}
+
+func TestClustersThatComeAndGoAreFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &oracle{says: kafkaQueue("1", nil, "a=a:1", "b=b:1")}
+		q, j := sourceOf(o, ""), &joiner{read: []string{"a=a:1", "b=b:1"}}
+		q.join = j.join
+		if _, _, err := q.start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); q.run(ctx, time.Minute, j) }()
+		at := func(d time.Duration) {
+			time.Sleep(d - time.Since(began))
+			synctest.Wait()
+		}
+		want := func(read, joining, leaving string) {
+			t.Helper()
+			s := q.status()
+			if got, _, _ := j.now(); got != read || fmt.Sprint(s.Joining) != joining || fmt.Sprint(s.Leaving) != leaving || s.Restart != "" {
+				t.Errorf("after %v: read %s, status %+v; want %s, joining %s, leaving %s", time.Since(began), got, s, read, joining, leaving)
+			}
+		}
+		at(5*time.Minute + time.Second)
+		want("a=a:1 b=b:1", "[]", "[]")
+
+		o.set(func(o *oracle) { o.says = kafkaQueue("2", nil, "b=b:1", "c=c:1,c:2") })
+		j.set(errors.New("away"))
+		at(6*time.Minute + time.Second)
+		want("a=a:1 b=b:1", "[c]", "[a]")
+		// At five minutes the Manager did not name it; clocks may differ by one.
+		if _, _, since := j.now(); since.Sub(began) != 4*time.Minute {
+			t.Errorf("told to read from %v on, want 4m", since.Sub(began))
+		}
+		at(6*time.Minute + 21*time.Second)
+		if _, tries, since := j.now(); tries != 5 || since.Sub(began) != 4*time.Minute {
+			t.Errorf("tried %d times, from %v on; want 5 times, from 4m on", tries, since.Sub(began))
+		}
+		j.set(nil)
+		at(6*time.Minute + 26*time.Second)
+		want("a=a:1 b=b:1 c=c:1,c:2", "[]", "[a]")
+		at(7*time.Minute - time.Second)
+		want("a=a:1 b=b:1 c=c:1,c:2", "[]", "[a]")
+		at(7*time.Minute + 6*time.Second) // a minute after it was named no more
+		want("b=b:1 c=c:1,c:2", "[]", "[]")
+
+		// One that is named again in time stays; one that is named no more before it could join is forgotten.
+		o.set(func(o *oracle) { o.says = kafkaQueue("3", nil, "b=b:1") })
+		at(9*time.Minute + time.Second)
+		o.set(func(o *oracle) { o.says = kafkaQueue("4", nil, "b=b:1", "c=c:1,c:2", "d=d:1") })
+		j.set(errors.New("away"))
+		at(9*time.Minute + 21*time.Second)
+		want("b=b:1 c=c:1,c:2", "[d]", "[]")
+		o.set(func(o *oracle) { o.says = kafkaQueue("5", nil, "b=b:1", "c=c:1,c:2") })
+		at(12 * time.Minute)
+		want("b=b:1 c=c:1,c:2", "[]", "[]")
+		cancel()
+		<-done
+	})
+}
+
+func TestOtherAddressesOrAnotherKindOfQueueAskForARestart(t *testing.T) {
 	o := &oracle{says: kafkaQueue("1", nil, "a=a:1", "b=b:1")}
 	q := sourceOf(o, "")
 	if _, _, err := q.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	step := func(says manager.QueueConfig, restart, brokers string) {
-		t.Helper()
-		o.set(func(o *oracle) { o.says = says })
-		_, err := q.refresh(t.Context())
-		if s := q.status(); s.Restart != restart || s.Brokers != brokers {
-			t.Errorf("status = %+v (%v), want restart %q, brokers %q", s, err, restart, brokers)
-		}
+	o.set(func(o *oracle) { o.says = kafkaQueue("2", nil, "a=a:1,a:2", "b=b:1") })
+	if _, err := q.refresh(t.Context()); err != nil || q.status().Restart != "" || q.status().Brokers != "a: a:1,a:2" {
+		t.Errorf("status = %+v after %v, want the new addresses", q.status(), err)
 	}
-	step(kafkaQueue("1", nil, "a=a:1", "b=b:1"), "", "")
-	step(kafkaQueue("2", nil, "a=a:1,a:2", "b=b:1"), "", "a: a:1,a:2")
-	step(kafkaQueue("3", nil, "b=b:1", "c=c:1"), "cluster c was added and is not read; cluster a was removed and is still waited for", "")
-	step(kafkaQueue("4", nil, "a=a:1", "b=b:1"), "", "")
 	tube := kafkaQueue("5", nil, "t=t:1")
 	tube.Type = "TUBEMQ"
 	o.set(func(o *oracle) { o.says = tube })
@@ -147,6 +245,19 @@ func TestClusterThatComesOrGoesAsksForARestart(t *testing.T) {
 	o.set(func(o *oracle) { o.err = errors.New("away") })
 	if _, err := q.refresh(t.Context()); err == nil || q.status().Restart != "" || q.status().LastError != "away" {
 		t.Errorf("status = %+v, want nothing to restart for", q.status())
+	}
+	// Pulsar in place of Kafka: neither is its cluster read, nor are those of Kafka given up.
+	o.set(func(o *oracle) {
+		o.err, o.says = nil, manager.QueueConfig{MD5: "6", Type: "PULSAR", Clusters: []manager.QueueCluster{
+			{Name: "p", Type: "PULSAR", Params: map[string]string{"serviceUrl": "pulsar://p:1"}},
+		}}
+	})
+	q.join = func(context.Context, queuePlace, time.Time) error {
+		t.Error("a cluster of another kind was joined")
+		return nil
+	}
+	if _, err := q.refresh(t.Context()); err != nil || q.apply(t.Context(), nil) || !strings.Contains(q.status().Restart, "PULSAR") {
+		t.Errorf("status = %+v after %v, want another kind of queue", q.status(), err)
 	}
 }
 
@@ -261,8 +372,11 @@ func TestQueueIsKnownWithoutTheManagerFromItsLastAnswer(t *testing.T) {
 		t.Errorf("topic = %q, %v; want that of the file", topic, err)
 	}
 	away.set(func(o *oracle) { o.err, o.says = nil, kafkaQueue("1", nil, "a=a:1", "b=b:1") })
-	if _, err := q.refresh(t.Context()); err != nil || away.asked[1] != "" || !strings.Contains(q.status().Restart, "cluster b was added") {
+	if _, err := q.refresh(t.Context()); err != nil || away.asked[1] != "" || fmt.Sprint(q.status().Joining) != "[b]" {
 		t.Errorf("status = %+v, %v after questions %q; want everything asked for, and the new cluster named", q.status(), err, away.asked)
+	}
+	if kept, ok := q.load(); !ok || q.came["b"].IsZero() || q.came["b"].After(kept.Saved) {
+		t.Errorf("b came after %v, want the time of the answer in the file", q.came["b"])
 	}
 
 	for name, tt := range map[string]struct {
@@ -317,7 +431,7 @@ func TestQueueFromTheManager(t *testing.T) {
 inlong: {manager: {urls: ['%s']}, cluster: {name: default_dataproxy, tag: default_cluster}, refresh: 1s}
 routes:
   - {topics: [orders], group: g, stream: s}
-queue: {manager: true}
+queue: {manager: true, timeout: 1s, loss_grace: 1s}
 memory: {budget: 64MiB}
 admin: {listen: '127.0.0.1:0'}
 `, strings.Join(e.kafka.ListenAddrs(), ", "), m.URL())
@@ -339,21 +453,50 @@ admin: {listen: '127.0.0.1:0'}
 	if s.QueueSource == nil || s.QueueSource.Restart != "" || s.QueueSource.Streams != 1 || !s.Ready.Ready {
 		t.Errorf("queue_source = %+v, ready = %+v; want one stream, nothing to restart for, ready", s.QueueSource, s.Ready)
 	}
-	m.SetQueue(dptest.QueueConfig{Streams: streams, Clusters: append(clusters, dptest.QueueClusterConfig{
-		Name: "mq3", Params: map[string]string{"bootstrap.servers": "127.0.0.1:1"},
-	})})
+	// One more that cannot be reached: nothing counts as lost, and what is seen in the others goes on.
+	away := dptest.QueueClusterConfig{Name: "mq3", Params: map[string]string{"bootstrap.servers": "127.0.0.1:1"}}
+	m.SetQueue(dptest.QueueConfig{Streams: streams, Clusters: append(clusters, away)})
 	eventually(t, 10*time.Second, func() error {
 		code, body := get(t, "http://"+r.b.AdminAddr()+"/readyz")
-		if code != 503 || !strings.Contains(body, "restart to apply: cluster mq3 was added and is not read") {
-			return fmt.Errorf("/readyz = %d %s, want 503 and the cluster that needs a restart", code, body)
+		if code != 503 || !strings.Contains(body, "queue cluster mq3 does not answer") {
+			return fmt.Errorf("/readyz = %d %s, want 503 and the cluster that is not read", code, body)
 		}
 		return nil
 	})
-	if _, body := get(t, "http://"+r.b.AdminAddr()+"/metrics"); !strings.Contains(body, "inlong_bridge_queue_restart_needed 1") {
-		t.Error("/metrics does not say that a restart is needed")
-	}
 	e.produce("orders", 0, 500, 100, 0) // what is read goes on
 	e.waitCommitted("orders", 0, 600)
+	// It can be reached after all, under another address, and is where everything goes from now on.
+	third, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, queueTopic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(third.Close)
+	away.Params = map[string]string{"bootstrap.servers": strings.Join(third.ListenAddrs(), ",")}
+	m.SetQueue(dptest.QueueConfig{Streams: streams, Clusters: append(clusters, away)})
+	eventually(t, 20*time.Second, func() error {
+		s := r.b.Status()
+		if !s.Ready.Ready || len(s.Queue.Clusters) != 3 || len(s.QueueSource.Joining) > 0 {
+			return fmt.Errorf("ready = %+v, queue = %+v, source = %+v; want three clusters", s.Ready, s.Queue, s.QueueSource)
+		}
+		return nil
+	})
+	behind, err := kafkahandler.New(kafkahandler.Cluster{Opts: []kgo.Opt{kgo.SeedBrokers(third.ListenAddrs()...)}, Topic: "q.{group}.{stream}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(behind.Close)
+	only, err := dptest.NewProxy(behind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = only.Close() })
+	m.SetNodes(only.Addr())
+	_ = proxy.Close()
+	e.produce("orders", 0, 600, 100, 0)
+	e.waitCommitted("orders", 0, 700)
+	if s := r.b.Status(); s.Queue.Clusters[2].Mine == 0 {
+		t.Errorf("queue = %+v, want packs seen in the new cluster", s.Queue)
+	}
 	if err := r.drain(); err != nil {
 		t.Error(err)
 	}

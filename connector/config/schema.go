@@ -170,7 +170,7 @@ func (c *Config) queueSchema() []entry {
 					{key: "token", example: "/run/secrets/pulsar-token", dst: &p.Token, doc: "Token of a role that may consume. A token_file that changes is read at the next connection."},
 				}
 			}},
-		{key: "manager", def: "false", dst: &q.Manager, doc: "true: ask the Manager for the clusters and for the topic of each stream, instead of kafka or pulsar. Needs inlong.manager and both keys of inlong.cluster. A new topic is followed; after a cluster was added or removed the bridge says that it must be restarted."},
+		{key: "manager", def: "false", dst: &q.Manager, doc: "true: ask the Manager for the clusters and for the topic of each stream, instead of kafka or pulsar. Needs inlong.manager and both keys of inlong.cluster. What changes there is followed: a new topic, a cluster that is added (read from when the Manager did not name it yet; of Pulsar from its end) or removed (read for a minute still)."},
 		{key: "tls", doc: "With manager: true, TLS to the brokers of all clusters, as kafka.tls.", sub: tlsSchema(&q.TLS), present: &q.TLS.Enabled},
 		{key: "sasl", doc: "With manager: true and Kafka, authentication at all clusters, as kafka.sasl.", sub: saslSchema(&q.SASL), present: new(bool)},
 		{key: "token", example: "/run/secrets/pulsar-token", dst: &q.Token, doc: "With manager: true and Pulsar, token for all clusters, as queue.pulsar[].token."},

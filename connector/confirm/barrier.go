@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// errNotAsked says that a topic began to be watched while the clusters were asked: ask again.
-var errNotAsked = errors.New("topic is watched only since the question")
+// errNotAsked says that a topic or a cluster came in while the clusters were asked: ask again.
+var errNotAsked = errors.New("it is watched only since the question")
 
 // Barrier is the set of offsets that the reader must pass.
 type Barrier struct{ targets []target }
@@ -25,10 +25,10 @@ type target struct {
 func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, starts []Start, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, cluster := range slices.Sorted(maps.Keys(p.clusters)) {
+	for _, cluster := range p.joined() {
 		l, ok := said[cluster]
 		if !ok {
-			return nil, nil, fmt.Errorf("beginning barrier: cluster %s has not answered", cluster)
+			return nil, nil, fmt.Errorf("beginning barrier: cluster %s has not answered: %w", cluster, errNotAsked)
 		}
 		if l.Fresh < since {
 			return nil, nil, fmt.Errorf("beginning barrier: the answer of cluster %s is older than the barrier", cluster)
@@ -41,7 +41,7 @@ func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, st
 	}
 	b = &Barrier{}
 	var errs []error
-	for _, cluster := range slices.Sorted(maps.Keys(p.clusters)) {
+	for _, cluster := range p.joined() {
 		s, err := p.updateAll(cluster, said[cluster])
 		starts = append(starts, s...)
 		errs = append(errs, err)
@@ -68,8 +68,14 @@ func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, st
 	return b, starts, nil
 }
 
+// joined are the clusters that a barrier is over. Under mu.
+func (p *Positions) joined() []string {
+	all := slices.Sorted(maps.Keys(p.clusters))
+	return slices.DeleteFunc(all, func(c string) bool { return p.coming[c] })
+}
+
 // Passed reports whether everything the barrier stands for was reported. It is an error when that can
-// never be known, because a topic was re-created meanwhile: begin another barrier.
+// never be known, because a topic was re-created or a cluster removed meanwhile: begin another barrier.
 func (p *Positions) Passed(b *Barrier) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,7 +83,11 @@ func (p *Positions) Passed(b *Barrier) (bool, error) {
 	for _, g := range b.targets {
 		t, x := p.find(g.Place)
 		if x == nil || t.made != g.made {
-			return false, fmt.Errorf("waiting for barrier: topic %s of cluster %s was re-created meanwhile", g.Topic, g.Cluster)
+			what := "was re-created"
+			if _, ok := p.clusters[g.Cluster]; !ok {
+				what = "is not read any more: the cluster was removed"
+			}
+			return false, fmt.Errorf("waiting for barrier: topic %s of cluster %s %s meanwhile", g.Topic, g.Cluster, what)
 		}
 		if x.next.before(g.end) {
 			left = append(left, g)

@@ -19,6 +19,9 @@ type Reader interface {
 	Barrier(ctx context.Context) error
 	// Run reads until ctx ends. It returns an error only when it can never go on.
 	Run(ctx context.Context, sink Sink) error
+	// Leave ends the reading of the cluster of this name, unless it is the only one. Joining one takes what only the
+	// kind of the queue knows: see Kafka.Join and Pulsar.Join.
+	Leave(cluster string) bool
 	Status() Status
 	Close()
 }

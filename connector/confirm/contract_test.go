@@ -18,7 +18,7 @@ import (
 )
 
 func TestContractOfKafka(t *testing.T) {
-	confirmtest.Run(t, func(t *testing.T, n int, timeout time.Duration) (confirm.Reader, []confirmtest.Broker) {
+	confirmtest.Run(t, func(t *testing.T, n, read int, timeout time.Duration) confirmtest.Opened {
 		checkLeaks(t)
 		cfg := confirm.KafkaConfig{Instance: confirmtest.Instance, Timeout: timeout}
 		var brokers []confirmtest.Broker
@@ -47,12 +47,16 @@ func TestContractOfKafka(t *testing.T) {
 				Name: fmt.Sprintf("q%d", i), Opts: []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}, Topic: "{group}.{stream}",
 			})
 		}
+		all := cfg.Clusters
+		cfg.Clusters = all[:read]
 		r, err := confirm.NewKafka(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(r.Close)
-		return r, brokers
+		return confirmtest.Opened{Reader: r, Brokers: brokers, Since: true, Join: func(ctx context.Context, broker int, since time.Time) error {
+			return r.Join(ctx, all[broker], since)
+		}}
 	})
 }
 
@@ -124,26 +128,41 @@ func (b *kafkaBroker) Mend(*testing.T)  { b.down.Store(false) }
 const pulsarTopic = "persistent://acme/g/s"
 
 func TestContractOfPulsar(t *testing.T) {
-	confirmtest.Run(t, func(t *testing.T, n int, timeout time.Duration) (confirm.Reader, []confirmtest.Broker) {
-		r, doubles := newPulsarQueue(t, n, timeout)
+	confirmtest.Run(t, func(t *testing.T, n, read int, timeout time.Duration) confirmtest.Opened {
+		r, doubles := newPulsarQueueOf(t, n, read, timeout)
 		var brokers []confirmtest.Broker
 		for _, d := range doubles {
 			brokers = append(brokers, pulsarBroker{d})
 		}
-		return r, brokers
+		return confirmtest.Opened{Reader: r, Brokers: brokers, Join: func(ctx context.Context, broker int, since time.Time) error {
+			return r.Join(ctx, doubleCluster(broker), since)
+		}}
 	})
 }
 
+// doubleCluster is the one of a number.
+func doubleCluster(i int) confirm.PulsarCluster {
+	return confirm.PulsarCluster{
+		Name: fmt.Sprintf("q%d", i), ServiceURL: fmt.Sprintf("pulsar://%d", i), Tenant: "acme", Namespace: "{group}", Topic: "{stream}",
+	}
+}
+
 func newPulsarQueue(t *testing.T, n int, timeout time.Duration) (*confirm.Pulsar, []*confirm.PulsarDouble) {
+	t.Helper()
+	return newPulsarQueueOf(t, n, n, timeout)
+}
+
+// newPulsarQueueOf makes n doubles and a reader of the first ones.
+func newPulsarQueueOf(t *testing.T, n, read int, timeout time.Duration) (*confirm.Pulsar, []*confirm.PulsarDouble) {
 	t.Helper()
 	checkLeaks(t)
 	cfg := confirm.PulsarConfig{Instance: confirmtest.Instance, Timeout: timeout}
 	var doubles []*confirm.PulsarDouble
 	for i := range n {
 		doubles = append(doubles, confirm.NewPulsarDouble())
-		cfg.Clusters = append(cfg.Clusters, confirm.PulsarCluster{
-			Name: fmt.Sprintf("q%d", i), ServiceURL: "pulsar://double", Tenant: "acme", Namespace: "{group}", Topic: "{stream}",
-		})
+		if i < read {
+			cfg.Clusters = append(cfg.Clusters, doubleCluster(i))
+		}
 	}
 	r, err := confirm.NewPulsarOver(cfg, doubles...)
 	if err != nil {

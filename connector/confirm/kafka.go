@@ -49,19 +49,8 @@ func NewKafka(cfg KafkaConfig) (*Kafka, error) {
 		names = append(names, c.Name)
 	}
 	errs := checkReader(cfg.Instance, cfg.Timeout, names)
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, c := range cfg.Clusters {
-		if cfg.TopicOf != nil {
-			break
-		}
-		if c.Topic == "" {
-			bad("cluster %q has no topic", c.Name)
-		}
-		for _, p := range placeholder.FindAllString(c.Topic, -1) {
-			if p != "{group}" && p != "{stream}" {
-				bad("topic %q of cluster %q: %s is neither {group} nor {stream}", c.Topic, c.Name, p)
-			}
-		}
+		errs = append(errs, c.check(cfg.TopicOf != nil)...)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("invalid queue reader: %w", err)
@@ -77,4 +66,34 @@ func NewKafka(cfg KafkaConfig) (*Kafka, error) {
 		r.clusters = append(r.clusters, cluster)
 	}
 	return &Kafka{r}, nil
+}
+
+// check looks at what is configured; named says that TopicOf names the topics.
+func (c *KafkaCluster) check(named bool) (errs []error) {
+	if named {
+		return nil
+	}
+	if c.Topic == "" {
+		errs = append(errs, fmt.Errorf("cluster %q has no topic", c.Name))
+	}
+	for _, p := range placeholder.FindAllString(c.Topic, -1) {
+		if p != "{group}" && p != "{stream}" {
+			errs = append(errs, fmt.Errorf("topic %q of cluster %q: %s is neither {group} nor {stream}", c.Topic, c.Name, p))
+		}
+	}
+	return errs
+}
+
+// Join has one more cluster read, from what was put into it after since by the clocks of those who put it; a
+// zero since is now. It returns when barriers ask for it. After an error it is no part of the
+// queue yet: until it joins, or Leave gives it up, the queue counts as one that does not answer.
+func (k *Kafka) Join(ctx context.Context, c KafkaCluster, since time.Time) error {
+	if err := errors.Join(c.check(k.topicOf != nil)...); err != nil {
+		return k.miss(c.Name, err)
+	}
+	cluster, err := newKafkaCluster(k.reader, c)
+	if err != nil {
+		return k.miss(c.Name, err)
+	}
+	return k.join(ctx, cluster, since)
 }

@@ -81,10 +81,13 @@ func (c *kafkaCluster) run(ctx context.Context, sink Sink) {
 
 func (c *kafkaCluster) close() { c.cl.Close() }
 
-// watch fixes the positions of a topic.
-func (c *kafkaCluster) watch(ctx context.Context, name string) error {
-	began := time.Now()
-	l, err := c.ask(ctx, c.r.pos.Ask(), []string{name}, false)
+// watch fixes the positions of a topic. since is compared with what the proxies wrote into the records.
+func (c *kafkaCluster) watch(ctx context.Context, name string, since time.Time) error {
+	began, fix, also := time.Now(), c.r.pos.Fix, int64(noTime)
+	if !since.IsZero() {
+		fix, also = c.r.pos.FixFrom, max(since.UnixMilli(), 0)
+	}
+	l, err := c.ask(ctx, c.r.pos.Ask(), []string{name}, also)
 	if err == nil || mayPass(err) && c.blames(ctx) {
 		c.answered(err, began) // a right that is missing for a new topic is no fault of the cluster
 	}
@@ -100,8 +103,8 @@ func (c *kafkaCluster) watch(ctx context.Context, name string) error {
 	}
 	c.r.startsMu.Lock()
 	defer c.r.startsMu.Unlock()
-	starts, err := c.r.pos.Fix(c.cluster, name, l)
-	c.r.start(starts)
+	starts, err := fix(c.cluster, name, l)
+	c.start(starts)
 	return err
 }
 
@@ -243,7 +246,7 @@ func (c *kafkaCluster) fetchError(ctx context.Context, at Place, life uint64, er
 		c.r.startsMu.Lock()
 		defer c.r.startsMu.Unlock()
 		if s, ok := c.r.pos.Rewind(at, life, At(cut.ResetTo)); ok {
-			c.r.start([]Start{s})
+			c.start([]Start{s})
 		}
 		return false
 	case errors.Is(err, kerr.OffsetOutOfRange):
@@ -266,17 +269,20 @@ func (c *kafkaCluster) refreshSoon() {
 
 // look reports whether the cluster answered.
 func (c *kafkaCluster) look(ctx context.Context) bool {
-	starts := c.wantStarts.Swap(false)
-	l, err := c.listing(ctx, c.r.pos.Ask(), c.r.pos.Topics(c.cluster), starts)
+	also := int64(noTime)
+	if c.wantStarts.Swap(false) {
+		also = earliest
+	}
+	l, err := c.listing(ctx, c.r.pos.Ask(), c.r.pos.Topics(c.cluster), also)
 	if err != nil {
-		if starts {
+		if also == earliest {
 			c.wantStarts.Store(true)
 		}
 		return false // the health has it
 	}
 	c.r.startsMu.Lock()
 	begin, err := c.r.pos.Update(c.cluster, l)
-	c.r.start(begin)
+	c.start(begin)
 	c.r.startsMu.Unlock()
 	if err != nil {
 		c.setFault(faultLasts, err)

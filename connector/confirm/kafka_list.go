@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -15,27 +16,28 @@ import (
 const (
 	latest   = -1 // timestamps of ListOffsets
 	earliest = -2
+	noTime   = math.MinInt64
 )
 
 func (c *kafkaCluster) list(ctx context.Context, fresh Ticket, topics []string) (Listing, error) {
-	return c.listing(ctx, fresh, topics, false)
+	return c.listing(ctx, fresh, topics, noTime)
 }
 
 // listing asks the cluster about topics and tells the cluster's health how it went; see ask.
-func (c *kafkaCluster) listing(ctx context.Context, fresh Ticket, topics []string, starts bool) (Listing, error) {
+func (c *kafkaCluster) listing(ctx context.Context, fresh Ticket, topics []string, also int64) (Listing, error) {
 	began := time.Now()
-	l, err := c.ask(ctx, fresh, topics, starts)
+	l, err := c.ask(ctx, fresh, topics, also)
 	if err == nil || c.blames(ctx) {
 		c.answered(err, began)
 	}
 	return l, err
 }
 
-// ask asks for fresh metadata, then the end offsets of all partitions from their leaders, with starts the
-// log starts too. It goes past every cache of the client.
-func (c *kafkaCluster) ask(parent context.Context, fresh Ticket, topics []string, starts bool) (Listing, error) {
+// ask asks for fresh metadata, then the end offsets of all partitions from their leaders, and as their starts the
+// offsets at another time, unless that is noTime. It goes past every cache of the client.
+func (c *kafkaCluster) ask(parent context.Context, fresh Ticket, topics []string, also int64) (Listing, error) {
 	return c.health.ask(parent, fresh, question{
-		once:    func(ctx context.Context) (Listing, error) { return c.askOnce(ctx, topics, starts) },
+		once:    func(ctx context.Context) (Listing, error) { return c.askOnce(ctx, topics, also) },
 		mayPass: mayPass,
 		explain: func(err error) error { return c.explain(err, "") },
 		hint:    "are its brokers up, does the queue section name addresses that can be reached from here, and do its tls and sasl fit?",
@@ -51,7 +53,7 @@ func mayPass(err error) bool {
 	return !errors.As(err, &ke) || ke.Retriable
 }
 
-func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, starts bool) (Listing, error) {
+func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, also int64) (Listing, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.AllowAutoTopicCreation = false
 	req.Topics = []kmsg.MetadataRequestTopic{} // nil would ask for all there are
@@ -97,8 +99,8 @@ func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, starts bool
 	}
 
 	times := []int64{latest}
-	if starts {
-		times = append(times, earliest)
+	if also != noTime {
+		times = append(times, also)
 	}
 	var mu sync.Mutex // guards l and errs
 	var errs []error
@@ -129,7 +131,11 @@ func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, starts bool
 	}
 	for name, t := range l.Topics {
 		for n, b := range t.Partitions {
-			if b.End.before(Offset{}) || starts && b.Start.before(Offset{}) {
+			if also >= 0 && b.Start.before(Offset{}) {
+				b.Start = b.End // nothing was put into it since
+				t.Partitions[n] = b
+			}
+			if b.End.before(Offset{}) || also != noTime && b.Start.before(Offset{}) {
 				return Listing{}, fmt.Errorf("no offset of partition %d of topic %s in the answer", n, name)
 			}
 		}

@@ -71,6 +71,7 @@ type Start struct {
 type Positions struct {
 	mu       sync.Mutex
 	clusters map[string]map[string]*topic // by cluster and topic: those watched
+	coming   map[string]bool              // clusters that no barrier asks for yet
 	tickets  Ticket
 	lives    uint64
 }
@@ -126,11 +127,37 @@ func (x *position) unread(to Offset) (n int64) {
 
 // NewPositions knows nothing but the names of the clusters.
 func NewPositions(clusters ...string) *Positions {
-	p := &Positions{clusters: map[string]map[string]*topic{}}
+	p := &Positions{clusters: map[string]map[string]*topic{}, coming: map[string]bool{}}
 	for _, c := range clusters {
 		p.clusters[c] = map[string]*topic{}
 	}
 	return p
+}
+
+// Add takes in a cluster whose topics are going to be fixed. Barriers take no notice of it before Join.
+func (p *Positions) Add(cluster string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.clusters[cluster]; ok {
+		return fmt.Errorf("adding positions: cluster %s is known", cluster)
+	}
+	p.clusters[cluster], p.coming[cluster] = map[string]*topic{}, true
+	return nil
+}
+
+// Join makes the barriers that begin from now on ask for a cluster too.
+func (p *Positions) Join(cluster string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.coming, cluster)
+}
+
+// Remove forgets a cluster. Barriers that wait for it can never pass.
+func (p *Positions) Remove(cluster string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.clusters, cluster)
+	delete(p.coming, cluster)
 }
 
 // Ask hands out a ticket. Take it before the question goes out, and put it into the Listing.
@@ -161,6 +188,15 @@ func (p *Positions) Topics(cluster string) []string {
 // whatever is not listed is read from its beginning when it appears. A topic that is watched already keeps
 // its positions.
 func (p *Positions) Fix(cluster, name string, l Listing) ([]Start, error) {
+	return p.fix(cluster, name, l, false)
+}
+
+// FixFrom is Fix, but partitions are read from their Start in the listing, wherever the caller took it from.
+func (p *Positions) FixFrom(cluster, name string, l Listing) ([]Start, error) {
+	return p.fix(cluster, name, l, true)
+}
+
+func (p *Positions) fix(cluster, name string, l Listing, fromStart bool) ([]Start, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	topics, ok := p.clusters[cluster]
@@ -172,6 +208,11 @@ func (p *Positions) Fix(cluster, name string, l Listing) ([]Start, error) {
 		return nil, fmt.Errorf("fixing positions: no answer about topic %s from cluster %s", name, cluster)
 	}
 	if _, ok := topics[name]; ok {
+		if fromStart { // these are not where the logs begin
+			for n, b := range said.Partitions {
+				said.Partitions[n] = Bounds{Unknown, b.End}
+			}
+		}
 		return p.update(cluster, l, name)
 	}
 	t := &topic{fresh: l.Fresh, parts: map[int32]*position{}}
@@ -180,7 +221,11 @@ func (p *Positions) Fix(cluster, name string, l Listing) ([]Start, error) {
 	if said.Exists {
 		t.id = said.ID
 		for n, b := range said.Partitions {
-			starts = append(starts, t.begin(p, Place{cluster, name, n}, b.End, b.End, Fixed))
+			from := b.End
+			if fromStart {
+				from = b.Start
+			}
+			starts = append(starts, t.begin(p, Place{cluster, name, n}, from, b.End, Fixed))
 		}
 	}
 	return ordered(starts), nil

@@ -211,6 +211,68 @@ func TestNoBarrierOverAPartitionThatNobodyReads(t *testing.T) {
 	}
 }
 
+func TestClusterThatJoinsIsReadFromWhereItWasTold(t *testing.T) {
+	b := newBook(t, "a")
+	b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, ends(0))))
+	if err := b.p.Add("b"); err != nil || b.p.Add("b") == nil || b.p.Add("a") == nil {
+		t.Fatalf("adding b: %v; and twice, or a, must be an error", err)
+	}
+	b.take(b.p.FixFrom("b", "t", says(b.p.Ask(), "t", 9, bounds{0: {Start: confirm.At(20), End: confirm.At(25)}})))
+	b.wantStart("b", "t", 0, 20, confirm.Fixed, 0)
+	// A second stream in the same topic: where it was told to begin is not where the log begins.
+	if s := b.take(b.p.FixFrom("b", "t", says(b.p.Ask(), "t", 9, bounds{0: {Start: confirm.At(24), End: confirm.At(26)}}))); len(s) != 0 {
+		t.Errorf("watching a watched topic began reading anew: %v", s)
+	}
+	since := b.p.Ask()
+	only := map[string]confirm.Listing{"a": says(since, "t", 1, ends(0))}
+	if !b.passed(b.begin(since, only)) {
+		t.Error("a barrier waits for a cluster that has not joined")
+	}
+	b.p.Join("b")
+	if _, _, err := b.p.Begin(since, only); err == nil {
+		t.Error("a barrier began without a cluster that has joined")
+	}
+	since = b.p.Ask()
+	x := b.begin(since, map[string]confirm.Listing{"a": says(since, "t", 1, ends(0)), "b": says(since, "t", 9, ends(26))})
+	b.read("b", "t", 0, 25)
+	if b.passed(x) {
+		t.Error("passed with a message unread")
+	}
+	b.read("b", "t", 0, 26)
+	if !b.passed(x) {
+		t.Error("not passed although all was read")
+	}
+}
+
+func TestClusterThatLeftHoldsNothingAndCountsForNothing(t *testing.T) {
+	b := newBook(t, "a", "b")
+	b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, ends(0))))
+	b.take(b.p.Fix("b", "t", says(b.p.Ask(), "t", 9, ends(0))))
+	life := b.m[confirm.Place{Cluster: "b", Topic: "t"}].Life
+	since := b.p.Ask()
+	x := b.begin(since, map[string]confirm.Listing{"a": says(since, "t", 1, ends(0)), "b": says(since, "t", 9, ends(5))})
+	b.p.Remove("b")
+	if ok, err := b.p.Passed(x); ok || err == nil {
+		t.Errorf("Passed = %v, %v; a barrier over what is not read any more can never pass", ok, err)
+	}
+	since = b.p.Ask()
+	if !b.passed(b.begin(since, map[string]confirm.Listing{"a": says(since, "t", 1, ends(0))})) {
+		t.Error("a barrier waits for a cluster that left")
+	}
+	// Back under its name: what was read before, and is told late, counts for nothing.
+	if err := b.p.Add("b"); err != nil {
+		t.Fatal(err)
+	}
+	b.take(b.p.Fix("b", "t", says(b.p.Ask(), "t", 9, ends(5))))
+	b.p.Join("b")
+	since = b.p.Ask()
+	x = b.begin(since, map[string]confirm.Listing{"a": says(since, "t", 1, ends(0)), "b": says(since, "t", 9, ends(7))})
+	b.p.Advance(confirm.Place{Cluster: "b", Topic: "t"}, life, confirm.At(99))
+	if b.passed(x) {
+		t.Error("what was read before the cluster left counts")
+	}
+}
+
 func TestDeletedTopicThatIsBackKeepsItsPositions(t *testing.T) {
 	b := newBook(t, "a")
 	b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, ends(10))))

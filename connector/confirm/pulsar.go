@@ -40,7 +40,10 @@ type PulsarCluster struct {
 // ends. It is safe for concurrent use.
 //
 // A reader holds at most pulsarQueue messages, and one batch of its producer.
-type Pulsar struct{ *reader }
+type Pulsar struct {
+	*reader
+	dial func(PulsarCluster) (pulsarConn, error)
+}
 
 var _ Reader = (*Pulsar)(nil)
 
@@ -57,19 +60,7 @@ func newPulsar(cfg PulsarConfig, dial func(PulsarCluster) (pulsarConn, error)) (
 	}
 	errs := checkReader(cfg.Instance, cfg.Timeout, names)
 	for _, c := range cfg.Clusters {
-		if c.ServiceURL == "" {
-			errs = append(errs, fmt.Errorf("cluster %q has no service URL", c.Name))
-		}
-		for _, part := range []struct{ what, template string }{{"tenant", c.Tenant}, {"namespace", c.Namespace}, {"topic", c.Topic}} {
-			if part.template == "" && (part.what != "topic" || cfg.TopicOf == nil) {
-				errs = append(errs, fmt.Errorf("cluster %q has no %s", c.Name, part.what))
-			}
-			for _, p := range placeholder.FindAllString(part.template, -1) {
-				if part.what == "tenant" || p != "{group}" && p != "{stream}" {
-					errs = append(errs, fmt.Errorf("%s %q of cluster %q: %s is neither {group} nor {stream}", part.what, part.template, c.Name, p))
-				}
-			}
-		}
+		errs = append(errs, c.check(cfg.TopicOf != nil)...)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("invalid queue reader: %w", err)
@@ -84,7 +75,38 @@ func newPulsar(cfg PulsarConfig, dial func(PulsarCluster) (pulsarConn, error)) (
 		}
 		r.clusters = append(r.clusters, newPulsarCluster(r, c, conn))
 	}
-	return &Pulsar{r}, nil
+	return &Pulsar{r, dial}, nil
+}
+
+// check looks at what is configured; named says that TopicOf names the topics.
+func (c *PulsarCluster) check(named bool) (errs []error) {
+	if c.ServiceURL == "" {
+		errs = append(errs, fmt.Errorf("cluster %q has no service URL", c.Name))
+	}
+	for _, part := range []struct{ what, template string }{{"tenant", c.Tenant}, {"namespace", c.Namespace}, {"topic", c.Topic}} {
+		if part.template == "" && (part.what != "topic" || !named) {
+			errs = append(errs, fmt.Errorf("cluster %q has no %s", c.Name, part.what))
+		}
+		for _, p := range placeholder.FindAllString(part.template, -1) {
+			if part.what == "tenant" || p != "{group}" && p != "{stream}" {
+				errs = append(errs, fmt.Errorf("%s %q of cluster %q: %s is neither {group} nor {stream}", part.what, part.template, c.Name, p))
+			}
+		}
+	}
+	return errs
+}
+
+// Join has one more cluster read, from the ends of its topics as they are now, whatever since is: what was put
+// into it before counts as not seen. See Kafka.Join.
+func (p *Pulsar) Join(ctx context.Context, c PulsarCluster, since time.Time) error {
+	if err := errors.Join(c.check(p.topicOf != nil)...); err != nil {
+		return p.miss(c.Name, err)
+	}
+	conn, err := p.dial(c)
+	if err != nil {
+		return p.miss(c.Name, err)
+	}
+	return p.join(ctx, newPulsarCluster(p.reader, c, conn), since)
 }
 
 // topic is the whole name of a stream's topic.

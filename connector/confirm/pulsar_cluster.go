@@ -106,7 +106,9 @@ func partitionName(at Place) string {
 	return at.Topic + "-partition-" + strconv.Itoa(int(at.Partition))
 }
 
-func (c *pulsarCluster) watch(ctx context.Context, name string) error {
+// watch fixes the positions of a topic. Where something that was put in at a time lies, a broker tells only whoever
+// moves a cursor there: since is not heeded.
+func (c *pulsarCluster) watch(ctx context.Context, name string, _ time.Time) error {
 	began := time.Now()
 	l, err := c.ask(ctx, c.r.pos.Ask(), []string{name})
 	if err == nil || pulsarMayPass(err) && c.blames(ctx) {
@@ -125,7 +127,7 @@ func (c *pulsarCluster) watch(ctx context.Context, name string) error {
 	c.r.startsMu.Lock()
 	defer c.r.startsMu.Unlock()
 	starts, err := c.r.pos.Fix(c.cluster, name, l)
-	c.r.start(starts)
+	c.start(starts)
 	return err
 }
 
@@ -328,7 +330,7 @@ func (c *pulsarCluster) look(ctx context.Context) bool {
 	c.r.startsMu.Lock()
 	starts, err := c.r.pos.Update(c.cluster, l)
 	starts = append(starts, c.resume(l)...)
-	c.r.start(starts)
+	c.start(starts)
 	c.r.startsMu.Unlock()
 	if err != nil {
 		c.setFault(faultLasts, err)
@@ -382,7 +384,7 @@ func (c *pulsarCluster) again(u Unread) {
 	c.r.startsMu.Lock()
 	defer c.r.startsMu.Unlock()
 	if s, ok := c.r.pos.Resume(u.Place, u.Life); ok {
-		c.r.start([]Start{s})
+		c.start([]Start{s})
 	}
 }
 

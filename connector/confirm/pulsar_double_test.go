@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -47,12 +49,11 @@ type doubleReader struct {
 	closed bool
 }
 
-// NewPulsarOver makes a reader of doubles.
+// NewPulsarOver makes a reader of doubles: that of pulsar://0 is the first.
 func NewPulsarOver(cfg PulsarConfig, doubles ...*PulsarDouble) (*Pulsar, error) {
-	i := 0
-	return newPulsar(cfg, func(PulsarCluster) (pulsarConn, error) {
-		i++
-		return doubles[i-1], nil
+	return newPulsar(cfg, func(c PulsarCluster) (pulsarConn, error) {
+		i, err := strconv.Atoi(strings.TrimPrefix(c.ServiceURL, "pulsar://"))
+		return doubles[i], err
 	})
 }
 

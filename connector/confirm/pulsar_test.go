@@ -164,7 +164,7 @@ func TestTopicNamesOfPulsar(t *testing.T) {
 		r, err := confirm.NewPulsarOver(confirm.PulsarConfig{
 			Instance: confirmtest.Instance, Timeout: 20 * time.Second,
 			TopicOf:  func(context.Context, string, string) (string, error) { return tt.named, nil },
-			Clusters: []confirm.PulsarCluster{{Name: "q", ServiceURL: "pulsar://x", Tenant: "acme", Namespace: "{group}"}},
+			Clusters: []confirm.PulsarCluster{{Name: "q", ServiceURL: "pulsar://0", Tenant: "acme", Namespace: "{group}"}},
 		}, d)
 		if err != nil {
 			t.Fatal(err)

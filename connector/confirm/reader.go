@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,8 +24,14 @@ type reader struct {
 	log      *slog.Logger
 	topicOf  func(ctx context.Context, group, stream string) (string, error)
 
-	pos      *Positions
-	clusters []cluster
+	pos *Positions
+
+	mu       sync.Mutex
+	clusters []cluster          // guarded by mu; replaced, never changed in place
+	missing  map[string]error   // guarded by mu; clusters that are part of the queue and could not join
+	routes   map[route]bool     // guarded by mu; what is watched in all of them
+	begin    func(cluster)      // guarded by mu; has one more read while Run runs, else nil
+	ends     map[cluster]func() // guarded by mu; end that, and wait until it has ended
 
 	// startsMu makes one step of deciding where to read and telling those who do, so that decisions
 	// reach them in order. No I/O under it. It is taken before the locks of a cluster.
@@ -43,8 +51,9 @@ type cluster interface {
 	name() string
 	// topic is where the packs of a stream lie; named is what topicOf said, if anybody was asked.
 	topic(named, group, stream string) string
-	// watch fixes the positions of a topic.
-	watch(ctx context.Context, topic string) error
+	// watch fixes the positions of a topic: at its ends, or, with a since that is not zero, where the cluster can
+	// tell before what was put into it after that.
+	watch(ctx context.Context, topic string, since time.Time) error
 	// list asks for fresh metadata and the end offsets of topics.
 	list(ctx context.Context, fresh Ticket, topics []string) (Listing, error)
 	// start has partitions read elsewhere; reader.startsMu is held since that was decided.
@@ -57,11 +66,15 @@ type cluster interface {
 	close()
 }
 
+// route is a stream that is watched, and the name that topicOf gave its topic.
+type route struct{ group, stream, named string }
+
 func newReader(kind, instance string, timeout time.Duration, log *slog.Logger) *reader {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	r := &reader{kind: kind, instance: instance, timeout: timeout, log: log, health: make(chan struct{}, 1)}
+	r := &reader{kind: kind, instance: instance, timeout: timeout, log: log, health: make(chan struct{}, 1),
+		missing: make(map[string]error), routes: make(map[route]bool), ends: make(map[cluster]func())}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
 }
@@ -103,12 +116,37 @@ func (r *reader) Watch(ctx context.Context, group, stream string) error {
 		named, err = r.topicOf(ctx, group, stream)
 	}
 	if err == nil {
-		err = r.each(func(c cluster) error { return c.watch(ctx, c.topic(named, group, stream)) })
+		err = r.watch(ctx, route{group, stream, named})
 	}
 	if err != nil {
 		return fmt.Errorf("watching the queue of %s.%s: %w", group, stream, err)
 	}
 	return nil
+}
+
+// watch watches a route in every cluster, also in those that join meanwhile: what is said of it and of the
+// clusters at the end holds at the same moment.
+func (r *reader) watch(ctx context.Context, at route) error {
+	done := map[cluster]bool{}
+	for {
+		r.mu.Lock()
+		left := slices.DeleteFunc(slices.Clone(r.clusters), func(c cluster) bool { return done[c] })
+		if len(left) == 0 && r.life.Err() == nil {
+			r.routes[at] = true
+		}
+		r.mu.Unlock()
+		if len(left) == 0 {
+			return r.closed()
+		}
+		if err := r.each(left, func(c cluster) error {
+			return c.watch(ctx, c.topic(at.named, at.group, at.stream), time.Time{})
+		}); err != nil && len(r.still(left)) == len(left) { // what a cluster that left meanwhile says does not matter
+			return err
+		}
+		for _, c := range left {
+			done[c] = true
+		}
+	}
 }
 
 // Barrier implements [Reader]. Any number may run at once.
@@ -137,7 +175,7 @@ func (r *reader) passBarrier(ctx context.Context) error {
 		case <-moved:
 		case <-look.C:
 			// A cluster that went away will not be read to the end before somebody's patience is.
-			for _, c := range r.clusters {
+			for _, c := range r.all() {
 				if ok, err := c.answers(); !ok {
 					return fmt.Errorf("cluster %s stopped answering: %w", c.name(), err)
 				}
@@ -170,10 +208,13 @@ func (r *reader) askBarrier(ctx context.Context) (*Barrier, error) {
 }
 
 func (r *reader) beginBarrier(ctx context.Context) (*Barrier, error) {
+	if name, err := r.missed(); err != nil {
+		return nil, fmt.Errorf("cluster %s is not read: %w", name, err)
+	}
 	since := r.pos.Ask()
 	var mu sync.Mutex
 	said := map[string]Listing{}
-	if err := r.each(func(c cluster) error {
+	if err := r.each(r.all(), func(c cluster) error {
 		l, err := c.list(ctx, since, r.pos.Topics(c.name()))
 		if err != nil {
 			return err
@@ -192,9 +233,9 @@ func (r *reader) beginBarrier(ctx context.Context) (*Barrier, error) {
 	return b, err
 }
 
-// start hands starts to the pollers; startsMu is held since they were decided.
+// start hands starts to the clusters they are of; startsMu is held since they were decided.
 func (r *reader) start(starts []Start) {
-	for _, c := range r.clusters {
+	for _, c := range r.all() {
 		var own []Start
 		for _, s := range starts {
 			if s.Cluster == c.name() {
@@ -207,16 +248,30 @@ func (r *reader) start(starts []Start) {
 	}
 }
 
-// each runs f for all clusters at once.
-func (r *reader) each(f func(c cluster) error) error {
-	errs := make([]error, len(r.clusters))
+// all are the clusters that are read.
+func (r *reader) all() []cluster {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.clusters
+}
+
+func (r *reader) closed() error {
+	if r.life.Err() != nil {
+		return ErrClosed
+	}
+	return nil
+}
+
+// each runs f for some clusters at once.
+func (r *reader) each(clusters []cluster, f func(c cluster) error) error {
+	errs := make([]error, len(clusters))
 	var wg sync.WaitGroup
-	for i, c := range r.clusters {
+	for i, c := range clusters {
 		wg.Go(func() { errs[i] = f(c) })
 	}
 	wg.Wait()
-	if r.life.Err() != nil {
-		return ErrClosed
+	if err := r.closed(); err != nil {
+		return err
 	}
 	return errors.Join(errs...)
 }
@@ -224,8 +279,8 @@ func (r *reader) each(f func(c cluster) error) error {
 // Run implements [Reader]. It tells the sink from its own goroutines: Seen from one or several per cluster,
 // QueueAnswers from another, each time without a lock. The slice given to Seen is the sink's to keep.
 func (r *reader) Run(ctx context.Context, sink Sink) error {
-	if r.life.Err() != nil {
-		return ErrClosed
+	if err := r.closed(); err != nil {
+		return err
 	}
 	if !r.running.TryLock() {
 		return errors.New("queue reader runs already")
@@ -236,10 +291,25 @@ func (r *reader) Run(ctx context.Context, sink Sink) error {
 	defer context.AfterFunc(r.life, cancel)()
 
 	var wg sync.WaitGroup
-	for _, c := range r.clusters {
-		wg.Go(func() { c.run(ctx, sink) })
+	r.mu.Lock()
+	r.begin = func(c cluster) {
+		ctx, end := context.WithCancel(ctx)
+		done := make(chan struct{})
+		r.ends[c] = func() { end(); <-done }
+		wg.Go(func() {
+			defer close(done)
+			c.run(ctx, sink)
+		})
 	}
-	wg.Go(func() { r.tell(ctx, sink) })
+	for _, c := range r.clusters {
+		r.begin(c)
+	}
+	r.mu.Unlock()
+	r.tell(ctx, sink)
+	r.mu.Lock()
+	r.begin = nil
+	clear(r.ends)
+	r.mu.Unlock()
 	wg.Wait()
 	return nil
 }
@@ -260,8 +330,21 @@ func (r *reader) tell(ctx context.Context, sink Sink) {
 	}
 }
 
+// missed names a cluster that could not join, if there is one.
+func (r *reader) missed() (name string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, err := range r.missing {
+		return name, err
+	}
+	return "", nil
+}
+
 func (r *reader) answers() bool {
-	for _, c := range r.clusters {
+	if _, err := r.missed(); err != nil {
+		return false
+	}
+	for _, c := range r.all() {
 		if ok, _ := c.answers(); !ok {
 			return false
 		}
@@ -272,10 +355,15 @@ func (r *reader) answers() bool {
 // Status implements [Reader].
 func (r *reader) Status() Status {
 	s := Status{Kind: r.kind, Answers: r.answers()}
-	for _, c := range r.clusters {
+	for _, c := range r.all() {
 		cs := c.status()
 		cs.LastBarrier = time.Duration(r.barrier.Load())
 		s.Clusters = append(s.Clusters, cs)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(r.missing)) {
+		s.Clusters = append(s.Clusters, ClusterStatus{Name: name, LastError: r.missing[name].Error(), Lag: -1})
 	}
 	return s
 }
@@ -285,7 +373,7 @@ func (r *reader) Close() {
 	r.end()
 	r.running.Lock()
 	defer r.running.Unlock()
-	for _, c := range r.clusters {
+	for _, c := range r.all() {
 		c.close()
 	}
 }

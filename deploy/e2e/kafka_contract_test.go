@@ -34,7 +34,7 @@ func TestKafkaContract(t *testing.T) {
 	}
 	clusters := []*kafka{b.startKafka(r, 1), other.startKafka(r, 1)}
 	made := 0
-	confirmtest.Run(t, func(t *testing.T, n int, timeout time.Duration) (confirm.Reader, []confirmtest.Broker) {
+	confirmtest.Run(t, func(t *testing.T, n, read int, timeout time.Duration) confirmtest.Opened {
 		made++
 		cfg := confirm.KafkaConfig{Instance: confirmtest.Instance, Timeout: max(timeout, contractTimeout)}
 		var brokers []confirmtest.Broker
@@ -52,12 +52,16 @@ func TestKafkaContract(t *testing.T) {
 			brokers = append(brokers, c)
 			cfg.Clusters = append(cfg.Clusters, confirm.KafkaCluster{Name: fmt.Sprintf("q%d", i), Opts: k.opts, Topic: template})
 		}
+		all := cfg.Clusters
+		cfg.Clusters = all[:read]
 		reader, err := confirm.NewKafka(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(reader.Close)
-		return reader, brokers
+		return confirmtest.Opened{Reader: reader, Brokers: brokers, Since: true, Join: func(ctx context.Context, broker int, since time.Time) error {
+			return reader.Join(ctx, all[broker], since)
+		}}
 	})
 }
 

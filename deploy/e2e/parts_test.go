@@ -18,7 +18,6 @@ import (
 	"inlong-bridge/connector"
 	"inlong-bridge/connector/kafkahandler"
 	"inlong-bridge/connector/pulsarhandler"
-	"inlong-bridge/sdk/dptest"
 )
 
 // proxy is a process that is killed and started again at one address: a devproxy, or a real DataProxy that
@@ -58,35 +57,6 @@ type sink struct {
 	template string                 // of the names of its topics, over {group} and {stream}
 	proxies  []*proxy
 	manager  string // URL of a Manager that names proxies, clusters and topics; empty if the configuration does
-}
-
-// announce starts a Manager that knows proxies and queue, for the bridge to ask instead of its configuration.
-func (s *sink) announce(b *bench, sources []string) {
-	b.Helper()
-	m := dptest.StartManager(b, dptest.WithCluster("e2e-proxies", "e2e-tag"))
-	var addrs []string
-	for _, p := range s.proxies {
-		addrs = append(addrs, p.addr)
-	}
-	m.SetNodes(addrs...)
-	said := dptest.QueueConfig{Type: "KAFKA"}
-	if p := s.pulsar; p != nil {
-		said.Type = "PULSAR"
-		said.Clusters = []dptest.QueueClusterConfig{{Name: "behind", Params: map[string]string{
-			"serviceUrl": p.ServiceURL, "tenant": p.Tenant, "namespace": p.Namespace,
-		}}}
-	} else {
-		said.Clusters = []dptest.QueueClusterConfig{{Name: "behind", Params: map[string]string{
-			"bootstrap.servers": strings.Join(s.queue.brokers, ","),
-		}}}
-	}
-	for i, topic := range s.topics(sources) {
-		said.Streams = append(said.Streams, dptest.StreamConfig{
-			Group: streamGroup, Stream: sources[i], Topic: topic[strings.LastIndexByte(topic, '/')+1:],
-		})
-	}
-	m.SetQueue(said)
-	s.manager = m.URL()
 }
 
 // startSink makes the queue's topics for these source topics in c, and starts n devproxies before it.

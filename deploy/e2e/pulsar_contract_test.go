@@ -38,7 +38,7 @@ const contractTimeout = 3 * time.Second
 // pulsarQueue makes readers of running brokers for the contract; each test has a namespace.
 func pulsarQueue(nodes []*pulsarNode) confirmtest.Queue {
 	made := 0
-	return func(t *testing.T, n int, timeout time.Duration) (confirm.Reader, []confirmtest.Broker) {
+	return func(t *testing.T, n, read int, timeout time.Duration) confirmtest.Opened {
 		made++
 		cfg := confirm.PulsarConfig{Instance: confirmtest.Instance, Timeout: max(timeout, contractTimeout)}
 		var brokers []confirmtest.Broker
@@ -50,12 +50,16 @@ func pulsarQueue(nodes []*pulsarNode) confirmtest.Queue {
 				Tenant: pulsarTenant, Namespace: b.namespace, Topic: "{stream}",
 			})
 		}
+		all := cfg.Clusters
+		cfg.Clusters = all[:read]
 		r, err := confirm.NewPulsar(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(r.Close)
-		return r, brokers
+		return confirmtest.Opened{Reader: r, Brokers: brokers, Join: func(ctx context.Context, broker int, since time.Time) error {
+			return r.Join(ctx, all[broker], since)
+		}}
 	}
 }
 

@@ -114,7 +114,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "barrier over one cluster of two", file: "connector/confirm/barrier.go",
-		old: `			return nil, nil, fmt.Errorf("beginning barrier: cluster %s has not answered", cluster)`, new: "			continue",
+		old: `			return nil, nil, fmt.Errorf("beginning barrier: cluster %s has not answered: %w", cluster, errNotAsked)`, new: "			continue",
 		pkg: model,
 	},
 	{
@@ -126,6 +126,16 @@ var mutations = []mutation{
 		name: "reader at the end of a partition that appeared later", file: "connector/confirm/positions.go",
 		old: "t.begin(p, at, later(b.Start, Offset{}), b.End, why)", new: "t.begin(p, at, b.End, b.End, why)",
 		pkg: model,
+	},
+	{
+		name: "barrier over a partition that nobody reads", file: "connector/confirm/barrier.go",
+		old: "if _, ok := t.parts[n]; !ok {", new: "if false {",
+		pkg: "./connector/confirm", run: "TestNoBarrierOverAPartition",
+	},
+	{
+		name: "a cluster that joins is asked by barriers before anything is watched in it", file: "connector/confirm/joining.go",
+		old: "if len(left) > 0 {", new: "if false {",
+		pkg: "./connector/confirm", run: "TestContractOfKafka/ClusterThatJoins",
 	},
 	{
 		name: "a Pulsar reader goes on after it has reconnected", file: "connector/confirm/pulsar_cluster.go",

@@ -41,8 +41,19 @@ type Broker interface {
 	Mend(t *testing.T)
 }
 
-// Queue makes a reader of n clusters that calls one silent after timeout, and closes everything when the test ends.
-type Queue func(t *testing.T, n int, timeout time.Duration) (confirm.Reader, []Broker)
+// Queue makes n clusters and a reader of the first ones that calls one silent after timeout, and closes everything
+// when the test ends.
+type Queue func(t *testing.T, n, read int, timeout time.Duration) Opened
+
+// Opened is what a Queue made.
+type Opened struct {
+	Reader  confirm.Reader
+	Brokers []Broker
+	// Join has the reader read one more of the brokers.
+	Join func(ctx context.Context, broker int, since time.Time) error
+	// Since says that Join heeds what it is told.
+	Since bool
+}
 
 // Patience bounds every wait. Nothing is decided by it but that a test has failed.
 const Patience = 60 * time.Second
@@ -62,6 +73,9 @@ func Run(t *testing.T, q Queue) {
 		{"RetentionThatOvertookTheReaderIsCounted", retention},
 		{"OutageUnderLoadMissesNothing", outage},
 		{"OneSilentClusterMeansNoBarrier", silent},
+		{"ClusterThatJoinsIsReadAndWaitedFor", join},
+		{"NothingPassesAClusterThatJoinsUnderLoad", joinUnderLoad},
+		{"ClusterThatLeftIsNotWaitedFor", leave},
 		{"CloseEndsEverythingUnderWay", closing},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.f(&bench{T: t, q: q, sink: NewSink()}) })
@@ -153,6 +167,7 @@ func (s *Sink) Answers() bool {
 type bench struct {
 	*testing.T
 	q      Queue
+	opened Opened
 	reader confirm.Reader
 	broker []Broker
 	sink   *Sink
@@ -160,7 +175,23 @@ type bench struct {
 
 func (b *bench) open(n int, timeout time.Duration) {
 	b.Helper()
-	b.reader, b.broker = b.q(b.T, n, timeout)
+	b.openFirst(n, n, timeout)
+}
+
+// openFirst makes n clusters of which some are read.
+func (b *bench) openFirst(n, read int, timeout time.Duration) {
+	b.Helper()
+	b.opened = b.q(b.T, n, read, timeout)
+	b.reader, b.broker = b.opened.Reader, b.opened.Brokers
+}
+
+func (b *bench) join(broker int, since time.Time) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), Patience)
+	defer cancel()
+	if err := b.opened.Join(ctx, broker, since); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // run has the reader read until the test ends.
@@ -480,6 +511,142 @@ func silent(b *bench) {
 	if s := b.reader.Status(); s.Answers || !s.Clusters[0].Answers || s.Clusters[1].Answers || s.Clusters[1].LastError == "" {
 		b.Errorf("status %+v", s)
 	}
+}
+
+func join(b *bench) {
+	b.openFirst(2, 1, Patience)
+	for i := range 2 {
+		b.broker[i].Create(b.T, 2)
+	}
+	b.run()
+	b.watch()
+	b.put(0, 0, Packs(0, 2)...)
+	b.put(1, 1, Packs(10, 12)...) // long before
+	rest()
+	since := time.Now()
+	rest()
+	b.put(1, 1, Packs(20, 22)...) // the proxies knew of the cluster sooner
+	b.barrier()
+	b.wantSeen(0, 2)
+	b.join(1, since)
+	b.put(1, 0, Packs(30, 32)...)
+	b.put(0, 1, Packs(2, 3)...)
+	b.barrier()
+	want := []uint64{0, 1, 2, 30, 31}
+	if b.opened.Since {
+		want = []uint64{0, 1, 2, 20, 21, 30, 31}
+	}
+	if got := b.sink.All(); !slices.Equal(got, want) {
+		b.Errorf("seen %v, want %v", got, want)
+	}
+	if err := b.opened.Join(b.Context(), 1, since); err == nil {
+		b.Error("a cluster joined twice")
+	}
+	// What is watched later is watched there too.
+	if err := b.reader.Watch(b.Context(), Group, "later"); err != nil {
+		b.Fatal(err)
+	}
+	s := b.reader.Status()
+	if !s.Answers || len(s.Clusters) != 2 || s.Clusters[1].Topics != 2 || s.Clusters[1].Partitions != 2 {
+		b.Errorf("status %+v", s)
+	}
+}
+
+func joinUnderLoad(b *bench) {
+	b.openFirst(2, 1, Patience)
+	for i := range 2 {
+		b.broker[i].Create(b.T, 1)
+	}
+	b.run()
+	b.watch()
+	var mu sync.Mutex
+	var acked []uint64
+	var seq atomic.Uint64
+	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	write := func(broker int) {
+		for ctx.Err() == nil {
+			n := seq.Add(1)
+			if err := b.broker[broker].Put(b.Context(), 0, Packs(n, n+1)...); err != nil {
+				b.Error(err)
+				return
+			}
+			mu.Lock()
+			acked = append(acked, n)
+			mu.Unlock()
+			rest()
+		}
+	}
+	wg.Go(func() { write(0) })
+	wg.Go(func() {
+		<-time.After(500 * time.Millisecond)
+		if err := b.opened.Join(b.Context(), 1, time.Time{}); err != nil {
+			b.Error(err)
+			return
+		}
+		write(1)
+	})
+	for range 2 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				mu.Lock()
+				must := slices.Clone(acked)
+				mu.Unlock()
+				if err := b.reader.Barrier(b.Context()); err != nil {
+					b.Errorf("barrier: %v", err)
+					return
+				}
+				for _, s := range must {
+					if !b.sink.Has(s) {
+						b.Errorf("a barrier passed, pack %d of %d was not reported", s, len(must))
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.barrier()
+	if got := b.sink.All(); len(got) != len(acked) {
+		b.Errorf("%d packs seen, %d written", len(got), len(acked))
+	}
+}
+
+func leave(b *bench) {
+	b.open(2, 1500*time.Millisecond)
+	for i := range 2 {
+		b.broker[i].Create(b.T, 1)
+	}
+	b.run()
+	b.watch()
+	b.barrier()
+	name := b.reader.Status().Clusters[1].Name
+	b.broker[1].Break(b.T)
+	b.wait("the silence to be noticed", func() bool { return !b.sink.Answers() })
+	if err := b.reader.Barrier(b.Context()); err == nil {
+		b.Error("a barrier passed over a broker that is down")
+	}
+	if !b.reader.Leave(name) {
+		b.Fatalf("%s did not leave", name)
+	}
+	b.wait("the queue to answer again", b.sink.Answers)
+	b.put(0, 0, Packs(0, 1)...)
+	b.barrier()
+	b.wantSeen(0, 1)
+	s := b.reader.Status()
+	if !s.Answers || len(s.Clusters) != 1 {
+		b.Errorf("status %+v", s)
+	}
+	if b.reader.Leave(name) || b.reader.Leave(s.Clusters[0].Name) {
+		b.Error("a cluster left that is not there, or the last one")
+	}
+	// It comes back under its name.
+	b.broker[1].Mend(b.T)
+	b.join(1, time.Time{})
+	b.put(1, 0, Packs(1, 2)...)
+	b.barrier()
+	b.wantSeen(0, 2)
 }
 
 func closing(b *bench) {
