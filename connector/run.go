@@ -73,7 +73,7 @@ func (b *Bridge) launch() {
 		b.wg.Go(func() { b.watchdogLoop(b.life) })
 	}
 	if b.source != nil {
-		b.wg.Go(func() { b.source.run(b.life, b.cfg.InLong.Refresh, b.reader) })
+		b.wg.Go(func() { b.source.run(b.life, min(b.cfg.InLong.Refresh, askQueue), b.reader) })
 	}
 	if b.reader != nil {
 		b.wg.Go(func() {
