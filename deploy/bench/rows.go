@@ -40,6 +40,8 @@ func rows(seed uint64, l length) []row {
 		{name: "1 KiB, memory at full speed (MiB)", of: kib, reference: raw(kib), maxRSS: 96},
 		{name: "1 KiB, 20 ms ack delay, to its own rate without", minRate: 0.95, reference: kib,
 			of: of("json1k", func(w *work) { w.Delay = 20 * time.Millisecond })},
+		{name: "the raw sender with the same delay, to its own rate without (no goal)", reference: raw(kib),
+			of: raw(of("json1k", func(w *work) { w.Delay = 20 * time.Millisecond }))},
 		{name: "1 KiB, settle, to its own rate with ack", minRate: 0.97, reference: kib,
 			of: of("json1k", func(w *work) { w.Settle = settleFor(l) })},
 		{name: "1 KiB, 1,000 streams, records round-robin, to its own rate with one stream", minRate: 0.70, reference: of("json1k", async),

@@ -208,13 +208,16 @@ func (c *sinkConn) pack(f []byte) error {
 	return nil
 }
 
-// lateWriter writes everything a fixed time after it was handed over.
+// lateWriter writes everything a time after it was handed over: the delay, and at most lateGroup more. What is due
+// by then goes out together; waking up for each ack would cost the sender's cores more than the acks.
 type lateWriter struct {
 	nc    net.Conn
 	delay time.Duration
 	queue chan lateWrite
 	ended chan struct{}
 }
+
+const lateGroup = time.Millisecond
 
 type lateWrite struct {
 	due  time.Time
@@ -241,15 +244,25 @@ func (w *lateWriter) close() {
 
 func (w *lateWriter) loop() {
 	defer close(w.ended)
-	failed := false // the reader hears of it too; here the queue is only emptied
-	for l := range w.queue {
-		if failed {
-			continue
+	var together []byte
+	var err error // the reader hears of it too; here the queue is only emptied from then on
+	for next, ok := <-w.queue; ok; next, ok = <-w.queue {
+		for more := true; more; {
+			if err == nil {
+				time.Sleep(time.Until(next.due) + lateGroup)
+			}
+			together = together[:0]
+			for now := time.Now(); more && (err != nil || !next.due.After(now)); {
+				together = append(together, next.acks...)
+				select {
+				case next, more = <-w.queue:
+				default:
+					more = false
+				}
+			}
+			if err == nil {
+				_, err = w.nc.Write(together)
+			}
 		}
-		if wait := time.Until(l.due); wait > 0 {
-			<-time.After(wait)
-		}
-		_, err := w.nc.Write(l.acks)
-		failed = err != nil
 	}
 }
