@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -133,21 +134,22 @@ func TestMarksAreSaidOnceEach(t *testing.T) {
 
 func TestGroupGoalCountsOnlyUntilTheCoresAreFull(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		rates  []float64
-		cores4 float64
-		met    bool
+		name  string
+		rates []float64
+		cores float64 // of each bridge, as a part of the machine
+		met   bool
 	}{
-		{"grows", []float64{100, 195, 290, 382}, 0, true},
-		{"the last adds little", []float64{100, 195, 290, 350}, 0, false},
-		{"the last adds little since the cores are full", []float64{100, 195, 290, 350}, 1e6, true},
+		{"grows", []float64{100, 195, 290, 382}, 0.2, true},
+		{"the last adds little", []float64{100, 195, 290, 350}, 0.24, false},
+		{"the last adds little since there is no core for it", []float64{100, 195, 290, 350}, 0.26, true},
+		{"the second adds little", []float64{100, 180, 180, 180}, 0.4, false},
+		{"no core for the third and the fourth", []float64{100, 191, 230, 220}, 0.4, true},
 	} {
 		s := &specials{values: make(map[string][]float64)}
 		for i, r := range tt.rates {
 			s.add("rate"+string(rune('1'+i)), r)
-			s.add("cores"+string(rune('1'+i)), 0)
+			s.add("cores"+string(rune('1'+i)), min(1, float64(i+1)*tt.cores)*float64(runtime.NumCPU()))
 		}
-		s.values["cores4"] = []float64{tt.cores4}
 		if o := judgeGroup(s); o.Met != tt.met {
 			t.Errorf("%s: met %v, want %v (%s)", tt.name, o.Met, tt.met, o.text)
 		}

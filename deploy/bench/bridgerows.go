@@ -223,10 +223,8 @@ func latencyRow(name string, load float64, p50, p99 time.Duration) bridgeRow {
 	}
 }
 
-// coresFull is how much of the machine counts as all of it.
-const coresFull = 0.93
-
-// judgeGroup asks that each added bridge adds at least 0.9 of the first one's rate, until the cores are full.
+// judgeGroup asks that each added bridge adds at least 0.9 of the first one's rate, until the cores are full: until what
+// the first one and its part of broker and sink take does not fit in beside those before.
 func judgeGroup(s *specials) bridgeOutcome {
 	if len(s.values["rate1"]) == 0 {
 		return bridgeOutcome{text: "SKIPPED: " + errNoQuota.Error(), goal: "+0.9 a bridge"}
@@ -238,8 +236,8 @@ func judgeGroup(s *specials) bridgeOutcome {
 		rate, before := s.of(fmt.Sprint("rate", n)).median, s.of(fmt.Sprint("rate", n-1)).median
 		grown := (rate - before) / first
 		text := fmt.Sprintf("%s (+%.2f)", thousands(rate), grown)
-		if s.of(fmt.Sprint("cores", n)).median >= coresFull*float64(runtime.NumCPU()) {
-			text += ", cores full"
+		if free := float64(runtime.NumCPU()) - s.of(fmt.Sprint("cores", n-1)).median; free < s.of("cores1").median {
+			text += ", no core for it"
 		} else {
 			met = met && grown >= 0.9
 			worst = min(worst, grown)
