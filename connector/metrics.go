@@ -1,8 +1,11 @@
 package connector
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -104,9 +107,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descBudget, float64(s.Memory.BudgetBytes))
 	gauge(descParked, float64(s.Memory.ParkedBytes))
 	gauge(descUnfinal, float64(s.Memory.Unfinal))
-	for i := range s.Parts {
-		p := &s.Parts[i]
-		num := strconv.Itoa(int(p.Partition))
+	for _, row := range partitionRows(s.Parts) {
+		p, num := row.p, row.num
 		labels := series.Labels(descPosition, p.Topic, num)
 		level := func(d *prometheus.Desc, v float64) { ch <- series.New(d, prometheus.GaugeValue, v, labels) }
 		level(descPosition, float64(p.Position))
@@ -165,6 +167,24 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		count(descQueueMissed, q.Missed, q.Name)
 		gauge(descQueueBarrier, q.LastBarrier.Seconds(), q.Name)
 	}
+}
+
+// partitionRow is a partition whose number is a label.
+type partitionRow struct {
+	num string
+	p   *PartitionStatus
+}
+
+// partitionRows are in the order of their labels: the registry sorts each family, and what is sorted costs it little.
+func partitionRows(parts []PartitionStatus) []partitionRow {
+	rows := make([]partitionRow, len(parts))
+	for i := range parts {
+		rows[i] = partitionRow{strconv.Itoa(int(parts[i].Partition)), &parts[i]}
+	}
+	slices.SortFunc(rows, func(a, b partitionRow) int {
+		return cmp.Or(strings.Compare(a.num, b.num), strings.Compare(a.p.Topic, b.p.Topic))
+	})
+	return rows
 }
 
 func bit(b bool) float64 {

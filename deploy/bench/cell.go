@@ -229,7 +229,7 @@ func (l *lab) run(ctx context.Context, c *cell, profile bool) (r cellResult, err
 		return r, errors.Join(err, sink.end())
 	}
 	if profile && c.subject == "bridge" && l.profiles != "" {
-		stop := l.profile(ctx, c, subject.first)
+		stop := l.profile(ctx, c, subject.first, 2)
 		defer stop()
 	}
 	r, err = measureMarks(subject, sink, broker, sink, queue)
@@ -301,8 +301,9 @@ func get(ctx context.Context, url string, to io.Writer) error {
 	return nil
 }
 
-// profile takes a CPU profile of the bridge while it is measured; the function it returns waits for it.
-func (l *lab) profile(ctx context.Context, c *cell, admin string) (wait func()) {
+// profile takes a CPU profile of the bridge over so many seconds, then one of its heap; the function it returns waits
+// for both.
+func (l *lab) profile(ctx context.Context, c *cell, admin string, seconds int) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -311,7 +312,7 @@ func (l *lab) profile(ctx context.Context, c *cell, admin string) (wait func()) 
 			return
 		case <-time.After(500 * time.Millisecond):
 		}
-		for _, kind := range []string{"profile?seconds=2", "heap"} {
+		for _, kind := range []string{fmt.Sprint("profile?seconds=", seconds), "heap"} {
 			name, _, _ := strings.Cut(kind, "?")
 			f, err := os.Create(filepath.Join(l.profiles, c.file()+"."+name+".pprof"))
 			if err == nil {

@@ -177,6 +177,9 @@ func (l *lab) idle(ctx context.Context, partitions int, length time.Duration) (c
 	}
 	core = (after - before).Seconds() / time.Since(from).Seconds()
 	rss, err = memoryOf(bridge.pid(), "VmRSS")
+	if err == nil && l.profiles != "" {
+		l.profile(ctx, c, bridge.first, 8)() // after what is measured, and long, since it does so little
+	}
 	return core, rss, err
 }
 
