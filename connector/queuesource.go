@@ -89,9 +89,9 @@ type QueueSourceStatus struct {
 
 const (
 	queueFile     = "queue.json"
-	askAgainAfter = 5 * time.Second // the Manager is not asked more often about streams it does not know
+	askAgainAfter = 5 * time.Second  // the Manager is not asked more often about streams it does not know
 	askQueue      = 10 * time.Second // as often as the proxies ask, so that we do not know long after them
-	joinAgain     = 5 * time.Second // a cluster that could not join is tried again after so long
+	joinAgain     = 5 * time.Second  // a cluster that could not join is tried again after so long
 	// leaveAfter is how long a cluster is read that the Manager names no more. Proxies ask it every ten seconds, and
 	// hold packs for seconds.
 	leaveAfter = time.Minute

@@ -111,12 +111,6 @@ func (r *reader) watchAll(ctx context.Context, c cluster, routes []route, since 
 	return errors.Join(errs...)
 }
 
-// still are those of some clusters that are read still.
-func (r *reader) still(clusters []cluster) []cluster {
-	all := r.all()
-	return slices.DeleteFunc(slices.Clone(clusters), func(c cluster) bool { return !slices.Contains(all, c) })
-}
-
 // Leave ends the reading of a cluster, or the waiting for one that could not join: nothing waits for it any more.
 // It reports whether there was one of that name; the only one stays. What is in it and was not seen counts as
 // lost in time.

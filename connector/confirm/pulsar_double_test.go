@@ -22,6 +22,7 @@ type PulsarDouble struct {
 	down   bool
 	moved  signal
 	opened int
+	asked  int
 	deny   error
 	once   error // the next opening of a reader fails so
 }
@@ -164,6 +165,13 @@ func (d *PulsarDouble) Opened() int {
 	return d.opened
 }
 
+// Asked is how many questions came.
+func (d *PulsarDouble) Asked() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked
+}
+
 // Deny has all questions answered with an error.
 func (d *PulsarDouble) Deny(err error) {
 	d.mu.Lock()
@@ -198,6 +206,9 @@ func (d *PulsarDouble) disconnect(p *doublePart) {
 
 // up waits until the broker answers.
 func (d *PulsarDouble) up(ctx context.Context) error {
+	d.mu.Lock()
+	d.asked++
+	d.mu.Unlock()
 	for {
 		d.mu.Lock()
 		down, deny, moved := d.down, d.deny, d.moved.wait()

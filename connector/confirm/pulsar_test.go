@@ -178,3 +178,26 @@ func TestTopicNamesOfPulsar(t *testing.T) {
 		r.Close()
 	}
 }
+
+// Of two clusters one leaves while the other refuses: what the one that is read on says counts.
+func TestWatchFailsWhereItFailedAlsoWhenAnotherClusterLeaves(t *testing.T) {
+	r, doubles := newPulsarQueue(t, 2, time.Second)
+	refused := errors.New("not allowed here")
+	doubles[0].Deny(refused)
+	doubles[1].SetDown(true)
+	watched := make(chan error, 1)
+	go func() { watched <- r.Watch(t.Context(), "g", "s") }()
+	for doubles[1].Asked() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if !r.Leave("q1") {
+		t.Error("q1 did not leave")
+	}
+	if err := <-watched; !errors.Is(err, refused) {
+		t.Errorf("Watch = %v, want that q0 refused", err)
+	}
+	doubles[0].Deny(nil)
+	if err := r.Watch(t.Context(), "g", "s"); err != nil {
+		t.Errorf("Watch = %v although the cluster that is left answers", err)
+	}
+}

@@ -139,8 +139,12 @@ func (r *reader) watch(ctx context.Context, at route) error {
 			return r.closed()
 		}
 		if err := r.each(left, func(c cluster) error {
-			return c.watch(ctx, c.topic(at.named, at.group, at.stream), time.Time{})
-		}); err != nil && len(r.still(left)) == len(left) { // what a cluster that left meanwhile says does not matter
+			err := c.watch(ctx, c.topic(at.named, at.group, at.stream), time.Time{})
+			if err != nil && !slices.Contains(r.all(), c) {
+				return nil // it left meanwhile: what it says does not matter
+			}
+			return err
+		}); err != nil {
 			return err
 		}
 		for _, c := range left {
