@@ -136,6 +136,14 @@ func (e *EndpointStatus) add(o *EndpointStatus) {
 	if o.State == "paused" {
 		e.State, e.Reason = o.State, o.Reason
 	}
+	e.sum(o)
+}
+
+// sum adds the numbers of o up, and takes its error if that is the later one.
+func (e *EndpointStatus) sum(o *EndpointStatus) {
+	if o.LastErrorTime.After(e.LastErrorTime) {
+		e.LastError, e.LastErrorTime = o.LastError, o.LastErrorTime
+	}
 	e.Connections += o.Connections
 	e.InFlightPacks += o.InFlightPacks
 	e.InFlightBytes += o.InFlightBytes
@@ -143,15 +151,15 @@ func (e *EndpointStatus) add(o *EndpointStatus) {
 	e.AckedBytes += o.AckedBytes
 	e.WindowBytes += o.WindowBytes
 	e.OldestUnfinal = max(e.OldestUnfinal, o.OldestUnfinal)
-	if o.LastErrorTime.After(e.LastErrorTime) {
-		e.LastError, e.LastErrorTime = o.LastError, o.LastErrorTime
-	}
 	e.PacksAcked += o.PacksAcked
 	e.BytesSent += o.BytesSent
 	e.Reconnects += o.Reconnects
 	e.IncarnationsEnded += o.IncarnationsEnded
 	e.UnknownAcks += o.UnknownAcks
-	codes := maps.Clone(e.AckErrors)
+	if len(o.AckErrors) == 0 {
+		return
+	}
+	codes := maps.Clone(e.AckErrors) // it may be shared
 	if codes == nil {
 		codes = make(map[int]uint64)
 	}

@@ -207,27 +207,7 @@ func addEndpoint(list []EndpointStatus, add EndpointStatus) []EndpointStatus {
 	if severity[add.State] > severity[e.State] {
 		e.State, e.Reason = add.State, add.Reason
 	}
-	if add.LastErrorTime.After(e.LastErrorTime) {
-		e.LastError, e.LastErrorTime = add.LastError, add.LastErrorTime
-	}
-	e.Connections += add.Connections
-	e.InFlightPacks += add.InFlightPacks
-	e.InFlightBytes += add.InFlightBytes
-	e.AckedPacks += add.AckedPacks
-	e.AckedBytes += add.AckedBytes
-	e.WindowBytes += add.WindowBytes
-	e.OldestUnfinal = max(e.OldestUnfinal, add.OldestUnfinal)
-	e.PacksAcked += add.PacksAcked
-	e.BytesSent += add.BytesSent
-	e.Reconnects += add.Reconnects
-	e.IncarnationsEnded += add.IncarnationsEnded
-	e.UnknownAcks += add.UnknownAcks
-	for code, n := range add.AckErrors {
-		if e.AckErrors == nil {
-			e.AckErrors = make(map[int]uint64)
-		}
-		e.AckErrors[code] += n
-	}
+	e.sum(&add)
 	return list
 }
 
