@@ -56,7 +56,7 @@ var (
 	descRereadRecords = desc("reread_records_total", "Records that were sent again after a proxy lost them.")
 	descRereadBytes   = desc("reread_bytes_total", "Bytes of their values.")
 
-	descQueueUp      = desc("queue_cluster_answers", "1 when the queue cluster behind the proxies answers. At 0 nothing becomes final: look at that cluster.", "cluster")
+	descQueueUp      = desc("queue_cluster_answers", "1 when the queue cluster behind the proxies answers. At 0 what is in it does not become final, and nothing that proxies lost is sent again: look at that cluster.", "cluster")
 	descQueueLag     = desc("queue_reader_lag_messages", "Messages of the queue that were not looked at yet. When it grows, the reader cannot keep up and commits fall behind.", "cluster")
 	descQueueSeen    = desc("queue_messages_total", "Messages of the queue that were looked at, by whose they are: mine, foreign, unreadable.", "cluster", "whose")
 	descQueueMissed  = desc("queue_missed_messages_total", "Messages that retention took before they were looked at; what they held counts as unseen and may be sent twice. Lengthen the queue's retention.", "cluster")

@@ -67,7 +67,7 @@ func (b *Bridge) kafkaReader(places []queuePlace, named namer) (confirm.Reader, 
 	if err != nil {
 		return nil, err
 	}
-	joins(b.source, at, r.Join)
+	joins(b.source, at, r.Join, r.Miss)
 	return r, nil
 }
 
@@ -87,7 +87,7 @@ func (b *Bridge) pulsarReader(places []queuePlace, named namer) (confirm.Reader,
 	if err != nil {
 		return nil, err
 	}
-	joins(b.source, at, r.Join)
+	joins(b.source, at, r.Join, r.Miss)
 	return r, nil
 }
 
@@ -105,14 +105,14 @@ func queueClusters[P, C any](places []queuePlace, at func(queuePlace) (C, error)
 }
 
 // joins tells the source, if the Manager names the clusters, how one more is read.
-func joins[C any](source *queueSource, at func(queuePlace) (C, error), join func(context.Context, C, time.Time) error) {
+func joins[C any](source *queueSource, at func(queuePlace) (C, error), join func(context.Context, C, time.Time) error, miss func(string, error) error) {
 	if source == nil {
 		return
 	}
 	source.join = func(ctx context.Context, p queuePlace, since time.Time) error {
 		c, err := at(p)
 		if err != nil {
-			return err
+			return miss(p.Name, err)
 		}
 		return join(ctx, c, since)
 	}

@@ -33,7 +33,9 @@ type queueSource struct {
 	file    string                                                         // keeps the last answer, "" for none
 	log     *slog.Logger
 
-	asking sync.Mutex // one question at a time; taken before mu
+	asking sync.Mutex      // one question at a time; taken before mu
+	news   chan struct{}   // something came or left, as a question between two ticks showed; of size one
+	away   map[string]bool // run's own: clusters that could not join
 
 	mu      sync.Mutex
 	now     queueAnswer            // guarded by mu; the last good answer
@@ -69,6 +71,15 @@ type queuePlace struct {
 	Namespace string `json:"namespace,omitempty"`
 }
 
+// String is where it is.
+func (p *queuePlace) String() string {
+	at := strings.Join(p.Brokers, ",")
+	if p.Tenant != "" {
+		at += " " + p.Tenant + "/" + p.Namespace
+	}
+	return at
+}
+
 // Kinds of queues, in the Manager's words.
 const (
 	queueKafka  = "KAFKA"
@@ -84,7 +95,9 @@ type QueueSourceStatus struct {
 	Leaving   []string  `json:"leaving,omitempty"` // clusters that it names no more and that are read still
 	// Restart says what changed that only a restart applies, "" for nothing.
 	Restart string `json:"restart_to_apply,omitempty"`
-	Brokers string `json:"other_brokers,omitempty"` // clusters that have other addresses now
+	// Brokers says which clusters have other addresses, or another tenant or namespace, now; the bridge uses them after
+	// a restart.
+	Brokers string `json:"other_brokers,omitempty"`
 }
 
 const (
@@ -106,6 +119,7 @@ func newQueueSource(c *manager.Client, cluster, tag, cacheDir string, log *slog.
 		},
 		cluster: cluster, tag: tag, log: log, topics: make(map[RouteStatus]string),
 		came: make(map[string]time.Time), left: make(map[string]time.Time),
+		news: make(chan struct{}, 1), away: make(map[string]bool),
 	}
 	if cacheDir != "" {
 		q.file = filepath.Join(cacheDir, queueFile)
@@ -188,6 +202,10 @@ func (q *queueSource) compare(before time.Time) {
 		delete(q.left, name)
 	}
 	maps.DeleteFunc(q.came, func(name string, _ time.Time) bool { return !named[name] })
+	select {
+	case q.news <- struct{}{}:
+	default:
+	}
 	for name := range read {
 		if _, ok := q.left[name]; !ok && !named[name] {
 			q.left[name] = time.Now()
@@ -208,10 +226,14 @@ func names(places []queuePlace) map[string]bool {
 func (q *queueSource) apply(ctx context.Context, r confirm.Reader) (again bool) {
 	q.mu.Lock()
 	named, came, left := q.now.Clusters, maps.Clone(q.came), maps.Clone(q.left)
-	sameKind := q.now.Type == q.kind
+	if q.now.Type != q.kind {
+		named, came, left = nil, nil, nil
+	}
 	q.mu.Unlock()
-	if !sameKind {
-		return false
+	for name := range q.away {
+		if _, ok := came[name]; !ok && r.Leave(name) { // or the queue would count as silent for ever
+			delete(q.away, name)
+		}
 	}
 	for _, p := range named {
 		since, ok := came[p.Name]
@@ -219,7 +241,7 @@ func (q *queueSource) apply(ctx context.Context, r confirm.Reader) (again bool) 
 			continue
 		}
 		if err := q.join(ctx, p, since.Add(-clocksDiffer)); err != nil {
-			again = true
+			again, q.away[p.Name] = true, true
 			if ctx.Err() == nil && q.joins.begin(p.Name) {
 				q.log.Error("the Manager names one more queue cluster, which cannot be read; nothing counts as lost until it can", "cluster", p.Name, "err", err)
 			}
@@ -229,8 +251,9 @@ func (q *queueSource) apply(ctx context.Context, r confirm.Reader) (again bool) 
 		q.read = append(slices.Clip(q.read), p)
 		delete(q.came, p.Name)
 		q.mu.Unlock()
+		delete(q.away, p.Name)
 		q.joins.end()
-		q.log.Info("the Manager names one more queue cluster, which is read now", "cluster", p.Name, "brokers", strings.Join(p.Brokers, ","))
+		q.log.Info("the Manager names one more queue cluster, which is read now", "cluster", p.Name, "at", p.String())
 	}
 	for name, since := range left {
 		if again = true; time.Since(since) < leaveAfter || !r.Leave(name) {
@@ -334,8 +357,13 @@ func (q *queueSource) run(ctx context.Context, every time.Duration, r confirm.Re
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-q.news:
 		}
 		moved, err := q.refresh(ctx)
+		select {
+		case <-q.news: // it is applied below
+		default:
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -387,21 +415,23 @@ func (q *queueSource) status() QueueSourceStatus {
 	if q.lastErr != nil {
 		s.LastError = q.lastErr.Error()
 	}
-	places := func(ps []queuePlace) map[string][]string {
-		m := make(map[string][]string, len(ps))
+	places := func(ps []queuePlace) map[string]string {
+		m := make(map[string]string, len(ps))
 		for _, p := range ps {
-			m[p.Name] = p.Brokers
+			m[p.Name] = p.String()
 		}
 		return m
 	}
 	read, now := places(q.read), places(q.now.Clusters)
 	var changes, brokers []string
 	for _, name := range slices.Sorted(maps.Keys(now)) {
-		if was, ok := read[name]; ok && !slices.Equal(was, now[name]) {
-			brokers = append(brokers, fmt.Sprintf("%s: %s", name, strings.Join(now[name], ",")))
+		if was, ok := read[name]; ok && was != now[name] {
+			brokers = append(brokers, name+": "+now[name])
 		}
 	}
-	s.Joining, s.Leaving = slices.Sorted(maps.Keys(q.came)), slices.Sorted(maps.Keys(q.left))
+	if q.now.Type == q.kind {
+		s.Joining, s.Leaving = slices.Sorted(maps.Keys(q.came)), slices.Sorted(maps.Keys(q.left))
+	}
 	if q.now.Type != q.kind {
 		changes = append(changes, fmt.Sprintf("the queue is of type %s now, and was of type %s", q.now.Type, q.kind))
 	}

@@ -63,7 +63,7 @@ func kafkaQueue(md5 string, topics map[string]string, clusters ...string) manage
 func sourceOf(o *oracle, file string) *queueSource {
 	return &queueSource{
 		ask: o.ask, cluster: "dp", tag: "tag", file: file, topics: make(map[RouteStatus]string), log: slog.New(slog.DiscardHandler),
-		came: make(map[string]time.Time), left: make(map[string]time.Time),
+		came: make(map[string]time.Time), left: make(map[string]time.Time), news: make(chan struct{}, 1), away: make(map[string]bool),
 	}
 }
 
@@ -130,16 +130,20 @@ type joiner struct {
 	tries int
 	since time.Time // as it was told last
 	read  []string
+	away  []string // could not join, and did not leave
 }
 
 func (j *joiner) join(_ context.Context, p queuePlace, since time.Time) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.tries, j.since = j.tries+1, since
-	if j.err == nil {
-		j.read = append(j.read, p.Name+"="+strings.Join(p.Brokers, ","))
+	j.away = slices.DeleteFunc(j.away, func(name string) bool { return name == p.Name })
+	if j.err != nil {
+		j.away = append(j.away, p.Name)
+		return j.err
 	}
-	return j.err
+	j.read = append(j.read, p.Name+"="+strings.Join(p.Brokers, ","))
+	return nil
 }
 
 func (j *joiner) set(err error) {
@@ -151,12 +155,20 @@ func (j *joiner) set(err error) {
 func (j *joiner) now() (read string, tries int, since time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return strings.Join(j.read, " "), j.tries, j.since
+	read = strings.Join(j.read, " ")
+	if len(j.away) > 0 {
+		read += " without " + strings.Join(j.away, " ")
+	}
+	return read, j.tries, j.since
 }
 
 func (j *joiner) Leave(name string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if slices.Contains(j.away, name) {
+		j.away = slices.DeleteFunc(j.away, func(n string) bool { return n == name })
+		return true
+	}
 	i := slices.IndexFunc(j.read, func(r string) bool { return strings.HasPrefix(r, name+"=") })
 	if i >= 0 {
 		j.read = slices.Delete(j.read, i, i+1)
@@ -193,7 +205,7 @@ func TestClustersThatComeAndGoAreFollowed(t *testing.T) {
 		o.set(func(o *oracle) { o.says = kafkaQueue("2", nil, "b=b:1", "c=c:1,c:2") })
 		j.set(errors.New("away"))
 		at(6*time.Minute + time.Second)
-		want("a=a:1 b=b:1", "[c]", "[a]")
+		want("a=a:1 b=b:1 without c", "[c]", "[a]")
 		// At five minutes the Manager did not name it; clocks may differ by one.
 		if _, _, since := j.now(); since.Sub(began) != 4*time.Minute {
 			t.Errorf("told to read from %v on, want 4m", since.Sub(began))
@@ -216,13 +228,45 @@ func TestClustersThatComeAndGoAreFollowed(t *testing.T) {
 		o.set(func(o *oracle) { o.says = kafkaQueue("4", nil, "b=b:1", "c=c:1,c:2", "d=d:1") })
 		j.set(errors.New("away"))
 		at(9*time.Minute + 21*time.Second)
-		want("b=b:1 c=c:1,c:2", "[d]", "[]")
+		want("b=b:1 c=c:1,c:2 without d", "[d]", "[]")
 		o.set(func(o *oracle) { o.says = kafkaQueue("5", nil, "b=b:1", "c=c:1,c:2") })
 		at(12 * time.Minute)
 		want("b=b:1 c=c:1,c:2", "[]", "[]")
+
+		// What is learned when somebody asks for a stream is applied at once, and a kind of queue that changes gives up
+		// what could not join.
+		at(14*time.Minute + time.Second)
+		o.set(func(o *oracle) {
+			o.says = kafkaQueue("6", map[string]string{"g.new": "t"}, "b=b:1", "c=c:1,c:2", "e=e:1")
+		})
+		if topic, err := q.topicOf(ctx, "g", "new"); topic != "t" || err != nil {
+			t.Errorf("topic = %q, %v", topic, err)
+		}
+		at(14*time.Minute + 2*time.Second)
+		want("b=b:1 c=c:1,c:2 without e", "[e]", "[]")
+		o.set(func(o *oracle) { o.says = manager.QueueConfig{MD5: "7", Type: "PULSAR", Clusters: pulsarPlaces} })
+		at(14*time.Minute + 20*time.Second)
+		if read, _, _ := j.now(); read != "b=b:1 c=c:1,c:2" || !strings.Contains(q.status().Restart, "PULSAR") {
+			t.Errorf("read %s, status %+v; want that e is given up, and a restart", read, q.status())
+		}
 		cancel()
 		<-done
 	})
+}
+
+var pulsarPlaces = []manager.QueueCluster{{Name: "p", Type: "PULSAR", Params: map[string]string{"serviceUrl": "pulsar://p:1"}}}
+
+func TestAnotherNamespaceOfAPulsarClusterIsTold(t *testing.T) {
+	o := &oracle{says: manager.QueueConfig{MD5: "1", Type: "PULSAR", Clusters: pulsarPlaces}}
+	q := sourceOf(o, "")
+	if _, _, err := q.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	moved := []manager.QueueCluster{{Name: "p", Type: "PULSAR", Params: map[string]string{"serviceUrl": "pulsar://p:1", "namespace": "other"}}}
+	o.set(func(o *oracle) { o.says = manager.QueueConfig{MD5: "2", Type: "PULSAR", Clusters: moved} })
+	if _, err := q.refresh(t.Context()); err != nil || q.status().Brokers != "p: pulsar://p:1 public/other" {
+		t.Errorf("status = %+v after %v, want the new namespace", q.status(), err)
+	}
 }
 
 func TestOtherAddressesOrAnotherKindOfQueueAskForARestart(t *testing.T) {
@@ -248,9 +292,7 @@ func TestOtherAddressesOrAnotherKindOfQueueAskForARestart(t *testing.T) {
 	}
 	// Pulsar in place of Kafka: neither is its cluster read, nor are those of Kafka given up.
 	o.set(func(o *oracle) {
-		o.err, o.says = nil, manager.QueueConfig{MD5: "6", Type: "PULSAR", Clusters: []manager.QueueCluster{
-			{Name: "p", Type: "PULSAR", Params: map[string]string{"serviceUrl": "pulsar://p:1"}},
-		}}
+		o.err, o.says = nil, manager.QueueConfig{MD5: "6", Type: "PULSAR", Clusters: pulsarPlaces}
 	})
 	q.join = func(context.Context, queuePlace, time.Time) error {
 		t.Error("a cluster of another kind was joined")

@@ -235,7 +235,7 @@ func reasons(s *Status, stuckAfter time.Duration) []string {
 	if s.Queue != nil && !s.Queue.Answers && len(s.Routes) > 0 {
 		for _, c := range s.Queue.Clusters {
 			if !c.Answers {
-				add("queue cluster " + c.Name + " does not answer, so nothing becomes final: " + cmp.Or(c.LastError, "it was not asked yet"))
+				add("queue cluster " + c.Name + " does not answer, so what is in it does not become final, and nothing that proxies lost is sent again: " + cmp.Or(c.LastError, "it was not asked yet"))
 			}
 		}
 	}

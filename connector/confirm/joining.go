@@ -32,7 +32,7 @@ func (r *reader) join(ctx context.Context, c cluster, since time.Time) (err erro
 		if err != nil {
 			r.pos.Remove(c.name())
 			c.close()
-			err = r.miss(c.name(), err)
+			err = r.Miss(c.name(), err)
 		}
 	}()
 	done := map[route]bool{}
@@ -50,8 +50,9 @@ func (r *reader) join(ctx context.Context, c cluster, since time.Time) (err erro
 	}
 }
 
-// miss remembers that a cluster could not join.
-func (r *reader) miss(name string, err error) error {
+// Miss remembers that a cluster could not join: until it does, or Leave gives it up, the queue counts as one that
+// does not answer.
+func (r *reader) Miss(name string, err error) error {
 	r.mu.Lock()
 	r.missing[name] = err
 	r.mu.Unlock()

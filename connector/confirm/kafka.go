@@ -89,11 +89,11 @@ func (c *KafkaCluster) check(named bool) (errs []error) {
 // queue yet: until it joins, or Leave gives it up, the queue counts as one that does not answer.
 func (k *Kafka) Join(ctx context.Context, c KafkaCluster, since time.Time) error {
 	if err := errors.Join(c.check(k.topicOf != nil)...); err != nil {
-		return k.miss(c.Name, err)
+		return k.Miss(c.Name, err)
 	}
 	cluster, err := newKafkaCluster(k.reader, c)
 	if err != nil {
-		return k.miss(c.Name, err)
+		return k.Miss(c.Name, err)
 	}
 	return k.join(ctx, cluster, since)
 }

@@ -100,11 +100,11 @@ func (c *PulsarCluster) check(named bool) (errs []error) {
 // into it before counts as not seen. See Kafka.Join.
 func (p *Pulsar) Join(ctx context.Context, c PulsarCluster, since time.Time) error {
 	if err := errors.Join(c.check(p.topicOf != nil)...); err != nil {
-		return p.miss(c.Name, err)
+		return p.Miss(c.Name, err)
 	}
 	conn, err := p.dial(c)
 	if err != nil {
-		return p.miss(c.Name, err)
+		return p.Miss(c.Name, err)
 	}
 	return p.join(ctx, newPulsarCluster(p.reader, c, conn), since)
 }

@@ -150,7 +150,7 @@ var (
 			func(s *sdk.StreamStatus) *sdk.Times { return &s.TotalTime }},
 	}
 	metadataFailures = counter("metadata_failures_total", "Times the Manager did not name the group's proxies. Growing: look at the Manager and the group there; what was known goes on to be used. Groups beyond the limit on series are added up as other.", "group")
-	ackErrors        = counter("ack_errors_total", "Answers with an error code. 115 and 113: the stream is not known there; 114: the proxy's memory is full; 1 and 2: it takes nothing now.", "endpoint", "code")
+	ackErrors        = counter("ack_errors_total", "Answers with an error code. 115, 113 and 121: the stream is not known there; 114: the proxy's memory is full; 1 and 2: it takes nothing now.", "endpoint", "code")
 )
 
 func truth(b bool) float64 {
