@@ -67,6 +67,7 @@ type splitter struct {
 	suspect int
 	limit   int64 // records at and above it are not wanted; -1 for none
 	bytes   int64 // of the values of all records used
+	skipped int64 // of them, that no rule wants
 }
 
 // split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
@@ -104,6 +105,7 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		s.bytes += int64(len(rec.Value))
 		if r == nil {
 			c.skipped++
+			s.skipped++
 			continue
 		}
 		c.add(r, rec, len(recs)-i)

@@ -86,6 +86,9 @@ func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
 		if used != len(recs) {
 			t.Fatalf("used %d of %d records", used, len(recs))
 		}
+		if s.skipped != skipped {
+			t.Fatalf("%d skipped in all, want %d", s.skipped, skipped)
+		}
 		next := int64(-1)
 		for _, c := range chunks {
 			if c.first < next || c.next < c.first {

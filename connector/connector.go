@@ -105,7 +105,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	if deps.Registry == nil {
-		deps.Registry = prometheus.NewRegistry()
+		deps.Registry = newRegistry()
 	}
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),

@@ -34,6 +34,7 @@ func (c *byLabel) each(f func(label string, n uint64)) {
 // counters run since the start. They are added to per chunk or rarer, never per record.
 type counters struct {
 	records, bytes  byLabel // fetched, by topic
+	skipped         byLabel // of them, that no rule wants
 	commits         counter
 	commitErrors    byLabel // by class
 	assigned        counter // partitions
@@ -42,12 +43,15 @@ type counters struct {
 	partitionsStops byLabel // by code
 }
 
-func (c *counters) polled(topic string, records int, bytes int64) {
+func (c *counters) polled(topic string, records int, bytes, skipped int64) {
 	if records == 0 {
 		return
 	}
 	c.records.add(topic, uint64(records))
 	c.bytes.add(topic, uint64(bytes))
+	if skipped > 0 {
+		c.skipped.add(topic, uint64(skipped))
+	}
 }
 
 // faults remembers what is wrong now, so that each is logged when it begins and when it is over.
@@ -81,6 +85,13 @@ func (f *faults) begin(class string) bool {
 	}
 	f.now[class] = &faultState{class: class, since: time.Now(), times: 1}
 	return true
+}
+
+// forget ends one class.
+func (f *faults) forget(class string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.now, class)
 }
 
 // end clears all and returns what was wrong.

@@ -18,6 +18,7 @@ type sender interface {
 // take cuts the records of one fetch into chunks and offers them, behind what is parked. It returns how
 // many bytes their values are, runs on the poll goroutine and never waits.
 func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
+	sp.bytes, sp.skipped = 0, 0
 	if len(recs) == 0 || p.halted.Load() != nil {
 		return 0
 	}
@@ -31,7 +32,7 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 		p.stop(&halt{code: haltTruncated, offset: first, reason: truncatedReason(p.id, first, p.expect)})
 		return 0
 	}
-	sp.router, sp.limit, sp.bytes = p.router, p.limit, 0
+	sp.router, sp.limit = p.router, p.limit
 	chunks, _ := sp.split(recs)
 	if len(chunks) == 0 {
 		return 0

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"inlong-bridge/sdk/sdkprom"
 	"inlong-bridge/sdk/sdkprom/series"
@@ -42,6 +43,7 @@ var (
 	descStalled   = desc("partition_stalled", "1 for the reason the partition does not go on, by code. unrouted, too_large, refused, gap, truncated, recreated and deleted need you; the rest passes when its cause does.", "topic", "partition", "code")
 	descStuck     = desc("partition_stuck", "1 while the partition is behind and has made no progress for delivery.watchdog, by reason: budget, window, route, endpoint, queue, broker, rebalance or transaction. /status has the sentence.", "topic", "partition", "reason")
 
+	descSkipped    = desc("skipped_records_total", "Records that no rule wants, and that unmatched: skip lets pass. When it grows unexpectedly, ask explain which rule should match.", "topic")
 	descRecords    = desc("fetched_records_total", "Records fetched from the topic, without those read again.", "topic")
 	descBytes      = desc("fetched_bytes_total", "Bytes of their values.", "topic")
 	descCommits    = desc("commits_total", "Commit requests, failed ones included.")
@@ -68,10 +70,17 @@ var (
 func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		descInfo, descUp, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descPieces,
-		descAge, descCommitAt, descStalled, descStuck, descRecords, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
+		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
 		descOffsetLost, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
 		descQueueUp, descQueueLag, descQueueSeen, descQueueMissed, descQueueOther, descQueueDelay, descQueueBarrier,
 	}
+}
+
+// newRegistry has Go's metrics and those of the process.
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
 }
 
 // register adds the bridge's and the sender's metrics to the registry.
@@ -134,6 +143,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	n.records.each(func(topic string, v uint64) { count(descRecords, v, topic) })
+	n.skipped.each(func(topic string, v uint64) { count(descSkipped, v, topic) })
 	n.bytes.each(func(topic string, v uint64) { count(descBytes, v, topic) })
 	count(descCommits, n.commits.Load())
 	n.commitErrors.each(func(class string, v uint64) { count(descCommitErr, v, class) })

@@ -61,7 +61,7 @@ func tooLargeReason(id tp, g *group, err error) string {
 func recreated(p *partition) *halt {
 	return &halt{code: haltRecreated, offset: p.wm.Position(), reason: fmt.Sprintf(
 		"topic %s was deleted and created again: what was not delivered of the old one is gone; "+
-			"hint: restart the bridge to begin with the new topic", p.id.topic)}
+			"hint: reset the group's offsets of the old one, if there are any left, and restart the bridge to begin with the new topic", p.id.topic)}
 }
 
 // adjust is called by kgo for partitions it was assigned, before it fetches anything of them. It decides

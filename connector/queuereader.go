@@ -149,7 +149,10 @@ func pulsarCluster(p config.PulsarCluster) (c confirm.PulsarCluster, err error) 
 	c = confirm.PulsarCluster{
 		Name: p.Name, ServiceURL: p.ServiceURL, AdminURL: p.AdminURL, Tenant: p.Tenant, Namespace: p.Namespace, Topic: p.Topic,
 	}
-	if c.TLS, err = pulsarTLS(p.ServiceURL, p.TLS); err != nil {
+	if c.TLS, err = pulsarTLS(p.ServiceURL, p.TLS); err == nil {
+		c.AdminTLS, err = kafkaclient.TLSConfig(p.TLS) // for a host of its own
+	}
+	if err != nil {
 		return c, fmt.Errorf("queue cluster %s: %w", p.Name, err)
 	}
 	if p.Token.Set() {
@@ -165,7 +168,10 @@ func pulsarCluster(p config.PulsarCluster) (c confirm.PulsarCluster, err error) 
 // must have a certificate for it.
 func pulsarTLS(serviceURL string, t config.TLS) (*tls.Config, error) {
 	hosts, secure := strings.CutPrefix(serviceURL, "pulsar+ssl://")
-	if !secure {
+	switch {
+	case !secure && t.Enabled:
+		return nil, fmt.Errorf("%s has no TLS, and tls is configured; hint: name it pulsar+ssl://, where the bridge gets it from, or take out tls", serviceURL)
+	case !secure:
 		return nil, nil
 	}
 	t.Enabled = true // the system's certificates, where the section is left out

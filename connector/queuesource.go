@@ -35,15 +35,15 @@ type queueSource struct {
 
 	asking sync.Mutex      // one question at a time; taken before mu
 	news   chan struct{}   // something came or left, as a question between two ticks showed; of size one
-	away   map[string]bool // run's own: clusters that could not join
+	away   map[string]bool // run's own: clusters that the reader expects and that have not joined
 
 	mu      sync.Mutex
 	now     queueAnswer            // guarded by mu; the last good answer
 	told    time.Time              // guarded by mu; when the Manager was asked for it, or for the one that said it still holds
 	kind    string                 // guarded by mu; of the queue that is read
-	read    []queuePlace           // guarded by mu; its clusters
-	came    map[string]time.Time   // guarded by mu; clusters that are not read yet: until when the Manager did not name them
-	left    map[string]time.Time   // guarded by mu; clusters that are read still: since when it does not name them
+	read    []queuePlace           // guarded by mu; its clusters, as run knows them
+	came    map[string]time.Time   // guarded by mu; until when the Manager did not name a cluster that it names
+	left    map[string]time.Time   // guarded by mu; since when it does not name one that it named
 	topics  map[RouteStatus]string // guarded by mu; what is watched
 	asked   time.Time              // guarded by mu; when the Manager was asked last
 	updated time.Time              // guarded by mu; when it answered last
@@ -134,7 +134,7 @@ func (q *queueSource) start(ctx context.Context) (kind string, places []queuePla
 		if kept, ok := q.load(); ok {
 			q.log.Warn("the Manager does not tell the queue; going on with its last answer", "saved", kept.Saved, "err", err)
 			q.mu.Lock()
-			q.now, q.told = kept, kept.Saved
+			q.now, q.told = kept, time.Now() // nothing of ours is older
 			q.mu.Unlock()
 			err = nil
 		}
@@ -177,8 +177,8 @@ func (q *queueSource) refresh(ctx context.Context) (moved []RouteStatus, err err
 	}
 	q.updated = time.Now()
 	if !same {
+		q.compare(a.Clusters, cmp.Or(q.told, asked))
 		q.now = a
-		q.compare(cmp.Or(q.told, asked))
 	}
 	q.told = asked
 	for of, topic := range q.topics {
@@ -190,82 +190,6 @@ func (q *queueSource) refresh(ctx context.Context) (moved []RouteStatus, err err
 		return cmp.Or(strings.Compare(x.Group, y.Group), strings.Compare(x.Stream, y.Stream))
 	})
 	return moved, nil
-}
-
-// compare notes which clusters came and left with a new answer; the one before was asked for at before. Under mu.
-func (q *queueSource) compare(before time.Time) {
-	read, named := names(q.read), names(q.now.Clusters)
-	for name := range named {
-		if _, ok := q.came[name]; !ok && !read[name] {
-			q.came[name] = before
-		}
-		delete(q.left, name)
-	}
-	maps.DeleteFunc(q.came, func(name string, _ time.Time) bool { return !named[name] })
-	select {
-	case q.news <- struct{}{}:
-	default:
-	}
-	for name := range read {
-		if _, ok := q.left[name]; !ok && !named[name] {
-			q.left[name] = time.Now()
-		}
-	}
-}
-
-func names(places []queuePlace) map[string]bool {
-	m := make(map[string]bool, len(places))
-	for _, p := range places {
-		m[p.Name] = true
-	}
-	return m
-}
-
-// apply has the reader read what came, and after a while no more what left. It reports whether something is to be
-// tried again soon.
-func (q *queueSource) apply(ctx context.Context, r confirm.Reader) (again bool) {
-	q.mu.Lock()
-	named, came, left := q.now.Clusters, maps.Clone(q.came), maps.Clone(q.left)
-	if q.now.Type != q.kind {
-		named, came, left = nil, nil, nil
-	}
-	q.mu.Unlock()
-	for name := range q.away {
-		if _, ok := came[name]; !ok && r.Leave(name) { // or the queue would count as silent for ever
-			delete(q.away, name)
-		}
-	}
-	for _, p := range named {
-		since, ok := came[p.Name]
-		if !ok {
-			continue
-		}
-		if err := q.join(ctx, p, since.Add(-clocksDiffer)); err != nil {
-			again, q.away[p.Name] = true, true
-			if ctx.Err() == nil && q.joins.begin(p.Name) {
-				q.log.Error("the Manager names one more queue cluster, which cannot be read; nothing counts as lost until it can", "cluster", p.Name, "err", err)
-			}
-			continue
-		}
-		q.mu.Lock()
-		q.read = append(slices.Clip(q.read), p)
-		delete(q.came, p.Name)
-		q.mu.Unlock()
-		delete(q.away, p.Name)
-		q.joins.end()
-		q.log.Info("the Manager names one more queue cluster, which is read now", "cluster", p.Name, "at", p.String())
-	}
-	for name, since := range left {
-		if again = true; time.Since(since) < leaveAfter || !r.Leave(name) {
-			continue
-		}
-		q.mu.Lock()
-		q.read = slices.DeleteFunc(slices.Clone(q.read), func(p queuePlace) bool { return p.Name == name })
-		delete(q.left, name)
-		q.mu.Unlock()
-		q.log.Info("the Manager does not name a queue cluster any more, which is not read now either", "cluster", name)
-	}
-	return again
 }
 
 // answerOf takes what is needed from an answer of the Manager.
@@ -371,11 +295,12 @@ func (q *queueSource) run(ctx context.Context, every time.Duration, r confirm.Re
 			for _, f := range q.faults.end() {
 				q.log.Info("the Manager tells the queue again", "after", f.lasted, "times", f.times)
 			}
-			q.follow(ctx, r, moved)
+			q.expect(r)
+			q.followTopics(ctx, r, moved)
 		case q.faults.begin("manager"):
 			q.log.Warn("asking the Manager for the queue fails, going on with its last answer", "err", err)
 		}
-		if timer.Reset(every); q.apply(ctx, r) {
+		if timer.Reset(every); q.followClusters(ctx, r) {
 			timer.Reset(min(every, joinAgain))
 		}
 		if s := q.status(); s.Restart+s.Brokers != told {
@@ -388,8 +313,8 @@ func (q *queueSource) run(ctx context.Context, every time.Duration, r confirm.Re
 	}
 }
 
-// follow watches the new topics of streams. One where that fails is tried again after the next question.
-func (q *queueSource) follow(ctx context.Context, r confirm.Reader, moved []RouteStatus) {
+// followTopics watches the new topics of streams. One where that fails is tried again after the next question.
+func (q *queueSource) followTopics(ctx context.Context, r confirm.Reader, moved []RouteStatus) {
 	for _, of := range moved {
 		q.mu.Lock()
 		topic, _ := q.now.topic(of)
@@ -429,8 +354,12 @@ func (q *queueSource) status() QueueSourceStatus {
 			brokers = append(brokers, name+": "+now[name])
 		}
 	}
-	if q.now.Type == q.kind {
-		s.Joining, s.Leaving = slices.Sorted(maps.Keys(q.came)), slices.Sorted(maps.Keys(q.left))
+	joining, leaving := q.differ()
+	for _, p := range joining {
+		s.Joining = append(s.Joining, p.Name)
+	}
+	for _, p := range leaving {
+		s.Leaving = append(s.Leaving, p.Name)
 	}
 	if q.now.Type != q.kind {
 		changes = append(changes, fmt.Sprintf("the queue is of type %s now, and was of type %s", q.now.Type, q.kind))

@@ -120,7 +120,8 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				b.partitionError(p, kerr.OffsetOutOfRange)
 				continue
 			}
-			b.counters.polled(t.Topic, len(fp.Records), p.take(b.sender, sp, fp.Records))
+			bytes := p.take(b.sender, sp, fp.Records)
+			b.counters.polled(t.Topic, len(fp.Records), bytes, sp.skipped)
 			b.pauseIfBlocked(p)
 			if p.limit >= 0 && p.expects() >= p.limit {
 				b.group.PauseFetchPartitions(one(p.id))

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,6 +33,9 @@ func (c *Config) Notes() []string {
 	}
 	exposed(&c.Kafka.SASL, &c.Kafka.TLS, "kafka")
 	exposed(&SASL{}, &c.InLong.ManagerTLS, "inlong.manager")
+	if c.InLong.ManagerSecretKey.Set() && slices.ContainsFunc(c.InLong.ManagerURLs, func(u string) bool { return strings.HasPrefix(u, "http://") }) {
+		say("inlong.manager.secret_key goes over the network in clear: a URL has no TLS")
+	}
 	exposed(&c.Queue.SASL, &c.Queue.TLS, "queue")
 	for i := range c.Queue.Kafka {
 		exposed(&c.Queue.Kafka[i].SASL, &c.Queue.Kafka[i].TLS, fmt.Sprintf("queue.kafka[%d]", i))
@@ -41,6 +45,9 @@ func (c *Config) Notes() []string {
 		exposed(&SASL{}, &p.TLS, fmt.Sprintf("queue.pulsar[%d]", i))
 		if p.Token.Set() && !strings.HasPrefix(p.ServiceURL, "pulsar+ssl://") {
 			say("queue.pulsar[%d].token goes over the network in clear: service_url has no TLS", i)
+		}
+		if p.Token.Set() && strings.HasPrefix(p.AdminURL, "http://") {
+			say("queue.pulsar[%d].token goes over the network in clear: admin_url has no TLS", i)
 		}
 	}
 	return notes

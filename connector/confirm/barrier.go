@@ -11,7 +11,10 @@ import (
 var errNotAsked = errors.New("it is watched only since the question")
 
 // Barrier is the set of offsets that the reader must pass.
-type Barrier struct{ targets []target }
+type Barrier struct {
+	targets []target
+	joins   uint64 // how many clusters had joined when it began
+}
 
 type target struct {
 	Place
@@ -39,7 +42,7 @@ func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, st
 			}
 		}
 	}
-	b = &Barrier{}
+	b = &Barrier{joins: p.joins}
 	var errs []error
 	for _, cluster := range p.joined() {
 		s, err := p.updateAll(cluster, said[cluster])
@@ -47,6 +50,12 @@ func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, st
 		errs = append(errs, err)
 		for name, t := range p.clusters[cluster] {
 			l := said[cluster].Topics[name]
+			for n := range t.parts {
+				// A later question was answered first, by who knew more: this answer is behind.
+				if _, ok := l.Partitions[n]; !ok && said[cluster].Fresh < t.fresh {
+					errs = append(errs, fmt.Errorf("beginning barrier: %w: %s is missing", errBehind, Place{cluster, name, n}))
+				}
+			}
 			if !l.Exists {
 				continue
 			}
@@ -79,6 +88,9 @@ func (p *Positions) joined() []string {
 func (p *Positions) Passed(b *Barrier) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if b.joins != p.joins {
+		return false, fmt.Errorf("waiting for barrier: a cluster joined meanwhile: %w", errNotAsked)
+	}
 	left := b.targets[:0]
 	for _, g := range b.targets {
 		t, x := p.find(g.Place)

@@ -19,6 +19,8 @@ type Reader interface {
 	Barrier(ctx context.Context) error
 	// Run reads until ctx ends. It returns an error only when it can never go on.
 	Run(ctx context.Context, sink Sink) error
+	// Expect says that a cluster is going to join: until it has, or left, the queue counts as one that does not answer.
+	Expect(cluster string)
 	// Leave ends the reading of the cluster of this name, unless it is the only one. Joining one takes what only the
 	// kind of the queue knows: see Kafka.Join and Pulsar.Join.
 	Leave(cluster string) bool

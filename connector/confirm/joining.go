@@ -16,25 +16,23 @@ const joinAtOnce = 8
 
 // join has one more cluster read. Everything that is watched is watched there before the first barrier asks
 // for it, from since on where the cluster can tell, else from the ends that are listed now. Packs may lie in it
-// already: until it has joined, or left, the queue counts as one that does not answer.
-func (r *reader) join(ctx context.Context, c cluster, since time.Time) (err error) {
+// already: until it has joined, or left, the queue counts as one that does not answer. It and Leave are for one
+// goroutine.
+func (r *reader) join(ctx context.Context, c cluster, since time.Time) error {
 	if err := r.pos.Add(c.name()); err != nil {
 		c.close()
 		return err
 	}
-	r.mu.Lock()
-	if r.missing[c.name()] == nil { // else what went wrong the time before is told
-		r.missing[c.name()] = errJoining
+	r.Expect(c.name())
+	if err := r.watchThenAdmit(ctx, c, since); err != nil {
+		r.pos.Remove(c.name())
+		c.close()
+		return r.Miss(c.name(), err)
 	}
-	r.mu.Unlock()
-	r.healthChanged()
-	defer func() {
-		if err != nil {
-			r.pos.Remove(c.name())
-			c.close()
-			err = r.Miss(c.name(), err)
-		}
-	}()
+	return nil
+}
+
+func (r *reader) watchThenAdmit(ctx context.Context, c cluster, since time.Time) error {
 	done := map[route]bool{}
 	for {
 		left, err := r.admit(c, done)
@@ -48,6 +46,17 @@ func (r *reader) join(ctx context.Context, c cluster, since time.Time) (err erro
 			done[at] = true
 		}
 	}
+}
+
+// Expect implements [Reader].
+func (r *reader) Expect(name string) {
+	r.mu.Lock()
+	read := slices.ContainsFunc(r.clusters, func(c cluster) bool { return c.name() == name })
+	if r.missing[name] == nil && !read { // else what went wrong the time before is told
+		r.missing[name] = errJoining
+	}
+	r.mu.Unlock()
+	r.healthChanged()
 }
 
 // Miss remembers that a cluster could not join: until it does, or Leave gives it up, the queue counts as one that

@@ -106,8 +106,9 @@ func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, also int64)
 	var errs []error
 	var wg sync.WaitGroup
 	for leader, parts := range leaders {
-		for _, at := range times {
-			wg.Go(func() {
+		wg.Go(func() {
+			// The end first: where nothing was put in since, reading begins at an end that is no later than that answer.
+			for _, at := range times {
 				err := c.listOffsets(ctx, leader, parts, at, func(topic string, partition int32, offset int64) {
 					mu.Lock()
 					defer mu.Unlock()
@@ -120,10 +121,10 @@ func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, also int64)
 					l.Topics[topic].Partitions[partition] = b
 				})
 				mu.Lock()
-				defer mu.Unlock()
 				errs = append(errs, err)
-			})
-		}
+				mu.Unlock()
+			}
+		})
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -131,7 +132,7 @@ func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, also int64)
 	}
 	for name, t := range l.Topics {
 		for n, b := range t.Partitions {
-			if also >= 0 && b.Start.before(Offset{}) {
+			if also >= 0 && b.Start == At(-1) {
 				b.Start = b.End // nothing was put into it since
 				t.Partitions[n] = b
 			}

@@ -698,6 +698,102 @@ func TestBarrierAsksAgainWhenABrokerIsBehind(t *testing.T) {
 	}
 }
 
+// laterCluster is one more cluster with the topic, and a client that writes to it.
+func laterCluster(t *testing.T) (c *kfake.Cluster, cfg confirm.KafkaCluster, put func(value []byte)) {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topicName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	w, err := kafkaWriter(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	cfg = confirm.KafkaCluster{Name: "later", Opts: []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}, Topic: "{group}.{stream}"}
+	return c, cfg, func(value []byte) {
+		if err := w.ProduceSync(t.Context(), &kgo.Record{Topic: topicName, Value: value}).FirstErr(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// 1. The reader asks where the log ends, and where it was a while ago  2. the broker answers one question
+// 3. a proxy puts a pack in  4. the broker answers the other.
+func TestClusterThatJoinsIsReadFromAnEndThatIsNoLaterThanTheQuestion(t *testing.T) {
+	q := newQueue(t, 1)
+	q.create(0, 1)
+	q.run()
+	q.watch()
+	c, cfg, put := laterCluster(t)
+	var questions atomic.Int64
+	c.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if questions.Add(1) == 2 {
+			c.SleepControl(func() { put(q.packs(0, 1)[0]) })
+		}
+		return nil, nil, false
+	})
+	if err := q.reader.Join(t.Context(), cfg, time.Now().Add(-time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	q.barrier()
+	q.wantSeen(0)
+}
+
+// A barrier that was under way knows nothing of a cluster that joins meanwhile.
+func TestBarrierUnderWayTakesInAClusterThatJoins(t *testing.T) {
+	q := newQueue(t, 1)
+	q.create(0, 1)
+	q.run()
+	q.watch()
+	c, cfg, put := laterCluster(t)
+	put(q.packs(5, 6)[0])
+	var held, heldLater atomic.Bool
+	free, freeLater := make(chan struct{}), make(chan struct{})
+	hold := func(c *kfake.Cluster, on *atomic.Bool, free chan struct{}) {
+		c.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			c.KeepControl()
+			if on.Load() && req.(*kmsg.FetchRequest).MaxWaitMillis > 0 { // the poller's
+				c.SleepControl(func() { <-free })
+			}
+			return nil, nil, false
+		})
+	}
+	hold(q.clusters[0], &held, free)
+	hold(c, &heldLater, freeLater)
+	held.Store(true)
+	heldLater.Store(true)
+	q.put(0, 0, q.packs(1, 2)...)
+	passed := make(chan error, 1)
+	var asked atomic.Bool
+	q.clusters[0].ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
+		q.clusters[0].KeepControl()
+		asked.Store(true)
+		return nil, nil, false
+	})
+	go func() { passed <- q.reader.Barrier(t.Context()) }() // it waits for pack 1
+	for deadline := time.Now().Add(10 * time.Second); !asked.Load() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	}
+	if err := q.reader.Join(t.Context(), cfg, time.Now().Add(-time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	held.Store(false)
+	close(free)
+	q.sink.waitFor(t, "pack 1", func() bool { return q.sink.has(1) })
+	select {
+	case err := <-passed:
+		t.Errorf("the barrier ended with %v, pack 5 reported: %v", err, q.sink.has(5))
+		close(freeLater)
+	case <-time.After(300 * time.Millisecond): // it would have ended by now, or the test shows nothing
+		close(freeLater)
+		if err := <-passed; err != nil || !q.sink.has(5) {
+			t.Errorf("barrier: %v, pack 5 reported: %v", err, q.sink.has(5))
+		}
+	}
+}
+
 func TestCloseEndsEverythingUnderWay(t *testing.T) {
 	q := newQueue(t, 1)
 	q.create(0, 1)

@@ -73,12 +73,13 @@ type Positions struct {
 	clusters map[string]map[string]*topic // by cluster and topic: those watched
 	coming   map[string]bool              // clusters that no barrier asks for yet
 	tickets  Ticket
-	lives    uint64
+	lives    uint64 // also of topics
+	joins    uint64
 }
 
 type topic struct {
 	id    [16]byte
-	made  uint64 // counts topics of this name, and cuts
+	made  uint64 // another one for each topic of this name, and each cut
 	fresh Ticket // of the newest answer taken in
 	parts map[int32]*position
 }
@@ -150,6 +151,7 @@ func (p *Positions) Join(cluster string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.coming, cluster)
+	p.joins++
 }
 
 // Remove forgets a cluster. Barriers that wait for it can never pass.
@@ -216,6 +218,7 @@ func (p *Positions) fix(cluster, name string, l Listing, fromStart bool) ([]Star
 		return p.update(cluster, l, name)
 	}
 	t := &topic{fresh: l.Fresh, parts: map[int32]*position{}}
+	t.anew(p)
 	topics[name] = t
 	var starts []Start
 	if said.Exists {
@@ -282,7 +285,7 @@ func (p *Positions) update(cluster string, l Listing, name string) ([]Start, err
 	}
 	if another {
 		t.parts = map[int32]*position{}
-		t.made++
+		t.anew(p)
 	}
 	if said.ID != ([16]byte{}) {
 		t.id = said.ID
@@ -310,7 +313,7 @@ func (p *Positions) update(cluster string, l Listing, name string) ([]Start, err
 			starts = append(starts, s)
 		case x.askedAt > 0 && x.askedAt <= l.Fresh && b.End.before(x.asked):
 			starts = append(starts, t.begin(p, at, later(b.Start, Offset{}), b.End, Truncated))
-			t.made++ // a barrier over what was cut can never pass
+			t.anew(p) // a barrier over what was cut can never pass
 		default:
 			x.moved(x.next, b.End)
 		}
@@ -334,6 +337,12 @@ func ordered(s []Start) []Start {
 
 func comparePlaces(a, b Place) int {
 	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+}
+
+// anew makes barriers over the topic as it was never pass.
+func (t *topic) anew(p *Positions) {
+	p.lives++
+	t.made = p.lives
 }
 
 // begin sets a position under a new life.

@@ -244,6 +244,38 @@ func TestClusterThatJoinsIsReadFromWhereItWasTold(t *testing.T) {
 	}
 }
 
+func TestBarrierFromBeforeAClusterLeftNeverPassesWhenItIsBack(t *testing.T) {
+	b := newBook(t, "a", "b")
+	b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, ends(0))))
+	b.take(b.p.Fix("b", "t", says(b.p.Ask(), "t", 9, ends(0))))
+	since := b.p.Ask()
+	x := b.begin(since, map[string]confirm.Listing{"a": says(since, "t", 1, ends(0)), "b": says(since, "t", 9, ends(5))})
+	b.p.Remove("b")
+	if err := b.p.Add("b"); err != nil {
+		t.Fatal(err)
+	}
+	b.take(b.p.Fix("b", "t", says(b.p.Ask(), "t", 9, ends(8))))
+	b.p.Join("b")
+	if ok, err := b.p.Passed(x); ok || err == nil {
+		t.Errorf("Passed = %v, %v although 0 to 5 of b were never reported", ok, err)
+	}
+}
+
+// Of two questions on their way the later one was answered first, by a broker that knew more.
+func TestNoBarrierWithoutAPartitionThatIsKnown(t *testing.T) {
+	for name, behind := range map[string]bounds{"partition": ends(0), "topic": nil} {
+		t.Run(name, func(t *testing.T) {
+			b := newBook(t, "a")
+			b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, behind)))
+			first, second := b.p.Ask(), b.p.Ask()
+			b.take(b.p.Update("a", says(second, "t", 1, ends(0, 7))))
+			if _, _, err := b.p.Begin(first, map[string]confirm.Listing{"a": says(first, "t", 1, behind)}); err == nil {
+				t.Error("a barrier began without partition 1, which is known to hold 7 messages that were not read")
+			}
+		})
+	}
+}
+
 func TestClusterThatLeftHoldsNothingAndCountsForNothing(t *testing.T) {
 	b := newBook(t, "a", "b")
 	b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, ends(0))))

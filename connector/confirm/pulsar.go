@@ -31,6 +31,7 @@ type PulsarCluster struct {
 	Topic      string // template over {group} and {stream}; unused with TopicOf
 	TLS        *tls.Config
 	AdminURL   string // http:// or https://, to tell a missing namespace from a missing topic; "" for none
+	AdminTLS   *tls.Config
 	// Token is asked at each connection, nil for none.
 	Token func() (string, error)
 }

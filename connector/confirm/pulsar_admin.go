@@ -33,7 +33,7 @@ func (c *pulsarCluster) askNamespace(ctx context.Context, topic string) error {
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: c.cfg.TLS, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: c.cfg.AdminTLS, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
 	resp, err := client.Do(req)
 	if err != nil {
 		c.r.log.Warn("asking the admin URL of a queue cluster fails", "cluster", c.cluster, "error", err)

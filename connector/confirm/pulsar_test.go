@@ -187,8 +187,10 @@ func TestWatchFailsWhereItFailedAlsoWhenAnotherClusterLeaves(t *testing.T) {
 	doubles[1].SetDown(true)
 	watched := make(chan error, 1)
 	go func() { watched <- r.Watch(t.Context(), "g", "s") }()
-	for doubles[1].Asked() == 0 {
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(10 * time.Second); doubles[1].Asked() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("q1 was not asked")
+		}
 	}
 	if !r.Leave("q1") {
 		t.Error("q1 did not leave")

@@ -164,16 +164,30 @@ func (r *reader) Barrier(ctx context.Context) error {
 }
 
 func (r *reader) passBarrier(ctx context.Context) error {
-	b, err := r.askBarrier(ctx)
-	if err != nil {
-		return err
+	for {
+		b, err := r.askBarrier(ctx)
+		if err != nil {
+			return err
+		}
+		if err = r.awaitBarrier(ctx, b); !errors.Is(err, errNotAsked) {
+			return err
+		}
 	}
+}
+
+func (r *reader) awaitBarrier(ctx context.Context, b *Barrier) error {
 	look := time.NewTicker(min(time.Second, r.timeout))
 	defer look.Stop()
 	for {
 		moved := r.moved.wait()
-		if passed, err := r.pos.Passed(b); passed || err != nil {
+		name, missed := r.missed() // before looking: one that joins after this is known to Passed
+		switch passed, err := r.pos.Passed(b); {
+		case err != nil:
 			return err
+		case passed && missed != nil:
+			return fmt.Errorf("cluster %s is not read: %w", name, missed)
+		case passed:
+			return nil
 		}
 		select {
 		case <-moved:
@@ -220,6 +234,9 @@ func (r *reader) beginBarrier(ctx context.Context) (*Barrier, error) {
 	said := map[string]Listing{}
 	if err := r.each(r.all(), func(c cluster) error {
 		l, err := c.list(ctx, since, r.pos.Topics(c.name()))
+		if err != nil && !slices.Contains(r.all(), c) {
+			return nil // it left meanwhile: Begin asks for another try, or for no answer of it
+		}
 		if err != nil {
 			return err
 		}

@@ -249,7 +249,7 @@ func (w *lateWriter) loop() {
 	for next, ok := <-w.queue; ok; next, ok = <-w.queue {
 		for more := true; more; {
 			if err == nil {
-				time.Sleep(time.Until(next.due) + lateGroup)
+				<-time.After(time.Until(next.due) + lateGroup)
 			}
 			together = together[:0]
 			for now := time.Now(); more && (err != nil || !next.due.After(now)); {

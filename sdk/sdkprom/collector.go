@@ -77,7 +77,7 @@ var (
 			func(s *sdk.EndpointStatus) float64 { return float64(s.AckedPacks) }},
 		{gauge("acked_bytes", "Bytes on the wire the proxy acked that are not final. Growing: the proxy is behind its queue.", "endpoint"),
 			func(s *sdk.EndpointStatus) float64 { return float64(s.AckedBytes) }},
-		{gauge("window_bytes", "Bytes that may be in flight to the proxy. Shrinking: its acks are slow.", "endpoint"),
+		{gauge("window_bytes", "Bytes that may be in flight to the proxy, or acked and not final. With settle it shrinks when acks are slow.", "endpoint"),
 			func(s *sdk.EndpointStatus) float64 { return float64(s.WindowBytes) }},
 		{gauge("oldest_unfinal_seconds", "Age of the oldest pack sent through the proxy that is not final. Growing: the proxy does not reach its queue.", "endpoint"),
 			func(s *sdk.EndpointStatus) float64 { return s.OldestUnfinal.Seconds() }},
