@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"gopkg.in/yaml.v3"
@@ -92,6 +93,10 @@ func labelsOf(t *testing.T, metrics map[string][]string, what, expr string) []st
 	}
 	for _, m := range found {
 		labels, ok := metrics[m[1]]
+		if times, isBucket := strings.CutSuffix(m[1], "_seconds_bucket"); !ok && isBucket {
+			labels, ok = metrics[times+"_seconds"]
+			labels = append(slices.Clip(labels), "le")
+		}
 		if !ok {
 			t.Errorf("%s: there is no metric %s", what, m[1])
 			continue
