@@ -355,8 +355,9 @@ func (c *chaosCell) run() chaosRecord {
 	}
 	b.Logf("the fault took %v", time.Since(began).Round(time.Millisecond))
 	back, ok := time.Duration(0), false
-	for limit := c.over.Add(2*c.recoveryBound() + 30*time.Second); time.Now().Before(limit); {
-		if back, ok = c.backAfter(); ok && time.Since(c.over) > c.scale(10*time.Second) {
+	goOn := c.scale(max(c.kind.goOn, 10*time.Second))
+	for limit := time.Now().Add(2*c.recoveryBound() + goOn + 30*time.Second); time.Now().Before(limit); {
+		if back, ok = c.backAfter(); ok && time.Since(c.over) > goOn {
 			break
 		}
 		b.pause(100 * time.Millisecond)

@@ -22,6 +22,7 @@ type chaosFault struct {
 	settleLoses                bool // one of the three that settle cannot cover
 	shortSettle                bool // part of the short form in settle
 
+	goOn      time.Duration        // how long the load does after the end of the fault, at least 10 s
 	back      time.Duration        // at 90 % of the rate, after the end of the fault, with shipped durations
 	strike    func(c *chaosCell)   // the fault, from its beginning to its end
 	after     func(c *chaosCell)   // once records flow again
@@ -131,7 +132,9 @@ func chaosFaults() []*chaosFault {
 			c.b.pause(c.scale(30 * time.Second))
 			c.proxies[0].signal(syscall.SIGCONT)
 		}},
-		{name: "answers 114 for 30 s", proxies: 2, back: 10 * time.Second, bound: inFlight, twice: "in flight", strike: during(30*time.Second, "code", "code", "114")},
+		// Until the proxy has been tried again: in settle what it had acked waits for a pack that it takes in time, and is sent
+		// again when there is none.
+		{name: "answers 114 for 30 s", proxies: 2, goOn: 45 * time.Second, back: 10 * time.Second, bound: inFlight, twice: "in flight", strike: during(30*time.Second, "code", "code", "114")},
 		{name: "1 % error codes for 30 s", proxies: 2, back: 10 * time.Second, bound: inFlight, twice: "in flight", strike: during(30*time.Second, "code", "code", "4", "share", "0.01")},
 		{name: "connections reset every 200 ms for 30 s", proxies: 2, notSettle: true, back: 20 * time.Second, twice: inFlightAtEnd, strike: func(c *chaosCell) {
 			every := max(c.scale(200*time.Millisecond), 20*time.Millisecond)
