@@ -85,7 +85,7 @@ func TestNamesAreTheGoldenOnes(t *testing.T) {
 
 func TestValuesAreTheStatus(t *testing.T) {
 	want := `
-# HELP inlong_bridge_sender_ack_errors_total Answers with an error code. 115 and 113: the stream is not known there; 114: the proxy's memory is full; 1 and 2: it takes nothing now.
+# HELP inlong_bridge_sender_ack_errors_total Answers with an error code. 115, 113 and 121: the stream is not known there; 114: the proxy's memory is full; 1 and 2: it takes nothing now.
 # TYPE inlong_bridge_sender_ack_errors_total counter
 inlong_bridge_sender_ack_errors_total{code="114",endpoint="dp1:46801"} 3
 inlong_bridge_sender_ack_errors_total{code="115",endpoint="dp1:46801"} 4
@@ -165,7 +165,7 @@ func TestAProxyIsOneSeriesWhateverGroupsShare(t *testing.T) {
 		{Address: "dp2:46801", Group: "g", State: "connected", PacksAcked: 4},
 	}}
 	want := `
-# HELP inlong_bridge_sender_ack_errors_total Answers with an error code. 115 and 113: the stream is not known there; 114: the proxy's memory is full; 1 and 2: it takes nothing now.
+# HELP inlong_bridge_sender_ack_errors_total Answers with an error code. 115, 113 and 121: the stream is not known there; 114: the proxy's memory is full; 1 and 2: it takes nothing now.
 # TYPE inlong_bridge_sender_ack_errors_total counter
 inlong_bridge_sender_ack_errors_total{code="114",endpoint="dp1:46801"} 3
 inlong_bridge_sender_ack_errors_total{code="115",endpoint="dp1:46801"} 4
