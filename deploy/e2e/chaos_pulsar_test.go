@@ -37,16 +37,17 @@ type pulsarCell struct {
 }
 
 // pulsarRounds are the faults that touch the queue. Those of a round run beside each other: none of them strikes a
-// broker that another one needs.
+// broker that another one needs. A broker that was stopped is not used again: it may take its own storage for faulty
+// for a while, and make no topic.
 func pulsarRounds() [][]pulsarCell {
 	cell := func(fault string, broker int) pulsarCell {
 		return pulsarCell{chaosSpec{fault: fault, confirm: "queue", bridges: 1, queue: "pulsar"}, broker}
 	}
 	return [][]pulsarCell{
 		{cell("kill -9 proxy", 0), cell("zombie", 1), cell("packs dropped behind their acks", 0)},
-		{cell("queue stalled 20 s", 0), cell("broker of the queue killed", 1)},
-		{cell("queue stalled 20 s, proxy killed inside", 0)},
 		{cell("one of two clusters gone for 60 s", 0)},
+		{cell("queue stalled 20 s", 0), cell("broker of the queue killed", 1)},
+		{cell("queue stalled 20 s, proxy killed inside", 1)},
 	}
 }
 
