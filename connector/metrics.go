@@ -136,10 +136,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		if p.Stall != "" {
 			gauge(descStalled, 1, p.Topic, num, p.Stall)
 		}
-	}
-	for i := range s.Parts {
-		if p := &s.Parts[i]; p.Stuck > 0 {
-			gauge(descStuck, 1, p.Topic, fmt.Sprint(p.Partition), p.StuckCode)
+		if p.Stuck > 0 {
+			gauge(descStuck, 1, p.Topic, num, p.StuckCode)
 		}
 	}
 	n.records.each(func(topic string, v uint64) { count(descRecords, v, topic) })
