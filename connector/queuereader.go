@@ -59,16 +59,9 @@ func (b *Bridge) kafkaReader(places []queuePlace, named namer) (confirm.Reader, 
 	of := func(k config.QueueCluster) (confirm.KafkaCluster, error) {
 		return cluster(k.Name, k.Brokers, k.Topic, k.TLS, k.SASL)
 	}
-	all, err := queueClusters(places, at, q.Kafka, of)
-	if err != nil {
-		return nil, err
-	}
-	r, err := confirm.NewKafka(confirm.KafkaConfig{Clusters: all, Instance: b.instance, Timeout: q.Timeout, Log: b.log, TopicOf: named})
-	if err != nil {
-		return nil, err
-	}
-	joins(b.source, at, r.Join, r.Miss)
-	return r, nil
+	return readerOf(b.source, places, at, q.Kafka, of, func(all []confirm.KafkaCluster) (*confirm.Kafka, error) {
+		return confirm.NewKafka(confirm.KafkaConfig{Clusters: all, Instance: b.instance, Timeout: q.Timeout, Log: b.log, TopicOf: named})
+	})
 }
 
 // pulsarReader is kafkaReader for Pulsar.
@@ -79,20 +72,23 @@ func (b *Bridge) pulsarReader(places []queuePlace, named namer) (confirm.Reader,
 			Name: p.Name, ServiceURL: strings.Join(p.Brokers, ","), Tenant: p.Tenant, Namespace: p.Namespace, TLS: q.TLS, Token: q.Token,
 		})
 	}
-	all, err := queueClusters(places, at, q.Pulsar, pulsarCluster)
-	if err != nil {
-		return nil, err
-	}
-	r, err := confirm.NewPulsar(confirm.PulsarConfig{Clusters: all, Instance: b.instance, Timeout: q.Timeout, Log: b.log, TopicOf: named})
-	if err != nil {
-		return nil, err
-	}
-	joins(b.source, at, r.Join, r.Miss)
-	return r, nil
+	return readerOf(b.source, places, at, q.Pulsar, pulsarCluster, func(all []confirm.PulsarCluster) (*confirm.Pulsar, error) {
+		return confirm.NewPulsar(confirm.PulsarConfig{Clusters: all, Instance: b.instance, Timeout: q.Timeout, Log: b.log, TopicOf: named})
+	})
 }
 
-// queueClusters are those that the Manager names, made by at, and those of the configuration, made by of.
-func queueClusters[P, C any](places []queuePlace, at func(queuePlace) (C, error), listed []P, of func(P) (C, error)) (all []C, err error) {
+// joinable is a reader that one more cluster may join.
+type joinable[C any] interface {
+	confirm.Reader
+	Join(ctx context.Context, c C, since time.Time) error
+	Miss(name string, err error) error
+}
+
+// readerOf makes a reader of the clusters that the Manager names, made by at, and of those of the configuration, made
+// by of, and tells the source, if there is one, how one more that is named joins it.
+func readerOf[P, C any, R joinable[C]](source *queueSource, places []queuePlace, at func(queuePlace) (C, error),
+	listed []P, of func(P) (C, error), open func([]C) (R, error)) (confirm.Reader, error) {
+	var all []C
 	var errs []error
 	add := func(c C, err error) { all, errs = append(all, c), append(errs, err) }
 	for _, p := range places {
@@ -101,21 +97,23 @@ func queueClusters[P, C any](places []queuePlace, at func(queuePlace) (C, error)
 	for _, p := range listed {
 		add(of(p))
 	}
-	return all, errors.Join(errs...)
-}
-
-// joins tells the source, if the Manager names the clusters, how one more is read.
-func joins[C any](source *queueSource, at func(queuePlace) (C, error), join func(context.Context, C, time.Time) error, miss func(string, error) error) {
-	if source == nil {
-		return
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
-	source.join = func(ctx context.Context, p queuePlace, since time.Time) error {
-		c, err := at(p)
-		if err != nil {
-			return miss(p.Name, err)
+	r, err := open(all)
+	if err != nil {
+		return nil, err
+	}
+	if source != nil {
+		source.join = func(ctx context.Context, p queuePlace, since time.Time) error {
+			c, err := at(p)
+			if err != nil {
+				return r.Miss(p.Name, err)
+			}
+			return r.Join(ctx, c, since)
 		}
-		return join(ctx, c, since)
 	}
+	return r, nil
 }
 
 // checkQueueSecrets looks at the files that the queue section names, also those for clusters that the Manager
