@@ -28,7 +28,8 @@ type target struct {
 func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, starts []Start, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, cluster := range p.joined() {
+	clusters := p.joined()
+	for _, cluster := range clusters {
 		l, ok := said[cluster]
 		if !ok {
 			return nil, nil, fmt.Errorf("beginning barrier: cluster %s has not answered: %w", cluster, errNotAsked)
@@ -44,7 +45,7 @@ func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, st
 	}
 	b = &Barrier{joins: p.joins}
 	var errs []error
-	for _, cluster := range p.joined() {
+	for _, cluster := range clusters {
 		s, err := p.updateAll(cluster, said[cluster])
 		starts = append(starts, s...)
 		errs = append(errs, err)

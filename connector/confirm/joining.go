@@ -51,12 +51,16 @@ func (r *reader) watchThenAdmit(ctx context.Context, c cluster, since time.Time)
 // Expect implements [Reader].
 func (r *reader) Expect(name string) {
 	r.mu.Lock()
-	read := slices.ContainsFunc(r.clusters, func(c cluster) bool { return c.name() == name })
-	if r.missing[name] == nil && !read { // else what went wrong the time before is told
+	if r.missing[name] == nil && r.index(name) < 0 { // else what went wrong the time before is told
 		r.missing[name] = errJoining
 	}
 	r.mu.Unlock()
 	r.healthChanged()
+}
+
+// index is that of a cluster among those that are read, or -1. Under mu.
+func (r *reader) index(name string) int {
+	return slices.IndexFunc(r.clusters, func(c cluster) bool { return c.name() == name })
 }
 
 // Miss remembers that a cluster could not join: until it does, or Leave gives it up, the queue counts as one that
@@ -132,7 +136,7 @@ func (r *reader) Leave(name string) bool {
 		r.healthChanged()
 		return true
 	}
-	i := slices.IndexFunc(r.clusters, func(c cluster) bool { return c.name() == name })
+	i := r.index(name)
 	if i < 0 || len(r.clusters) == 1 || r.closed() != nil {
 		r.mu.Unlock()
 		return false

@@ -260,12 +260,7 @@ func (c *kafkaCluster) fetchError(ctx context.Context, at Place, life uint64, er
 	return true
 }
 
-func (c *kafkaCluster) refreshSoon() {
-	select {
-	case c.kick <- struct{}{}:
-	default:
-	}
-}
+func (c *kafkaCluster) refreshSoon() { poke(c.kick) }
 
 // look reports whether the cluster answered.
 func (c *kafkaCluster) look(ctx context.Context) bool {

@@ -139,13 +139,6 @@ func (c *pulsarCluster) start(starts []Start) {
 	poke(c.wake)
 }
 
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
 // run begins and ends readers of partitions until ctx ends.
 func (c *pulsarCluster) run(ctx context.Context, sink Sink) {
 	var wg sync.WaitGroup

@@ -28,7 +28,7 @@ type reader struct {
 
 	mu       sync.Mutex
 	clusters []cluster          // guarded by mu; replaced, never changed in place
-	missing  map[string]error   // guarded by mu; clusters that are part of the queue and could not join
+	missing  map[string]error   // guarded by mu; clusters that are part of the queue and have not joined, and why
 	routes   map[route]bool     // guarded by mu; what is watched in all of them
 	begin    func(cluster)      // guarded by mu; has one more read while Run runs, else nil
 	ends     map[cluster]func() // guarded by mu; end that, and wait until it has ended
@@ -101,9 +101,12 @@ func checkReader(instance string, timeout time.Duration, clusters []string) (err
 	return errs
 }
 
-func (r *reader) healthChanged() {
+func (r *reader) healthChanged() { poke(r.health) }
+
+// poke wakes whoever reads c, which is of size one.
+func poke(c chan struct{}) {
 	select {
-	case r.health <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -351,7 +354,7 @@ func (r *reader) tell(ctx context.Context, sink Sink) {
 	}
 }
 
-// missed names a cluster that could not join, if there is one.
+// missed names a cluster that has not joined, if there is one.
 func (r *reader) missed() (name string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
