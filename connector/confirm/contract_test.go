@@ -23,16 +23,7 @@ func TestContractOfKafka(t *testing.T) {
 		cfg := confirm.KafkaConfig{Instance: confirmtest.Instance, Timeout: timeout}
 		var brokers []confirmtest.Broker
 		for i := range n {
-			c, err := kfake.NewCluster(kfake.NumBrokers(2))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(c.Close)
-			w, err := kafkaWriter(c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(w.Close)
+			c, w := embedded(t, kfake.NumBrokers(2))
 			b := &kafkaBroker{c: c, admin: kadm.NewClient(w)}
 			b.w.Store(w)
 			brokers = append(brokers, b)
@@ -58,6 +49,22 @@ func TestContractOfKafka(t *testing.T) {
 			return r.Join(ctx, all[broker], since)
 		}}
 	})
+}
+
+// embedded is a Kafka, and a client that writes to it.
+func embedded(t *testing.T, opts ...kfake.Opt) (*kfake.Cluster, *kgo.Client) {
+	t.Helper()
+	c, err := kfake.NewCluster(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	w, err := kafkaWriter(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	return c, w
 }
 
 func kafkaWriter(c *kfake.Cluster) (*kgo.Client, error) {

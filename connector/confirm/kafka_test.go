@@ -137,17 +137,7 @@ func newQueueTimeout(t *testing.T, timeout time.Duration, clusters int, opts ...
 	q := &queue{t: t, sink: newSink(), done: make(chan error, 1)}
 	cfg := confirm.KafkaConfig{Instance: instance, Timeout: timeout}
 	for i := range clusters {
-		c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(2)}, opts...)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(c.Close)
-		w, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-			kgo.MetadataMinAge(100*time.Millisecond), kgo.UnknownTopicRetries(-1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(w.Close)
+		c, w := embedded(t, append([]kfake.Opt{kfake.NumBrokers(2)}, opts...)...)
 		q.clusters, q.writers, q.admins = append(q.clusters, c), append(q.writers, w), append(q.admins, kadm.NewClient(w))
 		cfg.Clusters = append(cfg.Clusters, confirm.KafkaCluster{
 			Name: fmt.Sprintf("q%d", i), Opts: []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}, Topic: "{group}.{stream}",
@@ -701,16 +691,7 @@ func TestBarrierAsksAgainWhenABrokerIsBehind(t *testing.T) {
 // laterCluster is one more cluster with the topic, and a client that writes to it.
 func laterCluster(t *testing.T) (c *kfake.Cluster, cfg confirm.KafkaCluster, put func(value []byte)) {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topicName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	w, err := kafkaWriter(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.Close)
+	c, w := embedded(t, kfake.NumBrokers(1), kfake.SeedTopics(1, topicName))
 	cfg = confirm.KafkaCluster{Name: "later", Opts: []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}, Topic: "{group}.{stream}"}
 	return c, cfg, func(value []byte) {
 		if err := w.ProduceSync(t.Context(), &kgo.Record{Topic: topicName, Value: value}).FirstErr(); err != nil {

@@ -315,58 +315,72 @@ func barriers(b *bench) {
 	}
 	b.run()
 	b.watch()
-	var mu sync.Mutex
-	var acked []uint64
-	var seq atomic.Uint64
-	put := func(broker, partition, n int) bool {
-		last := seq.Add(uint64(n))
-		if err := b.broker[broker].Put(b.Context(), partition, Packs(last-uint64(n), last)...); err != nil {
-			b.Error(err)
-			return false
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		for s := last - uint64(n); s < last; s++ {
-			acked = append(acked, s)
-		}
-		return true
-	}
+	l := &load{bench: b}
 	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
 	for w := range 4 {
 		wg.Go(func() {
-			for i := 0; ctx.Err() == nil && put(w%2, i%2, 1+i%5); i++ {
+			for i := 0; ctx.Err() == nil && l.put(w%2, i%2, 1+i%5); i++ {
 				rest()
 			}
 		})
 	}
 	wg.Go(func() {
 		b.broker[1].Grow(b.T, 4)
-		put(1, 2, 3)
-		put(1, 3, 1)
+		l.put(1, 2, 3)
+		l.put(1, 3, 1)
 	})
 	passed := 0
-	for ctx.Err() == nil || passed == 0 {
-		mu.Lock()
-		must := slices.Clone(acked)
-		mu.Unlock()
-		if err := b.reader.Barrier(b.Context()); err != nil {
-			b.Errorf("barrier: %v", err)
-			break
-		}
+	for (ctx.Err() == nil || passed == 0) && l.barrier() {
 		passed++
-		for _, s := range must {
-			if !b.sink.Has(s) {
-				b.Errorf("barrier passed, pack %d of %d not reported", s, len(must))
-				return
-			}
-		}
 	}
 	wg.Wait()
 	b.barrier()
-	b.wantSeen(0, seq.Load())
-	b.Logf("%d packs, %d barriers", seq.Load(), passed)
+	b.wantSeen(0, l.seq.Load())
+	b.Logf("%d packs, %d barriers", l.seq.Load(), passed)
+}
+
+// load puts packs in while barriers run.
+type load struct {
+	*bench
+	seq atomic.Uint64
+
+	mu    sync.Mutex
+	acked []uint64
+}
+
+// put reports whether the broker has n more packs.
+func (l *load) put(broker, partition, n int) bool {
+	last := l.seq.Add(uint64(n))
+	if err := l.bench.broker[broker].Put(l.Context(), partition, Packs(last-uint64(n), last)...); err != nil {
+		l.Error(err)
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := last - uint64(n); s < last; s++ {
+		l.acked = append(l.acked, s)
+	}
+	return true
+}
+
+// barrier reports whether one passed with everything reported that was put in before it.
+func (l *load) barrier() bool {
+	l.mu.Lock()
+	must := slices.Clone(l.acked)
+	l.mu.Unlock()
+	if err := l.reader.Barrier(l.Context()); err != nil {
+		l.Errorf("barrier: %v", err)
+		return false
+	}
+	for _, s := range must {
+		if !l.sink.Has(s) {
+			l.Errorf("barrier passed, pack %d of %d not reported", s, len(must))
+			return false
+		}
+	}
+	return true
 }
 
 func grow(b *bench) {
@@ -559,22 +573,12 @@ func joinUnderLoad(b *bench) {
 	}
 	b.run()
 	b.watch()
-	var mu sync.Mutex
-	var acked []uint64
-	var seq atomic.Uint64
+	l := &load{bench: b}
 	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
 	write := func(broker int) {
-		for ctx.Err() == nil {
-			n := seq.Add(1)
-			if err := b.broker[broker].Put(b.Context(), 0, Packs(n, n+1)...); err != nil {
-				b.Error(err)
-				return
-			}
-			mu.Lock()
-			acked = append(acked, n)
-			mu.Unlock()
+		for ctx.Err() == nil && l.put(broker, 0, 1) {
 			rest()
 		}
 	}
@@ -589,28 +593,13 @@ func joinUnderLoad(b *bench) {
 	})
 	for range 2 {
 		wg.Go(func() {
-			for ctx.Err() == nil {
-				mu.Lock()
-				must := slices.Clone(acked)
-				mu.Unlock()
-				if err := b.reader.Barrier(b.Context()); err != nil {
-					b.Errorf("barrier: %v", err)
-					return
-				}
-				for _, s := range must {
-					if !b.sink.Has(s) {
-						b.Errorf("a barrier passed, pack %d of %d was not reported", s, len(must))
-						return
-					}
-				}
+			for ctx.Err() == nil && l.barrier() {
 			}
 		})
 	}
 	wg.Wait()
 	b.barrier()
-	if got := b.sink.All(); len(got) != len(acked) {
-		b.Errorf("%d packs seen, %d written", len(got), len(acked))
-	}
+	b.wantSeen(0, l.seq.Load())
 }
 
 func leave(b *bench) {
