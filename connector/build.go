@@ -194,16 +194,16 @@ func (b *Bridge) managerClient() (*manager.Client, error) {
 type topic struct {
 	name    string
 	id      [16]byte // all 0 when the brokers do not tell
-	known   int32    // partitions it had when the bridge started, 0 if it came later
+	found   bool     // it appeared while the bridge ran
 	mapping *topicMapping
 }
 
 // noteTopic remembers a topic that is to be consumed.
-func (b *Bridge) noteTopic(name string, id [16]byte, known int) {
+func (b *Bridge) noteTopic(name string, id [16]byte, found bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.topics[name] == nil {
-		b.topics[name] = &topic{name: name, id: id, known: int32(known), mapping: b.cfg.Routes.ForTopic(name)}
+		b.topics[name] = &topic{name: name, id: id, found: found, mapping: b.cfg.Routes.ForTopic(name)}
 		b.missing = slices.DeleteFunc(b.missing, func(m string) bool { return m == name })
 	}
 }

@@ -166,22 +166,19 @@ func TestEventTimeIsAFunctionOfTheRecord(t *testing.T) {
 func TestBeginAt(t *testing.T) {
 	id := tp{"t", 0}
 	for _, tt := range []struct {
-		name                      string
-		committed, start, end, at int64
-		accept                    bool
-		want                      begin
-		halt                      string
+		name                  string
+		committed, start, end int64
+		accept                bool
+		want                  begin
+		halt                  string
 	}{
-		{"no commit", -1, 10, 20, 15, false, begin{offset: 15, first: true}, ""},
-		{"no commit, time before the log", -1, 10, 20, 3, false, begin{offset: 10, first: true}, ""},
-		{"no commit, empty", -1, 0, 0, 0, false, begin{offset: 0, first: true}, ""},
-		{"commit", 12, 10, 20, 20, false, begin{offset: 12}, ""},
-		{"commit at the end", 20, 10, 20, 0, false, begin{offset: 20}, ""},
-		{"gap, stop", 5, 10, 20, 0, false, begin{offset: 5}, haltGap},
-		{"gap, continue", 5, 10, 20, 0, true, begin{offset: 10, lost: 5}, ""},
-		{"beyond the end", 25, 10, 20, 0, true, begin{offset: 25}, haltTruncated},
+		{"commit", 12, 10, 20, false, begin{offset: 12}, ""},
+		{"commit at the end", 20, 10, 20, false, begin{offset: 20}, ""},
+		{"gap, stop", 5, 10, 20, false, begin{offset: 5}, haltGap},
+		{"gap, continue", 5, 10, 20, true, begin{offset: 10, lost: 5}, ""},
+		{"beyond the end", 25, 10, 20, true, begin{offset: 25}, haltTruncated},
 	} {
-		got := beginAt(id, tt.committed, tt.start, tt.end, tt.at, tt.accept)
+		got := beginAt(id, tt.committed, tt.start, tt.end, tt.accept)
 		code := ""
 		if got.halt != nil {
 			code = got.halt.code

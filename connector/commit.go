@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/resume"
+	"inlong-bridge/connector/watermark"
 )
 
 // commitLoop commits the watermarks every commit_interval, a fifth of it being jitter: many bridges that
@@ -33,6 +36,13 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 // commit_timeout passed. One commit is in flight per process: a later one on another connection could
 // overtake it and be rewound by it. It reports whether nothing was left uncommitted that could be.
 func (b *Bridge) commit(ctx context.Context, parts []*partition) bool {
+	return b.commitBy(ctx, parts, b.commitInSession)
+}
+
+// sendCommit sends the offsets of a round, with their lines unless lines is false.
+type sendCommit func(ctx context.Context, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error)
+
+func (b *Bridge) commitBy(ctx context.Context, parts []*partition, send sendCommit) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.Kafka.CommitTimeout)
 	defer cancel()
 	select {
@@ -41,26 +51,118 @@ func (b *Bridge) commit(ctx context.Context, parts []*partition) bool {
 	case <-ctx.Done():
 		return false
 	}
-	r := beginRound(parts)
+	parts = wanting(parts)
+	if len(parts) == 0 {
+		return true
+	}
+	check := b.checkIDs(ctx, parts)
+	lines := !b.refusesLines.Load()
+	all := b.commitRound(ctx, parts, check, send)
+	if lines && b.refusesLines.Load() { // the offsets themselves were not refused
+		all = b.commitRound(ctx, parts, check, send)
+	}
+	return all && check.failed == nil
+}
+
+// commitRound sends one request. Whoever calls it holds the commit slot.
+func (b *Bridge) commitRound(ctx context.Context, parts []*partition, check *idCheck, send sendCommit) bool {
+	r := beginRound(parts, check, time.Now())
 	if len(r.parts) == 0 {
+		b.commitFault(make(map[string]error), check.failed)
 		return true
 	}
 	err := ctx.Err()
 	results := make(map[tp]error)
 	if err == nil {
-		b.group.CommitOffsetsSync(ctx, r.offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, e error) {
-			if err = e; e != nil || resp == nil {
-				return
-			}
-			for i := range resp.Topics {
-				t := &resp.Topics[i]
-				for j := range t.Partitions {
-					results[tp{t.Topic, t.Partitions[j].Partition}] = kerr.ErrorForCode(t.Partitions[j].ErrorCode)
-				}
-			}
-		})
+		var req *kmsg.OffsetCommitRequest
+		var resp *kmsg.OffsetCommitResponse
+		if req, resp, err = send(ctx, r, !b.refusesLines.Load()); err == nil && resp != nil {
+			b.noteCommitVersion(resp.Version)
+			results = commitResults(req, resp)
+		}
 	}
-	return b.endRound(r, err, results)
+	return b.endRound(r, err, results, check.failed)
+}
+
+// commitResults returns the result of each partition that the answer has. Since version 10 it names topics by id.
+func commitResults(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) map[tp]error {
+	names := make(map[[16]byte]string, len(req.Topics))
+	for i := range req.Topics {
+		names[req.Topics[i].TopicID] = req.Topics[i].Topic
+	}
+	results := make(map[tp]error)
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		name := t.Topic
+		if name == "" {
+			name = names[t.TopicID]
+		}
+		for j := range t.Partitions {
+			results[tp{name, t.Partitions[j].Partition}] = kerr.ErrorForCode(t.Partitions[j].ErrorCode)
+		}
+	}
+	return results
+}
+
+// commitInSession commits through kgo, which waits while the group is joined, and never sends offsets that it fetched
+// under one topic id to another.
+func (b *Bridge) commitInSession(ctx context.Context, r *round, lines bool) (req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		r.attach(req, lines)
+		return nil
+	})
+	b.group.CommitOffsetsSync(ctx, r.offsets, func(_ *kgo.Client, in *kmsg.OffsetCommitRequest, out *kmsg.OffsetCommitResponse, e error) {
+		req, resp, err = in, out, e
+	})
+	return req, resp, err
+}
+
+// commitStarts commits where an assignment begins. kgo does not count its partitions as the session's yet, and would
+// take the answer for one of an older session.
+func (b *Bridge) commitStarts(ctx context.Context, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group = b.cfg.Kafka.Group
+	req.MemberID, req.Generation = b.group.GroupMetadata()
+	if b.cfg.Kafka.InstanceID != "" {
+		req.InstanceID = &b.cfg.Kafka.InstanceID
+	}
+	ids := make(map[string][16]byte)
+	for _, p := range r.parts {
+		ids[p.id.topic] = p.topic.id
+	}
+	for topic, offsets := range r.offsets {
+		t := kmsg.NewOffsetCommitRequestTopic()
+		t.Topic, t.TopicID = topic, ids[topic]
+		for num, o := range offsets {
+			p := kmsg.NewOffsetCommitRequestTopicPartition()
+			p.Partition, p.Offset, p.LeaderEpoch = num, o.Offset, o.Epoch
+			t.Partitions = append(t.Partitions, p)
+		}
+		req.Topics = append(req.Topics, t)
+	}
+	r.attach(req, lines)
+	resp, err := req.RequestWith(ctx, b.group)
+	return req, resp, err
+}
+
+// wanting returns the partitions that have something to commit. One that was created again or cut off commits
+// nothing more: its offsets mean nothing in the log that is there now.
+func wanting(parts []*partition) []*partition {
+	var out []*partition
+	for _, p := range parts {
+		if h := p.halted.Load(); h != nil && (h.code == haltRecreated || h.code == haltTruncated) {
+			continue
+		}
+		if p.wm.Watermark() > max(p.wm.Committed(), p.start) || p.mustRestate() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// mustRestate reports whether the offset where the assignment began still has to be committed with its line.
+func (p *partition) mustRestate() bool {
+	return (p.commitFirst || p.restate) && !p.restated.Load() && !p.wm.Revoked() && p.wm.Committed() < 0
 }
 
 // round is one commit on its way.
@@ -68,19 +170,30 @@ type round struct {
 	parts   []*partition
 	first   map[*partition]bool // commits where the assignment began, not a watermark
 	offsets map[string]map[int32]kgo.EpochOffset
+	lines   map[tp]resume.Line
 }
 
-// beginRound collects what is to be committed. Between it and endRound the commit slot is held, and a
-// revoke takes the slot before it lets a partition go: no commit is on its way when another member owns it.
-func beginRound(parts []*partition) *round {
-	r := &round{first: make(map[*partition]bool), offsets: make(map[string]map[int32]kgo.EpochOffset)}
-	for _, p := range parts {
+// beginRound collects what is to be committed, each offset with its line. Between it and endRound the commit slot is
+// held, and a revoke takes the slot before it lets a partition go: no commit is on its way when another member
+// owns it.
+func beginRound(parts []*partition, check *idCheck, now time.Time) *round {
+	r := &round{first: make(map[*partition]bool), offsets: make(map[string]map[int32]kgo.EpochOffset), lines: make(map[tp]resume.Line)}
+	for _, p := range wanting(parts) { // asked again: the check may have stopped some
+		if !check.mayCommit(p) {
+			continue
+		}
 		offset, ok := p.wm.BeginCommit()
-		if !ok {
-			if !p.first || p.firstDone.Load() || p.wm.Revoked() || p.wm.Committed() >= 0 {
+		books := p.from.books
+		if ok {
+			books = books.Add(ledgerBooks(p.wm.Offered()))
+		} else {
+			if !p.mustRestate() {
 				continue
 			}
 			offset, r.first[p] = p.start, true
+		}
+		if !books.Close(offset) {
+			panic(fmt.Sprintf("bug: the books of %s do not close at %d: %+v", p.id, offset, books))
 		}
 		of := r.offsets[p.id.topic]
 		if of == nil {
@@ -88,15 +201,36 @@ func beginRound(parts []*partition) *round {
 			r.offsets[p.id.topic] = of
 		}
 		of[p.id.partition] = kgo.EpochOffset{Epoch: p.epochAt(offset), Offset: offset}
+		r.lines[p.id] = resume.Line{Cluster: p.cluster, Topic: p.topic.id, Seen: p.from.sight, At: now, Books: books}
 		r.parts = append(r.parts, p)
 	}
 	return r
 }
 
+// ledgerBooks turns the ledger of one assignment into books that begin where it began.
+func ledgerBooks(l watermark.Ledger) resume.Books {
+	return resume.Books{From: l.Start, Final: l.Final, Skipped: l.Skipped, Gap: l.Gap, Lost: l.Lost, Dead: l.Quarantined}
+}
+
+// attach sets the metadata of each partition of a request; kgo would send its member id. It must not block.
+func (r *round) attach(req *kmsg.OffsetCommitRequest, lines bool) {
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			var metadata string
+			if l, ok := r.lines[tp{t.Topic, p.Partition}]; ok && lines {
+				metadata = l.String()
+			}
+			p.Metadata = &metadata
+		}
+	}
+}
+
 // endRound gives each partition its result. A result that is missing is a failure: the outcome is unknown,
 // and the same offset, or a later one, is offered again.
-func (b *Bridge) endRound(r *round, err error, results map[tp]error) bool {
-	now, all := time.Now(), true
+func (b *Bridge) endRound(r *round, err error, results map[tp]error, unchecked error) bool {
+	now, all, tooLarge := time.Now(), true, false
 	failed := make(map[string]error) // by class
 	for _, p := range r.parts {
 		e, answered := results[p.id]
@@ -107,25 +241,47 @@ func (b *Bridge) endRound(r *round, err error, results map[tp]error) bool {
 			e = errNoAnswer
 		}
 		if r.first[p] {
-			p.firstDone.Store(e == nil)
+			p.restated.Store(e == nil)
 		} else {
 			p.wm.EndCommit(e == nil)
 		}
 		if e == nil {
 			p.committed.Store(now.UnixNano())
+			p.booked.Store(&bookedCommit{offset: r.offsets[p.id.topic][p.id.partition].Offset, books: r.lines[p.id].Books})
 			continue
 		}
 		all = false
+		if errors.Is(e, kerr.OffsetMetadataTooLarge) && !b.refusesLines.Load() {
+			tooLarge = true
+			continue
+		}
 		class := commitClass(e)
 		failed[class] = e
 		if class == "topic" && errors.Is(e, kerr.UnknownTopicID) {
 			p.stop(recreated(p))
 		}
 	}
+	if tooLarge {
+		b.leaveLinesOut()
+	}
 	b.counters.commits.Add(1)
-	b.commitFault(failed)
+	b.commitFault(failed, unchecked)
 	b.bell.ring()
 	return all
+}
+
+// bookedCommit is an offset that the broker took from this assignment, with the books up to it.
+type bookedCommit struct {
+	offset int64
+	books  resume.Books
+}
+
+// leaveLinesOut notes that the brokers take no metadata of a line's size, and says so.
+func (b *Bridge) leaveLinesOut() {
+	b.refusesLines.Store(true)
+	b.log.Warn("the brokers refuse the metadata of commits, so commits go without the topic's id and the books: a topic that is deleted and created again "+
+		"while no bridge runs is not noticed, and a migration that is resumed cannot prove what it moved before; hint: set offset.metadata.max.bytes of the brokers to at least 512",
+		"group", b.cfg.Kafka.Group)
 }
 
 var errNoAnswer = errors.New("the broker's answer leaves the partition out")
@@ -152,8 +308,12 @@ func commitClass(err error) string {
 	return "other"
 }
 
-// commitFault logs when commits begin to fail in a way and when they work again.
-func (b *Bridge) commitFault(failed map[string]error) {
+// commitFault logs when commits begin to fail in a way and when they work again. unchecked is why some topics'
+// ids were not confirmed, so that nothing was committed for them.
+func (b *Bridge) commitFault(failed map[string]error, unchecked error) {
+	if unchecked != nil {
+		failed["identity"] = unchecked
+	}
 	for class, err := range failed {
 		b.counters.commitErrors.add(class, 1)
 		if b.commitFaults.begin(class) {

@@ -54,13 +54,15 @@ type Bridge struct {
 	routes  *routes
 	reread  *rereader
 
-	commitSlot chan struct{} // full while a commit is in flight
-	look       chan struct{} // the watch loop shall look at once
-	bell       bell
-	unfinal    atomic.Int64 // pieces of all partitions that are not final
-	held       heldBack
-	turn       int // of the unpark goroutine
-	counters   counters
+	commitSlot      chan struct{} // full while a commit is in flight
+	refusesLines    atomic.Bool   // the brokers take no metadata of a line's size
+	brokersCheckIDs atomic.Int32  // idsUnknown, idsChecked or idsUnchecked
+	look            chan struct{} // the watch loop shall look at once
+	bell            bell
+	unfinal         atomic.Int64 // pieces of all partitions that are not final
+	held            heldBack
+	turn            int // of the unpark goroutine
+	counters        counters
 
 	commitFaults, watchFaults, groupFaults faults
 
@@ -69,13 +71,14 @@ type Bridge struct {
 	ready    chan struct{}
 
 	mu       sync.RWMutex
-	parts    map[tp]*partition // guarded by mu; assigned now
-	order    []*partition      // guarded by mu; parts in order, made anew at each change
-	topics   map[string]*topic // guarded by mu; consumed
-	ends     map[tp]int64      // guarded by mu; where a migration ends, nil without one
-	missing  []string          // guarded by mu; topics named by routes that do not exist
-	hold     string            // guarded by mu; why nothing is fetched
-	groupErr string            // guarded by mu; what is wrong with the group session
+	parts    map[tp]*partition   // guarded by mu; assigned now
+	order    []*partition        // guarded by mu; parts in order, made anew at each change
+	topics   map[string]*topic   // guarded by mu; consumed
+	again    map[string]*joining // guarded by mu; topics that were created again and are joined anew
+	ends     map[tp]planEnd      // guarded by mu; where a migration ends, nil without one
+	missing  []string            // guarded by mu; topics named by routes that do not exist
+	hold     string              // guarded by mu; why nothing is fetched
+	groupErr string              // guarded by mu; what is wrong with the group session
 
 	migration *migration         // nil but in Migrate
 	onClose   func(p *partition) // told of each assignment that ends

@@ -40,6 +40,8 @@ type counters struct {
 	assigned        counter // partitions
 	revoked         counter
 	offsetsLost     counter
+	offsetsRefused  counter // committed offsets of topics that were deleted
+	passedOver      counter // offsets that kafka.start: latest passed over
 	partitionsStops byLabel // by code
 }
 

@@ -25,7 +25,7 @@ func (b *Bridge) passHoles(ctx context.Context) {
 		if !ok {
 			continue
 		}
-		next, err := b.nextRecord(ctx, p.id, from)
+		next, err := b.nextRecord(ctx, p, from)
 		if err != nil {
 			continue // the fetches of kgo see the same error, and say so
 		}
@@ -66,12 +66,17 @@ func (p *partition) passHole(from, next int64) bool {
 
 // nextRecord returns the offset of the first record from offset on, or where the fetched part of the log
 // ends when there is none in it.
-func (b *Bridge) nextRecord(ctx context.Context, id tp, from int64) (int64, error) {
+func (b *Bridge) nextRecord(ctx context.Context, p *partition, from int64) (int64, error) {
+	id := p.id
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	details, err := b.admin.ListTopics(ctx, id.topic)
 	if err != nil {
 		return 0, err
+	}
+	if differ(p.topic.id, details[id.topic].ID) {
+		p.stop(recreated(p)) // an answer would speak of another topic's log
+		return from, nil
 	}
 	pd, ok := details[id.topic].Partitions[id.partition]
 	if !ok || pd.Err != nil {

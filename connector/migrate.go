@@ -3,30 +3,25 @@ package connector
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"inlong-bridge/connector/kafkaclient"
-	"inlong-bridge/connector/watermark"
+	"inlong-bridge/connector/resume"
 )
 
 // Migrate moves every partition up to the end offset it had at the start, calls progress once a second,
 // and returns a verdict per partition. It takes the very way of Run, and goes on from the group's commits:
-// stopped half-way, it is resumed by the next Migrate. The error is that of Run; nil does not mean that
-// the books are closed, which is what Verdict.Closed says.
+// stopped half-way, it is resumed by the next Migrate, and the books of both are one, because they live in the
+// commits. The error is that of Run; nil says nothing of what was moved, which is what Verdict.Result says.
 func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Verdict, error) {
-	m := &migration{b: b, progress: progress, books: make(map[tp]watermark.Ledger), committed: make(map[tp]int64)}
+	m := &migration{b: b, progress: progress, commits: make(map[tp]resume.Commit), booked: make(map[tp]bookedCommit)}
 	b.migration, b.onClose = m, m.book
 	err := b.run(ctx, hard, m.watch)
 	v := m.verdict()
-	if err == nil && ctx.Err() != nil && !v.Closed { // what was sent is drained; the rest was not fetched
+	if err == nil && ctx.Err() != nil && v.Result != Pass && !m.allDone() { // what was sent is drained; the rest was not fetched
 		err = fmt.Errorf("%w: told to stop before everything was moved; the next start goes on from the committed offsets", ErrUnfinished)
 	}
 	return v, err
@@ -39,120 +34,98 @@ type Progress struct {
 	Reason           string // why nothing moves, if so
 }
 
-// PartitionVerdict closes the books of one partition of a migration. Final, Skipped, Gap and Lost are what
-// this process moved.
-type PartitionVerdict struct {
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	Start     int64  `json:"start"`
-	End       int64  `json:"end"`
-	Committed int64  `json:"committed"`
-	Final     int64  `json:"final"`
-	Skipped   int64  `json:"skipped"`
-	Gap       int64  `json:"gap"`
-	Lost      int64  `json:"lost"`
-	Closed    bool   `json:"closed"`
-	Reason    string `json:"reason,omitempty"`
-}
-
-// Verdict is the end of a migration.
-type Verdict struct {
-	Partitions []PartitionVerdict `json:"partitions"`
-	Closed     bool               `json:"closed"`
-}
-
 // migration is the bounded run: where each partition begins and ends.
 type migration struct {
 	b        *Bridge
 	progress func(Progress)
 	plans    []planned // set before anything runs
+	cluster  string    // id of the Kafka cluster; set before anything runs
 
-	mu        sync.Mutex
-	books     map[tp]watermark.Ledger // guarded by mu; of assignments that have ended
-	committed map[tp]int64            // guarded by mu; highest seen, of any member
-	halted    map[tp]string           // guarded by mu; why a partition stopped
+	mu      sync.Mutex
+	commits map[tp]resume.Commit // guarded by mu; as read from the broker, of any member
+	booked  map[tp]bookedCommit  // guarded by mu; what this process committed, for brokers that take no lines
+	halted  map[tp]string        // guarded by mu; why a partition stopped
+	waiting string               // guarded by mu; what the group waits for before it lets this member in
 }
 
+// planned is one partition: everything of it from start to end is to be moved.
 type planned struct {
 	id         tp
+	topic      resume.TopicID
 	start, end int64
+	from       begin
 	done       bool   // nothing is to be moved
 	reason     string // why not
+}
+
+// planEnd is where a partition ends, and of which topic.
+type planEnd struct {
+	offset int64
+	topic  resume.TopicID
 }
 
 // plan takes the end offsets and says what is to be moved. It reports whether anything is.
 func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	ends, err := m.b.admin.ListEndOffsets(ctx, m.b.consumed()...)
+	names := m.b.consumed()
+	described, err := m.b.identify(ctx, names)
 	if err != nil {
-		return false, kafkaclient.Explain(err, "listing end offsets")
+		return false, kafkaclient.Explain(err, "asking for the partitions of topics")
 	}
-	offsets := make(map[string]map[int32]kgo.Offset)
-	for topic, parts := range ends {
-		offsets[topic] = make(map[int32]kgo.Offset)
-		for num, o := range parts {
-			if o.Err != nil {
-				return false, kafkaclient.Explain(o.Err, "listing end offsets of "+topic)
-			}
-			offsets[topic][num] = kgo.NewOffset()
-		}
+	parts := make(map[string][]int32)
+	for _, name := range names {
+		parts[name] = described.topics[name].partitions
 	}
-	bounds, err := m.b.bounds(ctx, offsets)
+	s, err := m.b.survey(ctx, parts)
 	if err != nil {
 		return false, kafkaclient.Explain(err, "listing offsets")
 	}
-	if err := m.refresh(ctx); err != nil {
-		return false, err
-	}
-	limits := make(map[tp]int64)
-	for id, bd := range bounds {
-		if bd.err != nil {
-			return false, kafkaclient.Explain(bd.err, "listing offsets of "+id.String())
+	m.cluster = s.cluster
+	m.mu.Lock()
+	m.commits = s.commits
+	m.mu.Unlock()
+	ends := make(map[tp]planEnd)
+	for id, log := range s.logs {
+		if log.err != nil {
+			return false, kafkaclient.Explain(log.err, "listing offsets of "+id.String())
 		}
-		o, _ := ends.Lookup(id.topic, id.partition)
-		p := planned{id: id, end: o.Offset}
-		was, ok := m.committed[id]
-		if !ok {
-			was = -1
-		}
-		p.start = beginAt(id, was, bd.start, max(bd.end, was), bd.at, false).offset
+		// What retention took is found at the assignment, where on_gap decides; here the books would begin behind it.
+		p := planned{id: id, topic: s.topics[id.topic].id, end: log.end, from: s.begin(id, startPolicy(&m.b.cfg.Kafka), false)}
+		p.start = p.from.offset
 		switch {
-		case was >= p.end && was >= 0:
-			p.done, p.reason = true, "committed up to its end before"
-		case p.start >= p.end:
+		case p.from.refused != nil:
+			p.reason = refusedReason(id, p.from.refused, p.topic)
+		case p.from.halt != nil && p.from.halt.code == haltTruncated:
+			p.reason = p.from.halt.reason
+		case p.start < p.end:
+		case p.from.commitFirst:
 			p.done, p.reason = true, "holds nothing to move"
+		default:
+			p.done, p.reason = true, "committed up to its end before"
 		}
 		work = work || !p.done
-		limits[id] = p.end
+		ends[id] = planEnd{offset: p.end, topic: p.topic}
 		m.plans = append(m.plans, p)
 	}
 	slices.SortFunc(m.plans, func(a, b planned) int {
 		return cmp.Or(cmp.Compare(a.id.topic, b.id.topic), cmp.Compare(a.id.partition, b.id.partition))
 	})
 	m.b.mu.Lock()
-	m.b.ends = limits
+	m.b.ends = ends
 	m.b.mu.Unlock()
 	return work, nil
 }
 
 // refresh asks for the group's commits: those of other members count too.
-func (m *migration) refresh(ctx context.Context) error {
-	group := m.b.cfg.Kafka.Group
-	var os kadm.OffsetResponses
-	os, err := m.b.admin.FetchOffsets(ctx, group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return kafkaclient.Explain(err, "reading the offsets of group "+group)
+func (m *migration) refresh(ctx context.Context) {
+	commits, err := m.b.fetchCommits(ctx)
+	if err != nil {
+		return // asked again in a second, and at the end this process knows its own
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	os.Each(func(o kadm.OffsetResponse) {
-		if o.Err == nil && o.At >= 0 {
-			id := tp{o.Topic, o.Partition}
-			m.committed[id] = max(m.committed[id], o.At)
-		}
-	})
-	return nil
+	m.commits = commits
 }
 
 // watch ends the run once every partition is committed up to its end, or all that are not have stopped.
@@ -166,16 +139,20 @@ func (m *migration) watch(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if n%10 == 9 {
-			_ = m.refresh(ctx) // asked again in a second
+			ask, cancel := context.WithTimeout(ctx, lastRefresh)
+			m.refresh(ask)
+			m.askGroup(ask)
+			cancel()
 		}
 		p, stuck := m.look()
-		if n%10 == 0 && m.progress != nil {
+		over := p.Done == p.Partitions || stuck
+		if (n%10 == 0 || over) && m.progress != nil {
+			if !over {
+				p.Reason = m.why()
+			}
 			m.progress(p)
 		}
-		if p.Done == p.Partitions || stuck {
-			if m.progress != nil {
-				m.progress(p)
-			}
+		if over {
 			return errDone
 		}
 	}
@@ -187,7 +164,6 @@ func (m *migration) look() (p Progress, stuck bool) {
 	defer m.mu.Unlock()
 	m.halted = make(map[tp]string)
 	stuck = true
-	var blocked string
 	for i := range m.plans {
 		pl := &m.plans[i]
 		p.Partitions++
@@ -195,79 +171,156 @@ func (m *migration) look() (p Progress, stuck bool) {
 		safe := pl.start
 		if a := m.b.lookup(pl.id); a != nil && !pl.done {
 			safe = max(safe, a.wm.Watermark())
-			m.committed[pl.id] = max(m.committed[pl.id], a.wm.Committed())
-			if h := a.halted.Load(); h != nil {
-				m.halted[pl.id], blocked = h.reason, h.reason
+			m.noteLocked(a)
+			if h := a.halted.Load(); h != nil && !a.from.again {
+				m.halted[pl.id], p.Reason = h.reason, h.reason
 			}
 		}
-		safe = max(safe, m.committed[pl.id])
+		safe = max(safe, m.committedLocked(pl))
 		p.Moved += max(0, min(safe, pl.end)-pl.start)
 		switch {
-		case pl.done || m.committed[pl.id] >= pl.end:
+		case m.doneLocked(pl):
 			p.Done++
 		case m.halted[pl.id] == "":
 			stuck = false
 		}
 	}
-	if p.Done < p.Partitions {
-		m.b.mu.RLock()
-		p.Reason = cmp.Or(m.b.groupErr, m.b.hold, blocked)
-		m.b.mu.RUnlock()
-	}
 	return p, stuck && p.Done < p.Partitions
 }
 
-// book adds the ledger of an assignment that ends. What it moved and could not commit is moved again by
-// the next assignment, and is then booked there.
+// why returns the first reason of /status for which nothing moves, and how many more there are.
+func (m *migration) why() string {
+	s := m.b.Status()
+	var reasons []string
+	m.mu.Lock()
+	if m.waiting != "" {
+		reasons = append(reasons, m.waiting)
+	}
+	m.mu.Unlock()
+	if s.Memory.Hold != "" {
+		reasons = append(reasons, s.Memory.Hold)
+	}
+	reasons = append(reasons, s.Ready.Reasons...)
+	switch len(reasons) {
+	case 0:
+		return ""
+	case 1:
+		return reasons[0]
+	}
+	return fmt.Sprintf("%s (and %d more reasons in /status)", reasons[0], len(reasons)-1)
+}
+
+// askGroup finds out why this member has no partitions yet: Kafka keeps the place of a member that died without a
+// word until its session ends.
+func (m *migration) askGroup(ctx context.Context) {
+	why := ""
+	if m.b.counters.assigned.Load() == 0 {
+		group := m.b.cfg.Kafka.Group
+		if ds, err := m.b.admin.DescribeGroups(ctx, group); err == nil {
+			own, _ := m.b.group.GroupMetadata()
+			others := 0
+			for _, member := range ds[group].Members {
+				others += btoi(member.MemberID != own)
+			}
+			if ds[group].State == "PreparingRebalance" && others > 0 {
+				why = fmt.Sprintf("waiting for the group: a former member's session has not ended, up to session_timeout (%v)", m.b.cfg.Kafka.SessionTimeout)
+			} else if others > 0 {
+				why = fmt.Sprintf("waiting for the group: it is %s with %d other members, which may hold all partitions", ds[group].State, others)
+			}
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waiting = why
+}
+
+// noteLocked remembers what an assignment committed; m.mu is held.
+func (m *migration) noteLocked(p *partition) {
+	if c := p.booked.Load(); c != nil && c.offset >= m.booked[p.id].offset {
+		m.booked[p.id] = *c
+	}
+}
+
+// commitLocked returns the newest known offset of a planned partition that is of the planned topic, with its books;
+// m.mu is held. The broker's answer is older than what this process committed since.
+func (m *migration) commitLocked(pl *planned) (c bookedCommit, told bool) {
+	c.offset = -1
+	if k, ok := m.commits[pl.id]; ok {
+		switch trust := k.Judge(m.cluster, pl.topic); {
+		case trust == resume.Refused:
+		case trust == resume.Known && k.Line.Books.Close(k.Offset):
+			c, told = bookedCommit{k.Offset, k.Line.Books}, true
+		default:
+			c.offset = k.Offset
+		}
+	}
+	if own, ok := m.booked[pl.id]; ok && own.offset >= c.offset && !(own.offset == c.offset && told) {
+		return own, true
+	}
+	return c, told
+}
+
+func (m *migration) committedLocked(pl *planned) int64 {
+	c, _ := m.commitLocked(pl)
+	return c.offset
+}
+
+// doneLocked reports whether a partition needs nothing more; m.mu is held.
+func (m *migration) doneLocked(pl *planned) bool {
+	return pl.done || pl.reason == "" && m.committedLocked(pl) >= pl.end
+}
+
+func (m *migration) allDone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.plans {
+		if !m.doneLocked(&m.plans[i]) {
+			return false
+		}
+	}
+	return len(m.plans) > 0
+}
+
+// book remembers what an assignment that ends committed, and why it stopped if it did.
 func (m *migration) book(p *partition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	l, at := p.wm.Ledger(), p.wm.Committed()
-	m.committed[p.id] = max(m.committed[p.id], at)
-	if h := p.halted.Load(); h != nil {
+	m.noteLocked(p)
+	if h := p.halted.Load(); h != nil && !p.from.again {
 		if m.halted == nil {
 			m.halted = make(map[tp]string)
 		}
 		m.halted[p.id] = h.reason
 	}
-	if at != l.Watermark {
-		return
-	}
-	sum := m.books[p.id]
-	sum.Final += l.Final
-	sum.Skipped += l.Skipped
-	sum.Gap += l.Gap
-	sum.Lost += l.Lost
-	sum.Quarantined += l.Quarantined
-	m.books[p.id] = sum
 }
 
 func (m *migration) verdict() Verdict {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	v := Verdict{Closed: len(m.plans) > 0}
+	parts := make([]PartitionVerdict, 0, len(m.plans))
 	for i := range m.plans {
 		pl := &m.plans[i]
-		l := m.books[pl.id]
-		at, ok := m.committed[pl.id]
-		if !ok {
-			at = -1
+		c, told := m.commitLocked(pl)
+		pv := PartitionVerdict{Topic: pl.id.topic, Partition: pl.id.partition, End: pl.end, Committed: c.offset, Closed: m.doneLocked(pl), Reason: pl.reason}
+		if pl.topic != (resume.TopicID{}) {
+			pv.TopicID = pl.topic.String()
 		}
-		pv := PartitionVerdict{
-			Topic: pl.id.topic, Partition: pl.id.partition, Start: pl.start, End: pl.end, Committed: at,
-			Final: l.Final, Skipped: l.Skipped, Gap: l.Gap, Lost: l.Lost, Closed: pl.done || at >= pl.end, Reason: pl.reason,
-		}
-		sum := l.Final + l.Skipped + l.Gap + l.Lost + l.Quarantined
+		books := pl.from.books
 		switch {
-		case !pv.Closed && m.halted[pl.id] != "":
-			pv.Reason = m.halted[pl.id]
-		case !pv.Closed:
-			pv.Reason = fmt.Sprintf("stopped at offset %d of %d; the next run goes on from there", max(at, pl.start), pl.end)
-		case !pl.done && sum < pl.end-pl.start:
-			pv.Reason = fmt.Sprintf("%d offsets were moved by another member of the group, or their commit was not confirmed in time", pl.end-pl.start-sum)
+		case told:
+			books = c.books
+		case c.offset > pl.from.offset: // another member of the group committed it, without books
+			books = resume.Books{From: c.offset, Passed: books.Passed, Unproven: books.Unproven + c.offset - books.From}
 		}
-		v.Closed = v.Closed && pv.Closed
-		v.Partitions = append(v.Partitions, pv)
+		pv.enter(books)
+		if !pv.Closed && pv.Reason == "" {
+			if pv.Reason = m.halted[pl.id]; pv.Reason == "" {
+				pv.Reason = fmt.Sprintf("stopped at offset %d of %d; starting again goes on from there", max(c.offset, pl.start), pl.end)
+			} else {
+				pv.Reason += "; starting again does not help before that is done"
+			}
+		}
+		parts = append(parts, pv)
 	}
-	return v
+	return newVerdict(m.b.cfg.Delivery.Confirm, parts)
 }

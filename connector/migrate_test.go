@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/config"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -32,8 +33,9 @@ func TestMigrateEndsAtTheEndsOfTheStart(t *testing.T) {
 	e.produce("orders", 0, 0, 300, 0)
 	e.produce("orders", 1, 0, 5, 0)
 	e.produce("orders", 3, 0, 10, 0)
-	e.commitFor("orders", 3, 10)
-	e.commitFor("orders", 1, 2)
+	cluster, id := e.ids("orders")
+	e.commitWith("orders", 3, 10, lineFor(cluster, id, 10))
+	e.commitWith("orders", 1, 2, lineFor(cluster, id, 2))
 	ctx, more := context.WithCancel(t.Context())
 	go func() { // records that come meanwhile are none of its business
 		defer more()
@@ -47,14 +49,14 @@ func TestMigrateEndsAtTheEndsOfTheStart(t *testing.T) {
 	if err != nil || !v.Closed || len(v.Partitions) != 4 {
 		t.Fatalf("Migrate = %+v, %v; want closed", v, err)
 	}
-	want := []PartitionVerdict{
-		{Start: 0, End: 320, Committed: 320, Final: 320, Closed: true},
-		{Start: 2, End: 5, Committed: 5, Final: 3, Closed: true},
-		{Start: 0, End: 0, Committed: -1, Closed: true, Reason: "holds nothing to move"},
-		{Start: 10, End: 10, Committed: 10, Closed: true, Reason: "committed up to its end before"},
+	want := []PartitionVerdict{ // the books are the group's: they hold what was moved before
+		{End: 320, Committed: 320, Final: 320},
+		{End: 5, Committed: 5, Final: 5},
+		{End: 0, Committed: -1, Reason: "holds nothing to move"},
+		{End: 10, Committed: 10, Final: 10, Reason: "committed up to its end before"},
 	}
 	for i, w := range want {
-		w.Topic, w.Partition = "orders", int32(i)
+		w.Topic, w.Partition, w.TopicID, w.Closed, w.Result = "orders", int32(i), id.String(), true, Pass
 		got := v.Partitions[i]
 		if i == 2 { // its position may have been committed while others moved
 			got.Committed = -1
@@ -63,12 +65,15 @@ func TestMigrateEndsAtTheEndsOfTheStart(t *testing.T) {
 			t.Errorf("verdict %d = %+v, want %+v", i, got, w)
 		}
 	}
+	if v.Result != Pass || v.Mode != "queue" || v.Sums.Final != 335 || v.Sums.Closed != 4 {
+		t.Errorf("verdict = %s, want PASS with 335 final", v.String())
+	}
 	if last := ps[len(ps)-1]; last.Done != 4 || last.Moved != 323 || last.Offsets != 323 {
 		t.Errorf("last progress = %+v, want 4 done and 323 of 323 moved", last)
 	}
 	e.produce("orders", 2, 0, 1, 0)
-	if v, _, err := e.migrate(t.Context(), "queue"); err != nil || !v.Closed || v.Partitions[2].Final != 1 || v.Partitions[0].Final != 0 {
-		t.Errorf("second Migrate = %+v, %v; want only the new record moved", v, err)
+	if v, _, err := e.migrate(t.Context(), "queue"); err != nil || !v.Closed || v.Partitions[2].Final != 1 || v.Partitions[0].Final != 320 {
+		t.Errorf("second Migrate = %+v, %v; want only the new record moved, and all books as they were", v, err)
 	}
 }
 
@@ -166,5 +171,197 @@ func TestMigrateClosesOverControlRecordsAtTheEnd(t *testing.T) {
 	v, _, err := e.migrate(t.Context(), "queue")
 	if err != nil || !v.Closed || v.Partitions[0].Gap != 1 || v.Partitions[0].Final != 1 {
 		t.Errorf("Migrate = %+v, %v; want closed with 1 final and 1 gap", v, err)
+	}
+}
+
+// The group's commit lies beyond the log's end: the log was cut off, or somebody set the offset.
+func TestMigrateDoesNotCloseBehindTheEndOfTheLog(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.produce("orders", 0, 0, 100, 0)
+	cluster, id := e.ids("orders")
+	e.commitWith("orders", 0, 500, lineFor(cluster, id, 500))
+	v, _, err := e.migrate(t.Context(), "queue")
+	if err != nil || v.Closed || v.Result != Unfinished || !strings.Contains(v.Partitions[0].Reason, "cut off") {
+		t.Errorf("Migrate = %s, %+v, %v; want open as truncated", v.String(), v.Partitions, err)
+	}
+	if got := e.arrived(); len(got) != 0 {
+		t.Errorf("%d records were moved from a position that nobody knows", len(got))
+	}
+}
+
+func TestMigrateThatPassesOverTheHistoryProvesNothing(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.produce("orders", 0, 0, 100, 0)
+	c := e.config("queue")
+	c.Kafka.Start = "latest"
+	for range 2 { // the second one finds what the first one committed, if it did
+		v := e.migrateWith(c)
+		if v.Closed || v.Result != Unproven || v.Sums.PassedOver != 100 || !strings.Contains(v.String(), "100 passed over") {
+			t.Errorf("Migrate = %s, %+v; want 100 passed over", v.String(), v.Partitions)
+		}
+	}
+}
+
+func (e *env) migrateWith(c *config.Config) Verdict {
+	e.t.Helper()
+	b, err := New(c, Deps{Log: testLog(e.t)})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	v, err := b.Migrate(e.t.Context(), e.t.Context(), nil)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return v
+}
+
+// Accepting a loss does not make it none, also when the next run has nothing left to do.
+func TestMigrateWithAcceptedLossFails(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.produce("orders", 0, 0, 100, 0)
+	cluster, id := e.ids("orders")
+	e.commitWith("orders", 0, 10, lineFor(cluster, id, 10))
+	e.deleteBefore("orders", 0, 60)
+	c := e.config("queue")
+	c.Delivery.OnGap = "continue"
+	for range 2 {
+		v := e.migrateWith(c)
+		if p := v.Partitions[0]; v.Closed || v.Result != Fail || p.Lost != 50 || p.Final != 50 || p.Committed != 100 {
+			t.Errorf("Migrate = %s, %+v; want FAIL with 50 lost", v.String(), v.Partitions)
+		}
+	}
+}
+
+func TestMigrateNamesItsModeAndWhatItProves(t *testing.T) {
+	for mode, want := range map[string]struct {
+		result Result
+		text   string
+	}{
+		"settle": {Pass, "PASS (settle: acks and healthy connections; the queue was not looked at): 1 of 1 partitions closed; 20 final, 0 skipped, 0 gap, 0 lost"},
+		"ack":    {Unproven, "UNPROVEN (ack: acks only"},
+		"queue":  {Pass, "PASS (queue: every pack was seen in the queue behind the proxies)"},
+	} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t, withPartitions(1))
+			e.produce("orders", 0, 0, 20, 0)
+			v, _, err := e.migrate(t.Context(), mode)
+			if err != nil || v.Result != want.result || !strings.HasPrefix(v.String(), want.text) {
+				t.Errorf("Migrate = %q, %v; want %q", v.String(), err, want.text)
+			}
+		})
+	}
+}
+
+// What an earlier version or another tool committed is not added to what was moved.
+func TestMigrateNamesWhatWasCommittedWithoutBooks(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(2))
+	e.produce("orders", 0, 0, 100, 0)
+	e.produce("orders", 1, 0, 50, 0)
+	e.commitFor("orders", 0, 30)
+	e.commitFor("orders", 1, 50)
+	for range 2 {
+		v, _, err := e.migrate(t.Context(), "queue")
+		if p := v.Partitions[0]; err != nil || v.Result != Unproven || p.Start != 30 || p.Final != 70 || p.NotProven != 30 {
+			t.Errorf("Migrate = %+v, %v; want books from 30 and 30 not proven", v.Partitions, err)
+		}
+		if p := v.Partitions[1]; p.Closed || p.Final != 0 || p.NotProven != 50 {
+			t.Errorf("verdict = %+v, want 50 not proven", p)
+		}
+	}
+}
+
+// The books of a migration are one, whoever moved what: three processes, each stopped on its way.
+func TestBooksOfAMigrationSurviveRestarts(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.produce("orders", 0, 0, 3000, 100)
+	c := e.config("queue")
+	c.Kafka.CommitInterval = 20 * time.Millisecond
+	c.Memory.Budget.N = 8 << 20
+	var v Verdict
+	for n := 0; ; n++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		b, err := New(c, Deps{Log: testLog(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err = b.Migrate(ctx, t.Context(), func(p Progress) {
+			if n < 2 && p.Moved > 0 {
+				cancel()
+			}
+		})
+		cancel()
+		if err != nil && !errors.Is(err, ErrUnfinished) {
+			t.Fatal(err)
+		}
+		if err == nil {
+			break
+		}
+	}
+	if p := v.Partitions[0]; v.Result != Pass || p.Start != 0 || p.Final != 3000 || p.Committed != 3000 {
+		t.Errorf("verdict = %+v, want 3000 final from 0", p)
+	}
+}
+
+// A run that waits says for what, in the words of /status.
+func TestMigrateSaysWhyNothingMoves(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.produce("orders", 0, 0, 5, 0)
+	for _, p := range e.proxies {
+		_ = p.Close()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	b, err := New(e.config("queue"), Deps{Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var why string
+	_, _ = b.Migrate(ctx, ctx, func(p Progress) {
+		if strings.Contains(p.Reason, "no proxy is reachable") {
+			why = p.Reason
+			cancel()
+		}
+	})
+	if why == "" {
+		t.Error("the progress never said that no proxy is reachable")
+	}
+}
+
+// A member that died without a word keeps its place until its session ends.
+func TestMigrateSaysThatItWaitsForAFormerMember(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.produce("orders", 0, 0, 5, 0)
+	dead, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.ConsumerGroup("bridge"), kgo.ConsumeTopics("orders"),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.SessionTimeout(30*time.Second), kgo.HeartbeatInterval(25*time.Second), kgo.RebalanceTimeout(20*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dead.CloseAllowingRebalance()
+	joined, done := context.WithTimeout(t.Context(), 5*time.Second)
+	dead.PollFetches(joined) // it has the partition, and is not heard of for long
+	done()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	b, err := New(e.config("queue"), Deps{Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var why string
+	_, _ = b.Migrate(ctx, ctx, func(p Progress) {
+		if strings.Contains(p.Reason, "waiting for the group: a former member's session has not ended, up to session_timeout (6s)") {
+			why = p.Reason
+			cancel()
+		}
+	})
+	if why == "" {
+		t.Error("the progress never said that it waits for a former member")
 	}
 }

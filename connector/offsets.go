@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -13,26 +14,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/resume"
 	"inlong-bridge/connector/watermark"
 )
 
-// begin says where an assignment begins.
-type begin struct {
-	offset int64
-	// lost is how many offsets before offset are gone from Kafka and were accepted as lost.
-	lost int64
-	// first is set when the group has no commit yet: the position must be committed before anything else
-	// is, or a crash would choose another one (start: latest).
-	first bool
-	halt  *halt
-}
-
-// beginAt decides where a partition begins. committed is negative when the group has no commit for it; at
-// is then where start says to begin. start and end are the log's.
-func beginAt(id tp, committed, start, end, at int64, acceptGap bool) begin {
+// beginAt decides where a partition begins that the group committed an offset of. start and end are the log's.
+func beginAt(id tp, committed, start, end int64, acceptGap bool) begin {
 	switch {
-	case committed < 0:
-		return begin{offset: min(max(at, start), end), first: true}
 	case committed > end:
 		return begin{offset: committed, halt: &halt{code: haltTruncated, offset: end, reason: truncatedReason(id, end, committed)}}
 	case committed < start && acceptGap:
@@ -58,11 +46,21 @@ func tooLargeReason(id tp, g *group, err error) string {
 		"hint: raise max-msg-length of the proxies and inlong.max_frame, up to 20 MiB", g.offsets[g.sent], id, len(g.payloads[g.sent]), err)
 }
 
-func recreated(p *partition) *halt {
-	return &halt{code: haltRecreated, offset: p.wm.Position(), reason: fmt.Sprintf(
-		"topic %s was deleted and created again: what was not delivered of the old one is gone; "+
-			"hint: reset the group's offsets of the old one, if there are any left, and restart the bridge to begin with the new topic", p.id.topic)}
+func recreated(p *partition) *halt { return recreatedHalt(p.id, p.wm.Position()) }
+
+func recreatedHalt(id tp, offset int64) *halt {
+	return &halt{code: haltRecreated, offset: offset, reason: fmt.Sprintf(
+		"topic %s was deleted and created again: records of the old one that were not delivered are gone; "+
+			"hint: restart the bridge, and it begins with the new topic at its start", id.topic)}
 }
+
+func refusedReason(id tp, r *refusedOffset, now resume.TopicID) string {
+	return fmt.Sprintf("the group's offset %d of %s is of the topic with id %s, which was deleted; the topic has id %s now; "+
+		"hint: delete the group's offsets of the topic to move the new one from its start", r.offset, id, r.topic, now)
+}
+
+// differ reports whether two topic ids are known and not the same.
+func differ(a, b [16]byte) bool { return a != b && a != [16]byte{} && b != [16]byte{} }
 
 // adjust is called by kgo for partitions it was assigned, before it fetches anything of them. It decides
 // where each begins and opens its generation. It runs beside polls and other partitions' work, asks the
@@ -71,86 +69,64 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	if len(offsets) == 0 {
 		return offsets, nil
 	}
-	pause := 200 * time.Millisecond
-	for {
-		bounds, err := b.bounds(ctx, offsets)
+	parts := make(map[string][]int32, len(offsets))
+	for topic, nums := range offsets {
+		parts[topic] = slices.Sorted(maps.Keys(nums))
+	}
+	var out map[string]map[int32]kgo.Offset
+	var opened []*partition
+	err := b.untilAnswered(ctx, "listing offsets", func() error {
+		s, err := b.survey(ctx, parts)
 		if err == nil {
-			var out map[string]map[int32]kgo.Offset
-			if out, err = b.openGenerations(offsets, bounds); err == nil {
-				b.groupFault(nil)
-				return out, nil
-			}
+			out, opened, err = b.openGenerations(s, parts)
 		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		b.groupFault(kafkaclient.Explain(err, "listing offsets"))
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, 5*time.Second)
-	}
-}
-
-// bound is what Kafka says about one partition; err is for that partition alone and final.
-type bound struct {
-	start, end, at int64
-	err            error
-}
-
-// bounds asks for the log's start and end and, where there is no commit, for the offset to begin at.
-func (b *Bridge) bounds(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[tp]bound, error) {
-	topics := slices.Sorted(maps.Keys(offsets))
-	// The ends come first: a record that arrives while we ask is then after them, whatever comes next.
-	ends, err := b.admin.ListEndOffsets(ctx, topics...)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	starts, err := b.admin.ListStartOffsets(ctx, topics...)
+	// A position that nobody committed is committed before the first fetch. Otherwise: 1. the position is chosen by
+	// the clock or the log's end  2. the bridge crashes  3. the next one chooses another, and what lies between is skipped.
+	err = b.untilAnswered(ctx, "committing where partitions begin", func() error {
+		if b.commitBy(ctx, opened, b.commitStarts); startsCommitted(opened) {
+			return nil
+		}
+		return errors.New("the group's coordinator did not take the offsets; see the log of commits")
+	})
 	if err != nil {
 		return nil, err
-	}
-	var after kadm.ListedOffsets
-	if b.cfg.Kafka.Start == "timestamp" {
-		if after, err = b.admin.ListOffsetsAfterMilli(ctx, b.cfg.Kafka.StartTime.UnixMilli(), topics...); err != nil {
-			return nil, err
-		}
-	}
-	out := make(map[tp]bound)
-	for topic, parts := range offsets {
-		for num := range parts {
-			id := tp{topic, num}
-			start, end, err := within(starts, ends, id)
-			if err != nil {
-				if errors.Is(err, kerr.UnknownTopicOrPartition) {
-					out[id] = bound{err: err}
-					continue
-				}
-				return nil, err
-			}
-			bd := bound{start: start, end: end}
-			switch b.cfg.Kafka.Start {
-			case "latest":
-				// A partition that came after the bridge has nothing that is older than it.
-				if bd.at = start; num < b.knownPartitions(topic) {
-					bd.at = end
-				}
-			case "timestamp":
-				bd.at = end // nothing is as new: -1 for the timestamp, and the offset is then an end of its own
-				if o, ok := after.Lookup(topic, num); ok && o.Err == nil && o.Timestamp >= 0 && o.Offset >= 0 {
-					bd.at = o.Offset
-				} else if ok && o.Err != nil {
-					return nil, o.Err
-				}
-			default:
-				bd.at = start
-			}
-			out[id] = bd
-		}
 	}
 	return out, nil
+}
+
+// untilAnswered calls f until it succeeds or ctx ends, with growing pauses, and shows why it fails.
+func (b *Bridge) untilAnswered(ctx context.Context, what string, f func() error) error {
+	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := f()
+		if err == nil {
+			b.groupFault(nil)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		b.groupFault(kafkaclient.Explain(err, what))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// startsCommitted reports whether nothing must be committed any more before parts may be fetched.
+func startsCommitted(parts []*partition) bool {
+	for _, p := range parts {
+		if p.commitFirst && !p.restated.Load() && p.halted.Load() == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // within looks up the start and end of a partition's log.
@@ -169,62 +145,139 @@ func within(starts, ends kadm.ListedOffsets, id tp) (start, end int64, err error
 }
 
 // openGenerations gives each partition its object and says where to fetch from.
-func (b *Bridge) openGenerations(offsets map[string]map[int32]kgo.Offset, bounds map[tp]bound) (map[string]map[int32]kgo.Offset, error) {
-	out := make(map[string]map[int32]kgo.Offset, len(offsets))
-	resume := make(map[string][]int32)
+func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[string]map[int32]kgo.Offset, []*partition, error) {
+	out := make(map[string]map[int32]kgo.Offset, len(parts))
 	var opened []*partition
-	for topic, parts := range offsets {
-		t, err := b.topicOf(topic)
+	for name, nums := range parts {
+		t, err := b.topicOf(name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		t = b.withID(t, s.topics[name].id)
 		rt, err := newRouter(t.mapping, b.routes)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		out[topic] = make(map[int32]kgo.Offset, len(parts))
-		for num, o := range parts {
-			id := tp{topic, num}
-			bd := bounds[id]
-			var bg begin
-			if bd.err != nil {
-				bg = begin{offset: max(0, o.EpochOffset().Offset), halt: deleted(id)}
-			} else {
-				bg = beginAt(id, o.EpochOffset().Offset, bd.start, bd.end, bd.at, b.cfg.Delivery.OnGap == "continue")
+		out[name] = make(map[int32]kgo.Offset, len(nums))
+		for _, num := range nums {
+			p := b.open(s, tp{name, num}, t, rt)
+			at := kgo.NewOffset().At(p.from.offset)
+			if p.from.lost == 0 && p.from.halt == nil {
+				at = at.WithEpoch(p.from.epoch) // finds a log that was cut off and grew again
 			}
-			p := newPartition(id, t, rt, bg.offset-bg.lost, b, &b.held, b.log)
-			p.limit = b.limitOf(id)
-			p.first = bg.first
-			p.high.Store(bd.end)
-			p.logStart.Store(bd.start)
-			if bg.lost > 0 {
-				p.loseBefore(bg.offset)
-				b.counters.offsetsLost.Add(uint64(bg.lost))
-				b.log.Warn("offsets are gone from Kafka, going on after them", "topic", topic, "partition", num,
-					"from", bg.offset-bg.lost, "to", bg.offset-1, "on_gap", "continue")
-			}
-			at := kgo.NewOffset().At(bg.offset)
-			if !bg.first && bg.lost == 0 && bg.halt == nil {
-				at = at.WithEpoch(o.EpochOffset().Epoch) // finds a log that was cut off and grew again
-			}
-			out[topic][num] = at
-			resume[topic] = append(resume[topic], num)
-			if bg.halt != nil {
-				p.halted.Store(bg.halt)
-			}
+			out[name][num] = at
 			opened = append(opened, p)
 		}
 	}
-	b.group.ResumeFetchPartitions(resume) // a pause outlives its assignment inside kgo
+	b.group.ResumeFetchPartitions(maps.Clone(parts)) // a pause outlives its assignment inside kgo
 	for _, p := range opened {
 		b.put(p)
-		if h := p.halted.Load(); h != nil {
+		if h := p.halted.Load(); p.from.again {
+			b.group.PauseFetchPartitions(one(p.id)) // until its topic is joined again, in a moment
+		} else if h != nil {
 			b.stopped(p, h)
 		} else if p.limit >= 0 && p.start >= p.limit {
 			b.group.PauseFetchPartitions(one(p.id))
 		}
 	}
-	return out, nil
+	b.sayBegins(s, opened)
+	return out, opened, nil
+}
+
+// open makes the object of one assignment.
+func (b *Bridge) open(s *survey, id tp, t *topic, rt *router) *partition {
+	bg := s.begin(id, startPolicy(&b.cfg.Kafka), b.cfg.Delivery.OnGap == "continue")
+	limit, planned := b.limitOf(id)
+	switch asked := s.topics[id.topic].id; {
+	case bg.halt != nil && bg.halt.code == haltDeleted:
+	case differ(t.id, asked):
+		// The group's client holds the old id and would never fetch under the new one.
+		bg.halt, bg.again = recreatedHalt(id, bg.offset), true
+		b.joinAgain(id.topic, asked)
+	case differ(planned, asked):
+		bg.halt = recreatedHalt(id, bg.offset)
+	case bg.refused != nil && b.migration != nil:
+		bg.halt = &halt{code: haltRecreated, offset: bg.refused.offset, reason: refusedReason(id, bg.refused, asked)}
+	}
+	p := newPartition(id, t, rt, bg.offset-bg.lost, b, &b.held, b.log)
+	p.from, p.cluster, p.limit = bg, s.cluster, limit
+	p.commitFirst, p.restate = bg.commitFirst, bg.restate
+	p.high.Store(s.logs[id].end)
+	p.logStart.Store(s.logs[id].start)
+	if bg.lost > 0 {
+		p.loseBefore(bg.offset)
+		b.counters.offsetsLost.Add(uint64(bg.lost))
+		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", id.topic, "partition", id.partition,
+			"from", bg.offset-bg.lost, "to", bg.offset-1, "on_gap", "continue")
+	}
+	if bg.halt != nil {
+		p.halted.Store(bg.halt)
+	}
+	return p
+}
+
+// maxNamed is how many partitions one line of the log names.
+const maxNamed = 20
+
+// sayBegins logs, once per topic, where its partitions begin and why, and what is remarkable about it.
+func (b *Bridge) sayBegins(s *survey, opened []*partition) {
+	byTopic := make(map[string][]*partition)
+	for _, p := range opened {
+		if p.halted.Load() == nil || p.from.refused != nil {
+			byTopic[p.id.topic] = append(byTopic[p.id.topic], p)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(byTopic)) {
+		parts := byTopic[name]
+		var whys [resume.FirstStart + 1]int
+		var passed int64
+		var unknown, refused int
+		var old []string
+		for _, p := range parts {
+			whys[p.from.why]++
+			passed += p.from.books.Passed * int64(btoi(p.commitFirst))
+			unknown += btoi(p.restate)
+			if r := p.from.refused; r != nil {
+				if refused++; refused <= maxNamed {
+					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.id.partition, r.offset, r.topic))
+				}
+			}
+		}
+		var where []string
+		for why, n := range whys {
+			if n > 0 {
+				where = append(where, fmt.Sprintf("%d %s", n, resume.Why(why)))
+			}
+		}
+		id := s.topics[name].id
+		b.log.Info("partitions begin", "topic", name, "topic_id", id.String(), "partitions", len(parts),
+			"where", strings.Join(where, "; "), "offsets_passed_over", passed)
+		b.counters.passedOver.Add(uint64(passed))
+		if unknown > 0 {
+			b.log.Info("the offsets were committed by an earlier version, another tool or for another cluster; they are believed, and are committed again with the topic's id",
+				"topic", name, "partitions", unknown)
+		}
+		if n := whys[resume.MissedStart]; n > 0 {
+			b.log.Warn("the group saw partitions before and has no commit of them; they begin at the log's start, so some records may arrive twice",
+				"topic", name, "partitions", n, "first_seen", s.topics[name].known.Seen.At)
+		}
+		if refused > 0 {
+			b.counters.offsetsRefused.Add(uint64(refused))
+			what := "the new topic begins at its start"
+			if b.migration != nil {
+				what = "a migration does not go on with another topic"
+			}
+			b.log.Warn("committed offsets are of a topic that was deleted, and are refused; "+what, "topic", name, "topic_id", id.String(),
+				"partitions", refused, "refused", strings.Join(old, ", "))
+		}
+	}
+}
+
+func btoi(v bool) int {
+	if v {
+		return 1
+	}
+	return 0
 }
 
 func deleted(id tp) *halt {

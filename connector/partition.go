@@ -50,7 +50,11 @@ type partition struct {
 	wm     *watermark.Partition
 	start  int64
 	limit  int64 // a migration wants nothing at or above it; -1 for none
-	first  bool  // the group had no commit: the start is committed before anything is
+
+	cluster     string // id of the Kafka cluster
+	from        begin  // why it begins there, and what its commits hand on
+	commitFirst bool   // the start must be committed before anything is fetched
+	restate     bool   // the start must be committed again, with the line that its commit lacks
 
 	events partitionEvents
 	log    *slog.Logger
@@ -65,8 +69,9 @@ type partition struct {
 	waits     atomic.Bool           // something is parked or paused; see noteWaits
 	committed atomic.Int64          // wall clock of the last commit, unix nanoseconds, 0 for none
 
-	firstDone atomic.Bool  // the start was committed
-	leftOpen  atomic.Int64 // pieces that were not final when the assignment ended
+	restated atomic.Bool // the start was committed, with its line
+	booked   atomic.Pointer[bookedCommit]
+	leftOpen atomic.Int64 // pieces that were not final when the assignment ended
 
 	mu       sync.Mutex
 	detached bool        // guarded by mu; revoked or lost: nothing more is offered
@@ -219,6 +224,9 @@ func (p *partition) oldest(now time.Time) time.Duration {
 
 // epochAt returns the leader epoch to commit offset with: that of the record before it, -1 if unknown.
 func (p *partition) epochAt(offset int64) int32 {
+	if offset == p.start {
+		return p.from.epoch
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	epoch, drop := int32(-1), 0

@@ -101,6 +101,12 @@ func (b *Bridge) drain(hard context.Context) error {
 	open, stuck = b.unfinishedWork()
 	committed := b.finalCommit(hard)
 	b.drained.Store(true)
+	if b.migration != nil {
+		ask, cancel := context.WithTimeout(hard, lastRefresh)
+		b.migration.refresh(ask)
+		cancel()
+	}
+	stopped := b.stoppedPartitions()
 	switch {
 	case open+stuck > 0:
 		why := "delivery.drain passed"
@@ -112,9 +118,21 @@ func (b *Bridge) drain(hard context.Context) error {
 		return fmt.Errorf("%w: %d pieces are not final (%s); they are delivered again after the next start", ErrUnfinished, open+stuck, why)
 	case !committed:
 		return fmt.Errorf("%w: the last commit failed; what it covers is delivered again after the next start", ErrUnfinished)
+	case len(stopped) > 0 && b.migration == nil: // a migration says it in its verdict
+		return fmt.Errorf("%w: %d partitions are stopped, the first is %s: %s", ErrUnfinished, len(stopped), stopped[0].id, stopped[0].halted.Load().reason)
 	}
 	b.log.Info("drained", "took", time.Since(began).Round(time.Millisecond))
 	return nil
+}
+
+// stoppedPartitions returns the partitions that cannot go on.
+func (b *Bridge) stoppedPartitions() (out []*partition) {
+	for _, p := range b.assigned() {
+		if p.halted.Load() != nil {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // unfinishedWork counts pieces that may still become final, chunks that are half sent among them, and

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"inlong-bridge/connector/resume"
 	"inlong-bridge/connector/watermark"
 	"inlong-bridge/mapping"
 )
@@ -22,14 +23,12 @@ func (b *Bridge) topicOf(name string) (*topic, error) {
 	return t, nil
 }
 
-// knownPartitions is how many partitions a topic had when the bridge started.
-func (b *Bridge) knownPartitions(name string) int32 {
+// foundRunning reports whether a topic appeared after the bridge started.
+func (b *Bridge) foundRunning(name string) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	if t := b.topics[name]; t != nil {
-		return t.known
-	}
-	return 0
+	t := b.topics[name]
+	return t != nil && t.found
 }
 
 // put makes p the assignment of its partition. One that is still there never ended (a session broke off
@@ -93,14 +92,15 @@ func (b *Bridge) pick(names map[string][]int32) []*partition {
 	return out
 }
 
-// limitOf is where a migration ends a partition, -1 without one.
-func (b *Bridge) limitOf(id tp) int64 {
+// limitOf is where a migration ends a partition and of which topic that is, -1 without a migration.
+func (b *Bridge) limitOf(id tp) (limit int64, of resume.TopicID) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.ends == nil {
-		return -1
+		return -1, resume.TopicID{}
 	}
-	return b.ends[id] // 0 for a partition that is newer than the migration: nothing of it is moved
+	e := b.ends[id] // 0 for a partition that is newer than the migration: nothing of it is moved
+	return e.offset, e.topic
 }
 
 // closing hands the books of an assignment that ends to a migration.

@@ -26,6 +26,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		case <-b.look: // a partition needs a look at once
 		case <-tick.C:
 		}
+		b.joinTopicsAgain()
 		b.retryFaults(ctx)
 		b.passHoles(ctx)
 		if age := b.topicsAge(); time.Since(lastTopics) >= age {
@@ -114,6 +115,9 @@ func (b *Bridge) retryFaults(ctx context.Context) {
 func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	if there, err := b.stillThere(ctx, p); err != nil || !there {
+		return err
+	}
 	starts, err := b.admin.ListStartOffsets(ctx, p.id.topic)
 	if err != nil {
 		return err
@@ -130,7 +134,7 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 	if err != nil {
 		return err
 	}
-	bg := beginAt(p.id, p.expects(), start, end, start, b.cfg.Delivery.OnGap == "continue")
+	bg := beginAt(p.id, p.expects(), start, end, b.cfg.Delivery.OnGap == "continue")
 	if bg.halt != nil {
 		p.stop(bg.halt)
 		return nil
@@ -205,11 +209,7 @@ func (b *Bridge) wanted(details kadm.TopicDetails, known []string) (added []stri
 		if d.Err != nil || d.IsInternal || slices.Contains(known, d.Topic) || !b.cfg.Routes.Wants(d.Topic) {
 			continue
 		}
-		partitions := 0
-		if known == nil { // the bridge starts
-			partitions = len(d.Partitions)
-		}
-		b.noteTopic(d.Topic, [16]byte(d.ID), partitions)
+		b.noteTopic(d.Topic, [16]byte(d.ID), known != nil)
 		added = append(added, d.Topic)
 	}
 	return added

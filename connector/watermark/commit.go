@@ -9,8 +9,16 @@ func (p *Partition) BeginCommit() (offset int64, ok bool) {
 		return 0, false
 	}
 	p.inCommit = true
-	p.committing = p.watermark
+	p.committing, p.offered = p.watermark, p.ledgerLocked()
 	return p.committing, true
+}
+
+// Offered returns the books up to exactly the offset that BeginCommit returned last. The watermark may have
+// moved on since.
+func (p *Partition) Offered() Ledger {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.offered
 }
 
 // EndCommit ends the commit in flight; committed says whether the broker took it. A commit whose outcome

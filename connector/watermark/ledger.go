@@ -23,6 +23,10 @@ type Ledger struct {
 func (p *Partition) Ledger() Ledger {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.ledgerLocked()
+}
+
+func (p *Partition) ledgerLocked() Ledger {
 	l := p.books
 	l.Start, l.Watermark = p.start, p.watermark
 	if l.Final+l.Skipped+l.Gap+l.Quarantined+l.Lost != l.Watermark-l.Start {

@@ -19,6 +19,7 @@ type Partition struct {
 	// Invariant: committed <= committing <= watermark while inCommit.
 	committed, committing int64
 	inCommit              bool
+	offered               Ledger // the books up to committing
 
 	spans   spanRing
 	passed  Span // first span the watermark has not passed; all before wait for a commit
