@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/sdk/dptest"
@@ -339,15 +341,7 @@ func TestMigrateSaysThatItWaitsForAFormerMember(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, withPartitions(1))
 	e.produce("orders", 0, 0, 5, 0)
-	dead, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.ConsumerGroup("bridge"), kgo.ConsumeTopics("orders"),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.SessionTimeout(30*time.Second), kgo.HeartbeatInterval(25*time.Second), kgo.RebalanceTimeout(20*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dead.CloseAllowingRebalance()
-	joined, done := context.WithTimeout(t.Context(), 5*time.Second)
-	dead.PollFetches(joined) // it has the partition, and is not heard of for long
-	done()
+	e.joinAndDie()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
 	b, err := New(e.config("queue"), Deps{Log: testLog(t)})
@@ -363,5 +357,31 @@ func TestMigrateSaysThatItWaitsForAFormerMember(t *testing.T) {
 	})
 	if why == "" {
 		t.Error("the progress never said that it waits for a former member")
+	}
+}
+
+// joinAndDie makes a member of the group that is never heard of again.
+func (e *env) joinAndDie() {
+	e.t.Helper()
+	meta := kmsg.NewConsumerMemberMetadata()
+	meta.Version, meta.Topics = 3, []string{"orders"}
+	join := kmsg.NewPtrJoinGroupRequest()
+	join.Group, join.ProtocolType, join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = "bridge", "consumer", 6_000, 4_000
+	join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "cooperative-sticky", Metadata: meta.AppendTo(nil)}}
+	resp, err := join.RequestWith(e.t.Context(), e.cl)
+	if err == nil && resp.ErrorCode == kerr.MemberIDRequired.Code {
+		join.MemberID = resp.MemberID
+		resp, err = join.RequestWith(e.t.Context(), e.cl)
+	}
+	if err != nil || resp.ErrorCode != 0 {
+		e.t.Fatalf("joining: %+v, %v", resp, err)
+	}
+	assignment := kmsg.NewConsumerMemberAssignment()
+	assignment.Topics = []kmsg.ConsumerMemberAssignmentTopic{{Topic: "orders", Partitions: []int32{0}}}
+	sync := kmsg.NewPtrSyncGroupRequest()
+	sync.Group, sync.MemberID, sync.Generation = "bridge", resp.MemberID, resp.Generation
+	sync.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: resp.MemberID, MemberAssignment: assignment.AppendTo(nil)}}
+	if synced, err := sync.RequestWith(e.t.Context(), e.cl); err != nil || synced.ErrorCode != 0 {
+		e.t.Fatalf("synchronising: %+v, %v", synced, err)
 	}
 }

@@ -46,8 +46,8 @@ Manager, and the bridge as run has it; produces records to three topics; kills o
 with everything it holds in memory in the middle, and brings it back; then it reads the
 queue behind the proxies and compares every record with what was produced.
 
-Exit code 0 only if nothing is lost and every byte matches. --confirm ack shows what an
-ack alone is worth: it loses what the killed proxy held.`,
+Exit code 0 only if nothing is lost and every byte matches, 4 otherwise. --confirm ack
+shows what an ack alone is worth: it loses what the killed proxy held.`,
 		Example: `  inlong-bridge demo
   inlong-bridge demo --confirm ack
   inlong-bridge demo --queue pulsar://localhost:6650/public/default

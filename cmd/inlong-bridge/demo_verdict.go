@@ -91,7 +91,7 @@ func (v *demoVerdict) err() error {
 	}
 	switch {
 	case v.Lost > 0 || v.Corrupt > 0:
-		return fmt.Errorf("%d of %d records lost, %d corrupt; hint: %s", v.Lost, v.Produced, v.Corrupt, hint)
+		return &codedError{exitLost, fmt.Errorf("%d of %d records lost, %d corrupt; hint: %s", v.Lost, v.Produced, v.Corrupt, hint)}
 	case !v.Committed:
 		return fmt.Errorf("everything arrived, but not every offset was committed in time; hint: is this machine very busy?")
 	}

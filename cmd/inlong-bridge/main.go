@@ -20,12 +20,15 @@ import (
 	"inlong-bridge/connector/config"
 )
 
-// Exit codes; they are part of the interface and stand in the help text.
+// Exit codes; they are part of the interface and stand in the help text and in README.md. Where several hold,
+// the first of 1, 4, 3 and 5 is given.
 const (
-	exitClean      = 0
+	exitClean      = 0 // a migration's verdict: PASS
 	exitFailure    = 1 // something went wrong while running
 	exitUsage      = 2 // bad flags, arguments or configuration: it will not get better by trying again
-	exitUnfinished = 3 // drained, with work left that the next start does again
+	exitUnfinished = 3 // work is left, or a partition is stopped; the reason says whether starting again helps
+	exitLost       = 4 // records are lost or missing
+	exitUnproven   = 5 // nothing is known to be missing, and not everything was proven
 )
 
 // oneRequest is how far apart two signals must be to count as two.
@@ -94,9 +97,12 @@ func run(soft, hard context.Context, args []string, stdout, stderr io.Writer) in
 
 func exitCode(err error) int {
 	var usage *usageError
+	var coded *codedError
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &coded):
+		return coded.code
 	case errors.Is(err, connector.ErrUnfinished):
 		return exitUnfinished
 	default:
@@ -116,13 +122,24 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// codedError ends the program with a code of its own.
+type codedError struct {
+	code int
+	err  error
+}
+
+func (e *codedError) Error() string { return e.err.Error() }
+func (e *codedError) Unwrap() error { return e.err }
+
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
 const rootHelp = `inlong-bridge moves Kafka topics into Apache InLong through DataProxy, and commits a
 Kafka offset only when the record behind it is safe on the other side.
 
-Exit codes: 0 clean, 1 failure while running, 2 bad usage or configuration,
-3 drained with unfinished work (nothing is lost: the next start does it again).`
+Exit codes: 0 clean (PASS), 1 failure while running, 2 bad usage or configuration,
+3 UNFINISHED (work is left or a partition is stopped; the reason says whether starting
+again helps), 4 FAIL (records are lost or missing), 5 UNPROVEN (nothing is known to be
+missing, and not everything was proven). Where several hold: 1, 4, 3, 5.`
 
 func newRoot(e *env) *cobra.Command {
 	root := &cobra.Command{

@@ -20,10 +20,17 @@ func newMigrate(e *env) *cobra.Command {
 		Use:   "migrate -c FILE",
 		Short: "move everything up to now, and prove it",
 		Long: `migrate takes the end offsets of all partitions at its start, moves everything up to them
-and ends. The verdict closes the books of each partition: final + skipped + gap = end -
-start, with nothing lost. It resumes from the committed offsets of its consumer group.
+and ends. It resumes from the committed offsets of its consumer group. The books of each
+partition live in its commits, so they are one over restarts and replicas:
+start + final + skipped + gap + lost + dead-lettered + skipped by hand = committed.
 
-Exit code 0 only when every partition is closed, 3 when a signal stopped it before that.`,
+The last line is the verdict: PASS, UNFINISHED, FAIL or UNPROVEN, the mode of confirmation
+and what it proves, and the sums.
+
+Exit codes: 0 PASS; 1 failure while running; 2 bad usage or configuration; 3 UNFINISHED: a
+partition is open or stopped, and its reason says whether starting again helps; 4 FAIL:
+records are lost or missing; 5 UNPROVEN: offsets were committed before the books began or
+passed over by kafka.start: latest, or the mode is ack. Where several hold: 1, 4, 3, 5.`,
 		Example: `  inlong-bridge migrate -c migration.yaml
   inlong-bridge migrate -c migration.yaml --json | tail -n 1`,
 		Args: args(cobra.NoArgs),
@@ -57,22 +64,26 @@ Exit code 0 only when every partition is closed, 3 when a signal stopped it befo
 	return cmd
 }
 
-// migrateError is nil only for a verdict that is closed.
+// migrateError turns a verdict into an exit code. A failure while running comes before everything, and records
+// that are lost before work that is left.
 func migrateError(v connector.Verdict, err error) error {
-	open := 0
-	for _, p := range v.Partitions {
-		if !p.Closed {
-			open++
-		}
-	}
-	switch {
-	case err != nil:
+	if err != nil && !errors.Is(err, connector.ErrUnfinished) {
 		return err
-	case open > 0 || !v.Closed:
-		return fmt.Errorf("%d of %d partitions are not closed; hint: the table says why, start again to go on where this one stopped",
-			open, len(v.Partitions))
 	}
-	return nil
+	switch v.Result {
+	case connector.Fail:
+		return &codedError{exitLost, errors.New("records are lost or missing; the table says where")}
+	case connector.Unfinished:
+		if err != nil {
+			return err
+		}
+		return &codedError{exitUnfinished, fmt.Errorf("%d of %d partitions are open; the table says why, and whether starting again helps",
+			v.Sums.Partitions-v.Sums.Closed, v.Sums.Partitions)}
+	case connector.Unproven:
+		return &codedError{exitUnproven, errors.New("not everything was proven; the table says what")}
+	case connector.Pass:
+	}
+	return err
 }
 
 // migrateProgress turns sums into a line with a rate.
@@ -106,19 +117,24 @@ func printVerdict(w io.Writer, v connector.Verdict, asJSON bool) error {
 		_, err := fmt.Fprintf(t, format, args...)
 		failed = errors.Join(failed, err)
 	}
-	line("TOPIC\tPARTITION\tSTART\tEND\tCOMMITTED\tFINAL\tSKIPPED\tGAP\tLOST\tVERDICT\n")
-	for _, p := range v.Partitions {
+	line("TOPIC\tPARTITION\tSTART\tEND\tCOMMITTED\tFINAL\tSKIPPED\tGAP\tLOST\tDEAD\tBY HAND\tPASSED OVER\tNOT PROVEN\tVERDICT\n")
+	for i := range v.Partitions {
+		p := &v.Partitions[i]
 		verdict := "closed"
 		if !p.Closed {
-			verdict = "OPEN"
+			verdict = string(p.Result)
 		}
 		if p.Reason != "" {
 			verdict += ": " + p.Reason
 		}
-		line("%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", p.Topic, p.Partition, p.Start, p.End, p.Committed,
-			p.Final, p.Skipped, p.Gap, p.Lost, verdict)
+		line("%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", p.Topic, p.Partition, p.Start, p.End, p.Committed,
+			p.Final, p.Skipped, p.Gap, p.Lost, p.DeadLettered, p.SkippedByHand, p.PassedOver, p.NotProven, verdict)
 	}
-	return errors.Join(failed, t.Flush())
+	if err := errors.Join(failed, t.Flush()); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s\n", v.String())
+	return err
 }
 
 // thousands writes 1234567 as 1,234,567.

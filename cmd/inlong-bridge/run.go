@@ -19,8 +19,8 @@ func newRun(e *env) *cobra.Command {
 waits at most delivery.drain until everything it has is safe, commits, and leaves the
 group. A second signal stops it at once.
 
-Exit codes: 0 drained and nothing left, 1 failure, 2 bad configuration, 3 stopped with
-unfinished work, which the next start does again.`,
+Exit codes: 0 drained and nothing left, 1 failure, 2 bad configuration, 3 work is left,
+which the next start does again, or a partition is stopped, whose reason says what to do.`,
 		Example: "  inlong-bridge run -c bridge.yaml",
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
