@@ -21,6 +21,8 @@ type kafka struct {
 	release *release
 	nodes   []*node
 	secure  *authority
+
+	settings map[string]any // of the brokers, beyond those of config
 }
 
 // node is one broker, controller too. It may be killed and started again.
@@ -39,8 +41,14 @@ type node struct {
 // startKafka formats and starts n brokers in KRaft mode.
 func (b *bench) startKafka(r *release, n int) *kafka {
 	b.Helper()
+	return b.startKafkaWith(r, n, nil)
+}
+
+// startKafkaWith is startKafka with more settings of the brokers.
+func (b *bench) startKafkaWith(r *release, n int, settings map[string]any) *kafka {
+	b.Helper()
 	began := time.Now()
-	k := &kafka{cluster: &cluster{}, release: r, secure: b.newAuthority()}
+	k := &kafka{cluster: &cluster{}, release: r, secure: b.newAuthority(), settings: settings}
 	var voters []string
 	for id := 1; id <= n; id++ {
 		node := &node{k: k, id: id, plain: b.freeAddr(), tls: b.freeAddr(), sasl: b.freeAddr(), oauth: b.freeAddr(), controller: b.freeAddr()}
@@ -160,6 +168,7 @@ func (n *node) config(voters []string, data string) string {
 		delete(settings, "share.coordinator.state.topic.replication.factor")
 		delete(settings, "share.coordinator.state.topic.min.isr")
 	}
+	maps.Copy(settings, n.k.settings)
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		fmt.Fprintf(&text, "%s=%v\n", key, settings[key])

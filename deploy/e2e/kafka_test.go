@@ -31,6 +31,10 @@ func TestKafka(t *testing.T) {
 				{"BridgeKilled", bridgeKilled},
 				{"ProxiesKilled", proxiesKilled},
 				{"GroupScaled", groupScaled},
+				{"TopicCreatedAgain", topicCreatedAgain},
+				{"CommitLines", commitLines},
+				{"NewPartitions", newPartitions},
+				{"RolledUpAndBack", rolledUpAndBack},
 			} {
 				t.Run(story.name, func(t *testing.T) {
 					b := newBench(t)
@@ -39,6 +43,13 @@ func TestKafka(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKafkaWithSmallMetadata runs against a broker that takes 10 bytes of metadata with a commit.
+func TestKafkaWithSmallMetadata(t *testing.T) {
+	r := need(t, "kafka-"+releases()[0])
+	b := newBench(t)
+	smallMetadata(b, b.startKafkaWith(r, 1, map[string]any{"offset.metadata.max.bytes": 10}))
 }
 
 // Half of the data is in transactions, a third of which are aborted. The bridge is killed among them. One
