@@ -47,10 +47,12 @@ var (
 	descRecords    = desc("fetched_records_total", "Records fetched from the topic, without those read again.", "topic")
 	descBytes      = desc("fetched_bytes_total", "Bytes of their values.", "topic")
 	descCommits    = desc("commits_total", "Commit requests, failed ones included.")
-	descCommitErr  = desc("commit_errors_total", "Failed commits by class; they are tried again. rebalance and coordinator pass; fenced means that two bridges share an instance_id; authorization that rights are missing.", "class")
+	descCommitErr  = desc("commit_errors_total", "Failed commits by class; they are tried again. rebalance and coordinator pass; fenced means that two bridges share an instance_id; authorization that rights are missing; identity that the topic's id could not be confirmed, without which nothing is committed.", "class")
 	descAssigned   = desc("partitions_assigned_total", "Partitions that were assigned. When it keeps growing, the group does not come to rest: look for members that come and go.")
 	descRevoked    = desc("partitions_revoked_total", "Partitions that were taken away.")
 	descStops      = desc("partition_stops_total", "Partitions that stopped, by code; see partition_stalled.", "code")
+	descRefused    = desc("offsets_refused_total", "Committed offsets that were refused because they are of a topic that was deleted and created again; the new topic begins at its start. The log names both ids.")
+	descPassed     = desc("offsets_passed_over_total", "Offsets that Kafka had and that were not asked for, because kafka.start is latest and the group had no commit. When it grows on a group that is not new, its commits expired: see offsets.retention.minutes of the brokers.")
 	descOffsetLost = desc("offsets_lost_total", "Offsets that Kafka removed before they were delivered, accepted by on_gap: continue. Anything above 0 is data loss: lengthen the retention.")
 
 	descRereadPending = desc("reread_pending_pieces", "Lost pieces that are not read again yet. When it does not go back to 0, look at the log for why the source cannot be read.")
@@ -71,7 +73,7 @@ func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		descInfo, descUp, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descPieces,
 		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
-		descOffsetLost, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
+		descOffsetLost, descRefused, descPassed, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
 		descQueueUp, descQueueLag, descQueueSeen, descQueueMissed, descQueueOther, descQueueDelay, descQueueBarrier,
 	}
 }
@@ -149,6 +151,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	count(descRevoked, n.revoked.Load())
 	n.partitionsStops.each(func(code string, v uint64) { count(descStops, v, code) })
 	count(descOffsetLost, n.offsetsLost.Load()+c.b.reread.gone.Load())
+	count(descRefused, n.offsetsRefused.Load())
+	count(descPassed, n.passedOver.Load())
 	gauge(descRereadPending, float64(s.Reread.Pending))
 	count(descRereadRanges, s.Reread.Ranges)
 	count(descRereadRecords, s.Reread.Records)

@@ -84,7 +84,7 @@ func (c *Config) kafkaSchema() []entry {
 		{key: "rack", example: "eu-1a", dst: &k.Rack, doc: "Rack or zone of this process; where the brokers support it, the nearest replica is read."},
 		{key: "tls", doc: "TLS to the brokers. The section's presence enables it, so write tls: {} for the system's roots. Its files are read again at each new connection.", sub: tlsSchema(&k.TLS), present: &k.TLS.Enabled},
 		{key: "sasl", doc: "Authentication at the brokers.", sub: saslSchema(&k.SASL), present: new(bool)},
-		{key: "start", def: "earliest", dst: (*start)(k), doc: "Where a partition without a committed offset begins: earliest, latest, or a time such as 2026-01-02T15:04:05Z."},
+		{key: "start", def: "earliest", dst: (*start)(k), doc: "Where a partition begins in a group without any committed offset: earliest, latest, or a time such as 2026-01-02T15:04:05Z. A partition or topic that came later is read from its start, and one that came while no bridge ran since the group was last alive, also with latest (docs/operations.md)."},
 		{key: "isolation", def: "read_committed", dst: &k.Isolation, oneOf: []string{"read_committed", "read_uncommitted"}, doc: "read_committed delivers nothing of aborted transactions, and waits for open ones."},
 		{key: "balancer", def: "cooperative-sticky", dst: &k.Balancer, oneOf: []string{"cooperative-sticky", "sticky", "range", "roundrobin"}, doc: "How the group shares out the partitions. All members must agree."},
 		{key: "session_timeout", def: "45s", dst: &k.SessionTimeout, min: 6 * second, max: 30 * minute, doc: "A member that sends no heartbeat this long loses its partitions. The broker bounds it (group.min.session.timeout.ms)."},

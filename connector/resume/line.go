@@ -3,7 +3,6 @@ package resume
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +26,7 @@ func (id TopicID) String() string { return base64.RawURLEncoding.EncodeToString(
 
 // Line is the metadata of a commit.
 type Line struct {
-	Cluster string    // id of the Kafka cluster, "" when the brokers do not tell; Parse returns it as the line spells it
+	Cluster string    // id of the Kafka cluster, "" when the brokers do not tell
 	Topic   TopicID   // id of the topic
 	Seen    Sight     // how the group first saw the topic; handed on from commit to commit
 	At      time.Time // of the commit, to the millisecond
@@ -124,12 +123,15 @@ func (b *Books) fields() []field {
 	}
 }
 
-// clusterWord is the cluster's id as a line carries it: without blanks and bounded. An id that is too long
-// is replaced by its hash, which tells clusters apart as well.
+// clusterWord is the cluster's id as a line carries it: without blanks and bounded. An id that is too long or
+// has other characters than Kafka's own is replaced by its hash, which tells clusters apart as well.
 func clusterWord(id string) string {
-	word := url.QueryEscape(id)
-	if len(word) <= maxCluster {
-		return word
+	plain := len(id) <= maxCluster
+	for _, c := range []byte(id) {
+		plain = plain && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' || c == ':')
+	}
+	if plain {
+		return id
 	}
 	sum := sha256.Sum256([]byte(id))
 	return "sha256:" + base64.RawURLEncoding.EncodeToString(sum[:])

@@ -107,7 +107,9 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("a line of %d bytes was read", len(s))
 		}
 		again, ok := resume.Parse(l.String())
-		l.Cluster, again.Cluster = "", "" // a foreign word may be one that clusterWord would write in another way
+		if again.Cluster != l.Cluster { // no bridge wrote that word: String replaces it by its hash
+			again.Cluster = l.Cluster
+		}
 		if ok && again != l {
 			t.Fatalf("%q is read as %+v, and written and read again as %+v", s, l, again)
 		}
