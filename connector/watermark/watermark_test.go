@@ -314,3 +314,20 @@ func TestPlanMergesWhatOverlapsOrIsNear(t *testing.T) {
 		})
 	}
 }
+
+// 1. a commit begins  2. more becomes final while it is on its way  3. its books are asked for: they are those of its
+// offset, not of the watermark.
+func TestOfferedBooksAreThoseOfTheOffset(t *testing.T) {
+	p := watermark.New(5)
+	s := p.Begin(5, 10)
+	pc := p.Add(s, origin(5, 9))
+	p.End(s)
+	p.Final(pc)
+	offset, ok := p.BeginCommit()
+	s = p.Begin(10, 30)
+	p.Count(s, watermark.Skipped, 20)
+	p.End(s)
+	if got := p.Offered(); !ok || offset != 10 || got.Watermark != 10 || got.Skipped != 0 || got.Start != 5 {
+		t.Errorf("Offered = %+v at %d, want the books of 5 to 10", got, offset)
+	}
+}

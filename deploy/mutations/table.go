@@ -221,4 +221,106 @@ var mutations = []mutation{
 		old: "	if c.unclear {\n		return nil\n	}\n", new: "",
 		pkg: sender, run: "Text",
 	},
+
+	// Identity, first sight, books.
+	{
+		name: "a partition whose topic was created again commits", file: "connector/commit.go",
+		old: "h != nil && (h.code == haltRecreated || h.code == haltTruncated)", new: "h != nil && h.code == haltTruncated",
+		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
+	},
+	{
+		name: "a partition whose log was cut off commits", file: "connector/commit.go",
+		old: "h != nil && (h.code == haltRecreated || h.code == haltTruncated)", new: "h != nil && h.code == haltRecreated",
+		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
+	},
+	{
+		name: "a commit by name without asking for the topic's id", file: "connector/identity.go",
+		old: "	return c.all || c.agreed[p.id.topic]", new: "	return true",
+		pkg: connector, run: "TestNothingIsCommittedByName",
+	},
+	{
+		name: "the topic's id taken from what the client remembers", file: "connector/survey.go",
+		old: "resp, err := req.RequestWith(ctx, b.direct)", new: "resp, err := b.direct.RequestCachedMetadata(ctx, req, time.Minute)",
+		pkg: connector, run: "TestTopicCreatedAgainUnderLoad|TestNothingIsCommittedByName",
+	},
+	{
+		name: "a topic that is created while its offsets are listed is not noticed", file: "connector/survey.go",
+		old: "after.topics[name].id != s.topics[name].id {", new: "false {",
+		pkg: connector, run: "TestTopicCreatedWhileItsOffsetsAreListed",
+	},
+	{
+		name: "an offset of a topic that was deleted is believed", file: "connector/resume/begin.go",
+		old: "		return Refused\n	}\n	return Taken", new: "		return Taken\n	}\n	return Taken",
+		pkg: "./connector/resume",
+	},
+	{
+		name: "the line of another cluster refuses an offset", file: "connector/resume/begin.go",
+		old: "if !c.Ours || cluster == \"\" || c.Line.Cluster != clusterWord(cluster) {", new: "if !c.Ours || cluster == \"\" {",
+		pkg: "./connector/resume",
+	},
+	{
+		name: "a partition that was added begins as kafka.start says", file: "connector/resume/begin.go",
+		old: "		return Start(), Added", new: "		return policy, Added",
+		pkg: "./connector/resume",
+	},
+	{
+		name: "a topic that came while no bridge ran begins at its end", file: "connector/resume/begin.go",
+		old: "	case !policy.IsLatest():\n		return policy, SinceAlive", new: "	case true:\n		return policy, SinceAlive",
+		pkg: "./connector/resume",
+	},
+	{
+		name: "a replica that starts a second later sends the history", file: "connector/resume/begin.go",
+		old: "return t.Seen.Began, SameStart", new: "return Start(), SameStart",
+		pkg: "./connector/resume",
+	},
+	{
+		name: "a partition is fetched before its start is committed", file: "connector/offsets.go",
+		old: "		if p.commitFirst && !p.restated.Load()", new: "		if false && !p.restated.Load()",
+		pkg: connector, run: "TestStartIsCommittedBeforeTheFirstFetch",
+	},
+	{
+		name: "a time start takes a partition that the answer leaves out to be at its end", file: "connector/survey.go",
+		old: "		case !ok:\n			return fmt.Errorf(\"listing the offset of %s at a time: %w\", id, errNoAnswer)", new: "		case !ok:\n			x := s.logs[id]\n			x.at = x.end\n			s.logs[id] = x\n			continue",
+		pkg: connector, run: "TestTimeStart",
+	},
+	{
+		name: "the books of a commit are those of one assignment", file: "connector/commit.go",
+		old: "books = books.Add(ledgerBooks(p.wm.Offered()))", new: "books = ledgerBooks(p.wm.Offered())",
+		pkg: connector, run: "TestBooksGoOn",
+	},
+	{
+		name: "the books of a commit run ahead of its offset", file: "connector/watermark/commit.go",
+		old: "	return p.offered\n", new: "	return p.ledgerLocked()\n",
+		pkg: watermark,
+	},
+	{
+		name: "an idle partition keeps a commit without a line", file: "connector/commit.go",
+		old: "return (p.commitFirst || p.restate) &&", new: "return p.commitFirst &&",
+		pkg: connector, run: "TestUpgradeFrom",
+	},
+	{
+		name: "offsets without books are added to what was moved", file: "connector/survey.go",
+		old: "bg.books = resume.Books{From: c.Offset, Unproven: max(0, c.Offset-log.start)}", new: "bg.books = resume.Books{From: log.start, Final: c.Offset - log.start}",
+		pkg: connector, run: "TestMigrateNames",
+	},
+	{
+		name: "a loss that was accepted closes the books", file: "connector/verdict.go",
+		old: "	case p.Lost > 0:", new: "	case p.Lost < 0:",
+		pkg: connector, run: "TestMigrateWithAcceptedLoss",
+	},
+	{
+		name: "a commit beyond the log's end is done", file: "connector/migrate.go",
+		old: "return pl.done || pl.reason == \"\" && m.committedLocked(pl) >= pl.end", new: "return pl.done || m.committedLocked(pl) >= pl.end",
+		pkg: connector, run: "TestMigrateDoesNotClose",
+	},
+	{
+		name: "a migration goes on with a topic that was created again", file: "connector/offsets.go",
+		old: "	case bg.refused != nil && b.migration != nil:", new: "	case false:",
+		pkg: connector, run: "TestMigrationLeaves",
+	},
+	{
+		name: "a topic that was created again is never joined", file: "connector/offsets.go",
+		old: "		b.joinAgain(id.topic, asked)\n", new: "",
+		pkg: connector, run: "TestMemberThatTakesOver",
+	},
 }
