@@ -222,7 +222,7 @@ func TestStartIsCommittedBeforeTheFirstFetch(t *testing.T) {
 			rt.Topic, rt.TopicID = t.Topic, t.TopicID
 			for _, p := range t.Partitions {
 				rp := kmsg.NewOffsetCommitResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = p.Partition, kerr.NotCoordinator.Code
+				rp.Partition, rp.ErrorCode = p.Partition, kerr.RebalanceInProgress.Code
 				rt.Partitions = append(rt.Partitions, rp)
 			}
 			resp.Topics = append(resp.Topics, rt)
