@@ -47,6 +47,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.sayIfUnprotected()
 	if b.migration != nil {
 		if work, err := b.migration.plan(ctx); err != nil || !work {
 			return err

@@ -3,6 +3,7 @@ package connector
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -482,4 +483,67 @@ func TestTopicCreatedWhileItsOffsetsAreListedIsAskedForAgain(t *testing.T) {
 	if _, err := b.survey(t.Context(), map[string][]int32{"orders": {0}}); err != nil {
 		t.Errorf("asked again: %v", err)
 	}
+}
+
+// A lost piece cannot be read again from a topic that was created in the place of its own: on_gap: continue must not
+// book the new topic's offsets.
+func TestReadingAgainDoesNotJudgeAnotherTopicsLog(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.produce("orders", 0, 0, 100, 0)
+	_, old := e.ids("orders")
+	cl, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	ev, s := new(fakeEvents), &fakeSender{room: -1}
+	p := newPartition(tp{"orders", 0}, &topic{name: "orders", id: old}, testRouter(t, false), 0, ev, new(heldBack), slog.New(slog.DiscardHandler))
+	p.take(s, split(), recs(0, 100))
+	s.settle(sdk.Lost)
+	e.createAgain("orders", 1)
+	e.produceNew(10)
+	r := newRereader(cl, s, true, new(bell), slog.New(slog.DiscardHandler))
+	for _, x := range ev.losses {
+		r.add(x.p, x.piece, x.origin)
+	}
+	r.plan(time.Now())
+	for id, rd := range r.active {
+		r.failed(t.Context(), id, rd, kerr.OffsetOutOfRange)
+	}
+	if h := p.halted.Load(); h == nil || h.code != haltRecreated || p.wm.Watermark() != 0 {
+		t.Errorf("stopped as %+v at %d, want recreated, and nothing booked", h, p.wm.Watermark())
+	}
+}
+
+func TestBrokersWithoutTopicIDsAreNamedUnprotected(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1), func(c *envConfig) { c.kafkaOpts = append(c.kafkaOpts, kfake.MaxVersions(kversion.V2_7_0())) })
+	e.produce("orders", 0, 0, 10, 0)
+	var log strings.Builder
+	var mu sync.Mutex
+	r := e.startLogging(e.config("queue"), slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)))
+	e.waitCommitted("orders", 0, 10)
+	if err := r.drain(); err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if n := strings.Count(log.String(), "no topic ids"); n != 1 {
+		t.Errorf("the log names brokers without topic ids %d times, want once", n)
+	}
+	if l, ok := e.line("orders", 0); !ok || l.Topic != (resume.TopicID{}) || !l.Books.Close(10) {
+		t.Errorf("line = %+v, %v; want books without a topic id", l, ok)
+	}
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  *strings.Builder
+}
+
+func (w lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.w.Write(p)
 }

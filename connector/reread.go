@@ -344,6 +344,18 @@ func (r *rereader) failed(ctx context.Context, id tp, rd *reading, err error) {
 func (r *rereader) gap(ctx context.Context, id tp, rd *reading) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	found, err := identify(ctx, r.cl, []string{id.topic})
+	if err != nil {
+		return err
+	}
+	if t := found.topics[id.topic]; t.err != nil {
+		return t.err
+	} else if differ(rd.tasks[0].p.topic.id, t.id) { // the offsets that are listed would be another topic's
+		for _, t := range rd.tasks {
+			t.p.stop(recreated(t.p))
+		}
+		return nil
+	}
 	starts, err := r.admin.ListStartOffsets(ctx, id.topic)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/config"
@@ -116,17 +117,22 @@ type identifiedTopic struct {
 	err        error
 }
 
+// identify asks a broker of the source for the ids of topics; see identify.
+func (b *Bridge) identify(ctx context.Context, names []string) (*identified, error) {
+	return identify(ctx, b.direct, names)
+}
+
 // identify asks a broker for the ids of topics. It goes around the client's cache, since what was known a second
 // ago is no answer. A topic that does not exist has its error in the answer; any other error of a topic fails the
 // whole question, because it passes.
-func (b *Bridge) identify(ctx context.Context, names []string) (*identified, error) {
+func identify(ctx context.Context, cl *kgo.Client, names []string) (*identified, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {
 		t := kmsg.NewMetadataRequestTopic()
 		t.Topic = &name
 		req.Topics = append(req.Topics, t)
 	}
-	resp, err := req.RequestWith(ctx, b.direct)
+	resp, err := req.RequestWith(ctx, cl)
 	if err != nil {
 		return nil, err
 	}

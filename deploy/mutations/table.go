@@ -240,7 +240,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "the topic's id taken from what the client remembers", file: "connector/survey.go",
-		old: "resp, err := req.RequestWith(ctx, b.direct)", new: "resp, err := b.direct.RequestCachedMetadata(ctx, req, time.Minute)",
+		old: "resp, err := req.RequestWith(ctx, cl)", new: "resp, err := cl.RequestCachedMetadata(ctx, req, time.Minute)",
 		pkg: connector, run: "TestTopicCreatedAgainUnderLoad|TestNothingIsCommittedByName",
 	},
 	{
