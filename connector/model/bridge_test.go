@@ -65,8 +65,10 @@ type packInfo struct {
 	written bool // in flight or acked
 	inc     finality.Incarnation
 	proxy   *proxy
+	sentAt  int // the tick of the copy that was written last
 	acked   bool
 	lost    bool
+	charged bool // the copy written last is in duplicatesAllowed
 }
 
 type reread struct {
@@ -247,7 +249,7 @@ func (b *bridge) decide(d finality.Decision) {
 		info := b.packs[d.Pack]
 		info.written = false
 		if b.w.now < info.proxy.lapsedUntil {
-			b.w.duplicatesAllowed += len(info.records)
+			b.charge(info)
 		}
 		b.resends = append(b.resends, d.Pack)
 	case finality.Final:
@@ -410,17 +412,42 @@ func (b *bridge) write(info *packInfo) bool {
 			continue
 		}
 		b.m.Written(info.id, finality.Stream(info.route), c.inc, size, b.w.time())
-		info.written, info.acked, info.inc, info.proxy = true, false, c.inc, c.proxy
+		owes := b.owes(c)
+		info.written, info.acked, info.charged, info.inc, info.proxy, info.sentAt = true, false, false, c.inc, c.proxy, b.w.now
 		b.w.events++
 		if c.endedAt == 0 {
 			c.up = append(c.up, upFrame{msg: message{b.instance, info.id, info.route, info.records}, at: b.w.now})
 		}
-		if c.proxy.faults > 0 {
-			b.w.duplicatesAllowed += len(info.records)
+		if c.proxy.faults > 0 || owes {
+			b.charge(info)
 		}
 		return true
 	}
 	return false
+}
+
+// owes reports whether the proxy owes c an answer since the time of a fault that has ended. Found at seed 15574
+// (settle): 1. a proxy stands still and a pack waits for its answer; 2. it goes on one tick before ack_timeout
+// is over, takes in all it was sent, and its answers are on their way; 3. in this tick more packs are written
+// to the connection, which the proxy stores; 4. ack_timeout ends the connection before the answers are there,
+// and the packs of step 3 are sent again. The fault caused those copies too, though it had ended when they
+// were written.
+func (b *bridge) owes(c *conn) bool {
+	for _, info := range b.packs {
+		if info.written && !info.acked && info.inc == c.inc && info.sentAt <= c.proxy.faultEnded {
+			return true
+		}
+	}
+	return false
+}
+
+// charge allows the copy of the pack that was written last to be sent again. A copy is charged once, however
+// many faults touch it: each fault sends it again or not, and what is sent again is another copy.
+func (b *bridge) charge(info *packInfo) {
+	if !info.charged {
+		info.charged = true
+		b.w.duplicatesAllowed += len(info.records)
+	}
 }
 
 func (b *bridge) commitAll() {
@@ -473,44 +500,46 @@ func (b *bridge) forget() {
 	}
 }
 
-// atRisk is what may be sent twice when the connections of a proxy end: what is in flight on them and was
-// stored already. In settle all that has not settled is sent again.
-func (b *bridge) atRisk(p *proxy) int {
-	n := 0
+// chargeInFlight charges what may be sent twice when the connections of a proxy end: what is in flight on them
+// and was stored already. In settle all that has not settled is sent again.
+func (b *bridge) chargeInFlight(p *proxy) {
 	for _, info := range b.packs {
-		if !info.written || info.lost {
+		if !info.written || info.lost || info.proxy != p || !b.open(info.inc) {
 			continue
 		}
 		if b.w.mode == finality.Queue && (info.acked || !p.stored[message{instance: b.instance, pack: info.id}.name()]) {
 			continue
 		}
-		if slices.ContainsFunc(b.conns, func(c *conn) bool { return c.inc == info.inc && c.proxy == p }) {
-			n += len(info.records)
-		}
+		b.charge(info)
 	}
-	return n
 }
 
-// orphanRecords is what a proxy acked on connections that have ended.
-func (b *bridge) orphanRecords(p *proxy) int {
-	n := 0
+// chargeOrphans charges what a proxy acked on connections that have ended, also those whose end the bridge has
+// not noticed yet.
+func (b *bridge) chargeOrphans(p *proxy) {
 	for _, info := range b.packs {
-		if info.acked && !info.lost && info.proxy == p && !slices.ContainsFunc(b.conns, func(c *conn) bool { return c.inc == info.inc }) {
-			n += len(info.records)
+		if info.acked && !info.lost && info.proxy == p && !b.living(info.inc) {
+			b.charge(info)
 		}
 	}
-	return n
 }
 
-// unfinalRecords is what a proxy that misbehaves may cause to be sent twice.
-func (b *bridge) unfinalRecords(p *proxy) int {
-	n := 0
+// chargeAll charges what a proxy that misbehaves may cause to be sent twice.
+func (b *bridge) chargeAll(p *proxy) {
 	for _, info := range b.packs {
 		if info.written && !info.lost && info.proxy == p {
-			n += len(info.records)
+			b.charge(info)
 		}
 	}
-	return n
+}
+
+// open reports whether the bridge holds the connection for open; living, whether it is.
+func (b *bridge) open(inc finality.Incarnation) bool {
+	return slices.ContainsFunc(b.conns, func(c *conn) bool { return c.inc == inc })
+}
+
+func (b *bridge) living(inc finality.Incarnation) bool {
+	return slices.ContainsFunc(b.conns, func(c *conn) bool { return c.inc == inc && c.endedAt == 0 })
 }
 
 // uncommittedRecords is what another process, or this one after a restart, will read again.

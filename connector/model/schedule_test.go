@@ -104,13 +104,18 @@ func (s *schedule) fault() {
 	switch s.kinds[s.r.IntN(len(s.kinds))] {
 	case 0, 1:
 		w.logf("kill proxy %d with %d in memory, up again in %d", p.id, len(p.memory), long)
-		w.duplicatesAllowed += b.atRisk(p)
+		b.chargeInFlight(p)
 		p.kill(w)
 		s.after(long, func() { p.up = true })
 	case 2:
 		w.logf("reset the connections of proxy %d", p.id)
-		w.duplicatesAllowed += b.atRisk(p)
+		b.chargeInFlight(p)
 		p.reset(w)
+		if p.frozen && s.lapses {
+			// The bridge cannot tell this end from that of a process: loss_grace counts from here, and the proxy
+			// may stand still for longer than that before it hands on what it had acked.
+			b.chargeOrphans(p)
+		}
 	case 3:
 		if p.frozen {
 			return
@@ -128,7 +133,7 @@ func (s *schedule) fault() {
 	case 4:
 		p.code = []int{1, 114, 115}[s.r.IntN(3)]
 		if w.mode == finality.Settle && p.code == 114 {
-			w.duplicatesAllowed += b.unfinalRecords(p) // see giveUpFull
+			b.chargeAll(p) // see giveUpFull
 			p.faults++
 			s.after(long, func() { p.faults-- })
 		}
@@ -210,7 +215,7 @@ func (s *schedule) fault() {
 // in flight is, once its connection is given up, and that is counted there. A proxy that stands still once more
 // in the grace after it was heard again is beyond the rule: what it acked before the first time may come twice.
 func (s *schedule) lapse(p *proxy, ticks int) {
-	s.w.duplicatesAllowed += s.b.orphanRecords(p)
+	s.b.chargeOrphans(p)
 	p.frozen = true
 	p.lapsedUntil = s.w.now + ticks + int(s.b.cfg.AckTimeout/tick) // answers are on their way then
 	s.after(ticks, func() { p.frozen = false })
@@ -219,12 +224,13 @@ func (s *schedule) lapse(p *proxy, ticks int) {
 // misbehave lets a living proxy do something for a while that may cause what it holds, and what it is
 // given meanwhile, to be sent twice.
 func (s *schedule) misbehave(p *proxy, ticks int, set func(on bool)) {
-	s.w.duplicatesAllowed += s.b.unfinalRecords(p)
+	s.b.chargeAll(p)
 	p.faults++
 	set(true)
 	s.after(ticks, func() {
 		set(false)
 		p.faults--
+		p.faultEnded = s.w.now
 	})
 }
 

@@ -129,6 +129,7 @@ type proxy struct {
 	slow        bool       // keeps everything in memory
 	code        int        // answers this code to a share of packs
 	lapsedUntil int        // it stands still, or did shortly before: what it did not answer may be sent twice
+	faultEnded  int        // the tick before which the last of these faults ended
 	faults      int        // zombie, drops, slow and the like that last: what it gets may be sent twice
 	delay       func() int // ticks from ack to queue
 	r           *rand.Rand
