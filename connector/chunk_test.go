@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"gopkg.in/yaml.v3"
 
+	"inlong-bridge/internal/seeds"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 )
@@ -54,8 +55,8 @@ func rec(offset int64, stream string, minute int64, value string) *kgo.Record {
 // Whatever is fetched, each record is in exactly one group of its route and minute, in order, every chunk
 // follows the one before, and a record above the suspect size is alone in its chunk.
 func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range 300 {
+	seeds.Run(t, 200, 100, func(t *testing.T, seed uint64) {
+		rng := rand.New(rand.NewPCG(seed, 2))
 		s := &splitter{router: testRouter(t, false), suspect: 20, limit: -1}
 		var recs []*kgo.Record
 		type want struct {
@@ -114,7 +115,7 @@ func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
 		if len(wants) != 0 || skipped != 0 || next != offset+1 {
 			t.Fatalf("left over %v, %d skipped, end %d; want nothing and end %d", wants, skipped, next, offset+1)
 		}
-	}
+	})
 }
 
 func TestSplitEndsBeforeWhatCannotBeRouted(t *testing.T) {

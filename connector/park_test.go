@@ -4,13 +4,14 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk"
 )
 
 // The sum that holds the polling is kept up step by step; here it is compared with what lies there, after
 // anything that can happen to what is parked.
 func TestWhatIsHeldBackIsWhatWaitsForTheBudget(t *testing.T) {
-	for seed := range uint64(200) {
+	seeds.Run(t, 200, 100, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		held := new(heldBack)
 		var parts []*partition
@@ -47,8 +48,8 @@ func TestWhatIsHeldBackIsWhatWaitsForTheBudget(t *testing.T) {
 				p.mu.Unlock()
 			}
 			if got := held.bytes.Load(); got != want {
-				t.Fatalf("seed %d: %d bytes are held back, want %d", seed, got, want)
+				t.Fatalf("%d bytes are held back, want %d", got, want)
 			}
 		}
-	}
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/watermark"
+	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk"
 )
 
@@ -195,7 +196,7 @@ func TestRecordsBelowThePositionStopThePartition(t *testing.T) {
 // end every record is in a piece that became final, and the ledger closes. Records are only ever taken for
 // the piece they were in.
 func TestReadingAgainBringsBackExactlyWhatWasLost(t *testing.T) {
-	for seed := range uint64(200) {
+	seeds.Run(t, 200, 100, func(t *testing.T, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		ev := new(fakeEvents)
 		p, s := testPartition(t, ev), &fakeSender{room: -1, pack: 1 + rng.IntN(5)}
@@ -267,7 +268,7 @@ func TestReadingAgainBringsBackExactlyWhatWasLost(t *testing.T) {
 		if l.Watermark != end || l.Final != 40 || len(safe) != 40 {
 			t.Fatalf("seed %d: ledger %+v with %d records safe; want the watermark at %d and 40", seed, l, len(safe), end)
 		}
-	}
+	})
 }
 
 func newTestRereader(s sender) *rereader {

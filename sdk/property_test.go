@@ -5,46 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest"
 	"inlong-bridge/sdk/finality"
 )
 
-// schedules is how many random schedules a test run tries; INLONG_BRIDGE_SCHEDULES overrides it, and
-// INLONG_BRIDGE_SEED names the first.
-func schedules(t *testing.T) int {
-	t.Helper()
-	if text := os.Getenv("INLONG_BRIDGE_SCHEDULES"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
+// schedules is how many random schedules a test run tries; see internal/seeds.
+func schedules() (fixed, fresh int) {
 	if raceEnabled {
-		return 40
+		return 40, 20
 	}
-	return 200
+	return 200, 100
 }
 
 // TestRandomFaults: whatever proxies, network and queue do, every message ends in exactly one verdict,
 // what is final is known to a proxy (and, in mode queue, lies in the queue), all becomes final once the
 // faults are over, and no byte, buffer or goroutine is left.
 func TestRandomFaults(t *testing.T) {
-	first, _ := strconv.ParseUint(os.Getenv("INLONG_BRIDGE_SEED"), 10, 64) // 0 when it is not set
-	for seed := first; seed < first+uint64(schedules(t)); seed++ {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			bubble(t, func(t *testing.T) { randomFaults(t, seed) })
-		})
-	}
+	fixed, fresh := schedules()
+	seeds.Run(t, fixed, fresh, func(t *testing.T, seed uint64) {
+		t.Parallel()
+		bubble(t, func(t *testing.T) { randomFaults(t, seed) })
+	})
 }
 
 // oracle knows what the proxies stored.

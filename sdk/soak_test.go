@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest"
 	"inlong-bridge/sdk/finality"
@@ -30,7 +31,7 @@ func TestSoak(t *testing.T) {
 			t.Fatalf("SECONDS is %q, want a number above 0", text)
 		}
 	}
-	seed, _ := strconv.ParseUint(os.Getenv("INLONG_BRIDGE_SEED"), 10, 64) // 0 when it is not set
+	seed := seeds.List(t, 0, 1)[0]
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	goroutines, memory := baseline()
 

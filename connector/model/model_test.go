@@ -8,12 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk/finality"
 )
 
 var (
-	eventsFlag = flag.Int("model.events", 1_200_000, "events to run, over all modes")
-	seedFlag   = flag.Uint64("model.seed", 0, "run only this schedule, with its log")
+	eventsFlag = flag.Int("model.events", 1_200_000, "events to run with the fixed schedules; half as many follow with fresh ones")
+	seedFlag   = flag.Uint64("model.seed", 0, "run only this schedule, with its whole log")
 )
 
 // config is the shipped one, scaled down: the shape of the rules does not depend on the scale.
@@ -28,7 +29,8 @@ func config(mode finality.Mode) finality.Config {
 	return c
 }
 
-// TestNothingCommittedIsMissing runs random schedules until enough events have passed.
+// TestNothingCommittedIsMissing runs random schedules until enough events have passed: the ones that every run
+// plays, then fresh ones. INLONG_BRIDGE_SEED names the first one instead, INLONG_BRIDGE_SCHEDULES their number.
 func TestNothingCommittedIsMissing(t *testing.T) {
 	if *seedFlag != 0 {
 		if _, failed, log := run(*seedFlag); failed != "" {
@@ -36,18 +38,49 @@ func TestNothingCommittedIsMissing(t *testing.T) {
 		}
 		return
 	}
-	events, schedules, duplicates := 0, 0, 0
-	for seed := uint64(1); events < *eventsFlag; seed++ {
-		st, failed, log := run(seed)
-		if failed != "" {
-			t.Fatalf("seed %d: %s\nlast of the schedule (all: -run %s -model.seed %d):\n%s",
-				seed, failed, t.Name(), seed, strings.Join(log[max(0, len(log)-25):], "\n"))
+	if first, n := seeds.Base(t); first != nil || n > 0 {
+		from := uint64(1)
+		if first != nil {
+			from = *first
 		}
+		for i := range uint64(max(n, 1)) {
+			play(t, from+i)
+		}
+		return
+	}
+	for _, seed := range found {
+		play(t, seed)
+	}
+	playFrom(t, 1, *eventsFlag)
+	playFrom(t, seeds.Fresh(t), *eventsFlag/2)
+}
+
+// found are schedules that once broke a promise. They are the same only as long as the model draws the same.
+var found = []uint64{
+	15574,                             // see owes
+	26109, 30191, 43043, 46147, 47142, // connections reset while their proxy stood still
+}
+
+// playFrom plays the schedules that follow each other from first until enough events have passed.
+func playFrom(t *testing.T, first uint64, most int) {
+	events, schedules, duplicates := 0, 0, 0
+	for seed := first; events < most; seed++ {
+		st := play(t, seed)
 		events += st.events
 		duplicates += st.duplicates
 		schedules++
 	}
-	t.Logf("%d schedules, %d events, %d duplicates, nothing lost", schedules, events, duplicates)
+	t.Logf("%d schedules from seed %d, %d events, %d duplicates, nothing lost", schedules, first, events, duplicates)
+}
+
+// play plays one schedule and fails the test if a promise is broken.
+func play(t *testing.T, seed uint64) stats {
+	st, failed, log := run(seed)
+	if failed != "" {
+		t.Fatalf("seed %d: %s\nlast of the schedule (all: -run %s -model.seed %d):\n%s",
+			seed, failed, t.Name(), seed, strings.Join(log[max(0, len(log)-25):], "\n"))
+	}
+	return st
 }
 
 type stats struct{ events, duplicates int }

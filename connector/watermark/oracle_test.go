@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"inlong-bridge/connector/watermark"
+	"inlong-bridge/internal/seeds"
 )
 
 // The oracle knows every offset by itself and looks at all of them after every operation. It shares no
@@ -413,10 +414,10 @@ func TestAgreesWithAnOracleThatKnowsEveryOffset(t *testing.T) {
 	if testing.Short() {
 		rounds = 60
 	}
-	for seed := range uint64(rounds) {
+	seeds.Run(t, rounds, rounds/3, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		schedule(t, 150, r.IntN)
-	}
+	})
 }
 
 func FuzzSchedule(f *testing.F) {

@@ -5,12 +5,13 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk/frame"
 )
 
 func TestFinishPackMakesTheFrameOfAppendPackInPlace(t *testing.T) {
-	rng := rand.New(rand.NewPCG(5, 6))
-	for range 200 {
+	seeds.Run(t, 200, 100, func(t *testing.T, seed uint64) {
+		rng := rand.New(rand.NewPCG(seed, 6))
 		items, count := jsonItems(1 + rng.IntN(5000))
 		p := plainPack(count)
 		if rng.IntN(2) == 0 {
@@ -35,7 +36,7 @@ func TestFinishPackMakesTheFrameOfAppendPackInPlace(t *testing.T) {
 		if &got[0] != &buf[0] {
 			t.Fatal("the frame is not where the records were")
 		}
-	}
+	})
 }
 
 func TestFinishPackRefusesWhatAppendPackRefuses(t *testing.T) {
