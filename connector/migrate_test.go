@@ -3,7 +3,6 @@ package connector
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +28,7 @@ func (e *env) migrate(ctx context.Context, confirm string) (Verdict, []Progress,
 	return v, ps, err
 }
 
+// What comes while it runs: TestMigrateLeavesWhatComesAfterItsStart.
 func TestMigrateEndsAtTheEndsOfTheStart(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, withPartitions(4)) // 2 is empty, 3 was moved before
@@ -38,21 +38,12 @@ func TestMigrateEndsAtTheEndsOfTheStart(t *testing.T) {
 	cluster, id := e.ids("orders")
 	e.commitWith("orders", 3, 10, lineFor(cluster, id, 10))
 	e.commitWith("orders", 1, 2, lineFor(cluster, id, 2))
-	ctx, more := context.WithCancel(t.Context())
-	go func() { // records that come meanwhile are none of its business
-		defer more()
-		for i := range 20 {
-			e.cl.Produce(ctx, &kgo.Record{Topic: "orders", Partition: 0, Value: []byte(fmt.Sprint("later ", i))}, nil)
-		}
-		_ = e.cl.Flush(ctx)
-	}()
-	<-ctx.Done()
 	v, ps, err := e.migrate(t.Context(), "queue")
 	if err != nil || !v.Closed || len(v.Partitions) != 4 {
 		t.Fatalf("Migrate = %+v, %v; want closed", v, err)
 	}
 	want := []PartitionVerdict{ // the books are the group's: they hold what was moved before
-		{End: 320, Committed: 320, Final: 320},
+		{End: 300, Committed: 300, Final: 300},
 		{End: 5, Committed: 5, Final: 5},
 		{End: 0, Committed: -1, Reason: "holds nothing to move"},
 		{End: 10, Committed: 10, Final: 10, Reason: "committed up to its end before"},
@@ -67,14 +58,14 @@ func TestMigrateEndsAtTheEndsOfTheStart(t *testing.T) {
 			t.Errorf("verdict %d = %+v, want %+v", i, got, w)
 		}
 	}
-	if v.Result != Pass || v.Mode != "queue" || v.Sums.Final != 335 || v.Sums.Closed != 4 {
-		t.Errorf("verdict = %s, want PASS with 335 final", v.String())
+	if v.Result != Pass || v.Mode != "queue" || v.Sums.Final != 315 || v.Sums.Closed != 4 {
+		t.Errorf("verdict = %s, want PASS with 315 final", v.String())
 	}
-	if last := ps[len(ps)-1]; last.Done != 4 || last.Moved != 323 || last.Offsets != 323 {
-		t.Errorf("last progress = %+v, want 4 done and 323 of 323 moved", last)
+	if last := ps[len(ps)-1]; last.Done != 4 || last.Moved != 303 || last.Offsets != 303 {
+		t.Errorf("last progress = %+v, want 4 done and 303 of 303 moved", last)
 	}
 	e.produce("orders", 2, 0, 1, 0)
-	if v, _, err := e.migrate(t.Context(), "queue"); err != nil || !v.Closed || v.Partitions[2].Final != 1 || v.Partitions[0].Final != 320 {
+	if v, _, err := e.migrate(t.Context(), "queue"); err != nil || !v.Closed || v.Partitions[2].Final != 1 || v.Partitions[0].Final != 300 {
 		t.Errorf("second Migrate = %+v, %v; want only the new record moved, and all books as they were", v, err)
 	}
 }

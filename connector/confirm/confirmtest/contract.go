@@ -66,6 +66,7 @@ func Run(t *testing.T, q Queue) {
 	}{
 		{"ForeignPacksAreIgnored", foreign},
 		{"PositionsAreFixedBeforeTheFirstPack", positions},
+		{"NoBarrierPassesBeforeTheSinkWasTold", told},
 		{"BarrierNeverLiesUnderLoad", barriers},
 		{"PartitionsAddedLaterAreReadFromTheirBeginning", grow},
 		{"TopicCreatedLaterIsReadFromItsBeginning", create},
@@ -195,10 +196,12 @@ func (b *bench) join(broker int, since time.Time) {
 }
 
 // run has the reader read until the test ends.
-func (b *bench) run() {
+func (b *bench) run() { b.runInto(b.sink) }
+
+func (b *bench) runInto(sink confirm.Sink) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- b.reader.Run(ctx, b.sink) }()
+	go func() { done <- b.reader.Run(ctx, sink) }()
 	b.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil && !errors.Is(err, confirm.ErrClosed) {
