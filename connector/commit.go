@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -36,8 +37,11 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 // commit_timeout passed. One commit is in flight per process: a later one on another connection could
 // overtake it and be rewound by it. It reports whether nothing was left uncommitted that could be.
 func (b *Bridge) commit(ctx context.Context, parts []*partition) bool {
-	return b.commitBy(ctx, parts, b.commitInSession)
+	return b.commitBy(ctx, slices.DeleteFunc(slices.Clone(parts), (*partition).beginning), b.commitInSession)
 }
+
+// beginning reports whether where p begins still has to be committed before it is fetched, which adjust does.
+func (p *partition) beginning() bool { return p.commitFirst && !p.restated.Load() }
 
 // sendCommit sends the offsets of a round, with their lines unless lines is false.
 type sendCommit func(ctx context.Context, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error)

@@ -175,13 +175,25 @@ func (r *running) crash() {
 }
 
 // refuseCommits makes every commit fail until over.
-func (e *env) refuseCommits(over *atomic.Bool) {
+func (e *env) refuseCommits(over *atomic.Bool) { e.refuseCommitsAbove(-1, over) }
+
+// refuseCommitsAbove makes commits with an offset above at fail until over.
+func (e *env) refuseCommitsAbove(at int64, over *atomic.Bool) {
 	e.kafka.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		if over.Load() {
 			return nil, nil, false
 		}
 		e.kafka.KeepControl()
 		in := req.(*kmsg.OffsetCommitRequest)
+		above := false
+		for _, t := range in.Topics {
+			for _, p := range t.Partitions {
+				above = above || p.Offset > at
+			}
+		}
+		if !above {
+			return nil, nil, false
+		}
 		resp := in.ResponseKind().(*kmsg.OffsetCommitResponse)
 		for _, t := range in.Topics {
 			rt := kmsg.NewOffsetCommitResponseTopic()

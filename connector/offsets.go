@@ -122,7 +122,7 @@ func (b *Bridge) untilAnswered(ctx context.Context, what string, f func() error)
 // startsCommitted reports whether nothing must be committed any more before parts may be fetched.
 func startsCommitted(parts []*partition) bool {
 	for _, p := range parts {
-		if p.commitFirst && !p.restated.Load() && p.halted.Load() == nil {
+		if p.beginning() && p.halted.Load() == nil {
 			return false
 		}
 	}
