@@ -54,6 +54,7 @@ type Bridge struct {
 	routes  *routes
 	reread  *rereader
 
+	sessions        atomic.Uint64 // of the group, as often as one began to work
 	commitSlot      chan struct{} // full while a commit is in flight
 	refusesLines    atomic.Bool   // the brokers take no metadata of a line's size
 	brokersCheckIDs atomic.Int32  // idsUnknown, idsChecked or idsUnchecked
@@ -72,6 +73,7 @@ type Bridge struct {
 
 	mu       sync.RWMutex
 	parts    map[tp]*partition   // guarded by mu; assigned now
+	mine     map[tp]struct{}     // guarded by mu; partitions that the group assigned, begun or not
 	order    []*partition        // guarded by mu; parts in order, made anew at each change
 	topics   map[string]*topic   // guarded by mu; consumed
 	again    map[string]*joining // guarded by mu; topics that were created again and are joined anew
@@ -113,7 +115,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
 		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}),
-		parts: make(map[tp]*partition), topics: make(map[string]*topic),
+		parts: make(map[tp]*partition), mine: make(map[tp]struct{}), topics: make(map[string]*topic),
 	}
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)

@@ -83,50 +83,99 @@ func (b *Bridge) noteCommitVersion(version int16) {
 	}
 }
 
-// joinAgain makes the group's client forget a topic that was created again and consume it anew. kgo keeps the id
-// that it saw first, and fetches and commits under no other. It is done by the watch loop, because it ends
-// the session that the caller is part of.
-func (b *Bridge) joinAgain(topic string, now resume.TopicID) {
+// joinAgain makes the group's client forget a topic and consume it anew. kgo keeps the topic id that it saw first, and
+// fetches and commits under no other. It is done by the watch loop, because it ends the session that the caller is
+// part of.
+func (b *Bridge) joinAgain(topic, why string) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.again == nil {
-		b.again = make(map[string]*joining)
-	}
-	if b.again[topic] == nil {
-		b.again[topic] = &joining{id: now}
-		b.log.Warn("topic was deleted and created again; the group leaves the old one and joins the new one", "topic", topic,
-			"old_id", resume.TopicID(b.topics[topic].id).String(), "topic_id", now.String())
-	}
+	b.joinAgainLocked(topic, why, nil, 0)
+	b.mu.Unlock()
+	b.lookSoon()
+}
+
+func (b *Bridge) lookSoon() {
 	select {
 	case b.look <- struct{}{}:
 	default:
 	}
 }
 
-// joining is a topic that is being left and joined under its new id.
-type joining struct {
-	id   resume.TopicID
-	left bool // kgo was told to forget it
-}
-
-// joinTopicsAgain leaves topics that were created again and, once none of their partitions is assigned to the old
-// id any more, joins them. Joining sooner would leave kgo with an assignment that did not change.
-func (b *Bridge) joinTopicsAgain() {
-	if b.draining.Load() {
+// unread has a topic joined again of which a partition is assigned and not read. Otherwise: 1. a partition is
+// assigned  2. the question for its committed offset fails, because the client knows the topic by an older id
+// 3. kgo drops the partition from its session, and nobody reads it until the group moves.
+func (b *Bridge) unread(id tp, err error) {
+	if err == nil {
 		return
 	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, mine := b.mine[id]; mine && b.topics[id.topic] != nil {
+		// Not at once: it may just be about to begin.
+		b.joinAgainLocked(id.topic, fmt.Sprintf("partition %d is assigned and cannot be read: %v", id.partition, err), &id, joinPause)
+	}
+}
+
+func (b *Bridge) joinAgainLocked(topic, why string, unread *tp, pause time.Duration) {
+	if b.again == nil {
+		b.again = make(map[string]*joining)
+	}
+	j := b.again[topic]
+	if j == nil {
+		j = new(joining)
+		b.again[topic] = j
+	}
+	if j.asked {
+		return
+	}
+	j.asked, j.left, j.revoked, j.why, j.unread = true, false, false, why, unread
+	j.due = time.Now().Add(max(j.pause, pause))
+	j.pause = min(max(2*j.pause, joinPause), joinPauses)
+}
+
+const (
+	joinPause  = 2 * time.Second // before a topic is joined again once more; it grows
+	joinPauses = time.Minute
+	leaveTime  = 3 * time.Second // for the group to share out partitions without a topic that was left
+)
+
+// joining is a topic that is left and joined again.
+type joining struct {
+	asked    bool   // it is to be done, or under way
+	why      string // for the log
+	unread   *tp    // nil, or the partition because of which, unless it is read by then
+	due      time.Time
+	pause    time.Duration // before the next time
+	left     bool          // kgo was told to forget it,
+	leftAt   time.Time     // then,
+	sessions uint64        // after so many sessions;
+	revoked  bool          // and its partitions were taken away
+}
+
+// over reports whether the group has shared out its partitions without the topic. Joining it sooner would leave kgo
+// with an assignment that did not change, of which it does nothing.
+func (j *joining) over(sessions uint64, now time.Time) bool {
+	return j.revoked || sessions > j.sessions && now.Sub(j.leftAt) >= leaveTime
+}
+
+// joinTopicsAgain leaves topics that joinAgain named and joins them again under the ids that they have now.
+func (b *Bridge) joinTopicsAgain(ctx context.Context) {
+	if b.draining.Load() {
+		return
+	}
+	now := time.Now()
 	var leave, join []string
+	b.mu.Lock()
 	for name, j := range b.again {
 		switch {
+		case !j.asked, now.Before(j.due):
+		case !j.left && j.unread != nil && !b.unreadLocked(*j.unread):
+			j.asked, j.pause = false, 0
 		case !j.left:
-			j.left = true
+			b.log.Warn("the group leaves a topic and joins it again", "topic", name, "why", j.why, "topic_id", resume.TopicID(b.topics[name].id).String())
+			j.left, j.leftAt, j.sessions = true, now, b.sessions.Load()
 			leave = append(leave, name)
-		case !b.holdsLocked(name):
+		case !b.holdsLocked(name) && j.over(b.sessions.Load(), now):
 			join = append(join, name)
-			t := b.topics[name]
-			b.topics[name] = &topic{name: name, id: j.id, found: true, mapping: t.mapping}
-			delete(b.again, name)
 		}
 	}
 	b.mu.Unlock()
@@ -134,8 +183,57 @@ func (b *Bridge) joinTopicsAgain() {
 		b.group.PurgeTopicsFromConsuming(leave...)
 		b.direct.PurgeTopicsFromConsuming(slices.Clone(leave)...)
 	}
+	if len(join) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	found, err := b.identify(ctx, join)
+	if err != nil {
+		return // asked again at the next look
+	}
+	join = slices.DeleteFunc(join, func(name string) bool { return found.topics[name].err != nil }) // not there yet
+	b.mu.Lock()
+	for _, name := range join {
+		t := b.topics[name]
+		// Found: what a topic of that name holds now came while this bridge ran.
+		b.topics[name] = &topic{name: name, id: found.topics[name].id, found: t.found || differ(t.id, found.topics[name].id), mapping: t.mapping}
+		b.again[name].asked = false
+	}
+	b.mu.Unlock()
 	if len(join) > 0 {
 		b.group.AddConsumeTopics(join...)
+	}
+}
+
+// unreadLocked reports whether a partition is assigned and was not begun; b.mu is held.
+func (b *Bridge) unreadLocked(id tp) bool {
+	_, mine := b.mine[id]
+	return mine && b.parts[id] == nil
+}
+
+// noteGiven remembers which partitions the group assigned.
+func (b *Bridge) noteGiven(given map[string][]int32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, nums := range given {
+		for _, num := range nums {
+			b.mine[tp{name, num}] = struct{}{}
+		}
+	}
+}
+
+// noteTaken remembers which partitions the group took away.
+func (b *Bridge) noteTaken(taken map[string][]int32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, nums := range taken {
+		for _, num := range nums {
+			delete(b.mine, tp{name, num})
+		}
+		if j := b.again[name]; j != nil && j.left {
+			j.revoked = true
+		}
 	}
 }
 

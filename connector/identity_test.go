@@ -547,3 +547,35 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 	defer w.mu.Unlock()
 	return w.w.Write(p)
 }
+
+// 1. a partition is assigned  2. the broker does not know the topic by the id that the client holds  3. kgo drops the
+// partition from its session, which goes on. It must not stay unread.
+func TestPartitionThatTheClientDropsFromItsSessionIsRead(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.produce("orders", 0, 0, 10, 0)
+	var asked atomic.Int32
+	e.kafka.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		in := req.(*kmsg.OffsetFetchRequest)
+		e.kafka.KeepControl()
+		if len(in.Groups) != 1 || len(in.Groups[0].Topics) != 1 || asked.Add(1) > 4 { // kgo asks four times
+			return nil, nil, false
+		}
+		resp := in.ResponseKind().(*kmsg.OffsetFetchResponse)
+		g := kmsg.NewOffsetFetchResponseGroup()
+		g.Group = in.Groups[0].Group
+		rt := kmsg.NewOffsetFetchResponseGroupTopic()
+		rt.Topic, rt.TopicID = in.Groups[0].Topics[0].Topic, in.Groups[0].Topics[0].TopicID
+		rp := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+		rp.ErrorCode = kerr.UnknownTopicID.Code
+		rt.Partitions = append(rt.Partitions, rp)
+		g.Topics = append(g.Topics, rt)
+		resp.Groups = append(resp.Groups, g)
+		return resp, nil, true
+	})
+	e.start(e.config("queue"))
+	e.waitCommitted("orders", 0, 10)
+	if n := asked.Load(); n <= 4 {
+		t.Errorf("the offset was asked for %d times: the partition was never dropped, so this shows nothing", n)
+	}
+}

@@ -193,7 +193,7 @@ func (b *Bridge) open(s *survey, id tp, t *topic, rt *router) *partition {
 	case differ(t.id, asked):
 		// The group's client holds the old id and would never fetch under the new one.
 		bg.halt, bg.again = recreatedHalt(id, bg.offset), true
-		b.joinAgain(id.topic, asked)
+		b.joinAgain(id.topic, "it was deleted and created again")
 	case differ(planned, asked):
 		bg.halt = recreatedHalt(id, bg.offset)
 	case bg.refused != nil && b.migration != nil:

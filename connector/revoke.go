@@ -7,6 +7,8 @@ import (
 
 // onAssigned tells of new partitions; they are made in adjust, once their offsets are known.
 func (b *Bridge) onAssigned(added map[string][]int32) {
+	b.sessions.Add(1)
+	b.noteGiven(added)
 	b.groupFault(nil)
 	n := 0
 	for _, nums := range added {
@@ -21,6 +23,7 @@ func (b *Bridge) onAssigned(added map[string][]int32) {
 // stop the dispatch, wait a little for what is on its way, commit, end the generation. Partitions that
 // stay are not touched. kgo also calls it at the end of each session with nothing to revoke.
 func (b *Bridge) onRevoked(lost map[string][]int32) {
+	defer b.noteTaken(lost)
 	parts := b.pick(lost)
 	if len(parts) == 0 {
 		return
@@ -49,6 +52,7 @@ func (b *Bridge) onRevoked(lost map[string][]int32) {
 
 // onLost runs when the group membership itself is gone: a commit would be refused.
 func (b *Bridge) onLost(lost map[string][]int32) {
+	defer b.noteTaken(lost)
 	parts := b.pick(lost)
 	if len(parts) == 0 {
 		return

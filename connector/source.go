@@ -106,6 +106,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				if err := b.sessionError(fp.Err); err != nil {
 					fatal = err
 				}
+				b.unread(tp{t.Topic, fp.Partition}, fp.Err)
 				continue
 			}
 			if t.TopicID != ([16]byte{}) && p.topic.id != ([16]byte{}) && t.TopicID != p.topic.id {

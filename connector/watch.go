@@ -26,7 +26,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		case <-b.look: // a partition needs a look at once
 		case <-tick.C:
 		}
-		b.joinTopicsAgain()
+		b.joinTopicsAgain(ctx)
 		b.retryFaults(ctx)
 		b.passHoles(ctx)
 		if age := b.topicsAge(); time.Since(lastTopics) >= age {
