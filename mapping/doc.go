@@ -11,8 +11,9 @@
 // Topics. Each value of topics and exclude is a topic's name or a regular expression (RE2). It is a
 // regular expression when it holds a character that no topic name may have, as \ * + ? ( ) [ ] { } | ^ $,
 // or when it is written {regex: ...}; everything else, dots included, is a plain name. An expression must
-// match the whole name. Kafka's own topics (__consumer_offsets, __transaction_state) are matched by their
-// plain names only. A topic that no rule matches is not consumed.
+// match the whole name. Internal topics (those that begin with __ or end in .internal, _schemas, and
+// connect-configs, connect-offsets and connect-status) are matched by their plain names only. A topic that no
+// rule matches is not consumed.
 //
 // Templates. {topic} is the topic's name, {name} and {1} are captures of the rule's expression, {key} is
 // the record's key and {header:name} the last header of that name. Everything else stands for itself.

@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"cmp"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,8 +12,21 @@ import (
 // maxTopicName is Kafka's own bound.
 const maxTopicName = 249
 
-// Kafka's own topics. An expression such as '.*' does not mean them.
-var internalTopics = []string{"__consumer_offsets", "__transaction_state"}
+// internalTopic says what a topic is that no expression such as '.*' means, "" for every other one. A rule that
+// gives its exact name takes it all the same.
+func internalTopic(topic string) string {
+	switch {
+	case strings.HasPrefix(topic, "__"):
+		return "topics that begin with __ belong to Kafka and its tools"
+	case topic == "_schemas":
+		return "_schemas belongs to the schema registry"
+	case topic == "connect-configs", topic == "connect-offsets", topic == "connect-status":
+		return topic + " belongs to Kafka Connect"
+	case strings.HasSuffix(topic, ".internal"):
+		return "topics that end in .internal belong to MirrorMaker and other tools"
+	}
+	return ""
+}
 
 // pattern is a topic's name, or an expression that matches whole names.
 type pattern struct {
@@ -20,11 +35,17 @@ type pattern struct {
 	line   int
 }
 
-func (p *pattern) matches(topic string) bool {
+// covers reports whether p says topic, internal topics included. It is right for excludes.
+func (p *pattern) covers(topic string) bool {
 	if p.re == nil {
 		return p.source == topic
 	}
-	return p.re.MatchString(topic) && !slices.Contains(internalTopics, topic)
+	return p.re.MatchString(topic)
+}
+
+// takes reports whether p, as one of a rule's topics, means topic.
+func (p *pattern) takes(topic string) bool {
+	return p.covers(topic) && (p.re == nil || internalTopic(topic) == "")
 }
 
 // everything reports whether p matches any name, so that nothing gets past it.
@@ -87,18 +108,34 @@ type rule struct {
 
 // match returns the pattern by which the rule takes a topic, or why it does not.
 func (r *rule) match(topic string) (p *pattern, why string) {
+	internal := ""
 	for i := range r.topics {
-		if !r.topics[i].matches(topic) {
+		p := &r.topics[i]
+		if !p.takes(topic) {
+			if p.covers(topic) && internal == "" {
+				internal = fmt.Sprintf("expression %q leaves it out: %s", p.source, internalTopic(topic))
+			}
 			continue
 		}
-		for j := range r.excludes {
-			if r.excludes[j].matches(topic) {
-				return nil, "excluded by " + strconv.Quote(r.excludes[j].source)
-			}
+		if by := r.excludedBy(topic); by != "" {
+			return nil, by
 		}
-		return &r.topics[i], ""
+		return p, ""
+	}
+	if internal != "" {
+		return nil, cmp.Or(r.excludedBy(topic), internal)
 	}
 	return nil, "topics " + quoteList(sources(r.topics)) + " do not match"
+}
+
+// excludedBy says which exclude takes a topic out of the rule, "" if none does.
+func (r *rule) excludedBy(topic string) string {
+	for i := range r.excludes {
+		if r.excludes[i].covers(topic) {
+			return "excluded by " + strconv.Quote(r.excludes[i].source)
+		}
+	}
+	return ""
 }
 
 // onlyNames reports whether the rule's topics are plain names.

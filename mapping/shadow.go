@@ -44,7 +44,7 @@ func takenBy(earlier []*rule, pat *pattern) *rule {
 func (r *rule) excludesAll(pat *pattern) bool {
 	for i := range r.excludes {
 		switch o := &r.excludes[i]; {
-		case pat.re == nil && o.matches(pat.source):
+		case pat.re == nil && o.covers(pat.source):
 			return true
 		case pat.re != nil && (o.everything() || o.re != nil && o.source == pat.source):
 			return true
