@@ -215,7 +215,7 @@ func TestAttributesAreChecked(t *testing.T) {
 		}
 	}
 	for _, key := range []string{
-		"mid", "groupId", "streamId", "rtms", "rt", "dt", "cnt", "cp", "errCode", "errMsg", "dpIp", "node1ip", "node2ip",
+		"mid", "bg", "groupId", "streamId", "rtms", "rt", "dt", "cnt", "cp", "errCode", "errMsg", "dpIp", "node1ip", "node2ip",
 		"rtime1", "rtime2", "isAck", "proxySend", "syncSend", "partitionKey", "mt", "sid", "wid", "uniq",
 	} {
 		_, err := sdk.NewPackAttrs(sdk.Attr{Key: key, Value: "1"})

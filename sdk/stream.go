@@ -84,6 +84,9 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	}
 	st.attr = frame.AppendAttr(st.attr, "groupId", group)
 	st.attr = frame.AppendAttr(st.attr, "streamId", stream)
+	if s.origin != "" {
+		st.attr = frame.AppendAttr(st.attr, frame.AttrOrigin, s.origin)
+	}
 	st.attr = frame.AppendAttr(st.attr, "rtms", "")
 	longest := len(st.attr) + len("9223372036854775807") + len("&mid=.ffffffffffffffff") + len(s.o.instance)
 	st.overhead = s.o.messageType.overhead(longest)

@@ -10,6 +10,10 @@ import (
 // through into the queue.
 const AttrMid = "mid"
 
+// AttrOrigin is the attribute that names whoever the packs of a sender come from, in a few characters. A bridge
+// that finds its own name in a pack has got back what it sent. DataProxy passes it through into the queue.
+const AttrOrigin = "bg"
+
 // AppendAttr appends key=value to an attribute string, joined with '&' when dst is not empty: dst holds
 // the attributes and nothing else. What may stand there is [CheckAttribute]'s business. A value that is
 // not a string can be appended behind an empty one.

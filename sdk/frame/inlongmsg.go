@@ -69,6 +69,11 @@ func DecodeInLongMsg(value []byte) (Pack, error) {
 	return p, nil
 }
 
+// MayBeInLongMsg looks at the first two bytes alone: where it says no, value is no InLongMsg.
+func MayBeInLongMsg(value []byte) bool {
+	return len(value) >= 2*markerLen && value[0] == markerV4>>8 && value[1] <= markerV4&0xff
+}
+
 // InLongMsgAttr returns the attribute string of a message by lengths alone: the body is never opened.
 // In the versions 1 and 3, which text packs become, it is that of the first block, if there is one.
 // The result refers to value. It allocates nothing, also when it fails, so that a reader may use it on
