@@ -38,7 +38,11 @@ matches, why the ones before it do not, and the group and stream that come out. 
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprint(e.stdout, cfg.Routes.Explain(topics[0], keyBytes, list))
+			text := cfg.Routes.Explain(topics[0], keyBytes, list).String()
+			if why := cfg.OwnOutput(topics[0]); why != "" && cfg.Routes.Wants(topics[0]) {
+				text += "but     left out: the bridge writes this topic: " + why + "\n"
+			}
+			_, err = fmt.Fprint(e.stdout, text)
 			return err
 		},
 	}

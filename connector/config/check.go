@@ -37,6 +37,7 @@ func (d *decoder) check(c *Config) {
 	d.checkInLong(c)
 	d.checkDelivery(c)
 	d.checkQueue(c)
+	d.checkOwnOutput(c)
 	d.checkMemory(c)
 }
 

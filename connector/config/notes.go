@@ -23,6 +23,7 @@ func (c *Config) Notes() []string {
 	if c.HasManager() && c.InLong.CacheDir == "" {
 		say("inlong.cache_dir is not set: a start needs a Manager that answers")
 	}
+	notes = append(notes, c.overlaps()...)
 	exposed := func(s *SASL, t *TLS, at string) {
 		if !t.Enabled && (s.Mechanism == "plain" || s.Mechanism == "oauthbearer") {
 			say("%s.sasl is %s without TLS: the secret goes over the network in clear", at, s.Mechanism)

@@ -1,0 +1,96 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"inlong-bridge/mapping"
+)
+
+// TopicOf is the topic of a stream in a queue cluster.
+func (k *QueueCluster) TopicOf(t mapping.Target) string {
+	return strings.NewReplacer("{group}", t.Group, "{stream}", t.Stream).Replace(k.Topic)
+}
+
+// ShareBroker reports whether two lists of brokers name one of the same address: then they are one cluster.
+func ShareBroker(a, b []string) bool {
+	return slices.ContainsFunc(a, func(x string) bool {
+		return slices.ContainsFunc(b, func(y string) bool { return strings.EqualFold(x, y) })
+	})
+}
+
+// ownQueues returns the indexes of the queue clusters that are the source's Kafka, as far as the addresses tell.
+func (c *Config) ownQueues() (own []int) {
+	for i := range c.Queue.Kafka {
+		if ShareBroker(c.Kafka.Brokers, c.Queue.Kafka[i].Brokers) {
+			own = append(own, i)
+		}
+	}
+	return own
+}
+
+// OwnOutput says why the bridge would read what it wrote if it consumed topic, "" where the configuration does not
+// show that.
+func (c *Config) OwnOutput(topic string) (why string) {
+	targets := c.Routes.Targets()
+	if t := c.Routes.ForTopic(topic).Fixed; t != nil {
+		targets = append(targets, *t)
+	}
+	for _, i := range c.ownQueues() {
+		k := &c.Queue.Kafka[i]
+		for _, t := range targets {
+			if k.TopicOf(t) == topic {
+				return queueTopicOf(t, i)
+			}
+		}
+		if !c.Routes.Names(topic) && c.Routes.Outputs(k.Topic).May(topic, false) {
+			return fmt.Sprintf("its name is one that topic %q of the queue, which is the same Kafka (queue.kafka[%d]), and the routes make", k.Topic, i)
+		}
+	}
+	return ""
+}
+
+func queueTopicOf(t mapping.Target, queue int) string {
+	return fmt.Sprintf("it is the topic of stream %s in the queue, which is the same Kafka (queue.kafka[%d])", t, queue)
+}
+
+// checkOwnOutput looks for rules that name a topic which the bridge writes.
+func (d *decoder) checkOwnOutput(c *Config) {
+	if c.Routes == nil || d.dead["kafka.brokers"] || d.dead["queue.kafka"] {
+		return
+	}
+	own := c.ownQueues()
+	if len(own) == 0 {
+		return
+	}
+	names, _ := c.Routes.Topics()
+	reported := make(map[string]bool)
+	for _, t := range c.Routes.Targets() {
+		for _, i := range own {
+			name := c.Queue.Kafka[i].TopicOf(t)
+			if reported[name] || !slices.Contains(names, name) || !c.Routes.Names(name) {
+				continue
+			}
+			reported[name] = true
+			steps := c.Routes.Explain(name, nil, nil).Steps
+			rule := steps[len(steps)-1]
+			d.wrong(rule.Line, "routes", fmt.Sprintf("rule %d names topic %q, which the bridge writes: %s; take it out, or give the topics of the queue another name",
+				rule.Rule, name, queueTopicOf(t, i)))
+		}
+	}
+}
+
+// overlaps are notes about rules that may match what the bridge writes.
+func (c *Config) overlaps() (notes []string) {
+	for _, i := range c.ownQueues() {
+		k := &c.Queue.Kafka[i]
+		o, ok := c.Routes.Outputs(k.Topic).Overlap()
+		if !ok {
+			continue
+		}
+		notes = append(notes, fmt.Sprintf("routes rule %d (line %d) matches topics that the bridge writes, such as %s: queue.kafka[%d] is the Kafka of the source, and its topic is %q. "+
+			"They are left out, or stopped, once they are there; exclude them, or give the topics of the queue a name that no rule matches", o.Rule, o.Line, o.Example, i, k.Topic))
+	}
+	return notes
+}
