@@ -28,7 +28,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err := b.buildSender(ctx); err != nil {
 		return err
 	}
-	b.routes = newRoutes(b.sender.Stream)
+	b.routes = newRoutes(b.openStream)
 
 	opts, err := b.clientOpts()
 	if err != nil {
@@ -43,6 +43,9 @@ func (b *Bridge) build(ctx context.Context) error {
 		return fmt.Errorf("creating kafka client: %w", err)
 	}
 	b.admin = kadm.NewClient(b.direct)
+	if err := b.findOutput(ctx); err != nil {
+		return err
+	}
 	topics, err := b.firstTopics(ctx)
 	if err != nil {
 		return err
@@ -54,6 +57,7 @@ func (b *Bridge) build(ctx context.Context) error {
 		}
 	}
 	b.reread = newRereader(b.direct, b.sender, b.cfg.Delivery.OnGap == "continue", &b.bell, b.log)
+	b.reread.origin = b.origin
 
 	groupOpts, err := b.groupOpts(topics, b.limits)
 	if err != nil {
@@ -83,6 +87,9 @@ func (b *Bridge) firstTopics(ctx context.Context) ([]string, error) {
 		return nil, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for %s", b.cfg.Kafka.Brokers, what))
 	}
 	b.wanted(details, nil)
+	if err := b.refuseOutput(); err != nil {
+		return nil, err
+	}
 	var missing []string
 	for _, name := range names {
 		d, ok := details[name]

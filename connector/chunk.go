@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/watermark"
+	"inlong-bridge/sdk/frame"
 )
 
 // chunk is a run of records of one partition in arrival order: one span. Its records are kept by
@@ -65,9 +66,11 @@ type splitter struct {
 	// A record above suspect bytes gets a span of its own: should it fit into no frame, the partition stops
 	// exactly before it, and nothing is sent twice because of it.
 	suspect int
-	limit   int64 // records at and above it are not wanted; -1 for none
-	bytes   int64 // of the values of all records used
-	skipped int64 // of them, that no rule wants
+	limit   int64  // records at and above it are not wanted; -1 for none
+	bytes   int64  // of the values of all records used
+	skipped int64  // of them, that no rule wants
+	origin  string // of this group's packs
+	packs   int64  // of them, that are packs of somebody else
 }
 
 // split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
@@ -98,6 +101,11 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		if err != nil {
 			c.halt = &halt{code: haltUnrouted, offset: rec.Offset, reason: err.Error()}
 			return chunks, used
+		}
+		if r != nil && frame.MayBeInLongMsg(rec.Value) {
+			if c.halt = s.foreign(rec); c.halt != nil {
+				return chunks, used
+			}
 		}
 		c.next, c.epoch = rec.Offset+1, rec.LeaderEpoch
 		used++

@@ -53,6 +53,8 @@ type Bridge struct {
 	group   *kgo.Client
 	routes  *routes
 	reread  *rereader
+	origin  string // of this group, in the packs that it sends
+	own     ownOutput
 
 	sessions        atomic.Uint64 // of the group, as often as one began to work
 	commitSlot      chan struct{} // full while a commit is in flight
@@ -90,6 +92,7 @@ type Bridge struct {
 type outlet interface {
 	sender
 	Stream(group, stream string) (*sdk.Stream, error)
+	SetOrigin(name string) error
 	Room() <-chan struct{}
 	Seal()
 	Status() sdk.Status

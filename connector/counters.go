@@ -14,13 +14,16 @@ type byLabel struct {
 	n  map[string]uint64 // guarded by mu
 }
 
-func (c *byLabel) add(label string, n uint64) {
+// add reports whether the label is new.
+func (c *byLabel) add(label string, n uint64) (first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.n == nil {
 		c.n = make(map[string]uint64)
 	}
+	before := len(c.n)
 	c.n[label] += n
+	return len(c.n) > before
 }
 
 func (c *byLabel) each(f func(label string, n uint64)) {
@@ -35,6 +38,7 @@ func (c *byLabel) each(f func(label string, n uint64)) {
 type counters struct {
 	records, bytes  byLabel // fetched, by topic
 	skipped         byLabel // of them, that no rule wants
+	packs           byLabel // of them, that are packs of somebody else
 	commits         counter
 	commitErrors    byLabel // by class
 	assigned        counter // partitions

@@ -18,7 +18,7 @@ type sender interface {
 // take cuts the records of one fetch into chunks and offers them, behind what is parked. It returns how
 // many bytes their values are, runs on the poll goroutine and never waits.
 func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
-	sp.bytes, sp.skipped = 0, 0
+	sp.bytes, sp.skipped, sp.packs = 0, 0, 0
 	if len(recs) == 0 || p.halted.Load() != nil {
 		return 0
 	}

@@ -40,10 +40,11 @@ var (
 	descPieces    = desc("partition_unfinal_pieces", "Pieces of the partition that are not final.", "topic", "partition")
 	descAge       = desc("partition_oldest_unfinal_seconds", "Age of the oldest records that are not final. Alert when it is far above the delay of the mode of confirmation.", "topic", "partition")
 	descCommitAt  = desc("partition_last_commit_timestamp_seconds", "When the partition's offset was committed last. Missing before the first commit.", "topic", "partition")
-	descStalled   = desc("partition_stalled", "1 for the reason the partition does not go on, by code. unrouted, too_large, refused, gap, truncated, recreated and deleted need you; the rest passes when its cause does.", "topic", "partition", "code")
+	descStalled   = desc("partition_stalled", "1 for the reason the partition does not go on, by code. unrouted, too_large, refused, gap, truncated, recreated, deleted and loop need you; the rest passes when its cause does.", "topic", "partition", "code")
 	descStuck     = desc("partition_stuck", "1 while the partition is behind and has made no progress for delivery.watchdog, by reason: budget, window, route, endpoint, queue, broker, rebalance or transaction. /status has the sentence.", "topic", "partition", "reason")
 
 	descSkipped    = desc("skipped_records_total", "Records that no rule wants, and that unmatched: skip lets pass. When it grows unexpectedly, ask explain which rule should match.", "topic")
+	descPacks      = desc("foreign_packs_total", "Records of the topic that are packs of another bridge or sender (InLongMsg with a mid). They are moved as they are. When they are not meant to be there, look at what writes the topic.", "topic")
 	descRecords    = desc("fetched_records_total", "Records fetched from the topic, without those read again.", "topic")
 	descBytes      = desc("fetched_bytes_total", "Bytes of their values.", "topic")
 	descCommits    = desc("commits_total", "Commit requests, failed ones included.")
@@ -72,7 +73,7 @@ var (
 func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		descInfo, descUp, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descPieces,
-		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
+		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descPacks, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
 		descOffsetLost, descRefused, descPassed, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
 		descQueueUp, descQueueLag, descQueueSeen, descQueueMissed, descQueueOther, descQueueDelay, descQueueBarrier,
 	}
@@ -144,6 +145,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	n.records.each(func(topic string, v uint64) { count(descRecords, v, topic) })
 	n.skipped.each(func(topic string, v uint64) { count(descSkipped, v, topic) })
+	n.packs.each(func(topic string, v uint64) { count(descPacks, v, topic) })
 	n.bytes.each(func(topic string, v uint64) { count(descBytes, v, topic) })
 	count(descCommits, n.commits.Load())
 	n.commitErrors.each(func(class string, v uint64) { count(descCommitErr, v, class) })

@@ -29,6 +29,7 @@ const (
 	haltTruncated = "truncated" // Kafka lost offsets at the end of the log
 	haltRecreated = "recreated" // the topic was deleted and created again
 	haltDeleted   = "deleted"   // the topic is gone
+	haltLoop      = "loop"      // it holds what this bridge wrote
 	stallStream   = "stream"    // its stream holds as many waiting bytes as are free
 	stallBudget   = "budget"    // the byte budget of the process is full
 	stallFault    = "fault"     // Kafka answers with an error that is tried again

@@ -23,6 +23,7 @@ type rereader struct {
 	admin     *kadm.Client
 	send      sender
 	acceptGap bool
+	origin    string // of this group's packs
 	log       *slog.Logger
 	bell      *bell
 
@@ -267,6 +268,11 @@ func (r *rereader) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 		return taskOpen
 	}
 	payloads, offsets, at := t.pick(recs)
+	if h := loopIn(t.p.id, r.origin, payloads, offsets); h != nil { // the log was cut and grew again with other records
+		t.p.stop(h)
+		t.p.stuck.Add(1)
+		return taskDone
+	}
 	if len(payloads) > 0 {
 		n, err := r.send.TrySendBatch(&sdk.Batch{
 			Stream: t.p.router.routes.at(t.origin.Route).stream, Time: at, Payloads: payloads, Token: t.p, Repair: true,

@@ -54,6 +54,13 @@ func (rs *routes) get(t mapping.Target) (*route, error) {
 	return r, nil
 }
 
+// count is how many routes are in use.
+func (rs *routes) count() int {
+	rs.mu.RLock()
+	defer rs.mu.RUnlock()
+	return len(rs.byIndex)
+}
+
 // at returns the route of an index that get gave.
 func (rs *routes) at(index int32) *route {
 	rs.mu.RLock()

@@ -77,7 +77,7 @@ func balancer(name string) kgo.GroupBalancer {
 // poll fetches and dispatches until ctx ends. It never waits for anything but the poll itself and for
 // room; while it waits for room the group's heartbeats go on without it.
 func (b *Bridge) poll(ctx context.Context) error {
-	sp := &splitter{suspect: b.suspect()}
+	sp := &splitter{suspect: b.suspect(), origin: b.origin}
 	for ctx.Err() == nil {
 		if why := b.roomToPoll(); why != "" {
 			b.holding(why)
@@ -123,6 +123,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 			}
 			bytes := p.take(b.sender, sp, fp.Records)
 			b.counters.polled(t.Topic, len(fp.Records), bytes, sp.skipped)
+			b.tookPacks(t.Topic, sp.packs)
 			b.pauseIfBlocked(p)
 			if p.limit >= 0 && p.expects() >= p.limit {
 				b.group.PauseFetchPartitions(one(p.id))

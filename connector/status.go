@@ -56,6 +56,8 @@ type GroupStatus struct {
 	Topics     []string `json:"topics"`
 	Missing    []string `json:"missing_topics,omitempty"` // named by routes and not there
 	Error      string   `json:"error,omitempty"`
+
+	LeftOut []LeftOutTopic `json:"left_out_topics,omitempty"` // that rules match and that are not consumed
 }
 
 // PartitionStatus speaks of one assigned partition.
@@ -142,7 +144,7 @@ func (b *Bridge) Status() Status {
 		a, c := s.Routes[i], s.Routes[j]
 		return a.Group < c.Group || a.Group == c.Group && a.Stream < c.Stream
 	})
-	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Topics: b.consumed()}
+	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Topics: b.consumed(), LeftOut: b.leftOutTopics()}
 	b.mu.RLock()
 	s.Group.Missing, s.Group.Error, s.Memory.Hold = b.missing, b.groupErr, b.hold
 	b.mu.RUnlock()

@@ -37,6 +37,7 @@ func (b *Bridge) put(p *partition) {
 	b.mu.Lock()
 	old := b.parts[p.id]
 	b.parts[p.id] = p
+	p.halted.CompareAndSwap(nil, b.outputHalt(p.id))
 	p.wm.CountInto(&b.unfinal)
 	b.reorder()
 	b.mu.Unlock()

@@ -29,6 +29,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		b.joinTopicsAgain(ctx)
 		b.retryFaults(ctx)
 		b.passHoles(ctx)
+		b.lookAtOutput()
 		if age := b.topicsAge(); time.Since(lastTopics) >= age {
 			lastTopics = time.Now()
 			b.checkTopics(ctx)
@@ -187,7 +188,10 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 	for _, f := range b.watchFaults.end() {
 		b.log.Info("kafka answers again", "what", f.class, "after", f.lasted, "times", f.times)
 	}
-	if added := b.wanted(details, known); len(added) > 0 {
+	b.askSides(ctx)
+	added := b.wanted(details, known)
+	b.stopOutput()
+	if len(added) > 0 {
 		b.log.Info("consuming more topics", "topics", added)
 		b.group.AddConsumeTopics(added...)
 	}
@@ -205,8 +209,9 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 // wanted returns the topics of details that a rule wants and that are not among known, and notes them with
 // their ids; known is nil when the bridge starts.
 func (b *Bridge) wanted(details kadm.TopicDetails, known []string) (added []string) {
+	admits := b.admitting(details)
 	for _, d := range details.Sorted() {
-		if d.Err != nil || d.IsInternal || slices.Contains(known, d.Topic) || !b.cfg.Routes.Wants(d.Topic) {
+		if d.Err != nil || slices.Contains(known, d.Topic) || !admits(d) {
 			continue
 		}
 		b.noteTopic(d.Topic, [16]byte(d.ID), known != nil)

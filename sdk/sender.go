@@ -50,7 +50,7 @@ type Sender struct {
 	mu           sync.Mutex
 	m            *finality.Machine
 	decisions    []finality.Decision // reused
-	origin       string // guarded by mu; see SetOrigin
+	origin       string              // guarded by mu; see SetOrigin
 	streams      map[streamKey]*Stream
 	streamList   []*Stream
 	seq          uint64

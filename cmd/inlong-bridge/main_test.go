@@ -311,3 +311,21 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+func TestExplainTellsWhatIsLeftOut(t *testing.T) {
+	path := writeFile(t, `kafka: {brokers: [k1:9092], group: g}
+inlong: {proxies: [dp1:46801]}
+routes: [{topics: ['.*'], group: g, stream: '{topic}'}]
+queue: {kafka: [{brokers: [k1:9092]}]}
+`)
+	for topic, want := range map[string]string{
+		"g.orders": "left out: the bridge writes this topic",
+		"_schemas": "leaves it out: _schemas belongs to the schema registry",
+		"orders":   "result  group g, stream orders\n",
+	} {
+		code, stdout, stderr := invoke(t, "explain", "-c", path, topic)
+		if code != exitClean || !strings.Contains(stdout, want) || strings.Contains(stdout, "left out") != strings.Contains(want, "left out") {
+			t.Errorf("%s: exit %d, stdout %q, stderr %q, want %q", topic, code, stdout, stderr, want)
+		}
+	}
+}

@@ -33,6 +33,7 @@ func Reference() []byte {
 // routesReference speaks for package mapping, which reads the rules.
 const routesReference = `routes:
   # topics and exclude: a name, a regular expression that matches whole names, or a list of these.
+  # Expressions leave out internal topics (__*, *.internal, _schemas, Connect's own) and what the bridge itself writes.
   # group and stream: an id, or a template over {topic}, {key}, {header:name} and the captures {name}, {1}.
   # unmatched: what to do with a record whose template gives no id: error (default; its partition stops),
   # skip, or a fixed {group: ..., stream: ...}.

@@ -24,8 +24,18 @@ type Reader interface {
 	// Leave ends the reading of the cluster of this name, unless it is the only one. Joining one takes what only the
 	// kind of the queue knows: see Kafka.Join and Pulsar.Join.
 	Leave(cluster string) bool
+	// Outputs lists the topics of Kafka that are watched, those that a stream had before included.
+	Outputs() []Output
 	Status() Status
 	Close()
+}
+
+// Output is a topic into which the proxies write packs of this instance.
+type Output struct {
+	Cluster   string   // its name in the configuration
+	ClusterID string   // "" where the brokers do not tell
+	Topic     string   // may not exist yet
+	ID        [16]byte // all 0 where the brokers do not tell, or it does not exist yet
 }
 
 // Status is a snapshot for status pages and metrics.

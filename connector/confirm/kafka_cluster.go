@@ -29,6 +29,7 @@ type kafkaCluster struct {
 
 	kick       chan struct{} // refresh now; of size one
 	wantStarts atomic.Bool   // the next refresh asks for log starts too
+	toldID     atomic.Pointer[string]
 
 	mu       sync.Mutex
 	starts   []Start            // not yet told to the client
@@ -65,6 +66,14 @@ func (c *kafkaCluster) topic(named, group, stream string) string {
 		return named
 	}
 	return strings.NewReplacer("{group}", group, "{stream}", stream).Replace(c.template)
+}
+
+// clusterID is what the brokers call their cluster, "" when they did not tell.
+func (c *kafkaCluster) clusterID() string {
+	if id := c.toldID.Load(); id != nil {
+		return *id
+	}
+	return ""
 }
 
 func (c *kafkaCluster) run(ctx context.Context, sink Sink) {

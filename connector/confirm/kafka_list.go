@@ -66,6 +66,9 @@ func (c *kafkaCluster) askOnce(ctx context.Context, topics []string, also int64)
 	if err != nil {
 		return Listing{}, err
 	}
+	if resp.ClusterID != nil {
+		c.toldID.Store(resp.ClusterID)
+	}
 	l := Listing{Topics: make(map[string]TopicListing, len(topics))}
 	leaders := map[int32]map[string][]int32{}
 	for _, t := range resp.Topics {

@@ -179,6 +179,17 @@ func (p *Positions) Ask() Ticket {
 	return p.tickets
 }
 
+// IDs returns the topics of a cluster that are watched, and their ids as listed last.
+func (p *Positions) IDs(cluster string) map[string][16]byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ids := make(map[string][16]byte, len(p.clusters[cluster]))
+	for name, t := range p.clusters[cluster] {
+		ids[name] = t.id
+	}
+	return ids
+}
+
 // Topics returns the watched topics of a cluster, sorted.
 func (p *Positions) Topics(cluster string) []string {
 	p.mu.Lock()

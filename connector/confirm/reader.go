@@ -101,6 +101,18 @@ func checkReader(instance string, timeout time.Duration, clusters []string) (err
 	return errs
 }
 
+// Outputs implements [Reader].
+func (r *reader) Outputs() (out []Output) {
+	for _, c := range r.all() {
+		if k, ok := c.(*kafkaCluster); ok {
+			for topic, id := range r.pos.IDs(c.name()) {
+				out = append(out, Output{c.name(), k.clusterID(), topic, id})
+			}
+		}
+	}
+	return out
+}
+
 func (r *reader) healthChanged() { poke(r.health) }
 
 // poke wakes whoever reads c, which is of size one.

@@ -323,4 +323,60 @@ var mutations = []mutation{
 		old: "		b.joinAgain(id.topic, asked)\n", new: "",
 		pkg: connector, run: "TestMemberThatTakesOver",
 	},
+	// What the bridge wrote itself.
+	{
+		name: "a topic that the bridge writes is consumed", file: "connector/ownoutput.go",
+		old: "	return wants && why.reason == \"\"", new: "	return wants",
+		pkg: connector, run: "OwnQueue|AreLeftOut|InternalTopics",
+	},
+	{
+		name: "own output known by its name only where the addresses tell", file: "connector/ownoutput.go",
+		old: "s.same || id != \"\" && id == source", new: "s.same",
+		pkg: connector, run: "OwnQueue",
+	},
+	{
+		name: "own output not known by its topic id", file: "connector/ownoutput.go",
+		old: "what != \"\" && id != ([16]byte{})", new: "what != \"\" && id == ([16]byte{})",
+		pkg: connector, run: "TurnsOutToBeTheQueue",
+	},
+	{
+		name: "a topic that turns out to be output goes on", file: "connector/watch.go",
+		old: "		b.lookAtOutput()\n", new: "", more: [][2]string{{"	b.stopOutput()\n", ""}},
+		pkg: connector, run: "TurnsOutToBeTheQueue",
+	},
+	{
+		name: "a later assignment of a topic that is output goes on", file: "connector/table.go",
+		old: "	p.halted.CompareAndSwap(nil, b.outputHalt(p.id))\n", new: "",
+		pkg: connector, run: "TurnsOutToBeTheQueue",
+	},
+	{
+		name: "a named topic that is output is not refused", file: "connector/ownoutput.go",
+		old: "if b.cfg.Routes.Names(topic) {", new: "if b.cfg.Routes.Names(topic) && len(o.left) == 0 {",
+		pkg: connector, run: "RefusedWhereItIsNamed",
+	},
+	{
+		name: "an own pack sent round again", file: "connector/ownpacks.go",
+		old: "	case ownPack:\n		return looped(", new: "	case ownPack:\n		_ = looped(",
+		pkg: connector, run: "OwnPack|CopyOfTheOwnQueue",
+	},
+	{
+		name: "a pack of another group taken for a loop", file: "connector/ownpacks.go",
+		old: "ok && string(from) == origin", new: "ok && len(from) == len(origin)",
+		pkg: connector, run: "OwnPack|CopyOfTheOwnQueue|PackOfThisGroup|Pack",
+	},
+	{
+		name: "packs without the group they come from", file: "sdk/stream.go",
+		old: "	if s.origin != \"\" {", new: "	if s.origin == \"never\" {",
+		pkg: sender + " " + connector, run: "Origin|CopyOfTheOwnQueue",
+	},
+	{
+		name: "an own pack read again and sent", file: "connector/reread.go",
+		old: "h != nil { // the log was cut", new: "h != nil && n == 0 { // the log was cut", more: [][2]string{{"	if h := loopIn(", "	n := 1\n	if h := loopIn("}},
+		pkg: connector, run: "ReadingAgain",
+	},
+	{
+		name: "an expression means internal topics", file: "mapping/rule.go",
+		old: "&& (p.re == nil || internalTopic(topic) == \"\")", new: "",
+		pkg: "./mapping", run: "Internal",
+	},
 }
