@@ -123,7 +123,7 @@ func (b *Bridge) askSides(ctx context.Context) {
 	o := &b.own
 	if b.source != nil {
 		for _, p := range b.source.kafkaPlaces() {
-			if o.sides[p.Name] == nil {
+			if s := o.sides[p.Name]; s == nil || !slices.Equal(s.brokers, p.Brokers) {
 				o.sides[p.Name] = &queueSide{
 					brokers: p.Brokers, topic: b.source.topicNow,
 					opts: func() ([]kgo.Opt, error) { return b.queueOpts(p.Brokers, b.cfg.Queue.TLS, b.cfg.Queue.SASL) },

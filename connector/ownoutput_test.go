@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/sdk/dptest"
 )
 
 func newLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
@@ -188,6 +190,38 @@ func TestConsumedTopicThatTurnsOutToBeTheQueueStops(t *testing.T) {
 			}
 			r.b.remove(later)
 		})
+	}
+}
+
+// The Manager tells the topics, per stream; those of streams that nothing is routed to may be shipped.
+func TestOwnQueueOfTheManagerIsLeftOut(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	m := dptest.StartManager(t)
+	m.SetNodes(e.proxies[0].Addr())
+	m.SetQueue(dptest.QueueConfig{
+		Clusters: []dptest.QueueClusterConfig{{Name: "mq1", Params: map[string]string{
+			"bootstrap.servers": strings.ReplaceAll(strings.Join(e.kafka.ListenAddrs(), ","), "127.0.0.1", "localhost"),
+		}}},
+		Streams: []dptest.StreamConfig{
+			{Group: "g", Stream: "s", Topic: "s", Namespace: "q.g"}, {Group: "g", Stream: "other", Topic: "q.g.s2", Namespace: "q.g"},
+		},
+	})
+	c, err := config.Parse("test.yaml", fmt.Appendf(nil, `kafka: {brokers: [%s], group: bridge}
+inlong: {manager: {urls: ['%s']}, cluster: {name: default_dataproxy, tag: default_cluster}, refresh: 1s}
+routes: [{topics: ['.*'], group: g, stream: s}]
+queue: {manager: true, timeout: 1s}
+memory: {budget: 64MiB}
+`, strings.Join(e.kafka.ListenAddrs(), ", "), m.URL()), func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Kafka.CommitInterval = 50 * time.Millisecond
+	e.produce("orders", 0, 0, 20, 0)
+	r := e.start(c)
+	e.waitCommitted("orders", 0, 20)
+	if s := r.b.Status().Group; !slices.Equal(s.Topics, []string{"orders", "q.g.s2"}) || r.leftOut(queueTopic) == "" {
+		t.Errorf("group = %+v, want orders and q.g.s2 consumed and %s left out", s, queueTopic)
 	}
 }
 
