@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -107,7 +108,9 @@ func TestSourceTopicsThatAreTheQueueAreLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Run(t.Context(), t.Context()); err == nil || !strings.Contains(err.Error(), "logs.api") || !strings.Contains(err.Error(), "this bridge writes") {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // of a bridge that starts all the same
+	defer cancel()
+	if err := b.Run(ctx, ctx); err == nil || !strings.Contains(err.Error(), "logs.api") || !strings.Contains(err.Error(), "this bridge writes") {
 		t.Errorf("Run = %v, want it refused because nothing but its own output is left", err)
 	}
 }
@@ -152,7 +155,9 @@ func TestOwnQueueIsRefusedWhereItIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Run(t.Context(), t.Context()); err == nil || !strings.Contains(err.Error(), "routes name topic "+queueTopic) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // of a bridge that starts all the same
+	defer cancel()
+	if err := b.Run(ctx, ctx); err == nil || !strings.Contains(err.Error(), "routes name topic "+queueTopic) {
 		t.Errorf("Run = %v, want the named topic refused", err)
 	}
 }
