@@ -320,7 +320,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a topic that was created again is never joined", file: "connector/offsets.go",
-		old: "		b.joinAgain(id.topic, asked)\n", new: "",
+		old: "		b.joinAgain(id.topic, \"it was deleted and created again\")\n", new: "",
 		pkg: connector, run: "TestMemberThatTakesOver",
 	},
 	// What the bridge wrote itself.
@@ -378,5 +378,15 @@ var mutations = []mutation{
 		name: "an expression means internal topics", file: "mapping/rule.go",
 		old: "&& (p.re == nil || internalTopic(topic) == \"\")", new: "",
 		pkg: "./mapping", run: "Internal",
+	},
+	{
+		name: "a partition that the client dropped from its session stays unread", file: "connector/source.go",
+		old: "				b.unread(tp{t.Topic, fp.Partition}, fp.Err)\n", new: "",
+		pkg: connector, run: "TestPartitionThatTheClientDrops",
+	},
+	{
+		name: "reading again judges the log of another topic", file: "connector/reread.go",
+		old: "} else if differ(rd.tasks[0].p.topic.id, t.id) {", new: "} else if false {",
+		pkg: connector, run: "TestReadingAgainDoesNotJudge",
 	},
 }
