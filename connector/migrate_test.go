@@ -376,3 +376,43 @@ func (e *env) joinAndDie() {
 		e.t.Fatalf("synchronising: %+v, %v", synced, err)
 	}
 }
+
+// Two processes share a migration: each verdict has the books of all partitions, whoever moved what.
+func TestVerdictHasTheBooksOfOtherMembers(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(6))
+	for num := range int32(6) {
+		e.produce("orders", num, 0, 200, 0)
+	}
+	e.stallQueues(true) // until both have partitions
+	verdicts := make(chan Verdict, 2)
+	var bridges []*Bridge
+	for range 2 {
+		b, err := New(e.config("queue"), Deps{Log: testLog(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bridges = append(bridges, b)
+		go func() {
+			v, err := b.Migrate(t.Context(), t.Context(), nil)
+			if err != nil {
+				t.Errorf("Migrate = %v", err)
+			}
+			verdicts <- v
+		}()
+	}
+	eventually(t, 20*time.Second, func() error {
+		for _, b := range bridges {
+			if n := len(b.assigned()); n != 3 {
+				return fmt.Errorf("a member has %d of 6 partitions, want 3", n)
+			}
+		}
+		return nil
+	})
+	e.stallQueues(false)
+	for range 2 {
+		if v := <-verdicts; v.Result != Pass || v.Sums.Final != 1200 || v.Sums.Closed != 6 {
+			t.Errorf("verdict = %s, want PASS with the 1200 records of both members", v.String())
+		}
+	}
+}
