@@ -15,9 +15,13 @@ type chunk struct {
 	first, next int64 // covers [first, next)
 	epoch       int32 // leader epoch of its last record
 	bytes       int64 // of payloads
+	items       int   // bytes that its records take in packs
+	seen        int   // records, control records among them
 	records     int
 	skipped     int64
+	made        int // records that its groups have room for
 	groups      []group
+	one         [1]group           // groups begins here: mostly there is one
 	index       map[groupKey]int32 // into groups, once there are many
 
 	begun bool           // the span is open
@@ -44,6 +48,10 @@ type groupKey struct{ route, minute int32 }
 // fewGroups is how many groups are searched one by one; beyond it a map is kept (routes by key, late data).
 const fewGroups = 8
 
+// maxSpanRecords is how many records a span has at most: a restart repeats a span whole, and small records
+// would make a span of one pack's bytes too long.
+const maxSpanRecords = 4096
+
 // maxMinute is the last minute whose seconds fit the signed field that readers of the queue expect.
 const maxMinute = (1<<31 - 1) / 60
 
@@ -60,9 +68,15 @@ func eventTime(rec *kgo.Record) (time.Time, int32) {
 	return rec.Timestamp, int32(minute)
 }
 
-// splitter cuts what was fetched into chunks.
+// splitter cuts what was fetched into chunks. A chunk holds at most one pack's bytes and maxSpanRecords records,
+// however much one fetch brought: 1. the bridge commits only whole spans  2. it crashes again and again, each time
+// sooner than a fetch is delivered  3. with one span per fetch no run would get further than the one before.
+// Cutting seals nothing: chunks that follow each other share open packs.
 type splitter struct {
 	router *router
+	// pack is the bytes that the records of one chunk take in packs, at most. A record that is larger has a
+	// chunk to itself.
+	pack int
 	// A record above suspect bytes gets a span of its own: should it fit into no frame, the partition stops
 	// exactly before it, and nothing is sent twice because of it.
 	suspect int
@@ -71,6 +85,8 @@ type splitter struct {
 	skipped int64  // of them, that no rule wants
 	origin  string // of this group's packs
 	packs   int64  // of them, that are packs of somebody else
+
+	perGroup int // records of a group in the chunk before, on average: so many are made room for
 }
 
 // split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
@@ -88,12 +104,15 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		}
 		control := rec.Attrs.IsControl()
 		suspect := !control && len(rec.Value) > s.suspect
-		if c == nil || suspect {
+		if c == nil || suspect || c.full(rec, s.pack) {
+			s.ended(c)
 			c = &chunk{first: rec.Offset, next: rec.Offset}
+			c.groups = c.one[:0]
 			chunks = append(chunks, c)
 		}
 		if control { // carries no data: a gap of its span
 			c.next, c.epoch = rec.Offset+1, rec.LeaderEpoch
+			c.seen++
 			used++
 			continue
 		}
@@ -109,6 +128,7 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		}
 		c.next, c.epoch = rec.Offset+1, rec.LeaderEpoch
 		used++
+		c.seen++
 		c.records++
 		s.bytes += int64(len(rec.Value))
 		if r == nil {
@@ -116,25 +136,49 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 			s.skipped++
 			continue
 		}
-		c.add(r, rec, len(recs)-i)
+		if len(c.groups) == 0 { // mostly its group is the only one
+			c.add(r, rec, c.room(rec, len(recs)-i, s.pack))
+		} else {
+			c.add(r, rec, s.perGroup)
+		}
 		if suspect {
 			c = nil
 		}
 	}
+	s.ended(c)
 	return chunks, used
 }
 
-// add puts a record into its group; room is how many records the chunk may still get.
+// ended learns from a chunk that gets no more records; c may be nil.
+func (s *splitter) ended(c *chunk) {
+	if c != nil && len(c.groups) > 0 {
+		s.perGroup = (c.records - int(c.skipped) + len(c.groups) - 1) / len(c.groups)
+	}
+}
+
+// full reports whether a record would make the chunk larger than a span may be.
+func (c *chunk) full(rec *kgo.Record, pack int) bool {
+	return c.seen >= maxSpanRecords || c.items > 0 && c.items+len(rec.Value)+frame.ItemOverhead > pack
+}
+
+// room estimates how many of the next left records the chunk takes, this one among them: as many as fit if all
+// have its size.
+func (c *chunk) room(rec *kgo.Record, left, pack int) int {
+	return min(left, maxSpanRecords-c.seen+1, pack/(len(rec.Value)+frame.ItemOverhead)+1)
+}
+
+// add puts a record into its group. A group that is new gets room for so many, and all of them together for
+// twice the records of a chunk at most.
 func (c *chunk) add(r *route, rec *kgo.Record, room int) {
 	at, minute := eventTime(rec)
 	g := c.group(r, minute)
 	if g == nil {
 		c.groups = append(c.groups, group{route: r, minute: minute, time: at})
 		g = &c.groups[len(c.groups)-1]
-		switch n := len(c.groups); {
-		case n == 1: // mostly the only one
-			g.payloads, g.offsets = make([][]byte, 0, room), make([]int64, 0, room)
-		case n > fewGroups:
+		room = max(min(room, 2*maxSpanRecords-c.made), 1)
+		c.made += room
+		g.payloads, g.offsets = make([][]byte, 0, room), make([]int64, 0, room)
+		if n := len(c.groups); n > fewGroups {
 			if c.index == nil {
 				c.index = make(map[groupKey]int32, 4*fewGroups)
 				for i := range c.groups {
@@ -147,6 +191,7 @@ func (c *chunk) add(r *route, rec *kgo.Record, room int) {
 	g.payloads = append(g.payloads, rec.Value) // nil, a tombstone, goes as an empty payload
 	g.offsets = append(g.offsets, rec.Offset)
 	c.bytes += int64(len(rec.Value))
+	c.items += len(rec.Value) + frame.ItemOverhead
 }
 
 // group finds the group of a route and minute; the newest is nearly always the one.

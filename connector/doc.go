@@ -12,7 +12,7 @@
 //
 // # A record's way
 //
-// poll (source.go) -> chunk, grouped by route and minute (chunk.go) -> one span, offered to the sender
+// poll (source.go) -> chunks of a pack's bytes, grouped by route and minute (chunk.go) -> one span each, offered to the sender
 // (dispatch.go) -> one piece per pack -> final, or lost and read again (reread.go) -> the watermark moves
 // -> commit (commit.go). What the sender has no room for waits in its partition (partition.go), which is
 // paused when only its stream is full, while a full budget or too many pieces stop the polling itself

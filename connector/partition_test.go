@@ -91,7 +91,7 @@ func recs(from, n int) (out []*kgo.Record) {
 	return out
 }
 
-func split() *splitter { return &splitter{suspect: 1 << 20, limit: -1} }
+func split() *splitter { return &splitter{pack: 256 << 10, suspect: 1 << 20, limit: -1} }
 
 func TestRefusedRemainderIsParkedAndGoesOnWhereItStopped(t *testing.T) {
 	for _, tt := range []struct {

@@ -52,7 +52,7 @@ func BenchmarkPath(b *testing.B) {
 				}
 				fetches = append(fetches, recs)
 			}
-			sp := &splitter{suspect: 1 << 20}
+			sp := &splitter{pack: 256 << 10, suspect: 1 << 20}
 			b.SetBytes(n * size)
 			b.ReportAllocs()
 			turn := 0

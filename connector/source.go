@@ -77,7 +77,7 @@ func balancer(name string) kgo.GroupBalancer {
 // poll fetches and dispatches until ctx ends. It never waits for anything but the poll itself and for
 // room; while it waits for room the group's heartbeats go on without it.
 func (b *Bridge) poll(ctx context.Context) error {
-	sp := &splitter{suspect: b.suspect(), origin: b.origin}
+	sp := &splitter{pack: int(b.cfg.Pack.Bytes.N), suspect: b.suspect(), origin: b.origin}
 	for ctx.Err() == nil {
 		if why := b.roomToPoll(); why != "" {
 			b.holding(why)

@@ -109,12 +109,12 @@ func BenchmarkRoute(b *testing.B) {
 func BenchmarkSplit(b *testing.B) {
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
-			s := &splitter{router: routerBy(b, way.rule), suspect: 1 << 20, limit: -1}
+			s := &splitter{router: routerBy(b, way.rule), pack: 256 << 10, suspect: 1 << 20, limit: -1}
 			recs := keyed(1000, 1024)
 			b.SetBytes(1000 * 1024)
 			b.ReportAllocs()
 			for b.Loop() {
-				if chunks, used := s.split(recs); len(chunks) != 1 || used != len(recs) {
+				if chunks, used := s.split(recs); len(chunks) != 4 || used != len(recs) {
 					b.Fatal(len(chunks), used)
 				}
 			}
@@ -129,7 +129,7 @@ func BenchmarkTake(b *testing.B) {
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
 			rt, recs := routerBy(b, way.rule), keyed(1000, 1024)
-			p, s, sp := quietPartition(0, rt), new(instantSender), &splitter{suspect: 1 << 20}
+			p, s, sp := quietPartition(0, rt), new(instantSender), &splitter{pack: 256 << 10, suspect: 1 << 20}
 			b.SetBytes(1000 * 1024)
 			b.ReportAllocs()
 			fetches := 0

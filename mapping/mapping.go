@@ -70,12 +70,6 @@ func (t *Table) Topics() (names []string, needsRegex bool) {
 	return names, needsRegex
 }
 
-// PerRecord reports whether any rule needs a record's key or headers to route it, so that the records of
-// one topic may go to many streams.
-func (t *Table) PerRecord() bool {
-	return slices.ContainsFunc(t.rules, func(r *rule) bool { return len(r.group.needs())+len(r.stream.needs()) > 0 })
-}
-
 // Targets returns, without doubles, the targets that are known before any record is: those of plain
 // names without key or header, and default routes.
 func (t *Table) Targets() []Target {

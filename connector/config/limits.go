@@ -9,8 +9,8 @@ import (
 // comes to with lz4, snappy or zstd. It sizes requests; it is no promise.
 const inflation = 4
 
-// pieceBytes is what a piece that is not final costs at most.
-const pieceBytes = 100
+// pieceBytes is about what a piece that is not final costs at most: when it is alone in its span.
+const pieceBytes = 160
 
 // Limits are the numbers that follow from the configuration and the machine.
 type Limits struct {
@@ -75,15 +75,11 @@ func (c *Config) limits(m memory) Limits {
 	if l.FetchBytes < 32*mib {
 		l.MaxConcurrentFetches = 2
 	}
-	// Where the records of a partition go to many streams, one fetch must bring several for each of them:
-	// what each stream gets of a fetch is a piece. Else small fetches are better for brokers and caches.
-	most, ofOne := 8*mib, mib
-	if c.Routes != nil && c.Routes.PerRecord() {
-		most, ofOne = 16*mib, 4*mib
-	}
+	// Small fetches are better for brokers and caches, and large ones would make no larger pieces: a piece ends
+	// with its span, which holds one pack's bytes.
 	each := l.FetchBytes / int64(l.MaxConcurrentFetches) / inflation
-	l.FetchMaxBytes = int32(min(max(each, 256*kib), most))
-	l.FetchMaxPartitionBytes = int32(min(max(int64(l.FetchMaxBytes)/4, 256*kib), ofOne))
+	l.FetchMaxBytes = int32(min(max(each, 256*kib), 8*mib))
+	l.FetchMaxPartitionBytes = int32(min(max(int64(l.FetchMaxBytes)/4, 256*kib), mib))
 
 	largest := int64(l.FetchMaxBytes) * inflation
 	l.RepairBytes = min(max(l.SenderBytes/8, largest), l.SenderBytes/2)

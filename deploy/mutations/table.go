@@ -389,4 +389,15 @@ var mutations = []mutation{
 		old: "} else if differ(rd.tasks[0].p.topic.id, t.id) {", new: "} else if false {",
 		pkg: connector, run: "TestReadingAgainDoesNotJudge",
 	},
+	// Spans and event time.
+	{
+		name: "a span of a whole fetch", file: "connector/chunk.go",
+		old: "suspect || c.full(rec, s.pack) {", new: "suspect {",
+		pkg: connector, run: "CrashLoop",
+	},
+	{
+		name: "a span without a bound on its records", file: "connector/chunk.go",
+		old: "c.seen >= maxSpanRecords || ", new: "",
+		pkg: connector, run: "Span",
+	},
 }
