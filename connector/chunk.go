@@ -24,6 +24,8 @@ type chunk struct {
 	one         [1]group           // groups begins here: mostly there is one
 	index       map[groupKey]int32 // into groups, once there are many
 
+	arrived arrival // when it was fetched: the event time of records that have none
+
 	begun bool           // the span is open
 	span  watermark.Span // valid once begun
 
@@ -52,22 +54,6 @@ const fewGroups = 8
 // would make a span of one pack's bytes too long.
 const maxSpanRecords = 4096
 
-// maxMinute is the last minute whose seconds fit the signed field that readers of the queue expect.
-const maxMinute = (1<<31 - 1) / 60
-
-// eventTime is the record's time and the minute it falls into. It depends on the record alone, since a
-// record that is read again must fall into the minute it had: a record without a time has 0.
-func eventTime(rec *kgo.Record) (time.Time, int32) {
-	minute := rec.Timestamp.Unix() / 60
-	switch {
-	case rec.Timestamp.UnixMilli() < 0:
-		return time.Unix(0, 0), 0
-	case minute > maxMinute:
-		return time.Unix(maxMinute*60, 0), maxMinute
-	}
-	return rec.Timestamp, int32(minute)
-}
-
 // splitter cuts what was fetched into chunks. A chunk holds at most one pack's bytes and maxSpanRecords records,
 // however much one fetch brought: 1. the bridge commits only whole spans  2. it crashes again and again, each time
 // sooner than a fetch is delivered  3. with one span per fetch no run would get further than the one before.
@@ -85,6 +71,10 @@ type splitter struct {
 	skipped int64  // of them, that no rule wants
 	origin  string // of this group's packs
 	packs   int64  // of them, that are packs of somebody else
+
+	arrived  arrival         // of the fetch
+	replaced replaced        // records of the fetch that go with the time of its arrival
+	told     map[string]bool // topics of which it was said that times are replaced
 
 	perGroup int // records of a group in the chunk before, on average: so many are made room for
 }
@@ -106,7 +96,7 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		suspect := !control && len(rec.Value) > s.suspect
 		if c == nil || suspect || c.full(rec, s.pack) {
 			s.ended(c)
-			c = &chunk{first: rec.Offset, next: rec.Offset}
+			c = &chunk{first: rec.Offset, next: rec.Offset, arrived: s.arrived}
 			c.groups = c.one[:0]
 			chunks = append(chunks, c)
 		}
@@ -136,11 +126,16 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 			s.skipped++
 			continue
 		}
-		if len(c.groups) == 0 { // mostly its group is the only one
-			c.add(r, rec, c.room(rec, len(recs)-i, s.pack))
-		} else {
-			c.add(r, rec, s.perGroup)
+		at, minute, ok := eventTime(rec)
+		if !ok {
+			at, minute = s.arrived.at, s.arrived.minute
+			s.replaced.add(rec)
 		}
+		room := s.perGroup
+		if len(c.groups) == 0 { // mostly its group is the only one
+			room = c.room(rec, len(recs)-i, s.pack)
+		}
+		c.add(r, rec, at, minute, room)
 		if suspect {
 			c = nil
 		}
@@ -169,8 +164,7 @@ func (c *chunk) room(rec *kgo.Record, left, pack int) int {
 
 // add puts a record into its group. A group that is new gets room for so many, and all of them together for
 // twice the records of a chunk at most.
-func (c *chunk) add(r *route, rec *kgo.Record, room int) {
-	at, minute := eventTime(rec)
+func (c *chunk) add(r *route, rec *kgo.Record, at time.Time, minute int32, room int) {
 	g := c.group(r, minute)
 	if g == nil {
 		c.groups = append(c.groups, group{route: r, minute: minute, time: at})

@@ -146,24 +146,6 @@ func TestSplitEndsAtTheLimit(t *testing.T) {
 	}
 }
 
-func TestEventTimeIsAFunctionOfTheRecord(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		at     time.Time
-		minute int32
-	}{
-		{"before 1970", time.UnixMilli(-1), 0},
-		{"zero", time.Unix(0, 0), 0},
-		{"minute", time.Unix(119, 999e6), 1},
-		{"beyond the field", time.Unix(1<<33, 0), maxMinute},
-		{"no time at all", time.Time{}, 0},
-	} {
-		if at, minute := eventTime(&kgo.Record{Timestamp: tt.at}); minute != tt.minute || at.Unix() < 0 || at.Unix()/60 != int64(minute) {
-			t.Errorf("%s: eventTime = %v, minute %d; want minute %d and a time within it", tt.name, at, minute, tt.minute)
-		}
-	}
-}
-
 func TestBeginAt(t *testing.T) {
 	id := tp{"t", 0}
 	for _, tt := range []struct {

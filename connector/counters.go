@@ -39,6 +39,7 @@ type counters struct {
 	records, bytes  byLabel // fetched, by topic
 	skipped         byLabel // of them, that no rule wants
 	packs           byLabel // of them, that are packs of somebody else
+	replaced        byLabel // of them, sent with the time of arrival
 	commits         counter
 	commitErrors    byLabel // by class
 	assigned        counter // partitions
@@ -49,7 +50,7 @@ type counters struct {
 	partitionsStops byLabel // by code
 }
 
-func (c *counters) polled(topic string, records int, bytes, skipped int64) {
+func (c *counters) polled(topic string, records int, bytes, skipped, replaced int64) {
 	if records == 0 {
 		return
 	}
@@ -57,6 +58,9 @@ func (c *counters) polled(topic string, records int, bytes, skipped int64) {
 	c.bytes.add(topic, uint64(bytes))
 	if skipped > 0 {
 		c.skipped.add(topic, uint64(skipped))
+	}
+	if replaced > 0 {
+		c.replaced.add(topic, uint64(replaced))
 	}
 }
 

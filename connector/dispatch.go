@@ -18,7 +18,7 @@ type sender interface {
 // take cuts the records of one fetch into chunks and offers them, behind what is parked. It returns how
 // many bytes their values are, runs on the poll goroutine and never waits.
 func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
-	sp.bytes, sp.skipped, sp.packs = 0, 0, 0
+	sp.bytes, sp.skipped, sp.packs, sp.replaced = 0, 0, 0, replaced{}
 	if len(recs) == 0 || p.halted.Load() != nil {
 		return 0
 	}
@@ -32,12 +32,13 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 		p.stop(&halt{code: haltTruncated, offset: first, reason: truncatedReason(p.id, first, p.expect)})
 		return 0
 	}
-	sp.router, sp.limit = p.router, p.limit
+	now := time.Now()
+	sp.router, sp.limit, sp.arrived = p.router, p.limit, arrivalAt(now)
 	chunks, _ := sp.split(recs)
 	if len(chunks) == 0 {
 		return 0
 	}
-	p.expect, p.heard = chunks[len(chunks)-1].next, time.Now()
+	p.expect, p.heard = chunks[len(chunks)-1].next, now
 	p.park(chunks)
 	p.offerParked(s)
 	return sp.bytes
@@ -131,7 +132,7 @@ func (p *partition) send(s sender, c *chunk, g *group) error {
 			Packed: func(from, to int) uint64 {
 				return uint64(p.wm.Add(c.span, watermark.Origin{
 					First: g.offsets[base+from], Last: g.offsets[base+to-1],
-					Route: g.route.index, Minute: g.minute, Records: int32(to - from),
+					Route: g.route.index, Minute: g.minute, Records: int32(to - from), Arrived: g.minute == c.arrived.minute,
 				}))
 			},
 		})

@@ -45,6 +45,7 @@ var (
 
 	descSkipped    = desc("skipped_records_total", "Records that no rule wants, and that unmatched: skip lets pass. When it grows unexpectedly, ask explain which rule should match.", "topic")
 	descPacks      = desc("foreign_packs_total", "Records of the topic that are packs of another bridge or sender (InLongMsg with a mid). They are moved as they are. When they are not meant to be there, look at what writes the topic.", "topic")
+	descReplaced   = desc("event_time_replaced_total", "Records whose timestamp is impossible (outside 1970 to 2038, or microseconds and the like), sent with the time of their arrival. The log names a record of each topic: mend its producer.", "topic")
 	descRecords    = desc("fetched_records_total", "Records fetched from the topic, without those read again.", "topic")
 	descBytes      = desc("fetched_bytes_total", "Bytes of their values.", "topic")
 	descCommits    = desc("commits_total", "Commit requests, failed ones included.")
@@ -73,7 +74,7 @@ var (
 func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		descInfo, descUp, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descPieces,
-		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descPacks, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
+		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descPacks, descReplaced, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
 		descOffsetLost, descRefused, descPassed, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
 		descQueueUp, descQueueLag, descQueueSeen, descQueueMissed, descQueueOther, descQueueDelay, descQueueBarrier,
 	}
@@ -146,6 +147,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	n.records.each(func(topic string, v uint64) { count(descRecords, v, topic) })
 	n.skipped.each(func(topic string, v uint64) { count(descSkipped, v, topic) })
 	n.packs.each(func(topic string, v uint64) { count(descPacks, v, topic) })
+	n.replaced.each(func(topic string, v uint64) { count(descReplaced, v, topic) })
 	n.bytes.each(func(topic string, v uint64) { count(descBytes, v, topic) })
 	count(descCommits, n.commits.Load())
 	n.commitErrors.each(func(class string, v uint64) { count(descCommitErr, v, class) })

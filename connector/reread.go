@@ -278,7 +278,7 @@ func (r *rereader) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 			Stream: t.p.router.routes.at(t.origin.Route).stream, Time: at, Payloads: payloads, Token: t.p, Repair: true,
 			Packed: func(from, to int) uint64 {
 				return uint64(t.p.wm.Replace(t.piece, watermark.Origin{
-					First: offsets[from], Last: offsets[to-1], Route: t.origin.Route, Minute: t.origin.Minute, Records: int32(to - from),
+					First: offsets[from], Last: offsets[to-1], Route: t.origin.Route, Minute: t.origin.Minute, Records: int32(to - from), Arrived: t.origin.Arrived,
 				}))
 			},
 		})

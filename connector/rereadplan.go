@@ -92,7 +92,13 @@ func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, whe
 		if rec.Attrs.IsControl() {
 			continue
 		}
-		eventAt, minute := eventTime(rec)
+		eventAt, minute, ok := eventTime(rec)
+		if !ok { // it went with the time of its arrival then, and is in that minute still
+			if !t.origin.Arrived {
+				continue
+			}
+			eventAt, minute = time.Unix(int64(t.origin.Minute)*60, 0), t.origin.Minute
+		}
 		if minute != t.origin.Minute {
 			continue
 		}

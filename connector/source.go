@@ -122,8 +122,11 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				continue
 			}
 			bytes := p.take(b.sender, sp, fp.Records)
-			b.counters.polled(t.Topic, len(fp.Records), bytes, sp.skipped)
+			b.counters.polled(t.Topic, len(fp.Records), bytes, sp.skipped, sp.replaced.n)
 			b.tookPacks(t.Topic, sp.packs)
+			if sp.replaced.n > 0 {
+				b.tellReplaced(sp, p)
+			}
 			b.pauseIfBlocked(p)
 			if p.limit >= 0 && p.expects() >= p.limit {
 				b.group.PauseFetchPartitions(one(p.id))

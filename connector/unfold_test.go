@@ -28,15 +28,36 @@ func (e *env) produceZeros(topic string, partition int32, n, size int) {
 	}
 	var out bytes.Buffer
 	packed, codec := comp.Compress(&out, body)
+	e.produceRaw(topic, partition, rawBatch(1_700_000_000_000, n, int16(codec), packed))
+}
+
+// produceAt puts one batch of values into a partition with a timestamp that no client would set.
+func (e *env) produceAt(topic string, partition int32, millis int64, values ...string) {
+	e.t.Helper()
+	var body []byte
+	for i, v := range values {
+		r := kmsg.Record{OffsetDelta: int32(i), Value: []byte(v)}
+		r.Length = int32(len(r.AppendTo(nil)) - 1)
+		body = r.AppendTo(body)
+	}
+	e.produceRaw(topic, partition, rawBatch(millis, len(values), 0, body))
+}
+
+// rawBatch is a batch of n records as it lies in a log.
+func rawBatch(millis int64, n int, codec int16, records []byte) []byte {
 	b := kmsg.RecordBatch{
-		PartitionLeaderEpoch: -1, Magic: 2, Attributes: int16(codec), LastOffsetDelta: int32(n - 1),
-		FirstTimestamp: 1_700_000_000_000, MaxTimestamp: 1_700_000_000_000,
-		ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1, NumRecords: int32(n), Records: packed,
+		PartitionLeaderEpoch: -1, Magic: 2, Attributes: codec, LastOffsetDelta: int32(n - 1),
+		FirstTimestamp: millis, MaxTimestamp: millis,
+		ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1, NumRecords: int32(n), Records: records,
 	}
 	raw := b.AppendTo(nil)
 	binary.BigEndian.PutUint32(raw[8:], uint32(len(raw)-12))
 	binary.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return raw
+}
 
+func (e *env) produceRaw(topic string, partition int32, raw []byte) {
+	e.t.Helper()
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = -1, 10_000
 	t := kmsg.NewProduceRequestTopic()

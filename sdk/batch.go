@@ -12,7 +12,7 @@ import (
 // Batch is many records of one stream and one event-time minute that are handed over in one call.
 type Batch struct {
 	Stream   *Stream
-	Time     time.Time // of all records; a pack holds one minute
+	Time     time.Time // of all records, the zero Time is now; a pack holds one minute
 	Payloads [][]byte  // not kept once the call returns
 	Token    Token     // nil: nobody is told
 	// Packed names a piece: payloads [from, to) of this batch went into one pack. It is called on the
@@ -47,7 +47,8 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	if !b.Repair && s.encodersBehind() {
 		return first, ErrBufferFull
 	}
-	key := openKey{minute: minuteOf(b.Time), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
+	at := timeOrNow(b.Time)
+	key := openKey{minute: minuteOf(at), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
 	records, unfit := b.Payloads[first:], error(nil)
 	if key.records {
 		if err := s.o.messageType.unfitAttrs(); err != nil {
@@ -71,7 +72,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	n += first
 	var bytes uint64
 	for i := first; i < n; {
-		p := st.packFor(key, b.Time, len(records[i-first]))
+		p := st.packFor(key, at, len(records[i-first]))
 		from := i
 		for ; i < n && p.fits(len(records[i-first])); i++ {
 			if key.records {

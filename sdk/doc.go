@@ -38,6 +38,12 @@
 // duplicates after faults. No protection on the wire: DataProxy's TCP port has neither TLS nor
 // authentication, so sender and proxies belong into one trusted network.
 //
+// # Event time
+//
+// Records of one minute share packs, and a pack carries one time, in seconds: that of its first record. So the
+// minute of a record is exact, its second is not. A Message or Batch without a Time has the time at which it is handed
+// over. Readers take a time as seconds from 1970 to 2038; what lies outside becomes the nearest end of that.
+//
 // # Life of a record
 //
 // Its bytes are appended once to the open pack of its stream and event-time minute (batch.go,

@@ -242,6 +242,32 @@ func TestEventTimeIsTheMessagesOwn(t *testing.T) {
 	})
 }
 
+// A time that nobody gave is no time in 1970, nor the year 1.
+func TestMessageWithoutTimeHasTheTimeOfItsHandingOver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var times []int64
+		e := setupFake(t, func(p *frame.Pack) []byte {
+			times = append(times, int64(p.DataTime))
+			return ackOf(p)
+		})
+		settle(90 * time.Second)
+		want := []int64{time.Now().Unix()}
+		if err := e.sender.SendAsync(t.Context(), sdk.Message{Stream: e.stream("s"), Payload: []byte("x")}, nil); err != nil {
+			t.Fatal(err)
+		}
+		settle(2 * time.Minute)
+		want = append(want, time.Now().Unix())
+		if n, err := e.sender.TrySendBatch(&sdk.Batch{Stream: e.stream("s"), Payloads: [][]byte{[]byte("y")}}); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		settle(time.Minute)
+		e.close(time.Second)
+		if !slices.Equal(times, want) {
+			t.Errorf("event times %v, want %v", times, want)
+		}
+	})
+}
+
 func TestPackNeverHoldsMoreRecordsThanReadersCount(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var counts []int

@@ -10,7 +10,7 @@ import (
 // Message is one record.
 type Message struct {
 	Stream  *Stream
-	Time    time.Time // event time
+	Time    time.Time // event time, to the minute; the zero Time is now. See the package comment
 	Payload []byte    // not kept once the call returns
 
 	// Acked is called when a proxy acked the message, once at most and before done; not at all when the
@@ -72,7 +72,8 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 	if s.encodersBehind() {
 		return ErrBufferFull
 	}
-	key := openKey{minute: minuteOf(m.Time), records: len(m.Attrs) > 0, attrs: st.attrsOr(m.PackAttrs)}
+	at := timeOrNow(m.Time)
+	key := openKey{minute: minuteOf(at), records: len(m.Attrs) > 0, attrs: st.attrsOr(m.PackAttrs)}
 	one := [1][]byte{m.Payload}
 	if s.o.messageType != Type7 {
 		err := s.o.messageType.check(m.Payload)
@@ -97,7 +98,7 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 			st.mu.Unlock()
 			return err
 		}
-		p = st.packFor(key, m.Time, len(one[0]))
+		p = st.packFor(key, at, len(one[0]))
 		s.prepay(p)
 	}
 	if key.records {

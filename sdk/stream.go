@@ -196,6 +196,14 @@ func (p *pack) addWithAttrs(record []byte, n int, bufs *bufpool.Pool) {
 	p.charge += cost(record)
 }
 
+// timeOrNow is the event time of what was handed over with t: a zero Time is not the year 1, but says nothing.
+func timeOrNow(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Now()
+	}
+	return t
+}
+
 // minuteOf is the event-time minute of t.
 func minuteOf(t time.Time) int64 {
 	sec := t.Unix()

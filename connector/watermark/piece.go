@@ -5,12 +5,14 @@ package watermark
 type Piece uint64
 
 // Origin says which records a piece holds: those of the partition with First <= offset <= Last whose
-// route and minute are these. Other records of the range live in other pieces.
+// route and minute are these. Other records of the range live in other pieces. Where Arrived is set, the minute is
+// also that in which the records of the span arrived, which stands for the time of those that have none of their own.
 type Origin struct {
 	First, Last int64
 	Route       int32 // index of the (group, stream) pair, given by the caller
 	Minute      int32 // event time in minutes since the epoch
 	Records     int32
+	Arrived     bool
 }
 
 // Holds reports whether a record read again belongs to the piece.

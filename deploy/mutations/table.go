@@ -400,4 +400,19 @@ var mutations = []mutation{
 		old: "c.seen >= maxSpanRecords || ", new: "",
 		pkg: connector, run: "Span",
 	},
+	{
+		name: "a timestamp that wrapped taken for a time", file: "connector/eventtime.go",
+		old: " || rec.Timestamp.Nanosecond()%int(time.Millisecond) != 0 {", new: " {",
+		pkg: connector, run: "EventTimes",
+	},
+	{
+		name: "a replaced time not found when read again", file: "connector/rereadplan.go",
+		old: "if !t.origin.Arrived {", new: "if true {",
+		pkg: connector, run: "ReadingAgainFinds",
+	},
+	{
+		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/reread.go",
+		old: ", Arrived: t.origin.Arrived,", new: ",",
+		pkg: connector, run: "ReadingAgainFinds",
+	},
 }
