@@ -106,7 +106,7 @@ func (b *Bridge) nextRecord(ctx context.Context, p *partition, from int64) (int6
 	}
 	fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: from, IsolationLevel: isolation, Topic: id.topic, Partition: id.partition,
-	}, &resp.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
+	}, &resp.Topics[0].Partitions[0], unfolding(b.direct), nil)
 	switch {
 	case fp.Err != nil:
 		return 0, fp.Err
@@ -114,4 +114,11 @@ func (b *Bridge) nextRecord(ctx context.Context, p *partition, from int64) (int6
 		return fp.Records[0].Offset, nil
 	}
 	return next, nil
+}
+
+// unfolding is what a client unfolds batches with, and has its bound (kgo.MaxDecompressBatchBytes). The client library's default
+// has none to speak of: it would unfold a batch of some KiB to 2 GiB.
+func unfolding(cl *kgo.Client) kgo.Decompressor {
+	d, _ := cl.OptValue(kgo.WithDecompressor).(kgo.Decompressor)
+	return d
 }

@@ -3,6 +3,7 @@ package connector
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"strings"
 	"testing"
@@ -106,4 +107,18 @@ func TestBatchThatUnfoldsBeyondTheBudgetStopsItsPartition(t *testing.T) {
 	}
 	e.waitCommitted("orders", 0, 3)
 	e.waitCommitted("orders", 1, 23)
+}
+
+// A fetch by hand has the same bound as those of the client.
+func TestLookingForTheNextRecordUnfoldsNoMoreThanTheBudget(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	c := e.config("queue")
+	c.Memory.Budget.N = 16 << 20
+	e.produceZeros("orders", 0, 20, 1<<20)
+	r := e.start(c)
+	_, err := r.b.nextRecord(t.Context(), tp{"orders", 0}, 0)
+	if tooLarge, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); !ok || tooLarge.Offset != 0 {
+		t.Errorf("nextRecord = %v, want the batch at 0 to unfold to too much", err)
+	}
 }

@@ -415,4 +415,9 @@ var mutations = []mutation{
 		old: ", Arrived: t.origin.Arrived,", new: ",",
 		pkg: connector, run: "ReadingAgainFinds",
 	},
+	{
+		name: "a fetch by hand that unfolds without bound", file: "connector/holes.go",
+		old: "unfolding(b.direct), nil)", new: "kgo.DefaultDecompressor(), nil)",
+		pkg: connector, run: "NextRecordUnfolds",
+	},
 }
