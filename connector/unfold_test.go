@@ -117,7 +117,7 @@ func TestLookingForTheNextRecordUnfoldsNoMoreThanTheBudget(t *testing.T) {
 	c.Memory.Budget.N = 16 << 20
 	e.produceZeros("orders", 0, 20, 1<<20)
 	r := e.start(c)
-	_, err := r.b.nextRecord(t.Context(), r.b.lookup(tp{"orders", 0}), 0)
+	_, err := r.b.nextRecord(t.Context(), &partition{id: tp{"orders", 0}, topic: &topic{name: "orders"}}, 0)
 	if tooLarge, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); !ok || tooLarge.Offset != 0 {
 		t.Errorf("nextRecord = %v, want the batch at 0 to unfold to too much", err)
 	}
