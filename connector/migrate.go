@@ -254,7 +254,7 @@ func (m *migration) commitLocked(pl *planned) (c bookedCommit, told bool) {
 			c.offset = k.Offset
 		}
 	}
-	if own, ok := m.booked[pl.id]; ok && own.offset >= c.offset && !(own.offset == c.offset && told) {
+	if own, ok := m.booked[pl.id]; ok && (own.offset > c.offset || own.offset == c.offset && !told) {
 		return own, true
 	}
 	return c, told

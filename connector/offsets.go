@@ -263,12 +263,12 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 		}
 		if refused > 0 {
 			b.counters.offsetsRefused.Add(uint64(refused))
-			what := "the new topic begins at its start"
+			begins := "at the start of the new topic"
 			if b.migration != nil {
-				what = "a migration does not go on with another topic"
+				begins = "not at all: a migration does not go on with another topic"
 			}
-			b.log.Warn("committed offsets are of a topic that was deleted, and are refused; "+what, "topic", name, "topic_id", id.String(),
-				"partitions", refused, "refused", strings.Join(old, ", "))
+			b.log.Warn("committed offsets are of a topic that was deleted, and are refused", "topic", name, "topic_id", id.String(),
+				"partitions", refused, "refused", strings.Join(old, ", "), "begins", begins)
 		}
 	}
 }

@@ -333,9 +333,7 @@ func (b *Bridge) stopOutput() {
 	b.mu.RUnlock()
 	o.mu.Lock()
 	maps.DeleteFunc(found, func(topic, _ string) bool { return o.stopped[topic] != "" })
-	for topic, why := range found {
-		o.stopped[topic] = why
-	}
+	maps.Copy(o.stopped, found)
 	o.mu.Unlock()
 	for _, topic := range slices.Sorted(maps.Keys(found)) {
 		b.log.Warn("stopping a topic that is consumed and that this bridge writes", "topic", topic, "reason", found[topic])

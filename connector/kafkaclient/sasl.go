@@ -46,13 +46,35 @@ func mechanism(s config.SASL, t config.TLS) (sasl.Mechanism, error) {
 			}
 			token = grant.token
 		}
-		return oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+		return tokenMechanism{oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 			v, err := token(ctx)
 			if err != nil {
 				return oauth.Auth{}, fmt.Errorf("authenticating with a token: %w", err)
 			}
 			return oauth.Auth{Token: v}, nil
-		}), nil
+		})}, nil
 	}
 	return nil, fmt.Errorf("choosing SASL mechanism: %q is not known; use plain, scram-sha-256, scram-sha-512 or oauthbearer", s.Mechanism)
+}
+
+// tokenMechanism says whose answer it was that the client cannot read: a broker that refuses a token sends the reason
+// where a broker that takes it sends nothing, and the client tells only that there was something.
+type tokenMechanism struct{ sasl.Mechanism }
+
+func (m tokenMechanism) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	s, first, err := m.Mechanism.Authenticate(ctx, host)
+	if err != nil {
+		return nil, nil, err
+	}
+	return tokenSession{s}, first, nil
+}
+
+type tokenSession struct{ sasl.Session }
+
+func (s tokenSession) Challenge(answer []byte) (bool, []byte, error) {
+	done, next, err := s.Session.Challenge(answer)
+	if err != nil {
+		return done, next, fmt.Errorf("the broker refuses the token; check whether it has expired, and its issuer and audience: it answered %.200q: %w", answer, err)
+	}
+	return done, next, nil
 }

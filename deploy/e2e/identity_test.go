@@ -20,12 +20,19 @@ import (
 // createAgain deletes a topic and creates it under the same name. Kafka deletes in its own time.
 func (k *kafka) createAgain(topic string, partitions int32) {
 	k.b.Helper()
+	_, old := k.idOf(topic)
 	if _, err := k.admin.DeleteTopic(k.b.Context(), topic); err != nil {
 		k.b.Fatalf("deleting topic %s: %v", topic, err)
 	}
 	k.b.eventually(drainLimit, func() error {
 		_, err := k.admin.CreateTopic(k.b.Context(), partitions, 1, nil, topic)
 		return err
+	})
+	k.b.eventually(drainLimit, func() error {
+		if _, id := k.idOf(topic); id == old {
+			return errors.New("the brokers still tell of the old topic")
+		}
+		return nil
 	})
 	k.client.PurgeTopicsFromClient(topic)
 }

@@ -74,6 +74,6 @@ func withToken(b *bench, k *kafka) {
 	b.Run("expired token", func(t *testing.T) {
 		b := b.on(t)
 		old := login(map[string]any{"token_file": b.write("old-token", jwt(tokenUser, time.Now().Add(-time.Hour)))})
-		endsOrRetries(t, b.startBridge("expired-token", bridgeSettings(k.through(k.nodes[0].oauth, old), group, topics, to)), "token")
+		endsOrRetries(t, b.startBridge("expired-token", bridgeSettings(k.through(k.nodes[0].oauth, old), group, topics, to)), "refuses the token")
 	})
 }

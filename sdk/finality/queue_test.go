@@ -59,9 +59,7 @@ func (r *rig) hold(d time.Duration) (asked time.Duration) {
 
 func (r *rig) passed(begun time.Duration) {
 	r.m.BarrierPassed(begun, r.now)
-	for _, d := range r.m.Decisions(nil) {
-		r.ds = append(r.ds, d)
-	}
+	r.ds = append(r.ds, r.m.Decisions(nil)...)
 }
 
 // A barrier shows what lay in the queue when it began. What was suspected later may have come in between.
