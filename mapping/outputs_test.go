@@ -83,17 +83,17 @@ func TestOutputsAreTheTopicsThatARuleMayProduce(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := tableOf(t, test.routes).Outputs(test.queue)
-			for _, topic := range strings.FieldsSeq(test.topic) {
+			for topic := range strings.FieldsSeq(test.topic) {
 				if !o.May(topic, false) || !o.May(topic, true) {
 					t.Errorf("May(%q) = false, want true", topic)
 				}
 			}
-			for _, topic := range strings.FieldsSeq(test.perRecord) {
+			for topic := range strings.FieldsSeq(test.perRecord) {
 				if o.May(topic, false) || !o.May(topic, true) {
 					t.Errorf("May(%q) = %v without records and %v with them, want only the latter", topic, o.May(topic, false), o.May(topic, true))
 				}
 			}
-			for _, topic := range strings.FieldsSeq(test.not) {
+			for topic := range strings.FieldsSeq(test.not) {
 				if o.May(topic, true) {
 					t.Errorf("May(%q) = true, want false", topic)
 				}
