@@ -25,6 +25,13 @@ func newLife(mode Mode, open int) *life {
 	l.m.AddEndpoint(1, 0)
 	l.m.Opened(1, 1, 0)
 	l.m.QueueAnswers(true, 0)
+	for s := Stream(0); mode == Queue && s < 1000; s++ { // past their slow start
+		p := Pack(1<<40) + Pack(s)
+		l.m.Written(p, s, 1, 100<<10, 0)
+		l.m.Acked(p, 1, 0)
+		l.m.Seen(p, 0)
+	}
+	l.m.Decisions(nil)
 	for range 2*open + 2 {
 		l.pack()
 	}

@@ -122,6 +122,17 @@ type stream struct {
 	overtaken map[*endpoint]bool // proxies through which a pack of it was overtaken since one was seen
 	stalled   bool
 	pause     pause
+
+	// Queue; see slowstart.go. Times are on the queue clock unless they say otherwise.
+	open        share         // what is open
+	seen        bool          // a pack of it was seen: its slow start is over
+	starting    []*pack       // what is open, until then
+	acked       bool          // a pack of it was acked, the first one at ackedAt
+	ackedAt     time.Duration // not on the queue clock
+	nextGiveUp  time.Duration // in slow start no pack is given up before
+	giveUpPause time.Duration // the last pause before nextGiveUp
+	missing     bool          // its topic is missing in every queue cluster
+	missingAt   time.Duration // since then
 }
 
 func (m *Machine) stream(id Stream) *stream {
@@ -171,10 +182,10 @@ func (m *Machine) Endpoint(id Endpoint, now time.Duration) EndpointState {
 			continue
 		}
 		st.InFlight += inc.inFlight.n
-		st.Acked += inc.acked.n
+		st.Acked += inc.acked.n + inc.apart.n
 		st.InFlightBytes += inc.inFlight.bytes
-		st.AckedBytes += inc.acked.bytes
-		for _, p := range []*pack{inc.inFlight.head, inc.acked.head} {
+		st.AckedBytes += inc.acked.bytes + inc.apart.bytes
+		for _, p := range [...]*pack{inc.inFlight.head, inc.acked.head, inc.apart.head} {
 			if p != nil {
 				st.OldestUnfinal = max(st.OldestUnfinal, now-p.sentAt)
 			}

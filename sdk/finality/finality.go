@@ -47,6 +47,8 @@ type Config struct {
 	Patience    time.Duration // Queue: a living incarnation's packs are waited for this long
 	WindowPacks int           // per incarnation: packs in flight or acked but not final
 	WindowBytes int64         // per incarnation, the same in bytes on the wire
+	StartPacks  int           // Queue: packs open of a stream of which none was seen yet; one always may be
+	StartBytes  int64         // Queue: the same in bytes on the wire
 	Rate        int64         // per endpoint, bytes on the wire per second, 0 for none
 	PauseMin    time.Duration // first pause of everything that is tried again with growing pauses
 	PauseMax    time.Duration // and the longest
@@ -58,7 +60,8 @@ func DefaultConfig(m Mode) Config {
 		Mode: m, Settle: 10 * time.Second, Timely: 2 * time.Second, ClockGap: 3 * time.Second,
 		SlowAck: 500 * time.Millisecond, AckTimeout: 15 * time.Second, IdleBeat: 30 * time.Second,
 		BusyBeat: time.Second, TrialPause: 30 * time.Second, LossGrace: 10 * time.Second, Patience: time.Minute,
-		WindowPacks: 4096, WindowBytes: 96 << 20, PauseMin: time.Second, PauseMax: 5 * time.Minute,
+		WindowPacks: 4096, WindowBytes: 96 << 20, StartPacks: 4, StartBytes: 1 << 20,
+		PauseMin: time.Second, PauseMax: 5 * time.Minute,
 	}
 }
 
@@ -95,6 +98,7 @@ const (
 	EndpointPaused  Refusal = "connections end before anything settles; a longer idle time-out at the load balancer, a shorter delivery.settle or confirm: queue would help"
 	EndpointZombie  Refusal = "nothing of this proxy is seen in the queue; it gets one pack per growing pause"
 	StreamStalled   Refusal = "the stream's packs are acked but do not reach the queue; it gets one pack per growing pause"
+	SlowStart       Refusal = "none of the stream's packs was seen in the queue yet; until one is, it gets a few at a time"
 	IncarnationGone Refusal = "connection ended"
 )
 

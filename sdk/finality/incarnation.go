@@ -10,7 +10,8 @@ type incarnation struct {
 	id       Incarnation
 	ep       *endpoint
 	inFlight packList // written, not answered, in the order written
-	acked    packList // in the order acked
+	acked    packList // in the order acked, or as if: by stamp
+	apart    packList // acked, of streams that the rules of a living connection leave alone (Queue); see slowstart.go
 	window   share    // what counts in its window
 	shares   map[*stream]share
 	used     bool // a pack was written to it
@@ -76,6 +77,7 @@ func (m *Machine) Ended(id Incarnation, now time.Duration) {
 		p := inc.inFlight.head
 		p.unlink()
 		inc.leave(p)
+		p.uncounted()
 		p.state, p.inc = waiting, nil
 		m.decide(Decision{Kind: Resend, Pack: p.id, Suspect: suspect, Reason: "connection ended before the ack"})
 	}
@@ -122,6 +124,9 @@ func (m *Machine) Admit(id Incarnation, s Stream, bytes int, now time.Duration) 
 			return InFlightFull
 		}
 	case Queue:
+		if r := m.admitStart(inc.ep, st, n); r != OK {
+			return r
+		}
 		return m.admitWindow(inc, st, n)
 	}
 	return OK

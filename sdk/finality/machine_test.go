@@ -65,6 +65,15 @@ func (r *rig) ack(p Pack, inc Incarnation) {
 	r.collect()
 }
 
+// started ends the slow start of a stream, through the first connection; what was decided meanwhile is forgotten.
+func (r *rig) started(s Stream) {
+	const first = 1 << 40
+	r.m.Written(first, s, 1, 100, r.now)
+	r.m.Acked(first, 1, r.now)
+	r.m.Seen(first, r.now)
+	r.m.Decisions(nil)
+}
+
 // got returns the packs decided to be of a kind so far, and when the last of them was.
 func (r *rig) got(k Kind) []Pack {
 	var out []Pack
@@ -492,6 +501,7 @@ func TestNothingIsLostWhileTheQueueDoesNotAnswer(t *testing.T) {
 
 func TestWindowEndsWithItsIncarnation(t *testing.T) {
 	r := queueRig(t, func(c *Config) { c.WindowPacks = 4 })
+	r.started(1)
 	for p := Pack(1); p <= 4; p++ {
 		r.ack(p, 1)
 	}
@@ -510,6 +520,7 @@ func TestWindowEndsWithItsIncarnation(t *testing.T) {
 
 func TestOneStreamLeavesRoomInTheWindow(t *testing.T) {
 	r := queueRig(t, func(c *Config) { c.WindowPacks = 8 })
+	r.started(1)
 	r.m.Written(100, 2, 1, 100, r.now) // a second stream exists
 	n := 0
 	for p := Pack(1); r.m.Admit(1, 1, 100, r.now) == OK; p++ {
@@ -541,6 +552,7 @@ func TestOvertakenPackIsLostAfterPatience(t *testing.T) {
 
 func TestStreamThatVanishesOnEveryProxyStallsAloneAndIsTriedAgain(t *testing.T) {
 	r := queueRig(t, func(c *Config) { c.WindowPacks = 4 })
+	r.started(1)
 	r.ack(1, 1) // of stream 1, dropped
 	r.ack(2, 1)
 	r.m.Written(3, 2, 1, 100, r.now)
@@ -570,6 +582,7 @@ func TestStreamThatVanishesOnEveryProxyStallsAloneAndIsTriedAgain(t *testing.T) 
 
 func TestProbeGivesUpOldestPacksOneByOneWithGrowingPauses(t *testing.T) {
 	r := queueRig(t, nil)
+	r.started(1)
 	for p := Pack(1); p <= 5; p++ {
 		r.ack(p, 1)
 	}
@@ -592,6 +605,7 @@ func TestProbeGivesUpOldestPacksOneByOneWithGrowingPauses(t *testing.T) {
 
 func TestZombieLosesAllAndBecomesHalfOpen(t *testing.T) {
 	r := queueRig(t, nil)
+	r.started(1)
 	r.m.AddEndpoint(2, 0)
 	r.m.Opened(2, 2, r.now)
 	for p := Pack(1); p <= 3; p++ {
@@ -620,6 +634,7 @@ func TestZombieLosesAllAndBecomesHalfOpen(t *testing.T) {
 
 func TestSingleProxyIsNeverAZombie(t *testing.T) {
 	r := queueRig(t, nil)
+	r.started(1)
 	for p := Pack(1); p <= 10; p++ {
 		r.ack(p, 1)
 	}

@@ -25,7 +25,8 @@ type pack struct {
 	sentAt time.Duration
 	stamp  time.Duration // acked: the life clock (Settle) or the queue clock (Queue) at the ack
 
-	inWindow bool // counts in its incarnation's window
+	inWindow  bool // counts in its incarnation's window
+	isCounted bool // counts in what is open of its stream
 	// suspectSince is when a rule first wanted the acked pack lost; it is, once a barrier begun later
 	// is passed. Meaningful while suspect is set.
 	suspect      bool
@@ -52,6 +53,28 @@ func (l *packList) push(p *pack) {
 	l.tail = p
 	l.n++
 	l.bytes += p.bytes
+}
+
+// insert puts an acked pack where its stamp belongs: at the end unless it comes back from another list.
+func (l *packList) insert(p *pack) {
+	after := l.tail
+	for after != nil && after.stamp > p.stamp {
+		after = after.prev
+	}
+	l.push(p)
+	if after == p.prev {
+		return
+	}
+	// It moves from the end to behind after.
+	l.tail = p.prev
+	l.tail.next = nil
+	p.prev = after
+	if after == nil {
+		p.next, l.head = l.head, p
+	} else {
+		p.next, after.next = after.next, p
+	}
+	p.next.prev = p
 }
 
 // unlink takes p out of whatever list it is in.
@@ -96,6 +119,7 @@ func (m *Machine) Written(id Pack, s Stream, incID Incarnation, bytes int, now t
 	p.copies++
 	inc.inFlight.push(p)
 	inc.enter(p)
+	m.counted(p)
 	inc.used = true
 	inc.lastSent, inc.lastData = now, now
 	inc.ep.spend(int64(bytes), m.cfg.Rate, now)
@@ -126,7 +150,10 @@ func (m *Machine) Acked(id Pack, incID Incarnation, now time.Duration) {
 	case Queue:
 		m.advanceQueue(now)
 		p.stamp = m.queue.clock
-		inc.acked.push(p)
+		if s := p.stream; !s.acked {
+			s.acked, s.ackedAt = true, now
+		}
+		p.place()
 	}
 }
 
@@ -140,6 +167,7 @@ func (m *Machine) Refused(id Pack, incID Incarnation, full bool, now time.Durati
 	inc := p.inc
 	p.unlink()
 	inc.leave(p)
+	p.uncounted()
 	m.heard(inc.ep, now)
 	p.state, p.inc = waiting, nil
 	if full {
@@ -182,6 +210,7 @@ func (m *Machine) lose(p *pack, why string) {
 	if p.inc != nil {
 		p.inc.leave(p)
 	}
+	p.uncounted()
 	p.state, p.inc, p.suspect = lost, nil, false
 	m.lost++
 	m.decide(Decision{Kind: Lost, Pack: p.id, Reason: why})
@@ -192,6 +221,7 @@ func (m *Machine) remove(p *pack) {
 	if p.inc != nil {
 		p.inc.leave(p)
 	}
+	p.uncounted()
 	if p.state == lost {
 		m.lost--
 	}

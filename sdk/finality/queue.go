@@ -20,6 +20,7 @@ type queueState struct {
 
 	barrier   bool          // a Barrier decision is out
 	retryAt   time.Duration // no barrier before, after one that failed
+	nextStart time.Duration // on the queue clock: no pack of a stream in slow start is due before
 	seenOrder uint64        // the latest pack seen of all proxies
 	orphans   []*orphans    // in the order their incarnations ended
 }
@@ -65,6 +66,7 @@ const (
 	lossOrphan    = "its connection ended and it was not seen in the queue"
 	lossOvertaken = "packs sent later through the same proxy were seen in the queue"
 	lossProbe     = "oldest pack of its connection, not seen in the queue"
+	lossStarting  = "none of its stream's packs was seen in the queue"
 	lossZombie    = "nothing of its proxy is seen in the queue while other proxies' packs are"
 )
 
@@ -96,6 +98,9 @@ func (m *Machine) Seen(id Pack, now time.Duration) {
 	}
 	m.advanceQueue(now)
 	s := p.stream
+	if !s.seen {
+		m.started(s)
+	}
 	if s.stalled || len(s.overtaken) > 0 {
 		s.stalled = false
 		clear(s.overtaken)
@@ -126,16 +131,18 @@ func (m *Machine) seenThrough(ep *endpoint, order uint64) {
 
 // orphan takes over the acked packs of an incarnation that ended.
 func (m *Machine) orphan(inc *incarnation, now time.Duration) {
-	if inc.acked.n == 0 {
+	if inc.acked.n+inc.apart.n == 0 {
 		return
 	}
 	m.advanceQueue(now)
 	o := &orphans{ep: inc.ep, endedAt: m.queue.clock, silent: inc.closing}
-	for p := inc.acked.head; p != nil; p = inc.acked.head {
-		p.unlink()
-		inc.leave(p)
-		p.inc, p.suspect = nil, false
-		o.packs.push(p)
+	for _, l := range []*packList{&inc.acked, &inc.apart} {
+		for p := l.head; p != nil; p = l.head {
+			p.unlink()
+			inc.leave(p)
+			p.inc, p.suspect = nil, false
+			o.packs.push(p)
+		}
 	}
 	m.queue.orphans = append(m.queue.orphans, o)
 }
@@ -162,6 +169,7 @@ func (m *Machine) tickQueue(now time.Duration) {
 		wanted = m.suspectOldest(inc, now) || wanted
 		wanted = m.suspectZombie(inc, now) || wanted
 	}
+	wanted = m.suspectStarting(now) || wanted
 	if wanted && !m.queue.barrier && now >= m.queue.retryAt {
 		m.queue.barrier = true
 		m.decide(Decision{Kind: Barrier})
@@ -234,6 +242,9 @@ func (m *Machine) clearSuspicions() {
 		for p := inc.acked.head; p != nil; p = p.next {
 			p.suspect = false
 		}
+		for p := inc.apart.head; p != nil; p = p.next {
+			p.suspect = false
+		}
 	}
 }
 
@@ -254,6 +265,7 @@ func (m *Machine) BarrierPassed(begun, now time.Duration) {
 	}
 	for _, inc := range slices.Clone(m.living) {
 		m.loseSuspects(inc, begun)
+		m.loseStarting(inc, begun)
 	}
 	for _, inc := range slices.Clone(m.living) {
 		m.loseZombie(inc, begun, now)
