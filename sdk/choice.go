@@ -112,7 +112,7 @@ func (s *Sender) choose(p *pack, now time.Duration) (*conn, offer) {
 			}
 			switch s.m.Admit(c.inc, p.st.id, int(p.wire), now) {
 			case finality.OK:
-			case finality.ShareFull, finality.StreamStalled:
+			case finality.ShareFull, finality.StreamStalled, finality.SlowStart:
 				result = blocked
 				continue
 			default:

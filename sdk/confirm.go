@@ -108,6 +108,16 @@ func (s *Sender) Seen(seqs []uint64) {
 	s.progress()
 }
 
+// TopicMissing says whether the topic of a stream is known to be missing in every queue cluster. It starts as
+// false. While it is missing the stream's packs are not given up for being unseen.
+func (s *Sender) TopicMissing(group, stream string, missing bool) {
+	s.mu.Lock()
+	if st := s.streams[streamKey{group, stream}]; st != nil {
+		s.m.Missing(st.id, missing, s.now())
+	}
+	s.progress()
+}
+
 // QueueAnswers says whether every queue cluster answers.
 func (s *Sender) QueueAnswers(ok bool) {
 	s.mu.Lock()

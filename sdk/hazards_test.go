@@ -390,7 +390,7 @@ func TestMessagesWithoutAStreamAreErrors(t *testing.T) {
 // for ever, because of a pack that never becomes final.
 func TestDamagedConnectionDoesNotWaitForEverForWhatItAcked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		e, _ := setupQueue(t, 1, nil)
+		e, _ := setupQueue(t, 1, noSlowStart)
 		e.proxies[0].DropStream("g", "dropped", true)
 		e.send(e.stream("dropped"), 20)
 		settle(time.Second)

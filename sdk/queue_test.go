@@ -113,9 +113,12 @@ func setupQueue(t *testing.T, n int, change func(*finality.Config), opts ...sdk.
 	return e, r
 }
 
+// noSlowStart is for tests that begin with a whole window of one stream.
+func noSlowStart(c *finality.Config) { c.StartPacks, c.StartBytes = c.WindowPacks, c.WindowBytes }
+
 func TestQueueFinalOnlyWhenSeen(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		e, _ := setupQueue(t, 2, nil)
+		e, _ := setupQueue(t, 2, noSlowStart)
 		e.proxies[0].StallQueue(true)
 		e.proxies[1].StallQueue(true)
 		e.send(e.stream("s"), 20)
@@ -201,7 +204,7 @@ func TestQueueSeenAfterLostIsFinalAndADuplicate(t *testing.T) {
 
 func TestQueueSeenBeforeTheAckReleasesTheBytes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		e := setup(t, 1, config(finality.Queue, nil), sdk.WithConfirmer(&reader{}), sdk.WithInstance("me"))
+		e := setup(t, 1, config(finality.Queue, noSlowStart), sdk.WithConfirmer(&reader{}), sdk.WithInstance("me"))
 		e.proxies[0].AckDelay(10 * time.Second)
 		e.send(e.stream("s"), 5)
 		settle(time.Second)
@@ -221,7 +224,7 @@ func TestQueueSeenBeforeTheAckReleasesTheBytes(t *testing.T) {
 
 func TestQueueSeenWhileWaitingIsNotSentAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		e := setup(t, 1, config(finality.Queue, nil), sdk.WithConfirmer(&reader{}), sdk.WithInstance("me"))
+		e := setup(t, 1, config(finality.Queue, noSlowStart), sdk.WithConfirmer(&reader{}), sdk.WithInstance("me"))
 		e.proxies[0].AckDelay(10 * time.Second)
 		e.send(e.stream("s"), 5)
 		settle(time.Second)
@@ -250,7 +253,7 @@ func TestQueueSeenWhileWaitingIsNotSentAgain(t *testing.T) {
 
 func TestQueueWindowHoldsBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		e, _ := setupQueue(t, 2, func(c *finality.Config) { c.WindowPacks = 10 })
+		e, _ := setupQueue(t, 2, func(c *finality.Config) { c.WindowPacks, c.StartPacks = 10, 100 })
 		for _, p := range e.proxies {
 			p.StallQueue(true)
 		}

@@ -54,6 +54,7 @@ type StreamStatus struct {
 	Stream          string `json:"stream"`
 	Folded          bool   `json:"folded,omitempty"` // part of "other" in metrics; see WithMetricStreams
 	HeldBytes       int64  `json:"held_bytes"`       // not acked yet
+	UnfinalPacks    int    `json:"unfinal_packs"`    // in flight or acked, not final (queue)
 	Stall           string `json:"stall,omitempty"`  // why it makes no progress
 	Records         uint64 `json:"records_total"`
 	RecordBytes     uint64 `json:"record_bytes_total"`
@@ -76,6 +77,11 @@ type StreamStatus struct {
 	QueueTime       Times  `json:"queue_time"` // append to first write
 	WireTime        Times  `json:"wire_time"`  // last write to ack
 	TotalTime       Times  `json:"total_time"` // append to final
+
+	// Queue: how long the queue has answered since its first ack, while it has packs that are not final and none was
+	// ever seen; else 0.
+	Unseen       time.Duration `json:"unseen_ns,omitempty"`
+	TopicMissing bool          `json:"topic_missing,omitempty"` // in every queue cluster
 }
 
 // DiscoveryStatus says where the list of proxies comes from.
@@ -191,6 +197,10 @@ func (s *Sender) streamStatus(st *Stream, out *StreamStatus, now time.Duration) 
 	out.PacksDuplicated, out.PacksRefused = c.duplicated, c.refused
 	out.RecordsFinal, out.RecordsLost, out.RecordsRefused = m.recordsFinal, m.recordsLost, m.recordsRefused
 	out.QueueTime, out.WireTime, out.TotalTime = m.queue, m.wire, m.total
+	if s.o.finality.Mode == finality.Queue {
+		q := s.m.Stream(st.id)
+		out.UnfinalPacks, out.Unseen, out.TopicMissing = q.Open, q.Unseen, q.Missing
+	}
 }
 
 // severity orders the states of an endpoint.
@@ -227,6 +237,9 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 	}
 	if r := s.m.Stalled(st.id, now); r != finality.OK {
 		return string(r)
+	}
+	if r := s.unseen(st); r != "" {
+		return r
 	}
 	if waiting == 0 {
 		return ""
@@ -265,6 +278,23 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 		return from + ": " + reason
 	}
 	return reason
+}
+
+// UnseenAfter is how long packs of a stream may be on their way to the queue, none of it having been seen yet, before
+// its status says so. A proxy that has been idle takes up to 5 s.
+const UnseenAfter = 10 * time.Second
+
+// unseen says that nothing of a stream reaches the topic that is looked at, if so. Under mu.
+func (s *Sender) unseen(st *Stream) string {
+	switch q := s.m.Stream(st.id); {
+	case s.o.finality.Mode != finality.Queue || q.Open == 0:
+		return ""
+	case q.Missing && (q.Seen || q.Unseen >= UnseenAfter):
+		return "its topic exists in no queue cluster; its packs are not final before it does, and are not sent again meanwhile"
+	case q.Unseen >= UnseenAfter:
+		return fmt.Sprintf("0 of %d packs were seen in the queue; until one is, a few at a time are sent", st.counts.acked)
+	}
+	return ""
 }
 
 func (s *Sender) discovery() DiscoveryStatus {

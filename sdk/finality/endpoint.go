@@ -123,12 +123,12 @@ type stream struct {
 	stalled   bool
 	pause     pause
 
-	// Queue; see slowstart.go. Times are on the queue clock unless they say otherwise.
-	open        share         // what is open
-	seen        bool          // a pack of it was seen: its slow start is over
-	starting    []*pack       // what is open, until then
-	acked       bool          // a pack of it was acked, the first one at ackedAt
-	ackedAt     time.Duration // not on the queue clock
+	// Queue; see slowstart.go. Times are on the queue clock.
+	open        share   // what is open
+	seen        bool    // a pack of it was seen: its slow start is over
+	starting    []*pack // what is open, until then
+	acked       bool    // a pack of it was acked, the first one at ackedAt
+	ackedAt     time.Duration
 	nextGiveUp  time.Duration // in slow start no pack is given up before
 	giveUpPause time.Duration // the last pause before nextGiveUp
 	missing     bool          // its topic is missing in every queue cluster

@@ -151,7 +151,7 @@ func (m *Machine) Acked(id Pack, incID Incarnation, now time.Duration) {
 		m.advanceQueue(now)
 		p.stamp = m.queue.clock
 		if s := p.stream; !s.acked {
-			s.acked, s.ackedAt = true, now
+			s.acked, s.ackedAt = true, m.queue.clock
 		}
 		p.place()
 	}

@@ -181,18 +181,19 @@ func (m *Machine) loseStarting(inc *incarnation, begun time.Duration) {
 type StreamState struct {
 	Open    int           // packs in flight, or acked and neither final nor lost
 	Missing bool          // its topic is known to be missing in every queue cluster
-	Unseen  time.Duration // since its first ack, while packs are open and none of the stream was ever seen; else 0
+	Seen    bool          // a pack of it was seen: its slow start is over
+	Unseen  time.Duration // on the queue clock since its first ack, while packs are open and none was ever seen; else 0
 }
 
 // Stream returns a snapshot of one stream (Queue).
-func (m *Machine) Stream(id Stream, now time.Duration) StreamState {
+func (m *Machine) Stream(id Stream) StreamState {
 	s := m.streams[id]
 	if s == nil {
 		return StreamState{}
 	}
-	st := StreamState{Open: s.open.packs, Missing: s.missing}
+	st := StreamState{Open: s.open.packs, Missing: s.missing, Seen: s.seen}
 	if !s.seen && s.acked && s.open.packs > 0 {
-		st.Unseen = now - s.ackedAt
+		st.Unseen = m.queue.clock - s.ackedAt
 	}
 	return st
 }

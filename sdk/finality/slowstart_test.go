@@ -131,7 +131,7 @@ func TestPatienceGivesUpOneByOneWhatWasNeverSeen(t *testing.T) {
 			t.Errorf("proxy %d: %q, want nothing held against it", ep, got)
 		}
 	}
-	if got := r.m.Stream(1, r.now); got.Open != 4 || got.Unseen < 29*time.Minute {
+	if got := r.m.Stream(1); got.Open != 4 || got.Unseen < 29*time.Minute {
 		t.Errorf("state of the stream: %+v, want four packs open and nothing seen for half an hour", got)
 	}
 }
@@ -194,7 +194,7 @@ func TestPacksOfAMissingTopicDoNotAge(t *testing.T) {
 		r.m.Seen(100, r.now) // overtakes both
 		r.wait(time.Hour, 1)
 		r.want(Lost)
-		if !r.m.Stream(1, r.now).Missing {
+		if !r.m.Stream(1).Missing {
 			t.Errorf("seen %v: the state does not say that the topic is missing", seen)
 		}
 		r.m.Missing(1, false, r.now)
