@@ -17,8 +17,8 @@ type PulsarConfig struct {
 	Timeout  time.Duration // a cluster that has not answered for so long does not answer
 	Log      *slog.Logger  // nil for none
 
-	// TopicOf names the topic of a stream, as topic, namespace/topic or tenant/namespace/topic, in place of
-	// the templates, which fill in what it leaves out. See KafkaConfig.TopicOf.
+	// TopicOf names the topic of a stream, as topic, namespace/topic, tenant/namespace/topic or tenant//topic, in
+	// place of the templates, which fill in what it leaves out. See KafkaConfig.TopicOf.
 	TopicOf func(ctx context.Context, group, stream string) (string, error)
 }
 
@@ -122,6 +122,10 @@ func (c *pulsarCluster) topic(named, group, stream string) string {
 		parts = append([]string{c.cfg.Tenant, fill(c.cfg.Namespace)}, parts...)
 	case 2:
 		parts = append([]string{c.cfg.Tenant}, parts...)
+	case 3:
+		if parts[1] == "" { // of a stream for which only the tenant is named
+			parts[1] = fill(c.cfg.Namespace)
+		}
 	}
 	return "persistent://" + strings.Join(parts, "/")
 }

@@ -158,6 +158,7 @@ func TestTopicNamesOfPulsar(t *testing.T) {
 		{"t", "persistent://acme/g/t"},
 		{"ns/t", "persistent://acme/ns/t"},
 		{"other/ns/t", "persistent://other/ns/t"},
+		{"other//t", "persistent://other/g/t"},
 		{"persistent://other/ns/t", "persistent://other/ns/t"},
 	} {
 		d := confirm.NewPulsarDouble()

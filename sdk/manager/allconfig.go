@@ -29,6 +29,23 @@ type QueueConfig struct {
 	Type     string
 	Clusters []QueueCluster
 	Topics   map[string]string // "group.stream" -> topic, by the rules of the proxies
+	Wraps    map[string]string // "group.stream" -> wrap type, of those that have another one than WrapInLongMsg
+}
+
+// WrapInLongMsg is the wrap type of a stream whose packs lie in the queue as they were sent. It is that of streams
+// without one.
+const WrapInLongMsg = "INLONG_MSG_V0"
+
+// Wrap returns the wrap type of a stream, looked up as its topic is.
+func (q *QueueConfig) Wrap(group, stream string) string {
+	id := topicKey(group, stream)
+	if _, own := q.Topics[id]; !own {
+		id = group
+	}
+	if wrap, ok := q.Wraps[id]; ok {
+		return wrap
+	}
+	return WrapInLongMsg
 }
 
 // Topic returns the topic of a stream: its own entry, or else the one of its whole group, as the
@@ -141,14 +158,14 @@ func readAllConfig(body []byte, clusterName, clusterTag, md5 string) (config Que
 	if len(config.Clusters) == 0 && code == configOK {
 		return QueueConfig{}, fmt.Sprintf("no queue cluster has the tag of the DataProxy cluster %q; give it one in the Manager", clusterName), ErrNoQueue
 	}
-	config.Topics = topics(config.Type, answer.Data.ProxyCluster.InlongIDs)
+	config.Topics, config.Wraps = topics(config.Type, answer.Data.ProxyCluster.InlongIDs)
 	return config, "", nil
 }
 
-// topics returns where the proxies put each stream. An id of exactly two parts names a group and a
+// topics returns where the proxies put each stream, and the wrap types that matter. An id of exactly two parts names a group and a
 // stream; any other one is taken whole, as the proxies take it.
-func topics(queueType string, ids []inlongID) map[string]string {
-	byID := make(map[string]string, len(ids))
+func topics(queueType string, ids []inlongID) (byID, wraps map[string]string) {
+	byID = make(map[string]string, len(ids))
 	for _, id := range ids {
 		name, topic := strings.TrimSpace(string(id.InlongID)), strings.TrimSpace(string(id.Topic))
 		if name == "" || topic == "" {
@@ -168,14 +185,27 @@ func topics(queueType string, ids []inlongID) map[string]string {
 			topic = namespace
 		case queueType == "KAFKA" && topic == stream:
 			topic = namespace + "." + topic
-		case queueType == "PULSAR" && namespace != "":
-			topic = namespace + "/" + topic // without one it is that of the cluster
+		case queueType == "PULSAR":
+			// What is not named is that of the cluster.
+			if tenant := strings.TrimSpace(string(id.Params["tenant"])); tenant != "" {
+				topic = tenant + "/" + namespace + "/" + topic
+			} else if namespace != "" {
+				topic = namespace + "/" + topic
+			}
 		}
-		if topic != "" {
-			byID[topicKey(group, stream)] = topic
+		if topic == "" {
+			continue
+		}
+		byID[topicKey(group, stream)] = topic
+		delete(wraps, topicKey(group, stream)) // of an entry before that this one replaces
+		if wrap := strings.ToUpper(strings.TrimSpace(string(id.Params["wrapType"]))); wrap != "" && wrap != "NULL" && wrap != WrapInLongMsg {
+			if wraps == nil {
+				wraps = make(map[string]string)
+			}
+			wraps[topicKey(group, stream)] = wrap
 		}
 	}
-	return byID
+	return byID, wraps
 }
 
 func plainParams(params map[string]text) map[string]string {

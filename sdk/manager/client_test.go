@@ -395,6 +395,51 @@ func TestAllConfigFollowsTheProxiesRulesForTopics(t *testing.T) {
 	}
 }
 
+// TestTenantOfAStreamWinsOverItsClusters: the proxies go by the params of the stream. Before, only its namespace was
+// heeded, and the packs of such a stream were looked for in another tenant.
+func TestTenantOfAStreamWinsOverItsClusters(t *testing.T) {
+	for _, row := range []struct{ kind, params, want string }{
+		{"PULSAR", `{"namespace":"ns"}`, "ns/t"},
+		{"PULSAR", `{"namespace":"ns","tenant":"acme"}`, "acme/ns/t"},
+		{"PULSAR", `{"namespace":"ns","tenant":" "}`, "ns/t"},
+		{"PULSAR", `{"namespace":"ns","tenant":null}`, "ns/t"},
+		{"PULSAR", `{"tenant":"acme"}`, "acme//t"},
+		{"PULSAR", `{}`, "t"},
+		{"KAFKA", `{"namespace":"ns","tenant":"acme"}`, "t"},
+	} {
+		body := fmt.Sprintf(`{"result":true,"errCode":0,"md5":"m","data":{
+			"proxyCluster":{"inlongIds":[{"inlongId":"g.s","topic":"any/t","params":%s}]},
+			"cacheClusterSet":{"type":"%s","cacheClusters":[{"name":"c","params":{}}]}}}`, row.params, row.kind)
+		got, err := client(t, serve(t, answer(200, []byte(body)))).AllConfig(t.Context(), "c", "t", "")
+		if topic, ok := got.Topic("g", "s"); err != nil || !ok || topic != row.want {
+			t.Errorf("%s %s: topic %q, %v, want %q", row.kind, row.params, topic, err, row.want)
+		}
+	}
+}
+
+func TestWrapTypesThatMatterAreKept(t *testing.T) {
+	body := `{"result":true,"errCode":0,"md5":"m","data":{"proxyCluster":{"inlongIds":[
+			{"inlongId":"g.none","topic":"t","params":{}},
+			{"inlongId":"g.v0","topic":"t","params":{"wrapType":"INLONG_MSG_V0"}},
+			{"inlongId":"g.null","topic":"t","params":{"wrapType":null}},
+			{"inlongId":"g.raw","topic":"t","params":{"wrapType":"RAW"}},
+			{"inlongId":"whole","topic":"t","params":{"wrapType":"INLONG_MSG_V1"}},
+			{"inlongId":"whole.own","topic":"t","params":{}}]},
+		"cacheClusterSet":{"type":"KAFKA","cacheClusters":[{"name":"c","params":{}}]}}}`
+	got, err := client(t, serve(t, answer(200, []byte(body)))).AllConfig(t.Context(), "c", "t", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[[2]string]string{
+		{"g", "none"}: "INLONG_MSG_V0", {"g", "v0"}: "INLONG_MSG_V0", {"g", "null"}: "INLONG_MSG_V0", {"g", "raw"}: "RAW",
+		{"whole", "any"}: "INLONG_MSG_V1", {"whole", "own"}: "INLONG_MSG_V0", {"g", "unknown"}: "INLONG_MSG_V0",
+	} {
+		if wrap := got.Wrap(id[0], id[1]); wrap != want {
+			t.Errorf("Wrap(%q, %q) = %q, want %q", id[0], id[1], wrap, want)
+		}
+	}
+}
+
 func TestAllConfigOfOtherQueues(t *testing.T) {
 	for file, want := range map[string]struct {
 		kind   string
