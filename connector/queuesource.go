@@ -45,6 +45,7 @@ type queueSource struct {
 	came    map[string]time.Time   // guarded by mu; until when the Manager did not name a cluster that it names
 	left    map[string]time.Time   // guarded by mu; since when it does not name one that it named
 	topics  map[RouteStatus]string // guarded by mu; what is watched
+	wraps   map[RouteStatus]string // guarded by mu; wrap types that were logged
 	asked   time.Time              // guarded by mu; when the Manager was asked last
 	updated time.Time              // guarded by mu; when it answered last
 	lastErr error                  // guarded by mu; nil when it answered
@@ -61,6 +62,7 @@ type queueAnswer struct {
 	Type     string            `json:"type"`
 	Clusters []queuePlace      `json:"clusters"`
 	Topics   map[string]string `json:"topics"`
+	Wraps    map[string]string `json:"wraps,omitempty"` // see manager.QueueConfig
 }
 
 type queuePlace struct {
@@ -98,6 +100,8 @@ type QueueSourceStatus struct {
 	// Brokers says which clusters have other addresses, or another tenant or namespace, now; the bridge uses them after
 	// a restart.
 	Brokers string `json:"other_brokers,omitempty"`
+	// Unreadable are the streams in use whose packs cannot be told in the queue.
+	Unreadable []UnreadableStream `json:"unreadable,omitempty"`
 }
 
 const (
@@ -117,7 +121,7 @@ func newQueueSource(c *manager.Client, cluster, tag, cacheDir string, log *slog.
 		ask: func(ctx context.Context, md5 string) (manager.QueueConfig, error) {
 			return c.AllConfig(ctx, cluster, tag, md5)
 		},
-		cluster: cluster, tag: tag, log: log, topics: make(map[RouteStatus]string),
+		cluster: cluster, tag: tag, log: log, topics: make(map[RouteStatus]string), wraps: make(map[RouteStatus]string),
 		came: make(map[string]time.Time), left: make(map[string]time.Time),
 		news: make(chan struct{}, 1), away: make(map[string]bool),
 	}
@@ -186,6 +190,7 @@ func (q *queueSource) refresh(ctx context.Context) (moved []RouteStatus, err err
 			moved = append(moved, of)
 		}
 	}
+	q.tellWrapsLocked()
 	slices.SortFunc(moved, func(x, y RouteStatus) int {
 		return cmp.Or(strings.Compare(x.Group, y.Group), strings.Compare(x.Stream, y.Stream))
 	})
@@ -197,7 +202,7 @@ func answerOf(said manager.QueueConfig, cluster string) (queueAnswer, error) {
 	if said.Type != queueKafka && said.Type != queuePulsar {
 		return queueAnswer{}, fmt.Errorf("the queue behind the DataProxy cluster %q is of type %s: %w", cluster, said.Type, errOtherQueue)
 	}
-	a := queueAnswer{Saved: time.Now().UTC(), MD5: said.MD5, Type: said.Type, Topics: said.Topics}
+	a := queueAnswer{Saved: time.Now().UTC(), MD5: said.MD5, Type: said.Type, Topics: said.Topics, Wraps: said.Wraps}
 	for _, c := range said.Clusters {
 		place := queuePlace{Name: c.Name}
 		if said.Type == queuePulsar {
@@ -267,6 +272,7 @@ func (q *queueSource) topicOf(ctx context.Context, group, stream string) (string
 	defer q.mu.Unlock()
 	if _, watched := q.topics[of]; !watched {
 		q.topics[of] = topic // what becomes another one later is followed
+		q.tellWrapsLocked()
 	}
 	return topic, nil
 }
@@ -336,7 +342,7 @@ func (q *queueSource) followTopics(ctx context.Context, r confirm.Reader, moved 
 func (q *queueSource) status() QueueSourceStatus {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := QueueSourceStatus{Updated: q.updated, Streams: len(q.now.Topics)}
+	s := QueueSourceStatus{Updated: q.updated, Streams: len(q.now.Topics), Unreadable: q.unreadableLocked()}
 	if q.lastErr != nil {
 		s.LastError = q.lastErr.Error()
 	}

@@ -151,6 +151,9 @@ func (b *Bridge) Status() Status {
 	s.Reread = RereadStatus{b.reread.pending(), b.reread.ranges.Load(), b.reread.records.Load(), b.reread.bytes.Load()}
 	s.Sender = b.sender.Status()
 	if b.reader != nil {
+		nameQueueTopics(s.Sender.Streams, b.reader.Topics)
+	}
+	if b.reader != nil {
 		q := b.reader.Status()
 		s.Queue = &q
 	}
@@ -272,6 +275,13 @@ func reasons(s *Status, stuckAfter time.Duration) []string {
 	}
 	if s.QueueSource != nil && s.QueueSource.Restart != "" {
 		add("restart to apply: " + s.QueueSource.Restart)
+	}
+	if s.QueueSource != nil {
+		for _, u := range s.QueueSource.Unreadable {
+			if !seenInQueue(s, u.Group, u.Stream) { // else the proxies take no notice of the wrap type
+				add(u.String())
+			}
+		}
 	}
 	return out
 }

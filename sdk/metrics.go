@@ -191,6 +191,7 @@ func (s *StreamStatus) add(o *StreamStatus) {
 	}
 	s.Compressing = s.Compressing || o.Compressing
 	s.HeldBytes += o.HeldBytes
+	s.UnfinalPacks += o.UnfinalPacks
 	for i, n := range s.counters() {
 		*n += *o.counters()[i]
 	}

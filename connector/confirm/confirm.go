@@ -10,6 +10,8 @@ import (
 type Sink interface {
 	Seen(seqs []uint64) // from several goroutines at once
 	QueueAnswers(ok bool)
+	// TopicMissing says whether the topic of a stream that is watched is missing in every cluster; it begins as there.
+	TopicMissing(group, stream string, missing bool)
 }
 
 // Reader reads every cluster of the queue. It satisfies sdk.Confirmer. Nothing above this package
@@ -26,6 +28,8 @@ type Reader interface {
 	Leave(cluster string) bool
 	// Outputs lists the topics of Kafka that are watched, those that a stream had before included.
 	Outputs() []Output
+	// Topics says where the packs of a stream that is watched are looked for, sorted.
+	Topics(group, stream string) []StreamTopic
 	Status() Status
 	Close()
 }

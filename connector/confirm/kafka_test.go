@@ -42,6 +42,8 @@ func (s *sink) Seen(seqs []uint64) {
 	s.wake()
 }
 
+func (s *sink) TopicMissing(string, string, bool) {}
+
 func (s *sink) QueueAnswers(ok bool) {
 	s.mu.Lock()
 	s.health = append(s.health, ok)

@@ -75,12 +75,14 @@ type Positions struct {
 	tickets  Ticket
 	lives    uint64 // also of topics
 	joins    uint64
+	changes  uint64 // of which topics there are, and in which clusters; see Changes
 }
 
 type topic struct {
 	id    [16]byte
 	made  uint64 // another one for each topic of this name, and each cut
 	fresh Ticket // of the newest answer taken in
+	there bool   // it exists, by that answer
 	parts map[int32]*position
 }
 
@@ -143,6 +145,7 @@ func (p *Positions) Add(cluster string) error {
 		return fmt.Errorf("adding positions: cluster %s is known", cluster)
 	}
 	p.clusters[cluster], p.coming[cluster] = map[string]*topic{}, true
+	p.changes++
 	return nil
 }
 
@@ -152,6 +155,7 @@ func (p *Positions) Join(cluster string) {
 	defer p.mu.Unlock()
 	delete(p.coming, cluster)
 	p.joins++
+	p.changes++
 }
 
 // Remove forgets a cluster. Barriers that wait for it can never pass.
@@ -160,6 +164,7 @@ func (p *Positions) Remove(cluster string) {
 	defer p.mu.Unlock()
 	delete(p.clusters, cluster)
 	delete(p.coming, cluster)
+	p.changes++
 }
 
 // Ask hands out a ticket. Take it before the question goes out, and put it into the Listing.
@@ -228,7 +233,8 @@ func (p *Positions) fix(cluster, name string, l Listing, fromStart bool) ([]Star
 		}
 		return p.update(cluster, l, name)
 	}
-	t := &topic{fresh: l.Fresh, parts: map[int32]*position{}}
+	t := &topic{fresh: l.Fresh, there: said.Exists, parts: map[int32]*position{}}
+	p.changes++
 	t.anew(p)
 	topics[name] = t
 	var starts []Start
@@ -277,6 +283,10 @@ func (p *Positions) update(cluster string, l Listing, name string) ([]Start, err
 		return nil, nil // overtaken by a newer answer
 	}
 	t.fresh = l.Fresh
+	if t.there != said.Exists {
+		t.there = said.Exists
+		p.changes++
+	}
 	if !said.Exists {
 		// Deleted, or not there yet. The positions stay: should the same topic be back (a broker was
 		// behind), reading goes on; another one is recognised by its id.
@@ -449,13 +459,13 @@ func (p *Positions) Stuck(cluster string) []Unread {
 	return out
 }
 
-// Missing returns the watched topics of a cluster of which no partition was ever listed, sorted.
+// Missing returns the watched topics of a cluster that do not exist by its newest answer, sorted.
 func (p *Positions) Missing(cluster string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var names []string
 	for name, t := range p.clusters[cluster] {
-		if len(t.parts) == 0 {
+		if !t.there {
 			names = append(names, name)
 		}
 	}

@@ -27,11 +27,13 @@ type reader struct {
 	pos *Positions
 
 	mu       sync.Mutex
-	clusters []cluster          // guarded by mu; replaced, never changed in place
-	missing  map[string]error   // guarded by mu; clusters that are part of the queue and have not joined, and why
-	routes   map[route]bool     // guarded by mu; what is watched in all of them
-	begin    func(cluster)      // guarded by mu; has one more read while Run runs, else nil
-	ends     map[cluster]func() // guarded by mu; end that, and wait until it has ended
+	clusters []cluster             // guarded by mu; replaced, never changed in place
+	missing  map[string]error      // guarded by mu; clusters that are part of the queue and have not joined, and why
+	routes   map[route]bool        // guarded by mu; what is watched in all of them
+	byStream map[streamKey][]route // guarded by mu; the same
+	noted    uint64                // guarded by mu; changes of routes
+	begin    func(cluster)         // guarded by mu; has one more read while Run runs, else nil
+	ends     map[cluster]func()    // guarded by mu; end that, and wait until it has ended
 
 	// startsMu makes one step of deciding where to read and telling those who do, so that decisions
 	// reach them in order. No I/O under it. It is taken before the locks of a cluster.
@@ -74,7 +76,7 @@ func newReader(kind, instance string, timeout time.Duration, log *slog.Logger) *
 		log = slog.New(slog.DiscardHandler)
 	}
 	r := &reader{kind: kind, instance: instance, timeout: timeout, log: log, health: make(chan struct{}, 1),
-		missing: make(map[string]error), routes: make(map[route]bool), ends: make(map[cluster]func())}
+		missing: make(map[string]error), routes: make(map[route]bool), byStream: make(map[streamKey][]route), ends: make(map[cluster]func())}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
 }
@@ -147,7 +149,8 @@ func (r *reader) watch(ctx context.Context, at route) error {
 		r.mu.Lock()
 		left := slices.DeleteFunc(slices.Clone(r.clusters), func(c cluster) bool { return done[c] })
 		if len(left) == 0 && r.life.Err() == nil {
-			r.routes[at] = true
+			r.noteRouteLocked(at)
+			defer r.healthChanged() // no pack of it is old before the sink knows
 		}
 		r.mu.Unlock()
 		if len(left) == 0 {
@@ -350,10 +353,13 @@ func (r *reader) Run(ctx context.Context, sink Sink) error {
 	return nil
 }
 
-// tell tells the sink when the queue begins or ceases to answer. A sink begins with "it does not".
+// tell tells the sink when the queue begins or ceases to answer, and whose topics are missing. A sink begins with
+// "it does not", and "none".
 func (r *reader) tell(ctx context.Context, sink Sink) {
 	told := false
+	missing := newMissingTeller()
 	for {
+		missing.tell(r, sink)
 		if all := r.answers(); all != told {
 			told = all
 			sink.QueueAnswers(all)

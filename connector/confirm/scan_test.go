@@ -20,6 +20,8 @@ type scan struct {
 func (s *scan) Seen(seqs []uint64) { s.seen = append(s.seen[:0], seqs...) }
 func (s *scan) QueueAnswers(bool)  {}
 
+func (s *scan) TopicMissing(string, string, bool) {}
+
 const scanInstance = "0123456789abcdefghijkl"
 
 func newScan(tb testing.TB) *scan {

@@ -182,6 +182,81 @@ var mutations = []mutation{
 		old: "wanted = m.suspectOldest(inc, now) || wanted", new: "",
 		pkg: model,
 	},
+	{
+		name: "packs of a missing topic grow older", file: "sdk/finality/slowstart.go",
+		old: "if s.missing || s.oldestStarting() != p {", new: "if s.oldestStarting() != p {",
+		pkg: finality, run: "MissingTopic",
+	},
+	{
+		name: "packs of a topic that went missing later grow older", file: "sdk/finality/slowstart.go",
+		old: "return !s.seen || s.missing", new: "return !s.seen",
+		pkg: finality, run: "MissingTopic",
+	},
+	{
+		name: "packs of a missing topic never grow older again", file: "sdk/finality/slowstart.go",
+		old: "	m.queue.nextStart = 0\n", new: "	m.queue.nextStart = 1 << 60\n",
+		pkg: finality, run: "MissingTopic",
+	},
+	{
+		name: "no slow start", file: "sdk/finality/slowstart.go",
+		old: "if s.open.packs >= m.cfg.StartPacks || s.open.bytes+n > m.cfg.StartBytes {", new: "if false {",
+		pkg: finality, run: "NothingWasSeen",
+	},
+	{
+		name: "slow start through one proxy", file: "sdk/finality/slowstart.go",
+		old: "if here >= (m.cfg.StartPacks+proxies-1)/proxies {", new: "if proxies < 0 && here >= 0 {",
+		pkg: finality, run: "SlowStart",
+	},
+	{
+		name: "patience gives up all that is open of a stream that starts", file: "sdk/finality/slowstart.go",
+		old: "if s.missing || s.oldestStarting() != p {", new: "if s.missing {",
+		pkg: finality, run: "Patience",
+	},
+	{
+		name: "a stream that starts is given up without a growing pause", file: "sdk/finality/slowstart.go",
+		old: "			s.nextGiveUp = m.queue.clock + s.giveUpPause\n", new: "",
+		pkg: finality, run: "Patience",
+	},
+	{
+		name: "what is lost keeps its place in the slow start", file: "sdk/finality/pack.go",
+		old: "	p.uncounted()\n	p.state, p.inc, p.suspect = lost", new: "	p.state, p.inc, p.suspect = lost",
+		pkg: finality,
+	},
+	{
+		name: "slow start does not end at the first pack seen", file: "sdk/finality/slowstart.go",
+		old: "	s.seen = true\n", new: "",
+		pkg: finality, run: "SlowStart",
+	},
+	{
+		name: "a stream that starts holds up the others", file: "sdk/choice.go",
+		old: "finality.StreamStalled, finality.SlowStart:", new: "finality.StreamStalled:",
+		pkg: sender, run: "WrongTopic",
+	},
+	{
+		name: "a topic that one cluster lacks counts as missing", file: "connector/confirm/missing.go",
+		old: "if !r.pos.Lacks(c.name(), m.name(c, at)) {", new: "if c == clusters[0] && !r.pos.Lacks(c.name(), m.name(c, at)) {",
+		pkg: "./connector/confirm", run: "TestContractOfKafka/TopicIsMissing",
+	},
+	{
+		name: "a topic that was deleted counts as there", file: "connector/confirm/positions.go",
+		old: "	if t.there != said.Exists {", new: "	if !t.there && said.Exists {",
+		pkg: "./connector/confirm", run: "TestContractOfKafka/TopicIsMissing",
+	},
+	{
+		name: "nobody says which topic is looked at", file: "connector/queuetopics.go",
+		old: "	starts := st.Unseen > 0\n", new: "	starts := false\n",
+		pkg: connector, run: "ReasonNames",
+	},
+	{
+		name: "the cluster's tenant wins over the stream's", file: "sdk/manager/allconfig.go",
+		old: "tenant != \"\" {", new: "false && tenant != \"\" {",
+		pkg: "./sdk/manager", run: "Tenant",
+	},
+	{
+		name: "a wrap type that the bridge cannot read is not named", file: "connector/queuewrap.go",
+		old: "wrap != manager.WrapInLongMsg {", new: "wrap == \"\" {",
+		pkg: connector, run: "WrapType",
+	},
 
 	// Memory and reading again.
 	{

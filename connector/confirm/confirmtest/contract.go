@@ -5,6 +5,7 @@ package confirmtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -71,6 +72,7 @@ func Run(t *testing.T, q Queue) {
 		{"PartitionsAddedLaterAreReadFromTheirBeginning", grow},
 		{"TopicCreatedLaterIsReadFromItsBeginning", create},
 		{"TopicCreatedAgainIsReadFromItsBeginning", recreate},
+		{"TopicIsMissingWhileNoClusterHasIt", lacking},
 		{"RetentionThatOvertookTheReaderIsCounted", retention},
 		{"OutageUnderLoadMissesNothing", outage},
 		{"OneSilentClusterMeansNoBarrier", silent},
@@ -106,10 +108,11 @@ func Packs(from, to uint64) (values [][]byte) {
 
 // Sink remembers what it was told.
 type Sink struct {
-	mu     sync.Mutex
-	seen   map[uint64]bool
-	answer bool
-	told   chan struct{}
+	mu      sync.Mutex
+	seen    map[uint64]bool
+	answer  bool
+	missing map[string]bool
+	told    chan struct{}
 }
 
 // NewSink has been told nothing.
@@ -123,6 +126,24 @@ func (s *Sink) Seen(seqs []uint64) {
 	}
 	s.mu.Unlock()
 	s.wake()
+}
+
+// TopicMissing implements confirm.Sink.
+func (s *Sink) TopicMissing(group, stream string, missing bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.missing == nil {
+		s.missing = make(map[string]bool)
+	}
+	s.missing[group+"."+stream] = missing
+	s.wake()
+}
+
+// Missing reports whether a stream's topic is missing in every cluster.
+func (s *Sink) Missing(group, stream string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.missing[group+"."+stream]
 }
 
 // QueueAnswers implements confirm.Sink.
@@ -413,6 +434,38 @@ func create(b *bench) {
 	b.put(1, 1, Packs(5, 7)...)
 	b.barrier()
 	b.wantSeen(0, 7)
+}
+
+// lacking: only a topic that no cluster has is missing. Where one of two has it, packs may be seen there.
+func lacking(b *bench) {
+	b.open(2, Patience)
+	b.run()
+	b.watch()
+	missing := func(want bool) {
+		b.Helper()
+		b.wait(fmt.Sprint("topic missing: ", want), func() bool { return b.sink.Missing(Group, Stream) == want })
+	}
+	topics := func(want ...bool) {
+		b.Helper()
+		b.wait(fmt.Sprint("topic missing in each cluster: ", want), func() bool {
+			var got []bool
+			for _, at := range b.reader.Topics(Group, Stream) {
+				got = append(got, at.Missing)
+			}
+			return slices.Equal(got, want)
+		})
+	}
+	missing(true)
+	topics(true, true)
+	b.broker[1].Create(b.T, 1)
+	missing(false)
+	topics(true, false)
+	b.broker[1].Delete(b.T)
+	missing(true)
+	topics(true, true)
+	if got := b.reader.Topics(Group, "another"); len(got) != 0 {
+		b.Errorf("topics of a stream that is not watched: %v", got)
+	}
 }
 
 func recreate(b *bench) {
