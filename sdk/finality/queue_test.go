@@ -177,6 +177,7 @@ func (r *rig) ackOf(s Stream, p Pack, inc Incarnation) {
 
 func TestStalledStreamLeavesTheWindow(t *testing.T) {
 	r := queueRig(t, func(c *Config) { c.WindowPacks = 3 })
+	r.started(1)
 	r.ackOf(1, 1, 1)
 	r.ackOf(2, 2, 1)
 	r.m.Seen(2, r.now)
