@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk/dptest"
+	"inlong-bridge/sdk/dptest/seeds"
 )
 
 // Random faults, seeded: proxies die and come back, connections are reset, bridges join, leave, crash, and

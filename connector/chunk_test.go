@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"gopkg.in/yaml.v3"
 
-	"inlong-bridge/internal/seeds"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
+	"inlong-bridge/sdk/dptest/seeds"
 )
 
 // table parses routes.

@@ -4,8 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk"
+	"inlong-bridge/sdk/dptest/seeds"
 )
 
 // The sum that holds the polling is kept up step by step; here it is compared with what lies there, after

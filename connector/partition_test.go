@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/watermark"
-	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk"
+	"inlong-bridge/sdk/dptest/seeds"
 )
 
 // fakeSender takes what it is told to and keeps what it took by piece.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"inlong-bridge/internal/seeds"
 	"inlong-bridge/mapping"
+	"inlong-bridge/sdk/dptest/seeds"
 )
 
 // oracleRule is a rule as the oracle sees it: strings only, compiled anew for each record.

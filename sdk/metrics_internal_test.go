@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"inlong-bridge/internal/seeds"
+	"inlong-bridge/sdk/dptest/seeds"
 )
 
 // What is added up for series beyond the limit, and told by the log, must not miss a counter.

@@ -11,13 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest"
+	"inlong-bridge/sdk/dptest/seeds"
 	"inlong-bridge/sdk/finality"
 )
 
-// schedules is how many random schedules a test run tries; see internal/seeds.
+// schedules is how many random schedules a test run tries; see sdk/dptest/seeds.
 func schedules() (fixed, fresh int) {
 	if raceEnabled {
 		return 40, 20

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest"
+	"inlong-bridge/sdk/dptest/seeds"
 	"inlong-bridge/sdk/finality"
 )
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"inlong-bridge/connector/confirm"
-	"inlong-bridge/internal/seeds"
+	"inlong-bridge/sdk/dptest/seeds"
 )
 
 type bounds = map[int32]confirm.Bounds

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"inlong-bridge/internal/seeds"
+	"inlong-bridge/sdk/dptest/seeds"
 	"inlong-bridge/sdk/finality"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"inlong-bridge/connector/watermark"
-	"inlong-bridge/internal/seeds"
+	"inlong-bridge/sdk/dptest/seeds"
 )
 
 // The oracle knows every offset by itself and looks at all of them after every operation. It shares no

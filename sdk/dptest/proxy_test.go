@@ -14,8 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"inlong-bridge/internal/seeds"
 	"inlong-bridge/sdk/dptest"
+	"inlong-bridge/sdk/dptest/seeds"
 	"inlong-bridge/sdk/frame"
 )
 

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"inlong-bridge/internal/seeds"
+	"inlong-bridge/sdk/dptest/seeds"
 	"inlong-bridge/sdk/frame"
 )
 

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"inlong-bridge/internal/seeds"
+	"inlong-bridge/sdk/dptest/seeds"
 )
 
 func TestEveryRunPlaysTheFixedSeedsAndOthers(t *testing.T) {
