@@ -14,25 +14,30 @@ import (
 	"inlong-bridge/sdk/frame"
 )
 
-// handProxy is the far end of the only connection: it reads nothing and answers nothing unless a test says so,
-// and a write waits until it is read.
+// handProxy is the far end of a connection: it reads nothing and answers nothing unless a test says so, and a write
+// waits until it is read.
 type handProxy struct {
 	conn net.Conn
 	r    *frame.Reader
 }
 
-func setupByHand(t *testing.T, mode finality.Mode, opts ...sdk.Option) (*env, *handProxy) {
+// setupByHand has n connections, one after the other.
+func setupByHand(t *testing.T, n int, mode finality.Mode, opts ...sdk.Option) (*env, []*handProxy) {
 	t.Helper()
 	e := &env{t: t, net: new(dptest.Network), queue: dptest.NewMemoryQueue(1, 1), log: newLedger(t)}
-	near, far := net.Pipe()
-	t.Cleanup(func() { _ = far.Close() })
-	conns := make(chan net.Conn, 1)
-	conns <- near
+	conns := make(chan net.Conn, n)
+	var proxies []*handProxy
+	for range n {
+		near, far := net.Pipe()
+		t.Cleanup(func() { _ = far.Close() })
+		conns <- near
+		proxies = append(proxies, &handProxy{far, frame.NewReader(far, 1<<20)})
+	}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		select {
 		case c := <-conns:
 			return c, nil
-		case <-ctx.Done(): // there is only one
+		case <-ctx.Done(): // there are no more
 			return nil, context.Cause(ctx)
 		}
 	}
@@ -41,7 +46,10 @@ func setupByHand(t *testing.T, mode finality.Mode, opts ...sdk.Option) (*env, *h
 		sdk.WithWriteTimeout(time.Hour),
 	}, opts...)...)
 	synctest.Wait()
-	return e, &handProxy{far, frame.NewReader(far, 1<<20)}
+	if mode == finality.Queue {
+		e.sender.QueueAnswers(true)
+	}
+	return e, proxies
 }
 
 // read returns the records of the next pack.
@@ -84,8 +92,8 @@ func (watchesNothing) Barrier(context.Context) error               { return nil 
 // 3. the next pack is put together. Its bytes must not go into the buffer that is still being written.
 func TestBufferIsKeptWhileItIsWritten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		e, proxy := setupByHand(t, finality.Queue, sdk.WithConfirmer(watchesNothing{}), sdk.WithInstance("me"))
-		e.sender.QueueAnswers(true)
+		e, proxies := setupByHand(t, 1, finality.Queue, sdk.WithConfirmer(watchesNothing{}), sdk.WithInstance("me"))
+		proxy := proxies[0]
 		send := func(text string) {
 			b := e.log.batch(e.stream("s"), [][]byte{[]byte(text)})
 			if _, err := e.sender.SendBatch(t.Context(), b); err != nil {
@@ -120,7 +128,8 @@ func TestBufferIsKeptWhileItIsWritten(t *testing.T) {
 // have arrived, whatever the answer says.
 func TestAckOfAPackThatWasNotWrittenIsNone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		e, proxy := setupByHand(t, finality.Ack)
+		e, proxies := setupByHand(t, 1, finality.Ack)
+		proxy := proxies[0]
 		e.send(e.stream("s"), 1)
 		synctest.Wait() // the writer is in the middle of pack 1
 		e.send(e.stream("s"), 1)
@@ -135,5 +144,42 @@ func TestAckOfAPackThatWasNotWrittenIsNone(t *testing.T) {
 			proxy.ack(t, uniq+1)
 		}
 		e.log.want(sdk.Final, 2)
+	})
+}
+
+// 1. a proxy acks a pack and stands still  2. a write to it takes too long and the connection is closed. It may go
+// on with what it acked: that is given patience, as after any silence, and not loss_grace alone.
+func TestWriteTimeoutIsASilence(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e, proxies := setupByHand(t, 1, finality.Queue, sdk.WithConfirmer(watchesNothing{}), sdk.WithInstance("me"), sdk.WithWriteTimeout(time.Second))
+		e.send(e.stream("s"), 1)
+		proxies[0].read(t)
+		proxies[0].ack(t, 1)
+		e.send(e.stream("s"), 1) // nobody reads it
+		settle(30 * time.Second)
+		if s := e.sender.Status(); s.Endpoints[0].State == "connected" || s.Streams[0].PacksLost != 0 {
+			t.Errorf("status %+v, want the connection closed and nothing lost within patience", s)
+		}
+		settle(40 * time.Second)
+		e.log.want(sdk.Lost, 1)
+	})
+}
+
+// 1. a pack is written and its connection ends  2. it is written to another one  3. its first copy is seen: the
+// second one goes on, and is counted as a duplicate.
+func TestSecondCopyOfAPackThatWasSeenCountsAsADuplicate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e, proxies := setupByHand(t, 2, finality.Queue, sdk.WithConfirmer(watchesNothing{}), sdk.WithInstance("me"))
+		e.send(e.stream("s"), 1)
+		proxies[0].read(t)
+		_ = proxies[0].conn.Close()
+		settle(5 * time.Second)
+		proxies[1].read(t)
+		e.sender.Seen([]uint64{1})
+		synctest.Wait()
+		e.log.want(sdk.Final, 1)
+		if s := e.sender.Status().Streams[0]; s.PacksDuplicated != 1 {
+			t.Errorf("%d packs counted as duplicates, want 1", s.PacksDuplicated)
+		}
 	})
 }

@@ -217,3 +217,163 @@ func TestStreamThatWasSeenMeanwhileDoesNotStall(t *testing.T) {
 		t.Error("the stream stalls though it was seen between its losses")
 	}
 }
+
+// The pause between probes grows while nothing is seen, and begins small again after something was.
+func TestProbesBeginAgainAfterSomethingWasSeen(t *testing.T) {
+	r := queueRig(t, nil)
+	for p := Pack(1); p <= 4; p++ {
+		r.ack(p, 1)
+	}
+	r.wait(64*second, 1)
+	r.want(Lost, 1, 2, 3) // at 60, 61 and 63 s
+	r.ack(10, 1)
+	r.m.Seen(10, r.now)
+	r.ack(20, 1)
+	r.ack(21, 1)
+	r.wait(62*second, 1)
+	r.want(Lost, 1, 2, 3, 4, 20, 21) // 21 one second after 20
+}
+
+func TestSilenceIsThatOfTheOldestHeartbeatAlsoWhenPacksFollow(t *testing.T) {
+	r := newRig(t, Ack, nil)
+	r.m.Opened(1, 1, 0)
+	r.wait(40 * second) // the heartbeat of 30 s is not answered
+	r.write(1, 1)
+	r.wait(6 * second)
+	if n := len(r.got(Close)); n != 1 {
+		t.Errorf("%d Close decisions 15 s after the heartbeat, want 1", n)
+	}
+}
+
+func TestRefusedPackLeavesTheWindow(t *testing.T) {
+	r := queueRig(t, func(c *Config) { c.WindowPacks = 1 })
+	r.write(1, 1)
+	r.m.Refused(1, 1, false, r.now)
+	r.write(2, 1)
+	r.m.Seen(2, r.now)
+	if n := r.m.incs[1].window; n != (share{}) {
+		t.Errorf("the window holds %+v, want nothing", n)
+	}
+}
+
+// TestWhatASilentProxyAckedIsWaitedForUntilItIsHeard says why. An answer of any kind shows that the process runs.
+func TestSilentProxyIsHeardByAnyAnswer(t *testing.T) {
+	for name, answer := range map[string]func(*rig){
+		"ack":       func(r *rig) { r.m.Acked(3, 2, r.now) },
+		"refusal":   func(r *rig) { r.m.Refused(3, 2, false, r.now) },
+		"heartbeat": func(r *rig) { r.m.Beat(2, r.now); r.m.Answered(2, r.now) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := queueRig(t, func(c *Config) { c.AckTimeout = time.Hour })
+			r.ack(1, 1)
+			r.m.GivenUp(1)
+			r.m.Ended(1, r.now)
+			r.m.Opened(2, 1, r.now)
+			r.wait(20 * second)
+			r.write(3, 2)
+			answer(r)
+			r.wait(9 * second)
+			r.want(Lost)
+			r.wait(2 * second)
+			r.want(Lost, 1)
+		})
+	}
+}
+
+func TestConnectionThatIsGivenUpTakesNoMorePacks(t *testing.T) {
+	r := queueRig(t, nil)
+	r.m.GivenUp(1)
+	if got := r.m.Admit(1, 1, 100, r.now); got != IncarnationGone {
+		t.Errorf("a connection that is about to be closed: %q, want %q", got, IncarnationGone)
+	}
+}
+
+// A pack is waited for from its ack on, not from the last tick before it.
+func TestPatienceCountsFromTheAck(t *testing.T) {
+	r := queueRig(t, nil)
+	r.now += 2900 * time.Millisecond // without a tick
+	r.ack(1, 1)
+	r.wait(58*second, 1)
+	r.want(Lost)
+	r.wait(2*second, 1)
+	r.want(Lost, 1)
+}
+
+func TestStreamThatVanishesBehindOneProxyOfTwoDoesNotStall(t *testing.T) {
+	r := queueRig(t, nil)
+	r.m.AddEndpoint(2, 0)
+	r.ackOf(1, 1, 1)
+	r.ackOf(2, 2, 1)
+	r.m.Seen(2, r.now)
+	r.wait(61*second, 1)
+	r.want(Lost, 1)
+	if got := r.m.Stalled(1, r.now); got != OK {
+		t.Errorf("stream 1: %q after one proxy of two", got)
+	}
+}
+
+func TestStreamThatIsSeenStallsNoLonger(t *testing.T) {
+	r := queueRig(t, nil)
+	r.ackOf(1, 1, 1)
+	r.ackOf(2, 2, 1)
+	r.m.Seen(2, r.now)
+	r.wait(63*second, 1)
+	r.ackOf(1, 3, 1) // the trial
+	r.m.Seen(3, r.now)
+	if got := r.m.Stalled(1, r.now); got != OK {
+		t.Errorf("stream 1: %q after its trial was seen", got)
+	}
+}
+
+// A pack overtaken a moment ago may be behind in another partition of the queue: it has patience as any other.
+func TestOvertakenPackIsGivenPatience(t *testing.T) {
+	r := queueRig(t, nil)
+	r.ack(1, 1)
+	r.wait(50*second, 1)
+	r.ack(2, 1)
+	r.ack(3, 1)
+	r.m.Seen(3, r.now)
+	r.wait(11*second, 1)
+	r.want(Lost, 1)
+}
+
+// Connections that ended after something had settled accuse nobody.
+func TestConnectionsThatSettledCauseNoPause(t *testing.T) {
+	r := newRig(t, Settle, nil)
+	for i := Incarnation(1); i <= 8; i++ {
+		r.m.Opened(i, 1, r.now)
+		if got := r.m.Admit(i, 1, 100, r.now); got != OK {
+			t.Fatalf("connection %d: %q", i, got)
+		}
+		r.ack(Pack(i), i)
+		r.wait(12*second, i)
+		r.m.Ended(i, r.now)
+		r.collect()
+	}
+}
+
+// Eight connections in a row on which nothing was sent, as those of a proxy that is the last choice.
+func TestIdleConnectionsCauseNoPause(t *testing.T) {
+	r := newRig(t, Settle, nil)
+	for i := Incarnation(1); i <= 8; i++ {
+		r.m.Opened(i, 1, r.now)
+		if got := r.m.Admit(i, 1, 100, r.now); got != OK {
+			t.Fatalf("connection %d: %q", i, got)
+		}
+		r.m.Ended(i, r.now)
+	}
+}
+
+// A data pack that is acked late does not show that a full proxy has room again.
+func TestLateAckDoesNotEndTheWaitForAFullProxy(t *testing.T) {
+	r := newRig(t, Settle, nil)
+	r.m.Opened(1, 1, 0)
+	r.ack(1, 1)
+	r.write(2, 1)
+	r.m.Refused(2, 1, true, r.now)
+	r.write(3, 1)
+	r.wait(5*second, 1)
+	r.m.Acked(3, 1, r.now) // late
+	r.wait(20*second, 1)
+	r.want(Final)
+}
