@@ -177,3 +177,19 @@ func TestCommitClassesAreBounded(t *testing.T) {
 		t.Errorf("class of an unknown error = %q, want other", got)
 	}
 }
+
+// One fetch may bring records from before and from after the end of a migration.
+func TestSplitEndsExactlyAtTheLimit(t *testing.T) {
+	s := split()
+	s.router, s.limit = testRouter(t, false), 5
+	chunks, used := s.split(recs(0, 10))
+	sent := 0
+	for _, c := range chunks {
+		for _, g := range c.groups {
+			sent += len(g.payloads)
+		}
+	}
+	if last := chunks[len(chunks)-1]; used != 5 || sent != 5 || last.next != 5 {
+		t.Errorf("%d records used, %d to be sent, the last chunk ends at %d; want 5, 5 and 5", used, sent, last.next)
+	}
+}

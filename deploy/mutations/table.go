@@ -495,4 +495,131 @@ var mutations = []mutation{
 		old: "unfolding(b.direct), nil)", new: "kgo.DefaultDecompressor(), nil)",
 		pkg: connector, run: "NextRecordUnfolds",
 	},
+
+	// Breaks that once survived.
+	{
+		name: "a frame freed while a writer holds it", file: "sdk/answer.go",
+		old: "p.released && p.writers == 0 && p", new: "p.released && p",
+		pkg: sender, run: "BufferIsKept",
+	},
+	{
+		name: "an ack for a pack that was never written", file: "sdk/answer.go",
+		old: "if p == nil || !p.taken {", new: "if p == nil {",
+		pkg: sender, run: "NotWritten",
+	},
+	{
+		name: "a pack that was written twice speaks for its proxy", file: "sdk/finality/queue.go",
+		old: "if p.copies == 1 {", new: "if p.copies >= 1 {",
+		pkg: finality,
+	},
+	{
+		name: "the queue clock is not capped", file: "sdk/finality/queue.go",
+		old: "min(now-m.queue.at, m.cfg.ClockGap)", new: "now - m.queue.at",
+		pkg: finality,
+	},
+	{
+		name: "the position is moved before the sink was told", file: "connector/confirm/kafka_cluster.go",
+		old: "	if len(found.seqs) > 0 {\n		sink.Seen(found.seqs)\n	}\n	c.counted(&found)\n	for _, s := range steps {\n		c.r.pos.Advance(s.at, s.life, s.next)\n	}\n", new: "	for _, s := range steps {\n		c.r.pos.Advance(s.at, s.life, s.next)\n	}\n	if len(found.seqs) > 0 {\n		sink.Seen(found.seqs)\n	}\n	c.counted(&found)\n",
+		pkg: "./connector/confirm", run: "TestContractOfKafka",
+	},
+	{
+		name: "a migration takes the record at its end", file: "connector/chunk.go",
+		old: "rec.Offset >= s.limit", new: "rec.Offset > s.limit",
+		pkg: connector, run: "SplitEnds|TestMigrateLeavesWhat",
+	},
+	{
+		name: "a migration ends one record later", file: "connector/migrate.go",
+		old: "planEnd{offset: p.end,", new: "planEnd{offset: p.end + 1,",
+		pkg: connector, run: "TestMigrateLeavesWhat",
+	},
+	{
+		name: "records that are gone are booked as compaction", file: "connector/reread.go",
+		old: "	if t.gone {\n		class = watermark.LostGap", new: "	if t.gone {\n		class = watermark.Gap",
+		pkg: connector, run: "GoneFromHalf",
+	},
+	{
+		name: "a lost piece that is gone whole is booked as compaction", file: "connector/reread.go",
+		old: "int64(t.origin.Records-t.found), watermark.LostGap)", new: "int64(t.origin.Records-t.found), watermark.Gap)",
+		pkg: connector, run: "ReadingAgainThatJumps",
+	},
+	{
+		name: "books of what was not committed are counted", file: "connector/commit.go",
+		old: "		if e == nil {\n			p.committed.Store", new: "		p.booked.Store(&bookedCommit{offset: r.offsets[p.id.topic][p.id.partition].Offset, books: r.lines[p.id].Books})\n		if e == nil {\n			p.committed.Store",
+		pkg: connector, run: "TestMigrateBooksOnly",
+	},
+	{
+		name: "records of another topic of the same name are taken", file: "connector/source.go",
+		old: "t.TopicID != p.topic.id {", new: "false {",
+		pkg: connector, run: "FetchOfAnotherTopic",
+	},
+	{
+		name: "records of another topic of the same name are sent for lost ones", file: "connector/reread.go",
+		old: "t.TopicID != id {", new: "false {",
+		pkg: connector, run: "TakesNothingOfAnotherTopic",
+	},
+	{
+		name: "a partition that a commit's answer leaves out counts as committed", file: "connector/commit.go",
+		old: "case !answered:", new: "case !answered && false:",
+		pkg: connector, run: "LeavesAPartitionOut",
+	},
+	{
+		name: "a partition is let go while a commit is on its way", file: "connector/revoke.go",
+		old: "	case <-wait.C:\n", new: "	case <-wait.C:\n	default:\n",
+		pkg: connector, run: "LetGoOnly",
+	},
+	{
+		name: "a zombie is opened by an older pack", file: "sdk/finality/queue.go",
+		old: "if ep.zombie && order > ep.openOrder {", new: "if ep.zombie {",
+		pkg: finality,
+	},
+	{
+		name: "a pack is lost by a barrier that began before it was suspected", file: "sdk/finality/queue.go",
+		old: "if p.suspect && p.suspectSince <= begun {", new: "if p.suspect {",
+		pkg: finality,
+	},
+	{
+		name: "what is seen does not shorten the pause between probes", file: "sdk/finality/queue.go",
+		old: "			inc.nextProbe, inc.probePause = 0, 0\n", new: "",
+		pkg: finality,
+	},
+	{
+		name: "a refused pack stays in the window", file: "sdk/finality/pack.go",
+		old: "	p.unlink()\n	inc.leave(p)\n	p.uncounted()\n	m.heard", new: "	p.unlink()\n	p.uncounted()\n	m.heard",
+		pkg: finality,
+	},
+	{
+		name: "a connection that is being closed takes packs", file: "sdk/finality/incarnation.go",
+		old: "inc == nil || inc.closing {", new: "inc == nil {",
+		pkg: finality,
+	},
+	{
+		name: "patience counts from the tick before the ack", file: "sdk/finality/pack.go",
+		old: "		m.advanceQueue(now)\n		p.stamp", new: "		p.stamp",
+		pkg: finality,
+	},
+	{
+		name: "a stream stalls for one proxy of several", file: "sdk/finality/queue.go",
+		old: "len(s.overtaken) < enough", new: "len(s.overtaken) < min(enough, 1)",
+		pkg: finality,
+	},
+	{
+		name: "connections on which nothing was sent count as ended early", file: "sdk/finality/endpoint.go",
+		old: "if !inc.used || inc.settled {", new: "if inc.settled {",
+		pkg: finality,
+	},
+	{
+		name: "a stalled stream that is seen stays stalled", file: "sdk/finality/queue.go",
+		old: "		s.stalled = false\n", new: "",
+		pkg: finality,
+	},
+	{
+		name: "a commit that failed counts", file: "connector/watermark/commit.go",
+		old: "	if !committed {\n		return\n	}\n", new: "",
+		pkg: watermark,
+	},
+	{
+		name: "pieces above the committed offset are forgotten", file: "connector/watermark/commit.go",
+		old: "if s.next > p.committed {", new: "if s.from > p.committed {",
+		pkg: watermark,
+	},
 }

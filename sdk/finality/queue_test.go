@@ -199,6 +199,7 @@ func TestStalledStreamLeavesTheWindow(t *testing.T) {
 // vanishes behind proxy 2. That is not "behind all there are".
 func TestStreamThatWasSeenMeanwhileDoesNotStall(t *testing.T) {
 	r := queueRig(t, nil)
+	r.started(1)
 	r.m.AddEndpoint(2, 0)
 	r.m.Opened(2, 2, 0)
 	vanishes := func(p Pack, inc Incarnation) {
@@ -221,6 +222,7 @@ func TestStreamThatWasSeenMeanwhileDoesNotStall(t *testing.T) {
 // The pause between probes grows while nothing is seen, and begins small again after something was.
 func TestProbesBeginAgainAfterSomethingWasSeen(t *testing.T) {
 	r := queueRig(t, nil)
+	r.started(1)
 	for p := Pack(1); p <= 4; p++ {
 		r.ack(p, 1)
 	}
@@ -291,6 +293,7 @@ func TestConnectionThatIsGivenUpTakesNoMorePacks(t *testing.T) {
 // A pack is waited for from its ack on, not from the last tick before it.
 func TestPatienceCountsFromTheAck(t *testing.T) {
 	r := queueRig(t, nil)
+	r.started(1)
 	r.now += 2900 * time.Millisecond // without a tick
 	r.ack(1, 1)
 	r.wait(58*second, 1)
@@ -301,6 +304,7 @@ func TestPatienceCountsFromTheAck(t *testing.T) {
 
 func TestStreamThatVanishesBehindOneProxyOfTwoDoesNotStall(t *testing.T) {
 	r := queueRig(t, nil)
+	r.started(1)
 	r.m.AddEndpoint(2, 0)
 	r.ackOf(1, 1, 1)
 	r.ackOf(2, 2, 1)
@@ -314,6 +318,7 @@ func TestStreamThatVanishesBehindOneProxyOfTwoDoesNotStall(t *testing.T) {
 
 func TestStreamThatIsSeenStallsNoLonger(t *testing.T) {
 	r := queueRig(t, nil)
+	r.started(1)
 	r.ackOf(1, 1, 1)
 	r.ackOf(2, 2, 1)
 	r.m.Seen(2, r.now)
@@ -328,6 +333,7 @@ func TestStreamThatIsSeenStallsNoLonger(t *testing.T) {
 // A pack overtaken a moment ago may be behind in another partition of the queue: it has patience as any other.
 func TestOvertakenPackIsGivenPatience(t *testing.T) {
 	r := queueRig(t, nil)
+	r.started(1)
 	r.ack(1, 1)
 	r.wait(50*second, 1)
 	r.ack(2, 1)
@@ -335,21 +341,6 @@ func TestOvertakenPackIsGivenPatience(t *testing.T) {
 	r.m.Seen(3, r.now)
 	r.wait(11*second, 1)
 	r.want(Lost, 1)
-}
-
-// Connections that ended after something had settled accuse nobody.
-func TestConnectionsThatSettledCauseNoPause(t *testing.T) {
-	r := newRig(t, Settle, nil)
-	for i := Incarnation(1); i <= 8; i++ {
-		r.m.Opened(i, 1, r.now)
-		if got := r.m.Admit(i, 1, 100, r.now); got != OK {
-			t.Fatalf("connection %d: %q", i, got)
-		}
-		r.ack(Pack(i), i)
-		r.wait(12*second, i)
-		r.m.Ended(i, r.now)
-		r.collect()
-	}
 }
 
 // Eight connections in a row on which nothing was sent, as those of a proxy that is the last choice.
