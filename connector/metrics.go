@@ -66,6 +66,7 @@ var (
 	descQueueLag     = desc("queue_reader_lag_messages", "Messages of the queue that were not looked at yet. When it grows, the reader cannot keep up and commits fall behind.", "cluster")
 	descQueueSeen    = desc("queue_messages_total", "Messages of the queue that were looked at, by whose they are: mine, foreign, unreadable.", "cluster", "whose")
 	descQueueMissed  = desc("queue_missed_messages_total", "Messages that retention took before they were looked at; what they held counts as unseen and may be sent twice. Lengthen the queue's retention.", "cluster")
+	descQueuePassed  = desc("queue_batches_passed_total", "Batches of the queue that cannot be read (damaged, or too large unfolded) and were passed over; what they held counts as unseen and may be sent twice. Look for what damages them: after ten in a row the cluster counts as one that cannot be read.", "cluster")
 	descQueueOther   = desc("queue_restart_needed", "1 when the Manager names a queue of another kind than the one that is read (queue.manager). Restart the bridge; until then what the proxies put there counts as unseen and is sent again.")
 	descQueueDelay   = desc("queue_delay_seconds", "Time of packs from the proxy's ack until they were seen in the queue behind it. When it grows, the proxies or their queue fall behind, and commits with them; a patience or a settle near it is too short.")
 	descQueueBarrier = desc("queue_last_barrier_seconds", "How long the last barrier over the queue took.", "cluster")
@@ -76,7 +77,7 @@ func allDescs() []*prometheus.Desc {
 		descInfo, descUp, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descPieces,
 		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descPacks, descReplaced, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
 		descOffsetLost, descRefused, descPassed, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
-		descQueueUp, descQueueLag, descQueueSeen, descQueueMissed, descQueueOther, descQueueDelay, descQueueBarrier,
+		descQueueUp, descQueueLag, descQueueSeen, descQueueMissed, descQueuePassed, descQueueOther, descQueueDelay, descQueueBarrier,
 	}
 }
 
@@ -181,6 +182,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		count(descQueueSeen, q.Foreign, q.Name, "foreign")
 		count(descQueueSeen, q.Unreadable, q.Name, "unreadable")
 		count(descQueueMissed, q.Missed, q.Name)
+		count(descQueuePassed, q.Passed, q.Name)
 		gauge(descQueueBarrier, q.LastBarrier.Seconds(), q.Name)
 	}
 }

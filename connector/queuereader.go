@@ -60,9 +60,13 @@ func (b *Bridge) kafkaReader(places []queuePlace, named namer) (confirm.Reader, 
 		return cluster(k.Name, k.Brokers, k.Topic, k.TLS, k.SASL)
 	}
 	return readerOf(b.source, places, at, q.Kafka, of, func(all []confirm.KafkaCluster) (*confirm.Kafka, error) {
-		return confirm.NewKafka(confirm.KafkaConfig{Clusters: all, Instance: b.instance, Timeout: q.Timeout, Log: b.log, TopicOf: named})
+		return confirm.NewKafka(confirm.KafkaConfig{Clusters: all, Instance: b.instance, Timeout: q.Timeout, Log: b.log, TopicOf: named,
+			Unfold: int(max(b.limits.Budget/4, minUnfold))})
 	})
 }
+
+// minUnfold is the least that a batch of the queue may unfold to: more than the largest pack.
+const minUnfold = 32 << 20
 
 // pulsarReader is kafkaReader for Pulsar.
 func (b *Bridge) pulsarReader(places []queuePlace, named namer) (confirm.Reader, error) {

@@ -118,6 +118,14 @@ func (s *Sender) TopicMissing(group, stream string, missing bool) {
 	s.progress()
 }
 
+// RepairsUnseen is how many packs with records that were lost before have been sent, or are about to be, and were
+// not seen. A reader of the queue asks before it passes over something that may hold them.
+func (s *Sender) RepairsUnseen() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.repairsOpen
+}
+
 // QueueAnswers says whether every queue cluster answers.
 func (s *Sender) QueueAnswers(ok bool) {
 	s.mu.Lock()

@@ -187,7 +187,18 @@ func (s *Sender) hand(p *pack, c *conn, now time.Duration) {
 func (s *Sender) setState(p *pack, to packState) {
 	s.states[p.state]--
 	s.states[to]++
+	if p.key.repair {
+		s.repairsOpen += open(to) - open(p.state)
+	}
 	p.state = to
+}
+
+// open is 1 for a pack that is sealed and not final, nor given up.
+func open(s packState) int {
+	if s == packWaiting || s == packInFlight || s == packAcked {
+		return 1
+	}
+	return 0
 }
 
 // unhand takes p off the connection it was handed to. Under mu.

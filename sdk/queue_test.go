@@ -268,3 +268,30 @@ func TestQueueWindowHoldsBack(t *testing.T) {
 		e.close(time.Second)
 	})
 }
+
+// Whoever reads the queue asks how much of what was sent again is still to be seen.
+func TestRepairsAreCountedUntilTheyAreSeen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e, _ := setupQueue(t, 1, noSlowStart)
+		e.proxies[0].StallQueue(true)
+		st := e.stream("s")
+		for range 3 {
+			b := &sdk.Batch{Stream: st, Time: time.Now(), Payloads: [][]byte{[]byte("again")}, Repair: true}
+			if n, err := e.sender.TrySendBatch(b); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+			settle(5 * time.Second) // a pack each
+		}
+		e.send(st, 1) // none that is sent again
+		settle(5 * time.Second)
+		if n := e.sender.RepairsUnseen(); n != 3 {
+			t.Errorf("%d packs that were sent again are unseen, want 3", n)
+		}
+		e.proxies[0].StallQueue(false)
+		settle(10 * time.Second)
+		if n := e.sender.RepairsUnseen(); n != 0 {
+			t.Errorf("%d packs that were sent again are unseen, want none", n)
+		}
+		e.close(time.Second)
+	})
+}

@@ -39,6 +39,9 @@ func (s *Sender) seal(p *pack) {
 	s.packs[p.seq] = p
 	p.state = packWaiting
 	s.states[packWaiting]++
+	if p.key.repair {
+		s.repairsOpen++
+	}
 	st.counts.packs++
 	s.goesAhead(p)
 	s.enqueue(p)

@@ -12,6 +12,8 @@ type Sink interface {
 	QueueAnswers(ok bool)
 	// TopicMissing says whether the topic of a stream that is watched is missing in every cluster; it begins as there.
 	TopicMissing(group, stream string, missing bool)
+	// RepairsUnseen is how many packs that were sent again for a loss have not been seen.
+	RepairsUnseen() int
 }
 
 // Reader reads every cluster of the queue. It satisfies sdk.Confirmer. Nothing above this package
@@ -62,6 +64,7 @@ type ClusterStatus struct {
 	Mine          uint64        `json:"packs_seen_total"` // of this instance
 	Foreign       uint64        `json:"foreign_total"`
 	Unreadable    uint64        `json:"unreadable_total"`
-	Missed        uint64        `json:"missed_total"` // messages (Kafka) or entries (Pulsar, at least) that retention took before they were read
+	Missed        uint64        `json:"missed_total"`         // messages (Kafka) or entries (Pulsar, at least) that retention took before they were read
+	Passed        uint64        `json:"batches_passed_total"` // batches that cannot be read and were passed over; what they held counts as unseen
 	LastBarrier   time.Duration `json:"last_barrier_ns"`
 }

@@ -29,6 +29,7 @@ type health struct {
 	faultEnd time.Time
 
 	messages, mine, foreign, unreadable, missed atomic.Uint64
+	passed                                      atomic.Uint64 // batches that cannot be read
 }
 
 func newHealth(r *reader, cluster string) *health { return &health{r: r, cluster: cluster} }
@@ -99,7 +100,7 @@ func (h *health) answers() (bool, error) {
 // began tells of partitions that are read from where nobody expected it.
 func (h *health) began(starts []Start) {
 	for _, s := range starts {
-		if s.Why != Fixed && s.Why != Resumed {
+		if s.Why != Fixed && s.Why != Resumed && s.Why != PassedOver { // who passes over says so
 			h.missed.Add(uint64(s.Missed))
 			h.r.log.Warn("queue partition is read from another position", "cluster", s.Cluster, "topic", s.Topic,
 				"partition", s.Partition, "offset", s.Offset.String(), "why", s.Why.String(), "missed", s.Missed)
@@ -120,7 +121,7 @@ func (h *health) status() ClusterStatus {
 	s := ClusterStatus{
 		Name: h.cluster, Topics: sum.Topics, Partitions: sum.Partitions, Lag: sum.Lag,
 		Messages: h.messages.Load(), Mine: h.mine.Load(), Foreign: h.foreign.Load(),
-		Unreadable: h.unreadable.Load(), Missed: h.missed.Load(), MissingTopics: h.r.pos.Missing(h.cluster),
+		Unreadable: h.unreadable.Load(), Missed: h.missed.Load(), Passed: h.passed.Load(), MissingTopics: h.r.pos.Missing(h.cluster),
 	}
 	ok, err := h.answers()
 	s.Answers = ok

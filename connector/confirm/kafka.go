@@ -17,6 +17,7 @@ type KafkaConfig struct {
 	Instance string        // first half of the mid of our packs
 	Timeout  time.Duration // a cluster that has not answered for so long does not answer
 	Log      *slog.Logger  // nil for none
+	Unfold   int           // bytes that a compressed batch may unfold to; 0 for 64 MiB
 
 	// TopicOf names the topic of a stream in all clusters, in place of their templates; nil for the
 	// templates. Watch asks it each time and may be called again for a stream that got another topic: the
@@ -57,6 +58,9 @@ func NewKafka(cfg KafkaConfig) (*Kafka, error) {
 	}
 	r := newReader("kafka", cfg.Instance, cfg.Timeout, cfg.Log)
 	r.topicOf, r.pos = cfg.TopicOf, NewPositions(names...)
+	if r.unfold = cfg.Unfold; r.unfold <= 0 {
+		r.unfold = defaultUnfold
+	}
 	for _, c := range cfg.Clusters {
 		cluster, err := newKafkaCluster(r, c)
 		if err != nil {

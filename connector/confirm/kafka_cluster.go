@@ -36,7 +36,8 @@ type kafkaCluster struct {
 	stopPoll context.CancelFunc // ends the poll under way
 
 	reading map[Place]uint64 // lives, as the client was told; the poller's own
-	read    uint64           // refresh's own: messages when something was read last, and when that was
+	passes  passes
+	read    uint64 // refresh's own: messages when something was read last, and when that was
 	readAt  time.Time
 	tail    int // refresh's own: which of the stuck partitions is looked at next
 }
@@ -51,6 +52,7 @@ func newKafkaCluster(r *reader, cfg KafkaCluster) (*kafkaCluster, error) {
 		kgo.FetchMaxBytes(kafkaFetchBytes),
 		kgo.FetchMaxPartitionBytes(kafkaFetchBytes/4),
 		kgo.FetchMaxWait(250*time.Millisecond),
+		kgo.MaxDecompressBatchBytes(r.unfold),
 		kgo.MetadataMinAge(250*time.Millisecond), // a partition that appeared is read at once
 	)
 	cl, err := kgo.NewClient(opts...)
@@ -83,7 +85,7 @@ func (c *kafkaCluster) run(ctx context.Context, sink Sink) {
 	// and to know that the cluster answers.
 	wg.Go(func() {
 		c.readAt = time.Now()
-		c.refresh(ctx, c.kick, c.look)
+		c.refresh(ctx, c.kick, func(ctx context.Context) bool { return c.look(ctx, sink) })
 	})
 	wg.Wait()
 }
@@ -238,6 +240,7 @@ func (c *kafkaCluster) take(ctx context.Context, sink Sink, fetches kgo.Fetches)
 	c.counted(&found)
 	for _, s := range steps {
 		c.r.pos.Advance(s.at, s.life, s.next)
+		c.passes.end(s.at)
 	}
 	c.r.moved.happened()
 	return failed
@@ -246,6 +249,7 @@ func (c *kafkaCluster) take(ctx context.Context, sink Sink, fetches kgo.Fetches)
 // fetchError handles what a poll says about a partition and reports whether the poller should pause.
 func (c *kafkaCluster) fetchError(ctx context.Context, at Place, life uint64, err error) bool {
 	var cut *kgo.ErrDataLoss
+	var unfolds *kgo.ErrDecompressTooLarge
 	switch {
 	case ctx.Err() != nil, errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
 		return false
@@ -258,12 +262,15 @@ func (c *kafkaCluster) fetchError(ctx context.Context, at Place, life uint64, er
 			c.start([]Start{s})
 		}
 		return false
+	case errors.As(err, &unfolds):
+		c.refreshSoon() // lookAtTails passes over it
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		c.wantStarts.Store(true)
 		c.refreshSoon()
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
 		c.refreshSoon()
 	default:
+		c.refreshSoon() // it may be a batch that cannot be read
 		c.setFault(faultLasts, c.explain(fmt.Errorf("fetching %v: %w", at, err), at.Topic))
 	}
 	return true
@@ -272,7 +279,7 @@ func (c *kafkaCluster) fetchError(ctx context.Context, at Place, life uint64, er
 func (c *kafkaCluster) refreshSoon() { poke(c.kick) }
 
 // look reports whether the cluster answered.
-func (c *kafkaCluster) look(ctx context.Context) bool {
+func (c *kafkaCluster) look(ctx context.Context, sink Sink) bool {
 	also := int64(noTime)
 	if c.wantStarts.Swap(false) {
 		also = earliest
@@ -291,20 +298,26 @@ func (c *kafkaCluster) look(ctx context.Context) bool {
 	if err != nil {
 		c.setFault(faultLasts, err)
 	}
-	c.lookAtTails(ctx)
+	c.lookAtTails(ctx, sink)
 	return true
 }
 
 // lookAtTails finds out why partitions that have something to read do not move. Where only holes are left
-// before the end (compaction leaves batches without records) it moves them. When nothing at all is read, the
+// before the end (compaction leaves batches without records) it moves them, and where a batch cannot be read it passes
+// over it. When nothing at all is read, the
 // client is told to look for leaders again; and if that does not help, the cluster does not answer.
-func (c *kafkaCluster) lookAtTails(ctx context.Context) {
+func (c *kafkaCluster) lookAtTails(ctx context.Context, sink Sink) {
 	stuck := c.r.pos.Stuck(c.cluster)
 	moved := false
 	for range min(len(stuck), tailsAtOnce) {
 		c.tail++
 		u := stuck[c.tail%len(stuck)]
-		if next, err := c.skipHoles(ctx, u); err == nil && u.Next.before(next) {
+		next, err := c.skipHoles(ctx, u)
+		var bad *unreadableError
+		switch {
+		case errors.As(err, &bad):
+			moved = c.passOver(sink, u, bad) || moved
+		case err == nil && u.Next.before(next):
 			c.r.pos.Advance(u.Place, u.Life, next)
 			moved = true
 		}

@@ -231,11 +231,15 @@ func (c *kafkaCluster) skipHoles(ctx context.Context, u Unread) (Offset, error) 
 	if err != nil {
 		return u.Next, err
 	}
+	d, _ := c.cl.OptValue(kgo.WithDecompressor).(kgo.Decompressor) // the client's, which has its bound
 	got, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		KeepControlRecords: true, Offset: u.Next.Entry, Topic: u.Topic, Partition: u.Partition,
-	}, rp, kgo.DefaultDecompressor(), nil)
-	if got.Err != nil || len(got.Records) > 0 {
-		return u.Next, got.Err
+	}, rp, d, nil)
+	switch {
+	case len(got.Records) > 0:
+		return u.Next, nil
+	case got.Err != nil:
+		return u.Next, judgeBatch(rp.RecordBatches, u, got.Err)
 	}
 	return At(next), nil
 }

@@ -29,6 +29,8 @@ type sink struct {
 	seen   map[uint64]int
 	health []bool
 	told   chan struct{}
+
+	repairs atomic.Int64 // packs sent again that were not seen
 }
 
 func newSink() *sink { return &sink{seen: map[uint64]int{}, told: make(chan struct{}, 1)} }
@@ -43,6 +45,8 @@ func (s *sink) Seen(seqs []uint64) {
 }
 
 func (s *sink) TopicMissing(string, string, bool) {}
+
+func (s *sink) RepairsUnseen() int { return int(s.repairs.Load()) }
 
 func (s *sink) QueueAnswers(ok bool) {
 	s.mu.Lock()
@@ -137,7 +141,7 @@ func newQueueTimeout(t *testing.T, timeout time.Duration, clusters int, opts ...
 	t.Helper()
 	checkLeaks(t)
 	q := &queue{t: t, sink: newSink(), done: make(chan error, 1)}
-	cfg := confirm.KafkaConfig{Instance: instance, Timeout: timeout}
+	cfg := confirm.KafkaConfig{Instance: instance, Timeout: timeout, Unfold: 1 << 20}
 	for i := range clusters {
 		c, w := embedded(t, append([]kfake.Opt{kfake.NumBrokers(2)}, opts...)...)
 		q.clusters, q.writers, q.admins = append(q.clusters, c), append(q.writers, w), append(q.admins, kadm.NewClient(w))

@@ -43,16 +43,17 @@ func (p Place) String() string {
 type Why uint8
 
 const (
-	Fixed     Why = iota // at the end, when the stream was first watched
-	Appeared             // the topic or partition did not exist then: from its beginning
-	Recreated            // another topic of the same name: from its beginning
-	Overtaken            // retention took what was to be read next: Missed offsets
-	Truncated            // the log ends before the position: from its beginning, for nobody knows where it was cut
-	Diverged             // the log was cut, and the client of the queue knows where
-	Resumed              // the reader of the partition ended: where it was
+	Fixed      Why = iota // at the end, when the stream was first watched
+	Appeared              // the topic or partition did not exist then: from its beginning
+	Recreated             // another topic of the same name: from its beginning
+	Overtaken             // retention took what was to be read next: Missed offsets
+	Truncated             // the log ends before the position: from its beginning, for nobody knows where it was cut
+	Diverged              // the log was cut, and the client of the queue knows where
+	Resumed               // the reader of the partition ended: where it was
+	PassedOver            // behind a batch that cannot be read
 )
 
-var whyText = [...]string{"fixed at the end", "appeared", "re-created", "overtaken by retention", "truncated", "truncated", "resumed"}
+var whyText = [...]string{"fixed at the end", "appeared", "re-created", "overtaken by retention", "truncated", "truncated", "resumed", "behind an unreadable batch"}
 
 func (w Why) String() string { return whyText[w] }
 
@@ -383,6 +384,18 @@ func (p *Positions) Rewind(at Place, life uint64, offset Offset) (s Start, ok bo
 		return Start{}, false
 	}
 	return t.begin(p, at, offset, x.end, Diverged), true
+}
+
+// PassOver begins a partition anew behind something that cannot be read. What lies in it counts as unseen. ok is false
+// when the life is over already, or the partition is further on.
+func (p *Positions) PassOver(at Place, life uint64, next Offset) (s Start, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, x := p.find(at)
+	if x == nil || x.life != life || !x.next.before(next) {
+		return Start{}, false
+	}
+	return t.begin(p, at, next, x.end, PassedOver), true
 }
 
 // Resume begins a partition anew where it is, because whatever read it under this life ended. ok is false

@@ -22,6 +22,7 @@ type reader struct {
 	instance string
 	timeout  time.Duration
 	log      *slog.Logger
+	unfold   int // bytes that a compressed batch may unfold to, where the client can be told
 	topicOf  func(ctx context.Context, group, stream string) (string, error)
 
 	pos *Positions

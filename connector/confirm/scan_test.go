@@ -21,6 +21,7 @@ func (s *scan) Seen(seqs []uint64) { s.seen = append(s.seen[:0], seqs...) }
 func (s *scan) QueueAnswers(bool)  {}
 
 func (s *scan) TopicMissing(string, string, bool) {}
+func (s *scan) RepairsUnseen() int                { return 0 }
 
 const scanInstance = "0123456789abcdefghijkl"
 

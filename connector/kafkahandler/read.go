@@ -34,6 +34,7 @@ func ReadAll(ctx context.Context, opts []kgo.Opt, topics []string, f func(Pack) 
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		// Transaction markers have offsets too; without them a partition that ends in one would never be finished.
 		kgo.KeepControlRecords(),
+		kgo.MaxDecompressBatchBytes(64 << 20), // a pack has 20 MiB at most
 	}, opts...)...)
 	if err != nil {
 		return fmt.Errorf("reading queue: %w", err)

@@ -622,4 +622,36 @@ var mutations = []mutation{
 		old: "if s.next > p.committed {", new: "if s.from > p.committed {",
 		pkg: watermark,
 	},
+
+	// Batches of the queue that cannot be read.
+	{
+		name: "a batch of the queue that cannot be read is waited for", file: "connector/confirm/kafka_cluster.go",
+		old: "moved = c.passOver(sink, u, bad) || moved", new: "_ = bad",
+		pkg: "./connector/confirm", run: "TestBatchThatCannotBeRead",
+	},
+	{
+		name: "a batch of the queue unfolds to any size", file: "connector/confirm/kafka_cluster.go",
+		old: "		kgo.MaxDecompressBatchBytes(r.unfold),\n", new: "",
+		pkg: "./connector/confirm", run: "TestBatchThatCannotBeRead",
+	},
+	{
+		name: "unreadable batches are passed over without end", file: "connector/confirm/passover.go",
+		old: "	case p.row[at] >= maxPasses:", new: "	case p.row[at] >= 1<<30:",
+		pkg: "./connector/confirm", run: "TestTenUnreadable",
+	},
+	{
+		name: "a batch that may hold what was sent again is passed over", file: "connector/confirm/passover.go",
+		old: "	case p.any && repairsUnseen > 0:", new: "	case false:",
+		pkg: "./connector/confirm", run: "TestSecondUnreadable",
+	},
+	{
+		name: "the end of a damaged batch is believed wherever it leads", file: "connector/confirm/passover.go",
+		old: "if next := At(e.next); !u.Next.before(next) || u.End.before(next) {", new: "if next := At(e.next); false && u.End.before(next) {",
+		pkg: "./connector/confirm", run: "TestDamagedBatch",
+	},
+	{
+		name: "packs that are sent again are not counted until they are seen", file: "sdk/dispatch.go",
+		old: "		s.repairsOpen += open(to) - open(p.state)\n", new: "",
+		pkg: sender, run: "TestRepairsAreCounted",
+	},
 }

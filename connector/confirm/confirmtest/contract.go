@@ -146,6 +146,9 @@ func (s *Sink) Missing(group, stream string) bool {
 	return s.missing[group+"."+stream]
 }
 
+// RepairsUnseen implements confirm.Sink: nothing is sent again here.
+func (s *Sink) RepairsUnseen() int { return 0 }
+
 // QueueAnswers implements confirm.Sink.
 func (s *Sink) QueueAnswers(ok bool) {
 	s.mu.Lock()
