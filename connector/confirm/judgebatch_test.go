@@ -52,9 +52,8 @@ func TestDamagedBatchIsFoundByItsChecksum(t *testing.T) {
 		{"unfolds to too much, beyond the end", nil, &kgo.ErrDecompressTooLarge{Offset: 10, NextOffset: 99}, 0},
 	} {
 		err := judgeBatch(tt.raw, Unread{Next: At(10), End: At(30)}, tt.err)
-		var bad *unreadableError
 		next := int64(0)
-		if errors.As(err, &bad) {
+		if bad, ok := errors.AsType[*unreadableError](err); ok {
 			next = bad.next
 		}
 		if next != tt.next || !errors.Is(err, tt.err) {
@@ -69,8 +68,8 @@ func FuzzJudgeBatch(f *testing.F) {
 	f.Add(append(batchAt(5, 5, false), batchAt(10, 5, true)...), int64(10), int64(30))
 	f.Add(make([]byte, 61), int64(0), int64(1))
 	f.Fuzz(func(t *testing.T, raw []byte, next, end int64) {
-		var bad *unreadableError
-		if !errors.As(judgeBatch(raw, Unread{Next: At(next), End: At(end)}, errors.New("x")), &bad) {
+		bad, ok := errors.AsType[*unreadableError](judgeBatch(raw, Unread{Next: At(next), End: At(end)}, errors.New("x")))
+		if !ok {
 			return
 		}
 		if bad.next <= next || bad.next > end {

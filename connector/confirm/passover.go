@@ -51,8 +51,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // it is when that cannot be told: the header of a damaged batch may be damaged too, so its end is believed only
 // between the position and the end of the log.
 func judgeBatch(raw []byte, u Unread, err error) error {
-	var unfolds *kgo.ErrDecompressTooLarge
-	if errors.As(err, &unfolds) {
+	if unfolds, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok {
 		return believable(u, &unreadableError{unfolds.Offset, unfolds.NextOffset, err})
 	}
 	var suspect *unreadableError // the first that was not read before: the one, unless another is damaged
