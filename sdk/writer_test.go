@@ -164,22 +164,3 @@ func TestWriteTimeoutIsASilence(t *testing.T) {
 		e.log.want(sdk.Lost, 1)
 	})
 }
-
-// 1. a pack is written and its connection ends  2. it is written to another one  3. its first copy is seen: the
-// second one goes on, and is counted as a duplicate.
-func TestSecondCopyOfAPackThatWasSeenCountsAsADuplicate(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		e, proxies := setupByHand(t, 2, finality.Queue, sdk.WithConfirmer(watchesNothing{}), sdk.WithInstance("me"))
-		e.send(e.stream("s"), 1)
-		proxies[0].read(t)
-		_ = proxies[0].conn.Close()
-		settle(5 * time.Second)
-		proxies[1].read(t)
-		e.sender.Seen([]uint64{1})
-		synctest.Wait()
-		e.log.want(sdk.Final, 1)
-		if s := e.sender.Status().Streams[0]; s.PacksDuplicated != 1 {
-			t.Errorf("%d packs counted as duplicates, want 1", s.PacksDuplicated)
-		}
-	})
-}

@@ -33,6 +33,9 @@ type mutation struct {
 	run  string      // -run of these tests, all when empty
 }
 
+// atOnce is how many mutations are tried at a time: while one waits for its test, another is compiled.
+const atOnce = 3
+
 func main() {
 	only := flag.String("run", "", "only mutations whose name matches this expression")
 	update := flag.Bool("update", false, "rewrite the table in DESIGN.md")
@@ -55,18 +58,35 @@ func run(only string, update bool) error {
 	defer os.RemoveAll(dir)
 	var rows, survivors []string
 	start := time.Now()
+	type outcome struct {
+		caughtBy string
+		err      error
+	}
+	outcomes := make([]chan outcome, len(mutations))
+	workers := make(chan struct{}, atOnce)
+	for i, m := range mutations {
+		if outcomes[i] = make(chan outcome, 1); !match.MatchString(m.name) {
+			continue
+		}
+		go func() {
+			workers <- struct{}{}
+			caughtBy, err := try(filepath.Join(dir, fmt.Sprint(i)), m)
+			<-workers
+			outcomes[i] <- outcome{caughtBy, err}
+		}()
+	}
 	for i, m := range mutations {
 		if !match.MatchString(m.name) {
 			continue
 		}
-		caughtBy, err := try(filepath.Join(dir, fmt.Sprint(i)), m)
-		if err != nil {
+		o := <-outcomes[i]
+		if err := o.err; err != nil {
 			fmt.Printf("NOT CAUGHT  %s: %v\n", m.name, err)
 			survivors = append(survivors, m.name)
 			continue
 		}
-		fmt.Printf("caught      %-70s %s\n", m.name, caughtBy)
-		rows = append(rows, fmt.Sprintf("| %s | `%s` | %s |", m.name, m.file, caughtBy))
+		fmt.Printf("caught      %-70s %s\n", m.name, o.caughtBy)
+		rows = append(rows, fmt.Sprintf("| %s | `%s` | %s |", m.name, m.file, o.caughtBy))
 	}
 	fmt.Printf("%d mutations, %d caught, %d not caught, %s\n",
 		len(rows)+len(survivors), len(rows), len(survivors), time.Since(start).Round(time.Second))
