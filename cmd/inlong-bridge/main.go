@@ -169,13 +169,12 @@ func newRoot(e *env) *cobra.Command {
 	}
 	root.Version, _ = buildVersion()
 	root.SuggestionsMinimumDistance = 2
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; hint: see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(
 		newRun(e), newMigrate(e), newDemo(e), newDevproxy(e),
-		newCheck(e), newExplain(e), newVersion(e),
+		newCheck(e), newExplain(e), newHealth(e), newVersion(e),
 	)
 	return root
 }

@@ -128,7 +128,7 @@ func writeFile(t *testing.T, text string) string {
 }
 
 func TestHelpTexts(t *testing.T) {
-	for _, command := range []string{"", "run", "migrate", "demo", "devproxy", "check", "explain", "version"} {
+	for _, command := range []string{"", "run", "migrate", "demo", "devproxy", "check", "explain", "health", "version"} {
 		name := command
 		args := []string{command, "--help"}
 		if command == "" {
@@ -235,16 +235,17 @@ func TestExitCodes(t *testing.T) {
 
 func TestVersionNamesCommitAndGo(t *testing.T) {
 	defer func(v, c string) { version, commit = v, c }(version, commit)
-	version, commit = "v1.2.3", "0123456789ab"
+	defer func(d string) { date = d }(date)
+	version, commit, date = "v1.2.3", "0123456789ab", "2026-01-02T03:04:05Z"
 	code, stdout, _ := invoke(t, "version")
 	if code != 0 || !strings.Contains(stdout, "inlong-bridge v1.2.3\n") ||
-		!strings.Contains(stdout, "commit        0123456789ab\n") || !strings.Contains(stdout, "go            go1.") {
+		!strings.Contains(stdout, "commit        0123456789ab\n") || !strings.Contains(stdout, "date          2026-01-02T03:04:05Z\n") || !strings.Contains(stdout, "go            go1.") {
 		t.Errorf("exit %d, stdout %q", code, stdout)
 	}
 	if code, stdout, _ = invoke(t, "--version"); code != 0 || stdout != "inlong-bridge version v1.2.3\n" {
 		t.Errorf("--version: exit %d, stdout %q", code, stdout)
 	}
-	version, commit = "", ""
+	version, commit, date = "", "", ""
 	if _, stdout, _ = invoke(t, "version"); strings.Contains(stdout, "inlong-bridge \n") || strings.Contains(stdout, "commit        \n") {
 		t.Errorf("without linker flags: %q", stdout)
 	}

@@ -8,19 +8,19 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Set by the linker; see the Makefile.
-var version, commit string
+// Set by the linker; see the Makefile. The date is the commit's: two builds of one commit are the same bytes.
+var version, commit, date string
 
 func newVersion(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
-		Short:   "print version, commit and Go version",
+		Short:   "print version, commit, its date and Go version",
 		Example: "  inlong-bridge version",
 		Args:    args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			v, c := buildVersion()
-			_, err := fmt.Fprintf(e.stdout, "inlong-bridge %s\ncommit        %s\ngo            %s %s/%s\n",
-				v, c, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(e.stdout, "inlong-bridge %s\ncommit        %s\ndate          %s\ngo            %s %s/%s\n",
+				v, c, buildDate(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}
@@ -52,4 +52,19 @@ func buildVersion() (v, c string) {
 		return v, "unknown"
 	}
 	return v, c + modified
+}
+
+// buildDate returns when the commit was made.
+func buildDate() string {
+	if date != "" {
+		return date
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && commit == "" {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.time" {
+				return s.Value
+			}
+		}
+	}
+	return "unknown"
 }
