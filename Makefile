@@ -8,7 +8,9 @@ ARGS     ?=
 # The version comes from git where there is git; a build without it falls back to what Go recorded.
 VERSION  ?= $(shell git describe --tags --dirty 2>/dev/null)
 COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
-LDFLAGS   = -s -w $(if $(VERSION),-X main.version=$(VERSION)) $(if $(COMMIT),-X main.commit=$(COMMIT))
+# The commit's date and not the build's: two builds of one commit are the same bytes.
+DATE     ?= $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
+LDFLAGS   = -s -w $(if $(VERSION),-X main.version=$(VERSION)) $(if $(COMMIT),-X main.commit=$(COMMIT)) $(if $(DATE),-X main.date=$(DATE))
 
 # The race detector needs a C compiler. Without one the tests still run, and say what they left out.
 CGO      := $(shell $(GO) env CGO_ENABLED)
@@ -115,8 +117,10 @@ vet: ## go vet
 bin/golangci-lint: deploy/tools/lint/go.mod deploy/tools/lint/go.sum
 	cd deploy/tools/lint && $(GO) build -o ../../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
+# Helm takes the Kubernetes that it renders for without a cluster from its linker, and 1.20 without that.
+HELM_KUBE = $(foreach p,lint/rules chartutil,-X helm.sh/helm/v3/pkg/$p.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/$p.k8sVersionMinor=34)
 bin/helm: deploy/tools/helm/go.mod deploy/tools/helm/go.sum
-	cd deploy/tools/helm && $(GO) build -o ../../../$@ helm.sh/helm/v3/cmd/helm
+	cd deploy/tools/helm && $(GO) build -ldflags '$(HELM_KUBE)' -o ../../../$@ helm.sh/helm/v3/cmd/helm
 
 bin/benchstat: deploy/tools/benchstat/go.mod deploy/tools/benchstat/go.sum
 	cd deploy/tools/benchstat && $(GO) build -o ../../../$@ golang.org/x/perf/cmd/benchstat
@@ -139,6 +143,7 @@ tidy-check: ## fail if go.mod or go.sum would change
 .PHONY: chart
 chart: bin/helm build ## lint and render the Helm chart, and show that it refuses what it must
 	HELM=bin/helm BRIDGE=bin/inlong-bridge ./deploy/ci/chart.sh
+	HELM=bin/helm $(GO) test -count=1 ./deploy/helm
 
 .PHONY: image
 image: ## run the Dockerfile's steps without a container engine and start the result

@@ -49,7 +49,7 @@ render() { # render NAME ARGS...
   # Whatever the values: restricted pod security, the exec form, whole directories, a drain that can end.
   local text
   for text in 'runAsNonRoot: true' 'runAsUser: 65532' 'readOnlyRootFilesystem: true' 'allowPrivilegeEscalation: false' \
-    'drop: [ALL]' 'type: RuntimeDefault' 'automountServiceAccountToken: false' \
+    '- ALL' 'type: RuntimeDefault' 'automountServiceAccountToken: false' \
     'command: ["/inlong-bridge", "run", "-c", "/etc/inlong-bridge/bridge.yaml"]' \
     'mountPath: /etc/inlong-bridge' 'path: /healthz' 'path: /readyz' 'terminationGracePeriodSeconds: '; do
     has "$name" "$out/$name.yaml" "$text"
@@ -100,20 +100,20 @@ for values in "$chart"/ci/*-values.yaml; do
     queue)
       has queue "$out/queue.yaml" 'terminationGracePeriodSeconds: 105'
       has queue "$out/queue.yaml" 'image: "registry.example.com/data/inlong-bridge:1.2.3"'
-      has queue "$out/queue.yaml" 'secretName: bridge-secrets'
+      has queue "$out/queue.yaml" 'secretName: "bridge-secrets"'
       has queue "$out/queue.yaml" 'kind: ServiceMonitor'
       has queue "$out/queue.yaml" 'kind: PodDisruptionBudget'
       has queue "$out/queue.yaml" 'http://${MANAGER_HOST:-manager}:8083' ;;
     proxies)
       has proxies "$out/proxies.yaml" 'terminationGracePeriodSeconds: 120'
       has proxies "$out/proxies.yaml" 'listen: :9090'
-      has proxies "$out/proxies.yaml" 'serviceAccountName: data'
+      has proxies "$out/proxies.yaml" 'serviceAccountName: "data"'
       lacks proxies "$out/proxies.yaml" 'GOMEMLIMIT'
       lacks proxies "$out/proxies.yaml" 'manager:'
       lacks proxies "$out/proxies.yaml" 'kind: ServiceAccount' ;;
     existing)
       has existing "$out/existing.yaml" 'terminationGracePeriodSeconds: 135'
-      has existing "$out/existing.yaml" 'name: my-bridge'
+      has existing "$out/existing.yaml" 'name: "my-bridge"'
       has existing "$out/existing.yaml" 'inlong-bridge@sha256:'
       lacks existing "$out/existing.yaml" 'kind: ConfigMap' ;;
   esac
