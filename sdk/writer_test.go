@@ -56,6 +56,9 @@ func setupByHand(t *testing.T, n int, mode finality.Mode, opts ...sdk.Option) (*
 func (p *handProxy) read(t *testing.T) []string {
 	t.Helper()
 	f, err := p.r.Next()
+	if typ, _, _ := frame.Type(f); err == nil && typ == frame.TypeHeartbeat {
+		f, err = p.r.Next()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,5 +165,24 @@ func TestWriteTimeoutIsASilence(t *testing.T) {
 		}
 		settle(40 * time.Second)
 		e.log.want(sdk.Lost, 1)
+	})
+}
+
+// 1. a pack is written and its connection ends  2. it is written to another one  3. its first copy is seen: the
+// second one goes on, and is counted as a duplicate.
+func TestSecondCopyOfAPackThatWasSeenCountsAsADuplicate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e, proxies := setupByHand(t, 2, finality.Queue, sdk.WithConfirmer(watchesNothing{}), sdk.WithInstance("me"))
+		e.send(e.stream("s"), 1)
+		proxies[0].read(t)
+		_ = proxies[0].conn.Close()
+		settle(5 * time.Second)
+		proxies[1].read(t)
+		e.sender.Seen([]uint64{1})
+		synctest.Wait()
+		e.log.want(sdk.Final, 1)
+		if s := e.sender.Status().Streams[0]; s.PacksDuplicated != 1 {
+			t.Errorf("%d packs counted as duplicates, want 1", s.PacksDuplicated)
+		}
 	})
 }

@@ -219,6 +219,12 @@ func TestBooksCloseWhenMoreIsCountedThanThereIs(t *testing.T) {
 	if got := p.Ledger(); got.Watermark != 12 || got.Gap != 2 {
 		t.Errorf("ledger %+v, want watermark 12, gap 2", got)
 	}
+	// One that ends before them moves nothing.
+	s = p.Begin(3, 6)
+	p.End(s)
+	if got := p.Ledger(); got.Watermark != 12 || p.Position() != 12 {
+		t.Errorf("ledger %+v and position %d, want both at 12", got, p.Position())
+	}
 }
 
 func TestAddToEndedSpanPanics(t *testing.T) {
