@@ -519,7 +519,8 @@ var mutations = []mutation{
 	},
 	{
 		name: "the position is moved before the sink was told", file: "connector/confirm/kafka_cluster.go",
-		old: "	if len(found.seqs) > 0 {\n		sink.Seen(found.seqs)\n	}\n	c.counted(&found)\n	for _, s := range steps {\n		c.r.pos.Advance(s.at, s.life, s.next)\n	}\n", new: "	for _, s := range steps {\n		c.r.pos.Advance(s.at, s.life, s.next)\n	}\n	if len(found.seqs) > 0 {\n		sink.Seen(found.seqs)\n	}\n	c.counted(&found)\n",
+		old: "	if len(found.seqs) > 0 {\n		sink.Seen(found.seqs)\n	}\n	c.counted(&found)\n",
+		new: "	for _, s := range steps {\n		c.r.pos.Advance(s.at, s.life, s.next)\n	}\n	c.r.moved.happened()\n	if len(found.seqs) > 0 {\n		sink.Seen(found.seqs)\n	}\n	c.counted(&found)\n",
 		pkg: "./connector/confirm", run: "TestContractOfKafka",
 	},
 	{
