@@ -93,13 +93,6 @@ func (b *Bridge) joinAgain(topic, why string) {
 	b.lookSoon()
 }
 
-func (b *Bridge) lookSoon() {
-	select {
-	case b.look <- struct{}{}:
-	default:
-	}
-}
-
 // unread has a topic joined again of which a partition is assigned and not read. Otherwise: 1. a partition is
 // assigned  2. the question for its committed offset fails, because the client knows the topic by an older id
 // 3. kgo drops the partition from its session, and nobody reads it until the group moves.

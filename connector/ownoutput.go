@@ -58,10 +58,7 @@ type leftOut struct {
 
 // openStream is how routes get their streams. A stream that comes into use makes its topic one that is written.
 func (b *Bridge) openStream(group, stream string) (*sdk.Stream, error) {
-	select {
-	case b.look <- struct{}{}:
-	default:
-	}
+	b.lookSoon()
 	return b.sender.Stream(group, stream)
 }
 

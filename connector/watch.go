@@ -42,6 +42,14 @@ const (
 	faultPause = 2 * time.Second // between two tries of a partition at fault
 )
 
+// lookSoon has the watch loop look now, not at its next tick. It never waits.
+func (b *Bridge) lookSoon() {
+	select {
+	case b.look <- struct{}{}:
+	default:
+	}
+}
+
 func (b *Bridge) topicsAge() time.Duration {
 	if age := b.cfg.Kafka.MetadataMaxAge; age > 0 {
 		return min(age, time.Minute)
@@ -62,10 +70,7 @@ func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
 		}
 	}
 	b.group.PauseFetchPartitions(one(p.id))
-	select {
-	case b.look <- struct{}{}:
-	default:
-	}
+	b.lookSoon()
 }
 
 // recovered ends a fault once something was fetched.
