@@ -110,11 +110,6 @@ func (b *Bridge) findOutput(ctx context.Context) error {
 	return nil
 }
 
-func (b *Bridge) queueOpts(brokers []string, t config.TLS, s config.SASL) ([]kgo.Opt, error) {
-	opts, err := kafkaclient.Options(brokers, b.cfg.Kafka.ClientID, t, s, b.log)
-	return append(opts, b.deps.KafkaOpts...), err
-}
-
 // askSides takes in the clusters that the Manager names, and finds out which clusters are the source's.
 func (b *Bridge) askSides(ctx context.Context) {
 	o := &b.own

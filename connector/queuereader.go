@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/kafkaclient"
@@ -49,11 +51,11 @@ type namer func(ctx context.Context, group, stream string) (string, error)
 func (b *Bridge) kafkaReader(places []queuePlace, named namer) (confirm.Reader, error) {
 	q := &b.cfg.Queue
 	cluster := func(name string, brokers []string, topic string, t config.TLS, s config.SASL) (confirm.KafkaCluster, error) {
-		opts, err := kafkaclient.Options(brokers, b.cfg.Kafka.ClientID, t, s, b.log)
+		opts, err := b.queueOpts(brokers, t, s)
 		if err != nil {
 			return confirm.KafkaCluster{}, fmt.Errorf("queue cluster %s: %w", name, err)
 		}
-		return confirm.KafkaCluster{Name: name, Opts: append(opts, b.deps.KafkaOpts...), Topic: topic}, nil
+		return confirm.KafkaCluster{Name: name, Opts: opts, Topic: topic}, nil
 	}
 	at := func(p queuePlace) (confirm.KafkaCluster, error) { return cluster(p.Name, p.Brokers, "", q.TLS, q.SASL) }
 	of := func(k config.QueueCluster) (confirm.KafkaCluster, error) {
@@ -63,6 +65,12 @@ func (b *Bridge) kafkaReader(places []queuePlace, named namer) (confirm.Reader, 
 		return confirm.NewKafka(confirm.KafkaConfig{Clusters: all, Instance: b.instance, Timeout: q.Timeout, Log: b.log, TopicOf: named,
 			Unfold: int(max(b.limits.Budget/4, minUnfold))})
 	})
+}
+
+// queueOpts are the options of a client for a Kafka cluster of the queue.
+func (b *Bridge) queueOpts(brokers []string, t config.TLS, s config.SASL) ([]kgo.Opt, error) {
+	opts, err := kafkaclient.Options(brokers, b.cfg.Kafka.ClientID, t, s, b.log)
+	return append(opts, b.deps.KafkaOpts...), err
 }
 
 // minUnfold is the least that a batch of the queue may unfold to: more than the largest pack.
@@ -125,7 +133,7 @@ func readerOf[P, C any, R joinable[C]](source *queueSource, places []queuePlace,
 func (b *Bridge) checkQueueSecrets() error {
 	q := &b.cfg.Queue
 	if q.Manager {
-		_, err := kafkaclient.Options(b.cfg.Kafka.Brokers, b.cfg.Kafka.ClientID, q.TLS, q.SASL, b.log)
+		_, err := b.queueOpts(b.cfg.Kafka.Brokers, q.TLS, q.SASL)
 		if err == nil && q.Token.Set() {
 			_, err = q.Token.Value()
 		}
@@ -134,7 +142,7 @@ func (b *Bridge) checkQueueSecrets() error {
 		}
 	}
 	for _, k := range q.Kafka {
-		if _, err := kafkaclient.Options(k.Brokers, b.cfg.Kafka.ClientID, k.TLS, k.SASL, b.log); err != nil {
+		if _, err := b.queueOpts(k.Brokers, k.TLS, k.SASL); err != nil {
 			return fmt.Errorf("queue cluster %s: %w", k.Name, err)
 		}
 	}
