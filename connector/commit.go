@@ -41,7 +41,7 @@ func (b *Bridge) commit(ctx context.Context, parts []*partition) bool {
 }
 
 // beginning reports whether where p begins still has to be committed before it is fetched, which adjust does.
-func (p *partition) beginning() bool { return p.commitFirst && !p.restated.Load() }
+func (p *partition) beginning() bool { return p.from.commitFirst && !p.restated.Load() }
 
 // sendCommit sends the offsets of a round, with their lines unless lines is false.
 type sendCommit func(ctx context.Context, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error)
@@ -166,7 +166,7 @@ func wanting(parts []*partition) []*partition {
 
 // mustRestate reports whether the offset where the assignment began still has to be committed with its line.
 func (p *partition) mustRestate() bool {
-	return (p.commitFirst || p.restate) && !p.restated.Load() && !p.wm.Revoked() && p.wm.Committed() < 0
+	return (p.from.commitFirst || p.from.restate) && !p.restated.Load() && !p.wm.Revoked() && p.wm.Committed() < 0
 }
 
 // round is one commit on its way.

@@ -201,7 +201,6 @@ func (b *Bridge) open(s *survey, id tp, t *topic, rt *router) *partition {
 	}
 	p := newPartition(id, t, rt, bg.offset-bg.lost, b, &b.held, b.log)
 	p.from, p.cluster, p.limit = bg, s.cluster, limit
-	p.commitFirst, p.restate = bg.commitFirst, bg.restate
 	p.high.Store(s.logs[id].end)
 	p.logStart.Store(s.logs[id].start)
 	if bg.lost > 0 {
@@ -235,8 +234,10 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 		var old []string
 		for _, p := range parts {
 			whys[p.from.why]++
-			passed += p.from.books.Passed * int64(btoi(p.commitFirst))
-			unknown += btoi(p.restate)
+			if p.from.commitFirst {
+				passed += p.from.books.Passed
+			}
+			unknown += btoi(p.from.restate)
 			if r := p.from.refused; r != nil {
 				if refused++; refused <= maxNamed {
 					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.id.partition, r.offset, r.topic))

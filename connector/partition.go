@@ -52,10 +52,8 @@ type partition struct {
 	start  int64
 	limit  int64 // a migration wants nothing at or above it; -1 for none
 
-	cluster     string // id of the Kafka cluster
-	from        begin  // why it begins there, and what its commits hand on
-	commitFirst bool   // the start must be committed before anything is fetched
-	restate     bool   // the start must be committed again, with the line that its commit lacks
+	cluster string // id of the Kafka cluster
+	from    begin  // why it begins there, what its commits hand on, and whether the start is committed
 
 	events partitionEvents
 	log    *slog.Logger

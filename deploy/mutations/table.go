@@ -370,7 +370,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "an idle partition keeps a commit without a line", file: "connector/commit.go",
-		old: "return (p.commitFirst || p.restate) &&", new: "return p.commitFirst &&",
+		old: "return (p.from.commitFirst || p.from.restate) &&", new: "return p.from.commitFirst &&",
 		pkg: connector, run: "TestUpgradeFrom",
 	},
 	{
