@@ -157,7 +157,7 @@ func wanting(parts []*partition) []*partition {
 		if h := p.halted.Load(); h != nil && (h.code == haltRecreated || h.code == haltTruncated) {
 			continue
 		}
-		if p.wm.Watermark() > max(p.wm.Committed(), p.start) || p.mustRestate() {
+		if p.wm.Uncommitted() || p.mustRestate() {
 			out = append(out, p)
 		}
 	}

@@ -5,13 +5,22 @@ package watermark
 func (p *Partition) BeginCommit() (offset int64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.revoked || p.inCommit || p.watermark <= max(p.committed, p.start) {
+	if p.revoked || p.inCommit || !p.uncommittedLocked() {
 		return 0, false
 	}
 	p.inCommit = true
 	p.committing, p.offered = p.watermark, p.ledgerLocked()
 	return p.committing, true
 }
+
+// Uncommitted reports whether the watermark is above what was committed, or above the start while nothing was.
+func (p *Partition) Uncommitted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.uncommittedLocked()
+}
+
+func (p *Partition) uncommittedLocked() bool { return p.watermark > max(p.committed, p.start) }
 
 // Offered returns the books up to exactly the offset that BeginCommit returned last. The watermark may have
 // moved on since.

@@ -49,7 +49,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "commit rewinds", file: "connector/watermark/commit.go",
-		old: "p.watermark <= max(p.committed, p.start)", new: "p.watermark == p.committed",
+		old: "p.watermark > max(p.committed, p.start)", new: "p.watermark != p.committed",
 		pkg: model + " " + watermark,
 	},
 	{
