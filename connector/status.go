@@ -80,23 +80,10 @@ type PartitionStatus struct {
 	StuckCode     string        `json:"stuck,omitempty"`    // code of why
 	StuckReason   string        `json:"stuck_reason,omitempty"`
 
-	TopicID        string `json:"topic_id,omitempty"`         // of this assignment
-	RefusedOffset  *int64 `json:"refused_offset,omitempty"`   // committed for a topic of the same name that was deleted
-	RefusedTopicID string `json:"refused_topic_id,omitempty"` // id of that topic
-	Books          Books  `json:"books"`                      // up to committed_offset
-}
-
-// Books account for the offsets from From up to the committed offset; see docs/migration.md.
-type Books struct {
-	From     int64 `json:"from"`
-	Final    int64 `json:"final"`
-	Skipped  int64 `json:"skipped"`
-	Gap      int64 `json:"gap"`
-	Lost     int64 `json:"lost"`
-	Dead     int64 `json:"dead_lettered"`
-	Hand     int64 `json:"skipped_by_hand"`
-	Passed   int64 `json:"passed_over"`
-	Unproven int64 `json:"not_proven"`
+	TopicID        string       `json:"topic_id,omitempty"`         // of this assignment
+	RefusedOffset  *int64       `json:"refused_offset,omitempty"`   // committed for a topic of the same name that was deleted
+	RefusedTopicID string       `json:"refused_topic_id,omitempty"` // id of that topic
+	Books          resume.Books `json:"books"`                      // up to committed_offset
 }
 
 // RouteStatus is one (group, stream) pair in use.
@@ -178,9 +165,9 @@ func (p *partition) status(now time.Time) PartitionStatus {
 	if r := p.from.refused; r != nil {
 		ps.RefusedOffset, ps.RefusedTopicID = &r.offset, r.topic.String()
 	}
-	ps.Books = Books(p.from.books)
+	ps.Books = p.from.books
 	if c := p.booked.Load(); c != nil {
-		ps.Books = Books(c.books)
+		ps.Books = c.books
 	}
 	if ps.Committed < 0 && p.restated.Load() {
 		ps.Committed = p.start

@@ -40,20 +40,21 @@ type Sight struct {
 	Began      Origin    // where its partitions began
 }
 
-// Books account for every offset from From up to the offset that they are committed with.
+// Books account for every offset from From up to the offset that they are committed with. As JSON they are part of
+// /status; see docs/migration.md.
 type Books struct {
-	From int64 // where the books begin
+	From int64 `json:"from"` // where the books begin
 
-	Final   int64 // delivered, as delivery.confirm understands it
-	Skipped int64 // by a policy of the configuration
-	Gap     int64 // no record has the offset: compaction, transactions, control records
-	Lost    int64 // gone from Kafka before it was delivered, accepted by delivery.on_gap
-	Dead    int64 // written to a dead-letter topic
-	Hand    int64 // skipped by hand
+	Final   int64 `json:"final"`           // delivered, as delivery.confirm understands it
+	Skipped int64 `json:"skipped"`         // by a policy of the configuration
+	Gap     int64 `json:"gap"`             // no record has the offset: compaction, transactions, control records
+	Lost    int64 `json:"lost"`            // gone from Kafka before it was delivered, accepted by delivery.on_gap
+	Dead    int64 `json:"dead_lettered"`   // written to a dead-letter topic
+	Hand    int64 `json:"skipped_by_hand"` // skipped by hand
 
 	// Offsets below From that Kafka had when the books began, by why they are in no book.
-	Passed   int64 // kafka.start: latest passed over them
-	Unproven int64 // they were committed by an offset without books
+	Passed   int64 `json:"passed_over"` // kafka.start: latest passed over them
+	Unproven int64 `json:"not_proven"`  // they were committed by an offset without books
 }
 
 // Sum is how many offsets the books account for.
