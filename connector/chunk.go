@@ -72,9 +72,8 @@ type splitter struct {
 	origin  string // of this group's packs
 	packs   int64  // of them, that are packs of somebody else
 
-	arrived  arrival         // of the fetch
-	replaced replaced        // records of the fetch that go with the time of its arrival
-	told     map[string]bool // topics of which it was said that times are replaced
+	arrived  arrival  // of the fetch
+	replaced replaced // records of the fetch that go with the time of its arrival
 
 	perGroup int // records of a group in the chunk before, on average: so many are made room for
 }

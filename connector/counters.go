@@ -50,7 +50,7 @@ type counters struct {
 	partitionsStops byLabel // by code
 }
 
-func (c *counters) polled(topic string, records int, bytes, skipped, replaced int64) {
+func (c *counters) polled(topic string, records int, bytes, skipped int64) {
 	if records == 0 {
 		return
 	}
@@ -58,9 +58,6 @@ func (c *counters) polled(topic string, records int, bytes, skipped, replaced in
 	c.bytes.add(topic, uint64(bytes))
 	if skipped > 0 {
 		c.skipped.add(topic, uint64(skipped))
-	}
-	if replaced > 0 {
-		c.replaced.add(topic, uint64(replaced))
 	}
 }
 

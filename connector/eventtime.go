@@ -48,16 +48,14 @@ func (r *replaced) add(rec *kgo.Record) {
 	}
 }
 
-// tellReplaced says once for each topic that the times of its records are replaced.
-func (b *Bridge) tellReplaced(sp *splitter, p *partition) {
-	if sp.told[p.id.topic] {
+// tookReplaced counts records of a partition whose event time was replaced, and tells of the topic's first.
+func (b *Bridge) tookReplaced(p *partition, r replaced) {
+	if r.n == 0 {
 		return
 	}
-	if sp.told == nil {
-		sp.told = make(map[string]bool)
+	if b.counters.replaced.add(p.id.topic, uint64(r.n)) {
+		b.log.Warn("records have an impossible event time, sending them with the time of arrival", "topic", p.id.topic, "partition", p.id.partition,
+			"offset", r.first.Offset, "hint", "Kafka's timestamps are milliseconds since 1970; a producer that sets micro- or nanoseconds, or none, looks like this. "+
+				"inlong_bridge_event_time_replaced_total counts them")
 	}
-	sp.told[p.id.topic] = true // one for each topic that is consumed
-	b.log.Warn("records have an impossible event time, sending them with the time of arrival", "topic", p.id.topic, "partition", p.id.partition,
-		"offset", sp.replaced.first.Offset, "hint", "Kafka's timestamps are milliseconds since 1970; a producer that sets micro- or nanoseconds, or none, looks like this. "+
-			"inlong_bridge_event_time_replaced_total counts them")
 }

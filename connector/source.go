@@ -122,11 +122,9 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				continue
 			}
 			bytes := p.take(b.sender, sp, fp.Records)
-			b.counters.polled(t.Topic, len(fp.Records), bytes, sp.skipped, sp.replaced.n)
+			b.counters.polled(t.Topic, len(fp.Records), bytes, sp.skipped)
 			b.tookPacks(t.Topic, sp.packs)
-			if sp.replaced.n > 0 {
-				b.tellReplaced(sp, p)
-			}
+			b.tookReplaced(p, sp.replaced)
 			b.pauseIfBlocked(p)
 			if p.limit >= 0 && p.expects() >= p.limit {
 				b.group.PauseFetchPartitions(one(p.id))
