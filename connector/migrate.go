@@ -17,7 +17,7 @@ import (
 // stopped half-way, it is resumed by the next Migrate, and the books of both are one, because they live in the
 // commits. The error is that of Run; nil says nothing of what was moved, which is what Verdict.Result says.
 func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Verdict, error) {
-	m := &migration{b: b, progress: progress, commits: make(map[tp]resume.Commit), booked: make(map[tp]bookedCommit)}
+	m := &migration{b: b, progress: progress, commits: make(map[tp]resume.Commit), booked: make(map[tp]bookedCommit), halted: make(map[tp]string)}
 	b.migration, b.onClose = m, m.book
 	err := b.run(ctx, hard, m.watch)
 	v := m.verdict()
@@ -162,7 +162,7 @@ func (m *migration) watch(ctx context.Context) error {
 func (m *migration) look() (p Progress, stuck bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.halted = make(map[tp]string)
+	clear(m.halted)
 	stuck = true
 	for i := range m.plans {
 		pl := &m.plans[i]
@@ -172,8 +172,8 @@ func (m *migration) look() (p Progress, stuck bool) {
 		if a := m.b.lookup(pl.id); a != nil && !pl.done {
 			safe = max(safe, a.wm.Watermark())
 			m.noteLocked(a)
-			if h := a.halted.Load(); h != nil && !a.from.again {
-				m.halted[pl.id], p.Reason = h.reason, h.reason
+			if why := m.halted[pl.id]; why != "" {
+				p.Reason = why
 			}
 		}
 		safe = max(safe, m.committedLocked(pl))
@@ -234,10 +234,13 @@ func (m *migration) askGroup(ctx context.Context) {
 	m.waiting = why
 }
 
-// noteLocked remembers what an assignment committed; m.mu is held.
+// noteLocked remembers what an assignment committed, and why it stopped if it did; m.mu is held.
 func (m *migration) noteLocked(p *partition) {
 	if c := p.booked.Load(); c != nil && c.offset >= m.booked[p.id].offset {
 		m.booked[p.id] = *c
+	}
+	if h := p.halted.Load(); h != nil && !p.from.again {
+		m.halted[p.id] = h.reason
 	}
 }
 
@@ -281,17 +284,11 @@ func (m *migration) allDone() bool {
 	return len(m.plans) > 0
 }
 
-// book remembers what an assignment that ends committed, and why it stopped if it did.
+// book remembers an assignment that ends.
 func (m *migration) book(p *partition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.noteLocked(p)
-	if h := p.halted.Load(); h != nil && !p.from.again {
-		if m.halted == nil {
-			m.halted = make(map[tp]string)
-		}
-		m.halted[p.id] = h.reason
-	}
 }
 
 func (m *migration) verdict() Verdict {
