@@ -64,7 +64,7 @@ func (b *Bridge) checkIDs(ctx context.Context, parts []*partition) *idCheck {
 	return c
 }
 
-// What is known of whether brokers check the topic id of a commit.
+// Whether brokers check the topic id of a commit, as far as it is known.
 const (
 	idsUnknown   int32 = iota
 	idsChecked         // a commit was answered in a version that carries ids
@@ -278,6 +278,3 @@ func (b *Bridge) stillThere(ctx context.Context, p *partition) (bool, error) {
 	}
 	return true, nil
 }
-
-// lastRefresh bounds the last question of a bridge for what the group committed.
-const lastRefresh = 5 * time.Second

@@ -117,6 +117,9 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	return work, nil
 }
 
+// refreshTime bounds one question for what the group committed, the last of a bridge among them.
+const refreshTime = 5 * time.Second
+
 // refresh asks for the group's commits: those of other members count too.
 func (m *migration) refresh(ctx context.Context) {
 	commits, err := m.b.fetchCommits(ctx)
@@ -139,7 +142,7 @@ func (m *migration) watch(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if n%10 == 9 {
-			ask, cancel := context.WithTimeout(ctx, lastRefresh)
+			ask, cancel := context.WithTimeout(ctx, refreshTime)
 			m.refresh(ask)
 			m.askGroup(ask)
 			cancel()

@@ -102,7 +102,7 @@ func (b *Bridge) drain(hard context.Context) error {
 	committed := b.finalCommit(hard)
 	b.drained.Store(true)
 	if b.migration != nil {
-		ask, cancel := context.WithTimeout(hard, lastRefresh)
+		ask, cancel := context.WithTimeout(hard, refreshTime)
 		b.migration.refresh(ask)
 		cancel()
 	}
