@@ -197,6 +197,7 @@ func TestRecordsOfAStreamKeepTheirOrderWhenThereIsNoRoom(t *testing.T) {
 			for _, i := range items {
 				order = append(order, binary.BigEndian.Uint32(i))
 			}
+			time.Sleep(time.Millisecond) // so that records come faster than answers, whatever the machine does
 			return ackOf(p)
 		}, sdk.WithMaxFrame(8<<10), sdk.WithPack(4<<10, 100, 5*time.Millisecond), sdk.WithBudget(32<<10, 8<<10), sdk.WithCompression(sdk.None))
 		st := e.stream("s")
