@@ -95,9 +95,7 @@ func BenchmarkAckPath(b *testing.B) {
 	for b.Loop() {
 		s.mu.Lock()
 		p := &pack{st: st, count: 1, charge: 0, seq: s.nextSeq(), frame: s.bufs.Get(512), wire: 300, tokens: 1, pieces: append(s.getPieces(), piece{token: callback(func(Result) {})})}
-		s.packs[p.seq] = p
-		p.state = packWaiting
-		s.states[packWaiting]++
+		s.register(p)
 		s.hand(p, c, s.now())
 		p.taken = true
 		c.out = c.out[:0]

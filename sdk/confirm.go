@@ -123,7 +123,7 @@ func (s *Sender) TopicMissing(group, stream string, missing bool) {
 func (s *Sender) RepairsUnseen() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.repairsOpen
+	return s.repairStates.pending()
 }
 
 // QueueAnswers says whether every queue cluster answers.

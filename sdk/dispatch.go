@@ -16,7 +16,7 @@ func (s *Sender) progress() {
 		s.dispatch(now)
 	}
 	s.closeDrained(now)
-	if s.flushed && s.pending() == 0 && !s.idleTold {
+	if s.flushed && s.states.pending() == 0 && !s.idleTold {
 		s.idleTold = true
 		close(s.idle)
 	}
@@ -26,11 +26,6 @@ func (s *Sender) progress() {
 	for _, c := range closing {
 		c.nc.Close() //nolint:errcheck // its reader reports why the connection ended
 	}
-}
-
-// pending is the number of packs that have no verdict yet, not counting open ones. Under mu.
-func (s *Sender) pending() int {
-	return s.states[packWaiting] + s.states[packInFlight] + s.states[packAcked]
 }
 
 // enqueue puts a waiting pack into its stream's queue, a suspect among its own kind: it may have to
@@ -184,21 +179,32 @@ func (s *Sender) hand(p *pack, c *conn, now time.Duration) {
 	c.signal()
 }
 
+// packCount is how many packs there are in each state.
+type packCount [packStates]int
+
+// pending is how many have no verdict yet, not counting open ones.
+func (n *packCount) pending() int { return n[packWaiting] + n[packInFlight] + n[packAcked] }
+
+// register makes a sealed pack known, which waits to be sent. Under mu.
+func (s *Sender) register(p *pack) {
+	s.packs[p.seq] = p
+	p.state = packWaiting
+	s.states[packWaiting]++
+	if p.key.repair {
+		s.repairStates[packWaiting]++
+	}
+	p.st.counts.packs++
+}
+
+// setState moves a registered pack. Under mu.
 func (s *Sender) setState(p *pack, to packState) {
 	s.states[p.state]--
 	s.states[to]++
 	if p.key.repair {
-		s.repairsOpen += open(to) - open(p.state)
+		s.repairStates[p.state]--
+		s.repairStates[to]++
 	}
 	p.state = to
-}
-
-// open is 1 for a pack that is sealed and not final, nor given up.
-func open(s packState) int {
-	if s == packWaiting || s == packInFlight || s == packAcked {
-		return 1
-	}
-	return 0
 }
 
 // unhand takes p off the connection it was handed to. Under mu.

@@ -36,13 +36,7 @@ func (s *Sender) seal(p *pack) {
 		p.compress = true
 	case None:
 	}
-	s.packs[p.seq] = p
-	p.state = packWaiting
-	s.states[packWaiting]++
-	if p.key.repair {
-		s.repairsOpen++
-	}
-	st.counts.packs++
+	s.register(p)
 	s.goesAhead(p)
 	s.enqueue(p)
 	s.watchStream(st)

@@ -30,24 +30,22 @@ type Sender struct {
 	wg     sync.WaitGroup // every goroutine but the notifier's
 	told   chan struct{}  // closed when the notifier's goroutine has ended
 
-	bufs      bufpool.Pool
-	piecePool sync.Pool
-	general   account // the byte budget without the reserve for repairs
-	repairs   account
-	// repairsOpen counts packs with lost records that are not final; guarded by mu.
-	repairsOpen int
-	maxAhead    int64 // bound of the backlogs
-	paceWanted  atomic.Bool
-	roomWanted  atomic.Bool
-	room        chan struct{}
-	waiters     waiters // for room
-	warmer      waiters // for connections
-	open        openList
-	enc         encoder
-	notify      notifier
-	clockWake   chan struct{}
-	naming      sync.WaitGroup // calls that still name their pieces; see pack.pins
-	closing     atomic.Bool    // nothing new is taken
+	bufs       bufpool.Pool
+	piecePool  sync.Pool
+	general    account // the byte budget without the reserve for repairs
+	repairs    account
+	maxAhead   int64 // bound of the backlogs
+	paceWanted atomic.Bool
+	roomWanted atomic.Bool
+	room       chan struct{}
+	waiters    waiters // for room
+	warmer     waiters // for connections
+	open       openList
+	enc        encoder
+	notify     notifier
+	clockWake  chan struct{}
+	naming     sync.WaitGroup // calls that still name their pieces; see pack.pins
+	closing    atomic.Bool    // nothing new is taken
 
 	mu           sync.Mutex
 	m            *finality.Machine
@@ -58,7 +56,8 @@ type Sender struct {
 	seq          uint64
 	uniqs        map[uint32]struct{} // of packs that may still be answered
 	packs        map[uint64]*pack    // by seq: sealed, and not final or forgotten
-	states       [packStates]int     // how many of packs
+	states       packCount           // of packs
+	repairStates packCount           // of those among them whose records were lost before
 	turns        [classes]turns
 	thorough     bool // the next dispatch tries all streams that stand aside
 	suspects     []*pack

@@ -220,13 +220,7 @@ func (s *Sender) half(p *pack, items []frame.Item, from int) *pack {
 			q.tokens++
 		}
 	}
-	s.packs[q.seq] = q
-	q.state = packWaiting
-	s.states[packWaiting]++
-	if q.key.repair {
-		s.repairsOpen++
-	}
-	p.st.counts.packs++
+	s.register(q)
 	if s.o.hooks.PackSealed != nil {
 		s.tellPack(s.o.hooks.PackSealed, q, s.now(), nil)
 	}

@@ -188,9 +188,7 @@ func (d *dispatching) ready(st *Stream, wire int) {
 	s := d.s
 	s.mu.Lock()
 	p := &pack{st: st, count: 1, seq: s.nextSeq(), frame: s.bufs.Get(wire)[:wire], wire: int64(wire)}
-	s.packs[p.seq] = p
-	p.state = packWaiting
-	s.states[packWaiting]++
+	s.register(p)
 	s.enqueue(p)
 	s.mu.Unlock()
 }

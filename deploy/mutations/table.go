@@ -652,7 +652,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "packs that are sent again are not counted until they are seen", file: "sdk/dispatch.go",
-		old: "		s.repairsOpen += open(to) - open(p.state)\n", new: "",
+		old: "		s.repairStates[p.state]--\n		s.repairStates[to]++\n", new: "",
 		pkg: sender, run: "TestRepairsAreCounted",
 	},
 }
