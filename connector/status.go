@@ -54,7 +54,8 @@ type GroupStatus struct {
 	Group      string   `json:"group"`
 	InstanceID string   `json:"instance_id,omitempty"`
 	Topics     []string `json:"topics"`
-	Missing    []string `json:"missing_topics,omitempty"` // named by routes and not there
+	Missing    []string `json:"missing_topics,omitempty"`     // named by routes and not there
+	Unmatched  []string `json:"unmatched_patterns,omitempty"` // expressions of routes that match no topic
 	Error      string   `json:"error,omitempty"`
 
 	LeftOut []LeftOutTopic `json:"left_out_topics,omitempty"` // that rules match and that are not consumed
@@ -134,6 +135,7 @@ func (b *Bridge) Status() Status {
 	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Topics: b.consumed(), LeftOut: b.leftOutTopics()}
 	b.mu.RLock()
 	s.Group.Missing, s.Group.Error, s.Memory.Hold = b.missing, b.groupErr, b.hold
+	s.Group.Unmatched = b.unmatched
 	b.mu.RUnlock()
 	s.Reread = RereadStatus{b.reread.pending(), b.reread.ranges.Load(), b.reread.records.Load(), b.reread.bytes.Load()}
 	s.Sender = b.sender.Status()
