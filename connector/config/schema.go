@@ -70,7 +70,7 @@ func (c *Config) schema() []entry {
 		}},
 		{key: "log", doc: "Logs go to standard error.", sub: []entry{
 			{key: "level", def: "info", dst: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "Least level that is written."},
-			{key: "format", def: "text", dst: &c.Log.Format, oneOf: []string{"text", "json"}, doc: "One line per event as text or as JSON."},
+			{key: "format", def: "text", dst: &c.Log.Format, oneOf: []string{"text", "json"}, doc: "One line per event as text or as JSON, in which durations are texts with a unit, such as 1.5s. Also the last line of a process that fails, but not mistakes in the configuration, which are text."},
 		}},
 	}
 }
