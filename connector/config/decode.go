@@ -327,6 +327,8 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 	note := ""
 	if e.clean != nil {
 		note = e.clean()
+	} else if _, name := e.dst.(*string); name && quoted(n.Value) {
+		note = "it begins and ends with a quote, and both count as part of it; take them out unless they do"
 	}
 	if e.valid != nil {
 		if msg := e.valid(); msg != "" {
@@ -337,6 +339,12 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 	if note != "" {
 		d.note(n.Line, path, note)
 	}
+}
+
+// quoted reports whether a text begins and ends with the same quote. YAML and shells take quotes off; files of variables
+// for containers do not.
+func quoted(s string) bool {
+	return len(s) > 1 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0]
 }
 
 // secret reads a secret, or the path of its file.
@@ -365,7 +373,7 @@ func (d *decoder) secret(k, n *yaml.Node, path string, s *Secret, file bool) {
 		d.wrong(n.Line, path, err.Error())
 		return
 	}
-	if q := text[0]; len(text) > 1 && (q == '"' || q == '\'') && text[len(text)-1] == q {
+	if quoted(text) {
 		d.note(n.Line, path, "the secret begins and ends with a quote, and both count as part of it; take them out unless they do")
 	}
 }

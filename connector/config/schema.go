@@ -106,7 +106,7 @@ func (c *Config) inlongSchema() []entry {
 		}},
 		{key: "manager", doc: "Ask InLong's Manager for the proxies of each group.", present: &c.hasManager, show: true, sub: []entry{
 			{key: "urls", required: true, example: "[http://manager:8083]", dst: &in.ManagerURLs, clean: func() string { return cutURLs(&in.ManagerURLs) }, valid: func() string { return urlsProblem(in.ManagerURLs) }, doc: "Base URLs, tried in turn. The URLs that InLong's SDKs are configured with (.../getIpList) are cut to their base."},
-			{key: "secret_id", example: "admin", dst: &in.ManagerSecretID, doc: "User of the Manager's API, with its secret_key."},
+			{key: "secret_id", example: "admin", dst: &in.ManagerSecretID, valid: func() string { return colonProblem(in.ManagerSecretID) }, doc: "User of the Manager's API, with its secret_key."},
 			{key: "secret_key", example: "/run/secrets/inlong", dst: &in.ManagerSecretKey, doc: "Key of that user."},
 			{key: "tenant", example: "public", dst: &in.ManagerTenant, doc: "Tenant of the groups, in which that user has a role; the header tenant of each request. Without this key none is sent, and the Manager takes public."},
 			{key: "tls", doc: "TLS of https URLs; without the section the roots of the system apply. ca_file is read at the start, the client certificate at each new connection.", sub: tlsSchema(&in.ManagerTLS), present: &in.ManagerTLS.Enabled},

@@ -65,6 +65,24 @@ func TestQuotesAroundASecretAreNoted(t *testing.T) {
 	}
 }
 
+// A file of variables for a container has no quotes of its own: they reach the program.
+func TestQuotesAroundANameAreNoted(t *testing.T) {
+	text := strings.Replace(smallest, "group: g}", "\n  group: '${G}'}", 1)
+	for value, noted := range map[string]bool{`"g"`: true, "'g'": true, `g"`: false, "g": false} {
+		var want []string
+		if noted {
+			want = []string{"kafka.group (line 2): it begins and ends with a quote, and both count as part of it; take them out unless they do"}
+		}
+		if c := parse(t, text, "G="+value); !slices.Equal(c.Notes(), want) || c.Kafka.Group != value {
+			t.Errorf("%s: group %s, notes %q, want %q", value, c.Kafka.Group, c.Notes(), want)
+		}
+	}
+	_, err := Parse("f", []byte(strings.Replace(smallest, "[k1:9092]", "'${B}'", 1)), env("B='k1:9092,k2:9092'"))
+	if err == nil || !strings.Contains(err.Error(), `f:1: kafka.brokers: "'k1:9092" has no valid host`) {
+		t.Errorf("brokers: %v", err)
+	}
+}
+
 func TestTextsOfAnotherEncodingAreNamed(t *testing.T) {
 	const text = "kafka: {brokers: [k1:9092], group: g}\ninlong:\n  manager: {urls: [https://m:1], secret_id: a, secret_key%s}\nroutes: [{topics: [t], group: g, stream: s}]\n"
 	in := func(data []byte) string {
@@ -127,5 +145,14 @@ func TestExpressionsThatReadLikePatternsForFilesAreNoted(t *testing.T) {
 	}
 	if got := c.Notes(); !slices.Equal(got, want) {
 		t.Errorf("notes %q, want %q", got, want)
+	}
+}
+
+func TestPasswordInAURLIsNotRepeated(t *testing.T) {
+	for _, u := range []string{"http://u:hunter2@m:1", "http://u:hun;ter2@m:1", "http://u:hun ter2@m:1/inlong/manager", "http://u:hunter2%@m:x"} {
+		_, err := Parse("f", []byte(strings.Replace(smallest, "{proxies: [dp1:46801]}", "{manager: {urls: ['"+u+"']}}", 1)), env())
+		if err == nil || err.Error() != "f:2: inlong.manager.urls: a URL holds a user; use secret_id and secret_key_file" {
+			t.Errorf("%s: %v", u, err)
+		}
 	}
 }

@@ -90,7 +90,7 @@ func addressProblem(a string) string {
 		}
 		return fmt.Sprintf("%q is not host:port; write the port behind a colon, such as kafka-1:9092", a)
 	}
-	if host == "" || strings.ContainsAny(host, "/@") || strings.ContainsFunc(host, func(r rune) bool { return unseen(r) || unicode.IsSpace(r) }) {
+	if host == "" || strings.ContainsAny(host, `/@"'`) || strings.ContainsFunc(host, func(r rune) bool { return unseen(r) || unicode.IsSpace(r) }) {
 		return fmt.Sprintf("%q has no valid host; write host:port", a)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
@@ -124,18 +124,26 @@ func urlsProblem(urls []string) string {
 	if len(urls) == 0 {
 		return "empty list; give at least one"
 	}
+	if slices.ContainsFunc(urls, func(s string) bool { return strings.Contains(s, "@") }) {
+		return "a URL holds a user; use secret_id and secret_key_file" // none is repeated: its password may have cut it in two
+	}
 	for i, s := range urls {
 		u, err := url.Parse(s)
 		switch {
 		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
 			return fmt.Sprintf("%q is not a URL; write one such as http://manager:8083", s)
-		case u.User != nil:
-			return "a URL holds a user; use secret_id and secret_key_file"
 		case u.RawQuery != "" || u.Fragment != "":
 			return fmt.Sprintf("%q has more than a base; write only http://host:port", s)
 		case slices.Contains(urls[:i], s):
 			return s + " is given twice; take one out"
 		}
+	}
+	return ""
+}
+
+func colonProblem(user string) string {
+	if strings.Contains(user, ":") {
+		return "holds a colon, which separates it from the key, so no Manager takes it; write the user alone, and the key as secret_key_file"
 	}
 	return ""
 }
