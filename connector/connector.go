@@ -93,6 +93,7 @@ type Bridge struct {
 
 	migration *migration         // nil but in Migrate
 	onClose   func(p *partition) // told of each assignment that ends
+	unmatched []string           // guarded by mu; patterns of routes that match no topic
 }
 
 // outlet is what the bridge needs of *sdk.Sender.

@@ -202,6 +202,7 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 // wanted returns the topics of details that a rule wants and that are not among known, and notes them with
 // their ids; known is nil when the bridge starts.
 func (b *Bridge) wanted(details kadm.TopicDetails, known []string) (added []string) {
+	b.notePatterns(details)
 	admits := b.admitting(details)
 	for _, d := range details.Sorted() {
 		if d.Err != nil || slices.Contains(known, d.Topic) || !admits(d) {

@@ -74,13 +74,13 @@ func (s *Sender) rejected(c *conn, p *pack, code int, message string, early bool
 	switch v.class {
 	case accepted, elsewhere:
 		if !ep.less {
-			s.o.logger.Warn("proxy refuses packs", "endpoint", ep.addr, "error", err)
+			s.o.logger.Warn("proxy refuses packs", "endpoint", ep.addr, "err", err)
 		}
 		ep.refused(p.seq, sentAt, now, err.reason(), s.o.backoff())
 	case later:
 		h := st.holds[ep]
 		if h == nil {
-			s.o.logger.Warn("proxy refuses a stream's packs", "endpoint", ep.addr, "stream", st.text, "error", err)
+			s.o.logger.Warn("proxy refuses a stream's packs", "endpoint", ep.addr, "stream", st.text, "err", err)
 			h = new(hold)
 			st.holds[ep] = h
 		}
@@ -133,7 +133,7 @@ func (s *Sender) refuse(p *pack, r Result) {
 	p.st.counts.refused++
 	p.st.meter.recordsRefused += uint64(p.count)
 	s.tellPack(s.o.hooks.PackRefused, p, s.now(), r.Err)
-	s.o.logger.Error("pack refused for good", "stream", p.st.text, "endpoint", r.Endpoint, "records", p.count, "error", r.Err)
+	s.o.logger.Error("pack refused for good", "stream", p.st.text, "endpoint", r.Endpoint, "records", p.count, "err", r.Err)
 	s.done(p, event{result: r})
 }
 

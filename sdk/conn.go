@@ -131,7 +131,7 @@ func (s *Sender) disconnected(c *conn, err error) {
 		s.o.logger.Warn("connection to proxy closed", "endpoint", ep.addr, "reason", c.why, "in_flight", c.inFlight, "acked", c.acked)
 	default:
 		ep.note("connection ended: " + err.Error())
-		s.o.logger.Warn("connection to proxy ended", "endpoint", ep.addr, "error", err, "in_flight", c.inFlight, "acked", c.acked)
+		s.o.logger.Warn("connection to proxy ended", "endpoint", ep.addr, "err", err, "in_flight", c.inFlight, "acked", c.acked)
 	}
 }
 

@@ -178,7 +178,7 @@ func (s *Sender) slotLoop(ctx context.Context, ep *endpoint, first bool) {
 		} else {
 			ep.note(err.Error())
 			if failures == 0 {
-				s.o.logger.Warn("connecting to proxy fails", "endpoint", ep.addr, "error", err)
+				s.o.logger.Warn("connecting to proxy fails", "endpoint", ep.addr, "err", err)
 			}
 			if first {
 				s.dialFailed(ep, err)

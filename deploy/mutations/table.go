@@ -625,6 +625,37 @@ var mutations = []mutation{
 	},
 
 	// Batches of the queue that cannot be read.
+	// What surrounds a value.
+	{
+		name: "names keep their line end", file: "connector/config/value.go",
+		old: "		if msg := unseenProblem(text); msg != \"\" {", new: "		if msg := \"\"; msg != \"\" {",
+		pkg: "./connector/config", run: "TestNamesFromTheEnvironment",
+	},
+	{
+		name: "secrets of the environment keep their line end", file: "connector/config/decode.go",
+		old: "		text = trimLineEnd(text)\n", new: "",
+		pkg: "./connector/config", run: "TestSecretsLoseTheirLineEnd",
+	},
+	{
+		name: "a rotated secret in UTF-16 is taken", file: "connector/config/secret.go",
+		old: "	if err := encodingError(data); err != nil {", new: "	if err := encodingError(nil); err != nil {",
+		pkg: "./connector/config", run: "TestTextsOfAnotherEncoding",
+	},
+	{
+		name: "the path behind a Manager's URL is kept", file: "sdk/manager/client.go",
+		old: "	return raw[:i], rest\n", new: "	return raw, \"\"\n",
+		pkg: "./sdk/manager", run: "TestURLsOfInLongsSDKs",
+	},
+	{
+		name: "the tenant is not sent", file: "sdk/manager/client.go",
+		old: "	if c.tenant != \"\" {", new: "	if false {",
+		pkg: "./sdk/manager", run: "TestTenantIsAHeader",
+	},
+	{
+		name: "patterns that match nothing are warned of at each look", file: "connector/patterns.go",
+		old: "!slices.Equal(b.unmatched, unmatched)", new: "len(unmatched) > 0 || !slices.Equal(b.unmatched, unmatched)",
+		pkg: connector, run: "TestPatternThatMatchesNoTopic",
+	},
 	{
 		name: "a batch of the queue that cannot be read is waited for", file: "connector/confirm/kafka_cluster.go",
 		old: "moved = c.passOver(sink, u, bad) || moved", new: "_ = bad",

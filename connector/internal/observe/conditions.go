@@ -28,6 +28,9 @@ func derived(s *Status, now time.Time) []reason.Reason {
 		add(reason.MissingTopics, reason.Group, "", "topics that routes name do not exist: "+few(s.Group.Missing)+
 			"; hint: create them, or correct the names in routes; they are consumed once they exist")
 	}
+	for _, p := range s.Group.Unmatched {
+		add(reason.Unmatched, reason.Group, p, "the pattern "+p+" of routes matches no topic; hint: patterns are regular expressions over the whole name; inlong-bridge explain TOPIC shows why a topic does not match")
+	}
 	for _, l := range s.Loops {
 		if why := l.hung(now); why != "" {
 			add(reason.Hung, reason.Process, l.Name, why+"; hint: take a goroutine profile (admin.pprof) and restart the bridge")
