@@ -57,8 +57,8 @@ func (s *Sender) dialProxy(ctx context.Context, ep *endpoint) (net.Conn, error) 
 	return nc, nil
 }
 
-// connected begins an incarnation. Under mu.
-func (s *Sender) connected(ep *endpoint, nc net.Conn) *conn {
+// connectedLocked begins an incarnation. Under mu.
+func (s *Sender) connectedLocked(ep *endpoint, nc net.Conn) *conn {
 	s.lastInc++
 	c := &conn{
 		s: s, ep: ep, nc: nc, inc: s.lastInc,
@@ -73,7 +73,7 @@ func (s *Sender) connected(ep *endpoint, nc net.Conn) *conn {
 	s.m.Opened(c.inc, ep.id, c.openedAt)
 	s.warmer.wake()
 	s.thorough = true
-	s.tellConn(s.o.hooks.ConnOpened, c, c.openedAt, "")
+	s.tellConnLocked(s.o.hooks.ConnOpened, c, c.openedAt, "")
 	return c
 }
 
@@ -91,14 +91,16 @@ func (s *Sender) serve(c *conn) (useful bool) {
 	<-written
 
 	s.mu.Lock()
-	s.disconnected(c, err)
+	s.disconnectedLocked(c, err)
 	useful = c.useful
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 	return useful
 }
 
-// disconnected ends the incarnation: the state machine says what becomes of its packs. Under mu.
-func (s *Sender) disconnected(c *conn, err error) {
+// disconnectedLocked ends the incarnation: the state machine says what becomes of its packs. Under mu.
+func (s *Sender) disconnectedLocked(c *conn, err error) {
 	c.closing = true
 	s.thorough = true // its window is gone, and what it was kept empty for
 	delete(s.conns, c.inc)
@@ -110,14 +112,14 @@ func (s *Sender) disconnected(c *conn, err error) {
 		}
 	}
 	if c.reserved != nil {
-		c.reserved.unreserve()
+		c.reserved.unreserveLocked()
 	}
 	ep.counts.ended++
 	reason := c.why
 	if reason == "" {
 		reason = err.Error()
 	}
-	s.tellConn(s.o.hooks.ConnEnded, c, s.now(), reason)
+	s.tellConnLocked(s.o.hooks.ConnEnded, c, s.now(), reason)
 	if !s.stopped { // else what it carried is left to abandon: Close ended it, no proxy did
 		if c.byUs {
 			s.m.GivenUp(c.inc)
@@ -127,10 +129,10 @@ func (s *Sender) disconnected(c *conn, err error) {
 	switch {
 	case s.stopped, c.why == "drained":
 	case c.why != "":
-		ep.note("connection closed: " + c.why)
+		ep.noteLocked("connection closed: " + c.why)
 		s.o.logger.Warn("connection to proxy closed", "endpoint", ep.addr, "reason", c.why, "in_flight", c.inFlight, "acked", c.acked)
 	default:
-		ep.note("connection ended: " + err.Error())
+		ep.noteLocked("connection ended: " + err.Error())
 		s.o.logger.Warn("connection to proxy ended", "endpoint", ep.addr, "error", err, "in_flight", c.inFlight, "acked", c.acked)
 	}
 }
@@ -158,8 +160,10 @@ func (c *conn) writeLoop() {
 			if err != nil {
 				c.s.mu.Lock()
 				c.byUs = c.byUs || errors.Is(err, os.ErrDeadlineExceeded)
-				c.s.end(c, err.Error())
-				c.s.progress()
+				c.s.endLocked(c, err.Error())
+				todo := c.s.progressLocked()
+				c.s.mu.Unlock()
+				todo.perform()
 				return
 			}
 		}
@@ -197,7 +201,7 @@ func (c *conn) takeOut(w *batchOfPacks) bool {
 			p.st.meter.queue.note(now-p.opened, p.count)
 		}
 		p.wroteAt = now
-		s.tellPack(s.o.hooks.PackWritten, p, now, nil)
+		s.tellPackLocked(s.o.hooks.PackWritten, p, now, nil)
 		w.packs = append(w.packs, p)
 		w.bufs = append(w.bufs, p.frame)
 	}
@@ -232,11 +236,13 @@ func (c *conn) giveBack(w *batchOfPacks) {
 		c.unwritten -= p.wire
 		c.ep.counts.bytes += uint64(p.wire)
 		p.writers--
-		s.release(p)
+		s.releaseLocked(p)
 		w.packs[i] = nil
 	}
 	clear(w.bufs[:cap(w.bufs)])
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 }
 
 // readLoop matches answers until the connection ends.
@@ -269,7 +275,9 @@ func (c *conn) readLoop() error {
 			c.s.mu.Lock()
 			c.answers = true
 			c.s.m.Answered(c.inc, c.s.now())
-			c.s.progress()
+			todo := c.s.progressLocked()
+			c.s.mu.Unlock()
+			todo.perform()
 		default:
 			return fmt.Errorf("reading answer: type %d is not an answer", typ)
 		}

@@ -41,22 +41,22 @@ type proxyList struct {
 	endpoints []*endpoint
 	owner     string       // the group whose endpoints are its own; empty where they are shared
 	maxFrame  atomic.Int64 // largest frame as the Manager says, 0 for nothing said
-	fullIn    uint64       // round of dispatch in which nothing took anything
+	fullIn    uint64       // round of dispatchLocked in which nothing took anything
 }
 
-// apply replaces the list: proxies that are new to it are connected to, those that left it take
+// applyLocked replaces the list: proxies that are new to it are connected to, those that left it take
 // nothing more from this group. A proxy that stands on no list any more finishes what it has. Under mu.
-func (s *Sender) apply(l *proxyList, addrs []string) {
+func (s *Sender) applyLocked(l *proxyList, addrs []string) {
 	old := l.endpoints
 	l.endpoints = nil
 	for _, addr := range addrs {
-		ep := s.endpoint(endpointKey{l.owner, addr})
+		ep := s.endpointLocked(endpointKey{l.owner, addr})
 		l.endpoints = append(l.endpoints, ep)
 		if slices.Contains(old, ep) {
 			continue
 		}
 		if ep.lists++; ep.lists == 1 {
-			s.connect(ep)
+			s.connectLocked(ep)
 		}
 	}
 	for _, ep := range old {
@@ -64,12 +64,12 @@ func (s *Sender) apply(l *proxyList, addrs []string) {
 			continue
 		}
 		if ep.lists--; ep.lists == 0 {
-			s.part(ep)
+			s.partLocked(ep)
 		}
 	}
 }
 
-func (s *Sender) endpoint(key endpointKey) *endpoint {
+func (s *Sender) endpointLocked(key endpointKey) *endpoint {
 	ep := s.endpoints[key]
 	if ep == nil {
 		ep = &endpoint{id: finality.Endpoint(len(s.endpoints)), addr: key.addr, group: key.group, codes: make(map[int]uint64)}
@@ -79,8 +79,8 @@ func (s *Sender) endpoint(key endpointKey) *endpoint {
 	return ep
 }
 
-// connect begins to keep connections to the proxy.
-func (s *Sender) connect(ep *endpoint) {
+// connectLocked begins to keep connections to the proxy.
+func (s *Sender) connectLocked(ep *endpoint) {
 	if s.stopped {
 		return
 	}
@@ -92,18 +92,18 @@ func (s *Sender) connect(ep *endpoint) {
 	}
 }
 
-// part lets the proxy's connections finish: each is closed once nothing on it is unanswered or acked
+// partLocked lets the proxy's connections finish: each is closed once nothing on it is unanswered or acked
 // and not final.
-func (s *Sender) part(ep *endpoint) {
+func (s *Sender) partLocked(ep *endpoint) {
 	s.m.RemoveEndpoint(ep.id, s.now())
 	ep.leave()
 	for _, c := range ep.conns {
-		s.drain(c)
+		s.drainLocked(c)
 	}
 }
 
-// drain keeps new packs away from a connection and lets closeDrained end it. Under mu.
-func (s *Sender) drain(c *conn) {
+// drainLocked keeps new packs away from a connection and lets closeDrainedLocked end it. Under mu.
+func (s *Sender) drainLocked(c *conn) {
 	if !c.draining {
 		c.draining = true
 		s.draining = append(s.draining, c)
@@ -114,8 +114,8 @@ func (s *Sender) drain(c *conn) {
 // place meanwhile, and what was acked may never become final.
 const drainGrace = 30 * time.Second
 
-// closeDrained ends the draining connections that have nothing left. Under mu.
-func (s *Sender) closeDrained(now time.Duration) {
+// closeDrainedLocked ends the draining connections that have nothing left. Under mu.
+func (s *Sender) closeDrainedLocked(now time.Duration) {
 	s.draining = slices.DeleteFunc(s.draining, func(c *conn) bool {
 		if c.closing {
 			return true
@@ -123,13 +123,13 @@ func (s *Sender) closeDrained(now time.Duration) {
 		if c.inFlight > 0 || (c.acked > 0 && (c.drainBy == 0 || now < c.drainBy)) {
 			return false
 		}
-		s.end(c, "drained")
+		s.endLocked(c, "drained")
 		return true
 	})
 }
 
-// end closes a connection after mu was let go. Under mu.
-func (s *Sender) end(c *conn, why string) {
+// endLocked closes a connection after mu was let go. Under mu.
+func (s *Sender) endLocked(c *conn, why string) {
 	if !c.closing {
 		c.closing, c.why = true, why
 		s.toClose = append(s.toClose, c)
@@ -139,16 +139,16 @@ func (s *Sender) end(c *conn, why string) {
 // maxCodes bounds how many error codes of a proxy are told apart; DataProxy has about 40.
 const maxCodes = 64
 
-// countCode counts an answer with an error code. Under mu.
-func (ep *endpoint) countCode(code int) {
+// countCodeLocked counts an answer with an error code. Under mu.
+func (ep *endpoint) countCodeLocked(code int) {
 	if _, known := ep.codes[code]; !known && len(ep.codes) >= maxCodes {
 		code = frame.CodeUnknown
 	}
 	ep.codes[code]++
 }
 
-// note remembers the endpoint's last trouble. Under mu.
-func (ep *endpoint) note(text string) { ep.lastErr, ep.lastTime = text, time.Now() }
+// noteLocked remembers the endpoint's last trouble. Under mu.
+func (ep *endpoint) noteLocked(text string) { ep.lastErr, ep.lastTime = text, time.Now() }
 
 // slotLoop keeps one connection to the proxy until the proxy leaves the lists and what the connection
 // carried is settled, or the sender stops. The dials that fail count as tries of waiting packs in the
@@ -167,23 +167,27 @@ func (s *Sender) slotLoop(ctx context.Context, ep *endpoint, first bool) {
 		}
 		if err == nil {
 			if failures > 0 {
-				ep.eased(s.now())
+				ep.easedLocked(s.now())
 				s.o.logger.Info("connected to proxy again", "endpoint", ep.addr, "attempts", failures)
 			}
-			c := s.connected(ep, nc)
-			s.progress()
+			c := s.connectedLocked(ep, nc)
+			todo := s.progressLocked()
+			s.mu.Unlock()
+			todo.perform()
 			if s.serve(c) {
 				failures = 0
 			}
 		} else {
-			ep.note(err.Error())
+			ep.noteLocked(err.Error())
 			if failures == 0 {
 				s.o.logger.Warn("connecting to proxy fails", "endpoint", ep.addr, "error", err)
 			}
 			if first {
-				s.dialFailed(ep, err)
+				s.dialFailedLocked(ep, err)
 			}
-			s.progress()
+			todo := s.progressLocked()
+			s.mu.Unlock()
+			todo.perform()
 		}
 		pause := time.NewTimer(wait.pause(failures))
 		failures++

@@ -81,8 +81,8 @@ type meter struct {
 	queue, wire, total Times
 }
 
-// turnedAway counts calls that could not hand over everything. Under st.mu.
-func (s *Stream) turnedAway(err error) {
+// turnedAwayLocked counts calls that could not hand over everything. Under st.mu.
+func (s *Stream) turnedAwayLocked(err error) {
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		s.tooLarge++

@@ -123,7 +123,7 @@ func (s *Sender) Status() Status {
 		s.mu.Lock()
 		now := s.now()
 		for j := i; j < min(i+statusStride, len(streams)); j++ {
-			s.streamStatus(streams[j], &taken[j], now)
+			s.streamStatusLocked(streams[j], &taken[j], now)
 		}
 		s.mu.Unlock()
 	}
@@ -140,11 +140,11 @@ func (s *Sender) Status() Status {
 		WaitingPacks: s.states[packWaiting],
 		UnfinalPacks: s.states[packInFlight] + s.states[packAcked],
 		LostPacks:    s.states[packLost],
-		Discovery:    s.discovery(),
+		Discovery:    s.discoveryLocked(),
 	}
 	for _, ep := range s.endpointList {
 		if ep.lists > 0 || len(ep.conns) > 0 {
-			out.Endpoints = addEndpoint(out.Endpoints, s.endpointStatus(ep, now))
+			out.Endpoints = addEndpoint(out.Endpoints, s.endpointStatusLocked(ep, now))
 		}
 	}
 	out.Streams = taken
@@ -160,7 +160,7 @@ const statusStride = 32
 // Instance is the name of the sender, the first half of each mid.
 func (s *Sender) Instance() string { return s.o.instance }
 
-func (s *Sender) endpointStatus(ep *endpoint, now time.Duration) EndpointStatus {
+func (s *Sender) endpointStatusLocked(ep *endpoint, now time.Duration) EndpointStatus {
 	m := s.m.Endpoint(ep.id, now)
 	st := EndpointStatus{
 		Address: ep.addr, Group: ep.group, State: "connected", Reason: string(m.Reason), Connections: len(ep.conns),
@@ -186,11 +186,11 @@ func (s *Sender) endpointStatus(ep *endpoint, now time.Duration) EndpointStatus 
 	return st
 }
 
-// streamStatus fills in what is guarded by mu. Under mu.
-func (s *Sender) streamStatus(st *Stream, out *StreamStatus, now time.Duration) {
+// streamStatusLocked fills in what is guarded by mu. Under mu.
+func (s *Sender) streamStatusLocked(st *Stream, out *StreamStatus, now time.Duration) {
 	c, m := &st.counts, &st.meter
 	out.Group, out.Stream, out.Folded = st.group, st.name, int(st.id) >= s.o.metricStreams
-	out.HeldBytes, out.Stall = st.held.Load(), s.stall(st, now)
+	out.HeldBytes, out.Stall = st.held.Load(), s.stallLocked(st, now)
 	out.Compressing = s.o.compression == Snappy || (s.o.compression == Auto && st.tryAuto.skip == 0)
 	out.Packs, out.PackedBytes, out.WireBytes, out.PacksPlain = c.packs, m.packedBytes, c.wireBytes, m.plainPacks
 	out.PacksAcked, out.PacksFinal, out.PacksLost, out.PacksResent = c.acked, c.final, c.lost, c.resent
@@ -221,8 +221,8 @@ func addEndpoint(list []EndpointStatus, add EndpointStatus) []EndpointStatus {
 	return list
 }
 
-// stall says why a stream that has waiting packs makes no progress, if so. Under mu.
-func (s *Sender) stall(st *Stream, now time.Duration) string {
+// stallLocked says why a stream that has waiting packs makes no progress, if so. Under mu.
+func (s *Sender) stallLocked(st *Stream, now time.Duration) string {
 	waiting := 0
 	for i := range st.queues {
 		waiting += st.queues[i].len()
@@ -238,7 +238,7 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 	if r := s.m.Stalled(st.id, now); r != finality.OK {
 		return string(r)
 	}
-	if r := s.unseen(st); r != "" {
+	if r := s.unseenLocked(st); r != "" {
 		return r
 	}
 	if waiting == 0 {
@@ -251,7 +251,7 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 		return "its queue is not watched yet"
 	}
 	if len(st.proxies.endpoints) == 0 {
-		return s.unconnected(st.proxies, st.group)
+		return s.unconnectedLocked(st.proxies, st.group)
 	}
 	reason, from, open := "no proxy is connected", "", false
 	for _, ep := range st.proxies.endpoints {
@@ -284,8 +284,8 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 // its status says so. A proxy that has been idle takes up to 5 s.
 const UnseenAfter = 10 * time.Second
 
-// unseen says that nothing of a stream reaches the topic that is looked at, if so. Under mu.
-func (s *Sender) unseen(st *Stream) string {
+// unseenLocked says that nothing of a stream reaches the topic that is looked at, if so. Under mu.
+func (s *Sender) unseenLocked(st *Stream) string {
 	switch q := s.m.Stream(st.id); {
 	case s.o.finality.Mode != finality.Queue || q.Open == 0:
 		return ""
@@ -297,7 +297,7 @@ func (s *Sender) unseen(st *Stream) string {
 	return ""
 }
 
-func (s *Sender) discovery() DiscoveryStatus {
+func (s *Sender) discoveryLocked() DiscoveryStatus {
 	if len(s.o.proxies) > 0 {
 		return DiscoveryStatus{Source: "static", Updated: s.start}
 	}
