@@ -11,7 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk"
 )
 
 // Why a partition with a lag makes no progress, a bounded set for labels.
@@ -291,7 +291,7 @@ func whyStuck(s *Status, in stuckIn) (code, detail string) {
 			continue
 		}
 		switch {
-		case e.Reason == string(finality.WindowFull):
+		case e.Code == sdk.EndpointWindowFull:
 			full++
 		case e.Reason != "":
 			ill++

@@ -136,8 +136,8 @@ func TestStoppedAndFinishedPartitionsAreNotBehind(t *testing.T) {
 
 func TestReasonOfAStallIsTheOneNearestToItsRoot(t *testing.T) {
 	up := sdk.EndpointStatus{Address: "a", Connections: 1}
-	full := sdk.EndpointStatus{Address: "a", Connections: 1, Reason: string(finality.WindowFull)}
-	slow := sdk.EndpointStatus{Address: "a", Connections: 1, Reason: string(finality.InFlightFull)}
+	full := sdk.EndpointStatus{Address: "a", Connections: 1, Code: sdk.EndpointWindowFull, Reason: finality.WindowFull.String()}
+	slow := sdk.EndpointStatus{Address: "a", Connections: 1, Code: sdk.EndpointSlowAcks, Reason: finality.InFlightFull.String()}
 	gone := sdk.EndpointStatus{Address: "a", LastError: "connection refused"}
 	memory := sdk.EndpointStatus{Address: "a", Connections: 1, Reason: "errCode 114"}
 	frozen := sdk.EndpointStatus{Address: "a", Connections: 1, InFlightPacks: 150, AckedPacks: 14}

@@ -40,6 +40,7 @@ type conn struct {
 	drainBy       time.Duration // when it ends though not all is final; 0 for never
 	closing       bool
 	byUs          bool   // closed because an answer or a write took too long
+	drained       bool   // closed because it had nothing left to do
 	answers       bool   // something was answered here
 	unclear       bool   // a pack may be unanswered that is not in table, or there are answers to none
 	why           string // why we closed it
@@ -127,7 +128,7 @@ func (s *Sender) disconnectedLocked(c *conn, err error) {
 		s.m.Ended(c.inc, s.now())
 	}
 	switch {
-	case s.stopped, c.why == "drained":
+	case s.stopped, c.drained:
 	case c.why != "":
 		ep.noteLocked("connection closed: " + c.why)
 		s.o.logger.Warn("connection to proxy closed", "endpoint", ep.addr, "reason", c.why, "in_flight", c.inFlight, "acked", c.acked)

@@ -123,6 +123,7 @@ func (s *Sender) closeDrainedLocked(now time.Duration) {
 		if c.inFlight > 0 || (c.acked > 0 && (c.drainBy == 0 || now < c.drainBy)) {
 			return false
 		}
+		c.drained = true
 		s.endLocked(c, "drained")
 		return true
 	})
