@@ -686,4 +686,31 @@ var mutations = []mutation{
 		old: "		s.repairStates[p.state]--\n		s.repairStates[to]++\n", new: "",
 		pkg: sender, run: "TestRepairsAreCounted",
 	},
+
+	// Reaching proxies.
+	{
+		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
+		old: "	b.max = max(b.min, min(b.max, maxDialPause))\n", new: "",
+		pkg: sender, run: "TestProxyThatIsBack",
+	},
+	{
+		name: "a proxy's next dial is waited for while none is connected", file: "sdk/endpoint.go",
+		old: "				e.redial.wake()\n", new: "				_ = e\n",
+		pkg: sender, run: "TestAllProxiesAreDialled",
+	},
+	{
+		name: "a pack is blamed for a connection that never answered", file: "sdk/decide.go",
+		old: "if taken && !p.conn.answers {", new: "if false {",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer without proxies gets packs", file: "sdk/choice.go",
+		old: "c.draining || c.closing || c.unproven:", new: "c.draining || c.closing:",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer is the only way and is tried as seldom as one of many", file: "sdk/endpoint.go",
+		old: "if unproven && end.alone {", new: "if false {",
+		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
+	},
 }
