@@ -13,7 +13,7 @@ import (
 func (c *conn) answered(ack *frame.Ack) {
 	s := c.s
 	s.mu.Lock()
-	c.answers = true
+	s.heardLocked(c)
 	p := c.table[ack.Uniq]
 	if p == nil || !p.taken {
 		c.ep.counts.unknownAcks++

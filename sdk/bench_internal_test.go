@@ -87,7 +87,7 @@ func BenchmarkAckPath(b *testing.B) {
 	s.mu.Lock()
 	here, there := net.Pipe()
 	defer func() { _, _ = here.Close(), there.Close() }()
-	c := s.connectedLocked(s.endpointList[0], here)
+	c := s.connectedLocked(s.endpointList[0], here, false)
 	c.inc = s.lastInc
 	s.mu.Unlock()
 	b.ReportAllocs()

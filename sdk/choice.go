@@ -114,7 +114,7 @@ func (s *Sender) chooseLocked(p *pack, now time.Duration) (*conn, offer) {
 		}
 		for _, c := range ep.conns {
 			switch {
-			case c.draining || c.closing:
+			case c.draining || c.closing || c.unproven:
 				continue
 			case c.inc == p.avoid || c.reserved != nil:
 				result = blocked

@@ -9,6 +9,8 @@ type EndpointCode string
 const (
 	EndpointOK             EndpointCode = ""                // nothing speaks against it
 	EndpointNotConnected   EndpointCode = "not_connected"   // connections cannot be opened, or the last one ended
+	EndpointClosesAtOnce   EndpointCode = "closes_at_once"  // it accepts connections and ends them before it answers anything
+	EndpointNoAnswer       EndpointCode = "no_answer"       // it accepts connections and answers nothing
 	EndpointRefuses        EndpointCode = "refuses"         // it answered "not now" (1, 2, 114) again and again, and pauses
 	EndpointAcksLate       EndpointCode = "acks_late"       // after such a pause it still answers too late
 	EndpointWindowFull     EndpointCode = "window_full"     // it holds as much unconfirmed data as it may: the queue behind it is slow
@@ -21,7 +23,7 @@ const (
 // EndpointCodes returns every code that an endpoint's status may have, but for EndpointOK.
 func EndpointCodes() []EndpointCode {
 	return []EndpointCode{
-		EndpointNotConnected, EndpointRefuses, EndpointAcksLate, EndpointWindowFull, EndpointSlowAcks,
+		EndpointNotConnected, EndpointClosesAtOnce, EndpointNoAnswer, EndpointRefuses, EndpointAcksLate, EndpointWindowFull, EndpointSlowAcks,
 		EndpointConnectionsCut, EndpointZombie, EndpointLeft,
 	}
 }

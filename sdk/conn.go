@@ -42,6 +42,7 @@ type conn struct {
 	byUs          bool   // closed because an answer or a write took too long
 	drained       bool   // closed because it had nothing left to do
 	answers       bool   // something was answered here
+	unproven      bool   // takes no pack before it has answered a heartbeat: the last one there ended without any answer
 	unclear       bool   // a pack may be unanswered that is not in table, or there are answers to none
 	why           string // why we closed it
 	reserved      *pack  // suspect for which it keeps itself empty, or that it carries
@@ -59,10 +60,14 @@ func (s *Sender) dialProxy(ctx context.Context, ep *endpoint) (net.Conn, error) 
 }
 
 // connectedLocked begins an incarnation. Under mu.
-func (s *Sender) connectedLocked(ep *endpoint, nc net.Conn) *conn {
+//
+// Where the last connection ended before anything was answered, nobody knows whether a proxy is there: a load balancer
+// without one accepts connections too. A pack sent there would be taken for the culprit, or lie there for long. So the new
+// connection is unproven: it sends a heartbeat, and takes packs once that is answered.
+func (s *Sender) connectedLocked(ep *endpoint, nc net.Conn, unproven bool) *conn {
 	s.lastInc++
 	c := &conn{
-		s: s, ep: ep, nc: nc, inc: s.lastInc,
+		s: s, ep: ep, nc: nc, inc: s.lastInc, unproven: unproven,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), table: make(map[uint32]*pack),
 	}
 	s.conns[c.inc] = c
@@ -72,14 +77,28 @@ func (s *Sender) connectedLocked(ep *endpoint, nc net.Conn) *conn {
 	ep.conns = append(ep.conns, c)
 	c.openedAt = s.now()
 	s.m.Opened(c.inc, ep.id, c.openedAt)
-	s.warmer.wake()
-	s.thorough = true
+	if !unproven {
+		s.warmer.wake()
+		s.thorough = true
+	}
+	if unproven || ep.outage.on { // ask for a sign of life
+		c.beat = true
+		c.signal()
+	}
 	s.tellConnLocked(s.o.hooks.ConnOpened, c, c.openedAt, "")
 	return c
 }
 
-// serve runs the connection until it ends and reports whether anything was acked on it.
-func (s *Sender) serve(c *conn) (useful bool) {
+// connEnd is how a connection's life went.
+type connEnd struct {
+	answered bool // something was
+	useful   bool // something was acked, or it was well for long
+	alone    bool // no other proxy of a list is connected
+	err      error
+}
+
+// serve runs the connection until it ends.
+func (s *Sender) serve(c *conn) (end connEnd) {
 	written := make(chan struct{})
 	s.wg.Go(func() {
 		defer close(written)
@@ -93,11 +112,13 @@ func (s *Sender) serve(c *conn) (useful bool) {
 
 	s.mu.Lock()
 	s.disconnectedLocked(c, err)
-	useful = c.useful
+	// What answers for as long as the longest pause is not what pauses are for, even when there was nothing to ack.
+	well := c.answers && s.now()-c.openedAt >= s.o.retryMax
+	end = connEnd{answered: c.answers, useful: c.useful || well, alone: s.aloneLocked(c.ep), err: c.ep.failureLocked("connection ended")}
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()
-	return useful
+	return end
 }
 
 // disconnectedLocked ends the incarnation: the state machine says what becomes of its packs. Under mu.
@@ -129,13 +150,24 @@ func (s *Sender) disconnectedLocked(c *conn, err error) {
 	}
 	switch {
 	case s.stopped, c.drained:
+		return
 	case c.why != "":
 		ep.noteLocked("connection closed: " + c.why)
-		s.o.logger.Warn("connection to proxy closed", "endpoint", ep.addr, "reason", c.why, "in_flight", c.inFlight, "acked", c.acked)
 	default:
 		ep.noteLocked("connection ended: " + err.Error())
+	}
+	switch {
+	case !c.answers && c.byUs:
+		s.failedLocked(ep, EndpointNoAnswer, reason, c.inFlight)
+	case !c.answers:
+		s.failedLocked(ep, EndpointClosesAtOnce, reason, c.inFlight)
+	case c.why != "":
+		s.o.logger.Warn("connection to proxy closed", "endpoint", ep.addr, "reason", c.why, "in_flight", c.inFlight, "acked", c.acked)
+	default:
 		s.o.logger.Warn("connection to proxy ended", "endpoint", ep.addr, "error", err, "in_flight", c.inFlight, "acked", c.acked)
 	}
+	ep.outage.begin(s.now())
+	s.redialLocked(ep)
 }
 
 // signal tells the writer that there is something to write.
@@ -274,7 +306,7 @@ func (c *conn) readLoop() error {
 			}
 		case typ == frame.TypeHeartbeat, typ == frame.TypeBinHeartbeat:
 			c.s.mu.Lock()
-			c.answers = true
+			c.s.heardLocked(c)
 			c.s.m.Answered(c.inc, c.s.now())
 			todo := c.s.progressLocked()
 			c.s.mu.Unlock()

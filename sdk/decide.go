@@ -62,7 +62,13 @@ func (s *Sender) sendAgainLocked(p *pack, suspect bool, why string, now time.Dur
 	s.unhandLocked(p)
 	s.setStateLocked(p, packWaiting)
 	if p.trying() {
-		s.heldEndedLocked(p, taken, now)
+		s.heldEndedLocked(p, taken && p.conn.answers, now)
+		return
+	}
+	if taken && !p.conn.answers {
+		// 1. a load balancer without proxies accepts a connection  2. it gets packs  3. it closes the connection
+		// That says nothing about the packs. On the next connection there a heartbeat is answered before.
+		s.enqueueLocked(p)
 		return
 	}
 	if taken && s.tryFailedLocked(p, p.endpoint.failureLocked(why)) {

@@ -20,6 +20,8 @@ type endpoint struct {
 	lists     int    // proxy lists it stands on
 	leave     context.CancelFunc
 	conns     []*conn
+	redial    waiters // pauses after dials that failed end at once
+	outage    outage
 	hold      hold
 	less      bool // it said "not now" once: one pack in flight at a time
 	lessSince time.Duration
@@ -73,6 +75,7 @@ func (s *Sender) endpointLocked(key endpointKey) *endpoint {
 	ep := s.endpoints[key]
 	if ep == nil {
 		ep = &endpoint{id: finality.Endpoint(len(s.endpoints)), addr: key.addr, group: key.group, codes: make(map[int]uint64)}
+		ep.redial.init()
 		s.endpoints[key] = ep
 		s.endpointList = append(s.endpointList, ep)
 	}
@@ -85,7 +88,7 @@ func (s *Sender) connectLocked(ep *endpoint) {
 		return
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
-	ep.leave = cancel
+	ep.leave, ep.outage = cancel, outage{}
 	s.m.AddEndpoint(ep.id, s.now())
 	for i := range s.o.connections {
 		s.wg.Go(func() { s.slotLoop(ctx, ep, i == 0) })
@@ -151,12 +154,44 @@ func (ep *endpoint) countCodeLocked(code int) {
 // noteLocked remembers the endpoint's last trouble. Under mu.
 func (ep *endpoint) noteLocked(text string) { ep.lastErr, ep.lastTime = text, time.Now() }
 
+// upLocked reports whether the proxy has a connection that takes packs. Under mu.
+func (ep *endpoint) upLocked() bool { return ep.upsLocked() > 0 }
+
+// upsLocked is the number of connections that take packs. Under mu.
+func (ep *endpoint) upsLocked() (n int) {
+	for _, c := range ep.conns {
+		if !c.unproven {
+			n++
+		}
+	}
+	return n
+}
+
+// maxDialPause is the longest pause between dials that fail: a proxy that is back is used within that time. A dial costs
+// the proxy next to nothing. What accepts connections and ends them is paused longer: it may be at work on each.
+const maxDialPause = 2 * time.Second
+
+// maxProofPause is the longest pause of a proxy whose connections end before it answers anything, while no other is
+// connected: such a connection costs a heartbeat, and the packs have nowhere to go. While others take them, pauses
+// grow on up to the longest.
+const maxProofPause = 5 * time.Second
+
+// dialBackoff is the pauses between dials that fail.
+func (o *options) dialBackoff() backoff {
+	b := o.backoff()
+	b.max = max(b.min, min(b.max, maxDialPause))
+	return b
+}
+
 // slotLoop keeps one connection to the proxy until the proxy leaves the lists and what the connection
 // carried is settled, or the sender stops. The dials that fail count as tries of waiting packs in the
 // first slot only.
 func (s *Sender) slotLoop(ctx context.Context, ep *endpoint, first bool) {
-	wait := s.o.backoff()
-	for failures := 0; ; {
+	dials, wait := s.o.dialBackoff(), s.o.backoff()
+	failed, useless := 0, 0 // in a row: dials, connections
+	unproven := false       // the last connection ended before anything was answered on it
+	for again := false; ; again = true {
+		redial := ep.redial.next() // before the dial, so that no wake is missed
 		nc, err := s.dialProxy(ctx, ep)
 		s.mu.Lock()
 		if ctx.Err() != nil {
@@ -166,37 +201,86 @@ func (s *Sender) slotLoop(ctx context.Context, ep *endpoint, first bool) {
 			}
 			return
 		}
+		var pause time.Duration
 		if err == nil {
-			if failures > 0 {
+			if again {
 				ep.easedLocked(s.now())
-				s.o.logger.Info("connected to proxy again", "endpoint", ep.addr, "attempts", failures)
 			}
-			c := s.connectedLocked(ep, nc)
+			c := s.connectedLocked(ep, nc, unproven)
 			todo := s.progressLocked()
 			s.mu.Unlock()
 			todo.perform()
-			if s.serve(c) {
-				failures = 0
+			end := s.serve(c)
+			if unproven && !end.answered && first { // it took no pack, and so was no better than a dial that fails
+				s.mu.Lock()
+				s.dialFailedLocked(ep, end.err)
+				todo := s.progressLocked()
+				s.mu.Unlock()
+				todo.perform()
 			}
+			failed, unproven = 0, !end.answered
+			if end.useful {
+				useless = 0
+			}
+			pause = wait.pause(useless)
+			if unproven && end.alone {
+				pause = min(pause, maxProofPause)
+			}
+			if !end.useful {
+				useless++
+			}
+			redial = nil // it may be at work on each connection: pauses are kept
 		} else {
 			ep.noteLocked(err.Error())
-			if failures == 0 {
-				s.o.logger.Warn("connecting to proxy fails", "endpoint", ep.addr, "error", err)
-			}
+			s.failedLocked(ep, EndpointNotConnected, err.Error(), 0)
 			if first {
 				s.dialFailedLocked(ep, err)
 			}
 			todo := s.progressLocked()
 			s.mu.Unlock()
 			todo.perform()
+			pause = dials.pause(failed)
+			failed++
 		}
-		pause := time.NewTimer(wait.pause(failures))
-		failures++
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			pause.Stop()
+			timer.Stop()
 			return
-		case <-pause.C:
+		case <-timer.C:
+		case <-redial:
+			timer.Stop()
 		}
 	}
+}
+
+// redialLocked ends the pauses after failed dials to all proxies of the lists of ep of which none is connected
+// any more: somebody has to take the packs now. Under mu.
+func (s *Sender) redialLocked(ep *endpoint) {
+	redial := func(l *proxyList) {
+		if l.unreachableLocked(ep) {
+			for _, e := range l.endpoints {
+				e.redial.wake()
+			}
+		}
+	}
+	if s.static != nil {
+		redial(s.static)
+	}
+	for _, g := range s.groups {
+		redial(&g.list)
+	}
+}
+
+// aloneLocked reports whether a list has ep on it and no proxy that is connected. Under mu.
+func (s *Sender) aloneLocked(ep *endpoint) bool {
+	if s.static != nil {
+		return s.static.unreachableLocked(ep)
+	}
+	for _, g := range s.groups {
+		if g.list.unreachableLocked(ep) {
+			return true
+		}
+	}
+	return false
 }

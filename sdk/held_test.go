@@ -177,6 +177,30 @@ func TestRefusalOfTwoProxiesOrAllThereAreIsForGood(t *testing.T) {
 	}
 }
 
+// 1. a proxy refuses a pack for good  2. the other one says "not now"  3. the first one must not get the pack again and
+// again meanwhile: it would answer as fast as it is asked.
+func TestPackThatOneProxyRefusedWaitsForAnotherThatIsBusy(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e, r := setupRefusing(t, 2)
+		r.code("1", 112)
+		r.code("2", 114)
+		began := time.Now()
+		e.send(e.stream("s"), 1)
+		settle(time.Minute)
+		asked := map[int]int{}
+		for _, a := range r.since(began) {
+			asked[a.proxy]++
+		}
+		if asked[1] > 1 || asked[2] < 2 {
+			t.Errorf("the proxy that refused the pack was asked %d times, the one that is busy %d times; want once at most, and again and again", asked[1], asked[2])
+		}
+		r.code("2", 0)
+		settle(time.Minute)
+		e.log.want(sdk.Final, 1)
+		e.close(time.Second)
+	})
+}
+
 // The second proxy is on the list and away: the pack waits for its word, is tried again at the first one, and nobody
 // waits behind it.
 func TestRefusedPackWaitsForAProxyThatIsAwayWithoutHoldingOthersUp(t *testing.T) {

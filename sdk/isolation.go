@@ -93,7 +93,7 @@ func (s *Sender) unconnectedLocked(l *proxyList, group string) (reason string) {
 	}
 	reason = "no proxy is connected"
 	for _, ep := range l.endpoints {
-		if len(ep.conns) > 0 {
+		if ep.upLocked() {
 			return ""
 		}
 		if ep.lastErr != "" {

@@ -20,7 +20,8 @@ func (s *Sender) tryFailedLocked(p *pack, why error) (gaveUp bool) {
 	return true
 }
 
-// dialFailedLocked counts as a try of every pack that waits for a proxy while none at all is connected. Packs
+// dialFailedLocked counts as a try of every pack that waits for a proxy while none at all is connected; so does an
+// unproven connection that ended without an answer. Packs
 // that are not encoded yet are still in other hands. Under mu.
 func (s *Sender) dialFailedLocked(ep *endpoint, why error) {
 	if s.o.retryLimit == NoRetryLimit {
@@ -47,7 +48,7 @@ func (s *Sender) dialFailedLocked(ep *endpoint, why error) {
 // unreachableLocked reports whether ep is on the list and nothing on the list is connected.
 func (l *proxyList) unreachableLocked(ep *endpoint) bool {
 	return slices.Contains(l.endpoints, ep) &&
-		!slices.ContainsFunc(l.endpoints, func(e *endpoint) bool { return len(e.conns) > 0 })
+		!slices.ContainsFunc(l.endpoints, (*endpoint).upLocked)
 }
 
 // failureLocked is the error of a try that ended with its connection.

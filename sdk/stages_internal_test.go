@@ -89,7 +89,7 @@ func connect(tb testing.TB, s *Sender) *conn {
 	tb.Helper()
 	here, there := net.Pipe()
 	s.mu.Lock()
-	c := s.connectedLocked(s.endpointList[0], here)
+	c := s.connectedLocked(s.endpointList[0], here, false)
 	s.mu.Unlock()
 	tb.Cleanup(func() {
 		s.mu.Lock()
@@ -303,7 +303,7 @@ func BenchmarkStatus(b *testing.B) {
 		here, there := net.Pipe()
 		b.Cleanup(func() { _, _ = here.Close(), there.Close() })
 		s.mu.Lock()
-		s.connectedLocked(s.endpointList[i], here)
+		s.connectedLocked(s.endpointList[i], here, false)
 		s.endpointList[i].hold.refuse(0, 0, s.now(), "not now", s.o.backoff())
 		s.mu.Unlock()
 	}

@@ -33,7 +33,7 @@ type EndpointStatus struct {
 	State             string         `json:"state"`            // connected, connecting, paused, draining
 	Code              EndpointCode   `json:"code,omitempty"`   // why it gets nothing or little; see EndpointCodes
 	Reason            string         `json:"reason,omitempty"` // the same as a sentence
-	Connections       int            `json:"connections"`
+	Connections       int            `json:"connections"`      // that take packs
 	InFlightPacks     int            `json:"in_flight_packs"`
 	InFlightBytes     int64          `json:"in_flight_bytes"`
 	AckedPacks        int            `json:"acked_packs"` // acked, not final
@@ -168,7 +168,7 @@ func (s *Sender) Instance() string { return s.o.instance }
 func (s *Sender) endpointStatusLocked(ep *endpoint, now time.Duration) EndpointStatus {
 	m := s.m.Endpoint(ep.id, now)
 	st := EndpointStatus{
-		Address: ep.addr, Group: ep.group, State: "connected", Code: endpointCode(m.Reason), Reason: m.Reason.String(), Connections: len(ep.conns),
+		Address: ep.addr, Group: ep.group, State: "connected", Code: endpointCode(m.Reason), Reason: m.Reason.String(), Connections: ep.upsLocked(),
 		InFlightPacks: m.InFlight, InFlightBytes: m.InFlightBytes, AckedPacks: m.Acked, AckedBytes: m.AckedBytes,
 		WindowBytes: m.Window, OldestUnfinal: m.OldestUnfinal,
 		LastError: ep.lastErr, LastErrorTime: ep.lastTime,
@@ -181,8 +181,8 @@ func (s *Sender) endpointStatusLocked(ep *endpoint, now time.Duration) EndpointS
 	switch {
 	case ep.lists == 0:
 		st.State, st.Code, st.Reason = "draining", EndpointLeft, "left the list of proxies; finishes what it has"
-	case len(ep.conns) == 0:
-		st.State, st.Code, st.Reason = "connecting", EndpointNotConnected, ep.lastErr
+	case !ep.upLocked():
+		st.State, st.Code, st.Reason = "connecting", cmp.Or(ep.outage.code, EndpointNotConnected), cmp.Or(ep.lastErr, "not connected yet")
 	case ep.hold.blocks(now): // the pause, and the trial at its end
 		st.State, st.Code, st.Reason = "paused", EndpointRefuses, ep.hold.reason
 		if ep.hold.isLate {
@@ -272,7 +272,7 @@ func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string)
 	}
 	code, reason := StreamNoProxy, "no proxy is connected"
 	for _, ep := range st.proxies.endpoints {
-		if len(ep.conns) == 0 {
+		if !ep.upLocked() {
 			if ep.lastErr != "" && code == StreamNoProxy {
 				reason = "no proxy is connected: " + ep.lastErr
 			}

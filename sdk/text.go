@@ -102,7 +102,7 @@ func (c *conn) answeredText(f []byte) error {
 	}
 	s := c.s
 	s.mu.Lock()
-	c.answers = true
+	s.heardLocked(c)
 	p, named := c.echoedLocked(&ack)
 	early := !named && ack.Code != 0
 	if early {

@@ -665,7 +665,7 @@ var mutations = []mutation{
 	{
 		name: "a pack goes on being sent to the proxy that refused it", file: "sdk/choice.go",
 		old: "if p.avoidsLocked(ep) {", new: "if p.trying() && p.avoidsLocked(ep) {",
-		pkg: sender, run: "TestRefusalOf|TestProxyThatRefuses",
+		pkg: sender, run: "TestPackThatOneProxyRefused",
 	},
 	{
 		name: "all held packs are tried together", file: "sdk/held.go",
@@ -723,5 +723,32 @@ var mutations = []mutation{
 		name: "a topic is dropped while another stream uses it", file: "connector/confirm/unwatch.go",
 		old: "	if r.uses[at] > 0 {\n		return\n	}\n", new: "",
 		pkg: "./connector/confirm", run: "TestTopicIsWatchedWhile",
+	},
+
+	// Reaching proxies.
+	{
+		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
+		old: "	b.max = max(b.min, min(b.max, maxDialPause))\n", new: "",
+		pkg: sender, run: "TestProxyThatIsBack",
+	},
+	{
+		name: "a proxy's next dial is waited for while none is connected", file: "sdk/endpoint.go",
+		old: "				e.redial.wake()\n", new: "				_ = e\n",
+		pkg: sender, run: "TestAllProxiesAreDialled",
+	},
+	{
+		name: "a pack is blamed for a connection that never answered", file: "sdk/decide.go",
+		old: "if taken && !p.conn.answers {", new: "if false {",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer without proxies gets packs", file: "sdk/choice.go",
+		old: "c.draining || c.closing || c.unproven:", new: "c.draining || c.closing:",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer is the only way and is tried as seldom as one of many", file: "sdk/endpoint.go",
+		old: "if unproven && end.alone {", new: "if false {",
+		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
 	},
 }
