@@ -127,7 +127,7 @@ func (s *Sender) refusedForGoodLocked(p *pack, now time.Duration) {
 	}
 	if h.codes[r.last.Code] == 0 {
 		s.o.logger.Warn("proxies refuse packs for good; they are kept, and one is tried again at growing pauses", "stream", p.st.text,
-			"endpoint", r.last.Endpoint, "records", p.count, "error", r.last)
+			"endpoint", r.last.Endpoint, "records", p.count, "err", r.last)
 	}
 	h.codes[r.last.Code]++
 	p.st.kept++
