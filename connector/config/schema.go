@@ -135,7 +135,7 @@ func (c *Config) deliverySchema() []entry {
 		{key: "max_unfinal", def: "500000", dst: &d.MaxUnfinal, min: 1000, max: 100_000_000, doc: "Pieces (runs of records of one partition in one pack) that are not final, at most; reading pauses then."},
 		{key: "on_gap", def: "stop", dst: &d.OnGap, oneOf: []string{"stop", "continue"}, doc: "What to do with a partition when Kafka no longer has records that are needed: stop it and say so, or count them as lost and continue."},
 		{key: "retry_min", def: "100ms", dst: &d.RetryMin, min: int64(time.Millisecond), max: 10 * minute, doc: "First pause before something is tried again; pauses grow, with jitter."},
-		{key: "retry_max", def: "30s", dst: &d.RetryMax, min: int64(time.Millisecond), max: hour, doc: "Longest of these pauses."},
+		{key: "retry_max", def: "30s", dst: &d.RetryMax, min: int64(time.Millisecond), max: hour, doc: "Longest of these pauses. A dial that failed is tried again within 2 s."},
 		{key: "watchdog", def: "1m", dst: &d.Watchdog, min: 0, max: 24 * hour, doc: "A partition that is behind and makes no progress for this long (in settle: and settle) is logged with the reason, counted and shown in /readyz. 0 for no watchdog. What is idle at its end is well."},
 		{key: "heartbeat_idle", def: "30s", dst: &d.HeartbeatIdle, min: 1 * second, max: minute, doc: "Heartbeat of an idle connection. Proxies close one that is silent for a minute or more."},
 	}

@@ -300,12 +300,12 @@ var mutations = []mutation{
 	// Identity, first sight, books.
 	{
 		name: "a partition whose topic was created again commits", file: "connector/commit.go",
-		old: "h != nil && (h.code == haltRecreated || h.code == haltTruncated)", new: "h != nil && h.code == haltTruncated",
+		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Truncated)",
 		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
 		name: "a partition whose log was cut off commits", file: "connector/commit.go",
-		old: "h != nil && (h.code == haltRecreated || h.code == haltTruncated)", new: "h != nil && h.code == haltRecreated",
+		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Recreated)",
 		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
@@ -350,7 +350,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a partition is fetched before its start is committed", file: "connector/offsets.go",
-		old: "if p.beginning() && p.halted.Load() == nil {", new: "if p == nil {",
+		old: "if p.beginning() && p.stopped() == nil {", new: "if p == nil {",
 		pkg: connector, run: "TestStartIsCommittedBeforeTheFirstFetch",
 	},
 	{
@@ -421,7 +421,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a later assignment of a topic that is output goes on", file: "connector/table.go",
-		old: "	p.halted.CompareAndSwap(nil, b.outputHalt(p.id))\n", new: "",
+		old: "	if r := b.outputStop(p.id); r != nil {\n		p.gate.Add(*r, true)\n	}\n", new: "",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
@@ -685,5 +685,32 @@ var mutations = []mutation{
 		name: "packs that are sent again are not counted until they are seen", file: "sdk/dispatch.go",
 		old: "		s.repairStates[p.state]--\n		s.repairStates[to]++\n", new: "",
 		pkg: sender, run: "TestRepairsAreCounted",
+	},
+
+	// Reaching proxies.
+	{
+		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
+		old: "	b.max = max(b.min, min(b.max, maxDialPause))\n", new: "",
+		pkg: sender, run: "TestProxyThatIsBack",
+	},
+	{
+		name: "a proxy's next dial is waited for while none is connected", file: "sdk/endpoint.go",
+		old: "				e.redial.wake()\n", new: "				_ = e\n",
+		pkg: sender, run: "TestAllProxiesAreDialled",
+	},
+	{
+		name: "a pack is blamed for a connection that never answered", file: "sdk/decide.go",
+		old: "if taken && !p.conn.answers {", new: "if false {",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer without proxies gets packs", file: "sdk/choice.go",
+		old: "c.draining || c.closing || c.unproven:", new: "c.draining || c.closing:",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer is the only way and is tried as seldom as one of many", file: "sdk/endpoint.go",
+		old: "if unproven && end.alone {", new: "if false {",
+		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
 	},
 }
