@@ -72,6 +72,7 @@ type Bridge struct {
 	heldAt          atomic.Int64  // wall clock at which fetching was held last, unix nanoseconds
 	assignments     atomic.Uint64 // made so far
 	unfinal         atomic.Int64  // pieces of all partitions that are not final
+	pieces          atomic.Int64  // pieces of all partitions that are remembered: not final, or final and not committed
 	held            heldBack
 	turn            int // of the unpark goroutine
 	counters        counters

@@ -46,7 +46,7 @@ func (b *Bridge) put(p *partition) {
 	if b.draining.Load() {
 		p.gate.Refer(drainingKey, time.Now(), true)
 	}
-	p.wm.CountInto(&b.unfinal)
+	p.wm.CountInto(&b.unfinal, &b.pieces)
 	b.reorderLocked()
 	b.mu.Unlock()
 	if old != nil {

@@ -71,6 +71,16 @@ func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
 	b.lookSoon()
 }
 
+func sourceKey(what string) reason.Key {
+	return reason.Key{Code: reason.Source, Scope: reason.Group, Object: what}
+}
+
+// sourceFault notes that a question to the source's brokers failed, and reports whether that is to be logged.
+func (b *Bridge) sourceFault(what string, err error) bool {
+	b.board.Set(reason.New(sourceKey(what), time.Now(), err.Error()))
+	return b.watchFaults.begin(what)
+}
+
 // recovered ends a fault once something was fetched.
 func (b *Bridge) recovered(p *partition) {
 	f := p.trying.Swap(nil)
@@ -88,7 +98,7 @@ func (b *Bridge) retryFaults(ctx context.Context) {
 		if f.outOfRange {
 			if err := b.outOfRange(ctx, p); err == nil {
 				b.recovered(p)
-			} else if b.watchFaults.begin("offsets") {
+			} else if b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.id.String())) {
 				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition,
 					"err", kafkaclient.Explain(err, "listing offsets of "+p.id.String()))
 			}
@@ -173,12 +183,13 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 	}
 	details, err := b.admin.ListTopics(ctx, ask...)
 	if err != nil {
-		if ctx.Err() == nil && b.watchFaults.begin("topics") {
+		if ctx.Err() == nil && b.sourceFault("topics", kafkaclient.Explain(err, "listing topics")) {
 			b.log.Warn("listing topics fails, trying again", "err", kafkaclient.Explain(err, "listing topics"))
 		}
 		return
 	}
 	for _, f := range b.watchFaults.end() {
+		b.board.Clear(sourceKey(f.class))
 		b.log.Info("kafka answers again", "what", f.class, "after", f.lasted, "times", f.times)
 	}
 	b.askSides(ctx)

@@ -713,4 +713,14 @@ var mutations = []mutation{
 		old: "if unproven && end.alone {", new: "if false {",
 		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
 	},
+	{
+		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/limits.go",
+		old: "held, free := p.wm.Held(), ", new: "held, free := p.wm.Unfinal(), ",
+		pkg: connector, run: "TestFailingCommits",
+	},
+	{
+		name: "a partition may hold every piece that max_unfinal allows", file: "connector/limits.go",
+		old: "case e == nil && held > free:", new: "case e == nil && held > b.cfg.Delivery.MaxUnfinal:",
+		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
+	},
 }
