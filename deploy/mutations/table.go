@@ -625,7 +625,7 @@ var mutations = []mutation{
 	},
 
 	// Batches of the queue that cannot be read.
-	// What surrounds a value.
+	// Values that look right.
 	{
 		name: "names keep their line end", file: "connector/config/value.go",
 		old: "		if msg := unseenProblem(text); msg != \"\" {", new: "		if msg := \"\"; msg != \"\" {",
