@@ -162,8 +162,8 @@ func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[strin
 		for _, num := range nums {
 			p := b.open(s, tp{name, num}, t, rt)
 			at := kgo.NewOffset().At(p.from.offset)
-			if p.from.lost == 0 && p.from.halt == nil {
-				at = at.WithEpoch(p.from.epoch) // finds a log that was cut off and grew again
+			if p.from.lost == 0 && p.from.halt == nil && !p.from.bare {
+				at = at.WithEpoch(p.from.epoch) // finds a log that is cut off between the survey and the first fetch
 			}
 			out[name][num] = at
 			opened = append(opened, p)
@@ -189,7 +189,8 @@ func (b *Bridge) open(s *survey, id tp, t *topic, rt *router) *partition {
 	bg := s.begin(id, startPolicy(&b.cfg.Kafka), b.cfg.Delivery.OnGap == "continue")
 	limit, planned := b.limitOf(id)
 	switch asked := s.topics[id.topic].id; {
-	case bg.halt != nil && bg.halt.code == haltDeleted:
+	case bg.absent != nil:
+		bg.halt = deleted(id)
 	case differ(t.id, asked):
 		// The group's client holds the old id and would never fetch under the new one.
 		bg.halt, bg.again = recreatedHalt(id, bg.offset), true
@@ -230,7 +231,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 		parts := byTopic[name]
 		var whys [resume.FirstStart + 1]int
 		var passed int64
-		var unknown, refused int
+		var unknown, refused, bare int
 		var old []string
 		for _, p := range parts {
 			whys[p.from.why]++
@@ -238,6 +239,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 				passed += p.from.books.Passed
 			}
 			unknown += btoi(p.from.restate)
+			bare += btoi(p.from.bare)
 			if r := p.from.refused; r != nil {
 				if refused++; refused <= maxNamed {
 					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.id.partition, r.offset, r.topic))
@@ -252,7 +254,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 		}
 		id := s.topics[name].id
 		b.log.Info("partitions begin", "topic", name, "topic_id", id.String(), "partitions", len(parts),
-			"where", strings.Join(where, "; "), "offsets_passed_over", passed)
+			"where", strings.Join(where, "; "), "offsets_passed_over", passed, "offsets_without_epoch", bare)
 		b.counters.passedOver.Add(uint64(passed))
 		if unknown > 0 {
 			b.log.Info("the offsets were committed by an earlier version, another tool or for another cluster; they are believed, and are committed again with the topic's id",

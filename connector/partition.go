@@ -228,15 +228,32 @@ func (p *partition) epochAt(offset int64) int32 {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	epoch, drop := int32(-1), 0
+	epoch, at := p.epochBeforeLocked(offset)
+	p.epochs = p.epochs[at:] // commits only go forward
+	return epoch
+}
+
+// epochBeforeLocked returns the leader epoch of the record before offset, -1 if unknown, and its place among epochs.
+func (p *partition) epochBeforeLocked(offset int64) (epoch int32, at int) {
+	epoch = -1
 	for i, e := range p.epochs {
 		if e.offset >= offset {
 			break
 		}
-		epoch, drop = e.epoch, i
+		epoch, at = e.epoch, i
 	}
-	p.epochs = p.epochs[drop:] // commits only go forward
-	return epoch
+	return epoch, at
+}
+
+// reached returns the offset the next fetch must not be below, and the leader epoch of the record before it, -1 if unknown.
+func (p *partition) reached() (offset int64, epoch int32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.expect == p.start {
+		return p.expect, p.from.epoch
+	}
+	epoch, _ = p.epochBeforeLocked(p.expect)
+	return p.expect, epoch
 }
 
 // unfinished is the number of pieces that may still become final.

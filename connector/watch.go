@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/resume"
 )
 
 // watchLoop looks after what is not on the way of records: partitions at fault are tried again, and the
@@ -145,6 +146,9 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 		p.stop(bg.halt)
 		return nil
 	}
+	if cut, err := b.cutBelow(ctx, p, bg); err != nil || cut {
+		return err
+	}
 	if bg.lost > 0 {
 		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", p.id.topic, "partition", p.id.partition,
 			"from", bg.offset-bg.lost, "to", bg.offset-1, "on_gap", "continue")
@@ -162,6 +166,22 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 		b.group.ResumeFetchPartitions(one(p.id))
 	}
 	return nil
+}
+
+// cutBelow stops a partition whose log was cut off below its position and has grown past it since.
+func (b *Bridge) cutBelow(ctx context.Context, p *partition, bg begin) (bool, error) {
+	offset, epoch := p.reached()
+	if bg.lost > 0 || epoch < 0 {
+		return false, nil
+	}
+	c := resume.Commit{Offset: offset, Epoch: epoch}
+	verdicts := make(map[tp]epochVerdict)
+	err := b.checkEpochs(ctx, map[tp]resume.Commit{p.id: c}, func(string) [16]byte { return p.topic.id }, verdicts)
+	v := verdicts[p.id]
+	if v.cut {
+		p.stop(&halt{code: haltTruncated, offset: v.at, reason: cutReason(p.id, v.at, c.Offset, c.Epoch)})
+	}
+	return v.cut, err
 }
 
 // checkTopics asks for the cluster's topics: new ones that a rule wants are consumed, ones that were

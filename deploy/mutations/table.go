@@ -315,7 +315,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "the topic's id taken from what the client remembers", file: "connector/survey.go",
-		old: "resp, err := req.RequestWith(ctx, cl)", new: "resp, err := cl.RequestCachedMetadata(ctx, req, time.Minute)",
+		old: "resp, err := req.RequestWith(ctx, whom)", new: "resp, err := whom.(interface {\n\t\tRequestCachedMetadata(context.Context, *kmsg.MetadataRequest, time.Duration) (*kmsg.MetadataResponse, error)\n\t}).RequestCachedMetadata(ctx, req, time.Minute)",
 		pkg: connector, run: "TestTopicCreatedAgainUnderLoad|TestNothingIsCommittedByName",
 	},
 	{
@@ -490,8 +490,39 @@ var mutations = []mutation{
 		old: ", Arrived: t.origin.Arrived,", new: ",",
 		pkg: connector, run: "ReadingAgainFinds",
 	},
+	// A log that was cut off.
 	{
-		name: "a fetch by hand that unfolds without bound", file: "connector/holes.go",
+		name: "a truncation ends when the log has grown past the offset", file: "connector/epochs.go",
+		old: "	return b.checkEpochs(ctx, ask, func(topic string) [16]byte { return s.topics[topic].id }, s.epochs)", new: "	return nil",
+		pkg: connector, run: "TestCommitOfALogThatWasCutOff",
+	},
+	{
+		name: "a truncation while the bridge runs ends when the log has grown past the position", file: "connector/watch.go",
+		old: "if bg.lost > 0 || epoch < 0 {", new: "if epoch >= -1 {",
+		pkg: connector, run: "TestPositionOutOfRangeInALogThatHasGrown",
+	},
+	{
+		name: "an epoch that the log does not have is believed", file: "connector/epochs.go",
+		old: "	case at == epoch:\n		return epochVerdict{}\n	}", new: "	}\n	if found {\n		return epochVerdict{}\n	}",
+		pkg: connector, run: "TestEpochTells|TestCommitOfALogThatWasCutOff",
+	},
+	{
+		name: "an older epoch counts as a log that was cut off", file: "connector/epochs.go",
+		old: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch, found)\n", new: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch+1, found)\n",
+		pkg: connector, run: "TestCommitOfAnOlderEpoch",
+	},
+	{
+		name: "an offset without an epoch is not named", file: "connector/survey.go",
+		old: "		bg.bare = true\n", new: "",
+		pkg: connector, run: "TestCommitWithoutAnEpochIsNamed",
+	},
+	{
+		name: "a hole keeps the epoch of the record before it", file: "connector/holes.go",
+		old: "p.epochs = append(p.epochs, epochFrom{from, -1})", new: "_ = n",
+		pkg: connector, run: "TestPositionBehindAHole",
+	},
+	{
+		name: "a fetch by hand that unfolds without bound", file: "connector/epochs.go",
 		old: "unfolding(b.direct), nil)", new: "kgo.DefaultDecompressor(), nil)",
 		pkg: connector, run: "NextRecordUnfolds",
 	},
