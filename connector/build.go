@@ -69,6 +69,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if b.group, err = kgo.NewClient(groupOpts...); err != nil {
 		return fmt.Errorf("creating kafka group client: %w", err)
 	}
+	b.gates.Attach(b.group)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/connector/watermark"
 )
@@ -29,7 +30,9 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		done := b.loops.Works("commit")
 		b.commit(ctx, b.assigned())
+		done()
 	}
 }
 
@@ -154,7 +157,7 @@ func (b *Bridge) commitStarts(ctx context.Context, r *round, lines bool) (*kmsg.
 func wanting(parts []*partition) []*partition {
 	var out []*partition
 	for _, p := range parts {
-		if h := p.halted.Load(); h != nil && (h.code == haltRecreated || h.code == haltTruncated) {
+		if p.gate.Condition().Has(reason.Recreated, reason.Truncated) {
 			continue
 		}
 		if p.wm.Uncommitted() || p.mustRestate() {

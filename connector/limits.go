@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/reason"
 )
 
 // fetchOpts bounds what kgo fetches and buffers by the fetch share of the budget. What a poll returned
@@ -41,17 +42,12 @@ func ballastBytes(l config.Limits) int64 {
 // roomToPoll says why nothing new may be fetched now, "" if it may. The membership of the group lives on
 // without polls. Records that wait for room hold the polling only once they are as much as a fetch: up
 // to there the next fetch comes while the sender is busy with the last one.
-func (b *Bridge) roomToPoll() (why string) {
+func (b *Bridge) roomToPoll() (why reason.Key) {
 	if b.held.bytes.Load() > int64(b.limits.FetchMaxBytes) {
-		return reasonBudget
+		return budgetKey
 	}
 	if b.unfinal.Load() >= int64(b.cfg.Delivery.MaxUnfinal) {
-		return reasonUnfinal
+		return unfinalKey
 	}
-	return ""
+	return reason.Key{}
 }
-
-const (
-	reasonBudget  = "the byte budget is full: records wait for the proxies to take them"
-	reasonUnfinal = "delivery.max_unfinal is reached: packs wait to become final"
-)

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
 
@@ -60,7 +61,7 @@ type begin struct {
 	refused *refusedOffset
 	books   resume.Books // up to offset - lost
 	sight   resume.Sight
-	halt    *halt
+	stop    *reason.Reason
 	again   bool // its topic is joined again first
 	// absent is set when the partition was not found: the rest is not known, and it is asked for by name. See absent.go.
 	absent error
@@ -364,11 +365,11 @@ func (s *survey) begin(id tp, policy resume.Origin, acceptGap bool) begin {
 		bg.epoch = -1 // of another cluster: its epochs mean nothing here
 	}
 	switch v, asked := s.epochs[id]; {
-	case bg.halt != nil:
+	case bg.stop != nil:
 	case !asked || v.unknown:
 		bg.bare = true
 	case v.cut:
-		bg.halt = &halt{code: haltTruncated, offset: v.at, reason: cutReason(id, v.at, c.Offset, c.Epoch)}
+		bg.stop = stopFor(id, reason.Truncated, v.at, cutReason(id, v.at, c.Offset, c.Epoch))
 	}
 	if trust == resume.Known && c.Line.Books.Close(c.Offset) {
 		bg.books = c.Line.Books

@@ -8,10 +8,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/resume"
+	"inlong-bridge/connector/reason"
 )
 
 // watchLoop looks after what is not on the way of records: partitions at fault are tried again, and the
@@ -27,6 +27,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		case <-b.look: // a partition needs a look at once
 		case <-tick.C:
 		}
+		done := b.loops.Works("watch")
 		b.joinTopicsAgain(ctx)
 		b.retryFaults(ctx)
 		b.passHoles(ctx)
@@ -35,6 +36,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 			lastTopics = time.Now()
 			b.checkTopics(ctx)
 		}
+		done()
 	}
 }
 
@@ -62,35 +64,31 @@ func (b *Bridge) topicsAge() time.Duration {
 // is out of range is looked at first.
 func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
 	now := time.Now()
-	if old := p.faulted.Load(); old != nil {
-		p.faulted.Store(&fault{err: err, since: old.since, last: now, outOfRange: outOfRange})
-	} else {
-		p.faulted.Store(&fault{err: err, since: now, last: now, outOfRange: outOfRange})
-		if !outOfRange {
-			b.log.Warn("fetching a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition, "err", err)
-		}
+	p.trying.Store(&trial{last: now, outOfRange: outOfRange})
+	r := reason.New(partitionKey(p.id, reason.Fault), now, err.Error())
+	if p.gate.Add(r, true) && !outOfRange {
+		b.observer.Began(r)
 	}
-	b.group.PauseFetchPartitions(one(p.id))
 	b.lookSoon()
 }
 
 // recovered ends a fault once something was fetched.
 func (b *Bridge) recovered(p *partition) {
-	if f := p.faulted.Swap(nil); f != nil && !f.outOfRange {
-		b.log.Info("fetching a partition works again", "topic", p.id.topic, "partition", p.id.partition,
-			"after", time.Since(f.since).Round(time.Millisecond))
+	f := p.trying.Swap(nil)
+	if e, ok := p.gate.Drop(partitionKey(p.id, reason.Fault)); ok && f != nil && !f.outOfRange {
+		b.observer.Ended(*e.Own)
 	}
 }
 
 func (b *Bridge) retryFaults(ctx context.Context) {
 	for _, p := range b.assigned() {
-		f := p.faulted.Load()
-		if f == nil || p.halted.Load() != nil {
+		f := p.trying.Load()
+		if f == nil || p.stopped() != nil {
 			continue
 		}
 		if f.outOfRange {
 			if err := b.outOfRange(ctx, p); err == nil {
-				p.faulted.Store(nil)
+				b.recovered(p)
 			} else if b.watchFaults.begin("offsets") {
 				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition,
 					"err", kafkaclient.Explain(err, "listing offsets of "+p.id.String()))
@@ -98,22 +96,17 @@ func (b *Bridge) retryFaults(ctx context.Context) {
 			continue
 		}
 		quiet := time.Since(f.last)
-		if f.resumed && quiet >= 5*faultPause {
+		if f.tried && quiet >= 5*faultPause {
 			b.recovered(p) // an idle partition is not heard of again
 		}
-		if f.resumed || quiet < faultPause {
+		if f.tried || quiet < faultPause {
 			continue
 		}
 		again := *f
-		again.resumed = true
-		if !p.faulted.CompareAndSwap(f, &again) {
-			continue
+		again.tried = true
+		if p.trying.CompareAndSwap(f, &again) {
+			p.gate.Try(partitionKey(p.id, reason.Fault))
 		}
-		p.mu.Lock()
-		if !p.paused && !p.detached {
-			b.group.ResumeFetchPartitions(one(p.id))
-		}
-		p.mu.Unlock()
 	}
 }
 
@@ -142,8 +135,8 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 		return err
 	}
 	bg := beginAt(p.id, p.expects(), start, end, b.cfg.Delivery.OnGap == "continue")
-	if bg.halt != nil {
-		p.stop(bg.halt)
+	if bg.stop != nil {
+		p.stop(bg.stop)
 		return nil
 	}
 	if cut, err := b.cutBelow(ctx, p, bg); err != nil || cut {
@@ -157,13 +150,8 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.detached {
-		return nil
-	}
-	// Not the group's rewind: kgo skips what is not assigned any more, so a revoke in between does no harm.
-	b.group.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.id.topic: {p.id.partition: {Epoch: -1, Offset: bg.offset}}})
-	if !p.paused {
-		b.group.ResumeFetchPartitions(one(p.id))
+	if !p.gate.Ended() {
+		b.setOffset(p.id, bg.offset)
 	}
 	return nil
 }
@@ -179,7 +167,7 @@ func (b *Bridge) cutBelow(ctx context.Context, p *partition, bg begin) (bool, er
 	err := b.checkEpochs(ctx, map[tp]resume.Commit{p.id: c}, func(string) [16]byte { return p.topic.id }, verdicts)
 	v := verdicts[p.id]
 	if v.cut {
-		p.stop(&halt{code: haltTruncated, offset: v.at, reason: cutReason(p.id, v.at, c.Offset, c.Epoch)})
+		p.stop(stopFor(p.id, reason.Truncated, v.at, cutReason(p.id, v.at, c.Offset, c.Epoch)))
 	}
 	return v.cut, err
 }

@@ -98,3 +98,23 @@ func (p *Partition) advance() bool {
 	}
 	return p.watermark != before
 }
+
+// Oldest returns where the oldest piece that is not final is from: the one of the lowest offset in the first span that holds the
+// watermark back. ok is false when no piece is open.
+func (p *Partition) Oldest() (o Origin, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for s := p.passed; s < p.spans.end(); s++ {
+		sp := p.spans.at(s)
+		if sp.open == 0 {
+			continue
+		}
+		for i := sp.pieces; i != none; i = p.pieces.at(i).next {
+			if x := p.pieces.at(i); x.parent == none && x.condition != final && (!ok || x.origin.First < o.First) {
+				o, ok = x.origin, true
+			}
+		}
+		return o, ok
+	}
+	return Origin{}, false
+}
