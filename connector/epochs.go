@@ -202,8 +202,3 @@ func (b *Bridge) fetchAt(ctx context.Context, id tp, topic [16]byte, offset int6
 	}, &resp.Topics[0].Partitions[0], unfolding(b.direct), nil)
 	return fp, next, fp.Err
 }
-
-// absentError reports whether an answer says that a topic or partition is not there, as far as this user may see.
-func absentError(err error) bool {
-	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.TopicAuthorizationFailed)
-}

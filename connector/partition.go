@@ -52,23 +52,26 @@ type partition struct {
 	booked   atomic.Pointer[bookedCommit]
 	leftOpen atomic.Int64 // pieces that were not final when the assignment ended
 
-	mu      sync.Mutex
-	expect  int64       // guarded by mu; offset after the last one that was fetched
-	rewind  bool        // guarded by mu; what the poll loop has in hand is not what comes next; see goOn
-	heard   time.Time   // guarded by mu; when something was fetched last, or asked for in vain
-	parked  []*chunk    // guarded by mu; fetched and not taken by the sender yet, in order
-	weight  int64       // guarded by mu; memory of parked
-	counted int64       // guarded by mu; part of weight that is in held
-	held    *heldBack   // of the bridge
-	opened  []openSpan  // guarded by mu; spans the watermark has not passed, in order
-	passed  int         // guarded by mu; so many of opened the watermark has passed
-	epochs  []epochFrom // guarded by mu; see epochAt
+	mu        sync.Mutex
+	expect    int64       // guarded by mu; offset after the last one that was fetched
+	successor *partition  // guarded by mu; took the place of this one, whose log was not found
+	rewind    bool        // guarded by mu; what the poll loop has in hand is not what comes next; see goOn
+	heard     time.Time   // guarded by mu; when something was fetched last, or asked for in vain
+	parked    []*chunk    // guarded by mu; fetched and not taken by the sender yet, in order
+	weight    int64       // guarded by mu; memory of parked
+	counted   int64       // guarded by mu; part of weight that is in held
+	held      *heldBack   // of the bridge
+	opened    []openSpan  // guarded by mu; spans the watermark has not passed, in order
+	passed    int         // guarded by mu; so many of opened the watermark has passed
+	epochs    []epochFrom // guarded by mu; see epochAt
 }
 
 // trial says when an error of the broker for one partition is tried again. The reason itself is in the condition.
 type trial struct {
 	last       time.Time // newest error
 	tried      bool      // after the newest
+	absent     bool      // decided by answers by name, not by trying again
+	told       bool      // the log has said that it began
 	outOfRange bool      // the position is not in the log: decided by its offsets, not by trying again
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"inlong-bridge/connector/kafkaclient"
-	"inlong-bridge/connector/resume"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/connector/resume"
 )
 
 // watchLoop looks after what is not on the way of records: partitions at fault are tried again, and the
@@ -36,6 +36,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 			lastTopics = time.Now()
 			b.checkTopics(ctx)
 		}
+		b.askForAbsent(ctx)
 		done()
 	}
 }
@@ -63,8 +64,15 @@ func (b *Bridge) topicsAge() time.Duration {
 // fault pauses a partition that Kafka answers with an error; the watch loop tries again. A position that
 // is out of range is looked at first.
 func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
+	if t := p.trying.Load(); t == nil || !t.absent { // else it is asked about by name
+		b.tryAgain(p, err, outOfRange)
+	}
+}
+
+func (b *Bridge) tryAgain(p *partition, err error, outOfRange bool) {
 	now := time.Now()
-	p.trying.Store(&trial{last: now, outOfRange: outOfRange})
+	old := p.trying.Load()
+	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})
 	r := reason.New(partitionKey(p.id, reason.Fault), now, err.Error())
 	if p.gate.Add(r, true) && !outOfRange {
 		b.observer.Began(r)
@@ -75,7 +83,7 @@ func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
 // recovered ends a fault once something was fetched.
 func (b *Bridge) recovered(p *partition) {
 	f := p.trying.Swap(nil)
-	if e, ok := p.gate.Drop(partitionKey(p.id, reason.Fault)); ok && f != nil && !f.outOfRange {
+	if e, ok := p.gate.Drop(partitionKey(p.id, reason.Fault)); ok && f != nil && f.told {
 		b.observer.Ended(*e.Own)
 	}
 }
@@ -83,13 +91,13 @@ func (b *Bridge) recovered(p *partition) {
 func (b *Bridge) retryFaults(ctx context.Context) {
 	for _, p := range b.assigned() {
 		f := p.trying.Load()
-		if f == nil || p.stopped() != nil {
+		if f == nil || f.absent || p.stopped() != nil {
 			continue
 		}
 		if f.outOfRange {
 			if err := b.outOfRange(ctx, p); err == nil {
 				b.recovered(p)
-			} else if b.watchFaults.begin("offsets") {
+			} else if !errors.Is(err, errAbsent) && b.watchFaults.begin("offsets") {
 				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition,
 					"err", kafkaclient.Explain(err, "listing offsets of "+p.id.String()))
 			}
@@ -115,6 +123,11 @@ func (b *Bridge) retryFaults(ctx context.Context) {
 func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	if p.beginning() { // where it begins is committed first; see adjust
+		if b.commitBy(ctx, []*partition{p}, b.commitStarts); p.beginning() {
+			return errStartNotTaken
+		}
+	}
 	if there, err := b.stillThere(ctx, p); err != nil || !there {
 		return err
 	}
@@ -127,9 +140,9 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 		return err
 	}
 	start, end, err := within(starts, ends, p.id)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		p.stop(deleted(p.id))
-		return nil
+	if absentError(err) {
+		b.miss(p, byPosition, err)
+		return errAbsent
 	}
 	if err != nil {
 		return err
@@ -211,8 +224,10 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 	for _, p := range b.assigned() {
 		d, ok := details[p.id.topic]
 		switch {
-		case !ok && all, ok && errors.Is(d.Err, kerr.UnknownTopicOrPartition):
-			p.stop(deleted(p.id))
+		case !ok && all:
+			b.miss(p, byList, kerr.UnknownTopicOrPartition)
+		case ok && absentError(d.Err):
+			b.miss(p, byList, d.Err)
 		case ok && d.Err == nil && p.topic.id != ([16]byte{}) && [16]byte(d.ID) != ([16]byte{}) && [16]byte(d.ID) != p.topic.id:
 			p.stop(recreated(p))
 		}

@@ -7,6 +7,7 @@ const (
 	watermark = "./connector/watermark"
 	sender    = "./sdk"
 	connector = "./connector"
+	absence   = "./connector/internal/absence"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -489,6 +490,62 @@ var mutations = []mutation{
 		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/reread.go",
 		old: ", Arrived: t.origin.Arrived,", new: ",",
 		pkg: connector, run: "ReadingAgainFinds",
+	},
+	// A topic that is not found.
+	{
+		name: "a deletion is believed after one answer", file: "connector/internal/absence/absence.go",
+		old: "return t.missing >= r.Answers && t.last.Sub(t.first) >= r.Over && (", new: "return t.missing >= 1 && (",
+		pkg: absence,
+	},
+	{
+		name: "a deletion is believed from one broker of several", file: "connector/internal/absence/absence.go",
+		old: "(t.several || brokers <= 1)", new: "(t.several || brokers >= 1)",
+		pkg: absence,
+	},
+	{
+		name: "a broker that disagrees is ignored", file: "connector/internal/absence/absence.go",
+		old: "		*t = Tracker{}\n		return", new: "		return",
+		pkg: absence,
+	},
+	{
+		name: "the same broker is asked each time", file: "connector/absent.go",
+		old: "		as.last = broker\n", new: "",
+		pkg: connector, run: "TestDeletionIsBelieved",
+	},
+	{
+		name: "a deleted topic that is back stays stopped", file: "connector/absent.go",
+		old: "		if wasGone {\n			b.goOn(p, gone)\n		}\n", new: "",
+		pkg: connector, run: "TestSameTopicBack",
+	},
+	{
+		name: "another topic of the name ends the stop of the deleted one", file: "connector/absent.go",
+		old: "case answer == absence.Present && differ(p.topic.id, t.id):", new: "case answer == absence.Present && len(t.id) == 0:",
+		pkg: connector, run: "TestAnotherTopicOfTheName",
+	},
+	{
+		name: "a list without a topic stops its partitions", file: "connector/watch.go",
+		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			p.stop(deleted(p.id))",
+		pkg: connector, run: "TestIncompleteList",
+	},
+	{
+		name: "a partition whose log is not found at the assignment is stopped", file: "connector/offsets.go",
+		old: "	case bg.absent != nil: // it begins later\n", new: "	case bg.absent != nil:\n		bg.stop = deleted(id)\n",
+		pkg: connector, run: "TestUnknownAnswerAtAssignment",
+	},
+	{
+		name: "a missing right counts as a missing topic", file: "connector/absent.go",
+		old: "		return absence.Denied, t.err", new: "		return absence.Missing, t.err",
+		pkg: connector, run: "TestMissingRight",
+	},
+	{
+		name: "what took the place of an assignment outlives its revoke", file: "connector/revoke.go",
+		old: "for ; p != nil; p = p.succeeded() {", new: "for ; p != nil; p = nil {",
+		pkg: connector, run: "TestRevokeEndsTheAssignment",
+	},
+	{
+		name: "an assignment that ends gives way to another", file: "connector/absent.go",
+		old: "if b.parts[old.id] != old || !old.givesWayTo(p) {", new: "if b.parts[old.id] != old && !old.givesWayTo(p) {",
+		pkg: connector, run: "TestRevokeEndsTheAssignment",
 	},
 	// A log that was cut off.
 	{

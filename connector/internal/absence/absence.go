@@ -20,14 +20,17 @@ const (
 	Denied                // TOPIC_AUTHORIZATION_FAILED: a right is missing, which says nothing of the topic
 )
 
-// Rules say when a deletion is believed.
+// Rules say when a deletion is believed, and how often is asked.
 type Rules struct {
-	Answers int           // at least so many brokers' answers in a row
-	Over    time.Duration // at least so long from the first of them to the last
+	Answers     int           // at least so many answers in a row
+	Over        time.Duration // at least so long from the first of them to the last
+	First, Last time.Duration // pauses between two questions: short at first, since most absences last a moment
 }
 
 // Default is three answers over a minute.
-func Default() Rules { return Rules{Answers: 3, Over: time.Minute} }
+func Default() Rules {
+	return Rules{Answers: 3, Over: time.Minute, First: 250 * time.Millisecond, Last: 10 * time.Second}
+}
 
 // Tracker collects the answers about one topic or partition. The zero value has none.
 type Tracker struct {
@@ -72,18 +75,12 @@ func Next(brokers []int32, last int32) (broker int32, ok bool) {
 	return brokers[0], true
 }
 
-// Pauses between two questions: short at first, since most absences last a moment.
-const (
-	FirstPause = 250 * time.Millisecond
-	LastPause  = 10 * time.Second
-)
-
 // Pause returns the pause before the next question after so many questions.
-func Pause(asked int) time.Duration {
-	d := FirstPause
+func (r Rules) Pause(asked int) time.Duration {
+	d := r.First
 	for range asked {
-		if d *= 2; d >= LastPause {
-			return LastPause
+		if d *= 2; d >= r.Last {
+			return r.Last
 		}
 	}
 	return d

@@ -116,8 +116,9 @@ func TestAllBrokersAreAskedInTurn(t *testing.T) {
 }
 
 func TestPausesGrowToTheirLimit(t *testing.T) {
-	for asked, want := range map[int]time.Duration{0: FirstPause, 1: 2 * FirstPause, 100: LastPause} {
-		if got := Pause(asked); got != want {
+	r := Default()
+	for asked, want := range map[int]time.Duration{0: r.First, 1: 2 * r.First, 1000: r.Last} {
+		if got := r.Pause(asked); got != want {
 			t.Errorf("pause after %d questions = %s, want %s", asked, got, want)
 		}
 	}
