@@ -209,6 +209,8 @@ func (b *Bridge) heardOf(a *absentee, m *identified, broker int32, now time.Time
 	answer, err := answerAbout(p.id, t)
 	a.tracker.Saw(broker, answer, now)
 	switch {
+	case p.gate.Condition().Has(reason.Recreated, reason.Truncated): // no answer ends these
+		b.found(a)
 	case answer == absence.Present && p.from.absent != nil:
 		return true
 	case answer == absence.Present && differ(p.topic.id, t.id):
@@ -233,7 +235,7 @@ func (b *Bridge) found(a *absentee) {
 	why := b.absent.forget(a)
 	gone := partitionKey(p.id, reason.Deleted)
 	switch wasGone := p.gate.Condition().Has(reason.Deleted); {
-	case p.gate.Condition().Has(reason.Recreated):
+	case p.gate.Condition().Has(reason.Recreated, reason.Truncated):
 		p.trying.Store(nil)
 		p.gate.Drop(gone)
 		p.gate.Drop(partitionKey(p.id, reason.Fault))

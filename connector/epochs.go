@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -23,11 +22,15 @@ type epochVerdict struct {
 	cut     bool  // it was cut off below the offset, at or after at
 	at      int64 // where the log of the offset's epoch ends, or the offset if that is not known
 	unknown bool  // nothing tells
+	absent  error // the leader does not find the partition
 }
+
+// epochEnd is what a leader says of where an epoch ends.
+type epochEnd = kmsg.OffsetForLeaderEpochResponseTopicPartition
 
 // judgeEpoch compares an offset and its leader epoch with where the leader says that the epoch ends. unclear is set when the
 // leader does not know the epoch: compaction may have removed all its records, so the record before the offset decides.
-func judgeEpoch(offset int64, epoch int32, end kadm.OffsetForLeaderEpoch) (v epochVerdict, unclear bool) {
+func judgeEpoch(offset int64, epoch int32, end epochEnd) (v epochVerdict, unclear bool) {
 	switch {
 	case end.EndOffset < 0: // no epoch up to this one
 		return epochVerdict{cut: true, at: offset}, true
@@ -72,7 +75,15 @@ func (b *Bridge) surveyEpochs(ctx context.Context, s *survey) error {
 			ask[id] = c
 		}
 	}
-	return b.checkEpochs(ctx, ask, func(topic string) [16]byte { return s.topics[topic].id }, s.epochs)
+	if err := b.checkEpochs(ctx, ask, func(topic string) [16]byte { return s.topics[topic].id }, s.epochs); err != nil {
+		return err
+	}
+	for id, v := range s.epochs {
+		if v.absent != nil {
+			s.logs[id] = extent{err: v.absent}
+		}
+	}
+	return nil
 }
 
 // checkEpochs asks the leaders where the epochs of offsets end, and adds a verdict for each. It fails when a leader does not
@@ -81,27 +92,29 @@ func (b *Bridge) checkEpochs(ctx context.Context, ask map[tp]resume.Commit, topi
 	if len(ask) == 0 {
 		return nil
 	}
-	var req kadm.OffsetForLeaderEpochRequest
-	for id, c := range ask {
-		req.Add(id.topic, id.partition, c.Epoch)
-	}
-	ends, err := b.admin.OffsetForLeaderEpoch(ctx, req)
+	ends, err := b.endsOfEpochs(ctx, ask)
 	if err != nil {
-		if passes(err) && b.brokersTellEpochs(ctx) {
+		if b.brokersTellEpochs(ctx) {
 			return fmt.Errorf("asking where leader epochs end: %w", err)
 		}
-		ends = nil
+		for id := range ask {
+			to[id] = epochVerdict{unknown: true}
+		}
+		return nil
 	}
 	for id, c := range ask {
-		end, ok := ends[id.topic][id.partition]
-		switch {
-		case ends == nil, ok && end.Err != nil && !passes(end.Err):
-			to[id] = epochVerdict{unknown: true}
-			continue
+		end, ok := ends[id]
+		switch err := kerr.ErrorForCode(end.ErrorCode); {
 		case !ok:
 			return fmt.Errorf("asking where leader epoch %d of %s ends: %w", c.Epoch, id, errNoAnswer)
-		case end.Err != nil:
-			return fmt.Errorf("asking where leader epoch %d of %s ends: %w", c.Epoch, id, end.Err)
+		case absentError(err):
+			to[id] = epochVerdict{absent: err}
+			continue
+		case err != nil && kerr.IsRetriable(err):
+			return fmt.Errorf("asking where leader epoch %d of %s ends: %w", c.Epoch, id, err)
+		case err != nil: // such as a right that older brokers want for the question, and nothing else needs
+			to[id] = epochVerdict{unknown: true}
+			continue
 		}
 		v, unclear := judgeEpoch(c.Offset, c.Epoch, end)
 		if unclear {
@@ -116,6 +129,34 @@ func (b *Bridge) checkEpochs(ctx context.Context, ask map[tp]resume.Commit, topi
 	return nil
 }
 
+// endsOfEpochs asks each partition's leader. The answers have errors of their own: those of one topic are no answer for the
+// others.
+func (b *Bridge) endsOfEpochs(ctx context.Context, ask map[tp]resume.Commit) (map[tp]epochEnd, error) {
+	byTopic := make(map[string][]kmsg.OffsetForLeaderEpochRequestTopicPartition)
+	for id, c := range ask {
+		p := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
+		p.Partition, p.LeaderEpoch = id.partition, c.Epoch
+		byTopic[id.topic] = append(byTopic[id.topic], p)
+	}
+	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
+	for topic, parts := range byTopic {
+		t := kmsg.NewOffsetForLeaderEpochRequestTopic()
+		t.Topic, t.Partitions = topic, parts
+		req.Topics = append(req.Topics, t)
+	}
+	resp, err := req.RequestWith(ctx, b.direct)
+	if err != nil {
+		return nil, err
+	}
+	ends := make(map[tp]epochEnd, len(ask))
+	for i := range resp.Topics {
+		for _, p := range resp.Topics[i].Partitions {
+			ends[tp{resp.Topics[i].Topic, p.Partition}] = p
+		}
+	}
+	return ends, nil
+}
+
 // brokersTellEpochs reports whether all brokers know the request, or do not say. What speaks Kafka's protocol without being
 // Kafka may not have it.
 func (b *Bridge) brokersTellEpochs(ctx context.Context) bool {
@@ -124,23 +165,11 @@ func (b *Bridge) brokersTellEpochs(ctx context.Context) bool {
 		return true
 	}
 	for _, v := range versions {
-		if v.Err != nil {
-			continue
-		}
-		if _, ok := v.KeyMaxVersion(kmsg.OffsetForLeaderEpoch.Int16()); !ok {
+		if _, ok := v.KeyMaxVersion(kmsg.OffsetForLeaderEpoch.Int16()); v.Err == nil && !ok {
 			return false
 		}
 	}
 	return true
-}
-
-// passes reports whether asking again may help. It does not where a right is missing.
-func passes(err error) bool {
-	if ke, ok := errors.AsType[*kerr.Error](err); ok {
-		return ke.Retriable
-	}
-	var denied *kadm.AuthError
-	return !errors.As(err, &denied)
 }
 
 // epochOf returns the leader epoch of the record at an offset; found is false when the log has no record there.
@@ -157,10 +186,7 @@ func (b *Bridge) epochOf(ctx context.Context, id tp, topic [16]byte, offset int6
 	return fp.Records[0].LeaderEpoch, true, nil
 }
 
-var (
-	errOtherTopic = errors.New("the topic was created again")
-	errNoLeader   = kerr.LeaderNotAvailable
-)
+var errOtherTopic = errors.New("the topic was created again")
 
 // fetchAt fetches once by hand from an offset on. next is where the fetched part of the log ends. The answer is of the topic
 // with the id that was asked for, or errOtherTopic.
@@ -174,7 +200,7 @@ func (b *Bridge) fetchAt(ctx context.Context, id tp, topic [16]byte, offset int6
 	}
 	pd, ok := details[id.topic].Partitions[id.partition]
 	if !ok || pd.Err != nil {
-		return fp, 0, fmt.Errorf("finding the leader of %s: %w", id, errNoLeader)
+		return fp, 0, fmt.Errorf("finding the leader of %s: %w", id, kerr.LeaderNotAvailable)
 	}
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MaxBytes, req.SessionEpoch = 100, 1<<20, -1

@@ -20,19 +20,19 @@ func TestEpochTellsALogThatWasCutOff(t *testing.T) {
 		name   string
 		offset int64
 		epoch  int32
-		end    kadm.OffsetForLeaderEpoch
+		end    epochEnd
 		at     int32 // leader epoch of the record before the offset, -1 for no record
 		want   epochVerdict
 	}{
-		{"the epoch goes on", 100, 4, kadm.OffsetForLeaderEpoch{LeaderEpoch: 4, EndOffset: 250}, 4, epochVerdict{}},
-		{"the epoch ends at the offset", 100, 4, kadm.OffsetForLeaderEpoch{LeaderEpoch: 4, EndOffset: 100}, 4, epochVerdict{}},
-		{"the epoch ends below the offset, and the log has grown past it", 100, 4, kadm.OffsetForLeaderEpoch{LeaderEpoch: 4, EndOffset: 50}, 6, epochVerdict{cut: true, at: 50}},
-		{"the epoch before ends below the offset", 100, 4, kadm.OffsetForLeaderEpoch{LeaderEpoch: 3, EndOffset: 50}, 6, epochVerdict{cut: true, at: 50}},
-		{"the log never had the epoch, and has another record there", 100, 4, kadm.OffsetForLeaderEpoch{LeaderEpoch: -1, EndOffset: -1}, 2, epochVerdict{cut: true, at: 99}},
-		{"the log never had the epoch, and has no record there", 100, 4, kadm.OffsetForLeaderEpoch{LeaderEpoch: -1, EndOffset: -1}, -1, epochVerdict{cut: true, at: 100}},
-		{"the leader does not know the epoch, and has its record", 100, 4, kadm.OffsetForLeaderEpoch{LeaderEpoch: -1, EndOffset: -1}, 4, epochVerdict{}},
-		{"an older epoch goes on past the offset", 100, 4, kadm.OffsetForLeaderEpoch{LeaderEpoch: 3, EndOffset: 150}, 3, epochVerdict{cut: true, at: 99}},
-		{"compaction took the epoch's records", 100, 4, kadm.OffsetForLeaderEpoch{LeaderEpoch: 3, EndOffset: 150}, -1, epochVerdict{}},
+		{"the epoch goes on", 100, 4, epochEnd{LeaderEpoch: 4, EndOffset: 250}, 4, epochVerdict{}},
+		{"the epoch ends at the offset", 100, 4, epochEnd{LeaderEpoch: 4, EndOffset: 100}, 4, epochVerdict{}},
+		{"the epoch ends below the offset, and the log has grown past it", 100, 4, epochEnd{LeaderEpoch: 4, EndOffset: 50}, 6, epochVerdict{cut: true, at: 50}},
+		{"the epoch before ends below the offset", 100, 4, epochEnd{LeaderEpoch: 3, EndOffset: 50}, 6, epochVerdict{cut: true, at: 50}},
+		{"the log never had the epoch, and has another record there", 100, 4, epochEnd{LeaderEpoch: -1, EndOffset: -1}, 2, epochVerdict{cut: true, at: 99}},
+		{"the log never had the epoch, and has no record there", 100, 4, epochEnd{LeaderEpoch: -1, EndOffset: -1}, -1, epochVerdict{cut: true, at: 100}},
+		{"the leader does not know the epoch, and has its record", 100, 4, epochEnd{LeaderEpoch: -1, EndOffset: -1}, 4, epochVerdict{}},
+		{"an older epoch goes on past the offset", 100, 4, epochEnd{LeaderEpoch: 3, EndOffset: 150}, 3, epochVerdict{cut: true, at: 99}},
+		{"compaction took the epoch's records", 100, 4, epochEnd{LeaderEpoch: 3, EndOffset: 150}, -1, epochVerdict{}},
 	} {
 		v, unclear := judgeEpoch(c.offset, c.epoch, c.end)
 		if unclear {
@@ -180,5 +180,35 @@ func TestPositionOutOfRangeInALogThatHasGrownIsTruncation(t *testing.T) {
 	}
 	if err := r.drain(); !errors.Is(err, ErrUnfinished) {
 		t.Errorf("drain = %v, want unfinished", err)
+	}
+}
+
+// What one leader does not find, or may not tell, is no answer for the other partitions of the assignment.
+func TestLeaderThatDoesNotFindOnePartitionHoldsUpNoOther(t *testing.T) {
+	for _, kind := range []*kerr.Error{kerr.UnknownTopicOrPartition, kerr.TopicAuthorizationFailed} {
+		t.Run(kind.Message, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t, withPartitions(2))
+			for num := range int32(2) {
+				e.produce("orders", num, 0, 50, 0)
+				e.commitAt("orders", num, 30, 0)
+			}
+			lags := e.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetForLeaderEpoch}, Topic: "orders", Partitions: []int32{0}, Err: kind, Count: -1})
+			if kind == kerr.TopicAuthorizationFailed { // of a topic, not of a partition
+				lags.Remove()
+				lags = e.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetForLeaderEpoch}, Topic: "orders", Err: kind, Count: -1})
+			}
+			r := e.start(e.config("queue"))
+			r.part("orders", 0, func(p PartitionStatus) bool { return p.Stall == "fault" && !p.Stopped })
+			if kind == kerr.UnknownTopicOrPartition {
+				e.waitCommitted("orders", 1, 50)
+			}
+			lags.Remove()
+			e.waitCommitted("orders", 0, 50)
+			e.waitCommitted("orders", 1, 50)
+			if got := e.arrived(); len(got) != 40 {
+				t.Errorf("%d records arrived, want the 40 after the commits", len(got))
+			}
+		})
 	}
 }

@@ -179,6 +179,10 @@ func (b *Bridge) cutBelow(ctx context.Context, p *partition, bg begin) (bool, er
 	verdicts := make(map[tp]epochVerdict)
 	err := b.checkEpochs(ctx, map[tp]resume.Commit{p.id: c}, func(string) [16]byte { return p.topic.id }, verdicts)
 	v := verdicts[p.id]
+	if v.absent != nil {
+		b.miss(p, byPosition, v.absent)
+		return false, errAbsent
+	}
 	if v.cut {
 		p.stop(stopFor(p.id, reason.Truncated, v.at, cutReason(p.id, v.at, c.Offset, c.Epoch)))
 	}
