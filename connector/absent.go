@@ -155,7 +155,7 @@ func (b *Bridge) askForAbsent(ctx context.Context) {
 	m, broker, err := b.identifyInTurn(ctx, slices.Sorted(maps.Keys(names)))
 	if err != nil {
 		b.absent.know(nil)
-		if ctx.Err() == nil && b.watchFaults.begin("names") {
+		if ctx.Err() == nil && b.watchFaults.begin("names") { // no reason for all partitions: another broker is asked next
 			b.log.Warn("asking for topics by name fails, trying again", "topics", len(names), "err", kafkaclient.Explain(err, "asking for topics by name"))
 		}
 		return
@@ -280,8 +280,8 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 	}
 	s, err := b.survey(ctx, parts)
 	if err != nil {
-		if ctx.Err() == nil && b.watchFaults.begin("offsets") {
-			b.log.Warn("listing the offsets of partitions that were found fails, trying again", "partitions", len(list), "err", kafkaclient.Explain(err, "listing offsets"))
+		if err = kafkaclient.Explain(err, "listing offsets"); ctx.Err() == nil && b.sourceFault("offsets", err) {
+			b.log.Warn("listing the offsets of partitions that were found fails, trying again", "partitions", len(list), "err", err)
 		}
 		return
 	}

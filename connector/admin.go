@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -40,7 +41,7 @@ func listenAdmin(b *Bridge) (*web, error) {
 		return nil, fmt.Errorf("listening on admin.listen %s: %w; hint: %s", b.cfg.Admin.Listen, err, hint)
 	}
 	w := &web{ln: ln, done: make(chan struct{})}
-	w.srv = &http.Server{Handler: b.handler(), ReadHeaderTimeout: 10 * time.Second}
+	w.srv = &http.Server{Handler: b.handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)}
 	go func() {
 		defer close(w.done)
 		if err := w.srv.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {

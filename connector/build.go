@@ -192,7 +192,7 @@ func (b *Bridge) managerClient() (*manager.Client, error) {
 			return nil, fmt.Errorf("inlong.manager: %w", err)
 		}
 	}
-	mc := manager.Config{URLs: in.ManagerURLs, SecretID: in.ManagerSecretID, TLS: tlsConfig, Timeout: in.ManagerTimeout}
+	mc := manager.Config{URLs: in.ManagerURLs, SecretID: in.ManagerSecretID, Tenant: in.ManagerTenant, TLS: tlsConfig, Timeout: in.ManagerTimeout}
 	if in.ManagerSecretKey.Set() {
 		mc.SecretKey = in.ManagerSecretKey.Value
 	}

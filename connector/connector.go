@@ -73,6 +73,7 @@ type Bridge struct {
 	heldAt          atomic.Int64  // wall clock at which fetching was held last, unix nanoseconds
 	assignments     atomic.Uint64 // made so far
 	unfinal         atomic.Int64  // pieces of all partitions that are not final
+	pieces          atomic.Int64  // pieces of all partitions that are remembered: not final, or final and not committed
 	held            heldBack
 	turn            int // of the unpark goroutine
 	counters        counters
@@ -96,6 +97,7 @@ type Bridge struct {
 
 	migration *migration         // nil but in Migrate
 	onClose   func(p *partition) // told of each assignment that ends
+	unmatched []string           // guarded by mu; patterns of routes that match no topic
 }
 
 // outlet is what the bridge needs of *sdk.Sender.

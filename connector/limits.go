@@ -1,8 +1,10 @@
 package connector
 
 import (
+	"fmt"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -46,8 +48,24 @@ func (b *Bridge) roomToPoll() (why reason.Key) {
 	if b.held.bytes.Load() > int64(b.limits.FetchMaxBytes) {
 		return budgetKey
 	}
-	if b.unfinal.Load() >= int64(b.cfg.Delivery.MaxUnfinal) {
+	if b.pieces.Load() >= int64(b.cfg.Delivery.MaxUnfinal) {
 		return unfinalKey
 	}
 	return reason.Key{}
+}
+
+// pieceShare closes a partition that holds more pieces than are free, and opens it again when there is room: so one whose
+// commits fail, or whose stream stalls, leaves half of them to the others, two leave a third. Replacements of lost pieces count, and are
+// never held up.
+func (b *Bridge) pieceShare(p *partition, now time.Time) {
+	k := p.shareKey
+	held, free := p.wm.Held(), b.cfg.Delivery.MaxUnfinal-int(b.pieces.Load())
+	switch e := p.gate.Condition().Get(k); {
+	case e == nil && held > free:
+		p.gate.Add(reason.New(k, now, fmt.Sprintf("%d pieces of %s wait to become final or to be committed, as many as are free of delivery.max_unfinal (%d); "+
+			"hint: see what else keeps them, or look at the failures of commits", held, p.id, b.cfg.Delivery.MaxUnfinal)), true)
+		p.waits.Store(true)
+	case e != nil && held <= free/4*3 && now.Sub(e.Since) >= resumePause: // not at once: each pause throws away what was fetched ahead
+		p.gate.Drop(k)
+	}
 }

@@ -40,6 +40,7 @@ type partition struct {
 
 	assignment uint64                // never the same twice
 	gate       *gate.Gate            // owns why the partition does not go on
+	shareKey   reason.Key            // that it holds as many pieces as are free
 	trying     atomic.Pointer[trial] // when an error of the broker is tried again
 	high       atomic.Int64          // high watermark of the log as of the last fetch, -1 if unknown
 	logStart   atomic.Int64          // -1 if unknown
@@ -95,7 +96,7 @@ type epochFrom struct {
 
 func newPartition(id tp, t *topic, rt *router, start int64, ev partitionEvents, g *gate.Gate, held *heldBack, log *slog.Logger) *partition {
 	p := &partition{
-		id: id, gate: g, topic: t, router: rt, wm: watermark.New(start), start: start, limit: -1, expect: start,
+		id: id, gate: g, shareKey: partitionKey(id, reason.MaxUnfinal), topic: t, router: rt, wm: watermark.New(start), start: start, limit: -1, expect: start,
 		events: ev, held: held, log: log, heard: time.Now(),
 	}
 	p.high.Store(-1)

@@ -52,8 +52,8 @@ func TestReasonNamesTheTopicThatIsLookedAt(t *testing.T) {
 	} {
 		streams := []sdk.StreamStatus{{Group: "g", Stream: "s", UnfinalPacks: row.unfinal, Unseen: row.unseen, TopicMissing: row.missing, PacksAcked: 7}}
 		nameQueueTopics(streams, func(string, string) []confirm.StreamTopic { return row.at })
-		if got := streams[0].Stall; got != row.want {
-			t.Errorf("%s: %q, want %q", row.name, got, row.want)
+		if got := streams[0].Stall; got != row.want || (streams[0].StallCode == "") != (row.want == "") {
+			t.Errorf("%s: %q (%s), want %q and a code with it", row.name, got, streams[0].StallCode, row.want)
 		}
 	}
 }

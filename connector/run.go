@@ -26,6 +26,10 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	if b.web, err = listenAdmin(b); err != nil {
 		return err
 	}
+	// A note may be why the start fails.
+	for _, note := range b.cfg.Notes() {
+		b.log.Warn("note on the configuration", "note", note)
+	}
 	if err := b.build(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped before anything was moved
@@ -44,9 +48,6 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	b.launch()
 	b.log.Info("bridge started", "version", b.deps.Version, "instance", b.instance, "group", b.cfg.Kafka.Group,
 		"topics", len(b.consumed()), "confirm", b.cfg.Delivery.Confirm, "confirm_reason", b.cfg.ConfirmReason(), "budget", b.limits.Budget, "budget_source", b.limits.BudgetSource)
-	for _, note := range b.cfg.Notes() {
-		b.log.Warn("note on the configuration", "note", note)
-	}
 	close(b.ready)
 	if beside != nil {
 		b.wg.Go(func() { fail(beside(run)) })

@@ -135,6 +135,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 			b.counters.polled(t.Topic, len(fp.Records), bytes, sp.skipped)
 			b.tookPacks(t.Topic, sp.packs)
 			b.tookReplaced(p, sp.replaced)
+			b.pieceShare(p, time.Now())
 			if p.limit >= 0 && p.expects() >= p.limit {
 				p.reachedEnd()
 			}
@@ -188,7 +189,8 @@ func (p *partition) reachedEnd() {
 
 // noteWaitsLocked keeps waits true while unparkAll has something to do for p. Whoever parks calls it.
 func (p *partition) noteWaitsLocked() {
-	p.waits.Store(len(p.parked) > 0 || p.gate.Condition().Has(reason.StreamFull))
+	c := p.gate.Condition()
+	p.waits.Store(len(p.parked) > 0 || c.Has(reason.StreamFull) || c.Get(p.shareKey) != nil)
 }
 
 // unparkLoop offers what is parked again when the sender has room. A partition whose stream was full is read on
@@ -225,7 +227,9 @@ func (b *Bridge) unparkAll() {
 		if chunks, _ := p.waiting(); chunks > 0 {
 			p.unpark(b.sender)
 		}
-		p.roomAgain(time.Now())
+		now := time.Now()
+		b.pieceShare(p, now)
+		p.roomAgain(now)
 	}
 	b.bell.ring()
 }

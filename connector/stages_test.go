@@ -287,20 +287,22 @@ func TestOldestIsThatOfTheFirstSpanNotPassed(t *testing.T) {
 	}
 }
 
+// holdOne adds a span of one piece.
+func holdOne(p *partition) watermark.Piece {
+	at := p.wm.Position()
+	s := p.wm.Begin(at, at+1)
+	pc := p.wm.Add(s, watermark.Origin{First: at, Last: at, Records: 1})
+	p.wm.End(s)
+	return pc
+}
+
 func TestUnfinalOfAllPartitionsHoldsFetching(t *testing.T) {
 	b := bridgeOf(t, 3)
 	b.cfg.Delivery.MaxUnfinal = 4
-	add := func(p *partition) watermark.Piece {
-		at := p.wm.Position()
-		s := p.wm.Begin(at, at+1)
-		pc := p.wm.Add(s, watermark.Origin{First: at, Last: at, Records: 1})
-		p.wm.End(s)
-		return pc
-	}
 	parts := b.assigned()
-	first := add(parts[0])
+	first := holdOne(parts[0])
 	for _, p := range parts {
-		add(p)
+		holdOne(p)
 	}
 	want := func(when string, why reason.Key) {
 		t.Helper()
@@ -311,8 +313,11 @@ func TestUnfinalOfAllPartitionsHoldsFetching(t *testing.T) {
 	want("4 of 4 are not final", unfinalKey)
 	parts[0].wm.Final(first)
 	parts[0].wm.Final(first)
-	want("one became final, twice told", reason.Key{})
-	add(parts[0])
+	want("one became final, twice told, and is not committed", unfinalKey)
+	parts[0].wm.BeginCommit()
+	parts[0].wm.EndCommit(true)
+	want("it is committed", reason.Key{})
+	holdOne(parts[0])
 	want("4 again", unfinalKey)
 	parts[2].wm.Revoke()
 	parts[2].wm.Revoke()

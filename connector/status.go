@@ -71,7 +71,7 @@ func (o observed) Snapshot() Status {
 	})
 	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Topics: b.consumed(), LeftOut: b.leftOutTopics()}
 	b.mu.RLock()
-	s.Group.Missing = b.missing
+	s.Group.Missing, s.Group.Unmatched = b.missing, b.unmatched
 	b.mu.RUnlock()
 	s.Reread = RereadStatus{Pending: b.reread.pending(), Ranges: b.reread.ranges.Load(), Records: b.reread.records.Load(), Bytes: b.reread.bytes.Load()}
 	s.Sender = b.sender.Status()

@@ -56,7 +56,7 @@ func (b *Bridge) putLocked(p *partition) {
 	if b.draining.Load() {
 		p.gate.Refer(drainingKey, time.Now(), true)
 	}
-	p.wm.CountInto(&b.unfinal)
+	p.wm.CountInto(&b.unfinal, &b.pieces)
 	b.reorderLocked()
 }
 

@@ -80,6 +80,16 @@ func (b *Bridge) tryAgain(p *partition, err error, outOfRange bool) {
 	b.lookSoon()
 }
 
+func sourceKey(what string) reason.Key {
+	return reason.Key{Code: reason.Source, Scope: reason.Group, Object: what}
+}
+
+// sourceFault notes that a question to the source's brokers failed, and reports whether that is to be logged.
+func (b *Bridge) sourceFault(what string, err error) bool {
+	b.board.Set(reason.New(sourceKey(what), time.Now(), err.Error()))
+	return b.watchFaults.begin(what)
+}
+
 // recovered ends a fault once something was fetched.
 func (b *Bridge) recovered(p *partition) {
 	f := p.trying.Swap(nil)
@@ -97,7 +107,7 @@ func (b *Bridge) retryFaults(ctx context.Context) {
 		if f.outOfRange {
 			if err := b.outOfRange(ctx, p); err == nil {
 				b.recovered(p)
-			} else if !errors.Is(err, errAbsent) && b.watchFaults.begin("offsets") {
+			} else if !errors.Is(err, errAbsent) && b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.id.String())) {
 				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition,
 					"err", kafkaclient.Explain(err, "listing offsets of "+p.id.String()))
 			}
@@ -210,12 +220,13 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 	}
 	details, err := b.admin.ListTopics(ctx, ask...)
 	if err != nil {
-		if ctx.Err() == nil && b.watchFaults.begin("topics") {
+		if ctx.Err() == nil && b.sourceFault("topics", kafkaclient.Explain(err, "listing topics")) {
 			b.log.Warn("listing topics fails, trying again", "err", kafkaclient.Explain(err, "listing topics"))
 		}
 		return
 	}
 	for _, f := range b.watchFaults.end() {
+		b.board.Clear(sourceKey(f.class))
 		b.log.Info("kafka answers again", "what", f.class, "after", f.lasted, "times", f.times)
 	}
 	b.askSides(ctx)
@@ -241,6 +252,7 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 // wanted returns the topics of details that a rule wants and that are not among known, and notes them with
 // their ids; known is nil when the bridge starts.
 func (b *Bridge) wanted(details kadm.TopicDetails, known []string) (added []string) {
+	b.notePatterns(details)
 	admits := b.admitting(details)
 	for _, d := range details.Sorted() {
 		if d.Err != nil || slices.Contains(known, d.Topic) || !admits(d) {

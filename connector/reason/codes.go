@@ -30,6 +30,7 @@ const (
 	StreamFull    Code = "stream"
 	StreamStalled Code = "route"
 	UnknownStream Code = "unknown_stream"
+	NotInQueue    Code = "not_in_queue"
 	WrapType      Code = "wrap_type"
 	Endpoint      Code = "endpoint"
 	WindowFull    Code = "window"
@@ -97,6 +98,7 @@ var kinds = []Kind{
 	{Code: StreamFull, Scopes: []Scope{Stream}, Severity: Ticket, Stuck: "route", Meaning: "The stream holds as many waiting bytes as are free."},
 	{Code: StreamStalled, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The stream has waiting packs and makes no progress."},
 	{Code: UnknownStream, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The proxies do not know the group or the stream."},
+	{Code: NotInQueue, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "queue", Meaning: "Proxies acked packs of the stream, and the queue does not show them: its topic is missing or another one."},
 	{Code: WrapType, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Meaning: "The proxies write the stream to the queue in a form that carries no mid, so it is never seen there."},
 	{Code: Endpoint, Scopes: []Scope{Proxy}, Severity: Ticket, Stuck: "endpoint", Meaning: "A proxy is not connected, or is left alone because of its answers."},
 	{Code: WindowFull, Scopes: []Scope{Process}, Severity: Ticket, Stuck: "window", Meaning: "Every proxy holds as much unconfirmed data as it may."},

@@ -63,6 +63,14 @@ func (c *Condition) Find(code reason.Code) *Entry {
 	return nil
 }
 
+// Get returns the entry of a key, nil if it is not in the condition.
+func (c *Condition) Get(k reason.Key) *Entry {
+	if i := c.index(k); i >= 0 {
+		return &c.entries[i]
+	}
+	return nil
+}
+
 // Has reports whether any of the codes is in the condition.
 func (c *Condition) Has(codes ...reason.Code) bool {
 	for i := range c.entries {

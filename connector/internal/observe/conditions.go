@@ -28,6 +28,9 @@ func derived(s *Status, now time.Time) []reason.Reason {
 		add(reason.MissingTopics, reason.Group, "", "topics that routes name do not exist: "+few(s.Group.Missing)+
 			"; hint: create them, or correct the names in routes; they are consumed once they exist")
 	}
+	for _, p := range s.Group.Unmatched {
+		add(reason.Unmatched, reason.Group, p, "the pattern "+p+" of routes matches no topic; hint: patterns are regular expressions over the whole name; inlong-bridge explain TOPIC shows why a topic does not match")
+	}
 	for _, l := range s.Loops {
 		if why := l.hung(now); why != "" {
 			add(reason.Hung, reason.Process, l.Name, why+"; hint: take a goroutine profile (admin.pprof) and restart the bridge")
@@ -43,8 +46,8 @@ func derived(s *Status, now time.Time) []reason.Reason {
 		}
 	}
 	for i := range s.Sender.Streams {
-		if st := &s.Sender.Streams[i]; st.Stall != "" && connected {
-			add(streamCode(st), reason.Stream, st.Group+"/"+st.Stream, "stream "+st.Group+"."+st.Stream+": "+st.Stall)
+		if st := &s.Sender.Streams[i]; st.Stall != "" && connected && !sharedCause(st.StallCode) {
+			add(streamCode(st.StallCode), reason.Stream, st.Group+"/"+st.Stream, "stream "+st.Group+"."+st.Stream+": "+st.Stall)
 		}
 	}
 	if s.Sender.Discovery.Stale {
@@ -71,9 +74,19 @@ func derived(s *Status, now time.Time) []reason.Reason {
 	return out
 }
 
+// sharedCause reports whether a stream stalls for what proxies, or all of them, have a reason of their own for.
+func sharedCause(code sdk.StreamCode) bool {
+	return code == sdk.StreamNoProxy || code == sdk.StreamProxiesPaused
+}
+
 // streamCode is the code of a stalled stream.
-func streamCode(st *sdk.StreamStatus) reason.Code {
-	return reason.StreamStalled
+func streamCode(code sdk.StreamCode) reason.Code {
+	switch code {
+	case sdk.StreamNotInQueue, sdk.StreamTopicMissing, sdk.StreamNeverSeen:
+		return reason.NotInQueue
+	default:
+		return reason.StreamStalled
+	}
 }
 
 // seenInQueue reports whether a pack of a stream was ever seen.

@@ -9,7 +9,6 @@ import (
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
-	"inlong-bridge/sdk/finality"
 )
 
 // stalls finds partitions that are behind and make no progress, in snapshots. It compares with the lag, never with traffic: what
@@ -193,10 +192,10 @@ func ownStream(s *Status, p *PartitionStatus) (found []gate.Entry, text string) 
 }
 
 // windowFull reports whether a proxy gets nothing because its window is full, which is no fault of its own.
-func windowFull(e *sdk.EndpointStatus) bool { return e.Reason == string(finality.WindowFull) }
+func windowFull(e *sdk.EndpointStatus) bool { return e.Code == sdk.EndpointWindowFull }
 
 // ill reports whether a proxy gets nothing because of its answers or its connections.
-func ill(e *sdk.EndpointStatus) bool { return e.Reason != "" && !windowFull(e) }
+func ill(e *sdk.EndpointStatus) bool { return e.Code != sdk.EndpointOK && !windowFull(e) }
 
 // told groups what is to be logged by code, in the order of the table.
 func told(found []stall, want func(*stall) bool) (out [][]*stall) {

@@ -9,7 +9,6 @@ import (
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
-	"inlong-bridge/sdk/finality"
 )
 
 // watched drives the stall detection over one partition with a clock of its own.
@@ -106,10 +105,10 @@ func TestAssignmentsThatEndedAreForgotten(t *testing.T) {
 
 func TestReasonOfAStallIsTheOneNearestToItsRoot(t *testing.T) {
 	up := sdk.EndpointStatus{Address: "a", Connections: 1}
-	full := sdk.EndpointStatus{Address: "a", Connections: 1, Reason: string(finality.WindowFull)}
-	slow := sdk.EndpointStatus{Address: "a", Connections: 1, Reason: string(finality.InFlightFull)}
+	full := sdk.EndpointStatus{Address: "a", Connections: 1, Code: sdk.EndpointWindowFull}
+	slow := sdk.EndpointStatus{Address: "a", Connections: 1, Code: sdk.EndpointSlowAcks, Reason: "slow acks"}
 	gone := sdk.EndpointStatus{Address: "a", LastError: "connection refused"}
-	memory := sdk.EndpointStatus{Address: "a", Connections: 1, Reason: "errCode 114"}
+	memory := sdk.EndpointStatus{Address: "a", Connections: 1, Code: sdk.EndpointRefuses, Reason: "errCode 114"}
 	frozen := sdk.EndpointStatus{Address: "a", Connections: 1, InFlightPacks: 150, AckedPacks: 14}
 	holds := sdk.EndpointStatus{Address: "a", Connections: 1, InFlightPacks: 1, AckedPacks: 14}
 	denied := sdk.StreamStatus{Group: "g", Stream: "s", Stall: "errCode 115"}

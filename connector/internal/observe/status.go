@@ -113,7 +113,8 @@ type GroupStatus struct {
 	Group      string   `json:"group"`
 	InstanceID string   `json:"instance_id,omitempty"`
 	Topics     []string `json:"topics"`
-	Missing    []string `json:"missing_topics,omitempty"` // named by routes and not there
+	Missing    []string `json:"missing_topics,omitempty"`     // named by routes and not there
+	Unmatched  []string `json:"unmatched_patterns,omitempty"` // expressions of routes that match no topic
 	Error      string   `json:"error,omitempty"`
 
 	LeftOut []LeftOutTopic `json:"left_out_topics,omitempty"` // that rules match and that are not consumed
