@@ -28,7 +28,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err := b.buildSender(ctx); err != nil {
 		return err
 	}
-	b.routes = newRoutes(b.openStream)
+	b.routes = newRoutes(b.openStream, b.cfg.InLong.MaxStreams)
 
 	opts, err := b.clientOpts()
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 func (b *Bridge) watchLoop(ctx context.Context) {
 	tick := time.NewTicker(faultTick)
 	defer tick.Stop()
-	lastTopics := time.Now()
+	lastTopics, lastIdle, lastStreams := time.Now(), time.Now(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -37,6 +37,14 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 			b.checkTopics(ctx)
 		}
 		b.askForAbsent(ctx)
+		if time.Since(lastStreams) >= streamsTick {
+			lastStreams = time.Now()
+			b.streamsAgain()
+		}
+		if time.Since(lastIdle) >= idleTick {
+			lastIdle = time.Now()
+			b.forgetIdleStreams()
+		}
 		done()
 	}
 }

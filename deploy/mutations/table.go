@@ -808,4 +808,24 @@ var mutations = []mutation{
 		old: "case e == nil && held > free:", new: "case e == nil && held > b.cfg.Delivery.MaxUnfinal:",
 		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
 	},
+	{
+		name: "streams have no bound", file: "connector/route.go",
+		old: "if rs.max > 0 && len(rs.byTarget) >= rs.max {", new: "if false {",
+		pkg: connector, run: "TestStreamTooMany",
+	},
+	{
+		name: "an index of a forgotten stream is given again", file: "connector/route.go",
+		old: "	rs.next++\n", new: "	rs.next = int32(len(rs.byTarget)) + 1\n",
+		pkg: connector, run: "TestIndexOfARoute",
+	},
+	{
+		name: "a stream is forgotten while a record waits for it", file: "connector/idle.go",
+		old: "			in[c.groups[i].route.index] = true\n", new: "			_ = i\n",
+		pkg: connector, run: "TestRouteThatAPiece",
+	},
+	{
+		name: "a stream is forgotten while a piece names it", file: "connector/idle.go",
+		old: "	p.wm.Routes(in)\n", new: "",
+		pkg: connector, run: "TestRouteThatAPiece",
+	},
 }
