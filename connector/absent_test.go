@@ -143,7 +143,7 @@ func TestIncompleteListOfTopicsStopsNothing(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.routes = "  - {topics: 'ord.*', group: g, stream: s}\n"
-	e.edit = soon(0)
+	e.tune = soon(0)
 	e.produce("orders", 0, 0, 20, 0)
 	r := e.start(e.absentConfig())
 	e.waitCommitted("orders", 0, 20)
@@ -166,7 +166,7 @@ func TestMissingRightIsNamedAndEnds(t *testing.T) {
 		t.Run(when, func(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t, withPartitions(1))
-			e.edit = soon(0) // a missing right is no deletion however often it is said
+			e.tune = soon(0) // a missing right is no deletion however often it is said
 			e.produce("orders", 0, 0, 20, 0)
 			e.commitAt("orders", 0, 0, -1) // the fetch of the group's offsets needs the right, too
 			var denied *kfake.FaultHandle
@@ -205,7 +205,7 @@ func TestDeletionIsBelievedByAnswersOfTwoBrokers(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, withPartitions(1), withBrokers(2))
 	over := 400 * time.Millisecond
-	e.edit = soon(over)
+	e.tune = soon(over)
 	e.produce("orders", 0, 0, 20, 0)
 	r := e.start(e.absentConfig()).hurried()
 	e.waitCommitted("orders", 0, 20)
@@ -225,7 +225,7 @@ func TestDeletionIsBelievedByAnswersOfTwoBrokers(t *testing.T) {
 func TestBrokerThatDisagreesKeepsATopic(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, withPartitions(1), withBrokers(2))
-	e.edit = soon(0)
+	e.tune = soon(0)
 	e.produce("orders", 0, 0, 20, 0)
 	r := e.start(e.absentConfig()).hurried()
 	e.waitCommitted("orders", 0, 20)
@@ -247,7 +247,7 @@ func TestSameTopicBackGoesOnWhereItStopped(t *testing.T) {
 		t.Run(fmt.Sprintf("begun %v", begun), func(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t, withPartitions(1))
-			e.edit = soon(50 * time.Millisecond)
+			e.tune = soon(50 * time.Millisecond)
 			e.produce("orders", 0, 0, 100, 0)
 			var gone *kfake.FaultHandle
 			if !begun {
@@ -291,7 +291,7 @@ func TestSameTopicBackGoesOnWhereItStopped(t *testing.T) {
 func TestAnotherTopicOfTheNameDoesNotEndTheStop(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, withPartitions(1))
-	e.edit = soon(50 * time.Millisecond)
+	e.tune = soon(50 * time.Millisecond)
 	e.produce("orders", 0, 0, 20, 0)
 	r := e.start(e.absentConfig()).hurried()
 	e.waitCommitted("orders", 0, 20)
@@ -312,7 +312,7 @@ func TestAnotherTopicOfTheNameDoesNotEndTheStop(t *testing.T) {
 func TestTopicThatComesAndGoesLosesNothingAndLeaksNothing(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, withPartitions(2))
-	e.edit = soon(0)
+	e.tune = soon(0)
 	r := e.start(e.absentConfig()).hurried()
 	e.produce("orders", 0, 0, 10, 0)
 	e.waitCommitted("orders", 0, 10)

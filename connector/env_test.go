@@ -31,7 +31,7 @@ type env struct {
 	proxies []*dptest.Proxy
 	routes  string
 	more    []kgo.Opt
-	edit    func(*Bridge) // before it runs
+	tune    func(b *Bridge) // before it runs
 }
 
 const queueTopic = "q.g.s"
@@ -142,8 +142,8 @@ func (e *env) startLogging(c *config.Config, log *slog.Logger) *running {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	if e.edit != nil {
-		e.edit(b)
+	if e.tune != nil {
+		e.tune(b)
 	}
 	r := &running{e: e, b: b, done: make(chan struct{})}
 	var ctx, hard context.Context

@@ -51,6 +51,21 @@ func (p *partition) routesInUse(in map[int32]bool) {
 	p.wm.Routes(in)
 }
 
+// refusalsOver has partitions go on whose refused packs are all on their way again.
+func (b *Bridge) refusalsOver() {
+	for _, p := range b.assigned() {
+		for _, e := range p.gate.Condition().Entries() {
+			if e.Code != reason.Refused || e.Own != nil || p.refusals(e.Key) > 0 || !b.goOn(p, e.Key) {
+				continue
+			}
+			b.observer.Ended(reason.Reason{Key: partitionKey(p.id, reason.Refused), Since: e.Since})
+			if p.refusals(e.Key) > 0 { // refused again in between
+				p.gate.Refer(e.Key, time.Now(), true)
+			}
+		}
+	}
+}
+
 // streamsAgain has partitions go on that stopped for want of a stream, once there is room.
 func (b *Bridge) streamsAgain() {
 	for _, p := range b.assigned() {

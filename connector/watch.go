@@ -30,6 +30,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		done := b.loops.Works("watch")
 		b.joinTopicsAgain(ctx)
 		b.retryFaults(ctx)
+		b.refusalsOver()
 		b.passHoles(ctx)
 		b.lookAtOutput()
 		if age := b.topicsAge(); time.Since(lastTopics) >= age {
