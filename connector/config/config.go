@@ -49,6 +49,7 @@ type Kafka struct {
 	CommitTimeout    time.Duration
 	CommitInterval   time.Duration
 	MetadataMaxAge   time.Duration
+	StartTimeout     time.Duration // a start waits this long for Kafka and for a topic; 0 for ever
 }
 
 // InLong is the destination.
@@ -64,6 +65,7 @@ type InLong struct {
 	Proxies                 []string // instead of a Manager
 	Connections             int      // per proxy
 	MaxFrame                Bytes    // largest frame the proxies accept (max-msg-length)
+	MaxStreams              int      // streams that are known at a time
 }
 
 // Delivery says when a record counts as delivered.

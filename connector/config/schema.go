@@ -92,6 +92,7 @@ func (c *Config) kafkaSchema() []entry {
 		{key: "commit_timeout", def: "10s", dst: &k.CommitTimeout, min: 100 * int64(time.Millisecond), max: 5 * minute, doc: "A commit that takes longer has failed and is tried again."},
 		{key: "commit_interval", def: "1s", dst: &k.CommitInterval, min: 10 * int64(time.Millisecond), max: 10 * minute, doc: "Offsets that became safe are committed this often, give or take a fifth."},
 		{key: "metadata_max_age", def: "1m", dst: &k.MetadataMaxAge, min: 1 * second, max: hour, doc: "New topics and partitions are noticed after this long at the latest."},
+		{key: "start_timeout", def: "5m", dst: &k.StartTimeout, min: 0, max: 24 * hour, doc: "A start waits this long for brokers that do not answer and for the first topic that the routes want, then the process ends. 0 for ever. Wrong credentials and TLS that fails end it at once."},
 	}
 }
 
@@ -114,6 +115,7 @@ func (c *Config) inlongSchema() []entry {
 		{key: "cache_dir", example: "/var/lib/inlong-bridge", dst: &in.CacheDir, doc: "Directory that keeps the Manager's last good answers, so that a start does not need the Manager. Without it nothing is kept."},
 		{key: "connections", def: "1", dst: &in.Connections, min: 1, max: 64, doc: "Connections to each proxy."},
 		{key: "max_frame", def: "512KiB", dst: &in.MaxFrame, min: 8 * kib, max: 20 * mib, doc: "Largest frame the proxies take (their max-msg-length). A larger one makes them close the connection."},
+		{key: "max_streams", def: "10000", dst: &in.MaxStreams, min: 1, max: 10_000_000, doc: "Streams in use at a time, at most; each takes memory. A record of one stream more stops its partition (too_many_streams) until an idle stream is forgotten. Raise it where a template makes more streams than this on purpose."},
 	}
 }
 
