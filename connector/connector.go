@@ -83,6 +83,7 @@ type Bridge struct {
 	missing  []string            // guarded by mu; topics named by routes that do not exist
 	hold     string              // guarded by mu; why nothing is fetched
 	groupErr string              // guarded by mu; what is wrong with the group session
+	startErr string              // guarded by mu; why the start waits, "" while it does not
 
 	migration *migration         // nil but in Migrate
 	onClose   func(p *partition) // told of each assignment that ends

@@ -26,7 +26,8 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	}
 	if err := b.build(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil // stopped before anything was moved
+			b.log.Info("told to stop before the start was over; nothing was moved")
+			return nil
 		}
 		return fmt.Errorf("starting bridge: %w", err)
 	}

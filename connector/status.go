@@ -106,7 +106,7 @@ func (b *Bridge) Status() Status {
 	select {
 	case <-b.ready:
 	default:
-		s.Ready.Reasons = []string{"starting"}
+		b.startingStatus(&s)
 		return s
 	}
 	s.Started, s.State = b.started, "running"
@@ -149,6 +149,9 @@ func (b *Bridge) Status() Status {
 		s.QueueSource = &q
 	}
 	s.Ready.Reasons = reasons(&s, b.stuckAfter())
+	if !b.joined() {
+		s.Ready.Reasons = append([]string{"starting: the bridge has not joined its group yet"}, s.Ready.Reasons...)
+	}
 	s.Ready.Ready = len(s.Ready.Reasons) == 0
 	return s
 }

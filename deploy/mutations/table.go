@@ -655,4 +655,26 @@ var mutations = []mutation{
 		old: "		s.repairStates[p.state]--\n		s.repairStates[to]++\n", new: "",
 		pkg: sender, run: "TestRepairsAreCounted",
 	},
+
+	// Start and stop.
+	{
+		name: "an outage ends the start at once", file: "connector/starting.go",
+		old: "switch judge(err) {", new: "switch max(judge(err), kafkaclient.Lasts) {",
+		pkg: connector, run: "TestStartWaits",
+	},
+	{
+		name: "the start waits longer than its time-out", file: "connector/starting.go",
+		old: "return limit - now.Sub(b.started), limit", new: "return 2*limit - now.Sub(b.started), limit",
+		pkg: connector, run: "AfterStartTimeout",
+	},
+	{
+		name: "the start waits with wrong credentials", file: "connector/kafkaclient/outlook.go",
+		old: "if errors.Is(err, refusal) {", new: "if false && errors.Is(err, refusal) {",
+		pkg: connector, run: "TestWrongCredentialsEnd|TestMissingRightEnds",
+	},
+	{
+		name: "what came into the first topic during the wait is passed over", file: "connector/build.go",
+		old: "known = []string{}", new: "known = nil",
+		pkg: connector, run: "TestStartWaitsForTheFirstTopic",
+	},
 }
