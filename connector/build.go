@@ -60,6 +60,9 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	life, cut := context.WithCancel(context.WithoutCancel(ctx))
+	b.cutGroup = cut
+	groupOpts = append(groupOpts, kgo.WithContext(life))
 	// The callbacks need b.group; no topic is consumed before it is set.
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -69,6 +69,13 @@ type Bridge struct {
 
 	commitFaults, watchFaults, groupFaults faults
 
+	// See stopping.go.
+	soft      context.Context      // ends when the bridge is told to stop
+	inSession atomic.Bool          // a session works: the group is not being joined
+	seat      atomic.Pointer[seat] // in the session that began last
+	cutGroup  context.CancelFunc   // ends everything that the group's client does
+	leaving   chan struct{}        // closed when the bridge leaves the group
+
 	draining atomic.Bool // nothing new is fetched
 	drained  atomic.Bool // nothing is waited for any more
 	ready    chan struct{}
@@ -118,7 +125,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	}
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
-		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}),
+		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
 		parts: make(map[tp]*partition), mine: make(map[tp]struct{}), topics: make(map[string]*topic),
 	}
 	if _, err := b.clientOpts(); err != nil {
