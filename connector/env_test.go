@@ -31,6 +31,7 @@ type env struct {
 	proxies []*dptest.Proxy
 	routes  string
 	more    []kgo.Opt
+	tune    func(b *Bridge) // before it runs
 }
 
 const queueTopic = "q.g.s"
@@ -139,6 +140,9 @@ func (e *env) startLogging(c *config.Config, log *slog.Logger) *running {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	if e.tune != nil {
+		e.tune(b)
+	}
 	r := &running{e: e, b: b, done: make(chan struct{})}
 	var ctx, hard context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
@@ -175,10 +179,16 @@ func (r *running) crash() {
 }
 
 // refuseCommits makes every commit fail until over.
-func (e *env) refuseCommits(over *atomic.Bool) { e.refuseCommitsAbove(-1, over) }
+func (e *env) refuseCommits(over *atomic.Bool) {
+	e.refuseCommitsWith(kerr.RebalanceInProgress, -1, over)
+}
 
 // refuseCommitsAbove makes commits with an offset above at fail until over.
 func (e *env) refuseCommitsAbove(at int64, over *atomic.Bool) {
+	e.refuseCommitsWith(kerr.RebalanceInProgress, at, over)
+}
+
+func (e *env) refuseCommitsWith(refusal *kerr.Error, at int64, over *atomic.Bool) {
 	e.kafka.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		if over.Load() {
 			return nil, nil, false
@@ -200,7 +210,7 @@ func (e *env) refuseCommitsAbove(at int64, over *atomic.Bool) {
 			rt.Topic, rt.TopicID = t.Topic, t.TopicID
 			for _, p := range t.Partitions {
 				rp := kmsg.NewOffsetCommitResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = p.Partition, kerr.RebalanceInProgress.Code
+				rp.Partition, rp.ErrorCode = p.Partition, refusal.Code
 				rt.Partitions = append(rt.Partitions, rp)
 			}
 			resp.Topics = append(resp.Topics, rt)

@@ -157,18 +157,15 @@ func (b *Bridge) startTimeLeft(now time.Time) (left, limit time.Duration) {
 func (b *Bridge) waitingFor(why string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.startErr = why
+	b.waits = why
 }
 
 // startingStatus fills in what can be told before the bridge has its parts.
 func (b *Bridge) startingStatus(s *Status) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Missing: b.missing, Error: b.startErr}
-	s.Ready.Reasons = []string{"starting"}
-	if b.startErr != "" {
-		s.Ready.Reasons = []string{"starting: " + b.startErr}
-	}
+	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Missing: b.missing, Error: b.waits}
+	s.Starting = b.waits
 }
 
 // joined reports whether a session of the group has begun since the bridge started. Until then it moves nothing.

@@ -58,6 +58,7 @@ type InLong struct {
 	ManagerURLs             []string
 	ManagerSecretID         string
 	ManagerSecretKey        Secret
+	ManagerTenant           string // "" for none, for which the Manager takes public
 	ManagerTLS              TLS
 	ManagerTimeout          time.Duration
 	Refresh                 time.Duration
@@ -163,6 +164,7 @@ type Config struct {
 	Path     string // of the file, for messages
 
 	hasManager bool
+	notes      []string   // about values of the file, with their lines
 	routes     *yaml.Node // as written, after expansion; for Print
 }
 

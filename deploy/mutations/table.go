@@ -300,12 +300,12 @@ var mutations = []mutation{
 	// Identity, first sight, books.
 	{
 		name: "a partition whose topic was created again commits", file: "connector/commit.go",
-		old: "h != nil && (h.code == haltRecreated || h.code == haltTruncated)", new: "h != nil && h.code == haltTruncated",
+		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Truncated)",
 		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
 		name: "a partition whose log was cut off commits", file: "connector/commit.go",
-		old: "h != nil && (h.code == haltRecreated || h.code == haltTruncated)", new: "h != nil && h.code == haltRecreated",
+		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Recreated)",
 		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
@@ -350,7 +350,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a partition is fetched before its start is committed", file: "connector/offsets.go",
-		old: "if p.beginning() && p.halted.Load() == nil {", new: "if p == nil {",
+		old: "if p.beginning() && p.stopped() == nil {", new: "if p == nil {",
 		pkg: connector, run: "TestStartIsCommittedBeforeTheFirstFetch",
 	},
 	{
@@ -421,7 +421,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a later assignment of a topic that is output goes on", file: "connector/table.go",
-		old: "	p.halted.CompareAndSwap(nil, b.outputHalt(p.id))\n", new: "",
+		old: "	if r := b.outputStop(p.id); r != nil {\n		p.gate.Add(*r, true)\n	}\n", new: "",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
@@ -625,6 +625,37 @@ var mutations = []mutation{
 	},
 
 	// Batches of the queue that cannot be read.
+	// Values that look right.
+	{
+		name: "names keep their line end", file: "connector/config/value.go",
+		old: "		if msg := unseenProblem(text); msg != \"\" {", new: "		if msg := \"\"; msg != \"\" {",
+		pkg: "./connector/config", run: "TestNamesFromTheEnvironment",
+	},
+	{
+		name: "secrets of the environment keep their line end", file: "connector/config/decode.go",
+		old: "		text = trimLineEnd(text)\n", new: "",
+		pkg: "./connector/config", run: "TestSecretsLoseTheirLineEnd",
+	},
+	{
+		name: "a rotated secret in UTF-16 is taken", file: "connector/config/secret.go",
+		old: "	if err := encodingError(data); err != nil {", new: "	if err := encodingError(nil); err != nil {",
+		pkg: "./connector/config", run: "TestTextsOfAnotherEncoding",
+	},
+	{
+		name: "the path behind a Manager's URL is kept", file: "sdk/manager/client.go",
+		old: "	return raw[:i], rest\n", new: "	return raw, \"\"\n",
+		pkg: "./sdk/manager", run: "TestURLsOfInLongsSDKs",
+	},
+	{
+		name: "the tenant is not sent", file: "sdk/manager/client.go",
+		old: "	if c.tenant != \"\" {", new: "	if false {",
+		pkg: "./sdk/manager", run: "TestTenantIsAHeader",
+	},
+	{
+		name: "patterns that match nothing are warned of at each look", file: "connector/patterns.go",
+		old: "!slices.Equal(b.unmatched, unmatched)", new: "len(unmatched) > 0 || !slices.Equal(b.unmatched, unmatched)",
+		pkg: connector, run: "TestPatternThatMatchesNoTopic",
+	},
 	{
 		name: "a batch of the queue that cannot be read is waited for", file: "connector/confirm/kafka_cluster.go",
 		old: "moved = c.passOver(sink, u, bad) || moved", new: "_ = bad",
@@ -712,5 +743,131 @@ var mutations = []mutation{
 		name: "a commit that a join holds back outlasts the signal", file: "connector/stopping.go",
 		old: "		if !b.inSession.Load() {\n			cancel()", new: "		if b.inSession.Load() {\n			cancel()",
 		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
+	},
+
+	// What is refused for good.
+	{
+		name: "a refusal of one proxy of two is believed", file: "sdk/held.go",
+		old: "return len(r.by) > 1 || ", new: "return len(r.by) > 0 || ",
+		pkg: sender, run: "TestRefusalOf",
+	},
+	{
+		name: "a pack goes on being sent to the proxy that refused it", file: "sdk/choice.go",
+		old: "if p.avoidsLocked(ep) {", new: "if p.trying() && p.avoidsLocked(ep) {",
+		pkg: sender, run: "TestPackThatOneProxyRefused",
+	},
+	{
+		name: "all held packs are tried together", file: "sdk/held.go",
+		old: "	h.trying = p\n", new: "	h.trying = nil\n	h.next = now\n",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "the pause before held packs never grows", file: "sdk/held.go",
+		old: "	h.pauses++\n	h.next = now", new: "	h.next = now",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "a held pack that is never taken stands before the others", file: "sdk/held.go",
+		old: "	p.st.keptTurns++\n", new: "",
+		pkg: sender, run: "TestHeldPackThatIsNeverTaken",
+	},
+	{
+		name: "one held pack is taken and the others stay", file: "sdk/held.go",
+		old: "	for _, q := range released {", new: "	h.packs, released = released, nil\n	for _, q := range released {",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "a pack that is held no more is not told so", file: "sdk/held.go",
+		old: "	s.tellTokensLocked(p, result)\n", new: "	_ = result\n",
+		pkg: sender, run: "TestHeldAndReleased|TestHeldPack",
+	},
+	{
+		name: "the sender waits for held packs when it closes", file: "sdk/dispatch.go",
+		old: "return n[packWaiting] + n[packInFlight] + n[packAcked] }", new: "return n[packWaiting] + n[packInFlight] + n[packAcked] + n[packHeld] }",
+		pkg: sender, run: "TestHeldPackThatIsNeverTaken",
+	},
+	{
+		name: "a held message whose callback waits is dropped", file: "sdk/held.go",
+		old: "!slices.ContainsFunc(pieces, piece.single) && ", new: "",
+		pkg: sender, run: "TestHeldPackThatIsForgotten",
+	},
+	{
+		name: "an unknown stream is asked about by several packs at once", file: "sdk/hold.go",
+		old: "		if h.trial != 0 {\n			return true\n", new: "		if h.trial != 0 {\n			return false\n",
+		pkg: sender, run: "TestUnknownStream",
+	},
+	{
+		name: "the pause of an unknown stream ends where other pauses do", file: "sdk/hold.go",
+		old: "		b.max = max(b.max, s.o.refusedMax)\n", new: "",
+		pkg: sender, run: "TestUnknownStream",
+	},
+
+	// Topics of the queue that nobody needs.
+	{
+		name: "a barrier waits for a topic that was dropped", file: "connector/confirm/barrier.go",
+		old: "			continue // dropped", new: "			return false, nil // dropped",
+		pkg: "./connector/confirm", run: "TestBarrierDoesNotWait",
+	},
+	{
+		name: "a topic is dropped while another stream uses it", file: "connector/confirm/unwatch.go",
+		old: "	if r.uses[at] > 0 {\n		return\n	}\n", new: "",
+		pkg: "./connector/confirm", run: "TestTopicIsWatchedWhile",
+	},
+
+	// Reaching proxies.
+	{
+		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
+		old: "	b.max = max(b.min, min(b.max, maxDialPause))\n", new: "",
+		pkg: sender, run: "TestProxyThatIsBack",
+	},
+	{
+		name: "a proxy's next dial is waited for while none is connected", file: "sdk/endpoint.go",
+		old: "				e.redial.wake()\n", new: "				_ = e\n",
+		pkg: sender, run: "TestAllProxiesAreDialled",
+	},
+	{
+		name: "a pack is blamed for a connection that never answered", file: "sdk/decide.go",
+		old: "if taken && !p.conn.answers {", new: "if false {",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer without proxies gets packs", file: "sdk/choice.go",
+		old: "c.draining || c.closing || c.unproven:", new: "c.draining || c.closing:",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer is the only way and is tried as seldom as one of many", file: "sdk/endpoint.go",
+		old: "if unproven && end.alone {", new: "if false {",
+		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
+	},
+	{
+		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/limits.go",
+		old: "held, free := p.wm.Held(), ", new: "held, free := p.wm.Unfinal(), ",
+		pkg: connector, run: "TestFailingCommits",
+	},
+	{
+		name: "a partition may hold every piece that max_unfinal allows", file: "connector/limits.go",
+		old: "case e == nil && held > free:", new: "case e == nil && held > b.cfg.Delivery.MaxUnfinal:",
+		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
+	},
+	{
+		name: "streams have no bound", file: "connector/route.go",
+		old: "if rs.max > 0 && len(rs.byTarget) >= rs.max {", new: "if false {",
+		pkg: connector, run: "TestStreamTooMany",
+	},
+	{
+		name: "an index of a forgotten stream is given again", file: "connector/route.go",
+		old: "	rs.next++\n", new: "	rs.next = int32(len(rs.byTarget)) + 1\n",
+		pkg: connector, run: "TestIndexOfARoute",
+	},
+	{
+		name: "a stream is forgotten while a record waits for it", file: "connector/idle.go",
+		old: "			in[c.groups[i].route.index] = true\n", new: "			_ = i\n",
+		pkg: connector, run: "TestRouteThatAPiece",
+	},
+	{
+		name: "a stream is forgotten while a piece names it", file: "connector/idle.go",
+		old: "	p.wm.Routes(in)\n", new: "",
+		pkg: connector, run: "TestRouteThatAPiece",
 	},
 }
