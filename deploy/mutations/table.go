@@ -772,6 +772,64 @@ var mutations = []mutation{
 		pkg: sender, run: "TestRepairsAreCounted",
 	},
 
+	// Start and stop.
+	{
+		name: "an outage ends the start at once", file: "connector/starting.go",
+		old: "switch judge(err) {", new: "switch max(judge(err), kafkaclient.Lasts) {",
+		pkg: connector, run: "TestStartWaits",
+	},
+	{
+		name: "the start waits longer than its time-out", file: "connector/starting.go",
+		old: "return limit - now.Sub(b.started), limit", new: "return 2*limit - now.Sub(b.started), limit",
+		pkg: connector, run: "AfterStartTimeout",
+	},
+	{
+		name: "the start waits with wrong credentials", file: "connector/kafkaclient/outlook.go",
+		old: "if errors.Is(err, refusal) {", new: "if false && errors.Is(err, refusal) {",
+		pkg: connector, run: "TestWrongCredentialsEnd|TestMissingRightEnds",
+	},
+	{
+		name: "what came into the first topic during the wait is passed over", file: "connector/build.go",
+		old: "known = []string{}", new: "known = nil",
+		pkg: connector, run: "TestStartWaitsForTheFirstTopic",
+	},
+	{
+		name: "ready before the first join", file: "connector/starting.go",
+		old: "return b.sessions.Load() > 0", new: "return b.sessions.Load()+1 > 0",
+		pkg: connector, run: "TestReadyOnlyAfterTheFirstJoin",
+	},
+	{
+		name: "partitions are begun after the signal", file: "connector/offsets.go",
+		old: "		if b.stopping() { // nothing more", new: "		if false { // nothing more",
+		more: [][2]string{{"if err == nil && b.stopping() {", "if false {"}},
+		pkg:  connector, run: "TestPartitionsOfALateJoin",
+	},
+	{
+		name: "a session that ends after the signal is followed by a join", file: "connector/stopping.go",
+		old: "if !b.draining.Load() || k.InstanceID", new: "if b.draining.Load() || k.InstanceID",
+		pkg: connector, run: "TestNothingIsJoinedWhile",
+	},
+	{
+		name: "a join that hangs is waited for", file: "connector/stopping.go",
+		old: "if !joining || static {", new: "if joining || static {",
+		pkg: connector, run: "TestSignalWhileTheFirstJoinHangs",
+	},
+	{
+		name: "a member leaves a rebalance without a word", file: "connector/stopping.go",
+		old: "if !left && !static && member != \"\" {", new: "if left && !static && member != \"\" {",
+		pkg: connector, run: "TestSignalWhileAJoinHangs",
+	},
+	{
+		name: "a join holds the last commit back", file: "connector/stopping.go",
+		old: "if s == nil || !b.stopping() ||", new: "if s == nil || b.stopping() ||",
+		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
+	},
+	{
+		name: "a commit that a join holds back outlasts the signal", file: "connector/stopping.go",
+		old: "		if !b.inSession.Load() {\n			cancel()", new: "		if b.inSession.Load() {\n			cancel()",
+		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
+	},
+
 	// What is refused for good.
 	{
 		name: "a refusal of one proxy of two is believed", file: "sdk/held.go",
