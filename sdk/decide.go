@@ -206,7 +206,7 @@ func (s *Sender) forget(asked []*pack, lists [][]piece) {
 		case gone[i]:
 			s.m.Forget(finality.Pack(p.seq))
 			s.setStateLocked(p, packDone)
-			delete(s.packs, p.seq)
+			s.unregisterLocked(p)
 			p.pieces = nil
 			s.partEndedLocked(p)
 		default:

@@ -103,10 +103,10 @@ func TestBuffersOfManyOpenPacksShareTheBudget(t *testing.T) {
 		var holds, records int64
 		for _, st := range all {
 			st.mu.Lock()
-			for _, p := range st.open {
+			st.open.all(func(p *pack) {
 				holds += int64(cap(p.buf))
 				records += int64(p.size())
-			}
+			})
 			st.mu.Unlock()
 		}
 		if most := s.general.limit; holds > most || holds < most/4 {

@@ -127,12 +127,17 @@ type packQueue struct {
 	head  int
 }
 
+// keptQueue is how much room an empty queue keeps: there are three per stream, and a stream may be idle for ever.
+const keptQueue = 8
+
 func (q *packQueue) len() int     { return len(q.items) - q.head }
 func (q *packQueue) front() *pack { return q.items[q.head] }
 func (q *packQueue) pop() {
 	q.items[q.head] = nil
 	if q.head++; q.head == len(q.items) {
-		q.items, q.head = q.items[:0], 0
+		if q.items, q.head = q.items[:0], 0; cap(q.items) > keptQueue {
+			q.items = nil
+		}
 	}
 }
 

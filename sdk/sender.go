@@ -6,6 +6,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -47,42 +48,50 @@ type Sender struct {
 	naming     sync.WaitGroup // calls that still name their pieces; see pack.pins
 	closing    atomic.Bool    // nothing new is taken
 
-	mu           sync.Mutex
-	m            *finality.Machine
-	decisions    []finality.Decision // reused
-	origin       string              // guarded by mu; see SetOrigin
-	streams      map[streamKey]*Stream
-	streamList   []*Stream
-	seq          uint64
-	uniqs        map[uint32]struct{} // of packs that may still be answered
-	packs        map[uint64]*pack    // by seq: sealed, and not final or forgotten
-	states       packCount           // of packs
-	repairStates packCount           // of those among them whose records were lost before
-	turns        [classes]turns
-	thorough     bool // the next dispatchLocked tries all streams that stand aside
-	suspects     []*pack
-	bounced      []*pack // refused for good by one proxy, while no other is connected
-	held         held
-	round        uint64 // of dispatchLocked
-	random       *mathrand.Rand
-	others, same []*conn // of choose, reused
-	static       *proxyList
-	groups       map[string]*group
-	clusters     map[int]clusterAnswer
-	endpoints    map[endpointKey]*endpoint
-	endpointList []*endpoint
-	conns        map[finality.Incarnation]*conn
-	lastInc      finality.Incarnation
-	draining     []*conn
-	toClose      []*conn // by whoever called progressLocked, without mu
-	lostPacks    []*pack // in the order in which their tokens are asked
-	asking       bool
-	nextAsk      time.Duration
-	barrierErr   error
-	stopped      bool // no goroutine is started any more
-	flushed      bool // by Close: no pack is open any more, and none will be
-	idleTold     bool
-	idle         chan struct{} // closed when flushed and nothing is pending
+	mu             sync.Mutex
+	m              *finality.Machine
+	decisions      []finality.Decision // reused
+	origin         string              // constant from the first stream on; see SetOrigin
+	streams        map[streamKey]*Stream
+	streamList     []*Stream
+	nextStream     finality.Stream             // never given twice
+	unfolded       int                         // streams that have numbers of their own in metrics
+	forgotten      uint64                      // streams
+	gone           StreamStatus                // what forgotten streams counted that had none
+	leaving        map[streamKey]chan struct{} // forgotten, and about to be unwatched; closed when that is done
+	seq            uint64
+	uniqs          map[uint32]struct{} // of packs that may still be answered
+	packs          map[uint64]*pack    // by seq: sealed, and not final or forgotten
+	states         packCount           // of packs
+	repairStates   packCount           // of those among them whose records were lost before
+	turns          [classes]turns
+	thorough       bool // the next dispatchLocked tries all streams that stand aside
+	suspects       []*pack
+	bounced        []*pack // refused for good by one proxy, while no other is connected
+	held           held
+	round          uint64 // of dispatchLocked
+	random         *mathrand.Rand
+	others, same   []*conn // of choose, reused
+	static         *proxyList
+	groups         map[string]*group
+	nextGroup      int // their numbers
+	unfoldedGroups int
+	goneGroups     GroupStatus
+	clusters       map[int]clusterAnswer
+	endpoints      map[endpointKey]*endpoint
+	endpointList   []*endpoint
+	conns          map[finality.Incarnation]*conn
+	lastInc        finality.Incarnation
+	draining       []*conn
+	toClose        []*conn // by whoever called progressLocked, without mu
+	lostPacks      []*pack // in the order in which their tokens are asked
+	asking         bool
+	nextAsk        time.Duration
+	barrierErr     error
+	stopped        bool // no goroutine is started any more
+	flushed        bool // by Close: no pack is open any more, and none will be
+	idleTold       bool
+	idle           chan struct{} // closed when flushed and nothing is pending
 
 	closeOnce sync.Once
 	closed    chan struct{} // closed when Close is through
@@ -106,7 +115,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	s := &Sender{
 		o: o, start: time.Now(), m: finality.New(o.finality),
 		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1),
-		streams: make(map[streamKey]*Stream), uniqs: make(map[uint32]struct{}), packs: make(map[uint64]*pack),
+		streams: make(map[streamKey]*Stream), leaving: make(map[streamKey]chan struct{}), uniqs: make(map[uint32]struct{}), packs: make(map[uint64]*pack),
 		groups: make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
 		conns: make(map[finality.Incarnation]*conn), idle: make(chan struct{}), closed: make(chan struct{}),
 	}
@@ -231,13 +240,11 @@ func (s *Sender) close(ctx context.Context) error {
 	// The order of 1 and 3 is the stream's lock, under which callers look: what was taken is sealed.
 	s.closing.Store(true)
 	s.mu.Lock()
-	streams := s.streamList
+	streams := slices.Clone(s.streamList)
 	s.mu.Unlock()
 	for _, st := range streams {
 		st.mu.Lock()
-		for _, p := range st.open {
-			s.sealLocked(p)
-		}
+		st.open.all(s.sealLocked)
 		st.mu.Unlock()
 	}
 	s.naming.Wait()

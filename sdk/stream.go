@@ -22,15 +22,15 @@ type Stream struct {
 	group, name string
 	text        string
 	proxies     *proxyList
-	attr        []byte // attributes up to the value of rtms
-	overhead    int    // most bytes of a frame that are not records, without the attributes of a pack
+	overhead    int // most bytes of a frame that are not records, without the attributes of a pack
 	packAttrs   atomic.Pointer[PackAttrs]
 
 	held  atomic.Int64 // bytes of the budget, without repairs
-	ahead backlog      // sealed and not yet handed to a connection, without repairs; see pace.go
+	ahead flow         // sealed and not yet handed to a connection, without repairs; see pace.go
 
 	mu          sync.Mutex // before Sender.mu
-	open        map[openKey]*pack
+	open        openSet
+	forgotten   bool  // by ForgetStream; guarded by Sender.mu too
 	last        *pack // of open, the one that was appended to last
 	lastSize    int   // bytes of the pack sealed last, to begin the next buffer with
 	records     uint64
@@ -42,6 +42,9 @@ type Stream struct {
 	queues    [classes]packQueue
 	turns     [classes]turn       // in Sender.turns; see Sender.joinLocked
 	holds     map[*endpoint]*hold // nil without any
+	index     int                 // in Sender.streamList
+	folded    bool                // constant; has no numbers of its own in metrics
+	known     int                 // packs in Sender.packs
 	kept      int                 // packs held; see held.go
 	keptTurns int                 // that they had since some are
 	watch     watchState
@@ -66,7 +69,8 @@ func (s *Stream) Group() string  { return s.group }
 func (s *Stream) Name() string   { return s.name }
 func (s *Stream) String() string { return s.text }
 
-// Stream checks the ids and returns their handle; the same ids give the same handle.
+// Stream checks the ids and returns their handle; the same ids give the same handle, until ForgetStream. Each stream
+// takes about a kilobyte of the byte budget: an error with ErrTooManyStreams says that no more of them fit.
 func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,23 +84,28 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	if err := errors.Join(checkID("groupId", group), checkID("streamId", stream)); err != nil {
 		return nil, err
 	}
-	st := &Stream{
-		s: s, id: finality.Stream(len(s.streams)), group: group, name: stream, text: group + "." + stream,
-		open: make(map[openKey]*pack),
-	}
-	st.attr = frame.AppendAttr(st.attr, "groupId", group)
-	st.attr = frame.AppendAttr(st.attr, "streamId", stream)
-	if s.origin != "" {
-		st.attr = frame.AppendAttr(st.attr, frame.AttrOrigin, s.origin)
-	}
-	st.attr = frame.AppendAttr(st.attr, "rtms", "")
-	longest := len(st.attr) + len("9223372036854775807") + len("&mid=.ffffffffffffffff") + len(s.o.instance)
+	// One text for all three: what the caller gave may be a piece of something much larger.
+	text := group + "." + stream
+	st := &Stream{s: s, group: text[:len(group)], name: text[len(group)+1:], text: text, index: len(s.streamList)}
+	longest := len(st.appendAttrs(nil)) + len("9223372036854775807") + len("&mid=.ffffffffffffffff") + len(s.o.instance)
 	st.overhead = s.o.messageType.overhead(longest)
 	if s.o.maxFrame-st.overhead-maxPackAttrs <= frame.ItemAttrOverhead {
 		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise the largest frame", st.text, s.o.maxFrame, longest)
 	}
-	st.proxies = s.proxiesOfLocked(group)
-	s.streams[key] = st
+	if s.general.most(st.bytes()) < 2*int64(s.o.maxFrame) {
+		return nil, fmt.Errorf("stream %s: %w (%d streams, %d bytes)", text, ErrTooManyStreams, len(s.streams), s.general.fixed.Load())
+	}
+	s.general.fixed.Add(st.bytes())
+	st.id = s.nextStream
+	s.nextStream++
+	if st.folded = s.unfolded >= s.o.metricStreams; !st.folded {
+		s.unfolded++
+	}
+	st.proxies = s.proxiesOfLocked(st.group)
+	if g := s.groups[group]; g != nil {
+		g.streams++
+	}
+	s.streams[streamKey{st.group, st.name}] = st
 	s.streamList = append(s.streamList, st)
 	return st, nil
 }
@@ -116,12 +125,22 @@ func checkID(key, id string) error {
 	return nil
 }
 
+// appendAttrs appends the attributes of the stream's packs up to the value of rtms.
+func (s *Stream) appendAttrs(attr []byte) []byte {
+	attr = frame.AppendAttr(attr, "groupId", s.group)
+	attr = frame.AppendAttr(attr, "streamId", s.name)
+	if s.s.origin != "" {
+		attr = frame.AppendAttr(attr, frame.AttrOrigin, s.s.origin)
+	}
+	return frame.AppendAttr(attr, "rtms", "")
+}
+
 // packForLocked returns the open pack for a record of n bytes, a new one if need be. The caller holds mu and
 // appends to it before letting go.
 func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 	p := s.last
 	if p == nil || p.key != key {
-		p = s.open[key]
+		p = s.open.get(&key)
 	}
 	if p != nil && !p.fits(n) {
 		s.s.sealLocked(p)
@@ -138,7 +157,7 @@ func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 		}
 		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(s.lastSize, minPackBuffer-over), p.limit)))
 		p.pieces = s.s.getPieces()
-		s.open[key] = p
+		s.open.add(p)
 		s.s.openedLocked(p)
 	}
 	s.last = p
@@ -161,7 +180,7 @@ const minPackBuffer = 4 << 10
 // openShare is the largest buffer that every open pack may have at once without holding more than the
 // budget together. What is charged is records: this bounds the rest of their buffers.
 func (s *Sender) openShare() int {
-	share := uint64(s.general.limit) / uint64(s.open.len()+1)
+	share := uint64(s.general.most(0)) / uint64(s.open.len()+1)
 	return max(1<<(bits.Len64(share)-1), minPackBuffer)
 }
 

@@ -441,7 +441,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "packs without the group they come from", file: "sdk/stream.go",
-		old: "	if s.origin != \"\" {", new: "	if s.origin == \"never\" {",
+		old: "	if s.s.origin != \"\" {", new: "	if s.s.origin == \"never\" {",
 		pkg: sender + " " + connector, run: "Origin|CopyOfTheOwnQueue",
 	},
 	{
