@@ -63,6 +63,7 @@
 //	then reads)                                       nothing left, or the sender stops
 //	conn.writeLoop       1 per open connection        its reader ended
 //	discoverLoop         1 per group, with a Manager  the sender stops
+//	resolveLoop          1, where proxies have names  the sender stops; one more per name while it is asked for
 //	watchLoop            1 per stream, until watched  it is watched, or the sender stops
 //	metricsLoop          1, with WithMetricsLog       the sender stops
 //	barrier              1 at a time                  answered, timed out, or the sender stops

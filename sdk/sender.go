@@ -30,22 +30,23 @@ type Sender struct {
 	wg     sync.WaitGroup // every goroutine but the notifier's
 	told   chan struct{}  // closed when the notifier's goroutine has ended
 
-	bufs       bufpool.Pool
-	piecePool  sync.Pool
-	general    account // the byte budget without the reserve for repairs
-	repairs    account
-	maxAhead   int64 // bound of the backlogs
-	paceWanted atomic.Bool
-	roomWanted atomic.Bool
-	room       chan struct{}
-	waiters    waiters // for room
-	warmer     waiters // for connections
-	open       openList
-	enc        encoder
-	notify     notifier
-	clockWake  chan struct{}
-	naming     sync.WaitGroup // calls that still name their pieces; see pack.pins
-	closing    atomic.Bool    // nothing new is taken
+	bufs        bufpool.Pool
+	piecePool   sync.Pool
+	general     account // the byte budget without the reserve for repairs
+	repairs     account
+	maxAhead    int64 // bound of the backlogs
+	paceWanted  atomic.Bool
+	roomWanted  atomic.Bool
+	room        chan struct{}
+	waiters     waiters // for room
+	warmer      waiters // for connections
+	open        openList
+	enc         encoder
+	notify      notifier
+	clockWake   chan struct{}
+	resolveWake chan struct{}
+	naming      sync.WaitGroup // calls that still name their pieces; see pack.pins
+	closing     atomic.Bool    // nothing new is taken
 
 	mu           sync.Mutex
 	m            *finality.Machine
@@ -69,6 +70,8 @@ type Sender struct {
 	clusters     map[int]clusterAnswer
 	endpoints    map[endpointKey]*endpoint
 	endpointList []*endpoint
+	names        map[string]*proxyName // by host:port
+	resolving    bool                  // resolveLoop runs
 	conns        map[finality.Incarnation]*conn
 	lastInc      finality.Incarnation
 	draining     []*conn
@@ -94,6 +97,9 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	for _, opt := range opts {
 		opt.apply(&o)
 	}
+	if !o.dialGiven && !o.resolveGiven {
+		o.resolve = systemResolver
+	}
 	o.finality.TrialPause = o.retryMax
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -103,7 +109,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	s := &Sender{
 		o: o, start: time.Now(), m: finality.New(o.finality),
-		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1),
+		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1), resolveWake: make(chan struct{}, 1), names: make(map[string]*proxyName),
 		streams: make(map[streamKey]*Stream), uniqs: make(map[uint32]struct{}), packs: make(map[uint64]*pack),
 		groups: make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
 		conns: make(map[finality.Incarnation]*conn), idle: make(chan struct{}), closed: make(chan struct{}),

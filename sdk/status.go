@@ -27,7 +27,7 @@ type Status struct {
 
 // EndpointStatus speaks of one proxy. Counters run since the start.
 type EndpointStatus struct {
-	Address           string         `json:"address"`
+	Address           string         `json:"address"`          // host:port, and the address where the name has several: "dp:46801 (10.0.0.7)"
 	Group             string         `json:"group,omitempty"`  // whose connections these are; empty where groups share them
 	State             string         `json:"state"`            // connected, connecting, paused, draining
 	Code              EndpointCode   `json:"code,omitempty"`   // why it gets nothing or little; see EndpointCodes
@@ -257,6 +257,9 @@ func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string)
 		return StreamNotWatched, "its queue is not watched yet"
 	}
 	if len(st.proxies.endpoints) == 0 {
+		if len(st.proxies.addrs) > 0 {
+			return StreamNoProxy, s.unconnectedLocked(st.proxies, st.group)
+		}
 		return StreamNoProxyList, s.unconnectedLocked(st.proxies, st.group)
 	}
 	code, reason := StreamNoProxy, "no proxy is connected"

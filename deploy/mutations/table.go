@@ -658,6 +658,11 @@ var mutations = []mutation{
 
 	// Reaching proxies.
 	{
+		name: "a name with several addresses is one proxy", file: "sdk/resolve.go",
+		old: "several := n.several || len(next) > 1", new: "several := n.several",
+		pkg: sender, run: "Name|Address",
+	},
+	{
 		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
 		old: "	b.max = max(b.min, min(b.max, maxDialPause))\n", new: "",
 		pkg: sender, run: "TestProxyThatIsBack",
