@@ -75,8 +75,9 @@ type Sender struct {
 	conns        map[finality.Incarnation]*conn
 	lastInc      finality.Incarnation
 	draining     []*conn
-	toClose      []*conn // by whoever called progressLocked, without mu
-	lostPacks    []*pack // in the order in which their tokens are asked
+	toClose      []*conn      // by whoever called progressLocked, without mu
+	losses       []*lossEvent // lately, the last one per proxy and reason
+	lostPacks    []*pack      // in the order in which their tokens are asked
 	asking       bool
 	nextAsk      time.Duration
 	barrierErr   error
@@ -179,6 +180,7 @@ func (s *Sender) clockLoop() {
 			s.m.Tick(s.now())
 			s.thorough = true
 			s.askForgottenLocked(now)
+			s.tellLossesLocked(now, false)
 			todo := s.progressLocked()
 			s.mu.Unlock()
 			todo.perform()
@@ -286,6 +288,7 @@ func (s *Sender) stop() {
 	for _, c := range s.conns {
 		s.endLocked(c, "closing")
 	}
+	s.tellLossesLocked(s.now(), true)
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()

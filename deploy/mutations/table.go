@@ -656,6 +656,33 @@ var mutations = []mutation{
 		pkg: sender, run: "TestRepairsAreCounted",
 	},
 
+	// What the log says of proxies.
+	{
+		name: "each lost pack is a line of its own", file: "sdk/loss.go",
+		old: "return e.endpoint == p.endpoint && e.why == why", new: "return false",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "the end of a loss is not told", file: "sdk/loss.go",
+		old: "if e.logged && e.open == 0 {", new: "if false {",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "losses that go on are logged each second", file: "sdk/loss.go",
+		old: "window := min(2*s.losses[i].window, lastLossWindow)", new: "window := firstLossWindow",
+		pkg: sender, run: "TestLossesW|TestLossesThat",
+	},
+	{
+		name: "a proxy that stays away is logged once", file: "sdk/outage.go",
+		old: "case now >= o.next:", new: "case false:",
+		pkg: sender, run: "TestOutageIsLoggedAgain",
+	},
+	{
+		name: "each failed dial is logged", file: "sdk/outage.go",
+		old: "case !slices.Contains(o.told, code):", new: "case !slices.Contains(o.told, code) || true:",
+		pkg: sender, run: "TestOutage",
+	},
+
 	// Reaching proxies.
 	{
 		name: "a name with several addresses is one proxy", file: "sdk/resolve.go",
