@@ -57,7 +57,7 @@ func (s *Sender) watchLoop(st *Stream) {
 		}
 		s.mu.Unlock()
 		if tries == 0 && s.ctx.Err() == nil {
-			s.o.logger.Warn("watching the queue of a stream fails; nothing of it is sent", "stream", st.text, "error", err)
+			s.o.logger.Warn("watching the queue of a stream fails; nothing of it is sent", "stream", st.text, "err", err)
 		}
 		pause := time.NewTimer(wait.pause(tries))
 		select {
@@ -95,7 +95,7 @@ func (s *Sender) beginBarrierLocked(begun time.Duration) {
 func (s *Sender) noteBarrierLocked(err error) {
 	switch {
 	case err != nil && s.barrierErr == nil && !s.stopped:
-		s.o.logger.Warn("barrier over the queue fails; no pack is given up meanwhile", "error", err)
+		s.o.logger.Warn("barrier over the queue fails; no pack is given up meanwhile", "err", err)
 	case err == nil && s.barrierErr != nil:
 		s.o.logger.Info("barrier over the queue passed again")
 	}

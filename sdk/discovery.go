@@ -121,7 +121,7 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 	}
 	if err != nil {
 		if g.lastErr == "" {
-			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "error", err, "have_list", g.known)
+			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "err", err, "have_list", g.known)
 		}
 		g.stale, g.lastErr = true, err.Error()
 		g.failures++
@@ -148,6 +148,6 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 		return
 	}
 	if err := s.store.Save(g.name, n); err != nil {
-		s.o.logger.Warn("keeping the list of proxies on disk fails", "group", g.name, "error", err)
+		s.o.logger.Warn("keeping the list of proxies on disk fails", "group", g.name, "err", err)
 	}
 }

@@ -120,7 +120,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	if o.cacheDir != "" {
 		store, err := manager.OpenStore(o.cacheDir)
 		if damaged, ok := errors.AsType[*manager.DamagedError](err); ok {
-			o.logger.Warn("the proxies kept on disk are lost; beginning without", "error", damaged)
+			o.logger.Warn("the proxies kept on disk are lost; beginning without", "err", damaged)
 		} else if err != nil {
 			return nil, fmt.Errorf("starting sender: %w", err)
 		}
