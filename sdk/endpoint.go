@@ -71,6 +71,7 @@ func (s *Sender) applyLocked(l *proxyList, addrs []string) {
 			s.partLocked(ep)
 		}
 	}
+	l.redialLocked()
 }
 
 func (s *Sender) endpointLocked(key endpointKey, dial string) *endpoint {
@@ -259,30 +260,25 @@ func (s *Sender) slotLoop(ctx context.Context, ep *endpoint, first bool) {
 // redialLocked ends the pauses after failed dials to all proxies of the lists of ep of which none is connected
 // any more: somebody has to take the packs now. Under mu.
 func (s *Sender) redialLocked(ep *endpoint) {
-	redial := func(l *proxyList) {
-		if l.unreachableLocked(ep) {
-			for _, e := range l.endpoints {
-				e.redial.wake()
-			}
+	s.eachListLocked(func(l *proxyList) {
+		if slices.Contains(l.endpoints, ep) {
+			l.redialLocked()
 		}
+	})
+}
+
+// redialLocked does that for one list. Under Sender.mu.
+func (l *proxyList) redialLocked() {
+	if slices.ContainsFunc(l.endpoints, (*endpoint).upLocked) {
+		return
 	}
-	if s.static != nil {
-		redial(s.static)
-	}
-	for _, g := range s.groups {
-		redial(&g.list)
+	for _, ep := range l.endpoints {
+		ep.redial.wake()
 	}
 }
 
 // aloneLocked reports whether a list has ep on it and no proxy that is connected. Under mu.
-func (s *Sender) aloneLocked(ep *endpoint) bool {
-	if s.static != nil {
-		return s.static.unreachableLocked(ep)
-	}
-	for _, g := range s.groups {
-		if g.list.unreachableLocked(ep) {
-			return true
-		}
-	}
-	return false
+func (s *Sender) aloneLocked(ep *endpoint) (alone bool) {
+	s.eachListLocked(func(l *proxyList) { alone = alone || l.unreachableLocked(ep) })
+	return alone
 }

@@ -727,7 +727,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a proxy's next dial is waited for while none is connected", file: "sdk/endpoint.go",
-		old: "				e.redial.wake()\n", new: "				_ = e\n",
+		old: "		ep.redial.wake()\n", new: "		_ = ep\n",
 		pkg: sender, run: "TestAllProxiesAreDialled",
 	},
 	{
