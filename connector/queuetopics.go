@@ -67,13 +67,3 @@ func places(at []confirm.StreamTopic) string {
 	}
 	return strings.Join(names, " and ")
 }
-
-// seenInQueue reports whether a pack of a stream was ever seen.
-func seenInQueue(s *Status, group, stream string) bool {
-	for i := range s.Sender.Streams {
-		if st := &s.Sender.Streams[i]; st.Group == group && st.Stream == stream {
-			return st.PacksFinal > 0
-		}
-	}
-	return false
-}

@@ -82,7 +82,7 @@ func (s *Sender) rejectedLocked(c *conn, p *pack, code int, message string, earl
 	switch v.class {
 	case accepted, elsewhere:
 		if !ep.less {
-			s.o.logger.Warn("proxy refuses packs", "endpoint", ep.addr, "error", err)
+			s.o.logger.Warn("proxy refuses packs", "endpoint", ep.addr, "err", err)
 		}
 		ep.refusedLocked(p.seq, sentAt, now, err.reason(), s.o.backoff())
 	case later, unknownStream:
@@ -92,7 +92,7 @@ func (s *Sender) rejectedLocked(c *conn, p *pack, code int, message string, earl
 			st.setHoldLocked(ep, h)
 		}
 		if h.pauses == 0 {
-			s.o.logger.Warn("proxy refuses a stream's packs", "endpoint", ep.addr, "stream", st.text, "error", err)
+			s.o.logger.Warn("proxy refuses a stream's packs", "endpoint", ep.addr, "stream", st.text, "err", err)
 		}
 		if h.code = StreamRefused; v.class == unknownStream {
 			h.code = StreamUnknown
@@ -155,7 +155,7 @@ func (s *Sender) refuseLocked(p *pack, r Result) {
 	p.st.counts.refused++
 	p.st.meter.recordsRefused += uint64(p.count)
 	s.tellPackLocked(s.o.hooks.PackRefused, p, s.now(), r.Err)
-	s.o.logger.Error("pack refused for good", "stream", p.st.text, "endpoint", r.Endpoint, "records", p.count, "error", r.Err)
+	s.o.logger.Error("pack refused for good", "stream", p.st.text, "endpoint", r.Endpoint, "records", p.count, "err", r.Err)
 	s.doneLocked(p, event{result: r})
 }
 

@@ -36,7 +36,7 @@ func (s *Sender) watchStreamLocked(st *Stream) {
 		return
 	}
 	st.watch = watching
-	left := s.leaving[streamKey{st.group, st.name}]
+	left := s.openings.leaving[streamKey{st.group, st.name}]
 	s.wg.Go(func() {
 		if left != nil {
 			<-left // see ForgetStream
@@ -64,7 +64,7 @@ func (s *Sender) watchLoop(st *Stream) {
 		}
 		s.mu.Unlock()
 		if tries == 0 && s.ctx.Err() == nil {
-			s.o.logger.Warn("watching the queue of a stream fails; nothing of it is sent", "stream", st.text, "error", err)
+			s.o.logger.Warn("watching the queue of a stream fails; nothing of it is sent", "stream", st.text, "err", err)
 		}
 		pause := time.NewTimer(wait.pause(tries))
 		select {
@@ -102,7 +102,7 @@ func (s *Sender) beginBarrierLocked(begun time.Duration) {
 func (s *Sender) noteBarrierLocked(err error) {
 	switch {
 	case err != nil && s.barrierErr == nil && !s.stopped:
-		s.o.logger.Warn("barrier over the queue fails; no pack is given up meanwhile", "error", err)
+		s.o.logger.Warn("barrier over the queue fails; no pack is given up meanwhile", "err", err)
 	case err == nil && s.barrierErr != nil:
 		s.o.logger.Info("barrier over the queue passed again")
 	}
@@ -126,7 +126,7 @@ func (s *Sender) Seen(seqs []uint64) {
 func (s *Sender) TopicMissing(group, stream string, missing bool) {
 	s.mu.Lock()
 	key := streamKey{group, stream}
-	if st := s.streams[key]; st != nil && s.leaving[key] == nil { // else it is said of the one that was forgotten
+	if st := s.streams[key]; st != nil && s.openings.leaving[key] == nil { // else it is said of the one that was forgotten
 		s.m.Missing(st.id, missing, s.now())
 	}
 	todo := s.progressLocked()

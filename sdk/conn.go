@@ -52,7 +52,7 @@ type conn struct {
 func (s *Sender) dialProxy(ctx context.Context, ep *endpoint) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.dialTimeout)
 	defer cancel()
-	nc, err := s.o.dial(ctx, "tcp", ep.addr)
+	nc, err := s.o.dial(ctx, "tcp", ep.dial)
 	if err != nil {
 		return nil, fmt.Errorf("dialing %s: %w", ep.addr, err)
 	}
@@ -164,7 +164,7 @@ func (s *Sender) disconnectedLocked(c *conn, err error) {
 	case c.why != "":
 		s.o.logger.Warn("connection to proxy closed", "endpoint", ep.addr, "reason", c.why, "in_flight", c.inFlight, "acked", c.acked)
 	default:
-		s.o.logger.Warn("connection to proxy ended", "endpoint", ep.addr, "error", err, "in_flight", c.inFlight, "acked", c.acked)
+		s.o.logger.Warn("connection to proxy ended", "endpoint", ep.addr, "err", err, "in_flight", c.inFlight, "acked", c.acked)
 	}
 	ep.outage.begin(s.now())
 	s.redialLocked(ep)

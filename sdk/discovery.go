@@ -33,10 +33,10 @@ func (s *Sender) proxiesOfLocked(name string) *proxyList {
 	}
 	g := s.groups[name]
 	if g == nil {
-		g = &group{name: name, number: s.nextGroup, source: "manager", folded: s.unfoldedGroups >= s.o.metricStreams}
-		s.nextGroup++
+		g = &group{name: name, number: s.openings.groups, source: "manager", folded: s.openings.ownGroups >= s.o.metricStreams}
+		s.openings.groups++
 		if !g.folded {
-			s.unfoldedGroups++
+			s.openings.ownGroups++
 		}
 		s.groups[name] = g
 		if s.o.isolation != ShareConnections {
@@ -135,7 +135,7 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 	}
 	if err != nil {
 		if g.lastErr == "" {
-			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "error", err, "have_list", g.known)
+			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "err", err, "have_list", g.known)
 		}
 		g.stale, g.lastErr = true, err.Error()
 		g.failures++
@@ -162,6 +162,6 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 		return
 	}
 	if err := s.store.Save(g.name, n); err != nil {
-		s.o.logger.Warn("keeping the list of proxies on disk fails", "group", g.name, "error", err)
+		s.o.logger.Warn("keeping the list of proxies on disk fails", "group", g.name, "err", err)
 	}
 }

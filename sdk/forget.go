@@ -3,6 +3,7 @@ package sdk
 import (
 	"errors"
 
+	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/frame"
 )
 
@@ -24,6 +25,17 @@ type Unwatcher interface {
 	// Unwatch ends what Watch began. No pack of the stream is waited for. It is called without a lock; until it has
 	// returned, Watch is not called for a stream of the same name.
 	Unwatch(group, stream string)
+}
+
+// openings is what is kept of streams and groups that come and go. Guarded by Sender.mu.
+type openings struct {
+	streams        finality.Stream // that were opened; their numbers are never given twice
+	groups         int             // the same
+	own, ownGroups int             // that have numbers of their own in metrics
+	forgotten      uint64          // streams
+	gone           StreamStatus    // what forgotten streams counted that had no numbers of their own
+	goneGroups     GroupStatus
+	leaving        map[streamKey]chan struct{} // forgotten, and about to be unwatched; closed when that is done
 }
 
 // ForgetStream forgets an idle stream: its numbers, its queue at the Confirmer if that is an Unwatcher, and when it was the
@@ -57,7 +69,7 @@ func (s *Sender) ForgetStream(st *Stream) bool {
 		// needed: what is sent would never be seen. So it is not watched before this is done.
 		s.o.confirmer.(Unwatcher).Unwatch(st.group, st.name)
 		s.mu.Lock()
-		delete(s.leaving, streamKey{st.group, st.name})
+		delete(s.openings.leaving, streamKey{st.group, st.name})
 		s.mu.Unlock()
 		close(unwatched)
 	}
@@ -87,17 +99,17 @@ func (s *Sender) forgetStreamLocked(st *Stream) (unwatched chan struct{}) {
 	}
 	s.general.fixed.Add(-st.bytes())
 	s.madeRoom()
-	s.forgotten++
+	s.openings.forgotten++
 	if !st.folded {
-		s.unfolded--
+		s.openings.own--
 	}
 	if folded(st.folded, st.group, st.name) {
 		var sum StreamStatus
 		st.takenLocked(&sum)
 		s.streamStatusLocked(st, &sum, s.now())
 		sum.Compressing = false
-		s.gone.add(&sum)
-		s.gone.Folded = true
+		s.openings.gone.add(&sum)
+		s.openings.gone.Folded = true
 	}
 	if g := s.groups[st.group]; g != nil {
 		if g.streams--; g.streams == 0 && !g.prepared {
@@ -106,7 +118,10 @@ func (s *Sender) forgetStreamLocked(st *Stream) (unwatched chan struct{}) {
 	}
 	if _, ok := s.o.confirmer.(Unwatcher); ok && st.watch == watched {
 		unwatched = make(chan struct{})
-		s.leaving[key] = unwatched
+		if s.openings.leaving == nil {
+			s.openings.leaving = make(map[streamKey]chan struct{})
+		}
+		s.openings.leaving[key] = unwatched
 	}
 	return unwatched
 }
@@ -115,11 +130,11 @@ func (s *Sender) forgetStreamLocked(st *Stream) (unwatched chan struct{}) {
 func (s *Sender) forgetGroupLocked(g *group) {
 	delete(s.groups, g.name)
 	if !g.folded {
-		s.unfoldedGroups--
+		s.openings.ownGroups--
 	}
 	if g.folded || g.name == other {
-		s.goneGroups.Failures += g.failures
-		s.goneGroups.Folded = true
+		s.openings.goneGroups.Failures += g.failures
+		s.openings.goneGroups.Folded = true
 	}
 	if g.end != nil {
 		g.end()

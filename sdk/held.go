@@ -44,6 +44,7 @@ func (p *pack) trying() bool { return p.refusals != nil && p.refusals.trying }
 
 // held are the packs that proxies refuse for good and that are kept. Guarded by Sender.mu.
 type held struct {
+	bounced []*pack // refused by one proxy, while no other is connected: not believed yet
 	packs   []*pack // by age, without the one that is tried
 	trying  *pack
 	codes   map[int]int // packs by the code of their last refusal, the one that is tried included
@@ -90,12 +91,12 @@ func (s *Sender) bounceLocked(p *pack, now time.Duration) {
 	}
 	p.notBefore = now + s.o.backoff().pause(p.refusals.bounces)
 	p.refusals.bounces++
-	s.bounced = append(s.bounced, p)
+	s.held.bounced = append(s.held.bounced, p)
 }
 
 // returnBouncedLocked puts those back that another proxy may take, or whose pause is over. Under mu.
 func (s *Sender) returnBouncedLocked(now time.Duration) {
-	s.bounced = slices.DeleteFunc(s.bounced, func(p *pack) bool {
+	s.held.bounced = slices.DeleteFunc(s.held.bounced, func(p *pack) bool {
 		switch {
 		case p.state != packWaiting: // seen meanwhile, or given up
 			return true
@@ -127,7 +128,7 @@ func (s *Sender) refusedForGoodLocked(p *pack, now time.Duration) {
 	}
 	if h.codes[r.last.Code] == 0 {
 		s.o.logger.Warn("proxies refuse packs for good; they are kept, and one is tried again at growing pauses", "stream", p.st.text,
-			"endpoint", r.last.Endpoint, "records", p.count, "error", r.last)
+			"endpoint", r.last.Endpoint, "records", p.count, "err", r.last)
 	}
 	h.codes[r.last.Code]++
 	p.st.kept++

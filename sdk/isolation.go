@@ -89,6 +89,9 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 // unconnectedLocked says why no proxy of a list is connected; empty when one is. Under mu.
 func (s *Sender) unconnectedLocked(l *proxyList, group string) (reason string) {
 	if len(l.endpoints) == 0 {
+		if len(l.addrs) > 0 {
+			return "the names of the proxies are being resolved"
+		}
 		if g := s.groups[group]; g != nil && g.lastErr != "" {
 			return "no list of proxies: " + g.lastErr
 		}

@@ -66,7 +66,7 @@ func (s *Sender) failedLocked(ep *endpoint, code EndpointCode, why string, inFli
 	case EndpointNoAnswer:
 		message = "proxy is connected and does not answer"
 	}
-	s.o.logger.Warn(message, "endpoint", ep.addr, "error", why, "attempts", ep.outage.failures,
+	s.o.logger.Warn(message, "endpoint", ep.addr, "err", why, "attempts", ep.outage.failures,
 		"for", (now - ep.outage.since).Round(time.Millisecond).String(), "in_flight", inFlight)
 }
 

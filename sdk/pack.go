@@ -56,7 +56,8 @@ type pack struct {
 	released bool   // frame is to be freed when the last writer let go
 	conn     *conn  // in flight or acked: where
 	endpoint *endpoint
-	taken    bool // by the writer of conn
+	loss     *lossEvent // it is lost, and the event waits for its end
+	taken    bool       // by the writer of conn
 	sentAt   time.Duration
 	written  bool          // its first byte, at least once
 	wroteAt  time.Duration // when a writer took it last

@@ -31,67 +31,63 @@ type Sender struct {
 	wg     sync.WaitGroup // every goroutine but the notifier's
 	told   chan struct{}  // closed when the notifier's goroutine has ended
 
-	bufs       bufpool.Pool
-	piecePool  sync.Pool
-	general    account // the byte budget without the reserve for repairs
-	repairs    account
-	maxAhead   int64 // bound of the backlogs
-	paceWanted atomic.Bool
-	roomWanted atomic.Bool
-	room       chan struct{}
-	waiters    waiters // for room
-	warmer     waiters // for connections
-	open       openList
-	enc        encoder
-	notify     notifier
-	clockWake  chan struct{}
-	naming     sync.WaitGroup // calls that still name their pieces; see pack.pins
-	closing    atomic.Bool    // nothing new is taken
+	bufs        bufpool.Pool
+	piecePool   sync.Pool
+	general     account // the byte budget without the reserve for repairs
+	repairs     account
+	maxAhead    int64 // bound of the backlogs
+	paceWanted  atomic.Bool
+	roomWanted  atomic.Bool
+	room        chan struct{}
+	waiters     waiters // for room
+	warmer      waiters // for connections
+	open        openList
+	enc         encoder
+	notify      notifier
+	clockWake   chan struct{}
+	resolveWake chan struct{}
+	naming      sync.WaitGroup // calls that still name their pieces; see pack.pins
+	closing     atomic.Bool    // nothing new is taken
 
-	mu             sync.Mutex
-	m              *finality.Machine
-	decisions      []finality.Decision // reused
-	origin         string              // constant from the first stream on; see SetOrigin
-	streams        map[streamKey]*Stream
-	streamList     []*Stream
-	nextStream     finality.Stream             // never given twice
-	unfolded       int                         // streams that have numbers of their own in metrics
-	forgotten      uint64                      // streams
-	gone           StreamStatus                // what forgotten streams counted that had none
-	leaving        map[streamKey]chan struct{} // forgotten, and about to be unwatched; closed when that is done
-	seq            uint64
-	uniqs          map[uint32]struct{} // of packs that may still be answered
-	packs          map[uint64]*pack    // by seq: sealed, and not final or forgotten
-	states         packCount           // of packs
-	repairStates   packCount           // of those among them whose records were lost before
-	turns          [classes]turns
-	thorough       bool // the next dispatchLocked tries all streams that stand aside
-	suspects       []*pack
-	bounced        []*pack // refused for good by one proxy, while no other is connected
-	held           held
-	round          uint64 // of dispatchLocked
-	random         *mathrand.Rand
-	others, same   []*conn // of choose, reused
-	static         *proxyList
-	groups         map[string]*group
-	nextGroup      int // their numbers
-	unfoldedGroups int
-	goneGroups     GroupStatus
-	clusters       map[int]clusterAnswer
-	endpoints      map[endpointKey]*endpoint
-	endpointList   []*endpoint
-	conns          map[finality.Incarnation]*conn
-	lastInc        finality.Incarnation
-	draining       []*conn
-	toClose        []*conn // by whoever called progressLocked, without mu
-	lostPacks      []*pack // in the order in which their tokens are asked
-	asking         bool
-	nextAsk        time.Duration
-	barrierErr     error
-	stopped        bool // no goroutine is started any more
-	flushed        bool // by Close: no pack is open any more, and none will be
-	idleTold       bool
-	idle           chan struct{} // closed when flushed and nothing is pending
+	mu           sync.Mutex
+	m            *finality.Machine
+	decisions    []finality.Decision // reused
+	origin       string              // constant from the first stream on; see SetOrigin
+	streams      map[streamKey]*Stream
+	streamList   []*Stream
+	seq          uint64
+	uniqs        map[uint32]struct{} // of packs that may still be answered
+	packs        map[uint64]*pack    // by seq: sealed, and not final or forgotten
+	states       packCount           // of packs
+	repairStates packCount           // of those among them whose records were lost before
+	turns        [classes]turns
+	thorough     bool // the next dispatchLocked tries all streams that stand aside
+	suspects     []*pack
+	held         held
+	openings     openings
+	round        uint64 // of dispatchLocked
+	random       *mathrand.Rand
+	others, same []*conn // of choose, reused
+	static       *proxyList
+	groups       map[string]*group
+	clusters     map[int]clusterAnswer
+	endpoints    map[endpointKey]*endpoint
+	endpointList []*endpoint
+	names        map[string]*proxyName // by host:port
+	resolving    bool                  // resolveLoop runs
+	conns        map[finality.Incarnation]*conn
+	lastInc      finality.Incarnation
+	draining     []*conn
+	toClose      []*conn      // by whoever called progressLocked, without mu
+	losses       []*lossEvent // lately, the last one per proxy and reason
+	lostPacks    []*pack      // in the order in which their tokens are asked
+	asking       bool
+	nextAsk      time.Duration
+	barrierErr   error
+	stopped      bool // no goroutine is started any more
+	flushed      bool // by Close: no pack is open any more, and none will be
+	idleTold     bool
+	idle         chan struct{} // closed when flushed and nothing is pending
 
 	closeOnce sync.Once
 	closed    chan struct{} // closed when Close is through
@@ -105,6 +101,9 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	for _, opt := range opts {
 		opt.apply(&o)
 	}
+	if !o.dialGiven && !o.resolveGiven {
+		o.resolve = systemResolver
+	}
 	o.finality.TrialPause = o.retryMax
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -114,8 +113,8 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	s := &Sender{
 		o: o, start: time.Now(), m: finality.New(o.finality),
-		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1),
-		streams: make(map[streamKey]*Stream), leaving: make(map[streamKey]chan struct{}), uniqs: make(map[uint32]struct{}), packs: make(map[uint64]*pack),
+		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1), resolveWake: make(chan struct{}, 1), names: make(map[string]*proxyName),
+		streams: make(map[streamKey]*Stream), uniqs: make(map[uint32]struct{}), packs: make(map[uint64]*pack),
 		groups: make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
 		conns: make(map[finality.Incarnation]*conn), idle: make(chan struct{}), closed: make(chan struct{}),
 	}
@@ -124,7 +123,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	if o.cacheDir != "" {
 		store, err := manager.OpenStore(o.cacheDir)
 		if damaged, ok := errors.AsType[*manager.DamagedError](err); ok {
-			o.logger.Warn("the proxies kept on disk are lost; beginning without", "error", damaged)
+			o.logger.Warn("the proxies kept on disk are lost; beginning without", "err", damaged)
 		} else if err != nil {
 			return nil, fmt.Errorf("starting sender: %w", err)
 		}
@@ -186,6 +185,7 @@ func (s *Sender) clockLoop() {
 			s.askForgottenLocked(now)
 			s.askHeldLocked(now)
 			s.returnBouncedLocked(now)
+			s.tellLossesLocked(now, false)
 			todo := s.progressLocked()
 			s.mu.Unlock()
 			todo.perform()
@@ -291,6 +291,7 @@ func (s *Sender) stop() {
 	for _, c := range s.conns {
 		s.endLocked(c, "closing")
 	}
+	s.tellLossesLocked(s.now(), true)
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()

@@ -32,7 +32,7 @@ type Status struct {
 
 // EndpointStatus speaks of one proxy. Counters run since the start.
 type EndpointStatus struct {
-	Address           string         `json:"address"`
+	Address           string         `json:"address"`          // host:port, and the address where the name has several: "dp:46801 (10.0.0.7)"
 	Group             string         `json:"group,omitempty"`  // whose connections these are; empty where groups share them
 	State             string         `json:"state"`            // connected, connecting, paused, draining
 	Code              EndpointCode   `json:"code,omitempty"`   // why it gets nothing or little; see EndpointCodes
@@ -149,7 +149,7 @@ func (s *Sender) Status() Status {
 		BudgetBytes:  s.general.limit + s.repairs.limit,
 		UsedBytes:    s.general.used.Load() + s.repairs.used.Load(),
 		StreamBytes:  s.general.fixed.Load(),
-		Forgotten:    s.forgotten,
+		Forgotten:    s.openings.forgotten,
 		OpenPacks:    s.open.len(),
 		WaitingPacks: s.states[packWaiting],
 		UnfinalPacks: s.states[packInFlight] + s.states[packAcked],
@@ -162,7 +162,7 @@ func (s *Sender) Status() Status {
 			out.Endpoints = addEndpoint(out.Endpoints, s.endpointStatusLocked(ep, now))
 		}
 	}
-	out.Streams, out.gone = taken, s.gone
+	out.Streams, out.gone = taken, s.openings.gone
 	slices.SortFunc(out.Endpoints, func(a, b EndpointStatus) int {
 		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Group, b.Group))
 	})
@@ -258,7 +258,7 @@ func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string)
 	if st.kept > 0 {
 		return StreamRefused, s.heldStallLocked(st)
 	}
-	for _, p := range s.bounced {
+	for _, p := range s.held.bounced {
 		if p.st == st && p.state == packWaiting {
 			return StreamRefused, p.refusals.last.Error() + "; no other proxy that could say so is connected"
 		}
@@ -279,6 +279,9 @@ func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string)
 		return StreamNotWatched, "its queue is not watched yet"
 	}
 	if len(st.proxies.endpoints) == 0 {
+		if len(st.proxies.addrs) > 0 {
+			return StreamNoProxy, s.unconnectedLocked(st.proxies, st.group)
+		}
 		return StreamNoProxyList, s.unconnectedLocked(st.proxies, st.group)
 	}
 	code, reason := StreamNoProxy, "no proxy is connected"
@@ -324,7 +327,7 @@ func (s *Sender) discoveryLocked() DiscoveryStatus {
 	if len(s.o.proxies) > 0 {
 		return DiscoveryStatus{Source: "static", Updated: s.start}
 	}
-	out := DiscoveryStatus{Source: "manager", gone: s.goneGroups}
+	out := DiscoveryStatus{Source: "manager", gone: s.openings.goneGroups}
 	for _, g := range slices.SortedFunc(maps.Values(s.groups), func(a, b *group) int { return cmp.Compare(a.number, b.number) }) {
 		if g.source == "file" {
 			out.Source = "file"

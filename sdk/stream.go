@@ -96,10 +96,10 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 		return nil, fmt.Errorf("stream %s: %w (%d streams, %d bytes)", text, ErrTooManyStreams, len(s.streams), s.general.fixed.Load())
 	}
 	s.general.fixed.Add(st.bytes())
-	st.id = s.nextStream
-	s.nextStream++
-	if st.folded = s.unfolded >= s.o.metricStreams; !st.folded {
-		s.unfolded++
+	st.id = s.openings.streams
+	s.openings.streams++
+	if st.folded = s.openings.own >= s.o.metricStreams; !st.folded {
+		s.openings.own++
 	}
 	st.proxies = s.proxiesOfLocked(st.group)
 	if g := s.groups[group]; g != nil {

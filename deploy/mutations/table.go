@@ -300,12 +300,12 @@ var mutations = []mutation{
 	// Identity, first sight, books.
 	{
 		name: "a partition whose topic was created again commits", file: "connector/commit.go",
-		old: "h != nil && (h.code == haltRecreated || h.code == haltTruncated)", new: "h != nil && h.code == haltTruncated",
+		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Truncated)",
 		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
 		name: "a partition whose log was cut off commits", file: "connector/commit.go",
-		old: "h != nil && (h.code == haltRecreated || h.code == haltTruncated)", new: "h != nil && h.code == haltRecreated",
+		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Recreated)",
 		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
@@ -350,7 +350,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a partition is fetched before its start is committed", file: "connector/offsets.go",
-		old: "if p.beginning() && p.halted.Load() == nil {", new: "if p == nil {",
+		old: "if p.beginning() && p.stopped() == nil {", new: "if p == nil {",
 		pkg: connector, run: "TestStartIsCommittedBeforeTheFirstFetch",
 	},
 	{
@@ -421,7 +421,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a later assignment of a topic that is output goes on", file: "connector/table.go",
-		old: "	p.halted.CompareAndSwap(nil, b.outputHalt(p.id))\n", new: "",
+		old: "	if r := b.outputStop(p.id); r != nil {\n		p.gate.Add(*r, true)\n	}\n", new: "",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
@@ -625,6 +625,37 @@ var mutations = []mutation{
 	},
 
 	// Batches of the queue that cannot be read.
+	// What surrounds a value.
+	{
+		name: "names keep their line end", file: "connector/config/value.go",
+		old: "		if msg := unseenProblem(text); msg != \"\" {", new: "		if msg := \"\"; msg != \"\" {",
+		pkg: "./connector/config", run: "TestNamesFromTheEnvironment",
+	},
+	{
+		name: "secrets of the environment keep their line end", file: "connector/config/decode.go",
+		old: "		text = trimLineEnd(text)\n", new: "",
+		pkg: "./connector/config", run: "TestSecretsLoseTheirLineEnd",
+	},
+	{
+		name: "a rotated secret in UTF-16 is taken", file: "connector/config/secret.go",
+		old: "	if err := encodingError(data); err != nil {", new: "	if err := encodingError(nil); err != nil {",
+		pkg: "./connector/config", run: "TestTextsOfAnotherEncoding",
+	},
+	{
+		name: "the path behind a Manager's URL is kept", file: "sdk/manager/client.go",
+		old: "	return raw[:i], rest\n", new: "	return raw, \"\"\n",
+		pkg: "./sdk/manager", run: "TestURLsOfInLongsSDKs",
+	},
+	{
+		name: "the tenant is not sent", file: "sdk/manager/client.go",
+		old: "	if c.tenant != \"\" {", new: "	if false {",
+		pkg: "./sdk/manager", run: "TestTenantIsAHeader",
+	},
+	{
+		name: "patterns that match nothing are warned of at each look", file: "connector/patterns.go",
+		old: "!slices.Equal(b.unmatched, unmatched)", new: "len(unmatched) > 0 || !slices.Equal(b.unmatched, unmatched)",
+		pkg: connector, run: "TestPatternThatMatchesNoTopic",
+	},
 	{
 		name: "a batch of the queue that cannot be read is waited for", file: "connector/confirm/kafka_cluster.go",
 		old: "moved = c.passOver(sink, u, bad) || moved", new: "_ = bad",
@@ -725,7 +756,39 @@ var mutations = []mutation{
 		pkg: "./connector/confirm", run: "TestTopicIsWatchedWhile",
 	},
 
+	// What the log says of proxies.
+	{
+		name: "each lost pack is a line of its own", file: "sdk/loss.go",
+		old: "return e.endpoint == p.endpoint && e.why == why", new: "return false",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "the end of a loss is not told", file: "sdk/loss.go",
+		old: "if e.logged && e.open == 0 {", new: "if false {",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "losses that go on are logged each second", file: "sdk/loss.go",
+		old: "window := min(2*s.losses[i].window, lastLossWindow)", new: "window := firstLossWindow",
+		pkg: sender, run: "TestLossesW|TestLossesThat",
+	},
+	{
+		name: "a proxy that stays away is logged once", file: "sdk/outage.go",
+		old: "case now >= o.next:", new: "case false:",
+		pkg: sender, run: "TestOutageIsLoggedAgain",
+	},
+	{
+		name: "each failed dial is logged", file: "sdk/outage.go",
+		old: "case !slices.Contains(o.told, code):", new: "case !slices.Contains(o.told, code) || true:",
+		pkg: sender, run: "TestOutage",
+	},
+
 	// Reaching proxies.
+	{
+		name: "a name with several addresses is one proxy", file: "sdk/resolve.go",
+		old: "several := n.several || len(next) > 1", new: "several := n.several",
+		pkg: sender, run: "Name|Address",
+	},
 	{
 		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
 		old: "	b.max = max(b.min, min(b.max, maxDialPause))\n", new: "",
@@ -733,7 +796,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a proxy's next dial is waited for while none is connected", file: "sdk/endpoint.go",
-		old: "				e.redial.wake()\n", new: "				_ = e\n",
+		old: "		ep.redial.wake()\n", new: "		_ = ep\n",
 		pkg: sender, run: "TestAllProxiesAreDialled",
 	},
 	{
@@ -750,5 +813,15 @@ var mutations = []mutation{
 		name: "a load balancer is the only way and is tried as seldom as one of many", file: "sdk/endpoint.go",
 		old: "if unproven && end.alone {", new: "if false {",
 		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
+	},
+	{
+		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/limits.go",
+		old: "held, free := p.wm.Held(), ", new: "held, free := p.wm.Unfinal(), ",
+		pkg: connector, run: "TestFailingCommits",
+	},
+	{
+		name: "a partition may hold every piece that max_unfinal allows", file: "connector/limits.go",
+		old: "case e == nil && held > free:", new: "case e == nil && held > b.cfg.Delivery.MaxUnfinal:",
+		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
 	},
 }
