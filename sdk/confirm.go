@@ -51,8 +51,9 @@ func (s *Sender) watchLoop(st *Stream) {
 	for tries := 0; ; tries++ {
 		err := s.o.confirmer.Watch(s.ctx, st.group, st.name)
 		s.mu.Lock()
-		st.watchErr = err
-		if err == nil {
+		if st.watchErr = nil; err != nil {
+			st.watchErr = &err
+		} else {
 			st.watch = watched
 			for class := range st.queues {
 				s.joinLocked(st, class)

@@ -31,7 +31,7 @@
 //     nothing is held against those that the first one had (outage.go). A name with several addresses is several
 //     proxies (resolve.go).
 //   - Memory is bounded by a byte budget, from append to ack, of which a stream may hold as much as is
-//     free. A record takes its bytes until its pack is encoded, and its share of the frame from then on.
+//     free. A stream takes about a kilobyte of it until it is forgotten (ForgetStream). A record takes its bytes until its pack is encoded, and its share of the frame from then on.
 //     "Full" is an error value (TrySend, TrySendBatch) or a wait bounded by the context, never a drop. From the
 //     ack on, what waits for slow callbacks is bounded by WithBacklog in the same way.
 //   - Bytes arrive as they were given, empty records too. What another message type than 7 would change is

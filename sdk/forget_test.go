@@ -327,7 +327,7 @@ func TestStreamsCountInTheBudget(t *testing.T) {
 				t.Fatal("1000 streams fit into 192 KiB")
 			}
 		}
-		if n := len(streams); n < 100 || n > 160 {
+		if n := len(streams); n < 140 || n > 190 {
 			t.Errorf("%d streams fit into 192 KiB less two frames of 16 KiB", n)
 		}
 		s := e.sender.Status()

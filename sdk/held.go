@@ -350,7 +350,7 @@ func (pc piece) single() bool {
 
 // heldStallLocked says why what is held of a stream is. Under mu.
 func (s *Sender) heldStallLocked(st *Stream) string {
-	n := count(st.kept, "pack")
+	n := count(int(st.kept), "pack")
 	if p := s.held.trying; p != nil && p.st == st {
 		return n + " refused: " + p.refusals.last.Error()
 	}

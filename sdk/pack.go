@@ -122,34 +122,22 @@ func (p *pack) fits(n int) bool {
 	return frame.PackHeader+size <= cap(p.buf) || cap(p.buf) < p.st.s.openShare()
 }
 
-// packQueue is a first-in first-out queue of packs; what is sent again is put in by its age.
-type packQueue struct {
-	items []*pack
-	head  int
-}
+// packQueue is a first-in first-out queue of packs; what is sent again is put in by its age. An empty one holds no memory:
+// a stream has three of them, and may be idle for ever.
+type packQueue struct{ items []*pack }
 
-// keptQueue is how much room an empty queue keeps: there are three per stream, and a stream may be idle for ever.
-const keptQueue = 8
-
-func (q *packQueue) len() int     { return len(q.items) - q.head }
-func (q *packQueue) front() *pack { return q.items[q.head] }
+func (q *packQueue) len() int     { return len(q.items) }
+func (q *packQueue) front() *pack { return q.items[0] }
 func (q *packQueue) pop() {
-	q.items[q.head] = nil
-	if q.head++; q.head == len(q.items) {
-		if q.items, q.head = q.items[:0], 0; cap(q.items) > keptQueue {
-			q.items = nil
-		}
+	q.items[0] = nil
+	if q.items = q.items[1:]; len(q.items) == 0 {
+		q.items = nil
 	}
 }
 
 func (q *packQueue) push(p *pack) {
-	if q.head > 32 && q.head > len(q.items)/2 {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
-	}
 	i := len(q.items)
-	for i > q.head && q.items[i-1].seq > p.seq {
+	for i > 0 && q.items[i-1].seq > p.seq {
 		i--
 	}
 	q.items = slices.Insert(q.items, i, p)

@@ -40,7 +40,7 @@ func (s *Sender) dialFailedLocked(ep *endpoint, why error) {
 			continue
 		}
 		for i := range st.queues {
-			failed(st.queues[i].items[st.queues[i].head:])
+			failed(st.queues[i].items)
 		}
 	}
 }

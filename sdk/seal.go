@@ -24,7 +24,7 @@ func (s *Sender) sealLocked(p *pack) {
 		s.general.used.Add(-back)
 		s.madeRoom()
 	}
-	st.lastSize = p.size()
+	st.lastSize = int32(p.size())
 
 	s.mu.Lock()
 	p.seq = s.nextSeqLocked()

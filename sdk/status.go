@@ -209,7 +209,7 @@ func (s *Sender) streamStatusLocked(st *Stream, out *StreamStatus, now time.Dura
 	c, m := &st.counts, &st.meter
 	out.Group, out.Stream, out.Folded = st.group, st.name, st.folded
 	out.opening = int64(st.id) + 1
-	out.HeldBytes, out.HeldPacks = st.held.Load(), st.kept
+	out.HeldBytes, out.HeldPacks = st.held.Load(), int(st.kept)
 	out.StallCode, out.Stall = s.stallLocked(st, now)
 	out.Compressing = s.o.compression == Snappy || (s.o.compression == Auto && st.tryAuto.skip == 0)
 	out.Packs, out.PackedBytes, out.WireBytes, out.PacksPlain = c.packs, m.packedBytes, c.wireBytes, m.plainPacks
@@ -274,7 +274,7 @@ func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string)
 	}
 	if s.o.finality.Mode == finality.Queue && st.watch != watched {
 		if st.watchErr != nil {
-			return StreamWatchFails, "its queue cannot be watched: " + st.watchErr.Error()
+			return StreamWatchFails, "its queue cannot be watched: " + (*st.watchErr).Error()
 		}
 		return StreamNotWatched, "its queue is not watched yet"
 	}

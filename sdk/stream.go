@@ -18,11 +18,12 @@ import (
 // Stream is a (group, stream) pair that was checked once; get it from Sender.Stream.
 type Stream struct {
 	s           *Sender
-	id          finality.Stream
 	group, name string
 	text        string
 	proxies     *proxyList
-	overhead    int // most bytes of a frame that are not records, without the attributes of a pack
+	id          finality.Stream
+	overhead    int32 // most bytes of a frame that are not records, without the attributes of a pack
+	folded      bool  // has no numbers of its own in metrics
 	packAttrs   atomic.Pointer[PackAttrs]
 
 	held  atomic.Int64 // bytes of the budget, without repairs
@@ -30,9 +31,9 @@ type Stream struct {
 
 	mu          sync.Mutex // before Sender.mu
 	open        openSet
-	forgotten   bool  // by ForgetStream; guarded by Sender.mu too
 	last        *pack // of open, the one that was appended to last
-	lastSize    int   // bytes of the pack sealed last, to begin the next buffer with
+	lastSize    int32 // bytes of the pack sealed last, to begin the next buffer with
+	forgotten   bool  // by ForgetStream; guarded by Sender.mu too
 	records     uint64
 	recordBytes uint64
 	full        uint64 // calls that found no room
@@ -42,14 +43,13 @@ type Stream struct {
 	queues    [classes]packQueue
 	turns     [classes]turn       // in Sender.turns; see Sender.joinLocked
 	holds     map[*endpoint]*hold // nil without any
-	index     int                 // in Sender.streamList
-	folded    bool                // constant; has no numbers of its own in metrics
-	known     int                 // packs in Sender.packs
-	kept      int                 // packs held; see held.go
-	keptTurns int                 // that they had since some are
-	watch     watchState
-	watchErr  error
+	index     int32               // in Sender.streamList
+	known     int32               // packs in Sender.packs
+	kept      int32               // packs held; see held.go
+	keptTurns int32               // that they had since some are
+	watchErr  *error              // why its queue cannot be watched; nil for nothing
 	tryAuto   autoCompression
+	watch     watchState
 	counts    streamCounts
 	meter     meter
 }
@@ -86,10 +86,10 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	}
 	// One text for all three: what the caller gave may be a piece of something much larger.
 	text := group + "." + stream
-	st := &Stream{s: s, group: text[:len(group)], name: text[len(group)+1:], text: text, index: len(s.streamList)}
+	st := &Stream{s: s, group: text[:len(group)], name: text[len(group)+1:], text: text, index: int32(len(s.streamList))}
 	longest := len(st.appendAttrs(nil)) + len("9223372036854775807") + len("&mid=.ffffffffffffffff") + len(s.o.instance)
-	st.overhead = s.o.messageType.overhead(longest)
-	if s.o.maxFrame-st.overhead-maxPackAttrs <= frame.ItemAttrOverhead {
+	st.overhead = int32(s.o.messageType.overhead(longest))
+	if s.o.maxFrame-int(st.overhead)-maxPackAttrs <= frame.ItemAttrOverhead {
 		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise the largest frame", st.text, s.o.maxFrame, longest)
 	}
 	if s.general.most(st.bytes()) < 2*int64(s.o.maxFrame) {
@@ -148,14 +148,14 @@ func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 	}
 	if p == nil {
 		p = &pack{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t), dataMillis: dataMillis(t)}
-		over := s.overhead + len(key.attrs) + len("&")
+		over := int(s.overhead) + len(key.attrs) + len("&")
 		most := min(s.s.o.packBytes, s.s.openShare())
 		// The frame is to fit into the buffer of a power of two that the pack's size usually is.
 		p.limit = min(max(most-over, most/2), s.room(key.attrs))
 		if s.lastSize == 0 && s.s.open.len() >= manyOpen {
 			p.limit = s.firstLimit(p.limit, n)
 		}
-		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(s.lastSize, minPackBuffer-over), p.limit)))
+		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(int(s.lastSize), minPackBuffer-over), p.limit)))
 		p.pieces = s.s.getPieces()
 		s.open.add(p)
 		s.s.openedLocked(p)
@@ -195,7 +195,7 @@ func (s *Stream) room(attrs string) int {
 	if most := int(s.proxies.maxFrame.Load()); most > 0 {
 		room = min(room, most)
 	}
-	room -= s.overhead
+	room -= int(s.overhead)
 	if attrs != "" {
 		room -= len("&") + len(attrs)
 	}
@@ -244,8 +244,8 @@ func dataTime(t time.Time) uint32 {
 // autoCompression decides per stream whether compressing pays: after a few packs in a row that hardly
 // shrank it stops, and probes again after many.
 type autoCompression struct {
-	useless int // packs in a row that hardly shrank
-	skip    int // packs left to send as they are
+	useless int16 // packs in a row that hardly shrank
+	skip    int16 // packs left to send as they are
 }
 
 const (

@@ -744,11 +744,63 @@ var mutations = []mutation{
 		pkg: sender, run: "TestUnknownStream",
 	},
 
+	// Streams that are forgotten.
+	{
+		name: "a stream is forgotten while a pack of it is acked", file: "sdk/forget.go",
+		old: "st.open.len() > 0 || st.known > 0 ||", new: "st.open.len() > 0 || s.states[packWaiting]+s.states[packInFlight]+s.states[packLost] > 0 ||",
+		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
+	},
+	{
+		name: "a stream is forgotten while a lost pack of it is remembered", file: "sdk/dispatch.go",
+		old: "	p.state = to\n", new: "	if p.state = to; to == packLost {\n		p.st.known--\n	}\n",
+		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
+	},
+	{
+		name: "a stream is forgotten while the state machine knows a pack of it", file: "sdk/finality/endpoint.go",
+		old: "if s.packs > 0 || s.stalled {", new: "if s.stalled {",
+		pkg: finality, run: "TestStreamWithAPack",
+	},
+	{
+		name: "a stream that stalls is forgotten, and goes on at full rate", file: "sdk/finality/endpoint.go",
+		old: "if s.packs > 0 || s.stalled {", new: "if s.packs > 0 {",
+		pkg: finality, run: "TestStalledStreamIsNot",
+	},
+	{
+		name: "a forgotten stream takes records", file: "sdk/batch.go",
+		old: "	if st.forgotten {\n", new: "	if false {\n",
+		pkg: sender, run: "TestForgottenStreamTakesNothing",
+	},
+	{
+		name: "the queue of a stream that comes again is watched before it was left", file: "sdk/confirm.go",
+		old: "			<-left // see ForgetStream\n", new: "",
+		pkg: sender, run: "TestQueueOfAStreamThatComesAgain",
+	},
+	{
+		name: "streams cost nothing", file: "sdk/budget.go",
+		old: "return a.limit - max(a.fixed.Load()+more-freeFixed, 0) }", new: "return a.limit - min(more, 0) }",
+		pkg: sender, run: "TestStreamsCount",
+	},
+	{
+		name: "the sum of many streams falls when one is forgotten", file: "sdk/forget.go",
+		old: "		s.openings.gone.add(&sum)\n", new: "",
+		pkg: sender, run: "TestMetricsOfForgotten",
+	},
+	{
+		name: "the Manager is asked about groups without streams", file: "sdk/forget.go",
+		old: "		g.end()\n", new: "		_ = g.end\n",
+		pkg: sender, run: "TestGroupWithoutStreams",
+	},
+
 	// Topics of the queue that nobody needs.
 	{
 		name: "a barrier waits for a topic that was dropped", file: "connector/confirm/barrier.go",
 		old: "			continue // dropped", new: "			return false, nil // dropped",
 		pkg: "./connector/confirm", run: "TestBarrierDoesNotWait",
+	},
+	{
+		name: "a topic is dropped that a stream is about to use", file: "connector/confirm/unwatch.go",
+		old: "			return\n		}\n	}\n	if ends", new: "			break\n		}\n	}\n	if ends",
+		pkg: "./connector/confirm", run: "TestTopicOfAStreamThatIsAbout",
 	},
 	{
 		name: "a topic is dropped while another stream uses it", file: "connector/confirm/unwatch.go",
