@@ -1,7 +1,6 @@
 package sdk
 
 import (
-	"slices"
 	"time"
 
 	"inlong-bridge/sdk/finality"
@@ -42,7 +41,7 @@ type pack struct {
 	pins       int  // batches that have still to name their piece
 	sealed     bool // takes nothing more
 
-	prev, next *pack // in openList, guarded by its lock
+	prev, next *pack // in openList, guarded by its lock; once it is sealed, next is of a packQueue
 
 	// Guarded by Sender.mu.
 	seq      uint64
@@ -122,23 +121,37 @@ func (p *pack) fits(n int) bool {
 	return frame.PackHeader+size <= cap(p.buf) || cap(p.buf) < p.st.s.openShare()
 }
 
-// packQueue is a first-in first-out queue of packs; what is sent again is put in by its age. An empty one holds no memory:
-// a stream has three of them, and may be idle for ever.
-type packQueue struct{ items []*pack }
+// packQueue is a first-in first-out queue of packs; what is sent again is put in by its age. It links the packs themselves:
+// a stream has three of them, may be idle for ever, and a push allocates nothing. A pack is in one queue at most.
+type packQueue struct {
+	head, tail *pack
+	n          int
+}
 
-func (q *packQueue) len() int     { return len(q.items) }
-func (q *packQueue) front() *pack { return q.items[0] }
+func (q *packQueue) len() int     { return q.n }
+func (q *packQueue) front() *pack { return q.head }
 func (q *packQueue) pop() {
-	q.items[0] = nil
-	if q.items = q.items[1:]; len(q.items) == 0 {
-		q.items = nil
+	p := q.head
+	q.head, p.next = p.next, nil
+	if q.n--; q.n == 0 {
+		q.tail = nil
 	}
 }
 
 func (q *packQueue) push(p *pack) {
-	i := len(q.items)
-	for i > 0 && q.items[i-1].seq > p.seq {
-		i--
+	q.n++
+	if q.tail == nil || q.tail.seq < p.seq {
+		if q.tail == nil {
+			q.head = p
+		} else {
+			q.tail.next = p
+		}
+		q.tail = p
+		return
 	}
-	q.items = slices.Insert(q.items, i, p)
+	at := &q.head // what is older than others is near the front
+	for (*at).seq < p.seq {
+		at = &(*at).next
+	}
+	p.next, *at = *at, p
 }
