@@ -162,6 +162,7 @@ func (s *Sender) refuseLocked(p *pack, r Result) {
 // doneLocked ends a pack that nothing more will be heard of, and tells its pieces. Under mu.
 func (s *Sender) doneLocked(p *pack, e event) {
 	s.unlistHeldLocked(p)
+	p.unreserveLocked() // it may be seen while it waits for its connection to be empty
 	s.setStateLocked(p, packDone)
 	s.ranAheadLocked(p)
 	s.unloadLocked(p)

@@ -744,6 +744,12 @@ var mutations = []mutation{
 		pkg: sender, run: "TestUnknownStream",
 	},
 
+	{
+		name: "a connection is kept empty for a pack that is final", file: "sdk/answer.go",
+		old: "	p.unreserveLocked() // it may", new: "	// it may",
+		pkg: sender, run: "TestConnectionIsNotKept",
+	},
+
 	// Streams that are forgotten.
 	{
 		name: "a stream is forgotten while a pack of it is acked", file: "sdk/forget.go",
