@@ -68,7 +68,7 @@
 //	slotLoop (dials,     one per connection           the proxy left the lists and its connection has
 //	then reads)                                       nothing left, or the sender stops
 //	conn.writeLoop       1 per open connection        its reader ended
-//	discoverLoop         1 per group, with a Manager  the sender stops
+//	discoverLoop         1 per group, with a Manager  the group is forgotten, or the sender stops
 //	resolveLoop          1, where proxies have names  the sender stops; one more per name while it is asked for
 //	watchLoop            1 per stream, until watched  it is watched, or the sender stops
 //	metricsLoop          1, with WithMetricsLog       the sender stops
