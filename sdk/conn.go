@@ -190,6 +190,9 @@ func (c *conn) writeLoop() {
 		for c.takeOut(&w) {
 			err := c.write(&w)
 			c.giveBack(&w)
+			if errors.Is(err, net.ErrClosed) {
+				return // we closed it: why is known already
+			}
 			if err != nil {
 				c.s.mu.Lock()
 				c.byUs = c.byUs || errors.Is(err, os.ErrDeadlineExceeded)

@@ -44,6 +44,7 @@ func TestLossOfAProxyIsOneLineAndItsEndAnother(t *testing.T) {
 				} else {
 					e = setup(t, 2, config(mode, nil), logged(l))
 				}
+				synctest.Wait() // both are connected
 				e.proxies[0].StallQueue(true)
 				st := e.stream("s")
 				for range 100 {
@@ -87,6 +88,7 @@ func TestLossEndsWhenThePacksAreSeenAfterAll(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := new(logLines)
 		e, _ := setupQueue(t, 2, noSlowStart, logged(l))
+		synctest.Wait() // both are connected
 		e.proxies[0].StallQueue(true)
 		e.send(e.stream("s"), 50)
 		settle(time.Second)
