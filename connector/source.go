@@ -101,6 +101,7 @@ func (b *Bridge) poll(ctx context.Context) error {
 // fetched hands what was polled to its partitions. A rebalance waits until it returns.
 func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 	var fatal error
+	var back []*partition // once all is looked at: the rest of what was polled may hold more of them
 	fs.EachTopic(func(t kgo.FetchTopic) {
 		for i := range t.Partitions {
 			fp := &t.Partitions[i]
@@ -125,7 +126,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				continue
 			}
 			if p.mustRewind() {
-				b.rewind(p)
+				back = append(back, p)
 				continue
 			}
 			bytes := p.take(b.sender, sp, fp.Records)
@@ -143,6 +144,9 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 			}
 		}
 	})
+	for _, p := range back {
+		b.rewind(p)
+	}
 	return fatal
 }
 
@@ -273,7 +277,8 @@ func (b *Bridge) setOffset(id tp, offset int64) {
 func (b *Bridge) goOn(p *partition, k reason.Key) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gate.Ended() || p.gate.Condition().Find(k.Code) == nil {
+	e := p.gate.Condition().Get(k)
+	if p.gate.Ended() || e == nil || !e.MayEnd() {
 		return false
 	}
 	p.rewind = true
@@ -282,6 +287,7 @@ func (b *Bridge) goOn(p *partition, k reason.Key) bool {
 		return false
 	}
 	b.counters.goneOn.add(string(k.Code), 1)
+	b.observer.Ended(reason.Reason{Key: partitionKey(p.id, k.Code), Since: e.Since})
 	return true
 }
 

@@ -18,6 +18,11 @@ type Entry struct {
 	found bool // the stall detection alone put it there; such an entry neither closes nor stops
 }
 
+// MayEnd reports whether the reason may end within the assignment.
+func (e *Entry) MayEnd() bool {
+	return !reason.KindOf(e.Code).Terminal && (e.Own == nil || !e.Own.Terminal)
+}
+
 // Condition is the ordered set of reasons why one assignment does not go on, oldest first. It is never changed: a gate
 // replaces it whole, so that whoever reads one needs no lock.
 type Condition struct {

@@ -130,7 +130,7 @@ func (g *Gate) Drop(k reason.Key) (dropped Entry, ok bool) {
 	defer g.gates.mu.Unlock()
 	c := g.cond.Load()
 	i := c.index(k)
-	if i < 0 || reason.KindOf(k.Code).Terminal || c.entries[i].Own != nil && c.entries[i].Own.Terminal {
+	if i < 0 || !c.entries[i].MayEnd() {
 		return Entry{}, false
 	}
 	dropped = c.entries[i]
