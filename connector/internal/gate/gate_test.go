@@ -140,6 +140,11 @@ func TestReasonThatNeverEndsByItselfIsNeverDropped(t *testing.T) {
 		}
 	}
 	_, c, g := begun()
+	g.Refer(own(reason.Loop), at(1), true)
+	if _, dropped := g.Drop(own(reason.Loop)); dropped {
+		t.Error("a reference to a reason that never ends was dropped")
+	}
+	_, c, g = begun()
 	r := why(reason.Deleted, at(1))
 	r.Terminal = true // this one alone
 	g.Add(r, true)
@@ -360,6 +365,41 @@ func TestConditionIsNeverChangedUnderItsReader(t *testing.T) {
 	if got := fmt.Sprint(c.Entries(), c.Closed()); got != was {
 		t.Errorf("the condition that was read became %s, was %s", got, was)
 	}
+}
+
+// hasty is a client during whose pause somebody else ends the reason for it.
+type hasty struct {
+	*client
+	meanwhile func()
+}
+
+func (h hasty) PauseFetchPartitions(m map[string][]int32) map[string][]int32 {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.meanwhile()
+	}()
+	select {
+	case <-done: // it did not wait for its turn
+	case <-time.After(20 * time.Millisecond):
+	}
+	return h.client.PauseFetchPartitions(m)
+}
+
+// 1. a reason closes the gate, and the client is about to be told  2. the reason ends. The client hears of 2 last.
+func TestClientIsToldInTheOrderOfTheChanges(t *testing.T) {
+	gs, c := new(Gates), newClient()
+	g := gs.New("orders", 0)
+	var wg sync.WaitGroup
+	wg.Add(1)
+	gs.Attach(hasty{c, func() {
+		defer wg.Done()
+		g.Drop(own(reason.Fault))
+	}})
+	gs.Begin(g)
+	g.Add(why(reason.Fault, at(1)), true)
+	wg.Wait()
+	c.want(t, false, "closed and opened again")
 }
 
 func TestStrandedPiecesAreCounted(t *testing.T) {

@@ -316,6 +316,29 @@ func TestSnapshotsMadeAtTheSameTimeDoNotMixTheirReasons(t *testing.T) {
 	wg.Wait()
 }
 
+// 1. a snapshot finds a proxy ill  2. another finds it well, and takes its reason off the board  3. the first asks the board. So the second
+// waits until the first is done.
+func TestSnapshotsAreCompletedOneAfterTheOther(t *testing.T) {
+	entered := make(chan struct{}, 2)
+	var wg sync.WaitGroup
+	o, _ := logging(snapshotFunc(func() Status {
+		entered <- struct{}{}
+		for range 20 {
+			if len(entered) == 2 {
+				t.Error("two snapshots are completed at once")
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		<-entered
+		return Status{State: "running"}
+	}), Config{})
+	for range 2 {
+		wg.Go(func() { o.Status() })
+	}
+	wg.Wait()
+}
+
 type snapshotFunc func() Status
 
 func (f snapshotFunc) Snapshot() Status              { return f() }
