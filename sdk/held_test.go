@@ -351,15 +351,15 @@ func TestHeldPackThatIsNeverTakenDoesNotKeepTheOthers(t *testing.T) {
 		r.code("2", 112)
 		r.code("1 bad", 104)
 		r.code("2 bad", 104)
-		e.send(e.stream("bad"), 1) // the oldest
+		e.send(e.stream("bad"), 4) // the oldest
 		e.send(e.stream("good"), 3)
 		settle(time.Second)
-		e.log.want(sdk.Held, 4)
+		e.log.want(sdk.Held, 7)
 		r.code("1", 0)
 		r.code("2", 0)
-		settle(5 * heldMin)
+		settle(5 * heldMin) // two turns
 		e.log.want(sdk.Final, 3)
-		e.log.want(sdk.Held, 1)
+		e.log.want(sdk.Held, 4)
 		if got, want := e.log.outcomes(0), []sdk.Outcome{sdk.Held, sdk.Released, sdk.Held}; !slices.Equal(got, want) {
 			t.Errorf("the pack that is refused again was told %v, want %v", got, want)
 		}
@@ -370,8 +370,8 @@ func TestHeldPackThatIsNeverTakenDoesNotKeepTheOthers(t *testing.T) {
 		defer cancel()
 		began := time.Now()
 		err := e.sender.Close(ctx)
-		if err == nil || !strings.Contains(err.Error(), "1 pack (1 record) not final") {
-			t.Errorf("Close = %v, want one pack that is not final", err)
+		if err == nil || !strings.Contains(err.Error(), "4 packs (4 records) not final") {
+			t.Errorf("Close = %v, want four packs that are not final", err)
 		}
 		if took := time.Since(began); took > time.Minute {
 			t.Errorf("Close waited %v for a pack that is held", took)
