@@ -506,8 +506,10 @@ func TestUnknownStreamIsAskedAboutOneAtATime(t *testing.T) {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				e, r := setupRefusing(t, 3, heldRetry())
+				const answer = 10 * time.Second // so that two questions at once would meet
 				for p := range 3 {
 					r.code(fmt.Sprintf("%d new", p+1), code)
+					e.proxies[p].AckDelay(answer)
 				}
 				synctest.Wait()
 				for range 20 {
@@ -517,8 +519,14 @@ func TestUnknownStreamIsAskedAboutOneAtATime(t *testing.T) {
 				if st := e.streamStatus("new"); st.StallCode != sdk.StreamUnknown || !strings.Contains(st.Stall, fmt.Sprint(code)) {
 					t.Errorf("stall %q: %q, want %q and the code", st.StallCode, st.Stall, sdk.StreamUnknown)
 				}
-				settle(30 * time.Minute)
 				began := time.Now()
+				settle(30 * time.Minute)
+				for i, asked := 1, r.since(began); i < len(asked); i++ {
+					if gap := asked[i].at.Sub(asked[i-1].at); gap < answer {
+						t.Errorf("asked again %v after a question that takes %v to be answered", gap, answer)
+					}
+				}
+				began = time.Now()
 				settle(2 * time.Hour)
 				asked := r.since(began)
 				if n := len(asked); n < 3*11 || n > 3*17 {
@@ -534,7 +542,7 @@ func TestUnknownStreamIsAskedAboutOneAtATime(t *testing.T) {
 				for p := range 3 {
 					r.code(fmt.Sprintf("%d new", p+1), 0)
 				}
-				settle(heldMax)
+				settle(heldMax + time.Minute)
 				e.log.want(sdk.Final, 20)
 				if st := e.streamStatus("new"); st.Stall != "" {
 					t.Errorf("stall %q after the stream came into being", st.Stall)
