@@ -113,6 +113,9 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				b.unread(tp{t.Topic, fp.Partition}, fp.Err)
 				continue
 			}
+			if p.from.absent != nil {
+				continue // nothing says yet where it begins
+			}
 			if t.TopicID != ([16]byte{}) && p.topic.id != ([16]byte{}) && t.TopicID != p.topic.id {
 				p.stop(recreated(p))
 				continue
@@ -176,8 +179,8 @@ func (b *Bridge) partitionError(p *partition, err error) {
 		p.stop(stopFor(p.id, reason.Truncated, loss.ResetTo, truncatedReason(p.id, loss.ResetTo, loss.ConsumedTo)))
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		b.fault(p, err, true)
-	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
-		p.stop(recreated(p))
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), absentError(err):
+		b.miss(p, byFetch, err) // a broker may lag; an answer by name tells
 	default:
 		b.fault(p, kafkaclient.Explain(err, "fetching "+p.id.String()), false)
 	}

@@ -9,6 +9,7 @@ const (
 	connector = "./connector"
 	gate      = "./connector/internal/gate"
 	observe   = "./connector/internal/observe"
+	absence   = "./connector/internal/absence"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -317,7 +318,9 @@ var mutations = []mutation{
 	},
 	{
 		name: "the topic's id taken from what the client remembers", file: "connector/survey.go",
-		old: "resp, err := req.RequestWith(ctx, cl)", new: "resp, err := cl.RequestCachedMetadata(ctx, req, time.Minute)",
+		old: "resp, err := req.RequestWith(ctx, whom)",
+		new: "resp, err := func() (*kmsg.MetadataResponse, error) {\n\t\tcl, ok := whom.(interface {\n\t\t\tRequestCachedMetadata(context.Context, *kmsg.MetadataRequest, time.Duration) (*kmsg.MetadataResponse, error)\n\t\t})\n" +
+			"\t\tif ok {\n\t\t\treturn cl.RequestCachedMetadata(ctx, req, time.Minute)\n\t\t}\n\t\treturn req.RequestWith(ctx, whom)\n\t}()",
 		pkg: connector, run: "TestTopicCreatedAgainUnderLoad|TestNothingIsCommittedByName",
 	},
 	{
@@ -443,7 +446,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "packs without the group they come from", file: "sdk/stream.go",
-		old: "	if s.origin != \"\" {", new: "	if s.origin == \"never\" {",
+		old: "	if s.s.origin != \"\" {", new: "	if s.s.origin == \"never\" {",
 		pkg: sender + " " + connector, run: "Origin|CopyOfTheOwnQueue",
 	},
 	{
@@ -492,8 +495,90 @@ var mutations = []mutation{
 		old: ", Arrived: t.origin.Arrived,", new: ",",
 		pkg: connector, run: "ReadingAgainFinds",
 	},
+	// A topic that is not found.
 	{
-		name: "a fetch by hand that unfolds without bound", file: "connector/holes.go",
+		name: "a deletion is believed after one answer", file: "connector/internal/absence/absence.go",
+		old: "return t.missing >= r.Answers && t.last.Sub(t.first) >= r.Over && (", new: "return t.missing >= 1 && (",
+		pkg: absence,
+	},
+	{
+		name: "a deletion is believed from one broker of several", file: "connector/internal/absence/absence.go",
+		old: "(t.several || brokers <= 1)", new: "(t.several || brokers >= 1)",
+		pkg: absence,
+	},
+	{
+		name: "a broker that disagrees is ignored", file: "connector/internal/absence/absence.go",
+		old: "		*t = Tracker{}\n		return", new: "		return",
+		pkg: absence,
+	},
+	{
+		name: "the same broker is asked each time", file: "connector/absent.go",
+		old: "		as.last = broker\n", new: "",
+		pkg: connector, run: "TestDeletionIsBelieved",
+	},
+	{
+		name: "a deleted topic that is back stays stopped", file: "connector/absent.go",
+		old: "		if wasGone {\n			b.goOn(p, gone)\n		}\n", new: "",
+		pkg: connector, run: "TestSameTopicBack",
+	},
+	{
+		name: "a list without a topic stops its partitions", file: "connector/watch.go",
+		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.stop(deleted(p.id))",
+		pkg: connector, run: "TestIncompleteList",
+	},
+	{
+		name: "a partition whose log is not found at the assignment is stopped", file: "connector/offsets.go",
+		old: "	case bg.absent != nil: // it begins later\n", new: "	case bg.absent != nil:\n		bg.stop = deleted(id)\n",
+		pkg: connector, run: "TestUnknownAnswerAtAssignment",
+	},
+	{
+		name: "a missing right counts as a missing topic", file: "connector/absent.go",
+		old: "		return absence.Denied, t.err", new: "		return absence.Missing, t.err",
+		pkg: connector, run: "TestMissingRight",
+	},
+	{
+		name: "what took the place of an assignment outlives its revoke", file: "connector/revoke.go",
+		old: "for ; p != nil; p = p.succeeded() {", new: "for ; p != nil; p = nil {",
+		pkg: connector, run: "TestRevokeEndsTheAssignment",
+	},
+	{
+		name: "an assignment that ends gives way to another", file: "connector/absent.go",
+		old: "if b.parts[old.id] != old || !old.givesWayTo(p) {", new: "if b.parts[old.id] != old && !old.givesWayTo(p) {",
+		pkg: connector, run: "TestRevokeEndsTheAssignment",
+	},
+	// A log that was cut off.
+	{
+		name: "a truncation ends when the log has grown past the offset", file: "connector/epochs.go",
+		old: "		ask[id] = c\n", new: "		s.epochs[id] = epochVerdict{}\n",
+		pkg: connector, run: "TestCommitOfALogThatWasCutOff",
+	},
+	{
+		name: "a truncation while the bridge runs ends when the log has grown past the position", file: "connector/watch.go",
+		old: "if bg.lost > 0 || epoch < 0 {", new: "if epoch >= -1 {",
+		pkg: connector, run: "TestPositionOutOfRangeInALogThatHasGrown",
+	},
+	{
+		name: "an epoch that the log does not have is believed", file: "connector/epochs.go",
+		old: "	case at == epoch:\n		return epochVerdict{}\n	}", new: "	}\n	if found {\n		return epochVerdict{}\n	}",
+		pkg: connector, run: "TestEpochTells|TestCommitOfALogThatWasCutOff",
+	},
+	{
+		name: "an older epoch counts as a log that was cut off", file: "connector/epochs.go",
+		old: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch, found)\n", new: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch+1, found)\n",
+		pkg: connector, run: "TestCommitOfAnOlderEpoch",
+	},
+	{
+		name: "an offset without an epoch is not named", file: "connector/survey.go",
+		old: "		bg.bare = true\n", new: "",
+		pkg: connector, run: "TestCommitWithoutAnEpochIsNamed",
+	},
+	{
+		name: "a hole keeps the epoch of the record before it", file: "connector/holes.go",
+		old: "p.epochs = append(p.epochs, epochFrom{from, -1})", new: "_ = n",
+		pkg: connector, run: "TestPositionBehindAHole",
+	},
+	{
+		name: "a fetch by hand that unfolds without bound", file: "connector/epochs.go",
 		old: "unfolding(b.direct), nil)", new: "kgo.DefaultDecompressor(), nil)",
 		pkg: connector, run: "NextRecordUnfolds",
 	},
@@ -689,6 +774,64 @@ var mutations = []mutation{
 		pkg: sender, run: "TestRepairsAreCounted",
 	},
 
+	// Start and stop.
+	{
+		name: "an outage ends the start at once", file: "connector/starting.go",
+		old: "switch judge(err) {", new: "switch max(judge(err), kafkaclient.Lasts) {",
+		pkg: connector, run: "TestStartWaits",
+	},
+	{
+		name: "the start waits longer than its time-out", file: "connector/starting.go",
+		old: "return limit - now.Sub(b.started), limit", new: "return 2*limit - now.Sub(b.started), limit",
+		pkg: connector, run: "AfterStartTimeout",
+	},
+	{
+		name: "the start waits with wrong credentials", file: "connector/kafkaclient/outlook.go",
+		old: "if errors.Is(err, refusal) {", new: "if false && errors.Is(err, refusal) {",
+		pkg: connector, run: "TestWrongCredentialsEnd|TestMissingRightEnds",
+	},
+	{
+		name: "what came into the first topic during the wait is passed over", file: "connector/build.go",
+		old: "known = []string{}", new: "known = nil",
+		pkg: connector, run: "TestStartWaitsForTheFirstTopic",
+	},
+	{
+		name: "ready before the first join", file: "connector/starting.go",
+		old: "return b.sessions.Load() > 0", new: "return b.sessions.Load()+1 > 0",
+		pkg: connector, run: "TestReadyOnlyAfterTheFirstJoin",
+	},
+	{
+		name: "partitions are begun after the signal", file: "connector/offsets.go",
+		old: "		if b.stopping() { // nothing more", new: "		if false { // nothing more",
+		more: [][2]string{{"if err == nil && b.stopping() {", "if false {"}},
+		pkg:  connector, run: "TestPartitionsOfALateJoin",
+	},
+	{
+		name: "a session that ends after the signal is followed by a join", file: "connector/stopping.go",
+		old: "if !b.draining.Load() || k.InstanceID", new: "if b.draining.Load() || k.InstanceID",
+		pkg: connector, run: "TestNothingIsJoinedWhile",
+	},
+	{
+		name: "a join that hangs is waited for", file: "connector/stopping.go",
+		old: "if !joining || static {", new: "if joining || static {",
+		pkg: connector, run: "TestSignalWhileTheFirstJoinHangs",
+	},
+	{
+		name: "a member leaves a rebalance without a word", file: "connector/stopping.go",
+		old: "if !left && !static && member != \"\" {", new: "if left && !static && member != \"\" {",
+		pkg: connector, run: "TestSignalWhileAJoinHangs",
+	},
+	{
+		name: "a join holds the last commit back", file: "connector/stopping.go",
+		old: "if s == nil || !b.stopping() ||", new: "if s == nil || b.stopping() ||",
+		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
+	},
+	{
+		name: "a commit that a join holds back outlasts the signal", file: "connector/stopping.go",
+		old: "		if !b.inSession.Load() {\n			cancel()", new: "		if b.inSession.Load() {\n			cancel()",
+		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
+	},
+
 	// What is refused for good.
 	{
 		name: "a refusal of one proxy of two is believed", file: "sdk/held.go",
@@ -746,6 +889,59 @@ var mutations = []mutation{
 		pkg: sender, run: "TestUnknownStream",
 	},
 
+	{
+		name: "a connection is kept empty for a pack that is final", file: "sdk/answer.go",
+		old: "	p.unreserveLocked() // it may", new: "	// it may",
+		pkg: sender, run: "TestConnectionIsNotKept",
+	},
+
+	// Streams that are forgotten.
+	{
+		name: "a stream is forgotten while a pack of it is acked", file: "sdk/forget.go",
+		old: "st.open.len() > 0 || st.known > 0 ||", new: "st.open.len() > 0 || s.states[packWaiting]+s.states[packInFlight]+s.states[packLost] > 0 ||",
+		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
+	},
+	{
+		name: "a stream is forgotten while a lost pack of it is remembered", file: "sdk/dispatch.go",
+		old: "	p.state = to\n", new: "	if p.state = to; to == packLost {\n		p.st.known--\n	}\n",
+		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
+	},
+	{
+		name: "a stream is forgotten while the state machine knows a pack of it", file: "sdk/finality/endpoint.go",
+		old: "if s.packs > 0 || s.stalled {", new: "if s.stalled {",
+		pkg: finality, run: "TestStreamWithAPack",
+	},
+	{
+		name: "a stream that stalls is forgotten, and goes on at full rate", file: "sdk/finality/endpoint.go",
+		old: "if s.packs > 0 || s.stalled {", new: "if s.packs > 0 {",
+		pkg: finality, run: "TestStalledStreamIsNot",
+	},
+	{
+		name: "a forgotten stream takes records", file: "sdk/batch.go",
+		old: "	if st.forgotten {\n", new: "	if false {\n",
+		pkg: sender, run: "TestForgottenStreamTakesNothing",
+	},
+	{
+		name: "the queue of a stream that comes again is watched before it was left", file: "sdk/confirm.go",
+		old: "			<-left // see ForgetStream\n", new: "",
+		pkg: sender, run: "TestQueueOfAStreamThatComesAgain",
+	},
+	{
+		name: "streams cost nothing", file: "sdk/budget.go",
+		old: "return a.limit - max(a.fixed.Load()+more-freeFixed, 0) }", new: "return a.limit - min(more, 0) }",
+		pkg: sender, run: "TestStreamsCount",
+	},
+	{
+		name: "the sum of many streams falls when one is forgotten", file: "sdk/forget.go",
+		old: "		s.openings.gone.add(&sum)\n", new: "",
+		pkg: sender, run: "TestMetricsOfForgotten",
+	},
+	{
+		name: "the Manager is asked about groups without streams", file: "sdk/forget.go",
+		old: "		g.end()\n", new: "		_ = g.end\n",
+		pkg: sender, run: "TestGroupWithoutStreams",
+	},
+
 	// Topics of the queue that nobody needs.
 	{
 		name: "a barrier waits for a topic that was dropped", file: "connector/confirm/barrier.go",
@@ -753,12 +949,49 @@ var mutations = []mutation{
 		pkg: "./connector/confirm", run: "TestBarrierDoesNotWait",
 	},
 	{
+		name: "a topic is dropped that a stream is about to use", file: "connector/confirm/unwatch.go",
+		old: "			return\n		}\n	}\n	if ends", new: "			break\n		}\n	}\n	if ends",
+		pkg: "./connector/confirm", run: "TestTopicOfAStreamThatIsAbout",
+	},
+	{
 		name: "a topic is dropped while another stream uses it", file: "connector/confirm/unwatch.go",
 		old: "	if r.uses[at] > 0 {\n		return\n	}\n", new: "",
 		pkg: "./connector/confirm", run: "TestTopicIsWatchedWhile",
 	},
 
+	// What the log says of proxies.
+	{
+		name: "each lost pack is a line of its own", file: "sdk/loss.go",
+		old: "return e.endpoint == p.endpoint && e.why == why", new: "return false",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "the end of a loss is not told", file: "sdk/loss.go",
+		old: "if e.logged && e.open == 0 {", new: "if false {",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "losses that go on are logged each second", file: "sdk/loss.go",
+		old: "window := min(2*s.losses[i].window, lastLossWindow)", new: "window := firstLossWindow",
+		pkg: sender, run: "TestLossesW|TestLossesThat",
+	},
+	{
+		name: "a proxy that stays away is logged once", file: "sdk/outage.go",
+		old: "case now >= o.next:", new: "case false:",
+		pkg: sender, run: "TestOutageIsLoggedAgain",
+	},
+	{
+		name: "each failed dial is logged", file: "sdk/outage.go",
+		old: "case !slices.Contains(o.told, code):", new: "case !slices.Contains(o.told, code) || true:",
+		pkg: sender, run: "TestOutage",
+	},
+
 	// Reaching proxies.
+	{
+		name: "a name with several addresses is one proxy", file: "sdk/resolve.go",
+		old: "several := n.several || len(next) > 1", new: "several := n.several",
+		pkg: sender, run: "Name|Address",
+	},
 	{
 		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
 		old: "	b.max = max(b.min, min(b.max, maxDialPause))\n", new: "",
@@ -766,7 +999,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a proxy's next dial is waited for while none is connected", file: "sdk/endpoint.go",
-		old: "				e.redial.wake()\n", new: "				_ = e\n",
+		old: "		ep.redial.wake()\n", new: "		_ = ep\n",
 		pkg: sender, run: "TestAllProxiesAreDialled",
 	},
 	{
@@ -923,8 +1156,8 @@ var mutations = []mutation{
 	},
 	{
 		name: "a fault that comes again while it is taken for over is never tried", file: "connector/watch.go",
-		old: "	began := p.gate.Add(r, true)\n", new: "	p.trying.Store(&trial{last: now, outOfRange: outOfRange})\n	began := p.gate.Add(r, true)\n",
-		more: [][2]string{{"nobody tries again.\n	p.trying.Store(&trial{last: now, outOfRange: outOfRange})\n", "nobody tries again.\n"}},
+		old: "	began := p.gate.Add(r, true)\n", new: "	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})\n	began := p.gate.Add(r, true)\n",
+		more: [][2]string{{"nobody tries again.\n	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})\n", "nobody tries again.\n"}},
 		pkg:  connector, run: "TestFaultThatComesAgain",
 	},
 	{
