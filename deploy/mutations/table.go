@@ -1156,8 +1156,8 @@ var mutations = []mutation{
 	},
 	{
 		name: "a fault that comes again while it is taken for over is never tried", file: "connector/watch.go",
-		old: "	began := p.gate.Add(r, true)\n", new: "	p.trying.Store(&trial{last: now, outOfRange: outOfRange})\n	began := p.gate.Add(r, true)\n",
-		more: [][2]string{{"nobody tries again.\n	p.trying.Store(&trial{last: now, outOfRange: outOfRange})\n", "nobody tries again.\n"}},
+		old: "	began := p.gate.Add(r, true)\n", new: "	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})\n	began := p.gate.Add(r, true)\n",
+		more: [][2]string{{"nobody tries again.\n	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})\n", "nobody tries again.\n"}},
 		pkg:  connector, run: "TestFaultThatComesAgain",
 	},
 	{

@@ -25,7 +25,7 @@ func derived(s *Status, now time.Time) []reason.Reason {
 		out = append(out, reason.New(reason.Key{Code: code, Scope: scope, Object: object}, now, text))
 	}
 	if len(s.Group.Missing) > 0 {
-		add(reason.MissingTopics, reason.Group, "", count(len(s.Group.Missing), "topic")+" that routes name and that do not exist: "+few(s.Group.Missing)+
+		add(reason.MissingTopics, reason.Group, "", "topics that routes name do not exist: "+few(s.Group.Missing)+
 			"; hint: create them, or correct the names in routes; they are consumed once they exist")
 	}
 	for _, p := range s.Group.Unmatched {

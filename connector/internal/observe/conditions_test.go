@@ -115,6 +115,7 @@ func TestOldFieldsFollowFromTheConditions(t *testing.T) {
 		return reason.Key{Code: code, Scope: reason.Partition, Object: "orders/0"}
 	}
 	process := func(code reason.Code) reason.Key { return reason.Key{Code: code, Scope: reason.Process} }
+	streamFull := "stream g.s holds as many waiting bytes as are free; hint: look for the stream's own reason, and at the proxies; memory.budget bounds the bytes"
 	for _, tt := range []struct {
 		name    string
 		do      func(g *gate.Gate)
@@ -139,7 +140,7 @@ func TestOldFieldsFollowFromTheConditions(t *testing.T) {
 			g.Try(part(reason.Fault))
 		},
 			stall: reason.Fault, reason: "no leader", holds: 1},
-		{name: "stream full", do: func(g *gate.Gate) { g.Refer(stream(reason.StreamFull), now, true) }, stall: reason.StreamFull, reason: reason.KindOf(reason.StreamFull).Meaning, holds: 1},
+		{name: "stream full", do: func(g *gate.Gate) { g.Refer(stream(reason.StreamFull), now, true) }, stall: reason.StreamFull, reason: streamFull, holds: 1},
 		{name: "budget full", do: func(g *gate.Gate) { g.Refer(process(reason.Budget), now, false) }, stall: reason.Budget, reason: "full", holds: 1},
 		{name: "behind because of a stream that others were stopped for", do: func(g *gate.Gate) {
 			g.Stall([]gate.Entry{{Key: stream(reason.Refused), Behind: now.Add(-time.Minute)}})
@@ -148,7 +149,7 @@ func TestOldFieldsFollowFromTheConditions(t *testing.T) {
 		{name: "behind and full", do: func(g *gate.Gate) {
 			g.Refer(stream(reason.StreamFull), now, true)
 			g.Stall([]gate.Entry{{Key: stream(reason.StreamFull), Behind: now.Add(-time.Minute)}})
-		}, stall: reason.StreamFull, reason: reason.KindOf(reason.StreamFull).Meaning, stuck: "route", holds: 1},
+		}, stall: reason.StreamFull, reason: streamFull, stuck: "route", holds: 1},
 	} {
 		g := new(gate.Gates).New("orders", 0)
 		tt.do(g)
