@@ -806,11 +806,6 @@ var mutations = []mutation{
 		pkg: "./connector/confirm", run: "TestBarrierDoesNotWait",
 	},
 	{
-		name: "a topic is dropped that a stream is about to use", file: "connector/confirm/unwatch.go",
-		old: "			return\n		}\n	}\n	if ends", new: "			break\n		}\n	}\n	if ends",
-		pkg: "./connector/confirm", run: "TestTopicOfAStreamThatIsAbout",
-	},
-	{
 		name: "a topic is dropped while another stream uses it", file: "connector/confirm/unwatch.go",
 		old: "	if r.uses[at] > 0 {\n		return\n	}\n", new: "",
 		pkg: "./connector/confirm", run: "TestTopicIsWatchedWhile",
