@@ -2,13 +2,10 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -153,7 +150,7 @@ func (j *joining) over(sessions uint64, now time.Time) bool {
 
 // joinTopicsAgain leaves topics that joinAgain named and joins them again under the ids that they have now.
 func (b *Bridge) joinTopicsAgain(ctx context.Context) {
-	if b.draining.Load() {
+	if b.stopping() {
 		return
 	}
 	now := time.Now()
@@ -270,9 +267,9 @@ func (b *Bridge) stillThere(ctx context.Context, p *partition) (bool, error) {
 		return false, err
 	}
 	switch t := m.topics[p.id.topic]; {
-	case errors.Is(t.err, kerr.UnknownTopicOrPartition):
-		p.stop(deleted(p.id))
-		return false, nil
+	case t.err != nil:
+		b.miss(p, byPosition, t.err)
+		return false, errAbsent
 	case differ(p.topic.id, t.id):
 		p.stop(recreated(p))
 		return false, nil

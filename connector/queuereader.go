@@ -30,10 +30,11 @@ func (b *Bridge) queueReader(ctx context.Context, m *manager.Client) (confirm.Re
 		in := &b.cfg.InLong
 		b.source = newQueueSource(m, in.ClusterName, in.ClusterTag, in.CacheDir, b.log)
 		named = b.source.topicOf
-		ctx, cancel := context.WithTimeout(ctx, startTimeout)
-		defer cancel()
-		var err error
-		if kind, places, err = b.source.start(ctx); err != nil {
+		err := b.awaitStart(ctx, "the Manager", managerOutlook, func(ctx context.Context) (err error) {
+			kind, places, err = b.source.start(ctx)
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	case len(q.Pulsar) > 0:

@@ -32,7 +32,8 @@ type Observer struct {
 	cfg   Config
 	log   *slog.Logger
 
-	stalls stalls // of Run's goroutine
+	stalls stalls                   // of Run's goroutine
+	lasts  map[reason.Code]*lasting // of Run's goroutine; shared reasons that were logged and last
 
 	mu    sync.Mutex
 	stops []reason.Reason // guarded by mu; of partitions, not logged yet
@@ -50,10 +51,16 @@ func (o *Observer) Status() Status { return o.complete(time.Now()) }
 
 func (o *Observer) complete(now time.Time) Status {
 	s := o.src.Snapshot()
-	if s.State == "starting" {
-		o.board.Set(reason.New(reason.Key{Code: reason.Starting, Scope: reason.Process}, now, "starting"))
+	starting := reason.Key{Code: reason.Starting, Scope: reason.Process}
+	if s.State == "starting" && s.Starting == "" {
+		s.Starting = "the bridge is about to start"
+	}
+	if s.Starting != "" {
+		o.board.Set(reason.New(starting, now, s.Starting))
 	} else {
-		o.board.Clear(reason.Key{Code: reason.Starting, Scope: reason.Process})
+		o.board.Clear(starting)
+	}
+	if s.State != "starting" {
 		o.board.Replace("snapshot", derived(&s, now))
 	}
 	posted := o.board.Snapshot()
@@ -125,6 +132,7 @@ func (o *Observer) look(now time.Time) {
 			entries[p.Assignment] = []gate.Entry{{Key: r.Key, Own: &r, Behind: now}}
 		}
 	}
+	o.tellShared(s.Conditions, now)
 	o.board.Replace("stalls", posted)
 	o.src.Stalled(entries)
 	for _, group := range told(found, func(f *stall) bool { return f.tell }) {
@@ -148,6 +156,51 @@ func (o *Observer) look(now time.Time) {
 			"after", longest.Round(time.Second))
 	}
 }
+
+// toldShared are the codes of shared reasons that nobody else logs when they begin and end.
+var toldShared = []reason.Code{
+	reason.Hung, reason.NoProxy, reason.StreamStalled, reason.UnknownStream, reason.Refused, reason.NotInQueue, reason.MissingTopics,
+}
+
+// lasting is a code that was logged.
+type lasting struct {
+	since time.Time
+	told  time.Time // last
+	most  int       // objects
+}
+
+// tellShared logs when a shared reason begins, and when no object has it any more: one line per code. One that comes back within
+// tellPause is not told again.
+func (o *Observer) tellShared(conditions []Condition, now time.Time) {
+	if o.lasts == nil {
+		o.lasts = make(map[reason.Code]*lasting)
+	}
+	for _, code := range toldShared {
+		var objects []string
+		var first *Condition
+		for i := range conditions {
+			if c := &conditions[i]; c.Code == code && c.Scope != reason.Partition {
+				if objects = append(objects, c.Object); first == nil {
+					first = c
+				}
+			}
+		}
+		l := o.lasts[code]
+		switch {
+		case first != nil && l == nil:
+			o.lasts[code] = &lasting{since: first.Since, told: now, most: len(objects)}
+			o.log.Warn("records do not move", "code", string(code), "scope", string(first.Scope), "objects", len(objects), "which", few(objects),
+				"reason", clip(first.Sentence, maxSentence), "hint", first.Hint)
+		case first != nil:
+			l.most = max(l.most, len(objects))
+		case l != nil && now.Sub(l.told) >= tellPause:
+			o.log.Info("records move again", "code", string(code), "objects", l.most, "after", now.Sub(l.since).Round(time.Second))
+			delete(o.lasts, code)
+		}
+	}
+}
+
+const tellPause = time.Minute // a reason that comes and goes is logged no more often
 
 // Stopped says that a partition has stopped.
 func (o *Observer) Stopped(r reason.Reason) { o.note(&o.stops, r) }
