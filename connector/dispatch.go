@@ -140,6 +140,7 @@ func (p *partition) offerLocked(s sender, c *chunk, now time.Time) (wait reason.
 			p.gate.End()
 			return budgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
+			p.tooLarge = oversize{stream: g.route.stream, bytes: len(g.payloads[g.sent])}
 			return reason.Key{}, stopFor(p.id, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.id, g, err))
 		default:
 			return reason.Key{}, stopFor(p.id, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())

@@ -62,6 +62,24 @@ func (b *Bridge) refusalsOver() {
 	}
 }
 
+// fitsAgain has partitions go on that stopped at a record too large for a frame, once the limit that the Manager names has grown.
+func (b *Bridge) fitsAgain() {
+	for _, p := range b.assigned() {
+		k := partitionKey(p.id, reason.TooLarge)
+		if p.gate.Condition().Get(k) == nil {
+			continue
+		}
+		p.mu.Lock()
+		o := p.tooLarge
+		p.mu.Unlock()
+		if o.stream != nil && o.bytes <= o.stream.MaxRecord() && b.goOn(p, k) {
+			p.mu.Lock()
+			p.tooLarge = oversize{}
+			p.mu.Unlock()
+		}
+	}
+}
+
 // streamsAgain has partitions go on that stopped for want of a stream, once there is room.
 func (b *Bridge) streamsAgain() {
 	for _, p := range b.assigned() {

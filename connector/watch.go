@@ -41,6 +41,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		if time.Since(lastStreams) >= streamsTick {
 			lastStreams = time.Now()
 			b.streamsAgain()
+			b.fitsAgain()
 		}
 		if time.Since(lastIdle) >= idleTick {
 			lastIdle = time.Now()

@@ -111,8 +111,9 @@ func (o *Observer) look(now time.Time) {
 		o.src.Stalled(nil)
 		return
 	}
+	ix := indexOf(s.Conditions)
 	found := o.stalls.look(now, s.Parts, func(p *PartitionStatus) ([]gate.Entry, string) {
-		return whyStuck(&s, p, now.Sub(s.HeldAt) < o.cfg.Watchdog, now)
+		return whyStuck(&s, ix, p, now.Sub(s.HeldAt) < o.cfg.Watchdog, now)
 	})
 	var posted []reason.Reason
 	entries := make(map[uint64][]gate.Entry, len(found))
