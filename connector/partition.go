@@ -86,6 +86,7 @@ type partition struct {
 	opened   []openSpan  // guarded by mu; spans the watermark has not passed, in order
 	passed   int         // guarded by mu; so many of opened the watermark has passed
 	epochs   []epochFrom // guarded by mu; see epochAt
+	times    recordTimes // guarded by mu; of the records that are not final
 }
 
 // fault is an error of the broker for one partition that is tried again.
