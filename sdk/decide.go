@@ -114,6 +114,8 @@ func (s *Sender) final(p *pack, now time.Duration) {
 func (s *Sender) lose(p *pack, why string, now time.Duration) {
 	p.st.counts.lost++
 	p.st.meter.recordsLost += uint64(p.count)
+	p.endpoint.counts.lost++
+	p.endpoint.counts.recordsLost += uint64(p.count)
 	s.tellPack(s.o.hooks.PackLost, p, now, nil)
 	p.conn.acked--
 	s.wake(p.st)
