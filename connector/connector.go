@@ -66,6 +66,8 @@ type Bridge struct {
 	held            heldBack
 	turn            int // of the unpark goroutine
 	counters        counters
+	retention       retentionWatch
+	certs           *certWatch
 
 	commitFaults, watchFaults, groupFaults faults
 
@@ -118,6 +120,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
 		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}),
+		certs: newCertWatch(certFiles(cfg)),
 		parts: make(map[tp]*partition), mine: make(map[tp]struct{}), topics: make(map[string]*topic),
 	}
 	if _, err := b.clientOpts(); err != nil {

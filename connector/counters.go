@@ -26,9 +26,16 @@ func (c *byLabel) add(label string, n uint64) (first bool) {
 	return len(c.n) > before
 }
 
-func (c *byLabel) each(f func(label string, n uint64)) {
+// eachOf calls f for each label that was added to, and with 0 for those of known that were not: a series that is there
+// from the start has an increase when it first counts.
+func (c *byLabel) eachOf(known []string, f func(label string, n uint64)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, label := range known {
+		if _, counted := c.n[label]; !counted {
+			f(label, 0)
+		}
+	}
 	for label, n := range c.n {
 		f(label, n)
 	}

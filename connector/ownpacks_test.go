@@ -148,7 +148,7 @@ func TestCopyOfTheOwnQueueStopsAsALoop(t *testing.T) {
 		t.Errorf("packs of others were told %d times, want once", n)
 	}
 	n := uint64(0)
-	r.b.counters.packs.each(func(topic string, v uint64) {
+	r.b.counters.packs.eachOf(nil, func(topic string, v uint64) {
 		if topic == "copy" {
 			n = v
 		}

@@ -69,6 +69,7 @@ func (b *Bridge) launch() {
 	b.wg.Go(func() { b.commitLoop(b.life) })
 	b.wg.Go(func() { b.reread.run(b.life) })
 	b.wg.Go(func() { b.watchLoop(b.life) })
+	b.wg.Go(func() { b.retentionLoop(b.life) })
 	if b.cfg.Delivery.Watchdog > 0 {
 		b.wg.Go(func() { b.watchdogLoop(b.life) })
 	}

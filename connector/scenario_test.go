@@ -440,7 +440,7 @@ func TestFailedCommitsAreTriedAgainAndNeverRewind(t *testing.T) {
 	r.part("orders", 0, func(p PartitionStatus) bool { return p.Final == 20 })
 	eventually(t, 10*time.Second, func() error {
 		n := uint64(0)
-		r.b.counters.commitErrors.each(func(class string, v uint64) {
+		r.b.counters.commitErrors.eachOf(nil, func(class string, v uint64) {
 			if class == "rebalance" {
 				n = v
 			}

@@ -24,8 +24,13 @@ type Status struct {
 	Parts    []PartitionStatus `json:"partitions"`
 	Routes   []RouteStatus     `json:"routes"`
 	Reread   RereadStatus      `json:"reread"`
-	Sender   sdk.Status        `json:"sender"`
-	Queue    *confirm.Status   `json:"queue,omitempty"` // mode queue only
+
+	LagSeconds float64          `json:"lag_seconds"`         // largest of the partitions; -1 when unknown
+	RouteLag   []RouteLag       `json:"route_lag,omitempty"` // of routes that partitions wait for
+	Retention  *RetentionStatus `json:"retention,omitempty"` // of the partition with the least time left
+
+	Sender sdk.Status      `json:"sender"`
+	Queue  *confirm.Status `json:"queue,omitempty"` // mode queue only
 
 	QueueSource *QueueSourceStatus `json:"queue_source,omitempty"` // queue.manager only
 }
@@ -69,6 +74,7 @@ type PartitionStatus struct {
 	Final         int64         `json:"final_offset"`     // the watermark
 	Committed     int64         `json:"committed_offset"` // -1 when this assignment committed nothing yet
 	Lag           int64         `json:"lag"`              // end of the log - watermark; -1 when unknown
+	LagSeconds    float64       `json:"lag_seconds"`      // age of the oldest record that is not final, 0 when there is none; -1 when unknown
 	Unfinal       int           `json:"unfinal_pieces"`
 	OldestUnfinal time.Duration `json:"oldest_unfinal_ns"`
 	LastCommit    time.Time     `json:"last_commit,omitzero"`
@@ -79,6 +85,9 @@ type PartitionStatus struct {
 	Stuck         time.Duration `json:"stuck_ns,omitempty"` // it is behind and has made no progress for so long (delivery.watchdog)
 	StuckCode     string        `json:"stuck,omitempty"`    // code of why
 	StuckReason   string        `json:"stuck_reason,omitempty"`
+
+	// RetentionSecondsLeft estimates how long Kafka keeps the oldest record that is not final; nil when there is none, or nothing is known.
+	RetentionSecondsLeft *float64 `json:"retention_seconds_left,omitempty"`
 
 	TopicID        string       `json:"topic_id,omitempty"`         // of this assignment
 	RefusedOffset  *int64       `json:"refused_offset,omitempty"`   // committed for a topic of the same name that was deleted
@@ -118,10 +127,12 @@ func (b *Bridge) Status() Status {
 		SenderBytes: b.limits.SenderBytes, RepairBytes: b.limits.RepairBytes, MaxUnfinal: b.cfg.Delivery.MaxUnfinal,
 	}
 	now := time.Now()
+	times := newTimesStatus(b, &s)
 	for _, p := range b.assigned() {
 		_, parked, _ := p.waiting()
 		s.Memory.ParkedBytes += parked
 		s.Parts = append(s.Parts, p.status(now))
+		times.add(&s, p, now)
 		s.Memory.Unfinal += p.wm.Unfinal()
 	}
 	for _, r := range b.routes.all() {
@@ -131,6 +142,7 @@ func (b *Bridge) Status() Status {
 		a, c := s.Routes[i], s.Routes[j]
 		return a.Group < c.Group || a.Group == c.Group && a.Stream < c.Stream
 	})
+	times.addRoutes(&s)
 	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Topics: b.consumed(), LeftOut: b.leftOutTopics()}
 	b.mu.RLock()
 	s.Group.Missing, s.Group.Error, s.Memory.Hold = b.missing, b.groupErr, b.hold

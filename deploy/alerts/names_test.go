@@ -6,7 +6,9 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -34,45 +36,62 @@ func described(t *testing.T) (metrics map[string][]string, help map[string]strin
 	t.Helper()
 	metrics, help = make(map[string][]string), make(map[string]string)
 	for _, source := range []struct {
-		file, prefix string
-		calls        []string
+		files, prefix string
+		calls         []string
 	}{
-		{"../../connector/metrics.go", "inlong_bridge_", []string{"desc"}},
-		{"../../sdk/sdkprom/collector.go", "inlong_bridge_sender_", []string{"gauge", "counter", "histogram"}},
+		{"../../connector/*.go", "inlong_bridge_", []string{"desc"}},
+		{"../../connector/internal/*/*.go", "inlong_bridge_", []string{"desc"}},
+		{"../../sdk/sdkprom/*.go", "inlong_bridge_sender_", []string{"gauge", "counter", "histogram"}},
 	} {
-		file, err := parser.ParseFile(token.NewFileSet(), source.file, nil, 0)
+		files, err := filepath.Glob(source.files)
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := len(metrics)
-		ast.Inspect(file, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok || len(call.Args) < 2 {
-				return true
-			}
-			if f, ok := call.Fun.(*ast.Ident); !ok || !slices.Contains(source.calls, f.Name) {
-				return true
-			}
-			var words []string
-			for _, arg := range call.Args {
-				if lit, ok := arg.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-					word, err := strconv.Unquote(lit.Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					words = append(words, word)
-				}
-			}
-			if len(words) == len(call.Args) {
-				metrics[source.prefix+words[0]], help[source.prefix+words[0]] = words[2:], words[1]
-			}
-			return true
-		})
-		if len(metrics) == before {
-			t.Fatalf("%s names no metric; has it moved?", source.file)
+		for _, name := range files {
+			describedIn(t, name, source.prefix, source.calls, metrics, help)
+		}
+	}
+	for _, prefix := range []string{"inlong_bridge_partition_", "inlong_bridge_sender_"} {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(metrics)), func(name string) bool { return strings.HasPrefix(name, prefix) }) {
+			t.Fatalf("the code names no metric %s...; has it moved?", prefix)
 		}
 	}
 	return metrics, help
+}
+
+// describedIn adds the metrics that one file names in calls of some functions.
+func describedIn(t *testing.T, name, prefix string, calls []string, metrics map[string][]string, help map[string]string) {
+	t.Helper()
+	if strings.HasSuffix(name, "_test.go") {
+		return
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) < 2 {
+			return true
+		}
+		if f, ok := call.Fun.(*ast.Ident); !ok || !slices.Contains(calls, f.Name) {
+			return true
+		}
+		var words []string
+		for _, arg := range call.Args {
+			if lit, ok := arg.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				word, err := strconv.Unquote(lit.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				words = append(words, word)
+			}
+		}
+		if len(words) == len(call.Args) {
+			metrics[prefix+words[0]], help[prefix+words[0]] = words[2:], words[1]
+		}
+		return true
+	})
 }
 
 var (
