@@ -23,9 +23,10 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descInfo = desc("info", "Always 1. The labels say which version runs, which mode of confirmation is in force, and for which consumer group. Alerts and the dashboard take the group from here.", "version", "confirm", "group")
-	descUp   = desc("ready", "1 when /readyz says ready. At 0 ask /readyz for the reasons.")
-	descHold = desc("fetch_held", "1 while nothing new is fetched because the budget or max_unfinal is full. When it stays at 1, the proxies or their queue are slower than the source.")
+	descInfo      = desc("info", "Always 1. The labels say which version runs, which mode of confirmation is in force, and for which consumer group. Alerts and the dashboard take the group from here.", "version", "confirm", "group")
+	descMigration = desc("migration", "1 in a process that runs migrate, which ends by itself. Missing in others.")
+	descUp        = desc("ready", "1 when /readyz says ready. At 0 ask /readyz for the reasons.")
+	descHold      = desc("fetch_held", "1 while nothing new is fetched because the budget or max_unfinal is full. When it stays at 1, the proxies or their queue are slower than the source.")
 
 	descBudget  = desc("budget_bytes", "Byte budget of the process, fetch to ack.")
 	descParked  = desc("parked_bytes", "Bytes fetched that the sender had no room for. When it stays above 0, look at the stall reasons of streams.")
@@ -79,7 +80,7 @@ var (
 
 func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
-		descInfo, descUp, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descLagTime, descRetention, descPieces,
+		descInfo, descMigration, descUp, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descLagTime, descRetention, descPieces,
 		descGroupLag, descGroupLagTime, descRouteLag, descCert,
 		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descPacks, descReplaced, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops,
 		descOffsetLost, descRefused, descPassed, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
@@ -119,6 +120,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	s, n := c.b.Status(), &c.b.counters
 	gauge(descInfo, 1, s.Version, s.Confirm, c.b.cfg.Kafka.Group)
+	if c.b.migration != nil {
+		gauge(descMigration, 1)
+	}
 	gauge(descUp, bit(s.Ready.Ready))
 	c.b.certs.each(time.Now(), func(role, file string, expires float64) { gauge(descCert, expires, role, file) })
 	if s.State == "starting" {
