@@ -69,6 +69,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if b.group, err = kgo.NewClient(groupOpts...); err != nil {
 		return fmt.Errorf("creating kafka group client: %w", err)
 	}
+	b.gates.Attach(b.group)
 	return nil
 }
 
@@ -191,7 +192,7 @@ func (b *Bridge) managerClient() (*manager.Client, error) {
 			return nil, fmt.Errorf("inlong.manager: %w", err)
 		}
 	}
-	mc := manager.Config{URLs: in.ManagerURLs, SecretID: in.ManagerSecretID, TLS: tlsConfig, Timeout: in.ManagerTimeout}
+	mc := manager.Config{URLs: in.ManagerURLs, SecretID: in.ManagerSecretID, Tenant: in.ManagerTenant, TLS: tlsConfig, Timeout: in.ManagerTimeout}
 	if in.ManagerSecretKey.Set() {
 		mc.SecretKey = in.ManagerSecretKey.Value
 	}

@@ -11,21 +11,15 @@ import (
 	"inlong-bridge/connector/config"
 )
 
-// certFile is a file with certificates that the configuration names.
-type certFile struct {
-	role string // kafka_ca, kafka_client, manager_ca, manager_client, queue_ca, queue_client
-	file string
-}
-
 // certFiles lists the files of all connections, each role and file once.
-func certFiles(c *config.Config) []certFile {
-	var out []certFile
+func certFiles(c *config.Config) []Certificate {
+	var out []Certificate
 	add := func(whose string, t *config.TLS) {
 		if !t.Enabled {
 			return
 		}
-		for _, f := range []certFile{{whose + "_ca", t.CAFile}, {whose + "_client", t.CertFile}} {
-			if f.file != "" && !slices.Contains(out, f) {
+		for _, f := range []Certificate{{Role: whose + "_ca", File: t.CAFile}, {Role: whose + "_client", File: t.CertFile}} {
+			if f.File != "" && !slices.Contains(out, f) {
 				out = append(out, f)
 			}
 		}
@@ -71,17 +65,16 @@ const (
 	certBytes = 1 << 20
 )
 
-// certWatch reads the files when a scrape asks, at most once in certsAge.
+// certWatch reads the files when a status is asked for, at most once in certsAge.
 type certWatch struct {
-	files []certFile
-	read  func(file string) ([]byte, error)
+	open func(file string) ([]byte, error)
 
 	mu    sync.Mutex
-	at    time.Time   // guarded by mu; of the last reading
-	until []time.Time // guarded by mu; of each file, zero for one that cannot be read
+	at    time.Time     // guarded by mu; of the last reading
+	files []Certificate // guarded by mu
 }
 
-func newCertWatch(files []certFile) *certWatch { return &certWatch{files: files, read: readCert} }
+func newCertWatch(files []Certificate) *certWatch { return &certWatch{open: readCert, files: files} }
 
 // readCert refuses what is no small file, so that a scrape never waits on a pipe.
 func readCert(file string) ([]byte, error) {
@@ -91,24 +84,19 @@ func readCert(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// each calls f with the expiry of each file as Unix seconds, 0 for one that holds no certificate or cannot be read.
-func (w *certWatch) each(now time.Time, f func(role, file string, expires float64)) {
+// read returns the files with their expiry.
+func (w *certWatch) read(now time.Time) []Certificate {
 	w.mu.Lock()
-	if w.until == nil || now.Sub(w.at) >= certsAge {
-		w.at, w.until = now, make([]time.Time, len(w.files))
-		for i, c := range w.files {
-			if data, err := w.read(c.file); err == nil {
-				w.until[i] = certExpiry(c.role, data)
+	defer w.mu.Unlock()
+	if w.at.IsZero() || now.Sub(w.at) >= certsAge {
+		w.at = now
+		for i := range w.files {
+			c := &w.files[i]
+			c.Expires = time.Time{}
+			if data, err := w.open(c.File); err == nil {
+				c.Expires = certExpiry(c.Role, data)
 			}
 		}
 	}
-	until := w.until
-	w.mu.Unlock()
-	for i, c := range w.files {
-		expires := 0.0
-		if !until[i].IsZero() {
-			expires = float64(until[i].Unix())
-		}
-		f(c.role, c.file, expires)
-	}
+	return slices.Clone(w.files)
 }

@@ -7,11 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,8 +57,11 @@ func TestCertificatesOfAllConnectionsAreWatched(t *testing.T) {
 	c.Queue.TLS = on("d", "")
 	c.Queue.Kafka = []config.QueueCluster{{TLS: on("e", "f")}, {TLS: on("e", "g")}, {TLS: config.TLS{CAFile: "off"}}}
 	c.Queue.Pulsar = []config.PulsarCluster{{TLS: on("h", "")}}
-	want := []certFile{{"kafka_ca", "a"}, {"kafka_client", "b"}, {"manager_ca", "c"}, {"queue_ca", "d"}, {"queue_ca", "e"}, {"queue_client", "f"},
-		{"queue_client", "g"}, {"queue_ca", "h"}}
+	var want []Certificate
+	for _, f := range []string{"kafka_ca a", "kafka_client b", "manager_ca c", "queue_ca d", "queue_ca e", "queue_client f", "queue_client g", "queue_ca h"} {
+		role, file, _ := strings.Cut(f, " ")
+		want = append(want, Certificate{Role: role, File: file})
+	}
 	if got := certFiles(&c); !slices.Equal(got, want) {
 		t.Errorf("files = %v, want %v", got, want)
 	}
@@ -72,16 +75,14 @@ func TestRotatedCertificateShowsAfterAMinute(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w := newCertWatch([]certFile{{"kafka_client", file}})
+	w := newCertWatch([]Certificate{{Role: "kafka_client", File: file}})
 	reads := 0
-	w.read = func(name string) ([]byte, error) { reads++; return readCert(name) }
+	w.open = func(name string) ([]byte, error) { reads++; return readCert(name) }
 	check := func(now, want time.Time) {
 		t.Helper()
-		w.each(now, func(role, name string, expires float64) {
-			if role != "kafka_client" || name != file || expires != float64(want.Unix()) {
-				t.Errorf("%s %s expires at %v, want %v", role, name, expires, want.Unix())
-			}
-		})
+		if got := w.read(now)[0].Expires; !got.Equal(want) {
+			t.Errorf("the certificate expires at %v, want %v", got, want)
+		}
 	}
 	write(noon)
 	check(noon, noon)
@@ -91,13 +92,12 @@ func TestRotatedCertificateShowsAfterAMinute(t *testing.T) {
 	if reads != 2 {
 		t.Errorf("the file was read %d times, want 2", reads)
 	}
-	w.read = func(string) ([]byte, error) { return nil, errors.New("gone") }
-	check(noon.Add(2*time.Minute), time.Unix(0, 0))
-	w.read = readCert
-	w.files = []certFile{{"kafka_client", t.TempDir()}} // not a file
-	w.each(noon.Add(4*time.Minute), func(_, _ string, expires float64) {
-		if expires != 0 {
-			t.Errorf("a directory expires at %v, want 0", expires)
-		}
-	})
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	check(noon.Add(2*time.Minute), time.Time{})
+	if err := os.Mkdir(file, 0o700); err != nil { // no file either
+		t.Fatal(err)
+	}
+	check(noon.Add(4*time.Minute), time.Time{})
 }

@@ -1,9 +1,13 @@
 package connector
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/reason"
 )
 
 type counter = atomic.Uint64
@@ -26,19 +30,17 @@ func (c *byLabel) add(label string, n uint64) (first bool) {
 	return len(c.n) > before
 }
 
-// eachOf calls f for each label that was added to, and with 0 for those of known that were not: a series that is there
-// from the start has an increase when it first counts.
-func (c *byLabel) eachOf(known []string, f func(label string, n uint64)) {
+// snapshot copies the counts, with 0 for those of known that were not added to: a series that is there from the start has
+// an increase when it first counts.
+func (c *byLabel) snapshot(known ...string) map[string]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	n := make(map[string]uint64, len(c.n)+len(known))
 	for _, label := range known {
-		if _, counted := c.n[label]; !counted {
-			f(label, 0)
-		}
+		n[label] = 0
 	}
-	for label, n := range c.n {
-		f(label, n)
-	}
+	maps.Copy(n, c.n)
+	return n
 }
 
 // counters run since the start. They are added to per chunk or rarer, never per record.
@@ -55,6 +57,7 @@ type counters struct {
 	offsetsRefused  counter // committed offsets of topics that were deleted
 	passedOver      counter // offsets that kafka.start: latest passed over
 	partitionsStops byLabel // by code
+	goneOn          byLabel // partitions that went on after a stop, by its code
 }
 
 func (c *counters) polled(topic string, records int, bytes, skipped int64) {
@@ -65,6 +68,26 @@ func (c *counters) polled(topic string, records int, bytes, skipped int64) {
 	c.bytes.add(topic, uint64(bytes))
 	if skipped > 0 {
 		c.skipped.add(topic, uint64(skipped))
+	}
+}
+
+// stopCodes are the codes with which a partition stops.
+func stopCodes() (codes []string) {
+	for _, k := range reason.Kinds() {
+		if k.Stops {
+			codes = append(codes, string(k.Code))
+		}
+	}
+	return codes
+}
+
+// snapshot copies the counters, with 0 for topics, classes and codes that did not count yet.
+func (c *counters) snapshot(topics []string) observe.Counters {
+	return observe.Counters{
+		Records: c.records.snapshot(topics...), Bytes: c.bytes.snapshot(topics...), Skipped: c.skipped.snapshot(topics...), ForeignPacks: c.packs.snapshot(topics...), Replaced: c.replaced.snapshot(topics...),
+		CommitErrors: c.commitErrors.snapshot(commitClasses...), Stops: c.partitionsStops.snapshot(stopCodes()...), GoneOn: c.goneOn.snapshot(stopCodes()...),
+		Commits: c.commits.Load(), Assigned: c.assigned.Load(), Revoked: c.revoked.Load(),
+		OffsetsLost: c.offsetsLost.Load(), OffsetsRefused: c.offsetsRefused.Load(), PassedOver: c.passedOver.Load(),
 	}
 }
 

@@ -175,10 +175,16 @@ func (r *running) crash() {
 }
 
 // refuseCommits makes every commit fail until over.
-func (e *env) refuseCommits(over *atomic.Bool) { e.refuseCommitsAbove(-1, over) }
+func (e *env) refuseCommits(over *atomic.Bool) {
+	e.refuseCommitsWith(kerr.RebalanceInProgress, -1, over)
+}
 
 // refuseCommitsAbove makes commits with an offset above at fail until over.
 func (e *env) refuseCommitsAbove(at int64, over *atomic.Bool) {
+	e.refuseCommitsWith(kerr.RebalanceInProgress, at, over)
+}
+
+func (e *env) refuseCommitsWith(refusal *kerr.Error, at int64, over *atomic.Bool) {
 	e.kafka.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		if over.Load() {
 			return nil, nil, false
@@ -200,7 +206,7 @@ func (e *env) refuseCommitsAbove(at int64, over *atomic.Bool) {
 			rt.Topic, rt.TopicID = t.Topic, t.TopicID
 			for _, p := range t.Partitions {
 				rp := kmsg.NewOffsetCommitResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = p.Partition, kerr.RebalanceInProgress.Code
+				rp.Partition, rp.ErrorCode = p.Partition, refusal.Code
 				rt.Partitions = append(rt.Partitions, rp)
 			}
 			resp.Topics = append(resp.Topics, rt)

@@ -37,12 +37,12 @@ func (b *Bridge) passHoles(ctx context.Context) {
 
 // idleBeforeEnd returns the position of a partition that got nothing for a while though its log goes on.
 func (p *partition) idleBeforeEnd(now time.Time) (from int64, ok bool) {
-	if p.halted.Load() != nil || p.faulted.Load() != nil {
+	if p.gate.Condition().Closed() || p.trying.Load() != nil {
 		return 0, false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.detached || len(p.parked) > 0 || p.expect >= p.high.Load() || p.limit >= 0 && p.expect >= p.limit || now.Sub(p.heard) < holeAfter {
+	if p.gate.Ended() || len(p.parked) > 0 || p.expect >= p.high.Load() || p.limit >= 0 && p.expect >= p.limit || now.Sub(p.heard) < holeAfter {
 		return 0, false
 	}
 	p.heard = now // asked again after the same time
@@ -56,7 +56,7 @@ func (p *partition) passHole(from, next int64) bool {
 	if p.limit >= 0 {
 		next = min(next, p.limit)
 	}
-	if p.detached || p.expect != from || next <= from {
+	if p.gate.Ended() || p.expect != from || next <= from {
 		return false
 	}
 	p.wm.End(p.wm.Begin(next, next))

@@ -1,8 +1,6 @@
 package connector
 
 import (
-	"cmp"
-	"slices"
 	"sort"
 	"time"
 
@@ -45,11 +43,15 @@ func (r *recordTimes) note(recs []*kgo.Record, offset int64, now time.Time) {
 	if i == len(recs) {
 		return
 	}
+	first := recs[i].Offset
+	for n := len(r.runs); n > r.passed && r.runs[n-1].first >= first; n-- {
+		r.runs = r.runs[:n-1] // it went back, and fetches them again
+	}
 	at, _, ok := eventTime(recs[i])
 	if !ok {
 		at = now
 	}
-	r.runs = append(r.runs, recordRun{recs[i].Offset, at})
+	r.runs = append(r.runs, recordRun{first, at})
 }
 
 // oldest returns the time of the first record at or above the watermark, which the caller knows to exist. It is
@@ -103,17 +105,14 @@ func (r *recordTimes) drop(watermark int64) {
 	}
 }
 
-// lagTime returns the age of the oldest record that is not final, 0 where there is none, and false where the end of
-// the log is not known yet.
-func (p *partition) lagTime(now time.Time) (time.Duration, bool) {
+// lagSeconds returns the age of the oldest record that is not final, 0 where there is none, and -1 where the end of the
+// log is not known yet.
+func (p *partition) lagSeconds(now time.Time) float64 {
 	at, lag := p.oldestRecord(now)
-	switch {
-	case lag < 0:
-		return 0, false
-	case lag == 0:
-		return 0, true
+	if lag <= 0 {
+		return float64(lag)
 	}
-	return max(0, now.Sub(at)), true // the producer's clock may be ahead
+	return max(0, now.Sub(at).Seconds()) // the producer's clock may be ahead
 }
 
 // oldestRecord returns the lag, and where it is above 0 the time of the oldest record that is not final.
@@ -126,86 +125,4 @@ func (p *partition) oldestRecord(now time.Time) (at time.Time, lag int64) {
 		return time.Time{}, lag
 	}
 	return p.times.oldest(watermark, now), lag
-}
-
-// RouteLag is the age of the oldest record that partitions wait for and that goes to a route.
-type RouteLag struct {
-	RouteStatus
-	LagSeconds float64 `json:"lag_seconds"`
-}
-
-// timesStatus puts what is known about times into a status.
-type timesStatus struct {
-	b      *Bridge
-	routes map[int32]float64 // largest lag by the route's index
-	waits  []int32
-}
-
-func newTimesStatus(b *Bridge, s *Status) *timesStatus {
-	s.LagSeconds = -1
-	return &timesStatus{b: b, routes: make(map[int32]float64)}
-}
-
-// add completes the last partition of s, which is p.
-func (t *timesStatus) add(s *Status, p *partition, now time.Time) {
-	ps := &s.Parts[len(s.Parts)-1]
-	ps.LagSeconds = -1
-	if lag, ok := p.lagTime(now); ok {
-		ps.LagSeconds = lag.Seconds()
-	}
-	s.LagSeconds = max(s.LagSeconds, ps.LagSeconds)
-	if left, why, ok := t.b.retention.left(p, now); ok {
-		seconds := left.Seconds()
-		ps.RetentionSecondsLeft = &seconds
-		if s.Retention == nil || seconds < s.Retention.SecondsLeft {
-			s.Retention = &RetentionStatus{Partition: p.id.String(), SecondsLeft: seconds, Reason: why}
-		}
-	}
-	if ps.LagSeconds <= 0 {
-		return
-	}
-	t.waits = p.wm.WaitingFor(t.waits[:0])
-	if len(t.waits) == 0 && p.router.fixed != nil {
-		t.waits = append(t.waits, p.router.fixed.index)
-	}
-	for _, index := range t.waits {
-		t.routes[index] = max(t.routes[index], ps.LagSeconds)
-	}
-}
-
-// addRoutes adds the lag of the routes that partitions wait for.
-func (t *timesStatus) addRoutes(s *Status) {
-	for index, lag := range t.routes {
-		r := t.b.routes.at(index)
-		s.RouteLag = append(s.RouteLag, RouteLag{RouteStatus{r.target.Group, r.target.Stream}, lag})
-	}
-	slices.SortFunc(s.RouteLag, func(a, c RouteLag) int {
-		return cmp.Or(cmp.Compare(a.Group, c.Group), cmp.Compare(a.Stream, c.Stream))
-	})
-}
-
-// routeLags calls f with the lag of each route in use, as metrics show them: 0 where no partition waits, and
-// routes whose series the sender folds are one. s.RouteLag is sorted.
-func routeLags(s *Status, f func(group, stream string, seconds float64)) {
-	folded, other := make(map[RouteStatus]bool), -1.0
-	for i := range s.Sender.Streams {
-		if st := &s.Sender.Streams[i]; st.Folded {
-			folded[RouteStatus{st.Group, st.Stream}] = true
-		}
-	}
-	waiting := s.RouteLag
-	for _, r := range s.Routes { // sorted too
-		lag := 0.0
-		if len(waiting) > 0 && waiting[0].RouteStatus == r {
-			lag, waiting = waiting[0].LagSeconds, waiting[1:]
-		}
-		if folded[r] || len(folded) > 0 && r == (RouteStatus{"other", "other"}) { // which would be there twice
-			other = max(other, lag)
-		} else {
-			f(r.Group, r.Stream, lag)
-		}
-	}
-	if other >= 0 {
-		f("other", "other", other)
-	}
 }

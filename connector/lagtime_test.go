@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -39,6 +40,23 @@ func TestLagInTimeIsTheAgeOfTheOldestRecordThatIsNotFinal(t *testing.T) {
 	}
 }
 
+// 1. A partition stops at 12, of a fetch up to 14  2. it goes on, and fetches from 12 again.
+func TestLagInTimeAfterAPartitionWentBack(t *testing.T) {
+	var r recordTimes
+	recs := recordsAt(10, 50*time.Second, 40*time.Second, 30*time.Second, 20*time.Second)
+	r.fetched(recs, []*chunk{{first: 10, next: 12}, {first: 12, next: 13}}, 13, noon)
+	r.fetched(recs[2:], []*chunk{{first: 12, next: 14}}, 14, noon)
+	for watermark, want := range map[int64]time.Duration{10: 50 * time.Second, 12: 30 * time.Second} {
+		again := recordTimes{runs: slices.Clone(r.runs), end: r.end}
+		if got := noon.Sub(again.oldest(watermark, noon)); got != want {
+			t.Errorf("with the watermark at %d the oldest record is %v old, want %v", watermark, got, want)
+		}
+	}
+	if len(r.runs) != 2 {
+		t.Errorf("%d runs are kept, want 2", len(r.runs))
+	}
+}
+
 // The next record after a hole (compaction, a transaction's marker) is what is waited for.
 func TestLagInTimeLooksBeyondAHole(t *testing.T) {
 	var r recordTimes
@@ -52,7 +70,7 @@ func TestLagInTimeLooksBeyondAHole(t *testing.T) {
 func TestLagInTimeOfAStoppedPartitionIsThatOfTheRecordItStoppedAt(t *testing.T) {
 	var r recordTimes
 	recs := recordsAt(10, 50*time.Second, 40*time.Second, 30*time.Second)
-	r.fetched(recs, []*chunk{{first: 10, next: 11, halt: &halt{}}}, 11, noon)
+	r.fetched(recs, []*chunk{{first: 10, next: 11}}, 11, noon)
 	if got := noon.Add(time.Hour).Sub(r.oldest(11, noon.Add(time.Hour))); got != time.Hour+40*time.Second {
 		t.Errorf("the oldest record is %v old, want 1h0m40s", got)
 	}

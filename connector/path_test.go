@@ -64,7 +64,7 @@ func BenchmarkPath(b *testing.B) {
 				}
 				p.take(s, sp, recs)
 				for {
-					if chunks, _, _ := p.waiting(); chunks == 0 {
+					if chunks, _ := p.waiting(); chunks == 0 {
 						break
 					}
 					select {

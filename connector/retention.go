@@ -100,13 +100,6 @@ func (m startMoves) reaches(offset int64, now time.Time) (left time.Duration, ok
 	return max(0, time.Duration(min(passes, float64(100*365*24*time.Hour)))-quiet), true
 }
 
-// RetentionStatus says how long Kafka keeps the first record of a partition that is not final.
-type RetentionStatus struct {
-	Partition   string  `json:"partition"`
-	SecondsLeft float64 `json:"seconds_left"`
-	Reason      string  `json:"reason"`
-}
-
 // retentionLeft estimates how long a record with this offset and time is kept. at is zero where its time is not known.
 func retentionLeft(r topicRetention, moves startMoves, offset int64, at, now time.Time) (left time.Duration, why string, ok bool) {
 	if r.limited && !at.IsZero() {
@@ -133,9 +126,9 @@ type retentionWatch struct {
 	denied bool                      // guarded by mu; and said so
 }
 
-// left returns how long Kafka keeps the first record of p that is not final. ok is false where there is none, or
-// nothing is known.
-func (w *retentionWatch) left(p *partition, now time.Time) (left time.Duration, why string, ok bool) {
+// left estimates how long Kafka keeps the first record of p that is not final. It is nil where there is none, or nothing
+// is known.
+func (w *retentionWatch) left(p *partition, now time.Time) *RetentionStatus {
 	w.mu.Lock()
 	r, moves := w.topics[p.id.topic], w.moves[p]
 	w.mu.Unlock()
@@ -144,12 +137,16 @@ func (w *retentionWatch) left(p *partition, now time.Time) (left time.Duration, 
 	at, known := p.times.known(watermark)
 	p.mu.Unlock()
 	if p.lag(watermark) <= 0 {
-		return 0, "", false
+		return nil
 	}
 	if !known {
 		at = time.Time{}
 	}
-	return retentionLeft(r, moves, watermark, at, now)
+	left, why, ok := retentionLeft(r, moves, watermark, at, now)
+	if !ok {
+		return nil
+	}
+	return &RetentionStatus{Partition: p.id.String(), SecondsLeft: left.Seconds(), Reason: why}
 }
 
 // saw notes where the logs of partitions begin, and forgets those that are not among them.

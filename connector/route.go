@@ -65,6 +65,9 @@ func (rs *routes) count() int {
 func (rs *routes) at(index int32) *route {
 	rs.mu.RLock()
 	defer rs.mu.RUnlock()
+	if int(index) >= len(rs.byIndex) {
+		return nil
+	}
 	return rs.byIndex[index]
 }
 

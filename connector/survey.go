@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
 
@@ -60,7 +61,7 @@ type begin struct {
 	refused *refusedOffset
 	books   resume.Books // up to offset - lost
 	sight   resume.Sight
-	halt    *halt
+	stop    *reason.Reason
 	again   bool // its topic is joined again first
 }
 
@@ -304,7 +305,7 @@ func (s *survey) begin(id tp, policy resume.Origin, acceptGap bool) begin {
 	c, had := s.commits[id]
 	t, log := s.topics[id.topic], s.logs[id]
 	if log.err != nil {
-		return begin{offset: max(0, c.Offset), epoch: -1, halt: deleted(id)}
+		return begin{offset: max(0, c.Offset), epoch: -1, stop: deleted(id)}
 	}
 	trust := resume.Taken
 	if had {

@@ -8,9 +8,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
 )
 
 // watchLoop looks after what is not on the way of records: partitions at fault are tried again, and the
@@ -26,6 +26,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		case <-b.look: // a partition needs a look at once
 		case <-tick.C:
 		}
+		done := b.loops.Works("watch")
 		b.joinTopicsAgain(ctx)
 		b.retryFaults(ctx)
 		b.passHoles(ctx)
@@ -34,6 +35,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 			lastTopics = time.Now()
 			b.checkTopics(ctx)
 		}
+		done()
 	}
 }
 
@@ -61,58 +63,59 @@ func (b *Bridge) topicsAge() time.Duration {
 // is out of range is looked at first.
 func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
 	now := time.Now()
-	if old := p.faulted.Load(); old != nil {
-		p.faulted.Store(&fault{err: err, since: old.since, last: now, outOfRange: outOfRange})
-	} else {
-		p.faulted.Store(&fault{err: err, since: now, last: now, outOfRange: outOfRange})
-		if !outOfRange {
-			b.log.Warn("fetching a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition, "err", err)
-		}
+	p.trying.Store(&trial{last: now, outOfRange: outOfRange})
+	r := reason.New(partitionKey(p.id, reason.Fault), now, err.Error())
+	if p.gate.Add(r, true) && !outOfRange {
+		b.observer.Began(r)
 	}
-	b.group.PauseFetchPartitions(one(p.id))
 	b.lookSoon()
+}
+
+func sourceKey(what string) reason.Key {
+	return reason.Key{Code: reason.Source, Scope: reason.Group, Object: what}
+}
+
+// sourceFault notes that a question to the source's brokers failed, and reports whether that is to be logged.
+func (b *Bridge) sourceFault(what string, err error) bool {
+	b.board.Set(reason.New(sourceKey(what), time.Now(), err.Error()))
+	return b.watchFaults.begin(what)
 }
 
 // recovered ends a fault once something was fetched.
 func (b *Bridge) recovered(p *partition) {
-	if f := p.faulted.Swap(nil); f != nil && !f.outOfRange {
-		b.log.Info("fetching a partition works again", "topic", p.id.topic, "partition", p.id.partition,
-			"after", time.Since(f.since).Round(time.Millisecond))
+	f := p.trying.Swap(nil)
+	if e, ok := p.gate.Drop(partitionKey(p.id, reason.Fault)); ok && f != nil && !f.outOfRange {
+		b.observer.Ended(*e.Own)
 	}
 }
 
 func (b *Bridge) retryFaults(ctx context.Context) {
 	for _, p := range b.assigned() {
-		f := p.faulted.Load()
-		if f == nil || p.halted.Load() != nil {
+		f := p.trying.Load()
+		if f == nil || p.stopped() != nil {
 			continue
 		}
 		if f.outOfRange {
 			if err := b.outOfRange(ctx, p); err == nil {
-				p.faulted.Store(nil)
-			} else if b.watchFaults.begin("offsets") {
+				b.recovered(p)
+			} else if b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.id.String())) {
 				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition,
 					"err", kafkaclient.Explain(err, "listing offsets of "+p.id.String()))
 			}
 			continue
 		}
 		quiet := time.Since(f.last)
-		if f.resumed && quiet >= 5*faultPause {
+		if f.tried && quiet >= 5*faultPause {
 			b.recovered(p) // an idle partition is not heard of again
 		}
-		if f.resumed || quiet < faultPause {
+		if f.tried || quiet < faultPause {
 			continue
 		}
 		again := *f
-		again.resumed = true
-		if !p.faulted.CompareAndSwap(f, &again) {
-			continue
+		again.tried = true
+		if p.trying.CompareAndSwap(f, &again) {
+			p.gate.Try(partitionKey(p.id, reason.Fault))
 		}
-		p.mu.Lock()
-		if !p.paused && !p.detached {
-			b.group.ResumeFetchPartitions(one(p.id))
-		}
-		p.mu.Unlock()
 	}
 }
 
@@ -141,8 +144,8 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 		return err
 	}
 	bg := beginAt(p.id, p.expects(), start, end, b.cfg.Delivery.OnGap == "continue")
-	if bg.halt != nil {
-		p.stop(bg.halt)
+	if bg.stop != nil {
+		p.stop(bg.stop)
 		return nil
 	}
 	if bg.lost > 0 {
@@ -153,13 +156,8 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.detached {
-		return nil
-	}
-	// Not the group's rewind: kgo skips what is not assigned any more, so a revoke in between does no harm.
-	b.group.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.id.topic: {p.id.partition: {Epoch: -1, Offset: bg.offset}}})
-	if !p.paused {
-		b.group.ResumeFetchPartitions(one(p.id))
+	if !p.gate.Ended() {
+		b.setOffset(p.id, bg.offset)
 	}
 	return nil
 }
@@ -185,12 +183,13 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 	}
 	details, err := b.admin.ListTopics(ctx, ask...)
 	if err != nil {
-		if ctx.Err() == nil && b.watchFaults.begin("topics") {
+		if ctx.Err() == nil && b.sourceFault("topics", kafkaclient.Explain(err, "listing topics")) {
 			b.log.Warn("listing topics fails, trying again", "err", kafkaclient.Explain(err, "listing topics"))
 		}
 		return
 	}
 	for _, f := range b.watchFaults.end() {
+		b.board.Clear(sourceKey(f.class))
 		b.log.Info("kafka answers again", "what", f.class, "after", f.lasted, "times", f.times)
 	}
 	b.askSides(ctx)
@@ -214,6 +213,7 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 // wanted returns the topics of details that a rule wants and that are not among known, and notes them with
 // their ids; known is nil when the bridge starts.
 func (b *Bridge) wanted(details kadm.TopicDetails, known []string) (added []string) {
+	b.notePatterns(details)
 	admits := b.admitting(details)
 	for _, d := range details.Sorted() {
 		if d.Err != nil || slices.Contains(known, d.Topic) || !admits(d) {

@@ -71,8 +71,10 @@
 //
 // In this order: Stream.mu (what is being filled), Sender.mu (everything that was sealed, connections,
 // the state machine), and the leaves of openList, encoder and notifier. None is held across a dial, a
-// write, a callback, or a question to Manager or Confirmer. Whoever changes something under Sender.mu
-// ends with Sender.progress, which carries out decisions, hands out packs, and lets go.
+// write, a callback, or a question to Manager or Confirmer. A function that needs a lock is called ...Locked, and
+// no function lets go of a lock for its caller. Whoever changes something under Sender.mu ends with
+// Sender.progressLocked, which carries out decisions and hands out packs, lets go of the lock, and performs what
+// progressLocked returned.
 //
 // Callbacks, tokens and hooks are called by one goroutine, in the order things happened, never under a lock,
 // never after Close returned. One that panics harms only itself, one that is slow delays the others'

@@ -9,6 +9,7 @@ type hold struct {
 	until  time.Duration // of the pause
 	pauses int           // in a row
 	reason string
+	isLate bool   // the reason is that the last trial was answered late
 	trial  uint64 // pack that is in flight as the trial, 0 for none
 }
 
@@ -27,13 +28,13 @@ func (h *hold) refuse(pack uint64, sentAt, now time.Duration, reason string, b b
 	if h.pauses > 0 && sentAt < h.until {
 		return
 	}
-	h.until, h.reason = now+b.pause(h.pauses), reason
+	h.until, h.reason, h.isLate = now+b.pause(h.pauses), reason, false
 	h.pauses++
 }
 
 // late notes that the trial was answered, but not in time.
 func (h *hold) late(now time.Duration, b backoff) {
-	h.trial, h.reason = 0, "acks come late"
+	h.trial, h.reason, h.isLate = 0, "acks come late", true
 	h.until = now + b.pause(h.pauses)
 	h.pauses++
 }

@@ -177,7 +177,8 @@ func WithWriteTimeout(d time.Duration) Option {
 }
 
 // WithRetry is the first and the longest pause before something is tried again: a connection, a
-// refused stream, a proxy that is full. Pauses double, with jitter. Default 100 ms and 30 s.
+// refused stream, a proxy that is full. Pauses double, with jitter. Dials that fail are 2 s apart at most, whatever the longest
+// pause is. Default 100 ms and 30 s.
 func WithRetry(shortest, longest time.Duration) Option {
 	return optionFunc(func(o *options) { o.retryMin, o.retryMax = shortest, longest })
 }

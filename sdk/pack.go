@@ -61,7 +61,7 @@ type pack struct {
 	wroteAt  time.Duration // when a writer took it last
 	sends    int           // times handed to a connection
 	maybe    bool          // a copy may have been delivered without an ack
-	fails    int           // tries that came to nothing; see tryFailed
+	fails    int           // tries that came to nothing; see tryFailedLocked
 	// suspect: oldest unanswered pack of a connection that ended. It travels alone.
 	suspect   bool
 	deaths    int

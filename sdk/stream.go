@@ -40,7 +40,7 @@ type Stream struct {
 
 	// Guarded by Sender.mu.
 	queues   [classes]packQueue
-	turns    [classes]turn // in Sender.turns; see Sender.join
+	turns    [classes]turn // in Sender.turns; see Sender.joinLocked
 	holds    map[*endpoint]*hold
 	watch    watchState
 	watchErr error
@@ -93,7 +93,7 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	if s.o.maxFrame-st.overhead-maxPackAttrs <= frame.ItemAttrOverhead {
 		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise the largest frame", st.text, s.o.maxFrame, longest)
 	}
-	st.proxies = s.proxiesOf(group)
+	st.proxies = s.proxiesOfLocked(group)
 	s.streams[key] = st
 	s.streamList = append(s.streamList, st)
 	return st, nil
@@ -114,15 +114,15 @@ func checkID(key, id string) error {
 	return nil
 }
 
-// packFor returns the open pack for a record of n bytes, a new one if need be. The caller holds mu and
+// packForLocked returns the open pack for a record of n bytes, a new one if need be. The caller holds mu and
 // appends to it before letting go.
-func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
+func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 	p := s.last
 	if p == nil || p.key != key {
 		p = s.open[key]
 	}
 	if p != nil && !p.fits(n) {
-		s.s.seal(p)
+		s.s.sealLocked(p)
 		p = nil
 	}
 	if p == nil {
@@ -137,7 +137,7 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(s.lastSize, minPackBuffer-over), p.limit)))
 		p.pieces = s.s.getPieces()
 		s.open[key] = p
-		s.s.opened(p)
+		s.s.openedLocked(p)
 	}
 	s.last = p
 	return p

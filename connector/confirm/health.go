@@ -62,7 +62,7 @@ func (h *health) answered(err error, began time.Time) {
 	h.mu.Unlock()
 	switch {
 	case !up && (was || first):
-		h.r.log.Warn("queue cluster does not answer", "cluster", h.cluster, "error", err)
+		h.r.log.Warn("queue cluster does not answer", "cluster", h.cluster, "err", err)
 	case up && !was && !first:
 		h.r.log.Info("queue cluster answers again", "cluster", h.cluster, "after", time.Since(downAt).Round(time.Millisecond))
 	}
@@ -79,7 +79,7 @@ func (h *health) setFault(lasts time.Duration, err error) {
 	h.fault, h.faultEnd = err, time.Now().Add(lasts)
 	h.mu.Unlock()
 	if fresh {
-		h.r.log.Warn("queue cluster cannot be read", "cluster", h.cluster, "error", err)
+		h.r.log.Warn("queue cluster cannot be read", "cluster", h.cluster, "err", err)
 	}
 	h.r.healthChanged()
 }

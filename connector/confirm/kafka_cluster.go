@@ -109,7 +109,7 @@ func (c *kafkaCluster) watch(ctx context.Context, name string, since time.Time) 
 		return err
 	}
 	if !l.Topics[name].Exists {
-		c.r.log.Warn("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.cluster,
+		c.r.log.Info("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.cluster,
 			"topic", name, "hint", "is it the topic that the proxies write to? the Manager names it, and queue.kafka[].topic must agree")
 	}
 	c.r.startsMu.Lock()

@@ -121,7 +121,7 @@ func (c *pulsarCluster) watch(ctx context.Context, name string, _ time.Time) err
 		if err := c.askNamespace(ctx, name); err != nil {
 			return err
 		}
-		c.r.log.Warn("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.cluster,
+		c.r.log.Info("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.cluster,
 			"topic", name, "hint", "is it the topic that the proxies write to, and do its tenant and namespace exist? the Manager names it, and queue.pulsar[] must agree")
 	}
 	c.r.startsMu.Lock()

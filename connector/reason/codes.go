@@ -22,6 +22,7 @@ const (
 	Transaction    Code = "transaction"
 	Overdue        Code = "overdue"
 	MaxUnfinal     Code = "max_unfinal"
+	AtEnd          Code = "at_end"
 )
 
 // Causes of streams, proxies and queue clusters.
@@ -29,6 +30,7 @@ const (
 	StreamFull    Code = "stream"
 	StreamStalled Code = "route"
 	UnknownStream Code = "unknown_stream"
+	NotInQueue    Code = "not_in_queue"
 	WrapType      Code = "wrap_type"
 	Endpoint      Code = "endpoint"
 	WindowFull    Code = "window"
@@ -42,6 +44,7 @@ const (
 	Source        Code = "source"
 	MissingTopics Code = "missing_topics"
 	Unmatched     Code = "unmatched_pattern"
+	Hung          Code = "hung"
 	Starting      Code = "starting"
 	Draining      Code = "draining"
 	Budget        Code = "budget"
@@ -91,9 +94,11 @@ var kinds = []Kind{
 	{Code: Transaction, Scopes: []Scope{Partition}, Severity: Info, Stuck: "transaction", Meaning: "A producer's transaction is open, and read_committed waits for its end."},
 	{Code: Overdue, Scopes: []Scope{Partition}, Severity: Page, Strict: true, Meaning: "The oldest records wait longer to become final than the mode of confirmation takes."},
 	{Code: MaxUnfinal, Scopes: []Scope{Process, Partition}, Severity: Ticket, Stuck: "window", Meaning: "As many pieces wait to become final, or to be committed, as delivery.max_unfinal allows."},
+	{Code: AtEnd, Scopes: []Scope{Partition}, Severity: Info, Meaning: "The migration has read the partition to the end of its plan."},
 	{Code: StreamFull, Scopes: []Scope{Stream}, Severity: Ticket, Stuck: "route", Meaning: "The stream holds as many waiting bytes as are free."},
 	{Code: StreamStalled, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The stream has waiting packs and makes no progress."},
 	{Code: UnknownStream, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The proxies do not know the group or the stream."},
+	{Code: NotInQueue, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "queue", Meaning: "Proxies acked packs of the stream, and the queue does not show them: its topic is missing or another one."},
 	{Code: WrapType, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Meaning: "The proxies write the stream to the queue in a form that carries no mid, so it is never seen there."},
 	{Code: Endpoint, Scopes: []Scope{Proxy}, Severity: Ticket, Stuck: "endpoint", Meaning: "A proxy is not connected, or is left alone because of its answers."},
 	{Code: WindowFull, Scopes: []Scope{Process}, Severity: Ticket, Stuck: "window", Meaning: "Every proxy holds as much unconfirmed data as it may."},
@@ -103,6 +108,7 @@ var kinds = []Kind{
 	{Code: Source, Scopes: []Scope{Group}, Severity: Page, Strict: true, Stuck: "broker", Meaning: "The source's brokers do not answer."},
 	{Code: MissingTopics, Scopes: []Scope{Group}, Severity: Ticket, Strict: true, Meaning: "Topics that routes name do not exist."},
 	{Code: Unmatched, Scopes: []Scope{Group}, Severity: Info, Meaning: "A pattern of a route matches no topic."},
+	{Code: Hung, Scopes: []Scope{Process}, Severity: Page, Strict: true, Meaning: "A loop of the bridge has worked on one thing for more than a minute, or has ended."},
 	{Code: Starting, Scopes: []Scope{Process}, Severity: Info, Strict: true, Meaning: "The bridge has not joined its group yet."},
 	{Code: Draining, Scopes: []Scope{Process}, Severity: Info, Strict: true, Meaning: "The bridge is told to stop, and finishes what it fetched."},
 	{Code: Budget, Scopes: []Scope{Process}, Severity: Ticket, Stuck: "budget", Meaning: "The byte budget is full: records wait for the proxies to take them."},

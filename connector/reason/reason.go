@@ -7,6 +7,7 @@ package reason
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -47,7 +48,7 @@ func (r *Reason) Text() string {
 	if r.Hint == "" {
 		return r.Sentence
 	}
-	return r.Sentence + "; hint: " + r.Hint
+	return r.Sentence + hintMark + r.Hint
 }
 
 // Compare orders reasons: the wider scope first, then code and object.
@@ -55,4 +56,11 @@ func Compare(a, b Reason) int {
 	return cmp.Or(
 		cmp.Compare(slices.Index(scopes, a.Scope), slices.Index(scopes, b.Scope)),
 		cmp.Compare(a.Code, b.Code), cmp.Compare(a.Object, b.Object))
+}
+
+const hintMark = "; hint: "
+
+func cutHint(text string) (sentence, hint string) {
+	sentence, hint, _ = strings.Cut(text, hintMark)
+	return sentence, hint
 }

@@ -94,6 +94,7 @@ func (p *Partition) Replace(old Piece, o Origin) Piece {
 		return 0
 	}
 	j := p.pieces.take()
+	p.countHeldLocked(1)
 	was, x := p.pieces.at(i), p.pieces.at(j)
 	sp := p.spans.at(was.span)
 	x.origin, x.span, x.parent = o, was.span, i

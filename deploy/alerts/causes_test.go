@@ -25,8 +25,9 @@ var follows = map[reason.Code][]reason.Code{
 	reason.NotFetched:    {reason.Source, reason.Rebalance, reason.Fault},
 	reason.Reread:        {reason.Source, reason.Fault, reason.NoProxy},
 	reason.NoAck:         {reason.NoProxy, reason.Queue},
-	reason.NotSeen:       {reason.NoProxy, reason.Queue, reason.NoAck, reason.WrapType},
-	reason.StreamStalled: {reason.NoProxy, reason.Queue, reason.NoAck, reason.NotSeen, reason.UnknownStream, reason.WrapType, reason.Refused},
+	reason.NotInQueue:    {reason.NoProxy, reason.Queue, reason.NoAck, reason.WrapType},
+	reason.NotSeen:       {reason.NoProxy, reason.Queue, reason.NoAck, reason.WrapType, reason.NotInQueue},
+	reason.StreamStalled: {reason.NoProxy, reason.Queue, reason.NoAck, reason.NotSeen, reason.UnknownStream, reason.NotInQueue, reason.WrapType, reason.Refused},
 	reason.Endpoint:      {reason.NoProxy},
 	reason.Overdue:       pages(reason.Overdue),
 	// Full bounds tell that something does not move. A ticket is due where nothing else says what.

@@ -56,9 +56,6 @@ func described(t *testing.T) (metrics map[string][]string, help map[string]strin
 			t.Fatalf("the code names no metric %s...; has it moved?", prefix)
 		}
 	}
-	if _, ok := metrics["inlong_bridge_reasons"]; !ok { // TODO: goes once the code has it
-		metrics["inlong_bridge_reasons"], metrics["inlong_bridge_reason_partitions"] = []string{"code", "scope"}, []string{"code"}
-	}
 	return metrics, help
 }
 

@@ -1,4 +1,4 @@
-package connector
+package observe
 
 import (
 	"cmp"
@@ -28,10 +28,13 @@ type partitionSeries struct {
 func seriesOf(p *PartitionStatus) partitionSeries {
 	s := partitionSeries{
 		topic: p.Topic, partition: strconv.Itoa(int(p.Partition)), position: p.Position, final: p.Final, committed: p.Committed,
-		lag: p.Lag, lagSeconds: p.LagSeconds, unfinal: p.Unfinal, oldest: p.OldestUnfinal.Seconds(), retention: p.RetentionSecondsLeft,
+		lag: p.Lag, lagSeconds: p.LagSeconds, unfinal: p.Unfinal, oldest: p.OldestUnfinal.Seconds(),
 	}
 	if !p.LastCommit.IsZero() {
 		s.lastCommit = float64(p.LastCommit.UnixNano()) / 1e9
+	}
+	if p.Retention != nil {
+		s.retention = &p.Retention.SecondsLeft
 	}
 	if p.Stall != "" {
 		s.stalled = map[string]int{p.Stall: 1}

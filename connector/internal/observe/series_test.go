@@ -1,4 +1,4 @@
-package connector
+package observe
 
 import (
 	"reflect"
@@ -11,7 +11,7 @@ func TestSeriesOfPartitionsAreAddedUpByTopic(t *testing.T) {
 	parts := []PartitionStatus{
 		{
 			Topic: "orders", Partition: 0, Start: 5, Position: 100, Final: 90, Committed: 80, Lag: 30, LagSeconds: 7, Unfinal: 3,
-			OldestUnfinal: 2 * time.Second, LastCommit: time.Unix(50, 0), Stall: "gap", RetentionSecondsLeft: &day,
+			OldestUnfinal: 2 * time.Second, LastCommit: time.Unix(50, 0), Stall: "gap", Retention: &RetentionStatus{SecondsLeft: day},
 		},
 		{
 			Topic: "orders", Partition: 1, Start: 7, Position: 7, Final: 7, Committed: -1, Lag: -1, LagSeconds: -1,
@@ -19,7 +19,7 @@ func TestSeriesOfPartitionsAreAddedUpByTopic(t *testing.T) {
 		},
 		{
 			Topic: "orders", Partition: 2, Position: 10, Final: 10, Committed: 10, Lag: 12, LagSeconds: 9, Unfinal: 1,
-			OldestUnfinal: time.Second, LastCommit: time.Unix(60, 0), Stall: "stream", RetentionSecondsLeft: &hour,
+			OldestUnfinal: time.Second, LastCommit: time.Unix(60, 0), Stall: "stream", Retention: &RetentionStatus{SecondsLeft: hour},
 		},
 		{Topic: "logs", Partition: 0, Position: 1, Final: 1, Committed: 1, Lag: 0, LagSeconds: 0},
 	}
