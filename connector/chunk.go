@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -108,7 +109,7 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		}
 		r, err := s.router.route(rec)
 		if err != nil {
-			c.stop = stopFor(tp{rec.Topic, rec.Partition}, reason.Unrouted, rec.Offset, err.Error())
+			c.stop = stopFor(tp{rec.Topic, rec.Partition}, unroutedCode(err), rec.Offset, err.Error())
 			return chunks, used
 		}
 		if r != nil && frame.MayBeInLongMsg(rec.Value) {
@@ -142,6 +143,14 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 	}
 	s.ended(c)
 	return chunks, used
+}
+
+// unroutedCode tells a record for which there is no stream left from one that no rule wants.
+func unroutedCode(err error) reason.Code {
+	if errors.Is(err, errTooManyStreams) {
+		return reason.TooManyStreams
+	}
+	return reason.Unrouted
 }
 
 // ended learns from a chunk that gets no more records; c may be nil.

@@ -38,7 +38,7 @@ func testRouter(t *testing.T, stop bool) *router {
 		unmatched = "error"
 	}
 	tab := table(t, "- {topics: [t], group: g, stream: '{header:s}', unmatched: "+unmatched+"}\n")
-	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }))
+	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

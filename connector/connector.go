@@ -33,11 +33,12 @@ type Deps struct {
 
 // Bridge is one running connector. It runs once: Run or Migrate.
 type Bridge struct {
-	cfg      *config.Config
-	deps     Deps
-	log      *slog.Logger
-	limits   config.Limits
-	instance string
+	cfg          *config.Config
+	deps         Deps
+	log          *slog.Logger
+	limits       config.Limits
+	refusedPause time.Duration // before a refused pack is tried again the first time; it grows
+	instance     string
 
 	life context.Context // ends when everything stops, after the drain
 	end  context.CancelFunc
@@ -133,6 +134,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 		parts: make(map[tp]*partition), mine: make(map[tp]struct{}), topics: make(map[string]*topic),
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)
+	b.refusedPause = refusedRetryMin
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}

@@ -70,7 +70,10 @@ func (p *partition) offerParkedLocked(s sender) {
 		c := p.parked[0]
 		wait, h := p.offerLocked(s, c, now)
 		if h == nil && wait == (reason.Key{}) {
-			h = c.stop
+			p.shiftLocked()
+			if h = c.stop; h == nil {
+				continue
+			}
 		}
 		if h != nil {
 			p.stop(h)
@@ -85,7 +88,6 @@ func (p *partition) offerParkedLocked(s sender) {
 			p.countLocked()
 			return
 		}
-		p.shiftLocked()
 	}
 	p.dropParkedLocked(0)
 }
@@ -93,6 +95,7 @@ func (p *partition) offerParkedLocked(s sender) {
 // backToStopLocked gives back the memory of what waits behind the reason that stops the partition. When that reason may end, the
 // chunk that is half sent stays, and the partition goes on behind it.
 func (p *partition) backToStopLocked(h *gate.Entry) {
+	p.gate.Drop(budgetKey) // or what is kept would hold the polling up
 	switch {
 	case reason.KindOf(h.Code).Terminal:
 		p.dropParkedLocked(0)

@@ -31,6 +31,7 @@ type env struct {
 	proxies []*dptest.Proxy
 	routes  string
 	more    []kgo.Opt
+	tune    func(b *Bridge) // before it runs
 }
 
 const queueTopic = "q.g.s"
@@ -138,6 +139,9 @@ func (e *env) startLogging(c *config.Config, log *slog.Logger) *running {
 	b, err := New(c, Deps{Log: log, KafkaOpts: append([]kgo.Opt{kgo.FetchMaxWait(50 * time.Millisecond)}, e.more...)})
 	if err != nil {
 		e.t.Fatal(err)
+	}
+	if e.tune != nil {
+		e.tune(b)
 	}
 	r := &running{e: e, b: b, done: make(chan struct{})}
 	var ctx, hard context.Context

@@ -53,6 +53,9 @@ type partition struct {
 	booked   atomic.Pointer[bookedCommit]
 	leftOpen atomic.Int64 // pieces that were not final when the assignment ended
 
+	refusedMu sync.Mutex
+	refused   map[reason.Key]int // guarded by refusedMu; pieces that proxies refuse and the sender keeps, by the reason of their stream
+
 	mu      sync.Mutex
 	expect  int64       // guarded by mu; offset after the last one that was fetched
 	rewind  bool        // guarded by mu; what the poll loop has in hand is not what comes next; see goOn
@@ -116,6 +119,10 @@ func (p *partition) Settled(piece uint64, r sdk.Result) {
 			p.events.lost(p, pc, o)
 		}
 		p.events.moved()
+	case sdk.Held:
+		p.heldBy(pc, r)
+	case sdk.Released:
+		p.released(pc)
 	case sdk.Refused:
 		if errors.Is(r.Err, sdk.ErrClosed) || p.wm.Forgotten(pc) {
 			return // nothing was decided; what is not final is read again after the restart
@@ -128,6 +135,59 @@ func (p *partition) Settled(piece uint64, r sdk.Result) {
 
 // Forgotten implements sdk.Token.
 func (p *partition) Forgotten(piece uint64) bool { return p.wm.Forgotten(watermark.Piece(piece)) }
+
+// heldBy stops the partition because proxies refuse one of its packs, which the sender keeps and tries again.
+func (p *partition) heldBy(pc watermark.Piece, r sdk.Result) {
+	k, first, ok := p.refusedKey(pc)
+	if !ok {
+		return
+	}
+	p.countRefused(k, 1)
+	if p.gate.Refer(k, time.Now(), true) {
+		p.events.stopped(p, stopFor(p.id, reason.Refused, first, fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
+			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, r.Err)))
+	}
+	p.events.moved()
+}
+
+// released notes that the sender sends a piece as usual again; the watch loop has the partition go on.
+func (p *partition) released(pc watermark.Piece) {
+	if k, _, ok := p.refusedKey(pc); ok {
+		p.countRefused(k, -1)
+	}
+}
+
+func (p *partition) countRefused(k reason.Key, n int) {
+	p.refusedMu.Lock()
+	defer p.refusedMu.Unlock()
+	if p.refused == nil {
+		p.refused = make(map[reason.Key]int)
+	}
+	if p.refused[k] += n; p.refused[k] == 0 {
+		delete(p.refused, k)
+	}
+	p.gate.Strand(n)
+}
+
+// refusedKey is the reason of a piece's stream when proxies refuse its packs, and the piece's first offset.
+func (p *partition) refusedKey(pc watermark.Piece) (k reason.Key, first int64, ok bool) {
+	o, ok := p.wm.Origin(pc)
+	if !ok {
+		return reason.Key{}, 0, false // revoked: nobody waits for it
+	}
+	r := p.router.routes.at(o.Route)
+	if r == nil {
+		return reason.Key{}, 0, false
+	}
+	return streamKey(r.target.Group, r.target.Stream, reason.Refused), o.First, true
+}
+
+// refusals is how many pieces of the partition proxies refuse for the reason.
+func (p *partition) refusals(k reason.Key) int {
+	p.refusedMu.Lock()
+	defer p.refusedMu.Unlock()
+	return p.refused[k]
+}
 
 // refusal tells a record on which proxies close the connection from one that they refuse by code.
 func refusal(err error) reason.Code {

@@ -102,8 +102,8 @@ func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, whe
 		if minute != t.origin.Minute {
 			continue
 		}
-		r, err := t.p.router.route(rec)
-		if err != nil || r == nil || !t.origin.Holds(rec.Offset, r.index, minute) {
+		r := t.p.router.known(rec)
+		if r == nil || !t.origin.Holds(rec.Offset, r.index, minute) {
 			continue // it was not routed here when it was sent, so it is not of this piece
 		}
 		if len(payloads) == 0 {

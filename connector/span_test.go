@@ -102,7 +102,7 @@ func TestSpansShareOpenPacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	rt := routerBy(t, ways[0].rule)
-	rt.routes = newRoutes(s.Stream)
+	rt.routes = newRoutes(s.Stream, 0)
 	if rt.fixed, err = rt.routes.get(rt.fixed.target); err != nil {
 		t.Fatal(err)
 	}

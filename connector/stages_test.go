@@ -36,7 +36,7 @@ func routerBy(tb testing.TB, rule string) *router {
 	if len(problems) > 0 {
 		tb.Fatal(problems)
 	}
-	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }))
+	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 0))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 func (b *Bridge) watchLoop(ctx context.Context) {
 	tick := time.NewTicker(faultTick)
 	defer tick.Stop()
-	lastTopics := time.Now()
+	lastTopics, lastIdle, lastStreams := time.Now(), time.Now(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -29,11 +29,20 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		done := b.loops.Works("watch")
 		b.joinTopicsAgain(ctx)
 		b.retryFaults(ctx)
+		b.refusalsOver()
 		b.passHoles(ctx)
 		b.lookAtOutput()
 		if age := b.topicsAge(); time.Since(lastTopics) >= age {
 			lastTopics = time.Now()
 			b.checkTopics(ctx)
+		}
+		if time.Since(lastStreams) >= streamsTick {
+			lastStreams = time.Now()
+			b.streamsAgain()
+		}
+		if time.Since(lastIdle) >= idleTick {
+			lastIdle = time.Now()
+			b.forgetIdleStreams()
 		}
 		done()
 	}

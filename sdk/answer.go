@@ -37,8 +37,12 @@ func (s *Sender) acceptedLocked(c *conn, p *pack, now time.Duration) {
 	if pauses := ep.hold.pauses; ep.tookLocked(p, now, s.o.finality.Timely, s.o.backoff()) {
 		s.o.logger.Info("proxy takes packs again", "endpoint", ep.addr, "pauses", pauses)
 	}
-	if h := st.holds[ep]; h != nil && h.trial == p.seq {
+	switch h := st.holds[ep]; {
+	case h == nil:
+	case h.trial == p.seq:
 		s.o.logger.Info("proxy takes the stream again", "endpoint", ep.addr, "stream", st.text, "pauses", h.pauses)
+		st.knownLocked(ep, now, s.o.backoff())
+	case h.pauses == 0 && p.sentAt >= h.struck:
 		delete(st.holds, ep)
 	}
 	s.unhandLocked(p)
@@ -51,9 +55,11 @@ func (s *Sender) acceptedLocked(c *conn, p *pack, now time.Duration) {
 	st.meter.wire.note(now-p.wroteAt, p.count)
 	s.tellPackLocked(s.o.hooks.PackAcked, p, now, nil)
 	s.unloadLocked(p)
-	if p.tokens > 0 {
-		s.notify.post(event{pieces: p.pieces, result: Result{Outcome: Acked, Endpoint: ep.addr}})
+	if p.trying() {
+		s.takenLocked(p, now)
 	}
+	p.refusals = nil
+	s.tellTokensLocked(p, Result{Outcome: Acked, Endpoint: ep.addr})
 	s.m.Acked(finality.Pack(p.seq), c.inc, now)
 }
 
@@ -69,7 +75,7 @@ func (s *Sender) rejectedLocked(c *conn, p *pack, code int, message string, earl
 	}
 	err := &AckError{Code: code, Endpoint: ep.addr, Group: st.group, Stream: st.name, Message: message}
 	ep.noteLocked(err.Error())
-	sentAt := p.sentAt
+	sentAt, again := p.sentAt, p.damaged
 	s.unhandLocked(p)
 	s.setStateLocked(p, packWaiting)
 	p.suspect, p.killed = false, killings{}
@@ -79,19 +85,20 @@ func (s *Sender) rejectedLocked(c *conn, p *pack, code int, message string, earl
 			s.o.logger.Warn("proxy refuses packs", "endpoint", ep.addr, "err", err)
 		}
 		ep.refusedLocked(p.seq, sentAt, now, err.reason(), s.o.backoff())
-	case later:
+	case later, unknownStream:
 		h := st.holds[ep]
 		if h == nil {
-			s.o.logger.Warn("proxy refuses a stream's packs", "endpoint", ep.addr, "stream", st.text, "err", err)
 			h = new(hold)
-			st.holds[ep] = h
+			st.setHoldLocked(ep, h)
 		}
-		h.refuse(p.seq, sentAt, now, err.reason(), s.o.backoff())
+		if h.pauses == 0 {
+			s.o.logger.Warn("proxy refuses a stream's packs", "endpoint", ep.addr, "stream", st.text, "err", err)
+		}
+		if h.code = StreamRefused; v.class == unknownStream {
+			h.code = StreamUnknown
+		}
+		h.refuse(p.seq, sentAt, now, err.reason(), s.streamBackoffLocked(st, v.class))
 	case onceMore:
-		if p.damaged {
-			s.refuseLocked(p, Result{Outcome: Refused, Endpoint: ep.addr, Err: err})
-			return
-		}
 		// The bytes on this connection are not what they were. It finishes what it has, and the pack
 		// goes out once more, alone, on another one.
 		p.damaged, p.avoid, p.suspect = true, c.inc, true
@@ -99,10 +106,22 @@ func (s *Sender) rejectedLocked(c *conn, p *pack, code int, message string, earl
 			c.drainBy = now + drainGrace
 		}
 	case refusedForGood:
-		s.refuseLocked(p, Result{Outcome: Refused, Endpoint: ep.addr, Err: err})
-		return
 	}
-	if !s.tryFailedLocked(p, err) {
+	switch {
+	case p.trying():
+		s.triedLocked(p, ep, now)
+	case v.class == onceMore || v.class == refusedForGood:
+		switch believed := s.refusedByLocked(p, ep, err); {
+		case believed && (again || v.class == refusedForGood):
+			s.refusedForGoodLocked(p, now)
+		case s.tryFailedLocked(p, err):
+		default:
+			if v.class == refusedForGood {
+				s.strikeLocked(p, ep, sentAt, now, err.reason())
+			}
+			s.bounceLocked(p, now)
+		}
+	case !s.tryFailedLocked(p, err):
 		s.enqueueLocked(p)
 	}
 }
@@ -131,6 +150,7 @@ func requestAttr(f []byte) []byte {
 
 // refuseLocked gives a waiting pack up for good. Under mu.
 func (s *Sender) refuseLocked(p *pack, r Result) {
+	s.releaseHeldLocked(p)
 	s.m.Drop(finality.Pack(p.seq), s.now())
 	p.st.counts.refused++
 	p.st.meter.recordsRefused += uint64(p.count)
@@ -141,6 +161,7 @@ func (s *Sender) refuseLocked(p *pack, r Result) {
 
 // doneLocked ends a pack that nothing more will be heard of, and tells its pieces. Under mu.
 func (s *Sender) doneLocked(p *pack, e event) {
+	s.unlistHeldLocked(p)
 	s.setStateLocked(p, packDone)
 	s.ranAheadLocked(p)
 	s.unloadLocked(p)

@@ -92,13 +92,25 @@ func (s *Sender) chooseLocked(p *pack, now time.Duration) (*conn, offer) {
 	}
 	others, same := s.others[:0], s.same[:0]
 	result := noRoom
+	tries := 0 // whether a trial of the stream is in flight: 0 for not looked at, 1 for no, 2 for yes
 	for _, ep := range p.st.proxies.endpoints {
 		if ep.closedLocked(now) {
 			continue
 		}
-		if p.st.holds[ep].blocks(now) {
+		if p.avoidsLocked(ep) {
 			result = blocked
 			continue
+		}
+		if h := p.st.holds[ep]; h != nil && h.pauses > 0 && !p.trying() {
+			if tries == 0 {
+				if tries = 1; p.st.triesLocked() {
+					tries = 2
+				}
+			}
+			if h.blocks(now) || tries == 2 {
+				result = blocked
+				continue
+			}
 		}
 		for _, c := range ep.conns {
 			switch {

@@ -41,7 +41,8 @@ const (
 	StreamWatchFails      StreamCode = "watch_fails"      // queue: the reader cannot watch its queue
 	StreamNoProxyList     StreamCode = "no_proxy_list"    // the Manager has not named any proxies of its group
 	StreamNoProxy         StreamCode = "no_proxy"         // no proxy is connected
-	StreamRefused         StreamCode = "refused"          // every connected proxy refuses packs of this stream for now
+	StreamUnknown         StreamCode = "unknown_stream"   // no connected proxy knows the stream (113, 115, 116, 121)
+	StreamRefused         StreamCode = "refused"          // proxies refuse packs of this stream: for now, or for good and they are held
 	StreamProxiesPaused   StreamCode = "proxies_paused"   // every connected proxy takes nothing from any stream for now
 )
 
@@ -49,7 +50,7 @@ const (
 func StreamCodes() []StreamCode {
 	return []StreamCode{
 		StreamEndsConnections, StreamNotInQueue, StreamTopicMissing, StreamNeverSeen, StreamNotWatched, StreamWatchFails,
-		StreamNoProxyList, StreamNoProxy, StreamRefused, StreamProxiesPaused,
+		StreamNoProxyList, StreamNoProxy, StreamUnknown, StreamRefused, StreamProxiesPaused,
 	}
 }
 

@@ -77,7 +77,7 @@ func TestStatusNamesItsReasonsByCode(t *testing.T) {
 		{"well", func(*env) {}, nil, codes{sdk.EndpointOK, sdk.StreamOK}},
 		{"proxy away", func(e *env) { e.proxies[0].Kill() }, nil, codes{sdk.EndpointNotConnected, sdk.StreamNoProxy}},
 		{"full proxy", func(e *env) { e.proxies[0].Code(114, 1) }, nil, codes{sdk.EndpointRefuses, sdk.StreamProxiesPaused}},
-		{"unknown stream", func(e *env) { e.proxies[0].DenyStream("g", "s", true) }, nil, codes{sdk.EndpointOK, sdk.StreamRefused}},
+		{"unknown stream", func(e *env) { e.proxies[0].DenyStream("g", "s", true) }, nil, codes{sdk.EndpointOK, sdk.StreamUnknown}},
 		{"queue not watched", func(*env) {}, queueMode(&reader{watchErr: errors.New("no rights")}), codes{sdk.EndpointOK, sdk.StreamWatchFails}},
 		{"nothing seen", func(*env) {}, queueMode(&reader{stopped: true}), codes{sdk.EndpointOK, sdk.StreamNeverSeen}},
 	} {

@@ -61,6 +61,10 @@ func (s *Sender) sendAgainLocked(p *pack, suspect bool, why string, now time.Dur
 	taken := p.taken
 	s.unhandLocked(p)
 	s.setStateLocked(p, packWaiting)
+	if p.trying() {
+		s.heldEndedLocked(p, taken && p.conn.answers, now)
+		return
+	}
 	if taken && !p.conn.answers {
 		// 1. a load balancer without proxies accepts a connection  2. it gets packs  3. it closes the connection
 		// That says nothing about the packs. On the next connection there a heartbeat is answered before.
@@ -90,6 +94,22 @@ func (s *Sender) sendAgainLocked(p *pack, suspect bool, why string, now time.Dur
 	s.enqueueLocked(p)
 }
 
+// heldEndedLocked: the connection ended on which a held pack was tried alone. One that ends connections is no longer held,
+// but isolated: see split.go. Under mu.
+func (s *Sender) heldEndedLocked(p *pack, taken bool, now time.Duration) {
+	if taken {
+		p.killed.diedLocked(p.conn)
+	}
+	if len(p.killed.proxies) < 2 {
+		s.triedLocked(p, p.endpoint, now)
+		return
+	}
+	s.releaseHeldLocked(p)
+	if !s.isolateLocked(p) {
+		s.enqueueLocked(p)
+	}
+}
+
 // finalLocked: whatever its state was, the pack is safe.
 func (s *Sender) finalLocked(p *pack, now time.Duration) {
 	st := p.st
@@ -98,6 +118,10 @@ func (s *Sender) finalLocked(p *pack, now time.Duration) {
 	st.meter.total.note(now-p.opened, p.count)
 	s.tellPackLocked(s.o.hooks.PackFinal, p, now, nil)
 	again := p.state == packLost
+	if p.state == packHeld {
+		s.unlistHeldLocked(p)
+	}
+	s.releaseHeldLocked(p)
 	switch p.state {
 	case packInFlight:
 		if p.maybe {
@@ -110,7 +134,7 @@ func (s *Sender) finalLocked(p *pack, now time.Duration) {
 		s.wakeLocked(st) // its share of the window is free
 	case packLost:
 		st.counts.duplicated++ // it was read and sent anew already
-	case packOpen, packWaiting, packSplit, packDone, packStates:
+	case packOpen, packWaiting, packHeld, packSplit, packDone, packStates:
 	}
 	s.doneLocked(p, event{result: Result{Outcome: Final, Endpoint: p.endpoint.addr}, again: again})
 }

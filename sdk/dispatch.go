@@ -30,6 +30,7 @@ func (e effects) perform() {
 func (s *Sender) progressLocked() (todo effects) {
 	now := s.now()
 	s.decideLocked(now)
+	s.tryHeldLocked(now)
 	if !s.stopped {
 		s.dispatchLocked(now)
 	}
@@ -185,7 +186,7 @@ func (s *Sender) handLocked(p *pack, c *conn, now time.Duration) {
 	if h := &c.ep.hold; h.pauses > 0 {
 		h.trial = p.seq
 	}
-	if h := p.st.holds[c.ep]; h != nil {
+	if h := p.st.holds[c.ep]; h != nil && h.pauses > 0 {
 		h.trial = p.seq
 	}
 	s.m.Written(finality.Pack(p.seq), p.st.id, c.inc, int(p.wire), now)

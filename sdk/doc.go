@@ -18,6 +18,8 @@
 //     while), finality.Queue (it was seen in the queue behind the proxy).
 //   - An ack is no more than "in that proxy's memory". What a proxy takes with it when it dies is told as
 //     Lost, in the modes that can tell. Its bytes are gone here by then: the owner sends it anew.
+//   - What one proxy refuses for good is refused when a second one says so too, or there is no other. With
+//     WithRefusedRetry it is held even then, and tried again (held.go).
 //   - One bad stream or pack does not stop the others. A stream that a proxy does not know pauses there
 //     alone. The pack that was the oldest one unanswered when a connection ended travels alone next time;
 //     when that ends connections to two proxies, it is cut in halves, down to the one record that does it,

@@ -60,6 +60,9 @@ type options struct {
 	retryMin     time.Duration
 	retryMax     time.Duration
 	retryLimit   int
+	refusedMin   time.Duration // of WithRefusedRetry
+	refusedMax   time.Duration
+	refusedRetry bool // it was given
 	packAttrs    *PackAttrs
 	isolation    Isolation
 	backlog      int64
@@ -252,6 +255,9 @@ func (o *options) validate() error {
 	}
 	if o.retryMax < o.retryMin {
 		bad("longest retry pause %v is below the first, %v", o.retryMax, o.retryMin)
+	}
+	if o.refusedRetry && (o.refusedMin <= 0 || o.refusedMax < o.refusedMin) {
+		bad("pauses of %v to %v before packs that were refused for good are tried again: the first must be above zero, the longest not below it", o.refusedMin, o.refusedMax)
 	}
 	if o.slowStart < 0 {
 		bad("slow start of %v may not be negative", o.slowStart)

@@ -17,6 +17,7 @@ const (
 	packInFlight                  // handed to a connection
 	packAcked
 	packLost
+	packHeld  // refused for good, and kept; see held.go
 	packSplit // cut in two, and known as long as its parts are
 	packDone  // final, refused, or given up by Close
 	packStates
@@ -75,6 +76,7 @@ type pack struct {
 	reserved  *conn                // keeps itself empty for this suspect
 	damaged   bool                 // was answered by onceMore
 	avoid     finality.Incarnation // connection it may not go to again
+	refusals  *refusals            // for good; nil for none
 }
 
 // openKey tells the open packs of a stream apart.

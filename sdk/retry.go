@@ -29,7 +29,7 @@ func (s *Sender) dialFailedLocked(ep *endpoint, why error) {
 	}
 	failed := func(packs []*pack) {
 		for _, p := range packs {
-			if p.state == packWaiting && p.frame != nil && p.st.proxies.unreachableLocked(ep) {
+			if p.state == packWaiting && !p.trying() && p.frame != nil && p.st.proxies.unreachableLocked(ep) {
 				s.tryFailedLocked(p, why)
 			}
 		}

@@ -61,6 +61,8 @@ type Sender struct {
 	turns        [classes]turns
 	thorough     bool // the next dispatchLocked tries all streams that stand aside
 	suspects     []*pack
+	bounced      []*pack // refused for good by one proxy, while no other is connected
+	held         held
 	round        uint64 // of dispatchLocked
 	random       *mathrand.Rand
 	others, same []*conn // of choose, reused
@@ -173,6 +175,8 @@ func (s *Sender) clockLoop() {
 			s.m.Tick(s.now())
 			s.thorough = true
 			s.askForgottenLocked(now)
+			s.askHeldLocked(now)
+			s.returnBouncedLocked(now)
 			todo := s.progressLocked()
 			s.mu.Unlock()
 			todo.perform()
@@ -260,7 +264,7 @@ func (s *Sender) close(ctx context.Context) error {
 		return nil
 	}
 	if cause == nil {
-		cause = errors.New("bug: no pack was pending")
+		cause = errHeld // anything else was waited for
 	}
 	return fmt.Errorf("closing sender: %s (%s) not final: %w", count(packs, "pack"), count(records, "record"), cause)
 }
@@ -312,6 +316,10 @@ func (s *Sender) abandon() (packs, records int) {
 		r := Result{Err: ErrClosed}
 		if p.endpoint != nil {
 			r.Endpoint = p.endpoint.addr
+		}
+		if p.refusals != nil && p.refusals.held {
+			r = p.refusals.closedWhileHeld()
+			s.unholdLocked(p, p.refusals)
 		}
 		if lost {
 			p.pieces = nil // they have been told

@@ -19,6 +19,7 @@ type Status struct {
 	OpenPacks    int              `json:"open_packs"`    // still being filled
 	WaitingPacks int              `json:"waiting_packs"` // sealed, not in flight
 	UnfinalPacks int              `json:"unfinal_packs"` // in flight or acked, not final
+	HeldPacks    int              `json:"held_packs"`    // refused for good, and kept; see WithRefusedRetry
 	LostPacks    int              `json:"lost_packs"`    // lost, still known
 	Endpoints    []EndpointStatus `json:"endpoints"`
 	Streams      []StreamStatus   `json:"streams"`
@@ -58,6 +59,7 @@ type StreamStatus struct {
 	Folded          bool       `json:"folded,omitempty"`     // part of "other" in metrics; see WithMetricStreams
 	HeldBytes       int64      `json:"held_bytes"`           // not acked yet
 	UnfinalPacks    int        `json:"unfinal_packs"`        // in flight or acked, not final (queue)
+	HeldPacks       int        `json:"held_packs"`           // refused for good, and kept; see WithRefusedRetry
 	StallCode       StreamCode `json:"stall_code,omitempty"` // why it makes no progress; see StreamCodes
 	Stall           string     `json:"stall,omitempty"`      // the same as a sentence
 	Records         uint64     `json:"records_total"`
@@ -144,6 +146,7 @@ func (s *Sender) Status() Status {
 		WaitingPacks: s.states[packWaiting],
 		UnfinalPacks: s.states[packInFlight] + s.states[packAcked],
 		LostPacks:    s.states[packLost],
+		HeldPacks:    s.states[packHeld],
 		Discovery:    s.discoveryLocked(),
 	}
 	for _, ep := range s.endpointList {
@@ -198,7 +201,7 @@ func (s *Sender) endpointStatusLocked(ep *endpoint, now time.Duration) EndpointS
 func (s *Sender) streamStatusLocked(st *Stream, out *StreamStatus, now time.Duration) {
 	c, m := &st.counts, &st.meter
 	out.Group, out.Stream, out.Folded = st.group, st.name, int(st.id) >= s.o.metricStreams
-	out.HeldBytes = st.held.Load()
+	out.HeldBytes, out.HeldPacks = st.held.Load(), st.kept
 	out.StallCode, out.Stall = s.stallLocked(st, now)
 	out.Compressing = s.o.compression == Snappy || (s.o.compression == Auto && st.tryAuto.skip == 0)
 	out.Packs, out.PackedBytes, out.WireBytes, out.PacksPlain = c.packs, m.packedBytes, c.wireBytes, m.plainPacks
@@ -244,6 +247,14 @@ func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string)
 			waiting++
 		}
 	}
+	if st.kept > 0 {
+		return StreamRefused, s.heldStallLocked(st)
+	}
+	for _, p := range s.bounced {
+		if p.st == st && p.state == packWaiting {
+			return StreamRefused, p.refusals.last.Error() + "; no other proxy that could say so is connected"
+		}
+	}
 	if r := s.m.Stalled(st.id, now); r != finality.OK {
 		return StreamNotInQueue, r.String()
 	}
@@ -272,8 +283,8 @@ func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string)
 		}
 		h, why := st.holds[ep], s.m.Endpoint(ep.id, now).Reason
 		switch {
-		case h != nil:
-			code, reason = StreamRefused, ep.addr+": "+h.reason
+		case h != nil && h.pauses > 0:
+			code, reason = h.code, ep.addr+": "+h.reason
 		case ep.hold.blocks(now):
 			code, reason = StreamProxiesPaused, ep.addr+": "+ep.hold.reason
 		case why == finality.EndpointPaused || why == finality.EndpointZombie:

@@ -39,14 +39,16 @@ type Stream struct {
 	tooLarge    uint64 // records that fit into no frame
 
 	// Guarded by Sender.mu.
-	queues   [classes]packQueue
-	turns    [classes]turn // in Sender.turns; see Sender.joinLocked
-	holds    map[*endpoint]*hold
-	watch    watchState
-	watchErr error
-	tryAuto  autoCompression
-	counts   streamCounts
-	meter    meter
+	queues    [classes]packQueue
+	turns     [classes]turn       // in Sender.turns; see Sender.joinLocked
+	holds     map[*endpoint]*hold // nil without any
+	kept      int                 // packs held; see held.go
+	keptTurns int                 // that they had since some are
+	watch     watchState
+	watchErr  error
+	tryAuto   autoCompression
+	counts    streamCounts
+	meter     meter
 }
 
 type streamCounts struct {
@@ -80,7 +82,7 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	}
 	st := &Stream{
 		s: s, id: finality.Stream(len(s.streams)), group: group, name: stream, text: group + "." + stream,
-		open: make(map[openKey]*pack), holds: make(map[*endpoint]*hold),
+		open: make(map[openKey]*pack),
 	}
 	st.attr = frame.AppendAttr(st.attr, "groupId", group)
 	st.attr = frame.AppendAttr(st.attr, "streamId", stream)

@@ -328,7 +328,7 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 	if e.clean != nil {
 		note = e.clean()
 	} else if _, name := e.dst.(*string); name && quoted(n.Value) {
-		note = "it begins and ends with a quote, and both count as part of it; take them out unless they do"
+		note = "the value begins and ends with a quotation mark, and both are used as part of it; remove them if they are not meant"
 	}
 	if e.valid != nil {
 		if msg := e.valid(); msg != "" {
@@ -341,8 +341,8 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 	}
 }
 
-// quoted reports whether a text begins and ends with the same quote. YAML and shells take quotes off; files of variables
-// for containers do not.
+// quoted reports whether a text begins and ends with the same quotation mark. YAML and shells remove the marks; an env
+// file of a container engine keeps them.
 func quoted(s string) bool {
 	return len(s) > 1 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0]
 }
@@ -374,6 +374,6 @@ func (d *decoder) secret(k, n *yaml.Node, path string, s *Secret, file bool) {
 		return
 	}
 	if quoted(text) {
-		d.note(n.Line, path, "the secret begins and ends with a quote, and both count as part of it; take them out unless they do")
+		d.note(n.Line, path, "the secret begins and ends with a quotation mark, and both are used as part of it; remove them if they are not meant")
 	}
 }

@@ -26,11 +26,11 @@ func (c *Config) Notes() []string {
 	notes = append(notes, c.overlaps()...)
 	if c.Routes != nil {
 		for _, g := range c.Routes.Globs() {
-			say("routes (line %d): rule %d: %q is a regular expression, and its star repeats the %q before it; write .* where any text may stand", g.Line, g.Rule, g.Pattern, g.Repeats)
+			say("routes (line %d): rule %d: %q is a regular expression whose star repeats the %q before it; write .* where any text may stand", g.Line, g.Rule, g.Pattern, g.Repeats)
 		}
 		for _, t := range c.Routes.Targets() {
 			if c.HasManager() && strings.Contains(t.Group, "/") {
-				say("routes send to group %q, whose slash ends the path at the Manager, so it does not answer for that group; choose one without", t.Group)
+				say("routes send records to group %q, and the Manager's path cannot carry a slash, so it never lists proxies for this group; use a group without one", t.Group)
 				break
 			}
 		}

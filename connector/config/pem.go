@@ -79,7 +79,7 @@ func readCertificates(path string) (*certificates, error) {
 	case len(certs.parsed) > 0:
 		return certs, nil
 	case certs.why != nil:
-		return nil, fmt.Errorf("%s holds no certificate that can be read: %w; write it again from where it comes", path, certs.why)
+		return nil, fmt.Errorf("%s holds no certificate that can be read: %w; export it again", path, certs.why)
 	case len(others) > 0:
 		return nil, fmt.Errorf("%s holds %s and no certificate; write the path of the PEM file with -----BEGIN CERTIFICATE-----", path, strings.Join(others, ", "))
 	}
@@ -99,7 +99,7 @@ func readKey(path string) ([]byte, error) {
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		switch {
 		case block.Type == "ENCRYPTED PRIVATE KEY", strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
-			return nil, fmt.Errorf("the key in %s is encrypted, and there is no key of the configuration for its password; decrypt it: openssl pkey -in %s -out tls.key, and let only the bridge's user read that", path, path)
+			return nil, fmt.Errorf("the key in %s is encrypted, and the bridge takes no passphrase; decrypt it: openssl pkey -in %s -out tls.key, and let only the bridge's user read that", path, path)
 		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
 			return data, nil
 		}
@@ -165,7 +165,7 @@ func pair(t TLS, certs *certificates, key []byte) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("the certificate of %q in %s does not belong to the key in %s; give those that were made together",
 			certs.parsed[0].Subject, t.CertFile, t.KeyFile)
 	}
-	return nil, fmt.Errorf("%s and %s cannot be used: %s; write them again from where they come", t.CertFile, t.KeyFile, strings.TrimPrefix(err.Error(), "tls: "))
+	return nil, fmt.Errorf("%s and %s cannot be used: %s; export them again", t.CertFile, t.KeyFile, strings.TrimPrefix(err.Error(), "tls: "))
 }
 
 // dateProblem says that a certificate is not valid at now; "" when it is.
@@ -173,7 +173,7 @@ func dateProblem(c *x509.Certificate, now time.Time) string {
 	when := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	switch {
 	case now.After(c.NotAfter):
-		return fmt.Sprintf("the certificate of %q has expired at %s; renew it, or set the clock right", c.Subject, when(c.NotAfter))
+		return fmt.Sprintf("the certificate of %q expired at %s; renew it, or set the clock right", c.Subject, when(c.NotAfter))
 	case now.Before(c.NotBefore):
 		return fmt.Sprintf("the certificate of %q is valid from %s only; set the clock right, or wait", c.Subject, when(c.NotBefore))
 	}

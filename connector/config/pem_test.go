@@ -124,7 +124,7 @@ func TestFilesOfTLSThatCannotServeAreNamed(t *testing.T) {
 			"kafka.tls.key_file: tls.key is PKCS#12",
 		}},
 		{"an encrypted key of PKCS#8", nil, client.pem, sample(t, "encrypted-pkcs8.key"), []string{
-			"kafka.tls.key_file: the key in tls.key is encrypted, and there is no key of the configuration for its password; decrypt it: openssl pkey -in tls.key",
+			"kafka.tls.key_file: the key in tls.key is encrypted, and the bridge takes no passphrase; decrypt it: openssl pkey -in tls.key",
 		}},
 		{"an encrypted key of OpenSSL", nil, client.pem, sample(t, "encrypted-openssl.key"), []string{"kafka.tls.key_file: the key in tls.key is encrypted"}},
 		{"the CA first", nil, join(ca.pem, client.pem), client.keyPEM, []string{
@@ -200,8 +200,8 @@ func TestCertificatesThatAreNotValidTodayAreNoted(t *testing.T) {
 	}{
 		{"one of them is good", append(old.pem, good.pem...), append(good.pem, old.pem...), good.keyPEM, nil},
 		{"expired", append(early.pem, old.pem...), old.pem, old.keyPEM, []string{
-			fmt.Sprintf(`kafka.tls.ca_file (line 5): the certificate of "CN=old" has expired at %s; renew it, or set the clock right`, when(old.cert.NotAfter)),
-			fmt.Sprintf(`kafka.tls.cert_file (line 5): the certificate of "CN=old" has expired at %s; renew it, or set the clock right`, when(old.cert.NotAfter)),
+			fmt.Sprintf(`kafka.tls.ca_file (line 5): the certificate of "CN=old" expired at %s; renew it, or set the clock right`, when(old.cert.NotAfter)),
+			fmt.Sprintf(`kafka.tls.cert_file (line 5): the certificate of "CN=old" expired at %s; renew it, or set the clock right`, when(old.cert.NotAfter)),
 		}},
 		{"not valid yet", nil, early.pem, early.keyPEM, []string{
 			fmt.Sprintf(`kafka.tls.cert_file (line 5): the certificate of "CN=early" is valid from %s only; set the clock right, or wait`, when(early.cert.NotBefore)),

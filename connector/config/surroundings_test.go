@@ -53,7 +53,7 @@ func TestQuotesAroundASecretAreNoted(t *testing.T) {
 			c := parse(t, strings.Replace(text, "%s", written, 1), "KEY="+row.secret)
 			var want []string
 			if row.noted {
-				want = []string{"inlong.manager." + key + " (line 7): the secret begins and ends with a quote, and both count as part of it; take them out unless they do"}
+				want = []string{"inlong.manager." + key + " (line 7): the secret begins and ends with a quotation mark, and both are used as part of it; remove them if they are not meant"}
 			}
 			if got := c.Notes(); !slices.Equal(got, want) {
 				t.Errorf("%q in %s: notes %q, want %q", row.secret, key, got, want)
@@ -65,13 +65,13 @@ func TestQuotesAroundASecretAreNoted(t *testing.T) {
 	}
 }
 
-// A file of variables for a container has no quotes of its own: they reach the program.
+// An env file of a container engine keeps quotation marks: they reach the program.
 func TestQuotesAroundANameAreNoted(t *testing.T) {
 	text := strings.Replace(smallest, "group: g}", "\n  group: '${G}'}", 1)
 	for value, noted := range map[string]bool{`"g"`: true, "'g'": true, `g"`: false, "g": false} {
 		var want []string
 		if noted {
-			want = []string{"kafka.group (line 2): it begins and ends with a quote, and both count as part of it; take them out unless they do"}
+			want = []string{"kafka.group (line 2): the value begins and ends with a quotation mark, and both are used as part of it; remove them if they are not meant"}
 		}
 		if c := parse(t, text, "G="+value); !slices.Equal(c.Notes(), want) || c.Kafka.Group != value {
 			t.Errorf("%s: group %s, notes %q, want %q", value, c.Kafka.Group, c.Notes(), want)
@@ -140,8 +140,8 @@ func TestNamesFromTheEnvironmentHaveNothingUnseen(t *testing.T) {
 func TestExpressionsThatReadLikePatternsForFilesAreNoted(t *testing.T) {
 	c := parse(t, "kafka: {brokers: [k1:9092], group: g}\ninlong: {cache_dir: /c, manager: {urls: [https://m:1]}}\nroutes:\n  - {topics: ['logs-*', 'web.*'], group: a/b, stream: s}\n")
 	want := []string{
-		`routes (line 4): rule 1: "logs-*" is a regular expression, and its star repeats the "-" before it; write .* where any text may stand`,
-		`routes send to group "a/b", whose slash ends the path at the Manager, so it does not answer for that group; choose one without`,
+		`routes (line 4): rule 1: "logs-*" is a regular expression whose star repeats the "-" before it; write .* where any text may stand`,
+		`routes send records to group "a/b", and the Manager's path cannot carry a slash, so it never lists proxies for this group; use a group without one`,
 	}
 	if got := c.Notes(); !slices.Equal(got, want) {
 		t.Errorf("notes %q, want %q", got, want)

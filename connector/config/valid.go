@@ -15,13 +15,13 @@ import (
 
 // What is wrong with one value; what would be right. "" when nothing is.
 
-// unseenProblem is about what a name, an id or a path hardly ever means to hold, and an editor does not show. Such a
-// value would go to a server as it is, which knows no such name.
+// unseenProblem rejects characters that a name, an id or a path almost never contains on purpose and that an editor
+// does not show. A server would get the value as it is and would not know that name.
 func unseenProblem(s string) string {
-	const where = "take it out here, or of the variable that brings it"
+	const where = "remove it here, or from the variable it comes from"
 	switch {
 	case strings.ContainsFunc(s, unseen):
-		return fmt.Sprintf("%q holds a character that cannot be seen; %s", s, where)
+		return fmt.Sprintf("%q holds a control character, or one that no editor shows; %s", s, where)
 	case strings.TrimSpace(s) != s:
 		return fmt.Sprintf("%q begins or ends with white space; %s", s, where)
 	}
@@ -52,7 +52,7 @@ func cutURLs(list *[]string) (note string) {
 			continue
 		}
 		(*list)[i] = base
-		notes = append(notes, fmt.Sprintf("%s is cut to its base %s, to which the bridge adds the Manager's paths itself", u, base))
+		notes = append(notes, fmt.Sprintf("%s is cut to its base %s; the bridge adds the Manager's paths itself", u, base))
 	}
 	return strings.Join(notes, "; ")
 }
@@ -143,7 +143,7 @@ func urlsProblem(urls []string) string {
 
 func colonProblem(user string) string {
 	if strings.Contains(user, ":") {
-		return "holds a colon, which separates it from the key, so no Manager takes it; write the user alone, and the key as secret_key_file"
+		return "contains a colon, which separates the id from the key, so no Manager accepts it; write the id alone, and the key as secret_key_file"
 	}
 	return ""
 }

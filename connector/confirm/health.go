@@ -100,7 +100,7 @@ func (h *health) answers() (bool, error) {
 // began tells of partitions that are read from where nobody expected it.
 func (h *health) began(starts []Start) {
 	for _, s := range starts {
-		if s.Why != Fixed && s.Why != Resumed && s.Why != PassedOver { // who passes over says so
+		if s.Why != Fixed && s.Why != Resumed && s.Why != PassedOver && s.Why != Unwatched { // who passes over says so
 			h.missed.Add(uint64(s.Missed))
 			h.r.log.Warn("queue partition is read from another position", "cluster", s.Cluster, "topic", s.Topic,
 				"partition", s.Partition, "offset", s.Offset.String(), "why", s.Why.String(), "missed", s.Missed)

@@ -134,6 +134,12 @@ func (c *pulsarCluster) watch(ctx context.Context, name string, _ time.Time) err
 func (c *pulsarCluster) start(starts []Start) {
 	c.began(starts)
 	c.mu.Lock()
+	for _, s := range starts {
+		if s.Why == Unwatched {
+			delete(c.ended, s.Place)
+			delete(c.fails, s.Place)
+		}
+	}
 	c.starts = append(c.starts, starts...)
 	c.mu.Unlock()
 	poke(c.wake)
@@ -159,6 +165,10 @@ func (c *pulsarCluster) run(ctx context.Context, sink Sink) {
 		for _, s := range starts {
 			if was := c.reading[s.Place]; was != nil {
 				was.stop(errElsewhere)
+			}
+			if s.Why == Unwatched {
+				delete(c.reading, s.Place)
+				continue
 			}
 			of, stop := context.WithCancelCause(ctx)
 			c.reading[s.Place] = &reading{s.Life, stop}

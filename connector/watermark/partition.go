@@ -107,6 +107,20 @@ func (p *Partition) advance() bool {
 	return p.watermark != before
 }
 
+// Routes marks the routes of all pieces that are remembered.
+func (p *Partition) Routes(in map[int32]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last, any := int32(0), false
+	for s := p.spans.base; s < p.spans.end(); s++ {
+		for i := p.spans.at(s).pieces; i != none; i = p.pieces.at(i).next {
+			if r := p.pieces.at(i).origin.Route; !any || r != last {
+				in[r], last, any = true, r, true
+			}
+		}
+	}
+}
+
 // Oldest returns where the oldest piece that is not final is from: the one of the lowest offset in the first span that holds the
 // watermark back. ok is false when no piece is open.
 func (p *Partition) Oldest() (o Origin, ok bool) {

@@ -625,7 +625,7 @@ var mutations = []mutation{
 	},
 
 	// Batches of the queue that cannot be read.
-	// What surrounds a value.
+	// Values that look right.
 	{
 		name: "names keep their line end", file: "connector/config/value.go",
 		old: "		if msg := unseenProblem(text); msg != \"\" {", new: "		if msg := \"\"; msg != \"\" {",
@@ -687,6 +687,75 @@ var mutations = []mutation{
 		pkg: sender, run: "TestRepairsAreCounted",
 	},
 
+	// What is refused for good.
+	{
+		name: "a refusal of one proxy of two is believed", file: "sdk/held.go",
+		old: "return len(r.by) > 1 || ", new: "return len(r.by) > 0 || ",
+		pkg: sender, run: "TestRefusalOf",
+	},
+	{
+		name: "a pack goes on being sent to the proxy that refused it", file: "sdk/choice.go",
+		old: "if p.avoidsLocked(ep) {", new: "if p.trying() && p.avoidsLocked(ep) {",
+		pkg: sender, run: "TestPackThatOneProxyRefused",
+	},
+	{
+		name: "all held packs are tried together", file: "sdk/held.go",
+		old: "	h.trying = p\n", new: "	h.trying = nil\n	h.next = now\n",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "the pause before held packs never grows", file: "sdk/held.go",
+		old: "	h.pauses++\n	h.next = now", new: "	h.next = now",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "a held pack that is never taken stands before the others", file: "sdk/held.go",
+		old: "	p.st.keptTurns++\n", new: "",
+		pkg: sender, run: "TestHeldPackThatIsNeverTaken",
+	},
+	{
+		name: "one held pack is taken and the others stay", file: "sdk/held.go",
+		old: "	for _, q := range released {", new: "	h.packs, released = released, nil\n	for _, q := range released {",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "a pack that is held no more is not told so", file: "sdk/held.go",
+		old: "	s.tellTokensLocked(p, result)\n", new: "	_ = result\n",
+		pkg: sender, run: "TestHeldAndReleased|TestHeldPack",
+	},
+	{
+		name: "the sender waits for held packs when it closes", file: "sdk/dispatch.go",
+		old: "return n[packWaiting] + n[packInFlight] + n[packAcked] }", new: "return n[packWaiting] + n[packInFlight] + n[packAcked] + n[packHeld] }",
+		pkg: sender, run: "TestHeldPackThatIsNeverTaken",
+	},
+	{
+		name: "a held message whose callback waits is dropped", file: "sdk/held.go",
+		old: "!slices.ContainsFunc(pieces, piece.single) && ", new: "",
+		pkg: sender, run: "TestHeldPackThatIsForgotten",
+	},
+	{
+		name: "an unknown stream is asked about by several packs at once", file: "sdk/hold.go",
+		old: "		if h.trial != 0 {\n			return true\n", new: "		if h.trial != 0 {\n			return false\n",
+		pkg: sender, run: "TestUnknownStream",
+	},
+	{
+		name: "the pause of an unknown stream ends where other pauses do", file: "sdk/hold.go",
+		old: "		b.max = max(b.max, s.o.refusedMax)\n", new: "",
+		pkg: sender, run: "TestUnknownStream",
+	},
+
+	// Topics of the queue that nobody needs.
+	{
+		name: "a barrier waits for a topic that was dropped", file: "connector/confirm/barrier.go",
+		old: "			continue // dropped", new: "			return false, nil // dropped",
+		pkg: "./connector/confirm", run: "TestBarrierDoesNotWait",
+	},
+	{
+		name: "a topic is dropped while another stream uses it", file: "connector/confirm/unwatch.go",
+		old: "	if r.uses[at] > 0 {\n		return\n	}\n", new: "",
+		pkg: "./connector/confirm", run: "TestTopicIsWatchedWhile",
+	},
+
 	// Reaching proxies.
 	{
 		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
@@ -722,5 +791,25 @@ var mutations = []mutation{
 		name: "a partition may hold every piece that max_unfinal allows", file: "connector/limits.go",
 		old: "case e == nil && held > free:", new: "case e == nil && held > b.cfg.Delivery.MaxUnfinal:",
 		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
+	},
+	{
+		name: "streams have no bound", file: "connector/route.go",
+		old: "if rs.max > 0 && len(rs.byTarget) >= rs.max {", new: "if false {",
+		pkg: connector, run: "TestStreamTooMany",
+	},
+	{
+		name: "an index of a forgotten stream is given again", file: "connector/route.go",
+		old: "	rs.next++\n", new: "	rs.next = int32(len(rs.byTarget)) + 1\n",
+		pkg: connector, run: "TestIndexOfARoute",
+	},
+	{
+		name: "a stream is forgotten while a record waits for it", file: "connector/idle.go",
+		old: "			in[c.groups[i].route.index] = true\n", new: "			_ = i\n",
+		pkg: connector, run: "TestRouteThatAPiece",
+	},
+	{
+		name: "a stream is forgotten while a piece names it", file: "connector/idle.go",
+		old: "	p.wm.Routes(in)\n", new: "",
+		pkg: connector, run: "TestRouteThatAPiece",
 	},
 }

@@ -205,7 +205,7 @@ func TestTenantIsAHeader(t *testing.T) {
 		}
 		status = 403
 		_, err := c.NodeList(t.Context(), "g1")
-		mustBe(t, err, 403, map[string]string{"": "no tenant is configured", "acme": `the tenant asked for is "acme"`}[tenant])
+		mustBe(t, err, 403, map[string]string{"": "none is configured, so the Manager takes public", "acme": `"acme" is configured`}[tenant])
 	}
 }
 

@@ -44,7 +44,7 @@ func (e *Error) Error() string {
 		if hint != "" {
 			hint += "; "
 		}
-		hint += "HTTP_PROXY and HTTPS_PROXY name the proxy, and a Manager whose host NO_PROXY names is asked without it"
+		hint += "the proxy comes from HTTP_PROXY or HTTPS_PROXY; to bypass it, add the Manager's host to NO_PROXY"
 	}
 	s := fmt.Sprintf("%s at %s: %v", e.Op, where, e.Err)
 	if hint != "" {
@@ -105,9 +105,9 @@ func transportHint(err error, timeout time.Duration) string {
 // statusHint says what to do about an answer with a status other than 200; tenant is the one that was named.
 func statusHint(status int, credentials bool, tenant string) string {
 	// The Manager refuses a user without a role in the tenant as it refuses a wrong key.
-	asked := "no tenant is configured, for which the Manager takes public"
+	asked := "none is configured, so the Manager takes public; set tenant"
 	if tenant != "" {
-		asked = fmt.Sprintf("the tenant asked for is %q", tenant)
+		asked = fmt.Sprintf("%q is configured; correct tenant", tenant)
 	}
 	switch {
 	case status == http.StatusUnauthorized && !credentials:
@@ -115,9 +115,9 @@ func statusHint(status int, credentials bool, tenant string) string {
 	case status == http.StatusUnauthorized:
 		return "the Manager does not accept the credentials; check secret_id and secret_key"
 	case status == http.StatusForbidden && !credentials:
-		return fmt.Sprintf("either the Manager wants credentials: configure secret_id and secret_key; or the tenant is not the right one: %s, set tenant", asked)
+		return fmt.Sprintf("either the Manager wants credentials (configure secret_id and secret_key), or the tenant is wrong (%s)", asked)
 	case status == http.StatusForbidden:
-		return fmt.Sprintf("either the Manager does not accept the credentials: check secret_id, secret_key and the rights of the user; or the user has no role in the tenant: %s, set tenant", asked)
+		return fmt.Sprintf("either the Manager does not accept the credentials or the user lacks rights (check secret_id and secret_key), or the user has no role in the tenant (%s)", asked)
 	case status == http.StatusProxyAuthRequired:
 		return "the HTTP proxy wants credentials; put them into its URL, or go without it"
 	case status == http.StatusNotFound:

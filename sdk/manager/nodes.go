@@ -43,11 +43,11 @@ func (c *Client) NodeList(ctx context.Context, group string) (Nodes, error) {
 	return nodes, nil
 }
 
-// slashHint names a group's slash where the Manager's path ended at it. Nothing else about such an answer helps.
+// slashHint blames the group's slash for an answer that says that the path is wrong.
 func slashHint(err error, group string) error {
 	e, ok := errors.AsType[*Error](err)
 	if ok && strings.Contains(group, "/") && (e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest) {
-		e.Hint = "the group holds a slash, which ends the path at the Manager, so it answers for no such group; choose a group without one"
+		e.Hint = "the group's id contains a slash, which the Manager's path cannot carry; use a group without one"
 	}
 	return err
 }

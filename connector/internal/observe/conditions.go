@@ -82,6 +82,10 @@ func sharedCause(code sdk.StreamCode) bool {
 // streamCode is the code of a stalled stream.
 func streamCode(code sdk.StreamCode) reason.Code {
 	switch code {
+	case sdk.StreamRefused:
+		return reason.Refused
+	case sdk.StreamUnknown:
+		return reason.UnknownStream
 	case sdk.StreamNotInQueue, sdk.StreamTopicMissing, sdk.StreamNeverSeen:
 		return reason.NotInQueue
 	default:
