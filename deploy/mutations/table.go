@@ -812,4 +812,36 @@ var mutations = []mutation{
 		old: "	p.wm.Routes(in)\n", new: "",
 		pkg: connector, run: "TestRouteThatAPiece",
 	},
+
+	// What alerts go by.
+	{
+		name: "the lag in time of a stopped partition ends at what was taken", file: "connector/lagtime.go",
+		old: "recs[n-1].Offset >= next {", new: "recs[n-1].Offset < 0 {",
+		pkg: connector, run: "TestLagInTimeOfAStopped",
+	},
+	{
+		name: "records that are fetched again keep their old times", file: "connector/lagtime.go",
+		old: "n > r.passed && r.runs[n-1].first >= first", new: "n > r.passed && r.runs[n-1].first < 0",
+		pkg: connector, run: "TestLagInTimeAfterAPartitionWentBack",
+	},
+	{
+		name: "the longer estimate of retention counts", file: "connector/retention.go",
+		old: "byMoves < left", new: "byMoves > left",
+		pkg: connector, run: "TestRetentionLeft",
+	},
+	{
+		name: "a client's certificate expires with the last of its chain", file: "connector/certs.go",
+		old: "authorities == cert.NotAfter.After(out)", new: "cert.NotAfter.After(out)",
+		pkg: connector, run: "TestClientCertificateExpires",
+	},
+	{
+		name: "a counter appears with its first value", file: "connector/counters.go",
+		old: "		n[label] = 0\n", new: "		_ = label\n",
+		pkg: connector, run: "TestKnownLabelValues",
+	},
+	{
+		name: "a topic's partitions without a commit are left out of the sum", file: "connector/internal/observe/series.go",
+		old: "		o.committed = p.Start\n", new: "		o.committed = 0\n",
+		pkg: "./connector/internal/observe", run: "TestSeriesOfPartitions",
+	},
 }
