@@ -265,7 +265,7 @@ func (b *Bridge) endRound(r *round, err error, results map[tp]error, unchecked e
 		class := commitClass(e)
 		failed[class] = e
 		if class == "topic" && errors.Is(e, kerr.UnknownTopicID) {
-			p.stop(recreated(p))
+			b.miss(p, byList, e) // another topic of its name may be there now, or none
 		}
 	}
 	if tooLarge {

@@ -16,6 +16,7 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/reason"
@@ -82,6 +83,8 @@ type Bridge struct {
 
 	commitFaults, watchFaults, groupFaults faults
 
+	absent absentees
+
 	draining atomic.Bool // nothing new is fetched
 	drained  atomic.Bool // nothing is waited for any more
 	ready    chan struct{}
@@ -134,6 +137,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 		parts: make(map[tp]*partition), mine: make(map[tp]struct{}), topics: make(map[string]*topic),
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)
+	b.absent.rules, b.absent.last = absence.Default(), -1
 	b.refusedPause = refusedRetryMin
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)

@@ -40,12 +40,14 @@ type envOption func(*envConfig)
 
 type envConfig struct {
 	proxies    int
+	brokers    int
 	partitions int32
 	proxyOpts  []dptest.Option
 	kafkaOpts  []kfake.Opt
 }
 
 func withProxies(n int) envOption      { return func(c *envConfig) { c.proxies = n } }
+func withBrokers(n int) envOption      { return func(c *envConfig) { c.brokers = n } }
 func withPartitions(n int32) envOption { return func(c *envConfig) { c.partitions = n } }
 func withProxy(o ...dptest.Option) envOption {
 	return func(c *envConfig) { c.proxyOpts = append(c.proxyOpts, o...) }
@@ -53,13 +55,13 @@ func withProxy(o ...dptest.Option) envOption {
 
 func newEnv(t *testing.T, opts ...envOption) *env {
 	t.Helper()
-	c := envConfig{proxies: 2, partitions: 2}
+	c := envConfig{proxies: 2, brokers: 1, partitions: 2}
 	for _, o := range opts {
 		o(&c)
 	}
 	e := &env{t: t, routes: "  - {topics: [orders], group: g, stream: s}\n"}
 	var err error
-	if e.kafka, err = kfake.NewCluster(append(c.kafkaOpts, kfake.NumBrokers(1), kfake.SeedTopics(c.partitions, "orders"),
+	if e.kafka, err = kfake.NewCluster(append(c.kafkaOpts, kfake.NumBrokers(c.brokers), kfake.SeedTopics(c.partitions, "orders"),
 		kfake.SeedTopics(2, queueTopic, "q.g.s2"))...); err != nil {
 		t.Fatal(err)
 	}

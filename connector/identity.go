@@ -2,13 +2,10 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -270,9 +267,9 @@ func (b *Bridge) stillThere(ctx context.Context, p *partition) (bool, error) {
 		return false, err
 	}
 	switch t := m.topics[p.id.topic]; {
-	case errors.Is(t.err, kerr.UnknownTopicOrPartition):
-		p.stop(deleted(p.id))
-		return false, nil
+	case t.err != nil:
+		b.miss(p, byPosition, t.err)
+		return false, errAbsent
 	case differ(p.topic.id, t.id):
 		p.stop(recreated(p))
 		return false, nil

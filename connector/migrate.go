@@ -76,6 +76,9 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	}
 	parts := make(map[string][]int32)
 	for _, name := range names {
+		if err := described.topics[name].err; err != nil {
+			return false, kafkaclient.Explain(err, "asking for the partitions of topic "+name)
+		}
 		parts[name] = described.topics[name].partitions
 	}
 	s, err := m.b.survey(ctx, parts)

@@ -93,13 +93,15 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		if b.commitBy(ctx, opened, b.commitStarts); startsCommitted(opened) {
 			return nil
 		}
-		return errors.New("the group's coordinator did not take the offsets; see the log of commits")
+		return errStartNotTaken
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
+
+var errStartNotTaken = errors.New("the group's coordinator did not take the offsets; see the log of commits")
 
 // untilAnswered calls f until it succeeds or ctx ends, with growing pauses, and shows why it fails.
 func (b *Bridge) untilAnswered(ctx context.Context, what string, f func() error) error {
@@ -164,8 +166,8 @@ func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[strin
 		for _, num := range nums {
 			p := b.open(s, tp{name, num}, t, rt)
 			at := kgo.NewOffset().At(p.from.offset)
-			if p.from.lost == 0 && p.from.stop == nil {
-				at = at.WithEpoch(p.from.epoch) // finds a log that was cut off and grew again
+			if p.from.lost == 0 && p.from.stop == nil && !p.from.bare {
+				at = at.WithEpoch(p.from.epoch) // finds a log that is cut off between the survey and the first fetch
 			}
 			out[name][num] = at
 			opened = append(opened, p)
@@ -178,11 +180,16 @@ func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[strin
 		if h := p.stopped(); h != nil && !p.from.again { // one whose topic is joined again in a moment is not news
 			b.stopped(p, h.Own)
 		}
-		if p.limit >= 0 && p.start >= p.limit {
+		if p.limit >= 0 && p.start >= p.limit && p.from.absent == nil {
 			p.reachedEnd()
 		}
 	}
 	b.gates.Begin(gates...)
+	for _, p := range opened {
+		if p.from.absent != nil {
+			b.miss(p, byBegin, p.from.absent)
+		}
+	}
 	b.sayBegins(s, opened)
 	return out, opened, nil
 }
@@ -192,7 +199,7 @@ func (b *Bridge) open(s *survey, id tp, t *topic, rt *router) *partition {
 	bg := s.begin(id, startPolicy(&b.cfg.Kafka), b.cfg.Delivery.OnGap == "continue")
 	limit, planned := b.limitOf(id)
 	switch asked := s.topics[id.topic].id; {
-	case bg.stop != nil && bg.stop.Code == reason.Deleted:
+	case bg.absent != nil: // it begins later
 	case differ(t.id, asked):
 		// The group's client holds the old id and would never fetch under the new one.
 		bg.stop, bg.again = recreatedAt(id, bg.offset), true
@@ -215,6 +222,9 @@ func (b *Bridge) open(s *survey, id tp, t *topic, rt *router) *partition {
 	if bg.stop != nil {
 		p.gate.Add(*bg.stop, true)
 	}
+	if bg.absent != nil {
+		b.faultAbsent(p, bg.absent)
+	}
 	return p
 }
 
@@ -225,7 +235,7 @@ const maxNamed = 20
 func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 	byTopic := make(map[string][]*partition)
 	for _, p := range opened {
-		if p.stopped() == nil || p.from.refused != nil {
+		if p.stopped() == nil && p.from.absent == nil || p.from.refused != nil {
 			byTopic[p.id.topic] = append(byTopic[p.id.topic], p)
 		}
 	}
@@ -233,7 +243,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 		parts := byTopic[name]
 		var whys [resume.FirstStart + 1]int
 		var passed int64
-		var unknown, refused int
+		var unknown, refused, bare int
 		var old []string
 		for _, p := range parts {
 			whys[p.from.why]++
@@ -241,6 +251,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 				passed += p.from.books.Passed
 			}
 			unknown += btoi(p.from.restate)
+			bare += btoi(p.from.bare)
 			if r := p.from.refused; r != nil {
 				if refused++; refused <= maxNamed {
 					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.id.partition, r.offset, r.topic))
@@ -255,7 +266,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 		}
 		id := s.topics[name].id
 		b.log.Info("partitions begin", "topic", name, "topic_id", id.String(), "partitions", len(parts),
-			"where", strings.Join(where, "; "), "offsets_passed_over", passed)
+			"where", strings.Join(where, "; "), "offsets_passed_over", passed, "offsets_without_epoch", bare)
 		b.counters.passedOver.Add(uint64(passed))
 		if unknown > 0 {
 			b.log.Info("the offsets were committed by an earlier version, another tool or for another cluster; they are believed, and are committed again with the topic's id",
@@ -286,7 +297,7 @@ func btoi(v bool) int {
 
 func deleted(id tp) *reason.Reason {
 	return stopFor(id, reason.Deleted, -1, fmt.Sprintf("topic %s or its partition %d does not exist any more; "+
-		"hint: it is consumed again when the bridge is restarted after it was created", id.topic, id.partition))
+		"hint: it goes on by itself when the same topic is back; a new topic of the name is consumed after a restart", id.topic, id.partition))
 }
 
 // jumpsTheStart reports whether a fetch that was to begin at want begins behind offsets that are gone. kgo says

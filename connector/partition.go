@@ -56,24 +56,27 @@ type partition struct {
 	refusedMu sync.Mutex
 	refused   map[reason.Key]int // guarded by refusedMu; pieces that proxies refuse and the sender keeps, by the reason of their stream
 
-	mu      sync.Mutex
-	expect  int64       // guarded by mu; offset after the last one that was fetched
-	rewind  bool        // guarded by mu; what the poll loop has in hand is not what comes next; see goOn
-	heard   time.Time   // guarded by mu; when something was fetched last, or asked for in vain
-	parked  []*chunk    // guarded by mu; fetched and not taken by the sender yet, in order
-	weight  int64       // guarded by mu; memory of parked
-	counted int64       // guarded by mu; part of weight that is in held
-	held    *heldBack   // of the bridge
-	opened  []openSpan  // guarded by mu; spans the watermark has not passed, in order
-	passed  int         // guarded by mu; so many of opened the watermark has passed
-	epochs  []epochFrom // guarded by mu; see epochAt
-	times   recordTimes // guarded by mu; of the records that are not final
+	mu        sync.Mutex
+	expect    int64       // guarded by mu; offset after the last one that was fetched
+	successor *partition  // guarded by mu; took the place of this one, whose log was not found
+	rewind    bool        // guarded by mu; what the poll loop has in hand is not what comes next; see goOn
+	heard     time.Time   // guarded by mu; when something was fetched last, or asked for in vain
+	parked    []*chunk    // guarded by mu; fetched and not taken by the sender yet, in order
+	weight    int64       // guarded by mu; memory of parked
+	counted   int64       // guarded by mu; part of weight that is in held
+	held      *heldBack   // of the bridge
+	opened    []openSpan  // guarded by mu; spans the watermark has not passed, in order
+	passed    int         // guarded by mu; so many of opened the watermark has passed
+	epochs    []epochFrom // guarded by mu; see epochAt
+	times     recordTimes // guarded by mu; of the records that are not final
 }
 
 // trial says when an error of the broker for one partition is tried again. The reason itself is in the condition.
 type trial struct {
 	last       time.Time // newest error
 	tried      bool      // after the newest
+	absent     bool      // decided by answers by name, not by trying again
+	told       bool      // the log has said that it began
 	outOfRange bool      // the position is not in the log: decided by its offsets, not by trying again
 }
 
@@ -272,15 +275,32 @@ func (p *partition) epochAt(offset int64) int32 {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	epoch, drop := int32(-1), 0
+	epoch, at := p.epochBeforeLocked(offset)
+	p.epochs = p.epochs[at:] // commits only go forward
+	return epoch
+}
+
+// epochBeforeLocked returns the leader epoch of the record before offset, -1 if unknown, and its place among epochs.
+func (p *partition) epochBeforeLocked(offset int64) (epoch int32, at int) {
+	epoch = -1
 	for i, e := range p.epochs {
 		if e.offset >= offset {
 			break
 		}
-		epoch, drop = e.epoch, i
+		epoch, at = e.epoch, i
 	}
-	p.epochs = p.epochs[drop:] // commits only go forward
-	return epoch
+	return epoch, at
+}
+
+// reached returns the offset the next fetch must not be below, and the leader epoch of the record before it, -1 if unknown.
+func (p *partition) reached() (offset int64, epoch int32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.expect == p.start {
+		return p.expect, p.from.epoch
+	}
+	epoch, _ = p.epochBeforeLocked(p.expect)
+	return p.expect, epoch
 }
 
 // unfinished is the number of pieces that may still become final.

@@ -112,6 +112,9 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				b.unread(tp{t.Topic, fp.Partition}, fp.Err)
 				continue
 			}
+			if p.from.absent != nil {
+				continue // nothing says yet where it begins
+			}
 			if t.TopicID != ([16]byte{}) && p.topic.id != ([16]byte{}) && t.TopicID != p.topic.id {
 				p.stop(recreated(p))
 				continue
@@ -172,8 +175,8 @@ func (b *Bridge) partitionError(p *partition, err error) {
 		p.stop(stopFor(p.id, reason.Truncated, loss.ResetTo, truncatedReason(p.id, loss.ResetTo, loss.ConsumedTo)))
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		b.fault(p, err, true)
-	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
-		p.stop(recreated(p))
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), absentError(err):
+		b.miss(p, byFetch, err) // a broker may lag; an answer by name tells
 	default:
 		b.fault(p, kafkaclient.Explain(err, "fetching "+p.id.String()), false)
 	}
@@ -278,8 +281,12 @@ func (b *Bridge) goOn(p *partition, k reason.Key) bool {
 	}
 	p.rewind = true
 	b.setOffset(p.id, p.expect) // so that something is fetched; before the gate opens, or it could undo the poll loop's
-	if _, ok := p.gate.Drop(k); !ok {
+	e, ok := p.gate.Drop(k)
+	if !ok {
 		return false
+	}
+	if e.Own != nil {
+		b.observer.Ended(*e.Own)
 	}
 	b.counters.goneOn.add(string(k.Code), 1)
 	return true

@@ -39,6 +39,16 @@ func (b *Bridge) foundRunning(name string) bool {
 func (b *Bridge) put(p *partition) {
 	b.mu.Lock()
 	old := b.parts[p.id]
+	b.putLocked(p)
+	b.mu.Unlock()
+	if old != nil {
+		old.detach()
+		old.wm.Revoke()
+	}
+	b.counters.assigned.Add(1)
+}
+
+func (b *Bridge) putLocked(p *partition) {
 	b.parts[p.id] = p
 	if r := b.outputStop(p.id); r != nil {
 		p.gate.Add(*r, true)
@@ -48,12 +58,6 @@ func (b *Bridge) put(p *partition) {
 	}
 	p.wm.CountInto(&b.unfinal, &b.pieces)
 	b.reorderLocked()
-	b.mu.Unlock()
-	if old != nil {
-		old.detach()
-		old.wm.Revoke()
-	}
-	b.counters.assigned.Add(1)
 }
 
 // remove forgets an assignment, unless a newer one took its place.

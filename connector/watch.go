@@ -11,6 +11,7 @@ import (
 
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/connector/resume"
 )
 
 // watchLoop looks after what is not on the way of records: partitions at fault are tried again, and the
@@ -36,6 +37,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 			lastTopics = time.Now()
 			b.checkTopics(ctx)
 		}
+		b.askForAbsent(ctx)
 		if time.Since(lastStreams) >= streamsTick {
 			lastStreams = time.Now()
 			b.streamsAgain()
@@ -71,8 +73,15 @@ func (b *Bridge) topicsAge() time.Duration {
 // fault pauses a partition that Kafka answers with an error; the watch loop tries again. A position that
 // is out of range is looked at first.
 func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
+	if t := p.trying.Load(); t == nil || !t.absent { // else it is asked about by name
+		b.tryAgain(p, err, outOfRange)
+	}
+}
+
+func (b *Bridge) tryAgain(p *partition, err error, outOfRange bool) {
 	now := time.Now()
-	p.trying.Store(&trial{last: now, outOfRange: outOfRange})
+	old := p.trying.Load()
+	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})
 	r := reason.New(partitionKey(p.id, reason.Fault), now, err.Error())
 	if p.gate.Add(r, true) && !outOfRange {
 		b.observer.Began(r)
@@ -93,7 +102,7 @@ func (b *Bridge) sourceFault(what string, err error) bool {
 // recovered ends a fault once something was fetched.
 func (b *Bridge) recovered(p *partition) {
 	f := p.trying.Swap(nil)
-	if e, ok := p.gate.Drop(partitionKey(p.id, reason.Fault)); ok && f != nil && !f.outOfRange {
+	if e, ok := p.gate.Drop(partitionKey(p.id, reason.Fault)); ok && f != nil && f.told {
 		b.observer.Ended(*e.Own)
 	}
 }
@@ -101,13 +110,13 @@ func (b *Bridge) recovered(p *partition) {
 func (b *Bridge) retryFaults(ctx context.Context) {
 	for _, p := range b.assigned() {
 		f := p.trying.Load()
-		if f == nil || p.stopped() != nil {
+		if f == nil || f.absent || p.stopped() != nil {
 			continue
 		}
 		if f.outOfRange {
 			if err := b.outOfRange(ctx, p); err == nil {
 				b.recovered(p)
-			} else if b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.id.String())) {
+			} else if !errors.Is(err, errAbsent) && b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.id.String())) {
 				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition,
 					"err", kafkaclient.Explain(err, "listing offsets of "+p.id.String()))
 			}
@@ -133,6 +142,11 @@ func (b *Bridge) retryFaults(ctx context.Context) {
 func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	if p.beginning() { // where it begins is committed first; see adjust
+		if b.commitBy(ctx, []*partition{p}, b.commitStarts); p.beginning() {
+			return errStartNotTaken
+		}
+	}
 	if there, err := b.stillThere(ctx, p); err != nil || !there {
 		return err
 	}
@@ -145,9 +159,9 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 		return err
 	}
 	start, end, err := within(starts, ends, p.id)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		p.stop(deleted(p.id))
-		return nil
+	if absentError(err) {
+		b.miss(p, byPosition, err)
+		return errAbsent
 	}
 	if err != nil {
 		return err
@@ -156,6 +170,9 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 	if bg.stop != nil {
 		p.stop(bg.stop)
 		return nil
+	}
+	if cut, err := b.cutBelow(ctx, p, bg); err != nil || cut {
+		return err
 	}
 	if bg.lost > 0 {
 		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", p.id.topic, "partition", p.id.partition,
@@ -169,6 +186,26 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 		b.setOffset(p.id, bg.offset)
 	}
 	return nil
+}
+
+// cutBelow stops a partition whose log was cut off below its position and has grown past it since.
+func (b *Bridge) cutBelow(ctx context.Context, p *partition, bg begin) (bool, error) {
+	offset, epoch := p.reached()
+	if bg.lost > 0 || epoch < 0 {
+		return false, nil
+	}
+	c := resume.Commit{Offset: offset, Epoch: epoch}
+	verdicts := make(map[tp]epochVerdict)
+	err := b.checkEpochs(ctx, map[tp]resume.Commit{p.id: c}, func(string) [16]byte { return p.topic.id }, verdicts)
+	v := verdicts[p.id]
+	if v.absent != nil {
+		b.miss(p, byPosition, v.absent)
+		return false, errAbsent
+	}
+	if v.cut {
+		p.stop(stopFor(p.id, reason.Truncated, v.at, cutReason(p.id, v.at, c.Offset, c.Epoch)))
+	}
+	return v.cut, err
 }
 
 // checkTopics asks for the cluster's topics: new ones that a rule wants are consumed, ones that were
@@ -211,8 +248,10 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 	for _, p := range b.assigned() {
 		d, ok := details[p.id.topic]
 		switch {
-		case !ok && all, ok && errors.Is(d.Err, kerr.UnknownTopicOrPartition):
-			p.stop(deleted(p.id))
+		case !ok && all:
+			b.miss(p, byList, kerr.UnknownTopicOrPartition)
+		case ok && absentError(d.Err):
+			b.miss(p, byList, d.Err)
 		case ok && d.Err == nil && p.topic.id != ([16]byte{}) && [16]byte(d.ID) != ([16]byte{}) && [16]byte(d.ID) != p.topic.id:
 			p.stop(recreated(p))
 		}

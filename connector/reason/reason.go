@@ -60,7 +60,13 @@ func Compare(a, b Reason) int {
 
 const hintMark = "; hint: "
 
+// cutHint parts a text from its hint, which stands at its end, also in parentheses where the text was wrapped.
 func cutHint(text string) (sentence, hint string) {
-	sentence, hint, _ = strings.Cut(text, hintMark)
-	return sentence, hint
+	if sentence, hint, ok := strings.Cut(text, hintMark); ok {
+		return sentence, hint
+	}
+	if sentence, hint, ok := strings.Cut(text, " (hint: "); ok {
+		return sentence, strings.TrimSuffix(hint, ")")
+	}
+	return text, ""
 }

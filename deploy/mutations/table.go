@@ -7,6 +7,7 @@ const (
 	watermark = "./connector/watermark"
 	sender    = "./sdk"
 	connector = "./connector"
+	absence   = "./connector/internal/absence"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -315,7 +316,9 @@ var mutations = []mutation{
 	},
 	{
 		name: "the topic's id taken from what the client remembers", file: "connector/survey.go",
-		old: "resp, err := req.RequestWith(ctx, cl)", new: "resp, err := cl.RequestCachedMetadata(ctx, req, time.Minute)",
+		old: "resp, err := req.RequestWith(ctx, whom)",
+		new: "resp, err := func() (*kmsg.MetadataResponse, error) {\n\t\tcl, ok := whom.(interface {\n\t\t\tRequestCachedMetadata(context.Context, *kmsg.MetadataRequest, time.Duration) (*kmsg.MetadataResponse, error)\n\t\t})\n" +
+			"\t\tif ok {\n\t\t\treturn cl.RequestCachedMetadata(ctx, req, time.Minute)\n\t\t}\n\t\treturn req.RequestWith(ctx, whom)\n\t}()",
 		pkg: connector, run: "TestTopicCreatedAgainUnderLoad|TestNothingIsCommittedByName",
 	},
 	{
@@ -490,8 +493,90 @@ var mutations = []mutation{
 		old: ", Arrived: t.origin.Arrived,", new: ",",
 		pkg: connector, run: "ReadingAgainFinds",
 	},
+	// A topic that is not found.
 	{
-		name: "a fetch by hand that unfolds without bound", file: "connector/holes.go",
+		name: "a deletion is believed after one answer", file: "connector/internal/absence/absence.go",
+		old: "return t.missing >= r.Answers && t.last.Sub(t.first) >= r.Over && (", new: "return t.missing >= 1 && (",
+		pkg: absence,
+	},
+	{
+		name: "a deletion is believed from one broker of several", file: "connector/internal/absence/absence.go",
+		old: "(t.several || brokers <= 1)", new: "(t.several || brokers >= 1)",
+		pkg: absence,
+	},
+	{
+		name: "a broker that disagrees is ignored", file: "connector/internal/absence/absence.go",
+		old: "		*t = Tracker{}\n		return", new: "		return",
+		pkg: absence,
+	},
+	{
+		name: "the same broker is asked each time", file: "connector/absent.go",
+		old: "		as.last = broker\n", new: "",
+		pkg: connector, run: "TestDeletionIsBelieved",
+	},
+	{
+		name: "a deleted topic that is back stays stopped", file: "connector/absent.go",
+		old: "		if wasGone {\n			b.goOn(p, gone)\n		}\n", new: "",
+		pkg: connector, run: "TestSameTopicBack",
+	},
+	{
+		name: "a list without a topic stops its partitions", file: "connector/watch.go",
+		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.stop(deleted(p.id))",
+		pkg: connector, run: "TestIncompleteList",
+	},
+	{
+		name: "a partition whose log is not found at the assignment is stopped", file: "connector/offsets.go",
+		old: "	case bg.absent != nil: // it begins later\n", new: "	case bg.absent != nil:\n		bg.stop = deleted(id)\n",
+		pkg: connector, run: "TestUnknownAnswerAtAssignment",
+	},
+	{
+		name: "a missing right counts as a missing topic", file: "connector/absent.go",
+		old: "		return absence.Denied, t.err", new: "		return absence.Missing, t.err",
+		pkg: connector, run: "TestMissingRight",
+	},
+	{
+		name: "what took the place of an assignment outlives its revoke", file: "connector/revoke.go",
+		old: "for ; p != nil; p = p.succeeded() {", new: "for ; p != nil; p = nil {",
+		pkg: connector, run: "TestRevokeEndsTheAssignment",
+	},
+	{
+		name: "an assignment that ends gives way to another", file: "connector/absent.go",
+		old: "if b.parts[old.id] != old || !old.givesWayTo(p) {", new: "if b.parts[old.id] != old && !old.givesWayTo(p) {",
+		pkg: connector, run: "TestRevokeEndsTheAssignment",
+	},
+	// A log that was cut off.
+	{
+		name: "a truncation ends when the log has grown past the offset", file: "connector/epochs.go",
+		old: "		ask[id] = c\n", new: "		s.epochs[id] = epochVerdict{}\n",
+		pkg: connector, run: "TestCommitOfALogThatWasCutOff",
+	},
+	{
+		name: "a truncation while the bridge runs ends when the log has grown past the position", file: "connector/watch.go",
+		old: "if bg.lost > 0 || epoch < 0 {", new: "if epoch >= -1 {",
+		pkg: connector, run: "TestPositionOutOfRangeInALogThatHasGrown",
+	},
+	{
+		name: "an epoch that the log does not have is believed", file: "connector/epochs.go",
+		old: "	case at == epoch:\n		return epochVerdict{}\n	}", new: "	}\n	if found {\n		return epochVerdict{}\n	}",
+		pkg: connector, run: "TestEpochTells|TestCommitOfALogThatWasCutOff",
+	},
+	{
+		name: "an older epoch counts as a log that was cut off", file: "connector/epochs.go",
+		old: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch, found)\n", new: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch+1, found)\n",
+		pkg: connector, run: "TestCommitOfAnOlderEpoch",
+	},
+	{
+		name: "an offset without an epoch is not named", file: "connector/survey.go",
+		old: "		bg.bare = true\n", new: "",
+		pkg: connector, run: "TestCommitWithoutAnEpochIsNamed",
+	},
+	{
+		name: "a hole keeps the epoch of the record before it", file: "connector/holes.go",
+		old: "p.epochs = append(p.epochs, epochFrom{from, -1})", new: "_ = n",
+		pkg: connector, run: "TestPositionBehindAHole",
+	},
+	{
+		name: "a fetch by hand that unfolds without bound", file: "connector/epochs.go",
 		old: "unfolding(b.direct), nil)", new: "kgo.DefaultDecompressor(), nil)",
 		pkg: connector, run: "NextRecordUnfolds",
 	},

@@ -38,11 +38,11 @@ func derived(s *Status, now time.Time) []reason.Reason {
 	}
 	connected := connected(s)
 	if !connected {
-		add(reason.NoProxy, reason.Process, "", noProxy(s))
+		add(reason.NoProxy, reason.Process, "", noProxy(s)+hintEndpoint)
 	}
 	for i := range s.Sender.Endpoints {
 		if e := &s.Sender.Endpoints[i]; ill(e) || e.Connections == 0 {
-			add(reason.Endpoint, reason.Proxy, e.Address, "proxy "+e.Address+": "+cmp.Or(e.Reason, e.LastError, "not connected"))
+			add(reason.Endpoint, reason.Proxy, e.Address, "proxy "+e.Address+": "+cmp.Or(e.Reason, e.LastError, "not connected")+hintEndpoint)
 		}
 	}
 	for i := range s.Sender.Streams {
@@ -74,9 +74,10 @@ func derived(s *Status, now time.Time) []reason.Reason {
 	return out
 }
 
-// sharedCause reports whether a stream stalls for what proxies, or all of them, have a reason of their own for.
+// sharedCause reports whether a stream stalls for what has a reason of its own: that proxies are away or paused, or that a queue
+// cluster has not answered yet.
 func sharedCause(code sdk.StreamCode) bool {
-	return code == sdk.StreamNoProxy || code == sdk.StreamProxiesPaused
+	return code == sdk.StreamNoProxy || code == sdk.StreamProxiesPaused || code == sdk.StreamNotWatched
 }
 
 // streamCode is the code of a stalled stream.
@@ -136,7 +137,7 @@ func assemble(s *Status, shared []reason.Reason, now time.Time) {
 			j, ok := at[e.Key]
 			if !ok { // its own, or a shared one that nobody has posted any more
 				j = len(s.Conditions)
-				r := reason.New(e.Key, e.Since, reason.KindOf(e.Code).Meaning)
+				r := reason.New(e.Key, e.Since, unposted(e.Key))
 				if e.Own != nil {
 					r = *e.Own
 				}
@@ -148,6 +149,14 @@ func assemble(s *Status, shared []reason.Reason, now time.Time) {
 		}
 		p.legacy(func(k reason.Key) *reason.Reason { return &s.Conditions[at[k]].Reason }, now)
 	}
+}
+
+// unposted is the text of a shared reason that nobody has posted.
+func unposted(k reason.Key) string {
+	if k.Code == reason.StreamFull {
+		return "stream " + strings.Replace(k.Object, "/", ".", 1) + " holds as many waiting bytes as are free; hint: look for the stream's own reason, and at the proxies; memory.budget bounds the bytes"
+	}
+	return reason.KindOf(k.Code).Meaning
 }
 
 // legacy fills the fields that /status had before conditions. They go with 0.1.0.
@@ -175,6 +184,8 @@ const (
 	fewNames = 20      // objects that one line names
 	fewBytes = 1 << 10 // of their names
 )
+
+const hintEndpoint = "; hint: look at the proxy, and at the network between it and the bridge"
 
 // few names the first of many objects, and how many there are in all when it leaves some out.
 func few(names []string) string {

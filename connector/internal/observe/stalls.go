@@ -108,12 +108,12 @@ func whyStuck(s *Status, p *PartitionStatus, held bool, now time.Time) (found []
 	}
 	if p.Unfinal == 0 && p.OldestUnfinal == 0 && !held { // nothing of it is on its way, and nothing holds the fetching up
 		if p.OpenTransaction {
-			return own(reason.Transaction, "a producer's transaction is open; isolation: read_committed waits for its end")
+			return own(reason.Transaction, "a producer's transaction is open; isolation: read_committed waits for its end; hint: kafka-transactions.sh names the producer")
 		}
 		if found, text := posted(reason.Source); found != nil {
 			return found, text
 		}
-		return own(reason.NotFetched, "kafka has records of "+p.name()+" and returns none")
+		return own(reason.NotFetched, "kafka has records of "+p.name()+" and returns none; hint: look at the broker that leads the partition, and at what lies between it and the bridge")
 	}
 	up, full, sick, unanswered, acked := 0, 0, 0, 0, 0
 	for i := range s.Sender.Endpoints {
@@ -136,7 +136,7 @@ func whyStuck(s *Status, p *PartitionStatus, held bool, now time.Time) (found []
 		if found, text := posted(reason.NoProxy); found != nil {
 			return found, text
 		}
-		return shared(reason.NoProxy, noProxy(s))
+		return shared(reason.NoProxy, noProxy(s)+hintEndpoint)
 	case s.Queue != nil && !s.Queue.Answers:
 		if found, text := posted(reason.Queue); found != nil {
 			return found, text
@@ -150,13 +150,13 @@ func whyStuck(s *Status, p *PartitionStatus, held bool, now time.Time) (found []
 	}
 	switch {
 	case p.Repair:
-		return shared(reason.Reread, "pieces that a proxy lost are not read again yet")
+		return shared(reason.Reread, "pieces that a proxy lost are not read again yet; hint: the log says why the source cannot be read")
 	case full == up:
-		return shared(reason.WindowFull, "every proxy holds as much unconfirmed data as it may: the queue behind them is slow")
+		return shared(reason.WindowFull, "every proxy holds as much unconfirmed data as it may: the queue behind them is slow; hint: look at the queue, and at its lag in the proxies' metrics")
 	case sick > 0:
 		return posted(reason.Endpoint)
 	case s.Queue != nil && unanswered > acked: // frozen, or a zombie: the queue cannot show what they did not take
-		return shared(reason.NoAck, fmt.Sprintf("the proxies do not answer: %d packs are in flight, %d acked and not seen in the queue yet", unanswered, acked))
+		return shared(reason.NoAck, fmt.Sprintf("the proxies do not answer: %d packs are in flight, %d acked and not seen in the queue yet", unanswered, acked)+hintProxies)
 	case p.Condition.Has(reason.Budget):
 		return []gate.Entry{{Key: reason.Key{Code: reason.Budget, Scope: reason.Process}}}, reason.KindOf(reason.Budget).Meaning
 	}
@@ -166,10 +166,12 @@ func whyStuck(s *Status, p *PartitionStatus, held bool, now time.Time) (found []
 		}
 	}
 	if s.Queue != nil {
-		return shared(reason.NotSeen, "what the proxies acked is not seen in the queue behind them")
+		return shared(reason.NotSeen, "what the proxies acked is not seen in the queue behind them; hint: look at the queue of the proxies, and whether they write to the topic that the bridge reads")
 	}
-	return shared(reason.NoAck, "the proxies do not answer, or not in time")
+	return shared(reason.NoAck, "the proxies do not answer, or not in time"+hintProxies)
 }
+
+const hintProxies = "; hint: look at the proxies: a process that stands still, or garbage collection, looks like this"
 
 // ownStream returns the stalled stream that holds a partition back: the one that its parked records wait for, or that of its
 // oldest piece. A stream that stalls and has nothing of the partition is innocent.
