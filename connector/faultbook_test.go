@@ -350,7 +350,7 @@ var (
 	durations = regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|s|m\d+s)\b`)
 	topicIDs  = regexp.MustCompile(`\b[A-Za-z0-9_-]{22}\b`)
 	addresses = regexp.MustCompile(`\b127\.0\.0\.1:\d+`)
-	packCount = regexp.MustCompile(`\b\d+ (packs|acked|of \d+ packs|pieces|more)\b`)
+	packCount = regexp.MustCompile(`\b(?:\d+ of )?\d+ (packs|acked|pieces|more)\b`)
 	sinceWhen = regexp.MustCompile(`(has not answered for [^:\n]*): [^;\n]*`)
 	whyEnded  = regexp.MustCompile(`\(connection (closed|ended)[^)\n]*\)?`)
 	messages  = regexp.MustCompile(`: (dialing|dial tcp|read tcp|EOF|connection|unexpected EOF|no answer|closed)[^;\n]*`)

@@ -40,6 +40,7 @@ func (o observed) Snapshot() Status {
 	select {
 	case <-b.ready:
 	default:
+		b.startingStatus(&s)
 		return s
 	}
 	s.Started, s.State = b.started, "running"
@@ -89,6 +90,9 @@ func (o observed) Snapshot() Status {
 	if b.source != nil {
 		q := b.source.status()
 		s.QueueSource = &q
+	}
+	if !b.joined() {
+		s.Starting = "the bridge has not joined its group yet"
 	}
 	s.Counters = b.counters.snapshot(s.Group.Topics)
 	s.Counters.OffsetsLost += b.reread.gone.Load()
