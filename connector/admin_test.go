@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -276,5 +277,33 @@ func TestRetentionWithoutTheRightToAskIsNotKnown(t *testing.T) {
 	}
 	if n := log.count("the retention of topics is not known"); n != 1 {
 		t.Errorf("the log says %d times that retention is not known, want once", n)
+	}
+}
+
+// A bridge that waits for Kafka at its start is there, and says that it starts: else it would count as one that vanished.
+func TestBridgeThatStartsHasMetrics(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	registry := prometheus.NewRegistry()
+	b, err := New(e.config("queue"), Deps{Registry: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.register(); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+# HELP inlong_bridge_info Always 1. The labels say which version runs, which mode of confirmation is in force, and for which consumer group. Alerts and the dashboard take the group from here.
+# TYPE inlong_bridge_info gauge
+inlong_bridge_info{confirm="queue",group="bridge",version=""} 1
+# HELP inlong_bridge_ready 1 when /readyz says ready. At 0 ask /readyz for the reasons.
+# TYPE inlong_bridge_ready gauge
+inlong_bridge_ready 0
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "inlong_bridge_info", "inlong_bridge_ready"); err != nil {
+		t.Error(err)
+	}
+	if n, err := testutil.GatherAndCount(registry, "inlong_bridge_reason_partitions"); err != nil || n != len(reason.Kinds()) {
+		t.Errorf("%d series of reasons, %v, want %d", n, err, len(reason.Kinds()))
 	}
 }
