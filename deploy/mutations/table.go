@@ -1064,7 +1064,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a client's certificate expires with the last of its chain", file: "connector/certs.go",
-		old: "authorities == cert.NotAfter.After(out)", new: "cert.NotAfter.After(out)",
+		old: "authorities == cert.NotAfter.After(out)", new: "authorities || cert.NotAfter.After(out)",
 		pkg: connector, run: "TestClientCertificateExpires",
 	},
 	{
