@@ -51,10 +51,10 @@ func (p *partition) routesInUse(in map[int32]bool) {
 func (b *Bridge) refusalsOver() {
 	for _, p := range b.assigned() {
 		for _, e := range p.gate.Condition().Entries() {
-			if e.Code != reason.Refused || e.Own != nil || p.refusals(e.Key) > 0 || !b.goOn(p, e.Key) {
+			// One that does not close was only found by the stall detection: the partition never stopped for it.
+			if e.Code != reason.Refused || e.Own != nil || !e.Closes || p.refusals(e.Key) > 0 || !b.goOn(p, e.Key) {
 				continue
 			}
-			b.observer.Ended(reason.Reason{Key: partitionKey(p.id, reason.Refused), Since: e.Since})
 			if p.refusals(e.Key) > 0 { // refused again in between
 				p.gate.Refer(e.Key, time.Now(), true)
 			}
