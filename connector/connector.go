@@ -79,6 +79,8 @@ type Bridge struct {
 	held            heldBack
 	turn            int // of the unpark goroutine
 	counters        counters
+	retention       retentionWatch
+	certs           *certWatch
 
 	commitFaults, watchFaults, groupFaults faults
 
@@ -141,6 +143,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
 		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
+		certs: newCertWatch(certFiles(cfg)),
 		parts: make(map[tp]*partition), mine: make(map[tp]struct{}), topics: make(map[string]*topic),
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)

@@ -41,6 +41,7 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 		return 0
 	}
 	p.expect, p.heard = chunks[len(chunks)-1].next, now
+	p.times.fetched(recs, chunks, p.expect, now)
 	p.parkLocked(chunks)
 	p.offerParkedLocked(s)
 	return sp.bytes

@@ -69,6 +69,7 @@ type partition struct {
 	opened    []openSpan  // guarded by mu; spans the watermark has not passed, in order
 	passed    int         // guarded by mu; so many of opened the watermark has passed
 	epochs    []epochFrom // guarded by mu; see epochAt
+	times     recordTimes // guarded by mu; of the records that are not final
 }
 
 // trial says when an error of the broker for one partition is tried again. The reason itself is in the condition.

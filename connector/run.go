@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk/sdkprom"
 )
 
 // run starts the parts, moves records until ctx ends or something fails for good, drains, and closes the
@@ -27,6 +28,9 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	if b.web, err = listenAdmin(b); err != nil {
 		return err
 	}
+	if err := b.register(); err != nil {
+		return err
+	}
 	// A note may be why the start fails.
 	for _, note := range b.cfg.Notes() {
 		b.log.Warn("note on the configuration", "note", note)
@@ -41,8 +45,8 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	if b.group == nil {
 		return nil // everything was moved before
 	}
-	if err := b.register(); err != nil {
-		return fmt.Errorf("starting bridge: %w", err)
+	if err := b.registerOne(sdkprom.New(b.sender)); err != nil {
+		return err
 	}
 	run, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -75,6 +79,7 @@ func (b *Bridge) launch() {
 	b.loop("commit", b.commitLoop)
 	b.loop("reread", b.reread.run)
 	b.loop("watch", b.watchLoop)
+	b.loop("retention", b.retentionLoop)
 	b.loop("observe", b.observer.Run)
 	if b.cfg.Delivery.Watchdog > 0 {
 		b.loop("ends", b.endsLoop)

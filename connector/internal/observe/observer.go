@@ -76,6 +76,7 @@ func (o *Observer) complete(now time.Time) Status {
 		}
 	}
 	assemble(&s, posted, now)
+	addLags(&s)
 	s.Ready = readiness(s.Conditions, s.Parts)
 	return s
 }
