@@ -26,7 +26,7 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rewind || p.gate.Ended() {
+	if p.rewind || p.gate.Ended() || p.stopsLaterLocked() {
 		return 0
 	}
 	if first := recs[0].Offset; first < p.expect {
@@ -44,6 +44,13 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 	p.parkLocked(chunks)
 	p.offerParkedLocked(s)
 	return sp.bytes
+}
+
+// stopsLaterLocked reports whether the partition stops once the sender has what is parked. The fetch that holds the reason to stop is
+// used up to there: what comes after it is no more than ignored, or the rest of that fetch would be passed over when the
+// reason ends.
+func (p *partition) stopsLaterLocked() bool {
+	return len(p.parked) > 0 && p.parked[len(p.parked)-1].stop != nil
 }
 
 // unpark offers again what the sender had no room for.
@@ -104,6 +111,9 @@ func (p *partition) backToStopLocked(h *gate.Entry) {
 	default:
 		p.expect = p.parked[0].first
 		p.dropParkedLocked(0)
+	}
+	if p.expect < p.limit {
+		p.gate.Drop(partitionKey(p.id, reason.AtEnd)) // or what was given back would not be fetched again
 	}
 }
 

@@ -136,9 +136,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 			b.tookPacks(t.Topic, sp.packs)
 			b.tookReplaced(p, sp.replaced)
 			b.pieceShare(p, time.Now())
-			if p.limit >= 0 && p.expects() >= p.limit {
-				p.reachedEnd()
-			}
+			p.reachedEnd()
 			if fp.Err != nil {
 				b.partitionError(p, fp.Err)
 			} else if p.trying.Load() != nil {
@@ -182,8 +180,16 @@ func (b *Bridge) partitionError(p *partition, err error) {
 	}
 }
 
-// reachedEnd closes a partition of which a migration wants nothing more.
+// reachedEnd closes a partition of which a migration wants nothing more, and leaves any other alone.
 func (p *partition) reachedEnd() {
+	if p.limit < 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.expect < p.limit { // a stop may have given back what was fetched
+		return
+	}
 	p.gate.Add(reason.New(partitionKey(p.id, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.id, p.limit)), true)
 }
 

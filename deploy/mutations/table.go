@@ -1045,4 +1045,14 @@ var mutations = []mutation{
 		old: "	p.wm.Routes(in)\n", new: "",
 		pkg: connector, run: "TestRouteThatAPiece",
 	},
+	{
+		name: "what is fetched behind a record that stops the partition later is taken", file: "connector/dispatch.go",
+		old: "p.gate.Ended() || p.stopsLaterLocked()", new: "p.gate.Ended()",
+		pkg: connector, run: "TestFetchBehindARecord",
+	},
+	{
+		name: "a migration does not fetch again what a stop gave back", file: "connector/dispatch.go",
+		old: "	if p.expect < p.limit {\n", new: "	if false {\n",
+		pkg: connector, run: "TestMigrationFetchesAgain",
+	},
 }
