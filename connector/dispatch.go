@@ -90,6 +90,9 @@ func (p *partition) offerParkedLocked(s sender) {
 			p.gate.Refer(wait, now, wait.Code == reason.StreamFull)
 			if wait.Code == reason.StreamFull {
 				p.gate.Drop(budgetKey)
+				for e := streamFull(p.gate.Condition()); e != nil && e.Key != wait; e = streamFull(p.gate.Condition()) {
+					p.gate.Drop(e.Key) // that stream had room: it is not the culprit any more
+				}
 			}
 			p.countLocked()
 			return

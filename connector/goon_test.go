@@ -3,9 +3,11 @@ package connector
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -60,5 +62,89 @@ func TestMigrationFetchesAgainWhatAStopGaveBack(t *testing.T) {
 	p.gate.Drop(k)
 	if at := p.expects(); at != 10 || p.gate.Condition().Closed() {
 		t.Errorf("the partition goes on at %d, closed for %+v; want 10 and to be fetched", at, p.gate.Condition().Entries())
+	}
+}
+
+// Proxies refuse packs of the stream of another partition, and that is found as why this one makes no progress. Were it stopped, what
+// is fetched would be ignored, and passed over once it makes progress.
+func TestReasonFoundByTheStallDetectionStopsNothing(t *testing.T) {
+	ev := new(fakeEvents)
+	p, s := testPartition(t, ev), &fakeSender{room: -1}
+	k := streamKey("g", "a", reason.Refused)
+	p.gate.Stall([]gate.Entry{{Key: k, Behind: p.heard}})
+	p.take(s, split(), recs(0, 10))
+	p.gate.Stall(nil)
+	p.take(s, split(), recs(10, 10))
+	if len(s.order) != 20 {
+		t.Errorf("sent %v, want each of 20 records once", s.order)
+	}
+	p.gate.Stall([]gate.Entry{{Key: k, Behind: p.heard}})
+	if !p.gate.Refer(k, p.heard, true) || p.stopped() == nil {
+		t.Error("its own pack is refused, and it does not stop for that")
+	}
+}
+
+// A chunk waits for one stream after the other. The one that has room again is innocent.
+func TestOnlyTheStreamThatIsFullIsNamed(t *testing.T) {
+	p := testPartition(t, new(fakeEvents))
+	s := &fakeSender{room: 0, err: sdk.ErrStreamFull}
+	p.take(s, split(), recs(0, 1))
+	s.room = 1
+	p.take(s, split(), recs(0, 2)[1:]) // the first is taken, and the stream of the second is full
+	c := p.gate.Condition()
+	if want := streamKey("g", "b", reason.StreamFull); len(c.Entries()) != 1 || c.Get(want) == nil {
+		t.Errorf("conditions = %+v, want only %v", c.Entries(), want)
+	}
+}
+
+// The detection names a full stream that another partition waits for. That is no reason to look for room.
+func TestFullStreamOfAnotherPartitionIsNoWait(t *testing.T) {
+	p := testPartition(t, new(fakeEvents))
+	k := streamKey("g", "a", reason.StreamFull)
+	p.gate.Stall([]gate.Entry{{Key: k, Behind: p.heard.Add(-time.Hour)}})
+	p.roomAgain(p.heard)
+	if p.waits.Load() || p.waitsFor() != "" || p.gate.Condition().Get(k) == nil {
+		t.Errorf("waits %v, for %q, conditions %+v; want what was found to stay, and no wait", p.waits.Load(), p.waitsFor(), p.gate.Condition().Entries())
+	}
+}
+
+// A chunk that is half sent stays behind a reason that may end. A drain does not wait for it.
+func TestDrainDoesNotWaitForWhatIsParkedBehindAStop(t *testing.T) {
+	b := bridgeOf(t, 0)
+	p, s := testPartition(t, new(fakeEvents)), &fakeSender{room: 3, err: sdk.ErrBufferFull}
+	b.put(p)
+	p.take(s, split(), recs(0, 10))
+	s.settle(sdk.Final)
+	if open, _ := b.unfinishedWork(); open == 0 {
+		t.Error("nothing is open while a chunk is half sent and waits for room")
+	}
+	p.gate.Refer(streamKey("g", "a", reason.Refused), p.heard, true)
+	p.unpark(s)
+	if open, stuck := b.unfinishedWork(); open != 0 || stuck == 0 {
+		t.Errorf("%d open and %d stuck behind a stop, want none open", open, stuck)
+	}
+}
+
+// Two goroutines look at one partition. 1. one finds that nothing waits  2. the other closes it for its share  3. the first notes what it
+// found: nobody would ever open it again.
+func TestPartitionClosedForItsShareIsAlwaysLookedAtAgain(t *testing.T) {
+	b := bridgeOf(t, 1)
+	b.cfg.Delivery.MaxUnfinal = 4
+	p, s := b.assigned()[0], &fakeSender{room: -1, pack: 1}
+	p.take(s, split(), recs(0, 4))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 2000 {
+			p.roomAgain(time.Now())
+		}
+	}()
+	for range 2000 {
+		p.gate.Drop(p.shareKey)
+		b.pieceShare(p, time.Now())
+	}
+	<-done
+	if p.gate.Condition().Get(p.shareKey) == nil || !p.waits.Load() {
+		t.Errorf("closed %v, waits %v; want both", p.gate.Condition().Get(p.shareKey) != nil, p.waits.Load())
 	}
 }

@@ -196,7 +196,7 @@ func (p *partition) reachedEnd() {
 // noteWaitsLocked keeps waits true while unparkAll has something to do for p. Whoever parks calls it.
 func (p *partition) noteWaitsLocked() {
 	c := p.gate.Condition()
-	p.waits.Store(len(p.parked) > 0 || c.Has(reason.StreamFull) || c.Get(p.shareKey) != nil)
+	p.waits.Store(len(p.parked) > 0 || streamFull(c) != nil || c.Get(p.shareKey) != nil)
 }
 
 // unparkLoop offers what is parked again when the sender has room. A partition whose stream was full is read on
@@ -245,7 +245,7 @@ func (p *partition) roomAgain(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.parked) == 0 {
-		for e := p.gate.Condition().Find(reason.StreamFull); e != nil && now.Sub(e.Since) >= resumePause; e = p.gate.Condition().Find(reason.StreamFull) {
+		for e := streamFull(p.gate.Condition()); e != nil && now.Sub(e.Since) >= resumePause; e = streamFull(p.gate.Condition()) {
 			p.gate.Drop(e.Key)
 		}
 	}

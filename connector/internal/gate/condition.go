@@ -35,7 +35,8 @@ func (c *Condition) Entries() []Entry { return c.entries }
 func (c *Condition) Closed() bool { return c.closed }
 
 // Stop returns the oldest reason that stops the partition, one that never ends by itself before one that may; nil if it is
-// not stopped.
+// not stopped. That the stall detection names such a reason, which stops others, does not stop the partition: nobody would
+// fetch again what was ignored meanwhile.
 func (c *Condition) Stop() *Entry {
 	if c.stop < 0 {
 		return nil
@@ -99,7 +100,7 @@ func conditionOf(entries []Entry) *Condition {
 	for i := range entries {
 		kind := reason.KindOf(entries[i].Code)
 		c.closed = c.closed || entries[i].Closes
-		if kind.Stops && (c.stop < 0 || kind.Terminal && !reason.KindOf(entries[c.stop].Code).Terminal) {
+		if kind.Stops && !entries[i].found && (c.stop < 0 || kind.Terminal && !reason.KindOf(entries[c.stop].Code).Terminal) {
 			c.stop = i
 		}
 	}

@@ -103,7 +103,7 @@ func (g *Gate) putLocked(e Entry) (added bool) {
 	c := g.cond.Load()
 	entries := slices.Clone(c.entries)
 	if i := c.index(e.Key); i >= 0 {
-		e.Since, e.Behind = entries[i].Since, entries[i].Behind
+		e.Since, e.Behind, added = entries[i].Since, entries[i].Behind, entries[i].found // which was not its own until now
 		if e.Own != nil {
 			e.Own.Since = e.Since
 		}
@@ -147,7 +147,11 @@ func (g *Gate) Stall(found []Entry) {
 	for _, e := range c.entries {
 		e.Behind = time.Time{}
 		if i := slices.IndexFunc(found, func(f Entry) bool { return f.Key == e.Key }); i >= 0 {
-			e.Behind = found[i].Behind
+			if e.Behind = found[i].Behind; e.found && found[i].Own != nil {
+				own := *found[i].Own // its sentence may have a new figure
+				own.Since = e.Since
+				e.Own = &own
+			}
 		}
 		if !e.found || !e.Behind.IsZero() {
 			entries = append(entries, e)
