@@ -35,6 +35,8 @@ type Observer struct {
 	stalls stalls                   // of Run's goroutine
 	lasts  map[reason.Code]*lasting // of Run's goroutine; shared reasons that were logged and last
 
+	posting sync.Mutex // held from posting what follows from a snapshot until all posted reasons are read: they are of one time
+
 	mu    sync.Mutex
 	stops []reason.Reason // guarded by mu; of partitions, not logged yet
 	began []reason.Reason // guarded by mu; that pass by themselves, not logged yet
@@ -51,6 +53,15 @@ func (o *Observer) Status() Status { return o.complete(time.Now()) }
 
 func (o *Observer) complete(now time.Time) Status {
 	s := o.src.Snapshot()
+	assemble(&s, o.post(&s, now), now)
+	s.Ready = readiness(s.Conditions, s.Parts)
+	return s
+}
+
+// post posts the reasons that follow from a snapshot, and returns all that are posted.
+func (o *Observer) post(s *Status, now time.Time) []reason.Reason {
+	o.posting.Lock()
+	defer o.posting.Unlock()
 	starting := reason.Key{Code: reason.Starting, Scope: reason.Process}
 	if s.State == "starting" && s.Starting == "" {
 		s.Starting = "the bridge is about to start"
@@ -61,7 +72,7 @@ func (o *Observer) complete(now time.Time) Status {
 		o.board.Clear(starting)
 	}
 	if s.State != "starting" {
-		o.board.Replace("snapshot", derived(&s, now))
+		o.board.Replace("snapshot", derived(s, now))
 	}
 	posted := o.board.Snapshot()
 	for _, r := range posted {
@@ -72,9 +83,7 @@ func (o *Observer) complete(now time.Time) Status {
 			s.Memory.Hold = r.Text()
 		}
 	}
-	assemble(&s, posted, now)
-	s.Ready = readiness(s.Conditions, s.Parts)
-	return s
+	return posted
 }
 
 // flushEvery is how long events are gathered, so that one cause is one line.
@@ -109,6 +118,7 @@ func (o *Observer) look(now time.Time) {
 	s := o.complete(now)
 	if s.State != "running" { // a drain has a time of its own
 		o.src.Stalled(nil)
+		o.board.Replace("stalls", nil)
 		return
 	}
 	found := o.stalls.look(now, s.Parts, func(p *PartitionStatus) ([]gate.Entry, string) {

@@ -55,7 +55,7 @@ func (w *stalls) look(now time.Time, parts []PartitionStatus, why func(*Partitio
 		}
 		seen[p.Assignment] = m
 		if p.Final != m.at || p.Behind <= 0 {
-			if !m.told.IsZero() {
+			if !m.told.IsZero() && p.Condition.Stop() == nil { // one that stopped makes no progress, and has said so
 				out = append(out, stall{part: p, code: m.code, since: m.since, lasted: now.Sub(m.since)})
 			}
 			*m = mark{at: p.Final, since: now}
@@ -65,7 +65,9 @@ func (w *stalls) look(now time.Time, parts []PartitionStatus, why func(*Partitio
 			continue
 		}
 		s := stall{part: p, since: m.since}
-		s.found, s.text = why(p)
+		if s.found, s.text = why(p); len(s.found) == 0 {
+			continue
+		}
 		s.code = s.found[0].Code
 		for j := range s.found {
 			s.found[j].Behind = m.since
@@ -84,11 +86,9 @@ func (w *stalls) look(now time.Time, parts []PartitionStatus, why func(*Partitio
 // adds. held says that nothing was fetched for want of room since the partition last made progress.
 func whyStuck(s *Status, p *PartitionStatus, held bool, now time.Time) (found []gate.Entry, text string) {
 	posted := func(code reason.Code) (entries []gate.Entry, text string) {
-		for i := range s.Conditions {
-			if c := &s.Conditions[i]; c.Code == code && c.Scope != reason.Partition {
-				entries = append(entries, gate.Entry{Key: c.Key})
-				text = cmp.Or(text, c.Text())
-			}
+		for _, c := range s.shared.byCode[code] {
+			entries = append(entries, gate.Entry{Key: c.Key})
+			text = cmp.Or(text, c.Text())
 		}
 		return entries, text
 	}
@@ -185,10 +185,8 @@ func ownStream(s *Status, p *PartitionStatus) (found []gate.Entry, text string) 
 	if object == "" {
 		return nil, ""
 	}
-	for i := range s.Conditions {
-		if c := &s.Conditions[i]; c.Scope == reason.Stream && c.Object == object {
-			return []gate.Entry{{Key: c.Key}}, c.Text()
-		}
+	if c := s.shared.byStream[object]; c != nil {
+		return []gate.Entry{{Key: c.Key}}, c.Text()
 	}
 	return nil, ""
 }
