@@ -58,15 +58,15 @@ func (b *Bridge) roomToPoll() (why reason.Key) {
 // commits fail, or whose stream stalls, leaves half of them to the others, two leave a third. Replacements of lost pieces count, and are
 // never held up.
 func (b *Bridge) pieceShare(p *partition, now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	k := p.shareKey
 	held, free := p.wm.Held(), b.cfg.Delivery.MaxUnfinal-int(b.pieces.Load())
 	switch e := p.gate.Condition().Get(k); {
 	case e == nil && held > free:
 		p.gate.Add(reason.New(k, now, fmt.Sprintf("%d pieces of %s wait to become final or to be committed, as many as are free of delivery.max_unfinal (%d); "+
 			"hint: see what else keeps them, or look at the failures of commits", held, p.id, b.cfg.Delivery.MaxUnfinal)), true)
-		p.noteWaitsLocked() // under the lock: who looked before would note that nothing waits, and it would stay closed
+		p.mu.Lock() // else whoever noted it a moment ago may say last that there is nothing to do
+		p.noteWaitsLocked()
+		p.mu.Unlock()
 	case e != nil && held <= free/4*3 && now.Sub(e.Since) >= resumePause: // not at once: each pause throws away what was fetched ahead
 		p.gate.Drop(k)
 	}

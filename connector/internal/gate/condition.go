@@ -15,7 +15,12 @@ type Entry struct {
 	Closes bool           // the gate is closed because of it
 	Behind time.Time      // since when the partition has been behind and made no progress because of it; zero if it is not
 
-	found bool // the stall detection alone put it there
+	found bool // the stall detection alone put it there; such an entry neither closes nor stops
+}
+
+// MayEnd reports whether the reason may end within the assignment.
+func (e *Entry) MayEnd() bool {
+	return !reason.KindOf(e.Code).Terminal && (e.Own == nil || !e.Own.Terminal)
 }
 
 // Condition is the ordered set of reasons why one assignment does not go on, oldest first. It is never changed: a gate
@@ -35,8 +40,7 @@ func (c *Condition) Entries() []Entry { return c.entries }
 func (c *Condition) Closed() bool { return c.closed }
 
 // Stop returns the oldest reason that stops the partition, one that never ends by itself before one that may; nil if it is
-// not stopped. That the stall detection names such a reason, which stops others, does not stop the partition: nobody would
-// fetch again what was ignored meanwhile.
+// not stopped.
 func (c *Condition) Stop() *Entry {
 	if c.stop < 0 {
 		return nil

@@ -17,27 +17,6 @@ type Condition struct {
 	Partitions int `json:"partitions"`
 }
 
-// shared finds the conditions that are not of one partition.
-type shared struct {
-	byCode   map[reason.Code][]*Condition
-	byStream map[string]*Condition // the first of each stream
-}
-
-func sharedOf(conditions []Condition) shared {
-	s := shared{byCode: make(map[reason.Code][]*Condition), byStream: make(map[string]*Condition)}
-	for i := range conditions {
-		c := &conditions[i]
-		if c.Scope == reason.Partition {
-			continue
-		}
-		s.byCode[c.Code] = append(s.byCode[c.Code], c)
-		if c.Scope == reason.Stream && s.byStream[c.Object] == nil {
-			s.byStream[c.Object] = c
-		}
-	}
-	return s
-}
-
 // derived returns the shared reasons that follow from a snapshot: those of proxies, streams and queue clusters, whose
 // components report their state and not its changes.
 func derived(s *Status, now time.Time) []reason.Reason {
@@ -170,7 +149,6 @@ func assemble(s *Status, shared []reason.Reason, now time.Time) {
 		}
 		p.legacy(func(k reason.Key) *reason.Reason { return &s.Conditions[at[k]].Reason }, now)
 	}
-	s.shared = sharedOf(s.Conditions)
 }
 
 // unposted is the text of a shared reason that nobody has posted.
@@ -197,7 +175,7 @@ func (p *PartitionStatus) legacy(reasonOf func(reason.Key) *reason.Reason, now t
 			}
 		}
 	}
-	if e := c.Behind(); e != nil && reason.KindOf(e.Code).Stuck != "" {
+	if e := c.Behind(); e != nil && reason.KindOf(e.Code).Stuck != "" { // what is overdue has its own name only
 		p.Stuck, p.StuckCode, p.StuckReason = now.Sub(e.Behind), reason.KindOf(e.Code).Stuck, reasonOf(e.Key).Text()
 	}
 }
@@ -209,7 +187,7 @@ const (
 
 const hintEndpoint = "; hint: look at the proxy, and at the network between it and the bridge"
 
-// few names the first of many objects, and how many there are in all when it leaves some out.
+// few names the first of many objects, and shows that it leaves some out. Whoever calls it says how many there are.
 func few(names []string) string {
 	var b strings.Builder
 	for i, name := range names {

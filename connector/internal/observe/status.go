@@ -46,7 +46,6 @@ type Status struct {
 	Loops    []Loop     `json:"-"`
 	Counters Counters   `json:"-"`
 	Delay    *Histogram `json:"-"` // of packs from the ack until they were seen; mode queue only
-	shared   shared     // the conditions that are not of one partition
 	HeldAt   time.Time  `json:"-"` // when fetching was held for want of room last
 }
 
