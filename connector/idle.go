@@ -10,9 +10,9 @@ import (
 // forgotten everywhere: here, in the mapping, in the sender, and by the reader of the queue.
 
 const (
-	idleTick    = time.Minute
-	idleTicks   = 10 // a stream is idle after so many without a record
-	streamsTick = 10 * time.Second
+	idleTick  = time.Minute
+	idleTicks = 10               // a stream is idle after so many without a record
+	lookAgain = 10 * time.Second // whether stopped partitions may go on
 )
 
 // forgetIdleStreams lets go of streams that nothing needs: not looked up for a while, named by no piece that may be read again,

@@ -1192,6 +1192,26 @@ var mutations = []mutation{
 		old: "e != nil && reason.KindOf(e.Code).Stuck != \"\" {", new: "e != nil {",
 		pkg: observe, run: "TestRecordsThatWaitTooLong",
 	},
+	{
+		name: "a record that was too large is never tried again", file: "connector/idle.go",
+		old: "o.bytes <= o.stream.MaxRecord() && b.goOn(p, k)", new: "false && b.goOn(p, k)",
+		pkg: connector, run: "TestRecordThatWasTooLarge",
+	},
+	{
+		name: "a partition goes on at a record that is still too large", file: "connector/idle.go",
+		old: "o.bytes <= o.stream.MaxRecord() && b.goOn(p, k)", new: "b.goOn(p, k)",
+		pkg: connector, run: "TestRecordThatWasTooLarge",
+	},
+	{
+		name: "a piece that proxies refuse stops nothing", file: "connector/partition.go",
+		old: "	if p.gate.Refer(k, time.Now(), true) {\n", new: "	if p.gate.Refer(k, time.Now(), false) && false {\n",
+		pkg: connector, run: "TestPartitionsThatAreRefused",
+	},
+	{
+		name: "a partition goes on while pieces of it are refused", file: "connector/idle.go",
+		old: "p.refusals(e.Key) > 0 || !b.goOn(p, e.Key)", new: "!b.goOn(p, e.Key)",
+		pkg: connector, run: "TestPartitionsThatAreRefused",
+	},
 
 	// Ends of conditions.
 	{
