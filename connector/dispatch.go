@@ -92,6 +92,9 @@ func (p *partition) offerParkedLocked(s sender) {
 			p.gate.Refer(wait, now, wait.Code == reason.StreamFull)
 			if wait.Code == reason.StreamFull {
 				p.gate.Drop(budgetKey)
+				for e := streamFull(p.gate.Condition()); e != nil && e.Key != wait; e = streamFull(p.gate.Condition()) {
+					p.gate.Drop(e.Key) // that stream had room: it is not the culprit any more
+				}
 			}
 			p.countLocked()
 			return
@@ -113,6 +116,9 @@ func (p *partition) backToStopLocked(h *gate.Entry) {
 	default:
 		p.expect = p.parked[0].first
 		p.dropParkedLocked(0)
+	}
+	if p.expect < p.limit {
+		p.gate.Drop(partitionKey(p.id, reason.AtEnd)) // or what was given back would not be fetched again
 	}
 }
 

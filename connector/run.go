@@ -160,7 +160,7 @@ func (b *Bridge) stoppedPartitions() (out []*partition) {
 }
 
 // unfinishedWork counts pieces that may still become final, chunks that are half sent among them, and
-// those that never will.
+// those that will not while the reasons last that stop their partitions.
 func (b *Bridge) unfinishedWork() (open, stuck int) {
 	for _, p := range b.assigned() {
 		n := p.wm.Unfinal()
@@ -168,6 +168,9 @@ func (b *Bridge) unfinishedWork() (open, stuck int) {
 		stuck += dead
 		n -= dead
 		chunks, _ := p.waiting()
+		if p.stopped() != nil { // nothing takes them while the reason lasts
+			stuck, chunks = stuck+chunks, 0
+		}
 		open += n + chunks
 	}
 	return open, stuck

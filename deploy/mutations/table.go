@@ -1229,4 +1229,30 @@ var mutations = []mutation{
 		old: "		o.committed = p.Start\n", new: "		o.committed = 0\n",
 		pkg: "./connector/internal/observe", run: "TestSeriesOfPartitions",
 	},
+	// Ends of conditions.
+	{
+		name: "a migration does not fetch again what a stop gave back", file: "connector/dispatch.go",
+		old: "	if p.expect < p.limit {\n", new: "	if false {\n",
+		pkg: connector, run: "TestMigrationFetchesAgain",
+	},
+	{
+		name: "a stream that has room again is named as full", file: "connector/dispatch.go",
+		old: "					p.gate.Drop(e.Key) // that stream had room", new: "					break // that stream had room",
+		pkg: connector, run: "TestOnlyTheStreamThatIsFull",
+	},
+	{
+		name: "a drain waits for what is parked behind a stop", file: "connector/run.go",
+		old: "			stuck, chunks = stuck+chunks, 0\n", new: "",
+		pkg: connector, run: "TestDrainDoesNotWait",
+	},
+	{
+		name: "a stream that the budget has no room for is a record without a rule", file: "connector/route.go",
+		old: "	if errors.Is(err, sdk.ErrTooManyStreams) {", new: "	if false {",
+		pkg: connector, run: "TestStreamThatTheBudget",
+	},
+	{
+		name: "reasons that a look found outlast the looks", file: "connector/internal/observe/observer.go",
+		old: "		o.board.Replace(\"stalls\", nil)\n", new: "",
+		pkg: "./connector/internal/observe", run: "TestDrainEndsTheReasons",
+	},
 }

@@ -110,6 +110,7 @@ func (o *Observer) look(now time.Time) {
 	s := o.complete(now)
 	if s.State != "running" { // a drain has a time of its own
 		o.src.Stalled(nil)
+		o.board.Replace("stalls", nil)
 		return
 	}
 	ix := indexOf(s.Conditions)

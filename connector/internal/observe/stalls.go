@@ -55,7 +55,7 @@ func (w *stalls) look(now time.Time, parts []PartitionStatus, why func(*Partitio
 		}
 		seen[p.Assignment] = m
 		if p.Final != m.at || p.Behind <= 0 {
-			if !m.told.IsZero() {
+			if !m.told.IsZero() && p.Condition.Stop() == nil { // one that stopped makes no progress, and has said so
 				out = append(out, stall{part: p, code: m.code, since: m.since, lasted: now.Sub(m.since)})
 			}
 			*m = mark{at: p.Final, since: now}
@@ -65,7 +65,9 @@ func (w *stalls) look(now time.Time, parts []PartitionStatus, why func(*Partitio
 			continue
 		}
 		s := stall{part: p, since: m.since}
-		s.found, s.text = why(p)
+		if s.found, s.text = why(p); len(s.found) == 0 {
+			continue
+		}
 		s.code = s.found[0].Code
 		for j := range s.found {
 			s.found[j].Behind = m.since
