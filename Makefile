@@ -24,7 +24,7 @@ export GOFLAGS ?= -buildvcs=false
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9_-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/inlong-bridge: static, with its version
@@ -114,19 +114,29 @@ mutations: ## break each delivery rule in turn and see a test catch it
 vet: ## go vet
 	$(GO) vet ./...
 
+# The module under deploy/tools, the file in bin/, the package, flags of go build. Built once for each state of the module
+# and kept in the user's cache directory (deploy/ci/tool.sh).
+TOOL_golangci-lint   = lint golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+TOOL_helm            = helm helm helm.sh/helm/v3/cmd/helm -ldflags '$(HELM_KUBE)'
+TOOL_benchstat       = benchstat benchstat golang.org/x/perf/cmd/benchstat
+
 bin/golangci-lint: deploy/tools/lint/go.mod deploy/tools/lint/go.sum
-	cd deploy/tools/lint && $(GO) build -o ../../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_golangci-lint)
 
 # Helm takes the Kubernetes that it renders for without a cluster from its linker, and 1.20 without that.
 HELM_KUBE = $(foreach p,lint/rules chartutil,-X helm.sh/helm/v3/pkg/$p.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/$p.k8sVersionMinor=34)
 bin/helm: deploy/tools/helm/go.mod deploy/tools/helm/go.sum
-	cd deploy/tools/helm && $(GO) build -ldflags '$(HELM_KUBE)' -o ../../../$@ helm.sh/helm/v3/cmd/helm
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_helm)
 
 bin/benchstat: deploy/tools/benchstat/go.mod deploy/tools/benchstat/go.sum
-	cd deploy/tools/benchstat && $(GO) build -o ../../../$@ golang.org/x/perf/cmd/benchstat
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_benchstat)
+
+.PHONY: tool-built
+tool-built: # exit 0 if TOOL=<file of bin/> needs no building: it lies in the user's cache directory
+	@GO=$(GO) ./deploy/ci/tool.sh --built $(TOOL_$(TOOL))
 
 .PHONY: tools
-tools: bin/golangci-lint bin/helm ## build the pinned linter and Helm into bin/ (minutes, once)
+tools: bin/golangci-lint bin/helm ## the pinned linter and Helm in bin/ (minutes, once)
 
 .PHONY: lint
 lint: bin/golangci-lint ## golangci-lint with the rules of .golangci.yml
