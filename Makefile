@@ -119,6 +119,7 @@ vet: ## go vet
 TOOL_golangci-lint   = lint golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 TOOL_helm            = helm helm helm.sh/helm/v3/cmd/helm -ldflags '$(HELM_KUBE)'
 TOOL_benchstat       = benchstat benchstat golang.org/x/perf/cmd/benchstat
+TOOL_govulncheck     = vuln govulncheck golang.org/x/vuln/cmd/govulncheck
 
 bin/golangci-lint: deploy/tools/lint/go.mod deploy/tools/lint/go.sum
 	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_golangci-lint)
@@ -130,6 +131,9 @@ bin/helm: deploy/tools/helm/go.mod deploy/tools/helm/go.sum
 
 bin/benchstat: deploy/tools/benchstat/go.mod deploy/tools/benchstat/go.sum
 	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_benchstat)
+
+bin/govulncheck: deploy/tools/vuln/go.mod deploy/tools/vuln/go.sum
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_govulncheck)
 
 .PHONY: tool-built
 tool-built: # exit 0 if TOOL=<file of bin/> needs no building: it lies in the user's cache directory
@@ -162,6 +166,10 @@ image: ## run the Dockerfile's steps without a container engine and start the re
 .PHONY: docker
 docker: ## build the image with docker (needs an engine)
 	docker build -f deploy/Dockerfile --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' -t inlong-bridge:$(if $(VERSION),$(VERSION),dev) .
+
+.PHONY: vulncheck
+vulncheck: bin/govulncheck ## known vulnerabilities, by govulncheck and a database made from the module golang.org/x/vulndb
+	GO=$(GO) GOVULNCHECK=bin/govulncheck ./deploy/ci/vulncheck.sh
 
 .PHONY: verify
 verify: vet tidy-check lint test chart image ## what to run before a change is proposed
