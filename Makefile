@@ -120,6 +120,8 @@ TOOL_golangci-lint   = lint golangci-lint github.com/golangci/golangci-lint/v2/c
 TOOL_helm            = helm helm helm.sh/helm/v3/cmd/helm -ldflags '$(HELM_KUBE)'
 TOOL_benchstat       = benchstat benchstat golang.org/x/perf/cmd/benchstat
 TOOL_govulncheck     = vuln govulncheck golang.org/x/vuln/cmd/govulncheck
+TOOL_goreleaser      = goreleaser goreleaser github.com/goreleaser/goreleaser/v2 -ldflags '-s -w'
+TOOL_cyclonedx-gomod = cyclonedx-gomod cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
 bin/golangci-lint: deploy/tools/lint/go.mod deploy/tools/lint/go.sum
 	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_golangci-lint)
@@ -134,6 +136,12 @@ bin/benchstat: deploy/tools/benchstat/go.mod deploy/tools/benchstat/go.sum
 
 bin/govulncheck: deploy/tools/vuln/go.mod deploy/tools/vuln/go.sum
 	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_govulncheck)
+
+bin/goreleaser: deploy/tools/goreleaser/go.mod deploy/tools/goreleaser/go.sum
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_goreleaser)
+
+bin/cyclonedx-gomod: deploy/tools/cyclonedx-gomod/go.mod deploy/tools/cyclonedx-gomod/go.sum
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_cyclonedx-gomod)
 
 .PHONY: tool-built
 tool-built: # exit 0 if TOOL=<file of bin/> needs no building: it lies in the user's cache directory
@@ -170,6 +178,18 @@ docker: ## build the image with docker (needs an engine)
 .PHONY: vulncheck
 vulncheck: bin/govulncheck ## known vulnerabilities, by govulncheck and a database made from the module golang.org/x/vulndb
 	GO=$(GO) GOVULNCHECK=bin/govulncheck ./deploy/ci/vulncheck.sh
+
+.PHONY: release-check
+release-check: bin/goreleaser bin/cyclonedx-gomod ## a snapshot of linux/amd64 with deb and rpm, built twice: the same bytes
+	./deploy/ci/release.sh check
+
+.PHONY: release-snapshot
+release-snapshot: bin/goreleaser bin/cyclonedx-gomod ## archives, packages, SBOMs and checksums of all targets into out/release; publishes nothing
+	./deploy/ci/release.sh snapshot
+
+.PHONY: pages
+pages: ## manual pages and completions of the shells into out/release-pages
+	GO=$(GO) ./deploy/release/pages.sh out/release-pages
 
 .PHONY: verify
 verify: vet tidy-check lint test chart image ## what to run before a change is proposed
