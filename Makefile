@@ -168,12 +168,17 @@ chart: bin/helm build ## lint and render the Helm chart, and show that it refuse
 	HELM=bin/helm $(GO) test -count=1 ./deploy/helm
 
 .PHONY: image
-image: ## run the Dockerfile's steps without a container engine and start the result
-	VERSION='$(VERSION)' COMMIT='$(COMMIT)' ./deploy/ci/image-steps.sh
+image: ## run the Dockerfile's steps without a container engine and start the result (TARGETARCH=arm64: build only)
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' DATE='$(DATE)' TARGETARCH='$(TARGETARCH)' ./deploy/ci/image-steps.sh
 
 .PHONY: docker
 docker: ## build the image with docker (needs an engine)
-	docker build -f deploy/Dockerfile --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' -t inlong-bridge:$(if $(VERSION),$(VERSION),dev) .
+	docker build -f deploy/Dockerfile --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' --build-arg DATE='$(DATE)' -t $(IMAGE) .
+
+IMAGE ?= inlong-bridge:$(if $(VERSION),$(VERSION),dev)
+.PHONY: docker-push
+docker-push: ## build the image for amd64 and arm64 and push it: IMAGE=registry.example.com/inlong-bridge:1.2.3 (needs docker buildx)
+	docker buildx build -f deploy/Dockerfile --platform linux/amd64,linux/arm64 --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' --build-arg DATE='$(DATE)' -t $(IMAGE) --push .
 
 .PHONY: vulncheck
 vulncheck: bin/govulncheck ## known vulnerabilities, by govulncheck and a database made from the module golang.org/x/vulndb
