@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -154,21 +155,14 @@ func source(text string, fset *token.FileSet, n ast.Node) string {
 func callsRecover(f *ast.FuncDecl) bool {
 	found := false
 	ast.Inspect(f, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if id, isName := callee(call, ok); isName && id.Name == "recover" {
-			found = true
+		if call, ok := n.(*ast.CallExpr); ok {
+			if id, ok := call.Fun.(*ast.Ident); ok && id.Name == "recover" {
+				found = true
+			}
 		}
 		return !found
 	})
 	return found
-}
-
-func callee(call *ast.CallExpr, ok bool) (*ast.Ident, bool) {
-	if !ok {
-		return nil, false
-	}
-	id, isName := call.Fun.(*ast.Ident)
-	return id, isName
 }
 
 // switchEdits names what the function leaves without a name and adds the switch to the beginning of its body, on the
@@ -242,7 +236,7 @@ func writeOverlay(dir string, texts map[string]string) (string, error) {
 		return "", err
 	}
 	replace := map[string]string{}
-	for _, path := range sortedKeys(texts) {
+	for _, path := range slices.Sorted(maps.Keys(texts)) {
 		abs, err := filepath.Abs(path)
 		if err != nil {
 			return "", err
@@ -259,13 +253,4 @@ func writeOverlay(dir string, texts map[string]string) (string, error) {
 	}
 	file := filepath.Join(dir, "overlay.json")
 	return file, os.WriteFile(file, overlay, 0o600)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

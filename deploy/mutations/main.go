@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -143,7 +144,7 @@ func tryAll(dir string, tried []mutation) []verdict {
 	}
 
 	inParallel(func(yield func(func())) {
-		for _, file := range sortedKeys(mutants) {
+		for _, file := range slices.Sorted(maps.Keys(mutants)) {
 			for _, m := range mutants[file] {
 				i := m.number - 1
 				yield(func() {
@@ -159,7 +160,7 @@ func tryAll(dir string, tried []mutation) []verdict {
 	wrong := built.sound(verdicts)
 	for i, v := range verdicts {
 		if v.err == nil && v.by.test != "" {
-			verdicts[i].err = wrong[v.by.pattern()]
+			verdicts[i].err = wrong[v.by]
 		}
 	}
 	return verdicts
@@ -337,22 +338,22 @@ func whatFailed(out string, m mutation, pkg string) (caught, error) {
 	return by, fmt.Errorf("the test run failed without naming a test:\n%s", out)
 }
 
-// sound returns, by test, what is wrong with those that fail without any mutation as well.
-func (c *combined) sound(verdicts []verdict) map[string]error {
-	wrong := map[string]error{}
+// sound returns what is wrong with the tests that fail without any mutation as well.
+func (c *combined) sound(verdicts []verdict) map[caught]error {
+	wrong := map[caught]error{}
 	var mu sync.Mutex
 	inParallel(func(yield func(func())) {
-		asked := map[string]bool{}
+		asked := map[caught]bool{}
 		for _, v := range verdicts {
-			if v.err != nil || v.by.test == "" || asked[v.by.pattern()] {
+			if v.err != nil || v.by.test == "" || asked[v.by] {
 				continue
 			}
-			asked[v.by.pattern()] = true
+			asked[v.by] = true
 			yield(func() {
 				if out, err := runTests(v.by.pkg, c.binaries[v.by.pkg], v.by.pattern(), 0); err != nil {
 					mu.Lock()
 					defer mu.Unlock()
-					wrong[v.by.pattern()] = fmt.Errorf("%s fails without the mutation as well:\n%s", v.by.test, out)
+					wrong[v.by] = fmt.Errorf("%s fails without the mutation as well:\n%s", v.by.test, out)
 				}
 			})
 		}
