@@ -26,6 +26,7 @@ if [ ! -x "$kept" ]; then
   trap 'rm -f "$kept.$$"' EXIT
   (cd "$module" && "$go" build "$@" -o "$kept.$$" "$package")
   mv "$kept.$$" "$kept" # at once, so that nobody finds half of it
+  find "$cache" -maxdepth 1 -type f -name "$binary-*" ! -path "$kept" -mtime +60 -delete # states that nobody builds any more
   echo "tool: built $binary in $((SECONDS - start)) s"
 fi
 mkdir -p bin

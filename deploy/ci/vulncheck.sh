@@ -35,6 +35,7 @@ if [ ! -f "$db/index/modules.json" ]; then
   "$tmp/indexdb" -vulns "$dir/data/osv" -out "$db.$$"
   rm -rf "$db"
   mv "$db.$$" "$db" # at once, so that nobody finds half of it
+  find "$cache" -mindepth 1 -maxdepth 1 ! -path "$db" -mtime +7 -exec rm -rf {} +
   echo "vulncheck: made the database in $((SECONDS - start)) s"
 fi
 echo "vulncheck: database of $date ($module@$version), $(find "$db/ID" -name 'GO-*.json' | wc -l) vulnerabilities"
