@@ -22,13 +22,19 @@ import (
 // startTimeout bounds the first talk with the source's brokers.
 const startTimeout = 15 * time.Second
 
+// Pauses between two tries of the one pack that is tried of those that proxies refuse.
+const (
+	refusedRetryMin = 10 * time.Second
+	refusedRetryMax = 10 * time.Minute
+)
+
 // build makes the parts and asks the brokers for the topics; what it made is closed by shut. A migration
 // that has nothing to do gets no group.
 func (b *Bridge) build(ctx context.Context) error {
 	if err := b.buildSender(ctx); err != nil {
 		return err
 	}
-	b.routes = newRoutes(b.openStream)
+	b.routes = newRoutes(b.openStream, b.cfg.InLong.MaxStreams)
 
 	opts, err := b.clientOpts()
 	if err != nil {
@@ -69,6 +75,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if b.group, err = kgo.NewClient(groupOpts...); err != nil {
 		return fmt.Errorf("creating kafka group client: %w", err)
 	}
+	b.gates.Attach(b.group)
 	return nil
 }
 
@@ -124,7 +131,7 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 		sdk.WithPack(int(c.Pack.Bytes.N), c.Pack.Count, c.Pack.Linger), sdk.WithCompression(compression(c.Pack.Compression)),
 		sdk.WithBudget(b.limits.SenderBytes, b.limits.RepairBytes), sdk.WithConnections(c.InLong.Connections),
 		sdk.WithMaxFrame(int(c.InLong.MaxFrame.N)), sdk.WithDialTimeout(c.Delivery.DialTimeout),
-		sdk.WithWriteTimeout(c.Delivery.WriteTimeout), sdk.WithRetry(c.Delivery.RetryMin, c.Delivery.RetryMax), sdk.WithLogger(b.log),
+		sdk.WithWriteTimeout(c.Delivery.WriteTimeout), sdk.WithRetry(c.Delivery.RetryMin, c.Delivery.RetryMax), sdk.WithLogger(b.log), sdk.WithRefusedRetry(b.refusedPause, refusedRetryMax),
 	}
 	if b.deps.Dial != nil {
 		opts = append(opts, sdk.WithDial(b.deps.Dial))
@@ -191,7 +198,7 @@ func (b *Bridge) managerClient() (*manager.Client, error) {
 			return nil, fmt.Errorf("inlong.manager: %w", err)
 		}
 	}
-	mc := manager.Config{URLs: in.ManagerURLs, SecretID: in.ManagerSecretID, TLS: tlsConfig, Timeout: in.ManagerTimeout}
+	mc := manager.Config{URLs: in.ManagerURLs, SecretID: in.ManagerSecretID, Tenant: in.ManagerTenant, TLS: tlsConfig, Timeout: in.ManagerTimeout}
 	if in.ManagerSecretKey.Set() {
 		mc.SecretKey = in.ManagerSecretKey.Value
 	}

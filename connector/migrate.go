@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
 
@@ -17,7 +18,7 @@ import (
 // stopped half-way, it is resumed by the next Migrate, and the books of both are one, because they live in the
 // commits. The error is that of Run; nil says nothing of what was moved, which is what Verdict.Result says.
 func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Verdict, error) {
-	m := &migration{b: b, progress: progress, commits: make(map[tp]resume.Commit), booked: make(map[tp]bookedCommit), halted: make(map[tp]string)}
+	m := &migration{b: b, progress: progress, commits: make(map[tp]resume.Commit), booked: make(map[tp]bookedCommit), stopped: make(map[tp]string)}
 	b.migration, b.onClose = m, m.book
 	err := b.run(ctx, hard, m.watch)
 	v := m.verdict()
@@ -44,7 +45,7 @@ type migration struct {
 	mu      sync.Mutex
 	commits map[tp]resume.Commit // guarded by mu; as read from the broker, of any member
 	booked  map[tp]bookedCommit  // guarded by mu; what this process committed, for brokers that take no lines
-	halted  map[tp]string        // guarded by mu; why a partition stopped
+	stopped map[tp]string        // guarded by mu; why a partition stopped
 	waiting string               // guarded by mu; what the group waits for before it lets this member in
 }
 
@@ -75,6 +76,9 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	}
 	parts := make(map[string][]int32)
 	for _, name := range names {
+		if err := described.topics[name].err; err != nil {
+			return false, kafkaclient.Explain(err, "asking for the partitions of topic "+name)
+		}
 		parts[name] = described.topics[name].partitions
 	}
 	s, err := m.b.survey(ctx, parts)
@@ -96,8 +100,8 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 		switch {
 		case p.from.refused != nil:
 			p.reason = refusedReason(id, p.from.refused, p.topic)
-		case p.from.halt != nil && p.from.halt.code == haltTruncated:
-			p.reason = p.from.halt.reason
+		case p.from.stop != nil && p.from.stop.Code == reason.Truncated:
+			p.reason = p.from.stop.Text()
 		case p.start < p.end:
 		case p.from.commitFirst:
 			p.done, p.reason = true, "holds nothing to move"
@@ -165,7 +169,7 @@ func (m *migration) watch(ctx context.Context) error {
 func (m *migration) look() (p Progress, stuck bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	clear(m.halted)
+	clear(m.stopped)
 	stuck = true
 	for i := range m.plans {
 		pl := &m.plans[i]
@@ -175,7 +179,7 @@ func (m *migration) look() (p Progress, stuck bool) {
 		if a := m.b.lookup(pl.id); a != nil && !pl.done {
 			safe = max(safe, a.wm.Watermark())
 			m.noteLocked(a)
-			if why := m.halted[pl.id]; why != "" {
+			if why := m.stopped[pl.id]; why != "" {
 				p.Reason = why
 			}
 		}
@@ -184,7 +188,7 @@ func (m *migration) look() (p Progress, stuck bool) {
 		switch {
 		case m.doneLocked(pl):
 			p.Done++
-		case m.halted[pl.id] == "":
+		case m.stopped[pl.id] == "":
 			stuck = false
 		}
 	}
@@ -242,8 +246,8 @@ func (m *migration) noteLocked(p *partition) {
 	if c := p.booked.Load(); c != nil && c.offset >= m.booked[p.id].offset {
 		m.booked[p.id] = *c
 	}
-	if h := p.halted.Load(); h != nil && !p.from.again {
-		m.halted[p.id] = h.reason
+	if h := p.stopped(); h != nil && !p.from.again {
+		m.stopped[p.id] = m.b.textOf(h)
 	}
 }
 
@@ -314,7 +318,7 @@ func (m *migration) verdict() Verdict {
 		}
 		pv.enter(books)
 		if !pv.Closed && pv.Reason == "" {
-			if pv.Reason = m.halted[pl.id]; pv.Reason == "" {
+			if pv.Reason = m.stopped[pl.id]; pv.Reason == "" {
 				pv.Reason = fmt.Sprintf("stopped at offset %d of %d; starting again goes on from there", max(c.offset, pl.start), pl.end)
 			} else {
 				pv.Reason += "; starting again does not help before that is done"

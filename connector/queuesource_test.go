@@ -419,7 +419,7 @@ func TestUnknownStreamAsksTheManagerAgainButNotTooOften(t *testing.T) {
 		if _, _, err := q.start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for stream, want := range map[RouteStatus]string{{"g", "s"}: "ns.s", {"whole", "any"}: "w"} {
+		for stream, want := range map[RouteStatus]string{{Group: "g", Stream: "s"}: "ns.s", {Group: "whole", Stream: "any"}: "w"} {
 			if topic, err := q.topicOf(t.Context(), stream.Group, stream.Stream); topic != want || err != nil {
 				t.Errorf("topic of %v = %q, %v; want %q", stream, topic, err, want)
 			}
@@ -601,14 +601,14 @@ admin: {listen: '127.0.0.1:0'}
 	if s.Queue == nil || len(s.Queue.Clusters) != 2 || s.Queue.Clusters[0].Mine == 0 || s.Queue.Clusters[1].Mine == 0 {
 		t.Errorf("queue = %+v, want packs seen in both clusters", s.Queue)
 	}
-	if s.QueueSource == nil || s.QueueSource.Restart != "" || s.QueueSource.Streams != 1 || !s.Ready.Ready {
+	if s.QueueSource == nil || s.QueueSource.Restart != "" || s.QueueSource.Streams != 1 || !s.Ready.Strict {
 		t.Errorf("queue_source = %+v, ready = %+v; want one stream, nothing to restart for, ready", s.QueueSource, s.Ready)
 	}
 	// One more that cannot be reached: nothing counts as lost, and what is seen in the others goes on.
 	away := dptest.QueueClusterConfig{Name: "mq3", Params: map[string]string{"bootstrap.servers": "127.0.0.1:1"}}
 	m.SetQueue(dptest.QueueConfig{Streams: streams, Clusters: append(clusters, away)})
 	eventually(t, 10*time.Second, func() error {
-		code, body := get(t, "http://"+r.b.AdminAddr()+"/readyz")
+		code, body := get(t, "http://"+r.b.AdminAddr()+"/readyz?strict=1")
 		if code != 503 || !strings.Contains(body, "queue cluster mq3 does not answer") {
 			return fmt.Errorf("/readyz = %d %s, want 503 and the cluster that is not read", code, body)
 		}
@@ -626,7 +626,7 @@ admin: {listen: '127.0.0.1:0'}
 	m.SetQueue(dptest.QueueConfig{Streams: streams, Clusters: append(clusters, away)})
 	eventually(t, 20*time.Second, func() error {
 		s := r.b.Status()
-		if !s.Ready.Ready || len(s.Queue.Clusters) != 3 || len(s.QueueSource.Joining) > 0 {
+		if !s.Ready.Strict || len(s.Queue.Clusters) != 3 || len(s.QueueSource.Joining) > 0 {
 			return fmt.Errorf("ready = %+v, queue = %+v, source = %+v; want three clusters", s.Ready, s.Queue, s.QueueSource)
 		}
 		return nil

@@ -100,10 +100,13 @@ func (b *Bridge) endGenerations(parts []*partition) {
 	case <-wait.C:
 	}
 	for _, p := range parts {
-		p.leftOpen.Store(int64(p.wm.Unfinal()))
-		b.close(p)
-		p.wm.Revoke()
-		b.remove(p)
+		for ; p != nil; p = p.succeeded() {
+			p.detach()
+			p.leftOpen.Store(int64(p.wm.Unfinal()))
+			b.close(p)
+			p.wm.Revoke()
+			b.remove(p)
+		}
 	}
 	b.reread.abandon()
 	b.bell.ring()

@@ -61,9 +61,9 @@ func fitting(payloads [][]byte, room int64) (n int, bytes int64) {
 // all cores, and to change it for each message costs more than to copy the message.
 const prepayBytes = 32 << 10
 
-// prepaid returns the stream's pack when it has room in the budget already for a message of key, and
+// prepaidLocked returns the stream's pack when it has room in the budget already for a message of key, and
 // takes that. Under st.mu.
-func (s *Sender) prepaid(st *Stream, key *openKey, payload []byte) *pack {
+func (s *Sender) prepaidLocked(st *Stream, key *openKey, payload []byte) *pack {
 	p, c := st.last, cost(payload)
 	if p == nil || p.prepaid < c || p.key != *key || !p.fits(len(payload)) || s.closing.Load() || s.notify.behind() {
 		return nil
@@ -72,9 +72,9 @@ func (s *Sender) prepaid(st *Stream, key *openKey, payload []byte) *pack {
 	return p
 }
 
-// prepay takes room in advance for a pack that has grown so large that it will use it, while there is
+// prepayLocked takes room in advance for a pack that has grown so large that it will use it, while there is
 // plenty. Under st.mu.
-func (s *Sender) prepay(p *pack) {
+func (s *Sender) prepayLocked(p *pack) {
 	st := p.st
 	used := s.general.used.Load()
 	if p.size() < prepayBytes || share(s.general.limit, used, st.held.Load()) < 8*prepayBytes {

@@ -29,8 +29,8 @@ const (
 // barrierTimeout bounds one barrier. One that is given up costs nothing but the time until the next.
 const barrierTimeout = time.Minute
 
-// watchStream begins to watch a stream of which a pack is waiting (Queue). Under mu.
-func (s *Sender) watchStream(st *Stream) {
+// watchStreamLocked begins to watch a stream of which a pack is waiting (Queue). Under mu.
+func (s *Sender) watchStreamLocked(st *Stream) {
 	if s.o.confirmer == nil || st.watch != unwatched || s.stopped {
 		return
 	}
@@ -48,14 +48,16 @@ func (s *Sender) watchLoop(st *Stream) {
 		if err == nil {
 			st.watch = watched
 			for class := range st.queues {
-				s.join(st, class)
+				s.joinLocked(st, class)
 			}
-			s.progress()
+			todo := s.progressLocked()
+			s.mu.Unlock()
+			todo.perform()
 			return
 		}
 		s.mu.Unlock()
 		if tries == 0 && s.ctx.Err() == nil {
-			s.o.logger.Warn("watching the queue of a stream fails; nothing of it is sent", "stream", st.text, "error", err)
+			s.o.logger.Warn("watching the queue of a stream fails; nothing of it is sent", "stream", st.text, "err", err)
 		}
 		pause := time.NewTimer(wait.pause(tries))
 		select {
@@ -67,8 +69,8 @@ func (s *Sender) watchLoop(st *Stream) {
 	}
 }
 
-// beginBarrier asks for a barrier on a goroutine of its own. Under mu.
-func (s *Sender) beginBarrier(begun time.Duration) {
+// beginBarrierLocked asks for a barrier on a goroutine of its own. Under mu.
+func (s *Sender) beginBarrierLocked(begun time.Duration) {
 	if s.stopped {
 		return
 	}
@@ -82,16 +84,18 @@ func (s *Sender) beginBarrier(begun time.Duration) {
 		} else {
 			s.m.BarrierPassed(begun, s.now())
 		}
-		s.noteBarrier(err)
-		s.progress()
+		s.noteBarrierLocked(err)
+		todo := s.progressLocked()
+		s.mu.Unlock()
+		todo.perform()
 	})
 }
 
-// noteBarrier logs when barriers begin to fail and when they pass again. Under mu.
-func (s *Sender) noteBarrier(err error) {
+// noteBarrierLocked logs when barriers begin to fail and when they pass again. Under mu.
+func (s *Sender) noteBarrierLocked(err error) {
 	switch {
 	case err != nil && s.barrierErr == nil && !s.stopped:
-		s.o.logger.Warn("barrier over the queue fails; no pack is given up meanwhile", "error", err)
+		s.o.logger.Warn("barrier over the queue fails; no pack is given up meanwhile", "err", err)
 	case err == nil && s.barrierErr != nil:
 		s.o.logger.Info("barrier over the queue passed again")
 	}
@@ -105,7 +109,9 @@ func (s *Sender) Seen(seqs []uint64) {
 	for _, seq := range seqs {
 		s.m.Seen(finality.Pack(seq), now)
 	}
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 }
 
 // TopicMissing says whether the topic of a stream is known to be missing in every queue cluster. It starts as
@@ -115,7 +121,9 @@ func (s *Sender) TopicMissing(group, stream string, missing bool) {
 	if st := s.streams[streamKey{group, stream}]; st != nil {
 		s.m.Missing(st.id, missing, s.now())
 	}
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 }
 
 // RepairsUnseen is how many packs with records that were lost before have been sent, or are about to be, and were
@@ -130,5 +138,7 @@ func (s *Sender) RepairsUnseen() int {
 func (s *Sender) QueueAnswers(ok bool) {
 	s.mu.Lock()
 	s.m.QueueAnswers(ok, s.now())
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 }

@@ -22,8 +22,8 @@ type group struct {
 	asked    time.Time // when it was told so itself
 }
 
-// proxiesOf returns the list of proxies for a group and, the first time, begins to ask for it. Under mu.
-func (s *Sender) proxiesOf(name string) *proxyList {
+// proxiesOfLocked returns the list of proxies for a group and, the first time, begins to ask for it. Under mu.
+func (s *Sender) proxiesOfLocked(name string) *proxyList {
 	if s.static != nil {
 		return s.static
 	}
@@ -36,13 +36,13 @@ func (s *Sender) proxiesOf(name string) *proxyList {
 		}
 		if len(s.o.proxies) > 0 {
 			g.known, g.source, g.updated = true, "static", s.start
-			s.apply(&g.list, s.o.proxies)
+			s.applyLocked(&g.list, s.o.proxies)
 			return &g.list
 		}
 		if s.store != nil {
 			if n, age, ok := s.store.Load(name); ok {
 				g.known, g.stale, g.source, g.updated = true, true, "file", time.Now().Add(-age)
-				s.use(g, n)
+				s.useLocked(g, n)
 			}
 		}
 		if !s.stopped {
@@ -58,7 +58,7 @@ func (s *Sender) discoverLoop(g *group) {
 	failures := 0
 	for {
 		s.mu.Lock()
-		n, shared := s.sharedAnswer(g)
+		n, shared := s.sharedAnswerLocked(g)
 		s.mu.Unlock()
 		var err error
 		if !shared {
@@ -96,9 +96,9 @@ func (s *Sender) askManager(name string) (manager.Nodes, error) {
 	return n, err
 }
 
-// use takes over a list. Under mu.
-func (s *Sender) use(g *group, n manager.Nodes) {
-	s.apply(&g.list, n.Addresses)
+// useLocked takes over a list. Under mu.
+func (s *Sender) useLocked(g *group, n manager.Nodes) {
+	s.applyLocked(&g.list, n.Addresses)
 	most := n.MaxPacketLength
 	if most > 0 && most < minMaxFrame {
 		s.o.logger.Warn("the Manager's maxPacketLength is not used", "group", g.name, "bytes", most, "least", minMaxFrame)
@@ -121,7 +121,7 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 	}
 	if err != nil {
 		if g.lastErr == "" {
-			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "error", err, "have_list", g.known)
+			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "err", err, "have_list", g.known)
 		}
 		g.stale, g.lastErr = true, err.Error()
 		g.failures++
@@ -139,13 +139,15 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 			s.clusters[n.ClusterID] = clusterAnswer{n, now}
 		}
 	}
-	s.use(g, n)
+	s.useLocked(g, n)
 	s.warmer.wake()
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 	if s.store == nil {
 		return
 	}
 	if err := s.store.Save(g.name, n); err != nil {
-		s.o.logger.Warn("keeping the list of proxies on disk fails", "group", g.name, "error", err)
+		s.o.logger.Warn("keeping the list of proxies on disk fails", "group", g.name, "err", err)
 	}
 }

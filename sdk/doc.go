@@ -18,6 +18,8 @@
 //     while), finality.Queue (it was seen in the queue behind the proxy).
 //   - An ack is no more than "in that proxy's memory". What a proxy takes with it when it dies is told as
 //     Lost, in the modes that can tell. Its bytes are gone here by then: the owner sends it anew.
+//   - What one proxy refuses for good is refused when a second one says so too, or there is no other. With
+//     WithRefusedRetry it is held even then, and tried again (held.go).
 //   - One bad stream or pack does not stop the others. A stream that a proxy does not know pauses there
 //     alone. The pack that was the oldest one unanswered when a connection ended travels alone next time;
 //     when that ends connections to two proxies, it is cut in halves, down to the one record that does it,
@@ -71,8 +73,10 @@
 //
 // In this order: Stream.mu (what is being filled), Sender.mu (everything that was sealed, connections,
 // the state machine), and the leaves of openList, encoder and notifier. None is held across a dial, a
-// write, a callback, or a question to Manager or Confirmer. Whoever changes something under Sender.mu
-// ends with Sender.progress, which carries out decisions, hands out packs, and lets go.
+// write, a callback, or a question to Manager or Confirmer. A function that needs a lock is called ...Locked, and
+// no function lets go of a lock for its caller. Whoever changes something under Sender.mu ends with
+// Sender.progressLocked, which carries out decisions and hands out packs, lets go of the lock, and performs what
+// progressLocked returned.
 //
 // Callbacks, tokens and hooks are called by one goroutine, in the order things happened, never under a lock,
 // never after Close returned. One that panics harms only itself, one that is slow delays the others'

@@ -66,7 +66,7 @@ func TestFullPackFitsIntoTheBufferOfItsSize(t *testing.T) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		for _, key := range []openKey{{}, {attrs: "a=b&c=d"}} {
-			p := st.packFor(key, time.Now(), 1)
+			p := st.packForLocked(key, time.Now(), 1)
 			record := make([]byte, 96)
 			for p.fits(len(record)) {
 				p.add(record, &s.bufs)

@@ -81,8 +81,8 @@ type meter struct {
 	queue, wire, total Times
 }
 
-// turnedAway counts calls that could not hand over everything. Under st.mu.
-func (s *Stream) turnedAway(err error) {
+// turnedAwayLocked counts calls that could not hand over everything. Under st.mu.
+func (s *Stream) turnedAwayLocked(err error) {
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		s.tooLarge++
@@ -134,7 +134,7 @@ func (s *Status) EndpointSeries() []EndpointStatus {
 func (e *EndpointStatus) add(o *EndpointStatus) {
 	e.Group = ""
 	if o.State == "paused" {
-		e.State, e.Reason = o.State, o.Reason
+		e.State, e.Code, e.Reason = o.State, o.Code, o.Reason
 	}
 	e.sum(o)
 }
@@ -187,7 +187,7 @@ func fold[T any](all []T, folded func(*T) bool, rest T, add func(sum, o *T)) []T
 // add adds the numbers of o up. The sum compresses if one of them does, and is stalled if one is.
 func (s *StreamStatus) add(o *StreamStatus) {
 	if s.Stall == "" {
-		s.Stall = o.Stall
+		s.StallCode, s.Stall = o.StallCode, o.Stall
 	}
 	s.Compressing = s.Compressing || o.Compressing
 	s.HeldBytes += o.HeldBytes

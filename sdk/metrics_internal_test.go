@@ -21,7 +21,7 @@ func TestEveryCounterOfAStreamIsAddedUp(t *testing.T) {
 			f.SetUint(uint64(n))
 		case Times:
 			f.Set(reflect.ValueOf(Times{Buckets: [timeBuckets]uint64{1, 2, 3}, Seconds: 4}))
-		case int, int64, time.Duration, string, bool: // of add alone
+		case int, int64, time.Duration, string, StreamCode, bool: // of add alone
 		default:
 			t.Errorf("%s is neither counter nor time; does add take it?", v.Type().Field(i).Name)
 		}

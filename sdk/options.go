@@ -60,6 +60,9 @@ type options struct {
 	retryMin     time.Duration
 	retryMax     time.Duration
 	retryLimit   int
+	refusedMin   time.Duration // of WithRefusedRetry
+	refusedMax   time.Duration
+	refusedRetry bool // it was given
 	packAttrs    *PackAttrs
 	isolation    Isolation
 	backlog      int64
@@ -177,7 +180,8 @@ func WithWriteTimeout(d time.Duration) Option {
 }
 
 // WithRetry is the first and the longest pause before something is tried again: a connection, a
-// refused stream, a proxy that is full. Pauses double, with jitter. Default 100 ms and 30 s.
+// refused stream, a proxy that is full. Pauses double, with jitter. Dials that fail are 2 s apart at most, whatever the longest
+// pause is. Default 100 ms and 30 s.
 func WithRetry(shortest, longest time.Duration) Option {
 	return optionFunc(func(o *options) { o.retryMin, o.retryMax = shortest, longest })
 }
@@ -251,6 +255,9 @@ func (o *options) validate() error {
 	}
 	if o.retryMax < o.retryMin {
 		bad("longest retry pause %v is below the first, %v", o.retryMax, o.retryMin)
+	}
+	if o.refusedRetry && (o.refusedMin <= 0 || o.refusedMax < o.refusedMin) {
+		bad("pauses of %v to %v before packs that were refused for good are tried again: the first must be above zero, the longest not below it", o.refusedMin, o.refusedMax)
 	}
 	if o.slowStart < 0 {
 		bad("slow start of %v may not be negative", o.slowStart)

@@ -58,16 +58,16 @@ func (s *Sender) caughtUp() {
 	}
 }
 
-// goesAhead counts a sealed pack. Repairs keep nobody waiting. Under mu.
-func (s *Sender) goesAhead(p *pack) {
+// goesAheadLocked counts a sealed pack. Repairs keep nobody waiting. Under mu.
+func (s *Sender) goesAheadLocked(p *pack) {
 	if !p.key.repair {
 		p.ahead = int64(p.size())
 		p.st.ahead.bytes.Add(p.ahead)
 	}
 }
 
-// ranAhead ends that, when the pack is handed over for the first time or done before. Under mu.
-func (s *Sender) ranAhead(p *pack) {
+// ranAheadLocked ends that, when the pack is handed over for the first time or done before. Under mu.
+func (s *Sender) ranAheadLocked(p *pack) {
 	if n := p.ahead; n > 0 {
 		p.ahead = 0
 		if p.st.ahead.fell(-n, s.maxAhead) {

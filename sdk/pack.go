@@ -17,6 +17,7 @@ const (
 	packInFlight                  // handed to a connection
 	packAcked
 	packLost
+	packHeld  // refused for good, and kept; see held.go
 	packSplit // cut in two, and known as long as its parts are
 	packDone  // final, refused, or given up by Close
 	packStates
@@ -61,7 +62,7 @@ type pack struct {
 	wroteAt  time.Duration // when a writer took it last
 	sends    int           // times handed to a connection
 	maybe    bool          // a copy may have been delivered without an ack
-	fails    int           // tries that came to nothing; see tryFailed
+	fails    int           // tries that came to nothing; see tryFailedLocked
 	// suspect: oldest unanswered pack of a connection that ended. It travels alone.
 	suspect   bool
 	deaths    int
@@ -75,6 +76,7 @@ type pack struct {
 	reserved  *conn                // keeps itself empty for this suspect
 	damaged   bool                 // was answered by onceMore
 	avoid     finality.Incarnation // connection it may not go to again
+	refusals  *refusals            // for good; nil for none
 }
 
 // openKey tells the open packs of a stream apart.

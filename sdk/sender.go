@@ -59,9 +59,11 @@ type Sender struct {
 	states       packCount           // of packs
 	repairStates packCount           // of those among them whose records were lost before
 	turns        [classes]turns
-	thorough     bool // the next dispatch tries all streams that stand aside
+	thorough     bool // the next dispatchLocked tries all streams that stand aside
 	suspects     []*pack
-	round        uint64 // of dispatch
+	bounced      []*pack // refused for good by one proxy, while no other is connected
+	held         held
+	round        uint64 // of dispatchLocked
 	random       *mathrand.Rand
 	others, same []*conn // of choose, reused
 	static       *proxyList
@@ -72,7 +74,7 @@ type Sender struct {
 	conns        map[finality.Incarnation]*conn
 	lastInc      finality.Incarnation
 	draining     []*conn
-	toClose      []*conn // by progress, after mu was let go
+	toClose      []*conn // by whoever called progressLocked, without mu
 	lostPacks    []*pack // in the order in which their tokens are asked
 	asking       bool
 	nextAsk      time.Duration
@@ -113,7 +115,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	if o.cacheDir != "" {
 		store, err := manager.OpenStore(o.cacheDir)
 		if damaged, ok := errors.AsType[*manager.DamagedError](err); ok {
-			o.logger.Warn("the proxies kept on disk are lost; beginning without", "error", damaged)
+			o.logger.Warn("the proxies kept on disk are lost; beginning without", "err", damaged)
 		} else if err != nil {
 			return nil, fmt.Errorf("starting sender: %w", err)
 		}
@@ -139,8 +141,10 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	if len(o.proxies) > 0 && o.isolation == ShareConnections {
 		s.mu.Lock()
 		s.static = new(proxyList)
-		s.apply(s.static, o.proxies)
-		s.progress()
+		s.applyLocked(s.static, o.proxies)
+		todo := s.progressLocked()
+		s.mu.Unlock()
+		todo.perform()
 	}
 	return s, nil
 }
@@ -170,8 +174,12 @@ func (s *Sender) clockLoop() {
 			s.mu.Lock()
 			s.m.Tick(s.now())
 			s.thorough = true
-			s.askForgotten(now)
-			s.progress()
+			s.askForgottenLocked(now)
+			s.askHeldLocked(now)
+			s.returnBouncedLocked(now)
+			todo := s.progressLocked()
+			s.mu.Unlock()
+			todo.perform()
 		}
 		if next == 0 || next > nextTick {
 			next = nextTick
@@ -228,14 +236,16 @@ func (s *Sender) close(ctx context.Context) error {
 	for _, st := range streams {
 		st.mu.Lock()
 		for _, p := range st.open {
-			s.seal(p)
+			s.sealLocked(p)
 		}
 		st.mu.Unlock()
 	}
 	s.naming.Wait()
 	s.mu.Lock()
 	s.flushed = true
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 	var cause error
 	select {
 	case <-s.idle:
@@ -254,7 +264,7 @@ func (s *Sender) close(ctx context.Context) error {
 		return nil
 	}
 	if cause == nil {
-		cause = errors.New("bug: no pack was pending")
+		cause = errHeld // anything else was waited for
 	}
 	return fmt.Errorf("closing sender: %s (%s) not final: %w", count(packs, "pack"), count(records, "record"), cause)
 }
@@ -272,9 +282,11 @@ func (s *Sender) stop() {
 	s.stopped = true
 	s.cancel()
 	for _, c := range s.conns {
-		s.end(c, "closing")
+		s.endLocked(c, "closing")
 	}
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 	s.enc.close()
 	s.wg.Wait()
 }
@@ -297,7 +309,7 @@ func (s *Sender) abandon() (packs, records int) {
 		}
 		lost := p.state == packLost
 		if !lost {
-			s.tellPack(s.o.hooks.PackGivenUp, p, s.now(), ErrClosed)
+			s.tellPackLocked(s.o.hooks.PackGivenUp, p, s.now(), ErrClosed)
 			packs++
 			records += p.count
 		}
@@ -305,10 +317,14 @@ func (s *Sender) abandon() (packs, records int) {
 		if p.endpoint != nil {
 			r.Endpoint = p.endpoint.addr
 		}
+		if p.refusals != nil && p.refusals.held {
+			r = p.refusals.closedWhileHeld()
+			s.unholdLocked(p, p.refusals)
+		}
 		if lost {
 			p.pieces = nil // they have been told
 		}
-		s.done(p, event{result: r})
+		s.doneLocked(p, event{result: r})
 	}
 	return packs, records
 }

@@ -39,14 +39,16 @@ type Stream struct {
 	tooLarge    uint64 // records that fit into no frame
 
 	// Guarded by Sender.mu.
-	queues   [classes]packQueue
-	turns    [classes]turn // in Sender.turns; see Sender.join
-	holds    map[*endpoint]*hold
-	watch    watchState
-	watchErr error
-	tryAuto  autoCompression
-	counts   streamCounts
-	meter    meter
+	queues    [classes]packQueue
+	turns     [classes]turn       // in Sender.turns; see Sender.joinLocked
+	holds     map[*endpoint]*hold // nil without any
+	kept      int                 // packs held; see held.go
+	keptTurns int                 // that they had since some are
+	watch     watchState
+	watchErr  error
+	tryAuto   autoCompression
+	counts    streamCounts
+	meter     meter
 }
 
 type streamCounts struct {
@@ -80,7 +82,7 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	}
 	st := &Stream{
 		s: s, id: finality.Stream(len(s.streams)), group: group, name: stream, text: group + "." + stream,
-		open: make(map[openKey]*pack), holds: make(map[*endpoint]*hold),
+		open: make(map[openKey]*pack),
 	}
 	st.attr = frame.AppendAttr(st.attr, "groupId", group)
 	st.attr = frame.AppendAttr(st.attr, "streamId", stream)
@@ -93,7 +95,7 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	if s.o.maxFrame-st.overhead-maxPackAttrs <= frame.ItemAttrOverhead {
 		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise the largest frame", st.text, s.o.maxFrame, longest)
 	}
-	st.proxies = s.proxiesOf(group)
+	st.proxies = s.proxiesOfLocked(group)
 	s.streams[key] = st
 	s.streamList = append(s.streamList, st)
 	return st, nil
@@ -114,15 +116,15 @@ func checkID(key, id string) error {
 	return nil
 }
 
-// packFor returns the open pack for a record of n bytes, a new one if need be. The caller holds mu and
+// packForLocked returns the open pack for a record of n bytes, a new one if need be. The caller holds mu and
 // appends to it before letting go.
-func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
+func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 	p := s.last
 	if p == nil || p.key != key {
 		p = s.open[key]
 	}
 	if p != nil && !p.fits(n) {
-		s.s.seal(p)
+		s.s.sealLocked(p)
 		p = nil
 	}
 	if p == nil {
@@ -137,7 +139,7 @@ func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
 		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(s.lastSize, minPackBuffer-over), p.limit)))
 		p.pieces = s.s.getPieces()
 		s.open[key] = p
-		s.s.opened(p)
+		s.s.openedLocked(p)
 	}
 	s.last = p
 	return p

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -257,6 +259,28 @@ func TestUnreachableBrokerIsVisible(t *testing.T) {
 	if code != exitFailure || !strings.HasPrefix(last, "inlong-bridge: ") || !strings.Contains(last, nobody) ||
 		!strings.Contains(last, "check host and port") || strings.Contains(text, "goroutine ") {
 		t.Errorf("exit %d, want 1 and a sentence with the remedy at the end of\n%s", code, text)
+	}
+}
+
+// Behind HTTP_PROXY another server answers for a Manager that it cannot reach.
+func TestHTTPProxyInForceIsNamedInTheManagersErrors(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
+	t.Cleanup(proxy.Close)
+	t.Setenv("HTTP_PROXY", proxy.URL)
+	t.Setenv("NO_PROXY", "")
+	src := startSource(t)
+	src.produce(t, 0, 1)
+	text, err := os.ReadFile(src.bridgeConfig(t, []string{"dp:1"}, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := strings.Replace(string(text), "proxies: [dp:1]", "manager: {urls: ['http://manager.invalid:8083/inlong/manager/openapi/dataproxy/getIpList']}", 1)
+	bridge := startProcess(t, "run", "-c", writeFile(t, config))
+	bridge.stderr.waitFor(t, func(s string) bool {
+		return strings.Contains(s, "at http://manager.invalid:8083 through the HTTP proxy "+proxy.URL+": status 502") && strings.Contains(s, "NO_PROXY")
+	})
+	if s := bridge.stderr.String(); !strings.Contains(s, "is cut to its base http://manager.invalid:8083") {
+		t.Errorf("the start does not tell the note:\n%s", s)
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -28,7 +27,7 @@ which the next start does again, or a partition is stopped, whose reason says wh
 			if err != nil {
 				return err
 			}
-			bridge, err := newBridge(cfg, e.stderr)
+			bridge, err := newBridge(cfg, e.startLog(cfg.Log))
 			if err != nil {
 				return err
 			}
@@ -40,19 +39,7 @@ which the next start does again, or a partition is stopped, whose reason says wh
 }
 
 // newBridge builds the connector as run, migrate and demo use it.
-func newBridge(cfg *config.Config, logTo io.Writer) (*connector.Bridge, error) {
+func newBridge(cfg *config.Config, log *slog.Logger) (*connector.Bridge, error) {
 	v, _ := buildVersion()
-	return connector.New(cfg, connector.Deps{Log: newLogger(cfg.Log, logTo), Version: v})
-}
-
-func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		level = slog.LevelInfo // the configuration was checked, so this is a caller without one
-	}
-	opts := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	return connector.New(cfg, connector.Deps{Log: log, Version: v})
 }

@@ -78,8 +78,8 @@ func (g *grant) ask(ctx context.Context, secret string) (value string, life time
 		roots = x509.NewCertPool()
 	}
 	if g.caFile != "" {
-		if err := addRoots(roots, g.caFile); err != nil {
-			return "", 0, err
+		if err := config.AddRoots(roots, g.caFile); err != nil {
+			return "", 0, fmt.Errorf("reading ca_file: %w", err)
 		}
 	}
 	transport := &http.Transport{

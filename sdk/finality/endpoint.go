@@ -119,6 +119,7 @@ func (e *endpoint) spend(bytes, rate int64, now time.Duration) {
 // stream is one (group, stream) pair.
 type stream struct {
 	id        Stream
+	packs     int                // known of it, in any state
 	overtaken map[*endpoint]bool // proxies through which a pack of it was overtaken since one was seen
 	stalled   bool
 	pause     pause
@@ -150,6 +151,23 @@ func (s *stream) admits(now time.Duration) Refusal {
 	}
 	return OK
 }
+
+// ForgetStream forgets a stream, and reports whether that could be: not while any pack of it is known, or it stalls. Under
+// another number it may come again, and starts anew.
+func (m *Machine) ForgetStream(id Stream) bool {
+	s := m.streams[id]
+	if s == nil {
+		return true
+	}
+	if s.packs > 0 || s.stalled {
+		return false
+	}
+	delete(m.streams, id)
+	return true
+}
+
+// Streams is how many streams are known.
+func (m *Machine) Streams() int { return len(m.streams) }
 
 // tried begins the next pause of whatever this pack was the trial of.
 func (m *Machine) tried(ep *endpoint, s *stream, now time.Duration) {
