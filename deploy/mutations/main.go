@@ -279,7 +279,7 @@ func blamed(out string, firsts map[string]map[int]int) map[int]bool {
 
 // try runs the tests of a combined binary with one mutation in force.
 func try(binaries map[string]string, m mutation, number int) verdict {
-	for _, pkg := range strings.Fields(m.pkg) {
+	for pkg := range strings.FieldsSeq(m.pkg) {
 		out, err := runTests(pkg, binaries[pkg], m.run, number)
 		if err == nil {
 			continue
@@ -308,7 +308,7 @@ func tryAlone(dir string, m mutation, text string) verdict {
 	if err != nil {
 		return verdict{err: err}
 	}
-	for _, pkg := range strings.Fields(m.pkg) {
+	for pkg := range strings.FieldsSeq(m.pkg) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		out, err := exec.CommandContext(ctx, "go", "test", "-vet=off", "-count=1", "-failfast", "-timeout=120s",
 			"-overlay", overlay, "-skip="+notAllocations, "-run", m.run, pkg).CombinedOutput()
