@@ -272,7 +272,7 @@ func absentText(id tp, err error) string {
 
 // beginFound begins assignments whose log was not found before. What is still not found is asked about again.
 func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
 	parts := make(map[string][]int32)
 	for _, a := range list {

@@ -19,9 +19,6 @@ import (
 	"inlong-bridge/sdk/manager"
 )
 
-// startTimeout bounds the first talk with the source's brokers.
-const startTimeout = 15 * time.Second
-
 // Pauses between two tries of the one pack that is tried of those that proxies refuse.
 const (
 	refusedRetryMin = 10 * time.Second
@@ -52,7 +49,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err := b.findOutput(ctx); err != nil {
 		return err
 	}
-	topics, err := b.firstTopics(ctx)
+	topics, err := b.awaitTopics(ctx)
 	if err != nil {
 		return err
 	}
@@ -69,6 +66,9 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	life, cut := context.WithCancel(context.WithoutCancel(ctx))
+	b.cutGroup = cut
+	groupOpts = append(groupOpts, kgo.WithContext(life))
 	// The callbacks need b.group; no topic is consumed before it is set.
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -79,10 +79,22 @@ func (b *Bridge) build(ctx context.Context) error {
 	return nil
 }
 
-// firstTopics lists the cluster's topics and returns those the routes want.
-func (b *Bridge) firstTopics(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
+// awaitTopics waits until the cluster has a topic that the routes want.
+func (b *Bridge) awaitTopics(ctx context.Context) (topics []string, err error) {
+	var known []string // nil until an answer was without topics: one that comes later came while the bridge ran
+	err = b.awaitStart(ctx, "topics", outlookOf, func(ctx context.Context) (err error) {
+		if topics, err = b.firstTopics(ctx, known); err != nil {
+			if _, answered := errors.AsType[notThereError](err); answered {
+				known = []string{}
+			}
+		}
+		return err
+	})
+	return topics, err
+}
+
+// firstTopics lists the cluster's topics and returns those the routes want. known is as wanted takes it.
+func (b *Bridge) firstTopics(ctx context.Context, known []string) ([]string, error) {
 	names, all := b.cfg.Routes.Topics()
 	var ask []string
 	what := "its topics"
@@ -93,9 +105,9 @@ func (b *Bridge) firstTopics(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for %s", b.cfg.Kafka.Brokers, what))
 	}
-	b.wanted(details, nil)
+	b.wanted(details, known)
 	if err := b.refuseOutput(); err != nil {
-		return nil, err
+		return nil, lastingError{err}
 	}
 	var missing []string
 	for _, name := range names {
@@ -113,9 +125,9 @@ func (b *Bridge) firstTopics(ctx context.Context) ([]string, error) {
 	b.mu.Unlock()
 	if len(topics) == 0 {
 		if len(missing) > 0 {
-			return nil, fmt.Errorf("none of the topics that routes name exists in kafka at %v: %q; hint: create them, or correct the names in routes", b.cfg.Kafka.Brokers, missing)
+			return nil, notThereError(fmt.Sprintf("none of the topics that routes name exists in kafka at %v: %q; hint: create them, or correct the names in routes", b.cfg.Kafka.Brokers, missing))
 		}
-		return nil, fmt.Errorf("no topic in kafka at %v matches routes; hint: inlong-bridge explain TOPIC shows why a topic does not match", b.cfg.Kafka.Brokers)
+		return nil, notThereError(fmt.Sprintf("no topic in kafka at %v matches routes; hint: inlong-bridge explain TOPIC shows why a topic does not match", b.cfg.Kafka.Brokers))
 	}
 	if len(missing) > 0 {
 		b.log.Warn("topics that routes name do not exist; they are consumed once they are created", "topics", missing)

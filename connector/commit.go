@@ -40,7 +40,11 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 // commit_timeout passed. One commit is in flight per process: a later one on another connection could
 // overtake it and be rewound by it. It reports whether nothing was left uncommitted that could be.
 func (b *Bridge) commit(ctx context.Context, parts []*partition) bool {
-	return b.commitBy(ctx, slices.DeleteFunc(slices.Clone(parts), (*partition).beginning), b.commitInSession)
+	send := b.beside()
+	if send == nil {
+		send = b.commitInSession
+	}
+	return b.commitBy(ctx, slices.DeleteFunc(slices.Clone(parts), (*partition).beginning), send)
 }
 
 // beginning reports whether where p begins still has to be committed before it is fetched, which adjust does.
@@ -114,6 +118,8 @@ func commitResults(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitRespons
 // commitInSession commits through kgo, which waits while the group is joined, and never sends offsets that it fetched
 // under one topic id to another.
 func (b *Bridge) commitInSession(ctx context.Context, r *round, lines bool) (req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+	ctx, cancel := b.unlessHeldBack(ctx)
+	defer cancel()
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
 		r.attach(req, lines)
 		return nil
@@ -127,9 +133,14 @@ func (b *Bridge) commitInSession(ctx context.Context, r *round, lines bool) (req
 // commitStarts commits where an assignment begins. kgo does not count its partitions as the session's yet, and would
 // take the answer for one of an older session.
 func (b *Bridge) commitStarts(ctx context.Context, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
+	member, generation := b.group.GroupMetadata()
+	return b.commitAs(ctx, seat{member, generation}, r, lines)
+}
+
+// commitAs commits for a place in the group beside what kgo does. The broker refuses it when the group has moved on.
+func (b *Bridge) commitAs(ctx context.Context, s seat, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
 	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group = b.cfg.Kafka.Group
-	req.MemberID, req.Generation = b.group.GroupMetadata()
+	req.Group, req.MemberID, req.Generation = b.cfg.Kafka.Group, s.member, s.generation
 	if b.cfg.Kafka.InstanceID != "" {
 		req.InstanceID = &b.cfg.Kafka.InstanceID
 	}

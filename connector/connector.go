@@ -83,6 +83,13 @@ type Bridge struct {
 
 	absent absentees
 
+	// See stopping.go.
+	soft      context.Context      // ends when the bridge is told to stop
+	inSession atomic.Bool          // a session works: the group is not being joined
+	seat      atomic.Pointer[seat] // in the session that began last
+	cutGroup  context.CancelFunc   // ends everything that the group's client does
+	leaving   chan struct{}        // closed when the bridge leaves the group
+
 	draining atomic.Bool // nothing new is fetched
 	drained  atomic.Bool // nothing is waited for any more
 	ready    chan struct{}
@@ -95,6 +102,7 @@ type Bridge struct {
 	again   map[string]*joining // guarded by mu; topics that were created again and are joined anew
 	ends    map[tp]planEnd      // guarded by mu; where a migration ends, nil without one
 	missing []string            // guarded by mu; topics named by routes that do not exist
+	waits   string              // guarded by mu; what the start waits for, "" while it does not
 
 	migration *migration         // nil but in Migrate
 	onClose   func(p *partition) // told of each assignment that ends
@@ -109,6 +117,7 @@ type outlet interface {
 	Room() <-chan struct{}
 	Seal()
 	Status() sdk.Status
+	ForgetStream(s *sdk.Stream) bool
 	Close(ctx context.Context) error
 	confirm.Sink
 }
@@ -130,7 +139,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	}
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
-		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}),
+		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
 		parts: make(map[tp]*partition), mine: make(map[tp]struct{}), topics: make(map[string]*topic),
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)

@@ -150,7 +150,7 @@ func (j *joining) over(sessions uint64, now time.Time) bool {
 
 // joinTopicsAgain leaves topics that joinAgain named and joins them again under the ids that they have now.
 func (b *Bridge) joinTopicsAgain(ctx context.Context) {
-	if b.draining.Load() {
+	if b.stopping() {
 		return
 	}
 	now := time.Now()

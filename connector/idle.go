@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/sdk"
 )
 
 // A stream per key makes streams as data comes. They have a bound (inlong.max_streams), and those that are idle are
@@ -24,10 +23,7 @@ func (b *Bridge) forgetIdleStreams() {
 	for _, p := range b.assigned() {
 		p.routesInUse(inUse)
 	}
-	gone := b.routes.forgetIdle(idleTicks, inUse, func(s *sdk.Stream) bool {
-		f, ok := b.sender.(interface{ ForgetStream(s *sdk.Stream) bool })
-		return ok && f.ForgetStream(s)
-	})
+	gone := b.routes.forgetIdle(idleTicks, inUse, b.sender.ForgetStream)
 	for _, t := range gone {
 		b.cfg.Routes.Forget(t)
 	}

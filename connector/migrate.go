@@ -67,23 +67,13 @@ type planEnd struct {
 
 // plan takes the end offsets and says what is to be moved. It reports whether anything is.
 func (m *migration) plan(ctx context.Context) (work bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	names := m.b.consumed()
-	described, err := m.b.identify(ctx, names)
+	var s *survey
+	err = m.b.awaitStart(ctx, "offsets", outlookOf, func(ctx context.Context) (err error) {
+		s, err = m.ask(ctx)
+		return err
+	})
 	if err != nil {
-		return false, kafkaclient.Explain(err, "asking for the partitions of topics")
-	}
-	parts := make(map[string][]int32)
-	for _, name := range names {
-		if err := described.topics[name].err; err != nil {
-			return false, kafkaclient.Explain(err, "asking for the partitions of topic "+name)
-		}
-		parts[name] = described.topics[name].partitions
-	}
-	s, err := m.b.survey(ctx, parts)
-	if err != nil {
-		return false, kafkaclient.Explain(err, "listing offsets")
+		return false, err
 	}
 	m.cluster = s.cluster
 	m.mu.Lock()
@@ -91,9 +81,6 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	m.mu.Unlock()
 	ends := make(map[tp]planEnd)
 	for id, log := range s.logs {
-		if log.err != nil {
-			return false, kafkaclient.Explain(log.err, "listing offsets of "+id.String())
-		}
 		// What retention took is found at the assignment, where on_gap decides; here the books would begin behind it.
 		p := planned{id: id, topic: s.topics[id.topic].id, end: log.end, from: s.begin(id, startPolicy(&m.b.cfg.Kafka), false)}
 		p.start = p.from.offset
@@ -119,6 +106,32 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	m.b.ends = ends
 	m.b.mu.Unlock()
 	return work, nil
+}
+
+// ask asks for all that is planned with: offsets of every partition, or an error.
+func (m *migration) ask(ctx context.Context) (*survey, error) {
+	names := m.b.consumed()
+	described, err := m.b.identify(ctx, names)
+	if err != nil {
+		return nil, kafkaclient.Explain(err, "asking for the partitions of topics")
+	}
+	parts := make(map[string][]int32)
+	for _, name := range names {
+		if err := described.topics[name].err; err != nil {
+			return nil, kafkaclient.Explain(err, "asking for the partitions of topic "+name)
+		}
+		parts[name] = described.topics[name].partitions
+	}
+	s, err := m.b.survey(ctx, parts)
+	if err != nil {
+		return nil, kafkaclient.Explain(err, "listing offsets")
+	}
+	for id, log := range s.logs {
+		if log.err != nil {
+			return nil, kafkaclient.Explain(log.err, "listing offsets of "+id.String())
+		}
+	}
+	return s, nil
 }
 
 // refreshTime bounds one question for what the group committed, the last of a bridge among them.

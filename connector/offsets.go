@@ -79,6 +79,9 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	var opened []*partition
 	err := b.untilAnswered(ctx, "listing offsets", func() error {
 		s, err := b.survey(ctx, parts)
+		if err == nil && b.stopping() {
+			return errStopping
+		}
 		if err == nil {
 			out, opened, err = b.openGenerations(s, parts)
 		}
@@ -101,11 +104,18 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	return out, nil
 }
 
-var errStartNotTaken = errors.New("the group's coordinator did not take the offsets; see the log of commits")
+var (
+	errStartNotTaken = errors.New("the group's coordinator did not take the offsets; see the log of commits")
+	errStopping      = errors.New("the bridge stops")
+)
 
 // untilAnswered calls f until it succeeds or ctx ends, with growing pauses, and shows why it fails.
 func (b *Bridge) untilAnswered(ctx context.Context, what string, f func() error) error {
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		if b.stopping() { // nothing more is begun: the client fetches nothing of these partitions before this returns
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		err := f()
 		if err == nil {
 			b.groupFault(nil)
@@ -113,6 +123,9 @@ func (b *Bridge) untilAnswered(ctx context.Context, what string, f func() error)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if b.stopping() {
+			continue
 		}
 		b.groupFault(kafkaclient.Explain(err, what))
 		select {

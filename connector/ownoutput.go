@@ -77,11 +77,13 @@ type outputs struct {
 
 // findOutput asks the source for its cluster id, which the packs' origin needs, and the queue clusters for theirs.
 func (b *Bridge) findOutput(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	m, err := b.admin.BrokerMetadata(ctx)
-	if err != nil {
+	var m kadm.Metadata
+	err := b.awaitStart(ctx, "kafka", outlookOf, func(ctx context.Context) (err error) {
+		m, err = b.admin.BrokerMetadata(ctx)
 		return kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for its cluster id", b.cfg.Kafka.Brokers))
+	})
+	if err != nil {
+		return err
 	}
 	o := &b.own
 	o.source, o.sides, o.targets, o.judged = m.Cluster, make(map[string]*queueSide), make(map[mapping.Target]bool), make(map[string]bool)

@@ -261,6 +261,14 @@ func (q *queueSource) topicOf(ctx context.Context, group, stream string) (string
 	return topic, nil
 }
 
+// forget ends the following of a stream's topic: the stream is not watched any more.
+func (q *queueSource) forget(of RouteStatus) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.topics, of)
+	delete(q.wraps, of)
+}
+
 // run asks again every now and then until ctx ends.
 func (q *queueSource) run(ctx context.Context, every time.Duration, r confirm.Reader) {
 	timer := time.NewTimer(every)
@@ -308,7 +316,11 @@ func (q *queueSource) followTopics(ctx context.Context, r confirm.Reader, moved 
 	for _, of := range moved {
 		q.mu.Lock()
 		topic, _ := q.now.topic(of)
+		_, watched := q.topics[of]
 		q.mu.Unlock()
+		if !watched {
+			continue // it was forgotten since the question
+		}
 		if err := r.Watch(ctx, of.Group, of.Stream); err != nil {
 			if ctx.Err() == nil {
 				q.log.Warn("watching the new topic of a stream fails, trying again", "group", of.Group, "stream", of.Stream, "topic", topic, "err", err)

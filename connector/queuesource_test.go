@@ -459,10 +459,51 @@ func (w *watcher) Watch(ctx context.Context, group, stream string) error {
 	return errors.Join(err, w.err)
 }
 
+func (w *watcher) Unwatch(_, stream string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.named = append(w.named, "not "+stream)
+}
+
 func (w *watcher) set(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.err = err
+}
+
+// A stream that was forgotten may get as many topics as it likes: none of them is watched before it comes again.
+func TestTopicsOfAForgottenStreamAreNotFollowed(t *testing.T) {
+	o := &oracle{says: kafkaQueue("1", map[string]string{"g.s": "old", "g.t": "t"}, "a=a:1")}
+	q := sourceOf(o, "")
+	if _, _, err := q.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := &watcher{q: q}
+	r := sourcedReader{w, q}
+	for _, stream := range []string{"s", "t"} {
+		if err := r.Watch(t.Context(), "g", stream); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.set(func(o *oracle) { o.says = kafkaQueue("2", map[string]string{"g.s": "new", "g.t": "t"}, "a=a:1") })
+	moved, err := q.refresh(t.Context())
+	if err != nil || len(moved) != 1 {
+		t.Fatalf("moved %v, %v; want one stream", moved, err)
+	}
+	r.Unwatch("g", "s") // after the question, before what follows from it
+	q.followTopics(t.Context(), r, moved)
+	if moved, err = q.refresh(t.Context()); err != nil || len(moved) != 0 {
+		t.Errorf("moved %v, %v; want none", moved, err)
+	}
+	if got := fmt.Sprint(w.named); got != "[old t not s]" {
+		t.Errorf("the reader was told %s, want no topic of the forgotten stream", got)
+	}
+	if err := r.Watch(t.Context(), "g", "s"); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(w.named); got != "[old t not s new]" {
+		t.Errorf("the reader was told %s, want the new topic of the stream that came again", got)
+	}
 }
 
 func TestStreamThatGetsAnotherTopicIsFollowed(t *testing.T) {

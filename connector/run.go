@@ -16,6 +16,7 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	if b.life != nil {
 		return errors.New("running bridge: it has run before; hint: make a new one with New")
 	}
+	b.soft = ctx
 	b.life, b.end = context.WithCancel(context.WithoutCancel(ctx))
 	defer b.end()
 	applyMemoryLimit(b.limits)
@@ -32,7 +33,8 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	}
 	if err := b.build(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil // stopped before anything was moved
+			b.log.Info("told to stop before the start was over; nothing was moved")
+			return nil
 		}
 		return fmt.Errorf("starting bridge: %w", err)
 	}
@@ -58,6 +60,7 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	}
 	cause := context.Cause(run)
 	if ctx.Err() == nil && cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, errDone) {
+		b.draining.Store(true) // nothing more is begun
 		b.finalCommit(hard)
 		return fmt.Errorf("running bridge: %w", cause)
 	}
@@ -198,24 +201,12 @@ func (p *partition) dropUnbegun() {
 }
 
 // shut closes what was made, in the order in which the parts need each other: the group first, so that
-// its last callback still finds the rest.
+// its last callback still finds the rest. Every step has a bound.
 func (b *Bridge) shut(hard context.Context) {
 	b.drained.Store(true)
-	if b.group != nil {
-		b.group.AllowRebalance()
-		// Also when told to stop at once: a member that goes without a word holds up the next rebalance until
-		// its session times out.
-		limit := 5 * time.Second
-		if hard.Err() != nil {
-			limit = time.Second
-		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(hard), limit)
-		_ = b.group.LeaveGroupContext(ctx) // at worst the session does time out
-		cancel()
-		b.group.Close()
-	}
+	b.leaveGroup(hard)
 	b.end()
-	b.wg.Wait()
+	b.closing(hard, "loops", b.wg.Wait)
 	if b.sender != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		if err := b.sender.Close(ctx); err != nil {
@@ -224,10 +215,10 @@ func (b *Bridge) shut(hard context.Context) {
 		cancel()
 	}
 	if b.reader != nil {
-		b.reader.Close()
+		b.closing(hard, "reader of the queue", b.reader.Close)
 	}
 	if b.direct != nil {
-		b.direct.Close()
+		b.closing(hard, "client of kafka", b.direct.Close)
 	}
 	if b.web != nil {
 		b.web.close()

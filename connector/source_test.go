@@ -350,6 +350,7 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		b.cfg.Kafka.StartTimeout = time.Second
 		if edit != nil {
 			edit(b)
 		}

@@ -37,6 +37,7 @@ func (o observed) Snapshot() Status {
 	select {
 	case <-b.ready:
 	default:
+		b.startingStatus(&s)
 		return s
 	}
 	s.Started, s.State = b.started, "running"
@@ -85,6 +86,9 @@ func (o observed) Snapshot() Status {
 	if b.source != nil {
 		q := b.source.status()
 		s.QueueSource = &q
+	}
+	if !b.joined() {
+		s.Starting = "the bridge has not joined its group yet"
 	}
 	s.Counters = b.counters.snapshot()
 	s.Counters.OffsetsLost += b.reread.gone.Load()

@@ -241,7 +241,7 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 	b.askSides(ctx)
 	added := b.wanted(details, known)
 	b.stopOutput()
-	if len(added) > 0 {
+	if len(added) > 0 && !b.stopping() {
 		b.log.Info("consuming more topics", "topics", added)
 		b.group.AddConsumeTopics(added...)
 	}

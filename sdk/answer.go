@@ -43,7 +43,7 @@ func (s *Sender) acceptedLocked(c *conn, p *pack, now time.Duration) {
 		s.o.logger.Info("proxy takes the stream again", "endpoint", ep.addr, "stream", st.text, "pauses", h.pauses)
 		st.knownLocked(ep, now, s.o.backoff())
 	case h.pauses == 0 && p.sentAt >= h.struck:
-		delete(st.holds, ep)
+		st.endHoldLocked(ep)
 	}
 	s.unhandLocked(p)
 	s.setStateLocked(p, packAcked)
@@ -162,10 +162,11 @@ func (s *Sender) refuseLocked(p *pack, r Result) {
 // doneLocked ends a pack that nothing more will be heard of, and tells its pieces. Under mu.
 func (s *Sender) doneLocked(p *pack, e event) {
 	s.unlistHeldLocked(p)
+	p.unreserveLocked() // it may be seen while it waits for its connection to be empty
 	s.setStateLocked(p, packDone)
 	s.ranAheadLocked(p)
 	s.unloadLocked(p)
-	delete(s.packs, p.seq)
+	s.unregisterLocked(p)
 	s.partEndedLocked(p)
 	if p.renaming {
 		p.ended = e

@@ -35,7 +35,7 @@ type run struct {
 }
 
 // TrySendBatch never waits. It takes the first n records; err says why not the rest:
-// ErrBufferFull, ErrStreamFull, ErrTooLarge, *AttributeError, ErrEmptyRecord, *MessageTypeError (record n itself), ErrClosed.
+// ErrBufferFull, ErrStreamFull, ErrTooLarge, *AttributeError, ErrEmptyRecord, *MessageTypeError (record n itself), ErrForgotten, ErrClosed.
 func (s *Sender) TrySendBatch(b *Batch) (n int, err error) { return s.trySend(b, 0) }
 
 // trySend hands over records from first on and returns the index behind the last one taken.
@@ -64,6 +64,10 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	runs := room[:0]
 
 	st.mu.Lock()
+	if st.forgotten {
+		st.mu.Unlock()
+		return first, fmt.Errorf("sending batch to %s: %w", st, ErrForgotten)
+	}
 	if n, err = s.admitLocked(st, records, &key); err != nil {
 		st.turnedAwayLocked(err)
 	} else if unfit != nil {
@@ -181,7 +185,7 @@ func (s *Sender) admitLocked(st *Stream, payloads [][]byte, key *openKey) (n int
 	}
 	if n < len(want) {
 		err = ErrBufferFull
-		if c := cost(want[n]); !repair && s.general.used.Load()+c <= s.general.limit {
+		if c := cost(want[n]); !repair && s.general.used.Load()+c <= s.general.most(0) {
 			err = ErrStreamFull
 		}
 	}

@@ -10,7 +10,8 @@ import (
 // Confirmer is what the sender asks of the reader of the queue behind the proxies.
 type Confirmer interface {
 	// Watch fixes the positions from which the stream's queue is read; no pack of the stream goes out
-	// before it returned nil. Called once per stream, again after an error.
+	// before it returned nil. Called once per stream, again after an error, and after the stream was forgotten; see
+	// Unwatcher.
 	Watch(ctx context.Context, group, stream string) error
 	// Barrier returns nil once everything that lay in any queue cluster when it was called has been
 	// reported to Sender.Seen.
@@ -35,7 +36,13 @@ func (s *Sender) watchStreamLocked(st *Stream) {
 		return
 	}
 	st.watch = watching
-	s.wg.Go(func() { s.watchLoop(st) })
+	left := s.openings.leaving[streamKey{st.group, st.name}]
+	s.wg.Go(func() {
+		if left != nil {
+			<-left // see ForgetStream
+		}
+		s.watchLoop(st)
+	})
 }
 
 // watchLoop ends when the stream is watched or the sender stops.
@@ -44,8 +51,9 @@ func (s *Sender) watchLoop(st *Stream) {
 	for tries := 0; ; tries++ {
 		err := s.o.confirmer.Watch(s.ctx, st.group, st.name)
 		s.mu.Lock()
-		st.watchErr = err
-		if err == nil {
+		if st.watchErr = nil; err != nil {
+			st.watchErr = &err
+		} else {
 			st.watch = watched
 			for class := range st.queues {
 				s.joinLocked(st, class)
@@ -118,7 +126,8 @@ func (s *Sender) Seen(seqs []uint64) {
 // false. While it is missing the stream's packs are not given up for being unseen.
 func (s *Sender) TopicMissing(group, stream string, missing bool) {
 	s.mu.Lock()
-	if st := s.streams[streamKey{group, stream}]; st != nil {
+	key := streamKey{group, stream}
+	if st := s.streams[key]; st != nil && s.openings.leaving[key] == nil { // else it is said of the one that was forgotten
 		s.m.Missing(st.id, missing, s.now())
 	}
 	todo := s.progressLocked()

@@ -52,7 +52,7 @@ type conn struct {
 func (s *Sender) dialProxy(ctx context.Context, ep *endpoint) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.dialTimeout)
 	defer cancel()
-	nc, err := s.o.dial(ctx, "tcp", ep.addr)
+	nc, err := s.o.dial(ctx, "tcp", ep.dial)
 	if err != nil {
 		return nil, fmt.Errorf("dialing %s: %w", ep.addr, err)
 	}
@@ -190,6 +190,9 @@ func (c *conn) writeLoop() {
 		for c.takeOut(&w) {
 			err := c.write(&w)
 			c.giveBack(&w)
+			if errors.Is(err, net.ErrClosed) {
+				return // we closed it: why is known already
+			}
 			if err != nil {
 				c.s.mu.Lock()
 				c.byUs = c.byUs || errors.Is(err, os.ErrDeadlineExceeded)

@@ -134,6 +134,7 @@ func (s *Sender) finalLocked(p *pack, now time.Duration) {
 		s.wakeLocked(st) // its share of the window is free
 	case packLost:
 		st.counts.duplicated++ // it was read and sent anew already
+		s.lossEndedLocked(p, true, now)
 	case packOpen, packWaiting, packHeld, packSplit, packDone, packStates:
 	}
 	s.doneLocked(p, event{result: Result{Outcome: Final, Endpoint: p.endpoint.addr}, again: again})
@@ -148,6 +149,7 @@ func (s *Sender) loseLocked(p *pack, why string, now time.Duration) {
 	p.conn.acked--
 	s.wakeLocked(p.st)
 	s.setStateLocked(p, packLost)
+	s.lostLocked(p, why, now)
 	s.o.logger.Debug("pack lost", "stream", p.st.text, "endpoint", p.endpoint.addr, "records", p.count, "reason", why)
 	told := p.pieces
 	if p.tokens == 0 {
@@ -206,8 +208,9 @@ func (s *Sender) forget(asked []*pack, lists [][]piece) {
 		case gone[i]:
 			s.m.Forget(finality.Pack(p.seq))
 			s.setStateLocked(p, packDone)
-			delete(s.packs, p.seq)
+			s.unregisterLocked(p)
 			p.pieces = nil
+			s.lossEndedLocked(p, false, s.now())
 			s.partEndedLocked(p)
 		default:
 			s.lostPacks = append(s.lostPacks, p)

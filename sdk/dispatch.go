@@ -203,12 +203,19 @@ func (n *packCount) pending() int { return n[packWaiting] + n[packInFlight] + n[
 // registerLocked makes a sealed pack known, which waits to be sent. Under mu.
 func (s *Sender) registerLocked(p *pack) {
 	s.packs[p.seq] = p
+	p.st.known++
 	p.state = packWaiting
 	s.states[packWaiting]++
 	if p.key.repair {
 		s.repairStates[packWaiting]++
 	}
 	p.st.counts.packs++
+}
+
+// unregisterLocked: nothing more will be heard of a pack. Under mu.
+func (s *Sender) unregisterLocked(p *pack) {
+	delete(s.packs, p.seq)
+	p.st.known--
 }
 
 // setStateLocked moves a registered pack. Under mu.

@@ -93,7 +93,7 @@ type workspace struct {
 // size, so that a pack that waits for its ack holds little more than its bytes. Any other is made of the
 // pack's buffer in place, which the pack lets go of then, unless that is much too large.
 func (s *Sender) encode(p *pack, w *workspace) ([]byte, error) {
-	w.attr = append(w.attr[:0], p.st.attr...)
+	w.attr = p.st.appendAttrs(w.attr[:0])
 	w.attr = strconv.AppendInt(w.attr, p.rtms, 10)
 	w.attr = frame.AppendAttr(w.attr, frame.AttrMid, "")
 	w.attr = frame.AppendMid(w.attr, s.o.instance, p.seq)

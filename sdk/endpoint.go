@@ -10,12 +10,13 @@ import (
 	"inlong-bridge/sdk/frame"
 )
 
-// endpoint is one proxy, known by its address. It is kept when it leaves the lists: its counters go on
+// endpoint is one proxy, known by its address, or by its name and one of the name's addresses. It is kept when it leaves the lists: its counters go on
 // when it comes back, and so do the packs that its last connections still answer for.
 // Everything is guarded by Sender.mu.
 type endpoint struct {
 	id        finality.Endpoint
-	addr      string
+	addr      string // how it is called: host:port, and the address where the name has several
+	dial      string // host:port that is dialled; constant
 	group     string // whose it is; empty where groups share it
 	lists     int    // proxy lists it stands on
 	leave     context.CancelFunc
@@ -40,6 +41,7 @@ type endpointCounts struct {
 
 // proxyList is the proxies of a group; with static proxies all groups share one.
 type proxyList struct {
+	addrs     []string // host:port as given
 	endpoints []*endpoint
 	owner     string       // the group whose endpoints are its own; empty where they are shared
 	maxFrame  atomic.Int64 // largest frame as the Manager says, 0 for nothing said
@@ -50,9 +52,9 @@ type proxyList struct {
 // nothing more from this group. A proxy that stands on no list any more finishes what it has. Under mu.
 func (s *Sender) applyLocked(l *proxyList, addrs []string) {
 	old := l.endpoints
-	l.endpoints = nil
-	for _, addr := range addrs {
-		ep := s.endpointLocked(endpointKey{l.owner, addr})
+	l.addrs, l.endpoints = addrs, nil
+	for _, t := range s.targetsLocked(addrs) {
+		ep := s.endpointLocked(endpointKey{l.owner, t.label}, t.addr)
 		l.endpoints = append(l.endpoints, ep)
 		if slices.Contains(old, ep) {
 			continue
@@ -69,12 +71,13 @@ func (s *Sender) applyLocked(l *proxyList, addrs []string) {
 			s.partLocked(ep)
 		}
 	}
+	l.redialLocked()
 }
 
-func (s *Sender) endpointLocked(key endpointKey) *endpoint {
+func (s *Sender) endpointLocked(key endpointKey, dial string) *endpoint {
 	ep := s.endpoints[key]
 	if ep == nil {
-		ep = &endpoint{id: finality.Endpoint(len(s.endpoints)), addr: key.addr, group: key.group, codes: make(map[int]uint64)}
+		ep = &endpoint{id: finality.Endpoint(len(s.endpoints)), addr: key.addr, dial: dial, group: key.group, codes: make(map[int]uint64)}
 		ep.redial.init()
 		s.endpoints[key] = ep
 		s.endpointList = append(s.endpointList, ep)
@@ -257,30 +260,25 @@ func (s *Sender) slotLoop(ctx context.Context, ep *endpoint, first bool) {
 // redialLocked ends the pauses after failed dials to all proxies of the lists of ep of which none is connected
 // any more: somebody has to take the packs now. Under mu.
 func (s *Sender) redialLocked(ep *endpoint) {
-	redial := func(l *proxyList) {
-		if l.unreachableLocked(ep) {
-			for _, e := range l.endpoints {
-				e.redial.wake()
-			}
+	s.eachListLocked(func(l *proxyList) {
+		if slices.Contains(l.endpoints, ep) {
+			l.redialLocked()
 		}
+	})
+}
+
+// redialLocked does that for one list. Under Sender.mu.
+func (l *proxyList) redialLocked() {
+	if slices.ContainsFunc(l.endpoints, (*endpoint).upLocked) {
+		return
 	}
-	if s.static != nil {
-		redial(s.static)
-	}
-	for _, g := range s.groups {
-		redial(&g.list)
+	for _, ep := range l.endpoints {
+		ep.redial.wake()
 	}
 }
 
 // aloneLocked reports whether a list has ep on it and no proxy that is connected. Under mu.
-func (s *Sender) aloneLocked(ep *endpoint) bool {
-	if s.static != nil {
-		return s.static.unreachableLocked(ep)
-	}
-	for _, g := range s.groups {
-		if g.list.unreachableLocked(ep) {
-			return true
-		}
-	}
-	return false
+func (s *Sender) aloneLocked(ep *endpoint) (alone bool) {
+	s.eachListLocked(func(l *proxyList) { alone = alone || l.unreachableLocked(ep) })
+	return alone
 }

@@ -50,3 +50,10 @@ func Seq(s *Sender) uint64 {
 	defer s.mu.Unlock()
 	return s.seq
 }
+
+// MachineStreams is how many streams the state machine knows.
+func MachineStreams(s *Sender) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.Streams()
+}

@@ -44,6 +44,7 @@ func (p *pack) trying() bool { return p.refusals != nil && p.refusals.trying }
 
 // held are the packs that proxies refuse for good and that are kept. Guarded by Sender.mu.
 type held struct {
+	bounced []*pack // refused by one proxy, while no other is connected: not believed yet
 	packs   []*pack // by age, without the one that is tried
 	trying  *pack
 	codes   map[int]int // packs by the code of their last refusal, the one that is tried included
@@ -90,12 +91,12 @@ func (s *Sender) bounceLocked(p *pack, now time.Duration) {
 	}
 	p.notBefore = now + s.o.backoff().pause(p.refusals.bounces)
 	p.refusals.bounces++
-	s.bounced = append(s.bounced, p)
+	s.held.bounced = append(s.held.bounced, p)
 }
 
 // returnBouncedLocked puts those back that another proxy may take, or whose pause is over. Under mu.
 func (s *Sender) returnBouncedLocked(now time.Duration) {
-	s.bounced = slices.DeleteFunc(s.bounced, func(p *pack) bool {
+	s.held.bounced = slices.DeleteFunc(s.held.bounced, func(p *pack) bool {
 		switch {
 		case p.state != packWaiting: // seen meanwhile, or given up
 			return true
@@ -349,7 +350,7 @@ func (pc piece) single() bool {
 
 // heldStallLocked says why what is held of a stream is. Under mu.
 func (s *Sender) heldStallLocked(st *Stream) string {
-	n := count(st.kept, "pack")
+	n := count(int(st.kept), "pack")
 	if p := s.held.trying; p != nil && p.st == st {
 		return n + " refused: " + p.refusals.last.Error()
 	}

@@ -70,10 +70,17 @@ func (s *Stream) setHoldLocked(ep *endpoint, h *hold) {
 	s.holds[ep] = h
 }
 
+// endHoldLocked ends what is held against a proxy. Under Sender.mu.
+func (s *Stream) endHoldLocked(ep *endpoint) {
+	if delete(s.holds, ep); len(s.holds) == 0 {
+		s.holds = nil
+	}
+}
+
 // agreedLocked ends what is held against a proxy for refusing a pack for good: another one refused it too. Under Sender.mu.
 func (s *Stream) agreedLocked(ep *endpoint) {
 	if h := s.holds[ep]; h != nil && h.code == StreamRefused {
-		delete(s.holds, ep)
+		s.endHoldLocked(ep)
 	}
 }
 
@@ -91,7 +98,7 @@ func (s *Stream) triesLocked() bool {
 // knownLocked notes that a proxy took a trial: the stream, or what was wrong with it, is known there, so the others are
 // tried soon. Under Sender.mu.
 func (s *Stream) knownLocked(ep *endpoint, now time.Duration, b backoff) {
-	delete(s.holds, ep)
+	s.endHoldLocked(ep)
 	for _, h := range s.holds {
 		if h.pauses > 1 {
 			h.pauses = 1

@@ -50,7 +50,7 @@ func (s *Sender) sharedAnswerLocked(g *group) (manager.Nodes, bool) {
 
 // AddGroup prepares for sending to a group: it begins to ask for the group's proxies, if nobody did, and
 // waits until one of them is connected. Nothing depends on it: Stream begins the same and does not wait.
-// When ctx ends first, the preparations go on.
+// When ctx ends first, the preparations go on. A group that was added stays when the last of its streams is forgotten.
 func (s *Sender) AddGroup(ctx context.Context, name string) error {
 	if err := checkID("groupId", name); err != nil {
 		return fmt.Errorf("adding group: %w", err)
@@ -63,6 +63,9 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 			return ErrClosed
 		}
 		l := s.proxiesOfLocked(name)
+		if g := s.groups[name]; g != nil {
+			g.prepared = true
+		}
 		reason := s.unconnectedLocked(l, name)
 		s.mu.Unlock()
 		if reason == "" {
@@ -86,6 +89,9 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 // unconnectedLocked says why no proxy of a list is connected; empty when one is. Under mu.
 func (s *Sender) unconnectedLocked(l *proxyList, group string) (reason string) {
 	if len(l.endpoints) == 0 {
+		if len(l.addrs) > 0 {
+			return "the names of the proxies are being resolved"
+		}
 		if g := s.groups[group]; g != nil && g.lastErr != "" {
 			return "no list of proxies: " + g.lastErr
 		}

@@ -91,6 +91,10 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 		}
 	}
 	st.mu.Lock()
+	if st.forgotten {
+		st.mu.Unlock()
+		return fmt.Errorf("sending message to %s: %w", st, ErrForgotten)
+	}
 	p := s.prepaidLocked(st, &key, one[0])
 	if p == nil {
 		if n, err := s.admitLocked(st, one[:], &key); n == 0 {

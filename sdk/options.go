@@ -69,6 +69,9 @@ type options struct {
 	slowStart    time.Duration
 	seed         mathrand.Source
 	dial         DialFunc
+	dialGiven    bool
+	resolve      ResolveFunc // nil: names are dialled as they are
+	resolveGiven bool
 	logger       *slog.Logger
 
 	hooks         Hooks
@@ -198,9 +201,9 @@ const NoRetryLimit = -1
 // proxy at all was connected and one more could not be dialled. Default NoRetryLimit.
 func WithRetryLimit(n int) Option { return optionFunc(func(o *options) { o.retryLimit = n }) }
 
-// WithDial replaces the opening of connections.
+// WithDial replaces the opening of connections. Names are given to it as they are, unless WithResolver is given too.
 func WithDial(dial func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
-	return optionFunc(func(o *options) { o.dial = dial })
+	return optionFunc(func(o *options) { o.dial, o.dialGiven = dial, true })
 }
 
 // WithLogger receives changes of state, never payloads. Default none.

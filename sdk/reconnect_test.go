@@ -23,6 +23,8 @@ type balancer struct {
 	behind string
 	wait   time.Duration // how long it looks for a proxy before it gives up
 
+	wg sync.WaitGroup // its goroutines
+
 	mu       sync.Mutex
 	up       bool
 	accepted int
@@ -35,16 +37,19 @@ func (e *env) balancer(addr, behind string) *balancer {
 		e.t.Fatal(err)
 	}
 	b := &balancer{net: e.net, behind: behind}
-	e.t.Cleanup(func() { _ = l.Close() })
-	go func() {
+	e.t.Cleanup(func() { // after the sender's
+		_ = l.Close()
+		b.wg.Wait()
+	})
+	b.wg.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go b.serve(c)
+			b.wg.Go(func() { b.serve(c) })
 		}
-	}()
+	})
 	return b
 }
 
@@ -62,10 +67,10 @@ func (b *balancer) serve(c net.Conn) {
 	if err != nil {
 		return
 	}
-	go func() {
+	b.wg.Go(func() {
 		defer p.Close()      //nolint:errcheck // a test
 		_, _ = io.Copy(p, c) // until one side ends
-	}()
+	})
 	_, _ = io.Copy(c, p)
 }
 
@@ -233,7 +238,7 @@ func TestBalancerThatHasAProxyAgainIsNoticed(t *testing.T) {
 			synctest.Wait()
 			e.send(e.stream("s"), 3)
 			settle(away)
-			if st := e.sender.Status().Streams[0]; st.StallCode != sdk.StreamNoProxy || !strings.Contains(st.Stall, "connection ended") {
+			if st := e.sender.Status().Streams[0]; st.StallCode != sdk.StreamNoProxy || !strings.Contains(st.Stall, "no proxy is connected: connection ") {
 				t.Errorf("the stream stalls because %s: %q, want no_proxy and how connections end", st.StallCode, st.Stall)
 			}
 			b.set(true)

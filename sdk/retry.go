@@ -40,7 +40,11 @@ func (s *Sender) dialFailedLocked(ep *endpoint, why error) {
 			continue
 		}
 		for i := range st.queues {
-			failed(st.queues[i].items[st.queues[i].head:])
+			var waiting []*pack
+			for p := st.queues[i].head; p != nil; p = p.next {
+				waiting = append(waiting, p)
+			}
+			failed(waiting)
 		}
 	}
 }

@@ -14,7 +14,7 @@ func (s *Sender) sealLocked(p *pack) {
 	st := p.st
 	p.sealed = true
 	s.open.remove(p)
-	delete(st.open, p.key)
+	st.open.remove(p)
 	if st.last == p {
 		st.last = nil
 	}
@@ -24,7 +24,7 @@ func (s *Sender) sealLocked(p *pack) {
 		s.general.used.Add(-back)
 		s.madeRoom()
 	}
-	st.lastSize = p.size()
+	st.lastSize = int32(p.size())
 
 	s.mu.Lock()
 	p.seq = s.nextSeqLocked()
@@ -67,11 +67,11 @@ func (s *Sender) sealWithoutLingerLocked(st *Stream) {
 	if s.o.linger > 0 {
 		return
 	}
-	for _, p := range st.open {
+	st.open.all(func(p *pack) {
 		if p.pins == 0 {
 			s.sealLocked(p)
 		}
-	}
+	})
 }
 
 // sealIfOpen seals a pack unless somebody else did.

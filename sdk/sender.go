@@ -6,6 +6,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -30,27 +31,28 @@ type Sender struct {
 	wg     sync.WaitGroup // every goroutine but the notifier's
 	told   chan struct{}  // closed when the notifier's goroutine has ended
 
-	bufs       bufpool.Pool
-	piecePool  sync.Pool
-	general    account // the byte budget without the reserve for repairs
-	repairs    account
-	maxAhead   int64 // bound of the backlogs
-	paceWanted atomic.Bool
-	roomWanted atomic.Bool
-	room       chan struct{}
-	waiters    waiters // for room
-	warmer     waiters // for connections
-	open       openList
-	enc        encoder
-	notify     notifier
-	clockWake  chan struct{}
-	naming     sync.WaitGroup // calls that still name their pieces; see pack.pins
-	closing    atomic.Bool    // nothing new is taken
+	bufs        bufpool.Pool
+	piecePool   sync.Pool
+	general     account // the byte budget without the reserve for repairs
+	repairs     account
+	maxAhead    int64 // bound of the backlogs
+	paceWanted  atomic.Bool
+	roomWanted  atomic.Bool
+	room        chan struct{}
+	waiters     waiters // for room
+	warmer      waiters // for connections
+	open        openList
+	enc         encoder
+	notify      notifier
+	clockWake   chan struct{}
+	resolveWake chan struct{}
+	naming      sync.WaitGroup // calls that still name their pieces; see pack.pins
+	closing     atomic.Bool    // nothing new is taken
 
 	mu           sync.Mutex
 	m            *finality.Machine
 	decisions    []finality.Decision // reused
-	origin       string              // guarded by mu; see SetOrigin
+	origin       string              // constant from the first stream on; see SetOrigin
 	streams      map[streamKey]*Stream
 	streamList   []*Stream
 	seq          uint64
@@ -61,8 +63,8 @@ type Sender struct {
 	turns        [classes]turns
 	thorough     bool // the next dispatchLocked tries all streams that stand aside
 	suspects     []*pack
-	bounced      []*pack // refused for good by one proxy, while no other is connected
 	held         held
+	openings     openings
 	round        uint64 // of dispatchLocked
 	random       *mathrand.Rand
 	others, same []*conn // of choose, reused
@@ -71,11 +73,14 @@ type Sender struct {
 	clusters     map[int]clusterAnswer
 	endpoints    map[endpointKey]*endpoint
 	endpointList []*endpoint
+	names        map[string]*proxyName // by host:port
+	resolving    bool                  // resolveLoop runs
 	conns        map[finality.Incarnation]*conn
 	lastInc      finality.Incarnation
 	draining     []*conn
-	toClose      []*conn // by whoever called progressLocked, without mu
-	lostPacks    []*pack // in the order in which their tokens are asked
+	toClose      []*conn      // by whoever called progressLocked, without mu
+	losses       []*lossEvent // lately, the last one per proxy and reason
+	lostPacks    []*pack      // in the order in which their tokens are asked
 	asking       bool
 	nextAsk      time.Duration
 	barrierErr   error
@@ -96,6 +101,9 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	for _, opt := range opts {
 		opt.apply(&o)
 	}
+	if !o.dialGiven && !o.resolveGiven {
+		o.resolve = systemResolver
+	}
 	o.finality.TrialPause = o.retryMax
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -105,7 +113,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	s := &Sender{
 		o: o, start: time.Now(), m: finality.New(o.finality),
-		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1),
+		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1), resolveWake: make(chan struct{}, 1), names: make(map[string]*proxyName),
 		streams: make(map[streamKey]*Stream), uniqs: make(map[uint32]struct{}), packs: make(map[uint64]*pack),
 		groups: make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
 		conns: make(map[finality.Incarnation]*conn), idle: make(chan struct{}), closed: make(chan struct{}),
@@ -177,6 +185,7 @@ func (s *Sender) clockLoop() {
 			s.askForgottenLocked(now)
 			s.askHeldLocked(now)
 			s.returnBouncedLocked(now)
+			s.tellLossesLocked(now, false)
 			todo := s.progressLocked()
 			s.mu.Unlock()
 			todo.perform()
@@ -231,13 +240,11 @@ func (s *Sender) close(ctx context.Context) error {
 	// The order of 1 and 3 is the stream's lock, under which callers look: what was taken is sealed.
 	s.closing.Store(true)
 	s.mu.Lock()
-	streams := s.streamList
+	streams := slices.Clone(s.streamList)
 	s.mu.Unlock()
 	for _, st := range streams {
 		st.mu.Lock()
-		for _, p := range st.open {
-			s.sealLocked(p)
-		}
+		st.open.all(s.sealLocked)
 		st.mu.Unlock()
 	}
 	s.naming.Wait()
@@ -284,6 +291,7 @@ func (s *Sender) stop() {
 	for _, c := range s.conns {
 		s.endLocked(c, "closing")
 	}
+	s.tellLossesLocked(s.now(), true)
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()

@@ -263,7 +263,7 @@ func (s *Sender) forgetSplitLocked(p *pack) {
 		return
 	}
 	s.setStateLocked(p, packDone)
-	delete(s.packs, p.seq)
+	s.unregisterLocked(p)
 	p.parts = [2]*pack{}
 	s.partEndedLocked(p)
 }

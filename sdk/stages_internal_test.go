@@ -223,7 +223,7 @@ func BenchmarkDispatch(b *testing.B) {
 			for _, st := range d.streams[bb.streams:] {
 				h := new(hold)
 				h.refuse(0, 0, s.now(), "not now", s.o.backoff())
-				st.holds[d.c.ep] = h
+				st.setHoldLocked(d.c.ep, h)
 				d.ready(st, 512)
 			}
 			d.streams = d.streams[:bb.streams]

@@ -15,20 +15,24 @@ type Status struct {
 	Instance     string           `json:"instance"`
 	Confirm      string           `json:"confirm"`
 	BudgetBytes  int64            `json:"budget_bytes"`
-	UsedBytes    int64            `json:"used_bytes"`
-	OpenPacks    int              `json:"open_packs"`    // still being filled
-	WaitingPacks int              `json:"waiting_packs"` // sealed, not in flight
-	UnfinalPacks int              `json:"unfinal_packs"` // in flight or acked, not final
-	HeldPacks    int              `json:"held_packs"`    // refused for good, and kept; see WithRefusedRetry
-	LostPacks    int              `json:"lost_packs"`    // lost, still known
+	UsedBytes    int64            `json:"used_bytes"`              // of records
+	StreamBytes  int64            `json:"stream_bytes"`            // of the budget, taken by streams that are known
+	Forgotten    uint64           `json:"streams_forgotten_total"` // see ForgetStream
+	OpenPacks    int              `json:"open_packs"`              // still being filled
+	WaitingPacks int              `json:"waiting_packs"`           // sealed, not in flight
+	UnfinalPacks int              `json:"unfinal_packs"`           // in flight or acked, not final
+	HeldPacks    int              `json:"held_packs"`              // refused for good, and kept; see WithRefusedRetry
+	LostPacks    int              `json:"lost_packs"`              // lost, still known
 	Endpoints    []EndpointStatus `json:"endpoints"`
 	Streams      []StreamStatus   `json:"streams"`
 	Discovery    DiscoveryStatus  `json:"discovery"`
+
+	gone StreamStatus // what forgotten streams counted that had no numbers of their own
 }
 
 // EndpointStatus speaks of one proxy. Counters run since the start.
 type EndpointStatus struct {
-	Address           string         `json:"address"`
+	Address           string         `json:"address"`          // host:port, and the address where the name has several: "dp:46801 (10.0.0.7)"
 	Group             string         `json:"group,omitempty"`  // whose connections these are; empty where groups share them
 	State             string         `json:"state"`            // connected, connecting, paused, draining
 	Code              EndpointCode   `json:"code,omitempty"`   // why it gets nothing or little; see EndpointCodes
@@ -86,6 +90,8 @@ type StreamStatus struct {
 	// ever seen; else 0.
 	Unseen       time.Duration `json:"unseen_ns,omitempty"`
 	TopicMissing bool          `json:"topic_missing,omitempty"` // in every queue cluster
+
+	opening int64 // tells streams of one name apart that were forgotten between; 0 for a sum
 }
 
 // DiscoveryStatus says where the list of proxies comes from.
@@ -95,6 +101,8 @@ type DiscoveryStatus struct {
 	Stale     bool          `json:"stale"`
 	LastError string        `json:"last_error,omitempty"`
 	Groups    []GroupStatus `json:"groups,omitempty"` // with a Manager, in the order of first use
+
+	gone GroupStatus // what forgotten groups counted that had no numbers of their own
 }
 
 // GroupStatus says how asking the Manager about one group goes.
@@ -119,7 +127,7 @@ func (s *Sender) Status() Status {
 	taken := make([]StreamStatus, len(streams))
 	for i, st := range streams {
 		st.mu.Lock()
-		taken[i] = StreamStatus{Records: st.records, RecordBytes: st.recordBytes, BufferFull: st.full, TooLarge: st.tooLarge}
+		st.takenLocked(&taken[i])
 		st.mu.Unlock()
 	}
 
@@ -140,6 +148,8 @@ func (s *Sender) Status() Status {
 		Confirm:      s.o.finality.Mode.String(),
 		BudgetBytes:  s.general.limit + s.repairs.limit,
 		UsedBytes:    s.general.used.Load() + s.repairs.used.Load(),
+		StreamBytes:  s.general.fixed.Load(),
+		Forgotten:    s.openings.forgotten,
 		OpenPacks:    s.open.len(),
 		WaitingPacks: s.states[packWaiting],
 		UnfinalPacks: s.states[packInFlight] + s.states[packAcked],
@@ -152,7 +162,7 @@ func (s *Sender) Status() Status {
 			out.Endpoints = addEndpoint(out.Endpoints, s.endpointStatusLocked(ep, now))
 		}
 	}
-	out.Streams = taken
+	out.Streams, out.gone = taken, s.openings.gone
 	slices.SortFunc(out.Endpoints, func(a, b EndpointStatus) int {
 		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Group, b.Group))
 	})
@@ -197,8 +207,9 @@ func (s *Sender) endpointStatusLocked(ep *endpoint, now time.Duration) EndpointS
 // streamStatusLocked fills in what is guarded by mu. Under mu.
 func (s *Sender) streamStatusLocked(st *Stream, out *StreamStatus, now time.Duration) {
 	c, m := &st.counts, &st.meter
-	out.Group, out.Stream, out.Folded = st.group, st.name, int(st.id) >= s.o.metricStreams
-	out.HeldBytes, out.HeldPacks = st.held.Load(), st.kept
+	out.Group, out.Stream, out.Folded = st.group, st.name, st.folded
+	out.opening = int64(st.id) + 1
+	out.HeldBytes, out.HeldPacks = st.held.Load(), int(st.kept)
 	out.StallCode, out.Stall = s.stallLocked(st, now)
 	out.Compressing = s.o.compression == Snappy || (s.o.compression == Auto && st.tryAuto.skip == 0)
 	out.Packs, out.PackedBytes, out.WireBytes, out.PacksPlain = c.packs, m.packedBytes, c.wireBytes, m.plainPacks
@@ -247,7 +258,7 @@ func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string)
 	if st.kept > 0 {
 		return StreamRefused, s.heldStallLocked(st)
 	}
-	for _, p := range s.bounced {
+	for _, p := range s.held.bounced {
 		if p.st == st && p.state == packWaiting {
 			return StreamRefused, p.refusals.last.Error() + "; no other proxy that could say so is connected"
 		}
@@ -263,11 +274,14 @@ func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string)
 	}
 	if s.o.finality.Mode == finality.Queue && st.watch != watched {
 		if st.watchErr != nil {
-			return StreamWatchFails, "its queue cannot be watched: " + st.watchErr.Error()
+			return StreamWatchFails, "its queue cannot be watched: " + (*st.watchErr).Error()
 		}
 		return StreamNotWatched, "its queue is not watched yet"
 	}
 	if len(st.proxies.endpoints) == 0 {
+		if len(st.proxies.addrs) > 0 {
+			return StreamNoProxy, s.unconnectedLocked(st.proxies, st.group)
+		}
 		return StreamNoProxyList, s.unconnectedLocked(st.proxies, st.group)
 	}
 	code, reason := StreamNoProxy, "no proxy is connected"
@@ -313,7 +327,7 @@ func (s *Sender) discoveryLocked() DiscoveryStatus {
 	if len(s.o.proxies) > 0 {
 		return DiscoveryStatus{Source: "static", Updated: s.start}
 	}
-	out := DiscoveryStatus{Source: "manager"}
+	out := DiscoveryStatus{Source: "manager", gone: s.openings.goneGroups}
 	for _, g := range slices.SortedFunc(maps.Values(s.groups), func(a, b *group) int { return cmp.Compare(a.number, b.number) }) {
 		if g.source == "file" {
 			out.Source = "file"
@@ -323,7 +337,7 @@ func (s *Sender) discoveryLocked() DiscoveryStatus {
 		}
 		out.Stale = out.Stale || g.stale
 		out.Groups = append(out.Groups, GroupStatus{
-			Group: g.name, Folded: g.number >= s.o.metricStreams, Updated: g.updated, Stale: g.stale,
+			Group: g.name, Folded: g.folded, Updated: g.updated, Stale: g.stale,
 			Failures: g.failures, LastError: g.lastErr,
 		})
 		if g.lastErr != "" {

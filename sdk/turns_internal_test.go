@@ -13,7 +13,7 @@ func aside(t *testing.T, d *dispatching, n int) []*Stream {
 		s.mu.Lock()
 		h := new(hold)
 		h.refuse(0, 0, s.now(), "not now", s.o.backoff())
-		st.holds[d.c.ep] = h
+		st.setHoldLocked(d.c.ep, h)
 		s.mu.Unlock()
 		d.ready(st, 512)
 	}

@@ -21,7 +21,8 @@ func newMigrate(e *env) *cobra.Command {
 		Use:   "migrate -c FILE",
 		Short: "move everything up to now, and prove it",
 		Long: `migrate takes the end offsets of all partitions at its start, moves everything up to them
-and ends. It resumes from the committed offsets of its consumer group. The books of each
+and ends. At its start it waits for Kafka as run does (kafka.start_timeout). It resumes
+from the committed offsets of its consumer group. The books of each
 partition live in its commits, so they are one over restarts and replicas:
 start + final + skipped + gap + lost + dead-lettered + skipped by hand = committed.
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -251,7 +252,7 @@ func TestUnreachableBrokerIsVisible(t *testing.T) {
 	}
 	nobody := l.Addr().String()
 	l.Close()
-	config := writeFile(t, strings.Replace(goodConfig, "localhost:9092", nobody, 1)+"admin: {listen: ''}\n")
+	config := writeFile(t, strings.Replace(goodConfig, "[localhost:9092]", "["+nobody+"], start_timeout: 1s", 1)+"admin: {listen: ''}\n")
 	bridge := startProcess(t, "run", "-c", config)
 	code := bridge.wait(t)
 	text := strings.TrimSpace(bridge.stderr.String())
@@ -259,6 +260,57 @@ func TestUnreachableBrokerIsVisible(t *testing.T) {
 	if code != exitFailure || !strings.HasPrefix(last, "inlong-bridge: ") || !strings.Contains(last, nobody) ||
 		!strings.Contains(last, "check host and port") || strings.Contains(text, "goroutine ") {
 		t.Errorf("exit %d, want 1 and a sentence with the remedy at the end of\n%s", code, text)
+	}
+}
+
+// The brokers may come later. The probes and the log say what the bridge waits for, and a signal ends the wait.
+func TestStartThatWaitsIsVisibleAndEndsWithASignal(t *testing.T) {
+	var free [2]string
+	for i := range free {
+		var lc net.ListenConfig
+		l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		free[i] = l.Addr().String()
+		l.Close()
+	}
+	nobody, admin := free[0], free[1]
+	config := writeFile(t, strings.Replace(goodConfig, "localhost:9092", nobody, 1)+"admin: {listen: '"+admin+"'}\n")
+	bridge := startProcess(t, "run", "-c", config)
+	get := func(path string) (code int, body string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+admin+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(b)
+	}
+	deadline := time.Now().Add(waitLimit)
+	for {
+		code, body := get("/readyz")
+		if code == http.StatusServiceUnavailable && strings.Contains(body, "nothing listens at "+nobody) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("/readyz: %d %s", code, body)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	if code, body := get("/healthz"); code != http.StatusOK {
+		t.Errorf("/healthz: %d %s", code, body)
+	}
+	bridge.signal(t, syscall.SIGTERM)
+	if code := bridge.wait(t); code != exitClean {
+		t.Errorf("exit %d, want 0: nothing was moved", code)
+	}
+	if text := bridge.stderr.String(); strings.Count(text, "the start waits") != 1 {
+		t.Errorf("want one line that says that the start waits in\n%s", text)
 	}
 }
 

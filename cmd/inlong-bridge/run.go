@@ -16,7 +16,8 @@ func newRun(e *env) *cobra.Command {
 		Short: "move records until told to stop",
 		Long: `run moves records until it gets SIGTERM or SIGINT. It then drains: it takes nothing new,
 waits at most delivery.drain until everything it has is safe, commits, and leaves the
-group. A second signal stops it at once.
+group. A second signal stops it at once. At its start it waits for Kafka, the Manager
+and the first topic, at most kafka.start_timeout; /readyz and the log say for what.
 
 Exit codes: 0 drained and nothing left, 1 failure, 2 bad configuration, 3 work is left,
 which the next start does again, or a partition is stopped, whose reason says what to do.`,

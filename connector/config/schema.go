@@ -112,7 +112,7 @@ func (c *Config) inlongSchema() []entry {
 			{key: "tls", doc: "TLS of https URLs; without the section the roots of the system apply. ca_file is read at the start, the client certificate at each new connection.", sub: tlsSchema(&in.ManagerTLS), present: &in.ManagerTLS.Enabled},
 			{key: "timeout", def: "10s", dst: &in.ManagerTimeout, min: 100 * int64(time.Millisecond), max: 5 * minute, doc: "A request that takes longer has failed."},
 		}},
-		{key: "proxies", example: "[dataproxy-1:46801, dataproxy-2:46801]", dst: &in.Proxies, clean: func() string { return separate(&in.Proxies) }, valid: func() string { return addressesProblem(in.Proxies) }, doc: "The proxies themselves, instead of a Manager."},
+		{key: "proxies", example: "[dataproxy-1:46801, dataproxy-2:46801]", dst: &in.Proxies, clean: func() string { return separate(&in.Proxies) }, valid: func() string { return addressesProblem(in.Proxies) }, doc: "The proxies themselves, instead of a Manager. A name with several addresses is several proxies."},
 		{key: "refresh", def: "1m", dst: &in.Refresh, min: 1 * second, max: 24 * hour, doc: "The Manager is asked again this often, and about the queue (queue.manager) every 10s at least."},
 		{key: "cache_dir", example: "/var/lib/inlong-bridge", dst: &in.CacheDir, doc: "Directory that keeps the Manager's last good answers, so that a start does not need the Manager. Without it nothing is kept."},
 		{key: "connections", def: "1", dst: &in.Connections, min: 1, max: 64, doc: "Connections to each proxy."},

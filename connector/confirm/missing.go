@@ -90,6 +90,8 @@ func (m *missingTeller) tell(r *reader, sink Sink) {
 		return
 	}
 	defer func() { m.next = time.Now().Add(10 * time.Since(began)) }()
+	r.telling.Lock()
+	defer r.telling.Unlock()
 	changes := r.pos.Changes()
 	r.mu.Lock()
 	if changes == m.changes && r.noted == m.noted {

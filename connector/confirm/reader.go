@@ -43,6 +43,9 @@ type reader struct {
 	// reach them in order. No I/O under it. It is taken before mu and the locks of a cluster.
 	startsMu sync.Mutex
 
+	// telling is held while a sink is told which topics are missing. It is taken before startsMu.
+	telling sync.Mutex
+
 	moved  signal        // some position moved
 	health chan struct{} // some cluster's health may have changed; of size one
 

@@ -2,6 +2,8 @@ package confirm
 
 // Unwatch implements [Reader].
 func (r *reader) Unwatch(group, stream string) {
+	r.telling.Lock() // what is said of the stream's topic has been said when this returns
+	defer r.telling.Unlock()
 	r.startsMu.Lock()
 	defer r.startsMu.Unlock()
 	r.mu.Lock()

@@ -444,7 +444,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "packs without the group they come from", file: "sdk/stream.go",
-		old: "	if s.origin != \"\" {", new: "	if s.origin == \"never\" {",
+		old: "	if s.s.origin != \"\" {", new: "	if s.s.origin == \"never\" {",
 		pkg: sender + " " + connector, run: "Origin|CopyOfTheOwnQueue",
 	},
 	{
@@ -772,6 +772,64 @@ var mutations = []mutation{
 		pkg: sender, run: "TestRepairsAreCounted",
 	},
 
+	// Start and stop.
+	{
+		name: "an outage ends the start at once", file: "connector/starting.go",
+		old: "switch judge(err) {", new: "switch max(judge(err), kafkaclient.Lasts) {",
+		pkg: connector, run: "TestStartWaits",
+	},
+	{
+		name: "the start waits longer than its time-out", file: "connector/starting.go",
+		old: "return limit - now.Sub(b.started), limit", new: "return 2*limit - now.Sub(b.started), limit",
+		pkg: connector, run: "AfterStartTimeout",
+	},
+	{
+		name: "the start waits with wrong credentials", file: "connector/kafkaclient/outlook.go",
+		old: "if errors.Is(err, refusal) {", new: "if false && errors.Is(err, refusal) {",
+		pkg: connector, run: "TestWrongCredentialsEnd|TestMissingRightEnds",
+	},
+	{
+		name: "what came into the first topic during the wait is passed over", file: "connector/build.go",
+		old: "known = []string{}", new: "known = nil",
+		pkg: connector, run: "TestStartWaitsForTheFirstTopic",
+	},
+	{
+		name: "ready before the first join", file: "connector/starting.go",
+		old: "return b.sessions.Load() > 0", new: "return b.sessions.Load()+1 > 0",
+		pkg: connector, run: "TestReadyOnlyAfterTheFirstJoin",
+	},
+	{
+		name: "partitions are begun after the signal", file: "connector/offsets.go",
+		old: "		if b.stopping() { // nothing more", new: "		if false { // nothing more",
+		more: [][2]string{{"if err == nil && b.stopping() {", "if false {"}},
+		pkg:  connector, run: "TestPartitionsOfALateJoin",
+	},
+	{
+		name: "a session that ends after the signal is followed by a join", file: "connector/stopping.go",
+		old: "if !b.draining.Load() || k.InstanceID", new: "if b.draining.Load() || k.InstanceID",
+		pkg: connector, run: "TestNothingIsJoinedWhile",
+	},
+	{
+		name: "a join that hangs is waited for", file: "connector/stopping.go",
+		old: "if !joining || static {", new: "if joining || static {",
+		pkg: connector, run: "TestSignalWhileTheFirstJoinHangs",
+	},
+	{
+		name: "a member leaves a rebalance without a word", file: "connector/stopping.go",
+		old: "if !left && !static && member != \"\" {", new: "if left && !static && member != \"\" {",
+		pkg: connector, run: "TestSignalWhileAJoinHangs",
+	},
+	{
+		name: "a join holds the last commit back", file: "connector/stopping.go",
+		old: "if s == nil || !b.stopping() ||", new: "if s == nil || b.stopping() ||",
+		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
+	},
+	{
+		name: "a commit that a join holds back outlasts the signal", file: "connector/stopping.go",
+		old: "		if !b.inSession.Load() {\n			cancel()", new: "		if b.inSession.Load() {\n			cancel()",
+		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
+	},
+
 	// What is refused for good.
 	{
 		name: "a refusal of one proxy of two is believed", file: "sdk/held.go",
@@ -829,6 +887,59 @@ var mutations = []mutation{
 		pkg: sender, run: "TestUnknownStream",
 	},
 
+	{
+		name: "a connection is kept empty for a pack that is final", file: "sdk/answer.go",
+		old: "	p.unreserveLocked() // it may", new: "	// it may",
+		pkg: sender, run: "TestConnectionIsNotKept",
+	},
+
+	// Streams that are forgotten.
+	{
+		name: "a stream is forgotten while a pack of it is acked", file: "sdk/forget.go",
+		old: "st.open.len() > 0 || st.known > 0 ||", new: "st.open.len() > 0 || s.states[packWaiting]+s.states[packInFlight]+s.states[packLost] > 0 ||",
+		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
+	},
+	{
+		name: "a stream is forgotten while a lost pack of it is remembered", file: "sdk/dispatch.go",
+		old: "	p.state = to\n", new: "	if p.state = to; to == packLost {\n		p.st.known--\n	}\n",
+		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
+	},
+	{
+		name: "a stream is forgotten while the state machine knows a pack of it", file: "sdk/finality/endpoint.go",
+		old: "if s.packs > 0 || s.stalled {", new: "if s.stalled {",
+		pkg: finality, run: "TestStreamWithAPack",
+	},
+	{
+		name: "a stream that stalls is forgotten, and goes on at full rate", file: "sdk/finality/endpoint.go",
+		old: "if s.packs > 0 || s.stalled {", new: "if s.packs > 0 {",
+		pkg: finality, run: "TestStalledStreamIsNot",
+	},
+	{
+		name: "a forgotten stream takes records", file: "sdk/batch.go",
+		old: "	if st.forgotten {\n", new: "	if false {\n",
+		pkg: sender, run: "TestForgottenStreamTakesNothing",
+	},
+	{
+		name: "the queue of a stream that comes again is watched before it was left", file: "sdk/confirm.go",
+		old: "			<-left // see ForgetStream\n", new: "",
+		pkg: sender, run: "TestQueueOfAStreamThatComesAgain",
+	},
+	{
+		name: "streams cost nothing", file: "sdk/budget.go",
+		old: "return a.limit - max(a.fixed.Load()+more-freeFixed, 0) }", new: "return a.limit - min(more, 0) }",
+		pkg: sender, run: "TestStreamsCount",
+	},
+	{
+		name: "the sum of many streams falls when one is forgotten", file: "sdk/forget.go",
+		old: "		s.openings.gone.add(&sum)\n", new: "",
+		pkg: sender, run: "TestMetricsOfForgotten",
+	},
+	{
+		name: "the Manager is asked about groups without streams", file: "sdk/forget.go",
+		old: "		g.end()\n", new: "		_ = g.end\n",
+		pkg: sender, run: "TestGroupWithoutStreams",
+	},
+
 	// Topics of the queue that nobody needs.
 	{
 		name: "a barrier waits for a topic that was dropped", file: "connector/confirm/barrier.go",
@@ -836,12 +947,49 @@ var mutations = []mutation{
 		pkg: "./connector/confirm", run: "TestBarrierDoesNotWait",
 	},
 	{
+		name: "a topic is dropped that a stream is about to use", file: "connector/confirm/unwatch.go",
+		old: "			return\n		}\n	}\n	if ends", new: "			break\n		}\n	}\n	if ends",
+		pkg: "./connector/confirm", run: "TestTopicOfAStreamThatIsAbout",
+	},
+	{
 		name: "a topic is dropped while another stream uses it", file: "connector/confirm/unwatch.go",
 		old: "	if r.uses[at] > 0 {\n		return\n	}\n", new: "",
 		pkg: "./connector/confirm", run: "TestTopicIsWatchedWhile",
 	},
 
+	// What the log says of proxies.
+	{
+		name: "each lost pack is a line of its own", file: "sdk/loss.go",
+		old: "return e.endpoint == p.endpoint && e.why == why", new: "return false",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "the end of a loss is not told", file: "sdk/loss.go",
+		old: "if e.logged && e.open == 0 {", new: "if false {",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "losses that go on are logged each second", file: "sdk/loss.go",
+		old: "window := min(2*s.losses[i].window, lastLossWindow)", new: "window := firstLossWindow",
+		pkg: sender, run: "TestLossesW|TestLossesThat",
+	},
+	{
+		name: "a proxy that stays away is logged once", file: "sdk/outage.go",
+		old: "case now >= o.next:", new: "case false:",
+		pkg: sender, run: "TestOutageIsLoggedAgain",
+	},
+	{
+		name: "each failed dial is logged", file: "sdk/outage.go",
+		old: "case !slices.Contains(o.told, code):", new: "case !slices.Contains(o.told, code) || true:",
+		pkg: sender, run: "TestOutage",
+	},
+
 	// Reaching proxies.
+	{
+		name: "a name with several addresses is one proxy", file: "sdk/resolve.go",
+		old: "several := n.several || len(next) > 1", new: "several := n.several",
+		pkg: sender, run: "Name|Address",
+	},
 	{
 		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
 		old: "	b.max = max(b.min, min(b.max, maxDialPause))\n", new: "",
@@ -849,7 +997,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a proxy's next dial is waited for while none is connected", file: "sdk/endpoint.go",
-		old: "				e.redial.wake()\n", new: "				_ = e\n",
+		old: "		ep.redial.wake()\n", new: "		_ = ep\n",
 		pkg: sender, run: "TestAllProxiesAreDialled",
 	},
 	{

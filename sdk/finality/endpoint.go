@@ -119,21 +119,21 @@ func (e *endpoint) spend(bytes, rate int64, now time.Duration) {
 // stream is one (group, stream) pair.
 type stream struct {
 	id        Stream
-	packs     int                // known of it, in any state
-	overtaken map[*endpoint]bool // proxies through which a pack of it was overtaken since one was seen
+	packs     int32 // known of it, in any state
 	stalled   bool
+	seen      bool               // Queue: a pack of it was seen: its slow start is over
+	acked     bool               // Queue: a pack of it was acked, the first one at ackedAt
+	missing   bool               // Queue: its topic is missing in every queue cluster
+	overtaken map[*endpoint]bool // proxies through which a pack of it was overtaken since one was seen
 	pause     pause
 
 	// Queue; see slowstart.go. Times are on the queue clock.
 	open        share   // what is open
-	seen        bool    // a pack of it was seen: its slow start is over
-	starting    []*pack // what is open, until then
-	acked       bool    // a pack of it was acked, the first one at ackedAt
+	starting    []*pack // the same, until one was seen
 	ackedAt     time.Duration
 	nextGiveUp  time.Duration // in slow start no pack is given up before
 	giveUpPause time.Duration // the last pause before nextGiveUp
-	missing     bool          // its topic is missing in every queue cluster
-	missingAt   time.Duration // since then
+	missingAt   time.Duration // since when it is missing
 }
 
 func (m *Machine) stream(id Stream) *stream {

@@ -51,10 +51,16 @@ func (o *Observer) Status() Status { return o.complete(time.Now()) }
 
 func (o *Observer) complete(now time.Time) Status {
 	s := o.src.Snapshot()
-	if s.State == "starting" {
-		o.board.Set(reason.New(reason.Key{Code: reason.Starting, Scope: reason.Process}, now, "starting"))
+	starting := reason.Key{Code: reason.Starting, Scope: reason.Process}
+	if s.State == "starting" && s.Starting == "" {
+		s.Starting = "the bridge is about to start"
+	}
+	if s.Starting != "" {
+		o.board.Set(reason.New(starting, now, s.Starting))
 	} else {
-		o.board.Clear(reason.Key{Code: reason.Starting, Scope: reason.Process})
+		o.board.Clear(starting)
+	}
+	if s.State != "starting" {
 		o.board.Replace("snapshot", derived(&s, now))
 	}
 	posted := o.board.Snapshot()

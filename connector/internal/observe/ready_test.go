@@ -63,6 +63,8 @@ func TestReadinessIsShortHoweverManyPartitionsAreHeldBack(t *testing.T) {
 func TestBridgeThatDrainsOrWhoseLoopHangsIsNotReady(t *testing.T) {
 	for name, s := range map[string]Status{
 		"starting": {State: "starting"},
+		"waiting":  {State: "starting", Starting: "nothing listens at kafka:9092"},
+		"joining":  {State: "running", Starting: "the bridge has not joined its group yet"},
 		"hung":     {State: "running", Loops: []Loop{{Name: "commit", Since: time.Now().Add(-2 * hungAfter)}}},
 		"ended":    {State: "running", Loops: []Loop{{Name: "watch", Ended: true}}},
 	} {

@@ -23,6 +23,7 @@ type Status struct {
 	Instance string    `json:"instance"`
 	Started  time.Time `json:"started"`
 	State    string    `json:"state"`   // starting, running, draining
+	Starting string    `json:"-"`       // why it has not joined its group yet, "" once it has
 	Confirm  string    `json:"confirm"` // the mode of confirmation in force
 	Ready    Readiness `json:"ready"`
 
