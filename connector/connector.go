@@ -39,6 +39,7 @@ type Bridge struct {
 	log          *slog.Logger
 	limits       config.Limits
 	refusedPause time.Duration // before a refused pack is tried again the first time; it grows
+	lookAgain    time.Duration // whether stopped partitions may go on
 	instance     string
 
 	life context.Context // ends when everything stops, after the drain
@@ -144,7 +145,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)
 	b.absent.rules, b.absent.last = absence.Default(), -1
-	b.refusedPause = refusedRetryMin
+	b.refusedPause, b.lookAgain = refusedRetryMin, lookAgain
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}
