@@ -17,6 +17,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 PATH=$(dirname "$sbom"):$PATH
 export PATH
+unset CI # goreleaser colours its output where it is set
 # A clone that belongs to somebody else (a CI checkout) must build too.
 export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*' GIT_OPTIONAL_LOCKS=0
 # Without a remote goreleaser takes no commit and no date from git either. This one is never asked for anything.
