@@ -181,32 +181,13 @@ StatefulSet the static membership. */}}
 {{- $names | uniq | sortAlpha | toJson }}
 {{- end }}
 
-{{/* What a scrape of the admin port asks for; call with the values of a monitor. */}}
+{{/* What a scrape of the admin port asks for; call with the values of a monitor. Its endpoint's keys win. */}}
 {{- define "bridge.endpoint" -}}
-port: admin
-path: /metrics
-interval: {{ .interval | quote }}
-{{- with .scrapeTimeout }}
-scrapeTimeout: {{ . | quote }}
+{{- $endpoint := dict "port" "admin" "path" "/metrics" "interval" .interval }}
+{{- range $key := list "scrapeTimeout" "scheme" "tlsConfig" "honorLabels" "relabelings" "metricRelabelings" }}
+{{- with get $ $key }}{{ $_ := set $endpoint $key . }}{{ end }}
 {{- end }}
-{{- with .scheme }}
-scheme: {{ . | quote }}
-{{- end }}
-{{- with .tlsConfig }}
-tlsConfig:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- if .honorLabels }}
-honorLabels: true
-{{- end }}
-{{- with .relabelings }}
-relabelings:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .metricRelabelings }}
-metricRelabelings:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- mergeOverwrite $endpoint (deepCopy (default dict .endpoint)) | toYaml }}
 {{- end }}
 
 {{/* What ServiceMonitor and PodMonitor have in common beside the endpoint. */}}
