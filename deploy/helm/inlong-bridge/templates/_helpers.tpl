@@ -123,6 +123,18 @@ StatefulSet the static membership. */}}
 {{- toYaml $config }}
 {{- end }}
 
+{{/* How many pods. With an autoscaler it is the number that is there now: Helm takes away a field that its last revision set,
+and Kubernetes would then make one pod of three. */}}
+{{- define "bridge.replicas" -}}
+{{- if or .Values.autoscaling.enabled .Values.keda.enabled }}
+{{- with lookup "apps/v1" .Values.workload.kind (include "bridge.namespace" .) (include "bridge.fullname" .) }}
+{{- with .spec.replicas }}{{ int64 . }}{{ end }}
+{{- end }}
+{{- else }}
+{{- int64 .Values.replicas }}
+{{- end }}
+{{- end }}
+
 {{/* A duration such as 1m30s in whole seconds, rounded up. */}}
 {{- define "bridge.seconds" -}}
 {{- $seconds := 0.0 }}
