@@ -43,6 +43,7 @@ type cluster struct {
 	dir        string
 	kubeconfig string
 	helmPath   string
+	chart      string // the packed chart
 	bridge     string // the program; empty where the tests that run it are skipped
 
 	client  kubernetes.Interface
@@ -90,6 +91,10 @@ func run(m *testing.M) (code int) {
 	}()
 	if err != nil {
 		fmt.Println("starting the control plane:", err)
+		return 1
+	}
+	if c.chart, err = c.pack(chart); err != nil {
+		fmt.Println("packing the chart:", err)
 		return 1
 	}
 	fmt.Printf("control plane up after %v\n", time.Since(began).Round(100*time.Millisecond))
@@ -189,6 +194,23 @@ func (c *cluster) start(program string) (err error) {
 		return err
 	}
 	return within(2*time.Minute, c.ready)
+}
+
+// pack makes the archive of a chart, as it is published.
+func (c *cluster) pack(dir string) (string, error) {
+	into, err := os.MkdirTemp(c.dir, "chart-")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command(c.helmPath, "package", dir, "--destination", into).CombinedOutput() //nolint:noctx // it reads and writes files
+	if err != nil {
+		return "", fmt.Errorf("helm package %s: %w: %s", dir, err, out)
+	}
+	archives, err := filepath.Glob(filepath.Join(into, "*.tgz"))
+	if err != nil || len(archives) != 1 {
+		return "", fmt.Errorf("archives in %s: %v, %w", into, archives, err)
+	}
+	return archives[0], nil
 }
 
 // answers says whether the API server is ready to work.

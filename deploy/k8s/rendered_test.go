@@ -30,6 +30,7 @@ type broker struct {
 // TestRenderedCommandsRun installs the chart and runs what it renders: the command with its configuration, mounts, environment,
 // user and groups, against Apache Kafka.
 func TestRenderedCommandsRun(t *testing.T) {
+	t.Parallel()
 	if up.bridge == "" {
 		t.Fatal("BRIDGE does not name the program; make k8s builds it")
 	}
@@ -219,7 +220,7 @@ func (k *broker) job() {
 	const topic, n = "k8s-job", 2000
 	values := k.values(topic, "workload: {kind: Job}")
 	k.produce(topic, n)
-	k.mustHelm("install", "bridge", chart, "-f", values, "--wait", "--wait-for-jobs", "--timeout", "3m")
+	k.mustHelm("install", "bridge", up.chart, "-f", values, "--wait", "--wait-for-jobs", "--timeout", "3m")
 	k.mustHelm("test", "bridge")
 	text, err := os.ReadFile(k.newest().stdout)
 	if err != nil {
@@ -242,7 +243,7 @@ func (k *broker) deployment() {
 	const topic, n = "k8s-deployment", 2000
 	values := k.values(topic, "")
 	k.produce(topic, n)
-	k.mustHelm("install", "bridge", chart, "-f", values)
+	k.mustHelm("install", "bridge", up.chart, "-f", values)
 	name := k.space.deployment("bridge").Name
 	k.settled("Deployment", name, 1) // by its own /readyz
 	k.mustHelm("test", "bridge")
@@ -250,7 +251,7 @@ func (k *broker) deployment() {
 	first := k.newest()
 
 	k.produce(topic, n)
-	k.mustHelm("upgrade", "bridge", chart, "-f", values, "--set", "config.pack.linger=5ms")
+	k.mustHelm("upgrade", "bridge", up.chart, "-f", values, "--set", "config.pack.linger=5ms")
 	k.settled("Deployment", name, 1)
 	k.drained(first)
 	second := k.newest()
@@ -281,7 +282,7 @@ func (k *broker) statefulSet() {
 	const topic, n = "k8s-statefulset", 2000
 	values := k.values(topic, "workload: {kind: StatefulSet}")
 	k.produce(topic, n)
-	k.mustHelm("install", "bridge", chart, "-f", values)
+	k.mustHelm("install", "bridge", up.chart, "-f", values)
 	k.settled("StatefulSet", "bridge-inlong-bridge", 1)
 	k.committed(topic, n)
 	k.member(topic, "bridge-inlong-bridge-0")

@@ -55,7 +55,7 @@ func TestEviction(t *testing.T) {
 		t.Run(strings.ReplaceAll(row.name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			s := newSpace(t)
-			s.mustHelm(slices.Concat([]string{"install", "bridge", chart, "--wait"}, s.arguments(row.values))...)
+			s.mustHelm(slices.Concat([]string{"install", "bridge", up.chart, "--wait"}, s.arguments(row.values))...)
 			name := s.deployment("bridge").Name
 			s.settled("Deployment", name, 3)
 			s.budget(3, 1)
@@ -112,7 +112,7 @@ func TestJobFollowsExitCodes(t *testing.T) {
 			t.Parallel()
 			s := newSpace(t)
 			s.kubelet.follow(s.ns, plan{exits: row.exits})
-			s.mustHelm(slices.Concat([]string{"install", "bridge", chart}, s.arguments("workload: {kind: Job}\n"+row.values))...)
+			s.mustHelm(slices.Concat([]string{"install", "bridge", up.chart}, s.arguments("workload: {kind: Job}\n"+row.values))...)
 			job := s.job()
 			s.eventually(3*time.Minute, func() error {
 				j, err := s.client.BatchV1().Jobs(s.ns).Get(s.Context(), job, metav1.GetOptions{})
@@ -152,7 +152,7 @@ func TestEvictedJobIsNobodysFailure(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
 	s.kubelet.follow(s.ns, plan{exits: []int{0}, hold: true})
-	s.mustHelm(slices.Concat([]string{"install", "bridge", chart}, s.arguments("workload: {kind: Job}\njob: {backoffLimit: 0}"))...)
+	s.mustHelm(slices.Concat([]string{"install", "bridge", up.chart}, s.arguments("workload: {kind: Job}\njob: {backoffLimit: 0}"))...)
 	job := s.job()
 	first := s.onePod("")
 	if err := s.evict(first.Name); err != nil {
@@ -188,7 +188,7 @@ func TestChangedJobIsAnotherJob(t *testing.T) {
 	s := newSpace(t)
 	s.kubelet.follow(s.ns, plan{exits: []int{0}})
 	values := s.arguments("workload: {kind: Job}")
-	s.mustHelm(slices.Concat([]string{"install", "bridge", chart, "--wait", "--wait-for-jobs"}, values)...)
+	s.mustHelm(slices.Concat([]string{"install", "bridge", up.chart, "--wait", "--wait-for-jobs"}, values)...)
 	first := s.job()
 	uid := func() string {
 		j, err := s.client.BatchV1().Jobs(s.ns).Get(s.Context(), s.job(), metav1.GetOptions{})
@@ -198,11 +198,11 @@ func TestChangedJobIsAnotherJob(t *testing.T) {
 		return string(j.UID)
 	}
 	was := uid()
-	s.mustHelm(slices.Concat([]string{"upgrade", "bridge", chart, "--wait", "--wait-for-jobs"}, values)...)
+	s.mustHelm(slices.Concat([]string{"upgrade", "bridge", up.chart, "--wait", "--wait-for-jobs"}, values)...)
 	if uid() != was {
 		t.Error("an upgrade without a change ran the Job again")
 	}
-	s.mustHelm(slices.Concat([]string{"upgrade", "bridge", chart, "--wait", "--wait-for-jobs", "--set", "config.pack.linger=5ms"}, values)...)
+	s.mustHelm(slices.Concat([]string{"upgrade", "bridge", up.chart, "--wait", "--wait-for-jobs", "--set", "config.pack.linger=5ms"}, values)...)
 	s.eventually(time.Minute, func() error {
 		list, err := s.client.BatchV1().Jobs(s.ns).List(s.Context(), metav1.ListOptions{})
 		if err != nil || len(list.Items) != 1 || list.Items[0].Name == first {
@@ -231,7 +231,7 @@ func TestChangedJobIsAnotherJob(t *testing.T) {
 		}
 		return nil
 	})
-	s.mustHelm(slices.Concat([]string{"upgrade", "bridge", chart, "--wait", "--wait-for-jobs"}, values)...)
+	s.mustHelm(slices.Concat([]string{"upgrade", "bridge", up.chart, "--wait", "--wait-for-jobs"}, values)...)
 	s.settled("Job", first, 1)
 }
 
@@ -263,9 +263,9 @@ func TestImmutableFields(t *testing.T) {
 				values = "fullnameOverride: bridge-inlong-bridge"
 				row.change += "\nfullnameOverride: bridge-inlong-bridge"
 			}
-			s.mustHelm(slices.Concat([]string{"install", "bridge", chart, "--wait", "--wait-for-jobs"}, s.arguments(values))...)
+			s.mustHelm(slices.Concat([]string{"install", "bridge", up.chart, "--wait", "--wait-for-jobs"}, s.arguments(values))...)
 			was := s.uids(variant{})
-			_, err := s.helm(slices.Concat([]string{"upgrade", "bridge", chart, "--wait", "--timeout", "2m"}, s.arguments(row.change))...)
+			_, err := s.helm(slices.Concat([]string{"upgrade", "bridge", up.chart, "--wait", "--timeout", "2m"}, s.arguments(row.change))...)
 			switch {
 			case row.refused == "" && err != nil:
 				t.Errorf("the upgrade is refused: %v", err)
@@ -299,7 +299,7 @@ func TestPodSecurityRestricted(t *testing.T) {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			s := newSpace(t)
-			_, err := s.helm(slices.Concat([]string{"install", "bridge", chart}, s.arguments(values))...)
+			_, err := s.helm(slices.Concat([]string{"install", "bridge", up.chart}, s.arguments(values))...)
 			if err != nil && !strings.Contains(err.Error(), "would violate PodSecurity") {
 				t.Fatal(err) // the warning is expected
 			}
@@ -334,18 +334,18 @@ func TestQuota(t *testing.T) {
 		return nil
 	})
 	values := s.arguments("minReadySeconds: 0")
-	s.mustHelm(slices.Concat([]string{"install", "bridge", chart, "--wait", "--set", "replicas=2"}, values)...)
+	s.mustHelm(slices.Concat([]string{"install", "bridge", up.chart, "--wait", "--set", "replicas=2"}, values)...)
 	name := s.deployment("bridge").Name
 	s.settled("Deployment", name, 2)
 	s.mustHelm("test", "bridge")
 
 	// Four pods need more memory than there is.
-	s.mustHelm(slices.Concat([]string{"upgrade", "bridge", chart, "--set", "replicas=4"}, values)...)
+	s.mustHelm(slices.Concat([]string{"upgrade", "bridge", up.chart, "--set", "replicas=4"}, values)...)
 	s.refusedPods("exceeded quota")
 	// Smaller ones fit. Fewer of them first: a new pod is made only when an old one may go, and three of four must stay.
 	small := "resources.requests.memory=256Mi,resources.limits.memory=512Mi,resources.requests.cpu=100m"
 	for _, n := range []int{2, 4} {
-		s.mustHelm(slices.Concat([]string{"upgrade", "bridge", chart, "--wait", "--set", fmt.Sprintf("replicas=%d,%s", n, small)}, values)...)
+		s.mustHelm(slices.Concat([]string{"upgrade", "bridge", up.chart, "--wait", "--set", fmt.Sprintf("replicas=%d,%s", n, small)}, values)...)
 		s.settled("Deployment", name, n)
 	}
 
@@ -359,9 +359,9 @@ func TestQuota(t *testing.T) {
 		}
 		return nil
 	})
-	other.mustHelm("install", "bridge", chart)
+	other.mustHelm("install", "bridge", up.chart)
 	other.refusedPods("must specify limits.cpu")
-	other.mustHelm("upgrade", "bridge", chart, "--wait", "--set", "resources.limits.cpu=2")
+	other.mustHelm("upgrade", "bridge", up.chart, "--wait", "--set", "resources.limits.cpu=2")
 	other.settled("Deployment", other.deployment("bridge").Name, 1)
 }
 
@@ -370,7 +370,7 @@ func TestHelmTestTellsABadConfiguration(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
 	s.kubelet.follow(s.ns, plan{check: 2})
-	s.mustHelm("install", "bridge", chart)
+	s.mustHelm("install", "bridge", up.chart)
 	if out, err := s.helm("test", "bridge"); err == nil {
 		t.Errorf("helm test passes although the check ended with 2: %s", out)
 	}
@@ -380,7 +380,7 @@ func TestHelmTestTellsABadConfiguration(t *testing.T) {
 func TestApiServerRefusesUnknownFields(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t)
-	s.mustHelm("install", "bridge", chart)
+	s.mustHelm("install", "bridge", up.chart)
 	for _, o := range s.parse(s.mustHelm("get", "manifest", "bridge")) {
 		if o.GetKind() != "Deployment" {
 			continue
@@ -402,7 +402,7 @@ func TestNamespaceOverride(t *testing.T) {
 	s := newSpace(t)
 	elsewhere := s.namespace()
 	values := s.arguments("namespaceOverride: " + elsewhere + "\npodDisruptionBudget: {enabled: true}\nnetworkPolicy: {enabled: true}\ndashboard: {enabled: true}")
-	s.mustHelm(slices.Concat([]string{"install", "bridge", chart, "--wait"}, values)...)
+	s.mustHelm(slices.Concat([]string{"install", "bridge", up.chart, "--wait"}, values)...)
 	there := &space{T: t, cluster: up, ns: elsewhere}
 	there.settled("Deployment", there.deployment("bridge").Name, 1)
 	s.mustHelm("test", "bridge")

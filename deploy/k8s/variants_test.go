@@ -84,6 +84,9 @@ var variants = []variant{
 		name: "StatefulSet", values: "workload: {kind: StatefulSet}\nreplicas: 3", kind: "StatefulSet", pods: 3, kinds: plain,
 		shown: "pods by their numbers, all at once, instance_id from the pod's name",
 		check: func(s *space, v variant, live map[string]*unstructured.Unstructured) {
+			if policy, _, _ := unstructured.NestedString(live["StatefulSet"].Object, "spec", "podManagementPolicy"); policy != "Parallel" {
+				s.Errorf("pods are managed %s", policy)
+			}
 			var names []string
 			for _, p := range s.bridges(v) {
 				names = append(names, p.Name)
@@ -450,6 +453,7 @@ func (s *space) served(service string, pods int) error {
 type row struct{ name, install, upgrade, rollback, uninstall, shown string }
 
 func TestVariants(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	rows := make([]row, len(variants))
 	before := oldChart(t)
@@ -486,7 +490,7 @@ func TestVariants(t *testing.T) {
 				}
 
 				r.install, r.uninstall = "FAILED", "FAILED"
-				s.mustHelm(slices.Concat([]string{"install", name, chart}, values, wait)...)
+				s.mustHelm(slices.Concat([]string{"install", name, up.chart}, values, wait)...)
 				s.proven(v)
 				s.mustHelm("test", name)
 				r.install = verdict(t)
@@ -511,7 +515,7 @@ func TestVariants(t *testing.T) {
 				pods := int(*first.Spec.Replicas)
 				s.settled("Deployment", first.Name, pods)
 				was := s.uids(v)
-				s.mustHelm(slices.Concat([]string{"upgrade", name, chart}, values, wait)...)
+				s.mustHelm(slices.Concat([]string{"upgrade", name, up.chart}, values, wait)...)
 				upgraded := v
 				if v.kept > 0 {
 					upgraded.pods = v.kept
@@ -574,7 +578,7 @@ func writeTable(t *testing.T, rows []row) {
 	}
 }
 
-// oldChart unpacks the chart of the commit old; "" where there is no history.
+// oldChart packs the chart of the commit old; "" where there is no history.
 func oldChart(t *testing.T) string {
 	t.Helper()
 	archive := exec.CommandContext(t.Context(), "git", "-c", "safe.directory=*", "archive", old, "deploy/helm/inlong-bridge")
@@ -590,14 +594,18 @@ func oldChart(t *testing.T) string {
 	if out, err := unpack.CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v: %s", err, out)
 	}
-	return filepath.Join(dir, "deploy/helm/inlong-bridge")
+	packed, err := up.pack(filepath.Join(dir, "deploy/helm/inlong-bridge"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packed
 }
 
 // checkSecretsRoll changes a Secret under a release that looks at it.
 func checkSecretsRoll(s *space, v variant, _ map[string]*unstructured.Unstructured) {
 	values := s.arguments(v.values)
 	was := s.uids(v)
-	s.mustHelm(slices.Concat([]string{"upgrade", v.releaseName(), chart}, values, []string{"--wait"})...)
+	s.mustHelm(slices.Concat([]string{"upgrade", v.releaseName(), up.chart}, values, []string{"--wait"})...)
 	if now := s.uids(v); !slices.Equal(was, now) {
 		s.Errorf("an upgrade without a change replaced the pods: %v before, %v after", was, now)
 	}
@@ -609,7 +617,7 @@ func checkSecretsRoll(s *space, v variant, _ map[string]*unstructured.Unstructur
 	if _, err := s.client.CoreV1().Secrets(s.ns).Update(s.Context(), secret, metav1.UpdateOptions{}); err != nil {
 		s.Fatal(err)
 	}
-	s.mustHelm(slices.Concat([]string{"upgrade", v.releaseName(), chart}, values, []string{"--wait"})...)
+	s.mustHelm(slices.Concat([]string{"upgrade", v.releaseName(), up.chart}, values, []string{"--wait"})...)
 	s.eventually(time.Minute, func() error {
 		now := s.uids(v)
 		if len(now) != 1 || slices.Equal(was, now) {
