@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/url"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -38,7 +41,7 @@ func listenAdmin(b *Bridge) (*web, error) {
 		return nil, fmt.Errorf("listening on admin.listen %s: %w; hint: %s", b.cfg.Admin.Listen, err, hint)
 	}
 	w := &web{ln: ln, done: make(chan struct{})}
-	w.srv = &http.Server{Handler: b.handler(), ReadHeaderTimeout: 10 * time.Second}
+	w.srv = &http.Server{Handler: b.handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)}
 	go func() {
 		defer close(w.done)
 		if err := w.srv.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -59,8 +62,9 @@ func (w *web) close() {
 	<-w.done
 }
 
-// handler serves /metrics, /healthz (the process lives), /readyz (it does its work; 503 with the reasons
-// otherwise), /status and, when enabled, /debug/pprof/.
+// handler serves /metrics, /healthz (the process lives), /readyz (it has joined and its loops run; 503 otherwise, and with strict=1
+// also when records do not move), /status (with limit=N at most N of each list, with summary=1 no lists) and, when enabled,
+// /debug/pprof/.
 func (b *Bridge) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(b.deps.Registry, promhttp.HandlerOpts{}))
@@ -68,15 +72,29 @@ func (b *Bridge) handler() http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, req *http.Request) {
+		strict, err := flagOf(req.URL.Query(), "strict")
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
 		r := b.Status().Ready
 		code := http.StatusOK
-		if !r.Ready {
+		if !r.Ready || strict && !r.Strict {
 			code = http.StatusServiceUnavailable
 		}
 		writeJSON(w, code, r)
 	})
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, b.Status()) })
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, req *http.Request) {
+		cut, err := cutOf(req.URL.Query())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		s := b.Status()
+		s.Cut(cut)
+		writeJSON(w, http.StatusOK, s)
+	})
 	if b.cfg.Admin.Pprof {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
@@ -85,6 +103,35 @@ func (b *Bridge) handler() http.Handler {
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
 	return mux
+}
+
+// flagOf reads a parameter that is 1 or 0, 0 where it is missing.
+func flagOf(q url.Values, name string) (bool, error) {
+	switch v := q.Get(name); v {
+	case "", "0":
+		return false, nil
+	case "1":
+		return true, nil
+	default:
+		return false, fmt.Errorf("%s=%s is neither 0 nor 1", name, v)
+	}
+}
+
+// cutOf reads how many of each list /status is to show, -1 for all.
+func cutOf(q url.Values) (int, error) {
+	summary, err := flagOf(q, "summary")
+	if err != nil || summary {
+		return 0, err
+	}
+	v := q.Get("limit")
+	if v == "" {
+		return -1, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("limit=%s is no number of at least 0", v)
+	}
+	return n, nil
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {

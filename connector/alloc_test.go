@@ -3,6 +3,7 @@ package connector
 import (
 	"testing"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk"
 )
@@ -75,7 +76,7 @@ func TestTakeAllocatesNothingPerRecord(t *testing.T) {
 func TestLooksAtPartitionsAllocateNothing(t *testing.T) {
 	b := bridgeOf(t, 500)
 	if n := testing.AllocsPerRun(1000, func() {
-		if why := b.roomToPoll(); why != "" {
+		if why := b.roomToPoll(); why != (reason.Key{}) {
 			t.Fatal(why)
 		}
 		b.unparkAll()

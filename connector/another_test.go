@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
 
@@ -23,8 +24,8 @@ func TestFetchOfAnotherTopicOfTheSameNameIsNotTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := r.b.lookup(tp{"orders", 0})
-	if h := p.halted.Load(); h == nil || h.code != haltRecreated {
-		t.Errorf("halted by %+v, want %s", h, haltRecreated)
+	if h := p.stopped(); h == nil || h.Code != reason.Recreated {
+		t.Errorf("halted by %+v, want %s", h, reason.Recreated)
 	}
 	if at := p.expects(); at != 10 {
 		t.Errorf("the next offset is %d, want 10: records of the other topic were taken", at)
@@ -47,8 +48,8 @@ func TestReadingAgainTakesNothingOfAnotherTopicOfTheSameName(t *testing.T) {
 	if len(s.taken) > 0 {
 		t.Errorf("%v was sent, which is of another topic", s.taken)
 	}
-	if h := p.halted.Load(); h == nil || h.code != haltRecreated {
-		t.Errorf("halted by %+v, want %s", h, haltRecreated)
+	if h := p.stopped(); h == nil || h.Code != reason.Recreated {
+		t.Errorf("halted by %+v, want %s", h, reason.Recreated)
 	}
 }
 
@@ -61,7 +62,7 @@ func (e *env) lostPieces(acceptGap bool, n int, id [16]byte) (*rereader, *partit
 	}
 	e.t.Cleanup(cl.Close)
 	ev, s := new(fakeEvents), &fakeSender{room: -1}
-	p := newPartition(tp{"orders", 0}, &topic{name: "orders", id: id}, testRouter(e.t, false), 0, ev, new(heldBack), slog.New(slog.DiscardHandler))
+	p := newPartition(tp{"orders", 0}, &topic{name: "orders", id: id}, testRouter(e.t, false), 0, ev, testGate(tp{"orders", 0}), new(heldBack), slog.New(slog.DiscardHandler))
 	p.take(s, split(), recs(0, n))
 	s.settle(sdk.Lost)
 	s.taken = nil

@@ -19,8 +19,11 @@ import (
 	"inlong-bridge/sdk/manager"
 )
 
-// startTimeout bounds the first talk with the source's brokers.
-const startTimeout = 15 * time.Second
+// Pauses between two tries of the one pack that is tried of those that proxies refuse.
+const (
+	refusedRetryMin = 10 * time.Second
+	refusedRetryMax = 10 * time.Minute
+)
 
 // build makes the parts and asks the brokers for the topics; what it made is closed by shut. A migration
 // that has nothing to do gets no group.
@@ -28,7 +31,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err := b.buildSender(ctx); err != nil {
 		return err
 	}
-	b.routes = newRoutes(b.openStream)
+	b.routes = newRoutes(b.openStream, b.cfg.InLong.MaxStreams)
 
 	opts, err := b.clientOpts()
 	if err != nil {
@@ -46,7 +49,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err := b.findOutput(ctx); err != nil {
 		return err
 	}
-	topics, err := b.firstTopics(ctx)
+	topics, err := b.awaitTopics(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,19 +66,35 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	life, cut := context.WithCancel(context.WithoutCancel(ctx))
+	b.cutGroup = cut
+	groupOpts = append(groupOpts, kgo.WithContext(life))
 	// The callbacks need b.group; no topic is consumed before it is set.
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.group, err = kgo.NewClient(groupOpts...); err != nil {
 		return fmt.Errorf("creating kafka group client: %w", err)
 	}
+	b.gates.Attach(b.group)
 	return nil
 }
 
-// firstTopics lists the cluster's topics and returns those the routes want.
-func (b *Bridge) firstTopics(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
+// awaitTopics waits until the cluster has a topic that the routes want.
+func (b *Bridge) awaitTopics(ctx context.Context) (topics []string, err error) {
+	var known []string // nil until an answer was without topics: one that comes later came while the bridge ran
+	err = b.awaitStart(ctx, "topics", outlookOf, func(ctx context.Context) (err error) {
+		if topics, err = b.firstTopics(ctx, known); err != nil {
+			if _, answered := errors.AsType[notThereError](err); answered {
+				known = []string{}
+			}
+		}
+		return err
+	})
+	return topics, err
+}
+
+// firstTopics lists the cluster's topics and returns those the routes want. known is as wanted takes it.
+func (b *Bridge) firstTopics(ctx context.Context, known []string) ([]string, error) {
 	names, all := b.cfg.Routes.Topics()
 	var ask []string
 	what := "its topics"
@@ -86,9 +105,9 @@ func (b *Bridge) firstTopics(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for %s", b.cfg.Kafka.Brokers, what))
 	}
-	b.wanted(details, nil)
+	b.wanted(details, known)
 	if err := b.refuseOutput(); err != nil {
-		return nil, err
+		return nil, lastingError{err}
 	}
 	var missing []string
 	for _, name := range names {
@@ -106,9 +125,9 @@ func (b *Bridge) firstTopics(ctx context.Context) ([]string, error) {
 	b.mu.Unlock()
 	if len(topics) == 0 {
 		if len(missing) > 0 {
-			return nil, fmt.Errorf("none of the topics that routes name exists in kafka at %v: %q; hint: create them, or correct the names in routes", b.cfg.Kafka.Brokers, missing)
+			return nil, notThereError(fmt.Sprintf("none of the topics that routes name exists in kafka at %v: %q; hint: create them, or correct the names in routes", b.cfg.Kafka.Brokers, missing))
 		}
-		return nil, fmt.Errorf("no topic in kafka at %v matches routes; hint: inlong-bridge explain TOPIC shows why a topic does not match", b.cfg.Kafka.Brokers)
+		return nil, notThereError(fmt.Sprintf("no topic in kafka at %v matches routes; hint: inlong-bridge explain TOPIC shows why a topic does not match", b.cfg.Kafka.Brokers))
 	}
 	if len(missing) > 0 {
 		b.log.Warn("topics that routes name do not exist; they are consumed once they are created", "topics", missing)
@@ -124,7 +143,7 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 		sdk.WithPack(int(c.Pack.Bytes.N), c.Pack.Count, c.Pack.Linger), sdk.WithCompression(compression(c.Pack.Compression)),
 		sdk.WithBudget(b.limits.SenderBytes, b.limits.RepairBytes), sdk.WithConnections(c.InLong.Connections),
 		sdk.WithMaxFrame(int(c.InLong.MaxFrame.N)), sdk.WithDialTimeout(c.Delivery.DialTimeout),
-		sdk.WithWriteTimeout(c.Delivery.WriteTimeout), sdk.WithRetry(c.Delivery.RetryMin, c.Delivery.RetryMax), sdk.WithLogger(b.log),
+		sdk.WithWriteTimeout(c.Delivery.WriteTimeout), sdk.WithRetry(c.Delivery.RetryMin, c.Delivery.RetryMax), sdk.WithLogger(b.log), sdk.WithRefusedRetry(b.refusedPause, refusedRetryMax),
 	}
 	if b.deps.Dial != nil {
 		opts = append(opts, sdk.WithDial(b.deps.Dial))
@@ -191,7 +210,7 @@ func (b *Bridge) managerClient() (*manager.Client, error) {
 			return nil, fmt.Errorf("inlong.manager: %w", err)
 		}
 	}
-	mc := manager.Config{URLs: in.ManagerURLs, SecretID: in.ManagerSecretID, TLS: tlsConfig, Timeout: in.ManagerTimeout}
+	mc := manager.Config{URLs: in.ManagerURLs, SecretID: in.ManagerSecretID, Tenant: in.ManagerTenant, TLS: tlsConfig, Timeout: in.ManagerTimeout}
 	if in.ManagerSecretKey.Set() {
 		mc.SecretKey = in.ManagerSecretKey.Value
 	}

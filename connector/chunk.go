@@ -1,10 +1,12 @@
 package connector
 
 import (
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk/frame"
 )
@@ -29,8 +31,8 @@ type chunk struct {
 	begun bool           // the span is open
 	span  watermark.Span // valid once begun
 
-	// halt stops the partition when the chunk was taken: what comes after it in the partition cannot go on.
-	halt *halt
+	// stop stops the partition when the chunk was taken: what comes after it in the partition cannot go on.
+	stop *reason.Reason
 }
 
 // group is the records of a chunk that share a route and an event-time minute: one batch for the sender.
@@ -79,7 +81,7 @@ type splitter struct {
 }
 
 // split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
-// last chunk ends before it and carries the halt.
+// last chunk ends before it and carries the reason to stop.
 func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 	var c *chunk
 	for i, rec := range recs {
@@ -107,11 +109,11 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		}
 		r, err := s.router.route(rec)
 		if err != nil {
-			c.halt = &halt{code: haltUnrouted, offset: rec.Offset, reason: err.Error()}
+			c.stop = stopFor(tp{rec.Topic, rec.Partition}, unroutedCode(err), rec.Offset, err.Error())
 			return chunks, used
 		}
 		if r != nil && frame.MayBeInLongMsg(rec.Value) {
-			if c.halt = s.foreign(rec); c.halt != nil {
+			if c.stop = s.foreign(rec); c.stop != nil {
 				return chunks, used
 			}
 		}
@@ -141,6 +143,14 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 	}
 	s.ended(c)
 	return chunks, used
+}
+
+// unroutedCode tells a record for which there is no stream left from one that no rule wants.
+func unroutedCode(err error) reason.Code {
+	if errors.Is(err, errTooManyStreams) {
+		return reason.TooManyStreams
+	}
+	return reason.Unrouted
 }
 
 // ended learns from a chunk that gets no more records; c may be nil.

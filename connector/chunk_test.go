@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"gopkg.in/yaml.v3"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest/seeds"
@@ -37,7 +38,7 @@ func testRouter(t *testing.T, stop bool) *router {
 		unmatched = "error"
 	}
 	tab := table(t, "- {topics: [t], group: g, stream: '{header:s}', unmatched: "+unmatched+"}\n")
-	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }))
+	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
 func TestSplitEndsBeforeWhatCannotBeRouted(t *testing.T) {
 	s := &splitter{router: testRouter(t, true), pack: 100, suspect: 100, limit: -1}
 	chunks, used := s.split([]*kgo.Record{rec(5, "a", 0, "x"), rec(6, "a", 0, "x"), rec(7, "", 0, "x"), rec(8, "a", 0, "x")})
-	if used != 2 || len(chunks) != 1 || chunks[0].next != 7 || chunks[0].halt == nil || chunks[0].halt.offset != 7 {
+	if used != 2 || len(chunks) != 1 || chunks[0].next != 7 || chunks[0].stop == nil || chunks[0].stop.Offset != 7 {
 		t.Fatalf("split = %+v, used %d; want one chunk that ends at 7 and halts there", chunks[0], used)
 	}
 }
@@ -153,21 +154,21 @@ func TestBeginAt(t *testing.T) {
 		committed, start, end int64
 		accept                bool
 		want                  begin
-		halt                  string
+		stop                  reason.Code
 	}{
 		{"commit", 12, 10, 20, false, begin{offset: 12}, ""},
 		{"commit at the end", 20, 10, 20, false, begin{offset: 20}, ""},
-		{"gap, stop", 5, 10, 20, false, begin{offset: 5}, haltGap},
+		{"gap, stop", 5, 10, 20, false, begin{offset: 5}, reason.Gap},
 		{"gap, continue", 5, 10, 20, true, begin{offset: 10, lost: 5}, ""},
-		{"beyond the end", 25, 10, 20, true, begin{offset: 25}, haltTruncated},
+		{"beyond the end", 25, 10, 20, true, begin{offset: 25}, reason.Truncated},
 	} {
 		got := beginAt(id, tt.committed, tt.start, tt.end, tt.accept)
-		code := ""
-		if got.halt != nil {
-			code = got.halt.code
+		code := reason.Code("")
+		if got.stop != nil {
+			code = got.stop.Code
 		}
-		if got.halt = nil; got != tt.want || code != tt.halt {
-			t.Errorf("%s: beginAt = %+v halt %q, want %+v halt %q", tt.name, got, code, tt.want, tt.halt)
+		if got.stop = nil; got != tt.want || code != tt.stop {
+			t.Errorf("%s: beginAt = %+v halt %q, want %+v halt %q", tt.name, got, code, tt.want, tt.stop)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/connector/watermark"
 )
@@ -29,7 +30,9 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		done := b.loops.Works("commit")
 		b.commit(ctx, b.assigned())
+		done()
 	}
 }
 
@@ -37,7 +40,11 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 // commit_timeout passed. One commit is in flight per process: a later one on another connection could
 // overtake it and be rewound by it. It reports whether nothing was left uncommitted that could be.
 func (b *Bridge) commit(ctx context.Context, parts []*partition) bool {
-	return b.commitBy(ctx, slices.DeleteFunc(slices.Clone(parts), (*partition).beginning), b.commitInSession)
+	send := b.beside()
+	if send == nil {
+		send = b.commitInSession
+	}
+	return b.commitBy(ctx, slices.DeleteFunc(slices.Clone(parts), (*partition).beginning), send)
 }
 
 // beginning reports whether where p begins still has to be committed before it is fetched, which adjust does.
@@ -111,6 +118,8 @@ func commitResults(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitRespons
 // commitInSession commits through kgo, which waits while the group is joined, and never sends offsets that it fetched
 // under one topic id to another.
 func (b *Bridge) commitInSession(ctx context.Context, r *round, lines bool) (req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+	ctx, cancel := b.unlessHeldBack(ctx)
+	defer cancel()
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
 		r.attach(req, lines)
 		return nil
@@ -124,9 +133,14 @@ func (b *Bridge) commitInSession(ctx context.Context, r *round, lines bool) (req
 // commitStarts commits where an assignment begins. kgo does not count its partitions as the session's yet, and would
 // take the answer for one of an older session.
 func (b *Bridge) commitStarts(ctx context.Context, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
+	member, generation := b.group.GroupMetadata()
+	return b.commitAs(ctx, seat{member, generation}, r, lines)
+}
+
+// commitAs commits for a place in the group beside what kgo does. The broker refuses it when the group has moved on.
+func (b *Bridge) commitAs(ctx context.Context, s seat, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
 	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group = b.cfg.Kafka.Group
-	req.MemberID, req.Generation = b.group.GroupMetadata()
+	req.Group, req.MemberID, req.Generation = b.cfg.Kafka.Group, s.member, s.generation
 	if b.cfg.Kafka.InstanceID != "" {
 		req.InstanceID = &b.cfg.Kafka.InstanceID
 	}
@@ -154,7 +168,7 @@ func (b *Bridge) commitStarts(ctx context.Context, r *round, lines bool) (*kmsg.
 func wanting(parts []*partition) []*partition {
 	var out []*partition
 	for _, p := range parts {
-		if h := p.halted.Load(); h != nil && (h.code == haltRecreated || h.code == haltTruncated) {
+		if p.gate.Condition().Has(reason.Recreated, reason.Truncated) {
 			continue
 		}
 		if p.wm.Uncommitted() || p.mustRestate() {
@@ -262,7 +276,7 @@ func (b *Bridge) endRound(r *round, err error, results map[tp]error, unchecked e
 		class := commitClass(e)
 		failed[class] = e
 		if class == "topic" && errors.Is(e, kerr.UnknownTopicID) {
-			p.stop(recreated(p))
+			b.miss(p, byList, e) // another topic of its name may be there now, or none
 		}
 	}
 	if tooLarge {
@@ -312,14 +326,23 @@ func commitClass(err error) string {
 	return "other"
 }
 
+// passingCommitError reports whether commits of a class fail while the group shares out partitions or its coordinator moves, which is
+// no trouble unless it lasts; then the group's session fails too.
+func passingCommitError(class string) bool { return class == "rebalance" || class == "generation" }
+
 // commitFault logs when commits begin to fail in a way and when they work again. unchecked is why some topics'
 // ids were not confirmed, so that nothing was committed for them.
 func (b *Bridge) commitFault(failed map[string]error, unchecked error) {
 	if unchecked != nil {
 		failed["identity"] = unchecked
 	}
+	now := time.Now()
 	for class, err := range failed {
 		b.counters.commitErrors.add(class, 1)
+		if !passingCommitError(class) {
+			b.board.Set(reason.New(reason.Key{Code: reason.Commit, Scope: reason.Group, Object: class}, now,
+				kafkaclient.Explain(err, "committing offsets of group "+b.cfg.Kafka.Group).Error()))
+		}
 		if b.commitFaults.begin(class) {
 			b.log.Warn("committing offsets fails, trying again", "class", class, "group", b.cfg.Kafka.Group,
 				"err", kafkaclient.Explain(err, "committing offsets of group "+b.cfg.Kafka.Group))
@@ -327,6 +350,7 @@ func (b *Bridge) commitFault(failed map[string]error, unchecked error) {
 	}
 	if len(failed) == 0 {
 		for _, f := range b.commitFaults.end() {
+			b.board.Clear(reason.Key{Code: reason.Commit, Scope: reason.Group, Object: f.class})
 			b.log.Info("committing offsets works again", "class", f.class, "after", f.lasted, "times", f.times)
 		}
 	}

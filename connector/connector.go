@@ -16,6 +16,10 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/internal/absence"
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
 
@@ -30,11 +34,12 @@ type Deps struct {
 
 // Bridge is one running connector. It runs once: Run or Migrate.
 type Bridge struct {
-	cfg      *config.Config
-	deps     Deps
-	log      *slog.Logger
-	limits   config.Limits
-	instance string
+	cfg          *config.Config
+	deps         Deps
+	log          *slog.Logger
+	limits       config.Limits
+	refusedPause time.Duration // before a refused pack is tried again the first time; it grows
+	instance     string
 
 	life context.Context // ends when everything stops, after the drain
 	end  context.CancelFunc
@@ -62,30 +67,46 @@ type Bridge struct {
 	brokersCheckIDs atomic.Int32  // idsUnknown, idsChecked or idsUnchecked
 	look            chan struct{} // the watch loop shall look at once
 	bell            bell
-	unfinal         atomic.Int64 // pieces of all partitions that are not final
+	gates           gate.Gates
+	board           reason.Board // what partitions share
+	observer        *observe.Observer
+	loops           observe.Loops
+	heldAt          atomic.Int64  // wall clock at which fetching was held last, unix nanoseconds
+	assignments     atomic.Uint64 // made so far
+	unfinal         atomic.Int64  // pieces of all partitions that are not final
+	pieces          atomic.Int64  // pieces of all partitions that are remembered: not final, or final and not committed
 	held            heldBack
 	turn            int // of the unpark goroutine
 	counters        counters
 
 	commitFaults, watchFaults, groupFaults faults
 
+	absent absentees
+
+	// See stopping.go.
+	soft      context.Context      // ends when the bridge is told to stop
+	inSession atomic.Bool          // a session works: the group is not being joined
+	seat      atomic.Pointer[seat] // in the session that began last
+	cutGroup  context.CancelFunc   // ends everything that the group's client does
+	leaving   chan struct{}        // closed when the bridge leaves the group
+
 	draining atomic.Bool // nothing new is fetched
 	drained  atomic.Bool // nothing is waited for any more
 	ready    chan struct{}
 
-	mu       sync.RWMutex
-	parts    map[tp]*partition   // guarded by mu; assigned now
-	mine     map[tp]struct{}     // guarded by mu; partitions that the group assigned, begun or not
-	order    []*partition        // guarded by mu; parts in order, made anew at each change
-	topics   map[string]*topic   // guarded by mu; consumed
-	again    map[string]*joining // guarded by mu; topics that were created again and are joined anew
-	ends     map[tp]planEnd      // guarded by mu; where a migration ends, nil without one
-	missing  []string            // guarded by mu; topics named by routes that do not exist
-	hold     string              // guarded by mu; why nothing is fetched
-	groupErr string              // guarded by mu; what is wrong with the group session
+	mu      sync.RWMutex
+	parts   map[tp]*partition   // guarded by mu; assigned now
+	mine    map[tp]struct{}     // guarded by mu; partitions that the group assigned, begun or not
+	order   []*partition        // guarded by mu; parts in order, made anew at each change
+	topics  map[string]*topic   // guarded by mu; consumed
+	again   map[string]*joining // guarded by mu; topics that were created again and are joined anew
+	ends    map[tp]planEnd      // guarded by mu; where a migration ends, nil without one
+	missing []string            // guarded by mu; topics named by routes that do not exist
+	waits   string              // guarded by mu; what the start waits for, "" while it does not
 
 	migration *migration         // nil but in Migrate
 	onClose   func(p *partition) // told of each assignment that ends
+	unmatched []string           // guarded by mu; patterns of routes that match no topic
 }
 
 // outlet is what the bridge needs of *sdk.Sender.
@@ -117,9 +138,12 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	}
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
-		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}),
+		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
 		parts: make(map[tp]*partition), mine: make(map[tp]struct{}), topics: make(map[string]*topic),
 	}
+	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)
+	b.absent.rules, b.absent.last = absence.Default(), -1
+	b.refusedPause = refusedRetryMin
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}

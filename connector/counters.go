@@ -1,9 +1,12 @@
 package connector
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"inlong-bridge/connector/internal/observe"
 )
 
 type counter = atomic.Uint64
@@ -26,12 +29,10 @@ func (c *byLabel) add(label string, n uint64) (first bool) {
 	return len(c.n) > before
 }
 
-func (c *byLabel) each(f func(label string, n uint64)) {
+func (c *byLabel) snapshot() map[string]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for label, n := range c.n {
-		f(label, n)
-	}
+	return maps.Clone(c.n)
 }
 
 // counters run since the start. They are added to per chunk or rarer, never per record.
@@ -48,6 +49,7 @@ type counters struct {
 	offsetsRefused  counter // committed offsets of topics that were deleted
 	passedOver      counter // offsets that kafka.start: latest passed over
 	partitionsStops byLabel // by code
+	goneOn          byLabel // partitions that went on after a stop, by its code
 }
 
 func (c *counters) polled(topic string, records int, bytes, skipped int64) {
@@ -58,6 +60,16 @@ func (c *counters) polled(topic string, records int, bytes, skipped int64) {
 	c.bytes.add(topic, uint64(bytes))
 	if skipped > 0 {
 		c.skipped.add(topic, uint64(skipped))
+	}
+}
+
+// snapshot copies the counters.
+func (c *counters) snapshot() observe.Counters {
+	return observe.Counters{
+		Records: c.records.snapshot(), Bytes: c.bytes.snapshot(), Skipped: c.skipped.snapshot(), ForeignPacks: c.packs.snapshot(), Replaced: c.replaced.snapshot(),
+		CommitErrors: c.commitErrors.snapshot(), Stops: c.partitionsStops.snapshot(), GoneOn: c.goneOn.snapshot(),
+		Commits: c.commits.Load(), Assigned: c.assigned.Load(), Revoked: c.revoked.Load(),
+		OffsetsLost: c.offsetsLost.Load(), OffsetsRefused: c.offsetsRefused.Load(), PassedOver: c.passedOver.Load(),
 	}
 }
 

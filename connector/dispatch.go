@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk"
 )
@@ -19,17 +21,17 @@ type sender interface {
 // many bytes their values are, runs on the poll goroutine and never waits.
 func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 	sp.bytes, sp.skipped, sp.packs, sp.replaced = 0, 0, 0, replaced{}
-	if len(recs) == 0 || p.halted.Load() != nil {
+	if len(recs) == 0 || p.stopped() != nil {
 		return 0
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.detached {
+	if p.rewind || p.gate.Ended() {
 		return 0
 	}
 	if first := recs[0].Offset; first < p.expect {
 		// The client went back by itself: the log was cut off behind us and grew again with other records.
-		p.stop(&halt{code: haltTruncated, offset: first, reason: truncatedReason(p.id, first, p.expect)})
+		p.stop(stopFor(p.id, reason.Truncated, first, truncatedReason(p.id, first, p.expect)))
 		return 0
 	}
 	now := time.Now()
@@ -39,56 +41,78 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 		return 0
 	}
 	p.expect, p.heard = chunks[len(chunks)-1].next, now
-	p.park(chunks)
-	p.offerParked(s)
+	p.parkLocked(chunks)
+	p.offerParkedLocked(s)
 	return sp.bytes
 }
 
-// unpark offers again what the sender had no room for. It reports what still blocks, "" when nothing is
-// parked any more.
-func (p *partition) unpark(s sender) (blocked string) {
+// unpark offers again what the sender had no room for.
+func (p *partition) unpark(s sender) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.offerParked(s)
-	return p.blocked
+	p.offerParkedLocked(s)
 }
 
-// offerParked offers chunks in order until one is not taken whole; p.mu is held.
-func (p *partition) offerParked(s sender) {
+// offerParkedLocked offers chunks in order until one is not taken whole.
+func (p *partition) offerParkedLocked(s sender) {
+	defer p.noteWaitsLocked()
 	now := time.Now()
 	for len(p.parked) > 0 {
-		if p.detached || p.halted.Load() != nil {
-			p.dropParked(0)
+		if p.gate.Ended() {
+			p.dropParkedLocked(0)
+			return
+		}
+		if h := p.stopped(); h != nil {
+			p.backToStopLocked(h)
 			return
 		}
 		c := p.parked[0]
-		why, h := p.offer(s, c, now)
-		if h == nil && why == "" {
-			h = c.halt
+		wait, h := p.offerLocked(s, c, now)
+		if h == nil && wait == (reason.Key{}) {
+			p.shiftLocked()
+			if h = c.stop; h == nil {
+				continue
+			}
 		}
 		if h != nil {
 			p.stop(h)
 			continue
 		}
-		if why != "" {
-			if p.blocked == "" {
-				p.since = now
+		if wait != (reason.Key{}) {
+			// A full budget closes nothing: the polling itself stops then, and a pause would throw away what is buffered.
+			p.gate.Refer(wait, now, wait.Code == reason.StreamFull)
+			if wait.Code == reason.StreamFull {
+				p.gate.Drop(budgetKey)
 			}
-			p.blocked = why
-			p.count()
+			p.countLocked()
 			return
 		}
-		p.shift()
 	}
-	p.dropParked(0)
+	p.dropParkedLocked(0)
 }
 
-// offer hands what is left of a chunk to the sender. It returns why not all of it was taken, or why the
-// partition cannot go on; p.mu is held.
-func (p *partition) offer(s sender, c *chunk, now time.Time) (blocked string, h *halt) {
+// backToStopLocked gives back the memory of what waits behind the reason that stops the partition. When that reason may end, the
+// chunk that is half sent stays, and the partition goes on behind it.
+func (p *partition) backToStopLocked(h *gate.Entry) {
+	p.gate.Drop(budgetKey) // or what is kept would hold the polling up
+	switch {
+	case reason.KindOf(h.Code).Terminal:
+		p.dropParkedLocked(0)
+	case p.parked[0].begun:
+		p.expect = p.parked[0].next
+		p.dropParkedLocked(1)
+	default:
+		p.expect = p.parked[0].first
+		p.dropParkedLocked(0)
+	}
+}
+
+// offerLocked hands what is left of a chunk to the sender. It returns what the rest waits for, or why the partition cannot
+// go on.
+func (p *partition) offerLocked(s sender, c *chunk, now time.Time) (wait reason.Key, h *reason.Reason) {
 	if !c.begun {
 		c.span, c.begun = p.wm.Begin(c.first, c.next), true
-		p.opening(c, now)
+		p.openingLocked(c, now)
 		p.wm.Count(c.span, watermark.Skipped, c.skipped)
 	}
 	for i := range c.groups {
@@ -101,22 +125,22 @@ func (p *partition) offer(s sender, c *chunk, now time.Time) (blocked string, h 
 		case err == nil:
 			g.payloads, g.offsets, g.sent = nil, nil, 0 // let go of the fetch
 		case errors.Is(err, sdk.ErrStreamFull):
-			blocked = stallStream // the other streams of the chunk may have room
+			wait = streamKey(g.route.target.Group, g.route.target.Stream, reason.StreamFull) // the other streams of the chunk may have room
 		case errors.Is(err, sdk.ErrBufferFull):
-			return stallBudget, nil
+			return budgetKey, nil
 		case errors.Is(err, sdk.ErrClosed):
-			p.detached = true
-			return stallBudget, nil
+			p.gate.End()
+			return budgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
-			return "", &halt{code: haltTooLarge, offset: g.offsets[g.sent], reason: tooLargeReason(p.id, g, err)}
+			return reason.Key{}, stopFor(p.id, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.id, g, err))
 		default:
-			return "", &halt{code: haltRefused, offset: g.offsets[g.sent], reason: "handing records to the sender: " + err.Error()}
+			return reason.Key{}, stopFor(p.id, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
 		}
 	}
-	if blocked == "" {
+	if wait == (reason.Key{}) {
 		p.wm.End(c.span)
 	}
-	return blocked, nil
+	return wait, nil
 }
 
 // maxOffer is the most bytes of one batch. What a stream may take is looked at per batch, so a large one

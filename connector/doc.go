@@ -21,7 +21,9 @@
 // # Goroutines
 //
 //	goroutine       count  ends when
-//	Run, poll loop  1      ctx ends; never waits for anything but the poll and room, 100 ms at most
+//	Run, poll loop  1      ctx ends; never waits for anything but the poll and room, 100 ms at most; before
+//	                       it, the start waits for Kafka (starting.go)
+//	closing         0, 1   one part of the bridge has ended; cut off after 2 s (stopping.go)
 //	unpark          1      the bridge closes; offers what waits again when there is room
 //	commit          1      the bridge closes; one commit in flight, see commitSlot
 //	reread          1      the bridge closes; owns the second Kafka client

@@ -31,6 +31,7 @@ type env struct {
 	proxies []*dptest.Proxy
 	routes  string
 	more    []kgo.Opt
+	tune    func(b *Bridge) // before it runs
 }
 
 const queueTopic = "q.g.s"
@@ -39,12 +40,14 @@ type envOption func(*envConfig)
 
 type envConfig struct {
 	proxies    int
+	brokers    int
 	partitions int32
 	proxyOpts  []dptest.Option
 	kafkaOpts  []kfake.Opt
 }
 
 func withProxies(n int) envOption      { return func(c *envConfig) { c.proxies = n } }
+func withBrokers(n int) envOption      { return func(c *envConfig) { c.brokers = n } }
 func withPartitions(n int32) envOption { return func(c *envConfig) { c.partitions = n } }
 func withProxy(o ...dptest.Option) envOption {
 	return func(c *envConfig) { c.proxyOpts = append(c.proxyOpts, o...) }
@@ -52,13 +55,13 @@ func withProxy(o ...dptest.Option) envOption {
 
 func newEnv(t *testing.T, opts ...envOption) *env {
 	t.Helper()
-	c := envConfig{proxies: 2, partitions: 2}
+	c := envConfig{proxies: 2, brokers: 1, partitions: 2}
 	for _, o := range opts {
 		o(&c)
 	}
 	e := &env{t: t, routes: "  - {topics: [orders], group: g, stream: s}\n"}
 	var err error
-	if e.kafka, err = kfake.NewCluster(append(c.kafkaOpts, kfake.NumBrokers(1), kfake.SeedTopics(c.partitions, "orders"),
+	if e.kafka, err = kfake.NewCluster(append(c.kafkaOpts, kfake.NumBrokers(c.brokers), kfake.SeedTopics(c.partitions, "orders"),
 		kfake.SeedTopics(2, queueTopic, "q.g.s2"))...); err != nil {
 		t.Fatal(err)
 	}
@@ -139,6 +142,9 @@ func (e *env) startLogging(c *config.Config, log *slog.Logger) *running {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	if e.tune != nil {
+		e.tune(b)
+	}
 	r := &running{e: e, b: b, done: make(chan struct{})}
 	var ctx, hard context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
@@ -175,10 +181,16 @@ func (r *running) crash() {
 }
 
 // refuseCommits makes every commit fail until over.
-func (e *env) refuseCommits(over *atomic.Bool) { e.refuseCommitsAbove(-1, over) }
+func (e *env) refuseCommits(over *atomic.Bool) {
+	e.refuseCommitsWith(kerr.RebalanceInProgress, -1, over)
+}
 
 // refuseCommitsAbove makes commits with an offset above at fail until over.
 func (e *env) refuseCommitsAbove(at int64, over *atomic.Bool) {
+	e.refuseCommitsWith(kerr.RebalanceInProgress, at, over)
+}
+
+func (e *env) refuseCommitsWith(refusal *kerr.Error, at int64, over *atomic.Bool) {
 	e.kafka.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		if over.Load() {
 			return nil, nil, false
@@ -200,7 +212,7 @@ func (e *env) refuseCommitsAbove(at int64, over *atomic.Bool) {
 			rt.Topic, rt.TopicID = t.Topic, t.TopicID
 			for _, p := range t.Partitions {
 				rp := kmsg.NewOffsetCommitResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = p.Partition, kerr.RebalanceInProgress.Code
+				rp.Partition, rp.ErrorCode = p.Partition, refusal.Code
 				rt.Partitions = append(rt.Partitions, rp)
 			}
 			resp.Topics = append(resp.Topics, rt)

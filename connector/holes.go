@@ -2,12 +2,10 @@ package connector
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // A log may end in offsets without records: compaction took the last ones. kgo moves on over them without
@@ -37,12 +35,12 @@ func (b *Bridge) passHoles(ctx context.Context) {
 
 // idleBeforeEnd returns the position of a partition that got nothing for a while though its log goes on.
 func (p *partition) idleBeforeEnd(now time.Time) (from int64, ok bool) {
-	if p.halted.Load() != nil || p.faulted.Load() != nil {
+	if p.gate.Condition().Closed() || p.trying.Load() != nil {
 		return 0, false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.detached || len(p.parked) > 0 || p.expect >= p.high.Load() || p.limit >= 0 && p.expect >= p.limit || now.Sub(p.heard) < holeAfter {
+	if p.gate.Ended() || len(p.parked) > 0 || p.expect >= p.high.Load() || p.limit >= 0 && p.expect >= p.limit || now.Sub(p.heard) < holeAfter {
 		return 0, false
 	}
 	p.heard = now // asked again after the same time
@@ -56,60 +54,33 @@ func (p *partition) passHole(from, next int64) bool {
 	if p.limit >= 0 {
 		next = min(next, p.limit)
 	}
-	if p.detached || p.expect != from || next <= from {
+	if p.gate.Ended() || p.expect != from || next <= from {
 		return false
 	}
 	p.wm.End(p.wm.Begin(next, next))
 	p.expect = next
+	if n := len(p.epochs); n == 0 || p.epochs[n-1].epoch >= 0 {
+		p.epochs = append(p.epochs, epochFrom{from, -1}) // nothing tells in which epoch the hole ends
+	}
 	return true
 }
 
 // nextRecord returns the offset of the first record from offset on, or where the fetched part of the log
 // ends when there is none in it.
 func (b *Bridge) nextRecord(ctx context.Context, p *partition, from int64) (int64, error) {
-	id := p.id
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	details, err := b.admin.ListTopics(ctx, id.topic)
-	if err != nil {
-		return 0, err
-	}
-	if differ(p.topic.id, details[id.topic].ID) {
-		p.stop(recreated(p)) // an answer would speak of another topic's log
-		return from, nil
-	}
-	pd, ok := details[id.topic].Partitions[id.partition]
-	if !ok || pd.Err != nil {
-		return 0, fmt.Errorf("finding the leader of %s: %w", id, kerr.LeaderNotAvailable)
-	}
-	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MaxBytes, req.SessionEpoch = 100, 1<<20, -1
 	isolation := kgo.ReadUncommitted()
 	if b.cfg.Kafka.Isolation == "read_committed" {
-		isolation, req.IsolationLevel = kgo.ReadCommitted(), 1
+		isolation = kgo.ReadCommitted()
 	}
-	t, rp := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
-	t.Topic, t.TopicID = id.topic, [16]byte(details[id.topic].ID)
-	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = id.partition, from, 1<<20
-	t.Partitions = append(t.Partitions, rp)
-	req.Topics = append(req.Topics, t)
-	answer, err := b.direct.Broker(int(pd.Leader)).Request(ctx, req)
-	if err != nil {
-		return 0, err
-	}
-	resp := answer.(*kmsg.FetchResponse)
-	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return 0, err
-	}
-	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return 0, errNoAnswer
-	}
-	fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: from, IsolationLevel: isolation, Topic: id.topic, Partition: id.partition,
-	}, &resp.Topics[0].Partitions[0], unfolding(b.direct), nil)
+	fp, next, err := b.fetchAt(ctx, p.id, p.topic.id, from, isolation)
 	switch {
-	case fp.Err != nil:
-		return 0, fp.Err
+	case errors.Is(err, errOtherTopic):
+		p.stop(recreated(p))
+		return from, nil
+	case err != nil:
+		return 0, err
 	case len(fp.Records) > 0:
 		return fp.Records[0].Offset, nil
 	}

@@ -2,14 +2,12 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
 
@@ -26,7 +24,7 @@ type idCheck struct {
 
 // mayCommit reports whether a partition's offset may be committed by its topic's name.
 func (c *idCheck) mayCommit(p *partition) bool {
-	if h := p.halted.Load(); h != nil && h.code == haltDeleted {
+	if p.gate.Condition().Has(reason.Deleted) {
 		return c.agreed[p.id.topic] // the same topic is back; it would not be asked for otherwise
 	}
 	return c.all || c.agreed[p.id.topic]
@@ -38,7 +36,7 @@ func (b *Bridge) checkIDs(ctx context.Context, parts []*partition) *idCheck {
 	c := &idCheck{all: b.brokersCheckIDs.Load() == idsChecked, agreed: make(map[string]bool)}
 	ask := make(map[string]bool)
 	for _, p := range parts {
-		if h := p.halted.Load(); !c.all || h != nil && h.code == haltDeleted {
+		if !c.all || p.gate.Condition().Has(reason.Deleted) {
 			ask[p.id.topic] = true
 		}
 	}
@@ -152,7 +150,7 @@ func (j *joining) over(sessions uint64, now time.Time) bool {
 
 // joinTopicsAgain leaves topics that joinAgain named and joins them again under the ids that they have now.
 func (b *Bridge) joinTopicsAgain(ctx context.Context) {
-	if b.draining.Load() {
+	if b.stopping() {
 		return
 	}
 	now := time.Now()
@@ -269,9 +267,9 @@ func (b *Bridge) stillThere(ctx context.Context, p *partition) (bool, error) {
 		return false, err
 	}
 	switch t := m.topics[p.id.topic]; {
-	case errors.Is(t.err, kerr.UnknownTopicOrPartition):
-		p.stop(deleted(p.id))
-		return false, nil
+	case t.err != nil:
+		b.miss(p, byPosition, t.err)
+		return false, errAbsent
 	case differ(p.topic.id, t.id):
 		p.stop(recreated(p))
 		return false, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk"
 )
@@ -164,7 +165,7 @@ func TestTopicCreatedAgainUnderLoadLosesNothing(t *testing.T) {
 			e.createAgain("orders", 1)
 			want := e.produceNew(n)
 			e.stallQueues(false)
-			r.part("orders", 0, func(p PartitionStatus) bool { return p.Final == 100 && p.Stall == haltRecreated })
+			r.part("orders", 0, func(p PartitionStatus) bool { return p.Final == 100 && p.Stall == string(reason.Recreated) })
 			if err := r.drain(); !errors.Is(err, ErrUnfinished) {
 				t.Errorf("drain = %v, want unfinished: a partition is stopped", err)
 			}
@@ -182,7 +183,9 @@ func TestNothingIsCommittedByNameWhileTheIDIsUnknown(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, withPartitions(1), withKafka39())
 	e.produce("orders", 0, 0, 10, 0)
-	r := e.start(e.config("queue"))
+	c := e.config("queue")
+	c.Kafka.MetadataMaxAge = 0 // only the commits ask
+	r := e.start(c)
 	e.waitCommitted("orders", 0, 10)
 	var over atomic.Bool
 	e.kafka.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -285,7 +288,9 @@ func TestMemberThatTakesOverBeginsTheNewTopicAtItsStart(t *testing.T) {
 		}
 		e.createAgain("orders", 1)
 		want := e.produceNew(40)
-		holder.part("orders", 0, func(p PartitionStatus) bool { return p.Stall == haltRecreated || p.Stall == haltDeleted })
+		holder.part("orders", 0, func(p PartitionStatus) bool {
+			return p.Stall == string(reason.Recreated) || p.Stall == string(reason.Deleted)
+		})
 		_ = holder.drain()
 		e.waitArrived(want)
 		e.waitCommitted("orders", 0, 40)
@@ -418,14 +423,14 @@ func TestMigrationLeavesATopicThatWasCreatedAgainOpen(t *testing.T) {
 
 // Whatever became final of a log that is not there any more: its offsets mean nothing in the one that is.
 func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
-	for _, code := range []string{haltRecreated, haltTruncated, haltGap} {
+	for _, code := range []reason.Code{reason.Recreated, reason.Truncated, reason.Gap} {
 		p := testPartition(t, new(fakeEvents))
 		s := &fakeSender{room: -1}
 		p.take(s, split(), recs(0, 10))
 		s.settle(sdk.Final)
-		p.stop(&halt{code: code})
+		p.stop(stopFor(p.id, code, -1, "test"))
 		r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now())
-		if got, want := len(r.parts), btoi(code == haltGap); got != want {
+		if got, want := len(r.parts), btoi(code == reason.Gap); got != want {
 			t.Errorf("stopped as %s: %d partitions are committed, want %d", code, got, want)
 		}
 	}
@@ -498,7 +503,7 @@ func TestReadingAgainDoesNotJudgeAnotherTopicsLog(t *testing.T) {
 	}
 	t.Cleanup(cl.Close)
 	ev, s := new(fakeEvents), &fakeSender{room: -1}
-	p := newPartition(tp{"orders", 0}, &topic{name: "orders", id: old}, testRouter(t, false), 0, ev, new(heldBack), slog.New(slog.DiscardHandler))
+	p := newPartition(tp{"orders", 0}, &topic{name: "orders", id: old}, testRouter(t, false), 0, ev, testGate(tp{"orders", 0}), new(heldBack), slog.New(slog.DiscardHandler))
 	p.take(s, split(), recs(0, 100))
 	s.settle(sdk.Lost)
 	e.createAgain("orders", 1)
@@ -511,7 +516,7 @@ func TestReadingAgainDoesNotJudgeAnotherTopicsLog(t *testing.T) {
 	for id, rd := range r.active {
 		r.failed(t.Context(), id, rd, kerr.OffsetOutOfRange)
 	}
-	if h := p.halted.Load(); h == nil || h.code != haltRecreated || p.wm.Watermark() != 0 {
+	if h := p.stopped(); h == nil || h.Code != reason.Recreated || p.wm.Watermark() != 0 {
 		t.Errorf("stopped as %+v at %d, want recreated, and nothing booked", h, p.wm.Watermark())
 	}
 }

@@ -1,12 +1,15 @@
 package connector
 
 import (
+	"fmt"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/reason"
 )
 
 // fetchOpts bounds what kgo fetches and buffers by the fetch share of the budget. What a poll returned
@@ -41,17 +44,28 @@ func ballastBytes(l config.Limits) int64 {
 // roomToPoll says why nothing new may be fetched now, "" if it may. The membership of the group lives on
 // without polls. Records that wait for room hold the polling only once they are as much as a fetch: up
 // to there the next fetch comes while the sender is busy with the last one.
-func (b *Bridge) roomToPoll() (why string) {
+func (b *Bridge) roomToPoll() (why reason.Key) {
 	if b.held.bytes.Load() > int64(b.limits.FetchMaxBytes) {
-		return reasonBudget
+		return budgetKey
 	}
-	if b.unfinal.Load() >= int64(b.cfg.Delivery.MaxUnfinal) {
-		return reasonUnfinal
+	if b.pieces.Load() >= int64(b.cfg.Delivery.MaxUnfinal) {
+		return unfinalKey
 	}
-	return ""
+	return reason.Key{}
 }
 
-const (
-	reasonBudget  = "the byte budget is full: records wait for the proxies to take them"
-	reasonUnfinal = "delivery.max_unfinal is reached: packs wait to become final"
-)
+// pieceShare closes a partition that holds more pieces than are free, and opens it again when there is room: so one whose
+// commits fail, or whose stream stalls, leaves half of them to the others, two leave a third. Replacements of lost pieces count, and are
+// never held up.
+func (b *Bridge) pieceShare(p *partition, now time.Time) {
+	k := p.shareKey
+	held, free := p.wm.Held(), b.cfg.Delivery.MaxUnfinal-int(b.pieces.Load())
+	switch e := p.gate.Condition().Get(k); {
+	case e == nil && held > free:
+		p.gate.Add(reason.New(k, now, fmt.Sprintf("%d pieces of %s wait to become final or to be committed, as many as are free of delivery.max_unfinal (%d); "+
+			"hint: see what else keeps them, or look at the failures of commits", held, p.id, b.cfg.Delivery.MaxUnfinal)), true)
+		p.waits.Store(true)
+	case e != nil && held <= free/4*3 && now.Sub(e.Since) >= resumePause: // not at once: each pause throws away what was fetched ahead
+		p.gate.Drop(k)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
 
@@ -17,7 +18,7 @@ import (
 // stopped half-way, it is resumed by the next Migrate, and the books of both are one, because they live in the
 // commits. The error is that of Run; nil says nothing of what was moved, which is what Verdict.Result says.
 func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Verdict, error) {
-	m := &migration{b: b, progress: progress, commits: make(map[tp]resume.Commit), booked: make(map[tp]bookedCommit), halted: make(map[tp]string)}
+	m := &migration{b: b, progress: progress, commits: make(map[tp]resume.Commit), booked: make(map[tp]bookedCommit), stopped: make(map[tp]string)}
 	b.migration, b.onClose = m, m.book
 	err := b.run(ctx, hard, m.watch)
 	v := m.verdict()
@@ -44,7 +45,7 @@ type migration struct {
 	mu      sync.Mutex
 	commits map[tp]resume.Commit // guarded by mu; as read from the broker, of any member
 	booked  map[tp]bookedCommit  // guarded by mu; what this process committed, for brokers that take no lines
-	halted  map[tp]string        // guarded by mu; why a partition stopped
+	stopped map[tp]string        // guarded by mu; why a partition stopped
 	waiting string               // guarded by mu; what the group waits for before it lets this member in
 }
 
@@ -66,20 +67,13 @@ type planEnd struct {
 
 // plan takes the end offsets and says what is to be moved. It reports whether anything is.
 func (m *migration) plan(ctx context.Context) (work bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	names := m.b.consumed()
-	described, err := m.b.identify(ctx, names)
+	var s *survey
+	err = m.b.awaitStart(ctx, "offsets", outlookOf, func(ctx context.Context) (err error) {
+		s, err = m.ask(ctx)
+		return err
+	})
 	if err != nil {
-		return false, kafkaclient.Explain(err, "asking for the partitions of topics")
-	}
-	parts := make(map[string][]int32)
-	for _, name := range names {
-		parts[name] = described.topics[name].partitions
-	}
-	s, err := m.b.survey(ctx, parts)
-	if err != nil {
-		return false, kafkaclient.Explain(err, "listing offsets")
+		return false, err
 	}
 	m.cluster = s.cluster
 	m.mu.Lock()
@@ -87,17 +81,14 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	m.mu.Unlock()
 	ends := make(map[tp]planEnd)
 	for id, log := range s.logs {
-		if log.err != nil {
-			return false, kafkaclient.Explain(log.err, "listing offsets of "+id.String())
-		}
 		// What retention took is found at the assignment, where on_gap decides; here the books would begin behind it.
 		p := planned{id: id, topic: s.topics[id.topic].id, end: log.end, from: s.begin(id, startPolicy(&m.b.cfg.Kafka), false)}
 		p.start = p.from.offset
 		switch {
 		case p.from.refused != nil:
 			p.reason = refusedReason(id, p.from.refused, p.topic)
-		case p.from.halt != nil && p.from.halt.code == haltTruncated:
-			p.reason = p.from.halt.reason
+		case p.from.stop != nil && p.from.stop.Code == reason.Truncated:
+			p.reason = p.from.stop.Text()
 		case p.start < p.end:
 		case p.from.commitFirst:
 			p.done, p.reason = true, "holds nothing to move"
@@ -115,6 +106,32 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	m.b.ends = ends
 	m.b.mu.Unlock()
 	return work, nil
+}
+
+// ask asks for all that is planned with: offsets of every partition, or an error.
+func (m *migration) ask(ctx context.Context) (*survey, error) {
+	names := m.b.consumed()
+	described, err := m.b.identify(ctx, names)
+	if err != nil {
+		return nil, kafkaclient.Explain(err, "asking for the partitions of topics")
+	}
+	parts := make(map[string][]int32)
+	for _, name := range names {
+		if err := described.topics[name].err; err != nil {
+			return nil, kafkaclient.Explain(err, "asking for the partitions of topic "+name)
+		}
+		parts[name] = described.topics[name].partitions
+	}
+	s, err := m.b.survey(ctx, parts)
+	if err != nil {
+		return nil, kafkaclient.Explain(err, "listing offsets")
+	}
+	for id, log := range s.logs {
+		if log.err != nil {
+			return nil, kafkaclient.Explain(log.err, "listing offsets of "+id.String())
+		}
+	}
+	return s, nil
 }
 
 // refreshTime bounds one question for what the group committed, the last of a bridge among them.
@@ -165,7 +182,7 @@ func (m *migration) watch(ctx context.Context) error {
 func (m *migration) look() (p Progress, stuck bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	clear(m.halted)
+	clear(m.stopped)
 	stuck = true
 	for i := range m.plans {
 		pl := &m.plans[i]
@@ -175,7 +192,7 @@ func (m *migration) look() (p Progress, stuck bool) {
 		if a := m.b.lookup(pl.id); a != nil && !pl.done {
 			safe = max(safe, a.wm.Watermark())
 			m.noteLocked(a)
-			if why := m.halted[pl.id]; why != "" {
+			if why := m.stopped[pl.id]; why != "" {
 				p.Reason = why
 			}
 		}
@@ -184,7 +201,7 @@ func (m *migration) look() (p Progress, stuck bool) {
 		switch {
 		case m.doneLocked(pl):
 			p.Done++
-		case m.halted[pl.id] == "":
+		case m.stopped[pl.id] == "":
 			stuck = false
 		}
 	}
@@ -242,8 +259,8 @@ func (m *migration) noteLocked(p *partition) {
 	if c := p.booked.Load(); c != nil && c.offset >= m.booked[p.id].offset {
 		m.booked[p.id] = *c
 	}
-	if h := p.halted.Load(); h != nil && !p.from.again {
-		m.halted[p.id] = h.reason
+	if h := p.stopped(); h != nil && !p.from.again {
+		m.stopped[p.id] = m.b.textOf(h)
 	}
 }
 
@@ -314,7 +331,7 @@ func (m *migration) verdict() Verdict {
 		}
 		pv.enter(books)
 		if !pv.Closed && pv.Reason == "" {
-			if pv.Reason = m.halted[pl.id]; pv.Reason == "" {
+			if pv.Reason = m.stopped[pl.id]; pv.Reason == "" {
 				pv.Reason = fmt.Sprintf("stopped at offset %d of %d; starting again goes on from there", max(c.offset, pl.start), pl.end)
 			} else {
 				pv.Reason += "; starting again does not help before that is done"

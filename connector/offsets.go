@@ -13,7 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/connector/watermark"
 )
@@ -22,11 +24,11 @@ import (
 func beginAt(id tp, committed, start, end int64, acceptGap bool) begin {
 	switch {
 	case committed > end:
-		return begin{offset: committed, halt: &halt{code: haltTruncated, offset: end, reason: truncatedReason(id, end, committed)}}
+		return begin{offset: committed, stop: stopFor(id, reason.Truncated, end, truncatedReason(id, end, committed))}
 	case committed < start && acceptGap:
 		return begin{offset: start, lost: start - committed}
 	case committed < start:
-		return begin{offset: committed, halt: &halt{code: haltGap, offset: committed, reason: gapReason(id, committed, start)}}
+		return begin{offset: committed, stop: stopFor(id, reason.Gap, committed, gapReason(id, committed, start))}
 	}
 	return begin{offset: committed}
 }
@@ -46,12 +48,12 @@ func tooLargeReason(id tp, g *group, err error) string {
 		"hint: raise max-msg-length of the proxies and inlong.max_frame, up to 20 MiB", g.offsets[g.sent], id, len(g.payloads[g.sent]), err)
 }
 
-func recreated(p *partition) *halt { return recreatedHalt(p.id, p.wm.Position()) }
+func recreated(p *partition) *reason.Reason { return recreatedAt(p.id, p.wm.Position()) }
 
-func recreatedHalt(id tp, offset int64) *halt {
-	return &halt{code: haltRecreated, offset: offset, reason: fmt.Sprintf(
+func recreatedAt(id tp, offset int64) *reason.Reason {
+	return stopFor(id, reason.Recreated, offset, fmt.Sprintf(
 		"topic %s was deleted and created again: records of the old one that were not delivered are gone; "+
-			"hint: restart the bridge, and it begins with the new topic at its start", id.topic)}
+			"hint: restart the bridge, and it begins with the new topic at its start", id.topic))
 }
 
 func refusedReason(id tp, r *refusedOffset, now resume.TopicID) string {
@@ -77,6 +79,9 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	var opened []*partition
 	err := b.untilAnswered(ctx, "listing offsets", func() error {
 		s, err := b.survey(ctx, parts)
+		if err == nil && b.stopping() {
+			return errStopping
+		}
 		if err == nil {
 			out, opened, err = b.openGenerations(s, parts)
 		}
@@ -91,7 +96,7 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		if b.commitBy(ctx, opened, b.commitStarts); startsCommitted(opened) {
 			return nil
 		}
-		return errors.New("the group's coordinator did not take the offsets; see the log of commits")
+		return errStartNotTaken
 	})
 	if err != nil {
 		return nil, err
@@ -99,9 +104,18 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	return out, nil
 }
 
+var (
+	errStartNotTaken = errors.New("the group's coordinator did not take the offsets; see the log of commits")
+	errStopping      = errors.New("the bridge stops")
+)
+
 // untilAnswered calls f until it succeeds or ctx ends, with growing pauses, and shows why it fails.
 func (b *Bridge) untilAnswered(ctx context.Context, what string, f func() error) error {
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		if b.stopping() { // nothing more is begun: the client fetches nothing of these partitions before this returns
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		err := f()
 		if err == nil {
 			b.groupFault(nil)
@@ -109,6 +123,9 @@ func (b *Bridge) untilAnswered(ctx context.Context, what string, f func() error)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if b.stopping() {
+			continue
 		}
 		b.groupFault(kafkaclient.Explain(err, what))
 		select {
@@ -122,7 +139,7 @@ func (b *Bridge) untilAnswered(ctx context.Context, what string, f func() error)
 // startsCommitted reports whether nothing must be committed any more before parts may be fetched.
 func startsCommitted(parts []*partition) bool {
 	for _, p := range parts {
-		if p.beginning() && p.halted.Load() == nil {
+		if p.beginning() && p.stopped() == nil {
 			return false
 		}
 	}
@@ -162,22 +179,28 @@ func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[strin
 		for _, num := range nums {
 			p := b.open(s, tp{name, num}, t, rt)
 			at := kgo.NewOffset().At(p.from.offset)
-			if p.from.lost == 0 && p.from.halt == nil {
-				at = at.WithEpoch(p.from.epoch) // finds a log that was cut off and grew again
+			if p.from.lost == 0 && p.from.stop == nil && !p.from.bare {
+				at = at.WithEpoch(p.from.epoch) // finds a log that is cut off between the survey and the first fetch
 			}
 			out[name][num] = at
 			opened = append(opened, p)
 		}
 	}
-	b.group.ResumeFetchPartitions(maps.Clone(parts)) // a pause outlives its assignment inside kgo
-	for _, p := range opened {
+	gates := make([]*gate.Gate, len(opened))
+	for i, p := range opened {
 		b.put(p)
-		if h := p.halted.Load(); p.from.again {
-			b.group.PauseFetchPartitions(one(p.id)) // until its topic is joined again, in a moment
-		} else if h != nil {
-			b.stopped(p, h)
-		} else if p.limit >= 0 && p.start >= p.limit {
-			b.group.PauseFetchPartitions(one(p.id))
+		gates[i] = p.gate
+		if h := p.stopped(); h != nil && !p.from.again { // one whose topic is joined again in a moment is not news
+			b.stopped(p, h.Own)
+		}
+		if p.limit >= 0 && p.start >= p.limit && p.from.absent == nil {
+			p.reachedEnd()
+		}
+	}
+	b.gates.Begin(gates...)
+	for _, p := range opened {
+		if p.from.absent != nil {
+			b.miss(p, byBegin, p.from.absent)
 		}
 	}
 	b.sayBegins(s, opened)
@@ -189,18 +212,18 @@ func (b *Bridge) open(s *survey, id tp, t *topic, rt *router) *partition {
 	bg := s.begin(id, startPolicy(&b.cfg.Kafka), b.cfg.Delivery.OnGap == "continue")
 	limit, planned := b.limitOf(id)
 	switch asked := s.topics[id.topic].id; {
-	case bg.halt != nil && bg.halt.code == haltDeleted:
+	case bg.absent != nil: // it begins later
 	case differ(t.id, asked):
 		// The group's client holds the old id and would never fetch under the new one.
-		bg.halt, bg.again = recreatedHalt(id, bg.offset), true
+		bg.stop, bg.again = recreatedAt(id, bg.offset), true
 		b.joinAgain(id.topic, "it was deleted and created again")
 	case differ(planned, asked):
-		bg.halt = recreatedHalt(id, bg.offset)
+		bg.stop = recreatedAt(id, bg.offset)
 	case bg.refused != nil && b.migration != nil:
-		bg.halt = &halt{code: haltRecreated, offset: bg.refused.offset, reason: refusedReason(id, bg.refused, asked)}
+		bg.stop = stopFor(id, reason.Recreated, bg.refused.offset, refusedReason(id, bg.refused, asked))
 	}
-	p := newPartition(id, t, rt, bg.offset-bg.lost, b, &b.held, b.log)
-	p.from, p.cluster, p.limit = bg, s.cluster, limit
+	p := newPartition(id, t, rt, bg.offset-bg.lost, b, b.gates.New(id.topic, id.partition), &b.held, b.log)
+	p.from, p.cluster, p.limit, p.assignment = bg, s.cluster, limit, b.assignments.Add(1)
 	p.high.Store(s.logs[id].end)
 	p.logStart.Store(s.logs[id].start)
 	if bg.lost > 0 {
@@ -209,8 +232,11 @@ func (b *Bridge) open(s *survey, id tp, t *topic, rt *router) *partition {
 		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", id.topic, "partition", id.partition,
 			"from", bg.offset-bg.lost, "to", bg.offset-1, "on_gap", "continue")
 	}
-	if bg.halt != nil {
-		p.halted.Store(bg.halt)
+	if bg.stop != nil {
+		p.gate.Add(*bg.stop, true)
+	}
+	if bg.absent != nil {
+		b.faultAbsent(p, bg.absent)
 	}
 	return p
 }
@@ -222,7 +248,7 @@ const maxNamed = 20
 func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 	byTopic := make(map[string][]*partition)
 	for _, p := range opened {
-		if p.halted.Load() == nil || p.from.refused != nil {
+		if p.stopped() == nil && p.from.absent == nil || p.from.refused != nil {
 			byTopic[p.id.topic] = append(byTopic[p.id.topic], p)
 		}
 	}
@@ -230,7 +256,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 		parts := byTopic[name]
 		var whys [resume.FirstStart + 1]int
 		var passed int64
-		var unknown, refused int
+		var unknown, refused, bare int
 		var old []string
 		for _, p := range parts {
 			whys[p.from.why]++
@@ -238,6 +264,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 				passed += p.from.books.Passed
 			}
 			unknown += btoi(p.from.restate)
+			bare += btoi(p.from.bare)
 			if r := p.from.refused; r != nil {
 				if refused++; refused <= maxNamed {
 					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.id.partition, r.offset, r.topic))
@@ -252,7 +279,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 		}
 		id := s.topics[name].id
 		b.log.Info("partitions begin", "topic", name, "topic_id", id.String(), "partitions", len(parts),
-			"where", strings.Join(where, "; "), "offsets_passed_over", passed)
+			"where", strings.Join(where, "; "), "offsets_passed_over", passed, "offsets_without_epoch", bare)
 		b.counters.passedOver.Add(uint64(passed))
 		if unknown > 0 {
 			b.log.Info("the offsets were committed by an earlier version, another tool or for another cluster; they are believed, and are committed again with the topic's id",
@@ -281,9 +308,9 @@ func btoi(v bool) int {
 	return 0
 }
 
-func deleted(id tp) *halt {
-	return &halt{code: haltDeleted, offset: -1, reason: fmt.Sprintf("topic %s or its partition %d does not exist any more; "+
-		"hint: it is consumed again when the bridge is restarted after it was created", id.topic, id.partition)}
+func deleted(id tp) *reason.Reason {
+	return stopFor(id, reason.Deleted, -1, fmt.Sprintf("topic %s or its partition %d does not exist any more; "+
+		"hint: it goes on by itself when the same topic is back; a new topic of the name is consumed after a restart", id.topic, id.partition))
 }
 
 // jumpsTheStart reports whether a fetch that was to begin at want begins behind offsets that are gone. kgo says
@@ -298,7 +325,7 @@ func (p *partition) loseBefore(next int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	from := p.expect
-	if next <= from || p.detached {
+	if next <= from || p.gate.Ended() {
 		return
 	}
 	s := p.wm.Begin(from, next)

@@ -17,6 +17,7 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 )
@@ -30,12 +31,6 @@ import (
 // askQueueID bounds the question to which Kafka cluster the queue belongs: a queue that is away does not keep the
 // bridge from starting.
 const askQueueID = 3 * time.Second
-
-// LeftOutTopic is a topic that a rule matches and that is not consumed.
-type LeftOutTopic struct {
-	Topic  string `json:"topic"`
-	Reason string `json:"reason"`
-}
 
 // ownOutput is what is known of the topics that this bridge writes. Only left and stopped are read outside of the
 // goroutine that builds the bridge and then watches the topics.
@@ -82,11 +77,13 @@ type outputs struct {
 
 // findOutput asks the source for its cluster id, which the packs' origin needs, and the queue clusters for theirs.
 func (b *Bridge) findOutput(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	m, err := b.admin.BrokerMetadata(ctx)
-	if err != nil {
+	var m kadm.Metadata
+	err := b.awaitStart(ctx, "kafka", outlookOf, func(ctx context.Context) (err error) {
+		m, err = b.admin.BrokerMetadata(ctx)
 		return kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for its cluster id", b.cfg.Kafka.Brokers))
+	})
+	if err != nil {
+		return err
 	}
 	o := &b.own
 	o.source, o.sides, o.targets, o.judged = m.Cluster, make(map[string]*queueSide), make(map[mapping.Target]bool), make(map[string]bool)
@@ -334,22 +331,22 @@ func (b *Bridge) stopOutput() {
 		return
 	}
 	for _, p := range b.assigned() {
-		if h := b.outputHalt(p.id); h != nil {
-			p.stop(h)
+		if r := b.outputStop(p.id); r != nil {
+			p.stop(r)
 		}
 	}
 }
 
-// outputHalt is why a partition of a topic that this bridge writes does not go on, nil for every other one.
-func (b *Bridge) outputHalt(id tp) *halt {
+// outputStop is why a partition of a topic that this bridge writes does not go on, nil for every other one.
+func (b *Bridge) outputStop(id tp) *reason.Reason {
 	b.own.mu.Lock()
 	defer b.own.mu.Unlock()
 	why := b.own.stopped[id.topic]
 	if why == "" {
 		return nil
 	}
-	return &halt{code: haltLoop, offset: -1, reason: fmt.Sprintf("topic %s would be sent round for ever: %s; "+
-		"hint: exclude it in routes, or give the topics of the queue another name, and restart the bridge", id.topic, why)}
+	return stopFor(id, reason.Loop, -1, fmt.Sprintf("topic %s would be sent round for ever: %s; "+
+		"hint: exclude it in routes, or give the topics of the queue another name, and restart the bridge", id.topic, why))
 }
 
 // leftOutTopics lists what is not consumed although a rule matches it.
@@ -357,10 +354,10 @@ func (b *Bridge) leftOutTopics() (out []LeftOutTopic) {
 	b.own.mu.Lock()
 	defer b.own.mu.Unlock()
 	for topic, why := range b.own.left {
-		out = append(out, LeftOutTopic{topic, why.reason})
+		out = append(out, LeftOutTopic{Topic: topic, Reason: why.reason})
 	}
 	for topic, why := range b.own.stopped {
-		out = append(out, LeftOutTopic{topic, "stopped: " + why})
+		out = append(out, LeftOutTopic{Topic: topic, Reason: "stopped: " + why})
 	}
 	slices.SortFunc(out, func(x, y LeftOutTopic) int {
 		return cmp.Or(strings.Compare(x.Topic, y.Topic), strings.Compare(x.Reason, y.Reason))
@@ -382,5 +379,5 @@ func (q *queueSource) kafkaPlaces() []queuePlace {
 func (q *queueSource) topicNow(t mapping.Target) (string, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.now.topic(RouteStatus{t.Group, t.Stream})
+	return q.now.topic(RouteStatus{Group: t.Group, Stream: t.Stream})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -68,7 +69,7 @@ func TestOwnQueueIsLeftOutOfExpressions(t *testing.T) {
 			e.produce("orders", 0, 100, 10, 0) // what was read of the queue by now would have been sent
 			e.waitCommitted("orders", 0, 110)
 			s := r.b.Status()
-			if !slices.Equal(s.Group.Topics, []string{"orders"}) || !s.Ready.Ready {
+			if !slices.Equal(s.Group.Topics, []string{"orders"}) || !s.Ready.Strict {
 				t.Errorf("topics = %v, ready = %+v; want orders alone, and ready", s.Group.Topics, s.Ready)
 			}
 			if why := r.leftOut(queueTopic); !strings.Contains(why, "this bridge writes it") {
@@ -181,17 +182,17 @@ func TestConsumedTopicThatTurnsOutToBeTheQueueStops(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := r.part(queueTopic, 0, func(p PartitionStatus) bool { return p.Stopped })
-			if p.Stall != haltLoop || !strings.Contains(p.Reason, "this bridge writes it") {
+			if p.Stall != string(reason.Loop) || !strings.Contains(p.Reason, "this bridge writes it") {
 				t.Errorf("%s/0 = %+v, want it stopped as a loop", queueTopic, p)
 			}
 			e.waitCommitted("orders", 0, 1)
 			if why := r.leftOut(queueTopic); !strings.Contains(why, "stopped") {
 				t.Errorf("left out says %q, want that it was stopped", why)
 			}
-			later := newPartition(tp{queueTopic, 7}, &topic{name: queueTopic}, testRouter(t, false), 0, r.b, &r.b.held, r.b.log)
+			later := newPartition(tp{queueTopic, 7}, &topic{name: queueTopic}, testRouter(t, false), 0, r.b, testGate(tp{queueTopic, 7}), &r.b.held, r.b.log)
 			r.b.put(later)
-			if h := later.halted.Load(); h == nil || h.code != haltLoop {
-				t.Errorf("a later assignment is halted by %+v, want %s", h, haltLoop)
+			if h := later.stopped(); h == nil || h.Code != reason.Loop {
+				t.Errorf("a later assignment is halted by %+v, want %s", h, reason.Loop)
 			}
 			r.b.remove(later)
 		})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/frame"
 )
 
@@ -43,21 +44,21 @@ func whosePack(value []byte, origin string) packFrom {
 	return foreignPack
 }
 
-// looped stops a partition at a record that this group sent itself.
-func looped(id tp, offset int64, value []byte) *halt {
+// looped is the reason that stops a partition at a record that this group sent itself.
+func looped(id tp, offset int64, value []byte) *reason.Reason {
 	of := func(key string) []byte {
 		attr, _ := frame.InLongMsgAttr(value) // it was read before
 		v, _ := frame.Attribute(attr, key)
 		return v
 	}
-	return &halt{code: haltLoop, offset: offset, reason: fmt.Sprintf(
+	return stopFor(id, reason.Loop, offset, fmt.Sprintf(
 		"the record at offset %d of %s is a pack that this consumer group sent to group %s, stream %s: the topic holds the queue behind the proxies, "+
 			"or a copy of it, and would be sent round for ever; hint: take topic %s out of routes, or stop what copies the queue into it",
-		offset, id, of("groupId"), of("streamId"), id.topic)}
+		offset, id, of("groupId"), of("streamId"), id.topic))
 }
 
-// loopIn returns the halt for the first record of a batch that this group sent itself, nil for none.
-func loopIn(id tp, origin string, payloads [][]byte, offsets []int64) *halt {
+// loopIn returns why a partition stops at the first record of a batch that this group sent itself, nil for none.
+func loopIn(id tp, origin string, payloads [][]byte, offsets []int64) *reason.Reason {
 	for i, v := range payloads {
 		if frame.MayBeInLongMsg(v) && whosePack(v, origin) == ownPack {
 			return looped(id, offsets[i], v)
@@ -66,9 +67,9 @@ func loopIn(id tp, origin string, payloads [][]byte, offsets []int64) *halt {
 	return nil
 }
 
-// foreign judges a record that may be a pack: it returns the halt for a pack of this group, and counts one of
+// foreign judges a record that may be a pack: it returns the reason to stop at a pack of this group, and counts one of
 // somebody else.
-func (s *splitter) foreign(rec *kgo.Record) *halt {
+func (s *splitter) foreign(rec *kgo.Record) *reason.Reason {
 	switch whosePack(rec.Value, s.origin) {
 	case ownPack:
 		return looped(tp{rec.Topic, rec.Partition}, rec.Offset, rec.Value)

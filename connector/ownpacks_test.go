@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/frame"
 )
@@ -84,9 +85,9 @@ func TestOwnPackStopsItsPartitionExactlyBeforeIt(t *testing.T) {
 	p.take(s, sp, []*kgo.Record{
 		rec(0, "a", 1, "x"), rec(1, "", 1, own), rec(2, "a", 1, other), rec(3, "a", 1, own), rec(4, "a", 1, "y"),
 	})
-	h := p.halted.Load()
-	if h == nil || h.code != haltLoop || h.offset != 3 || !strings.Contains(h.reason, "offset 3 of t/0") {
-		t.Errorf("halted by %+v, want %s at offset 3", h, haltLoop)
+	h := p.stopped()
+	if h == nil || h.Code != reason.Loop || h.Own.Offset != 3 || !strings.Contains(h.Own.Sentence, "offset 3 of t/0") {
+		t.Errorf("halted by %+v, want %s at offset 3", h, reason.Loop)
 	}
 	if sp.packs != 1 {
 		t.Errorf("%d packs of others were counted, want 1", sp.packs)
@@ -112,8 +113,8 @@ func TestReadingAgainStopsAtAnOwnPack(t *testing.T) {
 	if got := r.serve(task, []*kgo.Record{own}, 0); got != taskDone || len(s.order) != sent {
 		t.Errorf("serve = %v with %d records sent, want done and none", got, len(s.order)-sent)
 	}
-	if h := p.halted.Load(); h == nil || h.code != haltLoop {
-		t.Errorf("halted by %+v, want %s", h, haltLoop)
+	if h := p.stopped(); h == nil || h.Code != reason.Loop {
+		t.Errorf("halted by %+v, want %s", h, reason.Loop)
 	}
 	if l := p.wm.Ledger(); l.Watermark != 0 {
 		t.Errorf("ledger = %+v, want nothing passed", l)
@@ -141,14 +142,14 @@ func TestCopyOfTheOwnQueueStopsAsALoop(t *testing.T) {
 	log := new(lines)
 	r := e.startLogging(e.config("queue"), newLog(log)) // another process of the same group
 	p := r.part("copy", 0, func(p PartitionStatus) bool { return p.Stopped && p.Committed == 2 })
-	if p.Stall != haltLoop || !strings.Contains(p.Reason, "offset 2 of copy/0") || !strings.Contains(p.Reason, "stream s") {
+	if p.Stall != string(reason.Loop) || !strings.Contains(p.Reason, "offset 2 of copy/0") || !strings.Contains(p.Reason, "stream s") {
 		t.Errorf("copy/0 = %+v, want it stopped as a loop at offset 2", p)
 	}
 	if n := log.count("packs that another bridge or sender wrote"); n != 1 {
 		t.Errorf("packs of others were told %d times, want once", n)
 	}
 	n := uint64(0)
-	r.b.counters.packs.each(func(topic string, v uint64) {
+	each(&r.b.counters.packs, func(topic string, v uint64) {
 		if topic == "copy" {
 			n = v
 		}

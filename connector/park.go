@@ -1,6 +1,10 @@
 package connector
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"inlong-bridge/connector/reason"
+)
 
 // heldBack is the memory of what is parked for want of room in the sender, over all partitions. What is
 // parked because its own stream is full is not in it: it holds nobody else up.
@@ -11,38 +15,39 @@ const recordWeight = 200
 
 func (c *chunk) weight() int64 { return c.bytes + recordWeight*int64(c.records) }
 
-// park puts chunks behind those that wait for the sender; p.mu is held.
-func (p *partition) park(chunks []*chunk) {
+// parkLocked puts chunks behind those that wait for the sender.
+func (p *partition) parkLocked(chunks []*chunk) {
 	for _, c := range chunks {
 		p.weight += c.weight()
 	}
 	p.parked = append(p.parked, chunks...)
 }
 
-// shift takes away the first chunk, which the sender has; p.mu is held.
-func (p *partition) shift() {
+// shiftLocked takes away the first chunk, which the sender has.
+func (p *partition) shiftLocked() {
 	p.weight -= p.parked[0].weight()
 	p.parked[0] = nil
 	p.parked = p.parked[1:]
 }
 
-// dropParked forgets the chunks from i on; p.mu is held.
-func (p *partition) dropParked(i int) {
+// dropParkedLocked forgets the chunks from i on.
+func (p *partition) dropParkedLocked(i int) {
 	for _, c := range p.parked[i:] {
 		p.weight -= c.weight()
 	}
 	if clear(p.parked[i:]); i == 0 {
-		p.parked, p.blocked = nil, ""
+		p.parked = nil
+		p.gate.Drop(budgetKey)
 	} else {
 		p.parked = p.parked[:i]
 	}
-	p.count()
+	p.countLocked()
 }
 
-// count brings the bridge's sum up to date; p.mu is held.
-func (p *partition) count() {
+// countLocked brings the bridge's sum up to date.
+func (p *partition) countLocked() {
 	now := int64(0)
-	if p.blocked == stallBudget {
+	if p.gate.Condition().Has(reason.Budget) {
 		now = p.weight
 	}
 	if now != p.counted {

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest/seeds"
 )
@@ -40,7 +41,7 @@ func TestWhatIsHeldBackIsWhatWaitsForTheBudget(t *testing.T) {
 			want := int64(0)
 			for _, p := range parts {
 				p.mu.Lock()
-				if p.blocked == stallBudget {
+				if p.gate.Condition().Has(reason.Budget) {
 					for _, c := range p.parked {
 						want += c.weight()
 					}

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk"
 )
@@ -19,28 +21,6 @@ type tp struct {
 }
 
 func (t tp) String() string { return fmt.Sprintf("%s/%d", t.topic, t.partition) }
-
-// Why a partition does not go on, as a bounded set for labels.
-const (
-	haltUnrouted  = "unrouted"  // the mapping says stop
-	haltTooLarge  = "too_large" // a record fits into no frame, or a batch not into the budget
-	haltRefused   = "refused"   // the proxies refuse a pack for good
-	haltGap       = "gap"       // Kafka no longer has offsets that were not delivered
-	haltTruncated = "truncated" // Kafka lost offsets at the end of the log
-	haltRecreated = "recreated" // the topic was deleted and created again
-	haltDeleted   = "deleted"   // the topic is gone
-	haltLoop      = "loop"      // it holds what this bridge wrote
-	stallStream   = "stream"    // its stream holds as many waiting bytes as are free
-	stallBudget   = "budget"    // the byte budget of the process is full
-	stallFault    = "fault"     // Kafka answers with an error that is tried again
-)
-
-// halt stops a partition until it is assigned anew. Nothing of it is skipped: its watermark stays.
-type halt struct {
-	code   string
-	reason string // one sentence with a hint
-	offset int64  // of the first record that is not delivered because of it, -1 if unknown
-}
 
 // partition is one assignment of one partition to this process. It is the token of its batches: what
 // comes late for an older assignment reaches an object whose watermark was revoked, and moves nothing.
@@ -58,42 +38,45 @@ type partition struct {
 	events partitionEvents
 	log    *slog.Logger
 
-	halted    atomic.Pointer[halt]
-	faulted   atomic.Pointer[fault]
-	stalled   atomic.Pointer[stuck] // found by the watchdog
-	losses    atomic.Int64          // pieces that were lost
-	stuck     atomic.Int64          // pieces that nothing can make final: refused for good, or gone from Kafka
-	high      atomic.Int64          // high watermark of the log as of the last fetch, -1 if unknown
-	logStart  atomic.Int64          // -1 if unknown
-	waits     atomic.Bool           // something is parked or paused; see noteWaits
-	committed atomic.Int64          // wall clock of the last commit, unix nanoseconds, 0 for none
+	assignment uint64                // never the same twice
+	gate       *gate.Gate            // owns why the partition does not go on
+	shareKey   reason.Key            // that it holds as many pieces as are free
+	trying     atomic.Pointer[trial] // when an error of the broker is tried again
+	high       atomic.Int64          // high watermark of the log as of the last fetch, -1 if unknown
+	logStart   atomic.Int64          // -1 if unknown
+	losses     atomic.Int64          // pieces that were lost
+	openTxn    atomic.Bool           // what comes next belongs to an open transaction
+	waits      atomic.Bool           // something is parked, or its stream was full; see noteWaitsLocked
+	committed  atomic.Int64          // wall clock of the last commit, unix nanoseconds, 0 for none
 
 	restated atomic.Bool // the start was committed, with its line
 	booked   atomic.Pointer[bookedCommit]
 	leftOpen atomic.Int64 // pieces that were not final when the assignment ended
 
-	mu       sync.Mutex
-	detached bool        // guarded by mu; revoked or lost: nothing more is offered
-	expect   int64       // guarded by mu; offset after the last one that was fetched
-	heard    time.Time   // guarded by mu; when something was fetched last, or asked for in vain
-	parked   []*chunk    // guarded by mu; fetched and not taken by the sender yet, in order
-	weight   int64       // guarded by mu; memory of parked
-	counted  int64       // guarded by mu; part of weight that is in held
-	held     *heldBack   // of the bridge
-	blocked  string      // guarded by mu; why parked is not empty: stallStream or stallBudget
-	since    time.Time   // guarded by mu; when it was blocked
-	paused   bool        // guarded by mu; told to kgo because of blocked
-	opened   []openSpan  // guarded by mu; spans the watermark has not passed, in order
-	passed   int         // guarded by mu; so many of opened the watermark has passed
-	epochs   []epochFrom // guarded by mu; see epochAt
+	refusedMu sync.Mutex
+	refused   map[reason.Key]int // guarded by refusedMu; pieces that proxies refuse and the sender keeps, by the reason of their stream
+
+	mu        sync.Mutex
+	expect    int64       // guarded by mu; offset after the last one that was fetched
+	successor *partition  // guarded by mu; took the place of this one, whose log was not found
+	rewind    bool        // guarded by mu; what the poll loop has in hand is not what comes next; see goOn
+	heard     time.Time   // guarded by mu; when something was fetched last, or asked for in vain
+	parked    []*chunk    // guarded by mu; fetched and not taken by the sender yet, in order
+	weight    int64       // guarded by mu; memory of parked
+	counted   int64       // guarded by mu; part of weight that is in held
+	held      *heldBack   // of the bridge
+	opened    []openSpan  // guarded by mu; spans the watermark has not passed, in order
+	passed    int         // guarded by mu; so many of opened the watermark has passed
+	epochs    []epochFrom // guarded by mu; see epochAt
 }
 
-// fault is an error of the broker for one partition that is tried again.
-type fault struct {
-	err         error
-	since, last time.Time // first and newest error
-	resumed     bool      // tried again after the newest
-	outOfRange  bool      // the position is not in the log: decided by its offsets, not by trying again
+// trial says when an error of the broker for one partition is tried again. The reason itself is in the condition.
+type trial struct {
+	last       time.Time // newest error
+	tried      bool      // after the newest
+	absent     bool      // decided by answers by name, not by trying again
+	told       bool      // the log has said that it began
+	outOfRange bool      // the position is not in the log: decided by its offsets, not by trying again
 }
 
 // partitionEvents is what a partition tells the bridge. Its methods must be quick: they are called from
@@ -101,7 +84,7 @@ type fault struct {
 type partitionEvents interface {
 	moved()                                                    // something became final, lost or refused
 	lost(p *partition, pc watermark.Piece, o watermark.Origin) // must be read again
-	stopped(p *partition, h *halt)                             // once per partition
+	stopped(p *partition, r *reason.Reason)                    // once per reason
 }
 
 type openSpan struct {
@@ -114,9 +97,9 @@ type epochFrom struct {
 	epoch  int32
 }
 
-func newPartition(id tp, t *topic, rt *router, start int64, ev partitionEvents, held *heldBack, log *slog.Logger) *partition {
+func newPartition(id tp, t *topic, rt *router, start int64, ev partitionEvents, g *gate.Gate, held *heldBack, log *slog.Logger) *partition {
 	p := &partition{
-		id: id, topic: t, router: rt, wm: watermark.New(start), start: start, limit: -1, expect: start,
+		id: id, gate: g, shareKey: partitionKey(id, reason.MaxUnfinal), topic: t, router: rt, wm: watermark.New(start), start: start, limit: -1, expect: start,
 		events: ev, held: held, log: log, heard: time.Now(),
 	}
 	p.high.Store(-1)
@@ -138,12 +121,16 @@ func (p *partition) Settled(piece uint64, r sdk.Result) {
 			p.events.lost(p, pc, o)
 		}
 		p.events.moved()
+	case sdk.Held:
+		p.heldBy(pc, r)
+	case sdk.Released:
+		p.released(pc)
 	case sdk.Refused:
 		if errors.Is(r.Err, sdk.ErrClosed) || p.wm.Forgotten(pc) {
 			return // nothing was decided; what is not final is read again after the restart
 		}
-		p.stuck.Add(1)
-		p.stop(&halt{code: haltRefused, offset: -1, reason: fmt.Sprintf("proxy %s refuses a pack for good: %v", r.Endpoint, r.Err)})
+		p.gate.Strand(1)
+		p.stop(stopFor(p.id, refusal(r.Err), -1, fmt.Sprintf("proxy %s refuses a pack for good: %v", r.Endpoint, r.Err)))
 		p.events.moved()
 	}
 }
@@ -151,11 +138,65 @@ func (p *partition) Settled(piece uint64, r sdk.Result) {
 // Forgotten implements sdk.Token.
 func (p *partition) Forgotten(piece uint64) bool { return p.wm.Forgotten(watermark.Piece(piece)) }
 
-// stop ends the work on this assignment, for the first reason given. It takes no lock.
-func (p *partition) stop(h *halt) {
-	if p.halted.CompareAndSwap(nil, h) {
-		p.events.stopped(p, h)
+// heldBy stops the partition because proxies refuse one of its packs, which the sender keeps and tries again.
+func (p *partition) heldBy(pc watermark.Piece, r sdk.Result) {
+	k, first, ok := p.refusedKey(pc)
+	if !ok {
+		return
 	}
+	p.countRefused(k, 1)
+	if p.gate.Refer(k, time.Now(), true) {
+		p.events.stopped(p, stopFor(p.id, reason.Refused, first, fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
+			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, r.Err)))
+	}
+	p.events.moved()
+}
+
+// released notes that the sender sends a piece as usual again; the watch loop has the partition go on.
+func (p *partition) released(pc watermark.Piece) {
+	if k, _, ok := p.refusedKey(pc); ok {
+		p.countRefused(k, -1)
+	}
+}
+
+func (p *partition) countRefused(k reason.Key, n int) {
+	p.refusedMu.Lock()
+	defer p.refusedMu.Unlock()
+	if p.refused == nil {
+		p.refused = make(map[reason.Key]int)
+	}
+	if p.refused[k] += n; p.refused[k] == 0 {
+		delete(p.refused, k)
+	}
+	p.gate.Strand(n)
+}
+
+// refusedKey is the reason of a piece's stream when proxies refuse its packs, and the piece's first offset.
+func (p *partition) refusedKey(pc watermark.Piece) (k reason.Key, first int64, ok bool) {
+	o, ok := p.wm.Origin(pc)
+	if !ok {
+		return reason.Key{}, 0, false // revoked: nobody waits for it
+	}
+	r := p.router.routes.at(o.Route)
+	if r == nil {
+		return reason.Key{}, 0, false
+	}
+	return streamKey(r.target.Group, r.target.Stream, reason.Refused), o.First, true
+}
+
+// refusals is how many pieces of the partition proxies refuse for the reason.
+func (p *partition) refusals(k reason.Key) int {
+	p.refusedMu.Lock()
+	defer p.refusedMu.Unlock()
+	return p.refused[k]
+}
+
+// refusal tells a record on which proxies close the connection from one that they refuse by code.
+func refusal(err error) reason.Code {
+	if poison := (*sdk.PoisonError)(nil); errors.As(err, &poison) {
+		return reason.Poison
+	}
+	return reason.Refused
 }
 
 // detach lets nothing more be offered to the sender and drops what waits for it. It returns once no
@@ -163,8 +204,8 @@ func (p *partition) stop(h *halt) {
 func (p *partition) detach() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.detached = true
-	p.dropParked(0)
+	p.gate.End()
+	p.dropParkedLocked(0)
 }
 
 // expects returns the offset the next fetch must not be below.
@@ -181,9 +222,9 @@ func (p *partition) fetchedAt() time.Time {
 	return p.heard
 }
 
-// opening notes a span for oldest and its epoch for epochAt; p.mu is held.
-func (p *partition) opening(c *chunk, now time.Time) {
-	p.dropPassed()
+// openingLocked notes a span for oldest and its epoch for epochAt.
+func (p *partition) openingLocked(c *chunk, now time.Time) {
+	p.dropPassedLocked()
 	p.opened = append(p.opened, openSpan{c.next, now})
 	if c.epoch >= 0 && (len(p.epochs) == 0 || p.epochs[len(p.epochs)-1].epoch != c.epoch) {
 		p.epochs = append(p.epochs, epochFrom{c.first, c.epoch})
@@ -192,8 +233,8 @@ func (p *partition) opening(c *chunk, now time.Time) {
 
 const keptSpans = 1024
 
-// dropPassed forgets the spans that the watermark has passed; p.mu is held.
-func (p *partition) dropPassed() {
+// dropPassedLocked forgets the spans that the watermark has passed.
+func (p *partition) dropPassedLocked() {
 	done := p.wm.Watermark()
 	for p.passed < len(p.opened) && p.opened[p.passed].next <= done {
 		p.passed++
@@ -212,11 +253,16 @@ func (p *partition) dropPassed() {
 func (p *partition) oldest(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.dropPassed(); p.passed < len(p.opened) {
+	if p.dropPassedLocked(); p.passed < len(p.opened) {
 		return now.Sub(p.opened[p.passed].at)
 	}
 	if len(p.parked) > 0 {
-		return now.Sub(p.since)
+		c := p.gate.Condition()
+		for _, code := range []reason.Code{reason.Budget, reason.StreamFull} {
+			if e := c.Find(code); e != nil {
+				return now.Sub(e.Since)
+			}
+		}
 	}
 	return 0
 }
@@ -228,28 +274,45 @@ func (p *partition) epochAt(offset int64) int32 {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	epoch, drop := int32(-1), 0
+	epoch, at := p.epochBeforeLocked(offset)
+	p.epochs = p.epochs[at:] // commits only go forward
+	return epoch
+}
+
+// epochBeforeLocked returns the leader epoch of the record before offset, -1 if unknown, and its place among epochs.
+func (p *partition) epochBeforeLocked(offset int64) (epoch int32, at int) {
+	epoch = -1
 	for i, e := range p.epochs {
 		if e.offset >= offset {
 			break
 		}
-		epoch, drop = e.epoch, i
+		epoch, at = e.epoch, i
 	}
-	p.epochs = p.epochs[drop:] // commits only go forward
-	return epoch
+	return epoch, at
+}
+
+// reached returns the offset the next fetch must not be below, and the leader epoch of the record before it, -1 if unknown.
+func (p *partition) reached() (offset int64, epoch int32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.expect == p.start {
+		return p.expect, p.from.epoch
+	}
+	epoch, _ = p.epochBeforeLocked(p.expect)
+	return p.expect, epoch
 }
 
 // unfinished is the number of pieces that may still become final.
 func (p *partition) unfinished() int {
-	return max(0, p.wm.Unfinal()-int(p.stuck.Load()))
+	return max(0, p.wm.Unfinal()-p.gate.Stranded())
 }
 
-// waiting reports what is parked and why.
-func (p *partition) waiting() (chunks int, bytes int64, why string) {
+// waiting reports how much is parked.
+func (p *partition) waiting() (chunks int, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.parked {
 		bytes += c.bytes
 	}
-	return len(p.parked), bytes, p.blocked
+	return len(p.parked), bytes
 }

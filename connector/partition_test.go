@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest/seeds"
@@ -70,18 +72,27 @@ func (f *fakeSender) settle(o sdk.Outcome) {
 // fakeEvents notes what a partition tells.
 type fakeEvents struct {
 	losses []*task
-	halts  []*halt
+	halts  []*reason.Reason
 }
 
 func (f *fakeEvents) moved() {}
 func (f *fakeEvents) lost(p *partition, pc watermark.Piece, o watermark.Origin) {
 	f.losses = append(f.losses, &task{p: p, piece: pc, origin: o, from: o.First})
 }
-func (f *fakeEvents) stopped(_ *partition, h *halt) { f.halts = append(f.halts, h) }
+func (f *fakeEvents) stopped(_ *partition, h *reason.Reason) { f.halts = append(f.halts, h) }
+
+// testGate is a gate without a client.
+func testGate(id tp) *gate.Gate { return new(gate.Gates).New(id.topic, id.partition) }
+
+func each(c *byLabel, f func(label string, n uint64)) {
+	for label, n := range c.snapshot() {
+		f(label, n)
+	}
+}
 
 func testPartition(t *testing.T, ev *fakeEvents) *partition {
 	t.Helper()
-	return newPartition(tp{"t", 0}, &topic{name: "t"}, testRouter(t, false), 0, ev, new(heldBack), slog.New(slog.DiscardHandler))
+	return newPartition(tp{"t", 0}, &topic{name: "t"}, testRouter(t, false), 0, ev, testGate(tp{"t", 0}), new(heldBack), slog.New(slog.DiscardHandler))
 }
 
 func recs(from, n int) (out []*kgo.Record) {
@@ -96,18 +107,19 @@ func split() *splitter { return &splitter{pack: 256 << 10, suspect: 1 << 20, lim
 func TestRefusedRemainderIsParkedAndGoesOnWhereItStopped(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
-		want string
-	}{{sdk.ErrBufferFull, stallBudget}, {sdk.ErrStreamFull, stallStream}} {
+		want reason.Code
+	}{{sdk.ErrBufferFull, reason.Budget}, {sdk.ErrStreamFull, reason.StreamFull}} {
 		ev := new(fakeEvents)
 		p, s := testPartition(t, ev), &fakeSender{room: 3, err: tt.err}
 		p.take(s, split(), recs(0, 10))
 		p.take(s, split(), recs(10, 4))
-		if chunks, bytes, why := p.waiting(); chunks != 2 || bytes == 0 || why != tt.want {
-			t.Errorf("waiting = %d chunks, %d bytes, %q; want 2 chunks and %q", chunks, bytes, why, tt.want)
+		if chunks, bytes := p.waiting(); chunks != 2 || bytes == 0 || p.waitsFor() != tt.want {
+			t.Errorf("waiting = %d chunks, %d bytes, %q; want 2 chunks and %q", chunks, bytes, p.waitsFor(), tt.want)
 		}
 		s.room = -1
-		if why := p.unpark(s); why != "" {
-			t.Errorf("unpark = %q with room, want nothing blocked", why)
+		p.unpark(s)
+		if chunks, _ := p.waiting(); chunks != 0 || p.gate.Condition().Has(reason.Budget) {
+			t.Errorf("%d chunks are parked and the condition is %+v, want nothing parked with room", chunks, p.gate.Condition().Entries())
 		}
 		if len(s.order) != 14 {
 			t.Errorf("sent %v, want each of 14 records once", s.order)
@@ -133,8 +145,8 @@ func TestTooLargeStopsWithNothingSkipped(t *testing.T) {
 	p, s := testPartition(t, ev), &fakeSender{room: 0, err: sdk.ErrTooLarge}
 	p.take(s, split(), recs(0, 2))
 	p.take(s, split(), recs(2, 2))
-	if len(ev.halts) != 1 || ev.halts[0].code != haltTooLarge || ev.halts[0].offset != 0 {
-		t.Fatalf("halts = %+v, want one %s at 0", ev.halts, haltTooLarge)
+	if len(ev.halts) != 1 || ev.halts[0].Code != reason.TooLarge || ev.halts[0].Offset != 0 {
+		t.Fatalf("halts = %+v, want one %s at 0", ev.halts, reason.TooLarge)
 	}
 	if len(s.order) != 0 || p.wm.Watermark() != 0 {
 		t.Errorf("sent %v up to %d after the stop, want nothing", s.order, p.wm.Watermark())
@@ -149,8 +161,8 @@ func TestRefusedForGoodStopsThePartition(t *testing.T) {
 		x.token.Settled(pc, sdk.Result{Outcome: sdk.Refused, Err: errors.New("no"), Endpoint: "p:1"})
 	}
 	p.take(s, split(), recs(1, 1))
-	if len(ev.halts) != 1 || ev.halts[0].code != haltRefused || len(s.order) != 1 {
-		t.Errorf("halts %+v, sent %v; want one %s and nothing sent after it", ev.halts, s.order, haltRefused)
+	if len(ev.halts) != 1 || ev.halts[0].Code != reason.Refused || len(s.order) != 1 {
+		t.Errorf("halts %+v, sent %v; want one %s and nothing sent after it", ev.halts, s.order, reason.Refused)
 	}
 	if p.unfinished() != 0 || p.wm.Unfinal() != 1 {
 		t.Errorf("unfinished %d of %d; want what is refused not to be waited for", p.unfinished(), p.wm.Unfinal())
@@ -187,8 +199,8 @@ func TestRecordsBelowThePositionStopThePartition(t *testing.T) {
 	p, s := testPartition(t, ev), &fakeSender{room: -1}
 	p.take(s, split(), recs(0, 10))
 	p.take(s, split(), recs(4, 3))
-	if len(ev.halts) != 1 || ev.halts[0].code != haltTruncated || len(s.order) != 10 {
-		t.Errorf("halts %+v, sent %d records; want one %s and 10", ev.halts, len(s.order), haltTruncated)
+	if len(ev.halts) != 1 || ev.halts[0].Code != reason.Truncated || len(s.order) != 10 {
+		t.Errorf("halts %+v, sent %d records; want one %s and 10", ev.halts, len(s.order), reason.Truncated)
 	}
 }
 

@@ -36,7 +36,7 @@ func BenchmarkPath(b *testing.B) {
 				b.Fatal(err)
 			}
 			rt := routerBy(b, bb.rule)
-			rt.routes = newRoutes(s.Stream)
+			rt.routes = newRoutes(s.Stream, 0)
 			if rt.fixed != nil {
 				if rt.fixed, err = rt.routes.get(rt.fixed.target); err != nil {
 					b.Fatal(err)
@@ -64,7 +64,7 @@ func BenchmarkPath(b *testing.B) {
 				}
 				p.take(s, sp, recs)
 				for {
-					if chunks, _, _ := p.waiting(); chunks == 0 {
+					if chunks, _ := p.waiting(); chunks == 0 {
 						break
 					}
 					select {

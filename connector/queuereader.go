@@ -14,6 +14,7 @@ import (
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/manager"
 )
 
@@ -29,10 +30,11 @@ func (b *Bridge) queueReader(ctx context.Context, m *manager.Client) (confirm.Re
 		in := &b.cfg.InLong
 		b.source = newQueueSource(m, in.ClusterName, in.ClusterTag, in.CacheDir, b.log)
 		named = b.source.topicOf
-		ctx, cancel := context.WithTimeout(ctx, startTimeout)
-		defer cancel()
-		var err error
-		if kind, places, err = b.source.start(ctx); err != nil {
+		err := b.awaitStart(ctx, "the Manager", managerOutlook, func(ctx context.Context) (err error) {
+			kind, places, err = b.source.start(ctx)
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	case len(q.Pulsar) > 0:
@@ -124,8 +126,23 @@ func readerOf[P, C any, R joinable[C]](source *queueSource, places []queuePlace,
 			}
 			return r.Join(ctx, c, since)
 		}
+		return sourcedReader{r, source}, nil
 	}
 	return r, nil
+}
+
+// sourcedReader is a reader whose source follows the topics of the streams that are watched.
+type sourcedReader struct {
+	confirm.Reader
+	source *queueSource
+}
+
+var _ sdk.Unwatcher = sourcedReader{}
+
+// Unwatch implements [confirm.Reader].
+func (r sourcedReader) Unwatch(group, stream string) {
+	r.source.forget(RouteStatus{Group: group, Stream: stream}) // first, or the source might watch another topic of it in between
+	r.Reader.Unwatch(group, stream)
 }
 
 // checkQueueSecrets looks at the files that the queue section names, also those for clusters that the Manager

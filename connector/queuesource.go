@@ -88,22 +88,6 @@ const (
 	queuePulsar = "PULSAR"
 )
 
-// QueueSourceStatus says how asking the Manager about the queue goes.
-type QueueSourceStatus struct {
-	Updated   time.Time `json:"updated,omitzero"`
-	LastError string    `json:"last_error,omitempty"`
-	Streams   int       `json:"streams"`           // that the Manager names a topic for
-	Joining   []string  `json:"joining,omitempty"` // clusters that it names and that are not read yet
-	Leaving   []string  `json:"leaving,omitempty"` // clusters that it names no more and that are read still
-	// Restart says what changed that only a restart applies, "" for nothing.
-	Restart string `json:"restart_to_apply,omitempty"`
-	// Brokers says which clusters have other addresses, or another tenant or namespace, now; the bridge uses them after
-	// a restart.
-	Brokers string `json:"other_brokers,omitempty"`
-	// Unreadable are the streams in use whose packs cannot be told in the queue.
-	Unreadable []UnreadableStream `json:"unreadable,omitempty"`
-}
-
 const (
 	queueFile     = "queue.json"
 	askAgainAfter = 5 * time.Second  // the Manager is not asked more often about streams it does not know
@@ -251,7 +235,7 @@ func (a *queueAnswer) topic(of RouteStatus) (string, bool) {
 // topicOf implements TopicOf of confirm.KafkaConfig and confirm.PulsarConfig. A stream that is not known may be new: the Manager is asked
 // again, but not too often.
 func (q *queueSource) topicOf(ctx context.Context, group, stream string) (string, error) {
-	of := RouteStatus{group, stream}
+	of := RouteStatus{Group: group, Stream: stream}
 	find := func() (topic string, ok, may bool) {
 		q.mu.Lock()
 		defer q.mu.Unlock()
@@ -275,6 +259,14 @@ func (q *queueSource) topicOf(ctx context.Context, group, stream string) (string
 		q.tellWrapsLocked()
 	}
 	return topic, nil
+}
+
+// forget ends the following of a stream's topic: the stream is not watched any more.
+func (q *queueSource) forget(of RouteStatus) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.topics, of)
+	delete(q.wraps, of)
 }
 
 // run asks again every now and then until ctx ends.
@@ -324,7 +316,11 @@ func (q *queueSource) followTopics(ctx context.Context, r confirm.Reader, moved 
 	for _, of := range moved {
 		q.mu.Lock()
 		topic, _ := q.now.topic(of)
+		_, watched := q.topics[of]
 		q.mu.Unlock()
+		if !watched {
+			continue // it was forgotten since the question
+		}
 		if err := r.Watch(ctx, of.Group, of.Stream); err != nil {
 			if ctx.Err() == nil {
 				q.log.Warn("watching the new topic of a stream fails, trying again", "group", of.Group, "stream", of.Stream, "topic", topic, "err", err)

@@ -419,7 +419,7 @@ func TestUnknownStreamAsksTheManagerAgainButNotTooOften(t *testing.T) {
 		if _, _, err := q.start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for stream, want := range map[RouteStatus]string{{"g", "s"}: "ns.s", {"whole", "any"}: "w"} {
+		for stream, want := range map[RouteStatus]string{{Group: "g", Stream: "s"}: "ns.s", {Group: "whole", Stream: "any"}: "w"} {
 			if topic, err := q.topicOf(t.Context(), stream.Group, stream.Stream); topic != want || err != nil {
 				t.Errorf("topic of %v = %q, %v; want %q", stream, topic, err, want)
 			}
@@ -459,10 +459,51 @@ func (w *watcher) Watch(ctx context.Context, group, stream string) error {
 	return errors.Join(err, w.err)
 }
 
+func (w *watcher) Unwatch(_, stream string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.named = append(w.named, "not "+stream)
+}
+
 func (w *watcher) set(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.err = err
+}
+
+// A stream that was forgotten may get as many topics as it likes: none of them is watched before it comes again.
+func TestTopicsOfAForgottenStreamAreNotFollowed(t *testing.T) {
+	o := &oracle{says: kafkaQueue("1", map[string]string{"g.s": "old", "g.t": "t"}, "a=a:1")}
+	q := sourceOf(o, "")
+	if _, _, err := q.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := &watcher{q: q}
+	r := sourcedReader{w, q}
+	for _, stream := range []string{"s", "t"} {
+		if err := r.Watch(t.Context(), "g", stream); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.set(func(o *oracle) { o.says = kafkaQueue("2", map[string]string{"g.s": "new", "g.t": "t"}, "a=a:1") })
+	moved, err := q.refresh(t.Context())
+	if err != nil || len(moved) != 1 {
+		t.Fatalf("moved %v, %v; want one stream", moved, err)
+	}
+	r.Unwatch("g", "s") // after the question, before what follows from it
+	q.followTopics(t.Context(), r, moved)
+	if moved, err = q.refresh(t.Context()); err != nil || len(moved) != 0 {
+		t.Errorf("moved %v, %v; want none", moved, err)
+	}
+	if got := fmt.Sprint(w.named); got != "[old t not s]" {
+		t.Errorf("the reader was told %s, want no topic of the forgotten stream", got)
+	}
+	if err := r.Watch(t.Context(), "g", "s"); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(w.named); got != "[old t not s new]" {
+		t.Errorf("the reader was told %s, want the new topic of the stream that came again", got)
+	}
 }
 
 func TestStreamThatGetsAnotherTopicIsFollowed(t *testing.T) {
@@ -601,14 +642,14 @@ admin: {listen: '127.0.0.1:0'}
 	if s.Queue == nil || len(s.Queue.Clusters) != 2 || s.Queue.Clusters[0].Mine == 0 || s.Queue.Clusters[1].Mine == 0 {
 		t.Errorf("queue = %+v, want packs seen in both clusters", s.Queue)
 	}
-	if s.QueueSource == nil || s.QueueSource.Restart != "" || s.QueueSource.Streams != 1 || !s.Ready.Ready {
+	if s.QueueSource == nil || s.QueueSource.Restart != "" || s.QueueSource.Streams != 1 || !s.Ready.Strict {
 		t.Errorf("queue_source = %+v, ready = %+v; want one stream, nothing to restart for, ready", s.QueueSource, s.Ready)
 	}
 	// One more that cannot be reached: nothing counts as lost, and what is seen in the others goes on.
 	away := dptest.QueueClusterConfig{Name: "mq3", Params: map[string]string{"bootstrap.servers": "127.0.0.1:1"}}
 	m.SetQueue(dptest.QueueConfig{Streams: streams, Clusters: append(clusters, away)})
 	eventually(t, 10*time.Second, func() error {
-		code, body := get(t, "http://"+r.b.AdminAddr()+"/readyz")
+		code, body := get(t, "http://"+r.b.AdminAddr()+"/readyz?strict=1")
 		if code != 503 || !strings.Contains(body, "queue cluster mq3 does not answer") {
 			return fmt.Errorf("/readyz = %d %s, want 503 and the cluster that is not read", code, body)
 		}
@@ -626,7 +667,7 @@ admin: {listen: '127.0.0.1:0'}
 	m.SetQueue(dptest.QueueConfig{Streams: streams, Clusters: append(clusters, away)})
 	eventually(t, 20*time.Second, func() error {
 		s := r.b.Status()
-		if !s.Ready.Ready || len(s.Queue.Clusters) != 3 || len(s.QueueSource.Joining) > 0 {
+		if !s.Ready.Strict || len(s.Queue.Clusters) != 3 || len(s.QueueSource.Joining) > 0 {
 			return fmt.Errorf("ready = %+v, queue = %+v, source = %+v; want three clusters", s.Ready, s.Queue, s.QueueSource)
 		}
 		return nil

@@ -16,14 +16,14 @@ func nameQueueTopics(streams []sdk.StreamStatus, topics func(group, stream strin
 		if st.UnfinalPacks == 0 {
 			continue // nothing waits for its topic
 		}
-		if why := whyUnseen(st, topics(st.Group, st.Stream)); why != "" {
-			st.Stall = why
+		if code, why := whyUnseen(st, topics(st.Group, st.Stream)); why != "" {
+			st.StallCode, st.Stall = code, why
 		}
 	}
 }
 
 // whyUnseen compares what was seen of a stream with where it is looked for.
-func whyUnseen(st *sdk.StreamStatus, at []confirm.StreamTopic) string {
+func whyUnseen(st *sdk.StreamStatus, at []confirm.StreamTopic) (sdk.StreamCode, string) {
 	var missing []confirm.StreamTopic
 	for _, t := range at {
 		if t.Missing {
@@ -33,19 +33,19 @@ func whyUnseen(st *sdk.StreamStatus, at []confirm.StreamTopic) string {
 	starts := st.Unseen > 0
 	switch {
 	case len(at) == 0 || starts && st.Unseen < sdk.UnseenAfter:
-		return ""
+		return sdk.StreamOK, ""
 	case len(missing) == len(at) && (st.TopicMissing || starts):
-		return fmt.Sprintf("%s does not exist, so its packs wait, and are not sent again; is it the topic the proxies write to?", places(missing))
+		return sdk.StreamTopicMissing, fmt.Sprintf("%s does not exist, so its packs wait, and are not sent again; is it the topic the proxies write to?", places(missing))
 	case starts:
 		why := fmt.Sprintf("0 of %d packs of %s.%s were seen in %s; is it the topic the proxies write to?", st.PacksAcked, st.Group, st.Stream, places(at))
 		if len(missing) > 0 {
 			why += " It does not exist in every cluster: " + places(missing) + " is missing"
 		}
-		return why
+		return sdk.StreamNeverSeen, why
 	case len(missing) > 0 && len(missing) < len(at):
-		return fmt.Sprintf("%s does not exist, though it does in other clusters; packs that proxies keep for it are sent again after queue.patience; create it there", places(missing))
+		return sdk.StreamTopicMissing, fmt.Sprintf("%s does not exist, though it does in other clusters; packs that proxies keep for it are sent again after queue.patience; create it there", places(missing))
 	}
-	return ""
+	return sdk.StreamOK, ""
 }
 
 // places is the topics in words, those of the same name together.
@@ -66,14 +66,4 @@ func places(at []confirm.StreamTopic) string {
 		names[i] = "topic " + name + " of " + of + strings.Join(clusters[name], ", ")
 	}
 	return strings.Join(names, " and ")
-}
-
-// seenInQueue reports whether a pack of a stream was ever seen.
-func seenInQueue(s *Status, group, stream string) bool {
-	for i := range s.Sender.Streams {
-		if st := &s.Sender.Streams[i]; st.Group == group && st.Stream == stream {
-			return st.PacksFinal > 0
-		}
-	}
-	return false
 }

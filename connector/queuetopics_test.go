@@ -13,6 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/manager"
 )
@@ -49,8 +52,8 @@ func TestReasonNamesTheTopicThatIsLookedAt(t *testing.T) {
 	} {
 		streams := []sdk.StreamStatus{{Group: "g", Stream: "s", UnfinalPacks: row.unfinal, Unseen: row.unseen, TopicMissing: row.missing, PacksAcked: 7}}
 		nameQueueTopics(streams, func(string, string) []confirm.StreamTopic { return row.at })
-		if got := streams[0].Stall; got != row.want {
-			t.Errorf("%s: %q, want %q", row.name, got, row.want)
+		if got := streams[0].Stall; got != row.want || (streams[0].StallCode == "") != (row.want == "") {
+			t.Errorf("%s: %q (%s), want %q and a code with it", row.name, got, streams[0].StallCode, row.want)
 		}
 	}
 }
@@ -165,15 +168,15 @@ func TestStreamOfAnotherWrapTypeIsNamedAtOnce(t *testing.T) {
 		t.Errorf("%d lines name the stream, want one:\n%s", n, log.String())
 	}
 	source := q.status()
-	if want := []UnreadableStream{{"g", "raw", "RAW"}}; fmt.Sprint(source.Unreadable) != fmt.Sprint(want) {
+	if want := []UnreadableStream{{Group: "g", Stream: "raw", WrapType: "RAW"}}; fmt.Sprint(source.Unreadable) != fmt.Sprint(want) {
 		t.Errorf("unreadable = %v, want %v", source.Unreadable, want)
 	}
 	s := &Status{State: "running", QueueSource: &source, Sender: sdk.Status{Streams: []sdk.StreamStatus{{Group: "g", Stream: "raw"}}}}
-	if got := strings.Join(reasons(s, time.Minute), "; "); !strings.Contains(got, "stream g.raw has the wrap type RAW in the Manager") {
+	if got := strings.Join(observe.New(shown{s}, new(reason.Board), observe.Config{}, q.log).Status().Ready.Reasons, "; "); !strings.Contains(got, "stream g.raw has the wrap type RAW in the Manager") {
 		t.Errorf("reasons = %q, want the stream that cannot be read", got)
 	}
 	s.Sender.Streams[0].PacksFinal = 1
-	if got := strings.Join(reasons(s, time.Minute), "; "); strings.Contains(got, "wrap type") {
+	if got := strings.Join(observe.New(shown{s}, new(reason.Board), observe.Config{}, q.log).Status().Ready.Reasons, "; "); strings.Contains(got, "wrap type") {
 		t.Errorf("reasons = %q, want none once a pack of it was seen", got)
 	}
 	// Another answer makes another stream unreadable.
@@ -187,6 +190,12 @@ func TestStreamOfAnotherWrapTypeIsNamedAtOnce(t *testing.T) {
 		t.Errorf("unreadable = %v, want the other stream, and a line for it:\n%s", q.status().Unreadable, log.String())
 	}
 }
+
+// shown is a snapshot for an observer.
+type shown struct{ s *Status }
+
+func (s shown) Snapshot() Status              { return *s.s }
+func (shown) Stalled(map[uint64][]gate.Entry) {}
 
 func TestTenantOfAStreamReachesTheTopicThatIsWatched(t *testing.T) {
 	said := manager.QueueConfig{MD5: "1", Type: "PULSAR", Topics: map[string]string{"g.s": "acme/ns/s", "g.t": "ns/t"},

@@ -2,26 +2,11 @@ package connector
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
 	"inlong-bridge/sdk/manager"
 )
-
-// UnreadableStream is a stream with another wrap type than INLONG_MSG_V0 in the Manager. What consumers, and the
-// bridge, find in its topic then is not an InLongMsg with the attribute mid, by which a pack is recognised.
-type UnreadableStream struct {
-	Group    string `json:"group"`
-	Stream   string `json:"stream"`
-	WrapType string `json:"wrap_type"`
-}
-
-// String is the reason in /status.
-func (u UnreadableStream) String() string {
-	return fmt.Sprintf("stream %s.%s has the wrap type %s in the Manager, in which the bridge cannot recognise its packs in the queue; set it to %s, or use delivery.confirm: settle",
-		u.Group, u.Stream, u.WrapType, manager.WrapInLongMsg)
-}
 
 // unreadableLocked returns the watched streams that cannot be read, sorted.
 func (q *queueSource) unreadableLocked() []UnreadableStream {
@@ -32,7 +17,7 @@ func (q *queueSource) unreadableLocked() []UnreadableStream {
 	var out []UnreadableStream
 	for of := range q.topics {
 		if wrap := said.Wrap(of.Group, of.Stream); wrap != manager.WrapInLongMsg {
-			out = append(out, UnreadableStream{of.Group, of.Stream, wrap})
+			out = append(out, UnreadableStream{Group: of.Group, Stream: of.Stream, WrapType: wrap})
 		}
 	}
 	slices.SortFunc(out, func(a, b UnreadableStream) int {
@@ -46,7 +31,7 @@ func (q *queueSource) tellWrapsLocked() {
 	said := q.unreadableLocked()
 	now := make(map[RouteStatus]string, len(said))
 	for _, u := range said {
-		of := RouteStatus{u.Group, u.Stream}
+		of := RouteStatus{Group: u.Group, Stream: u.Stream}
 		if now[of] = u.WrapType; q.wraps[of] != u.WrapType {
 			q.log.Warn("stream is unreadable in the queue, so its packs do not become final", "group", u.Group, "stream", u.Stream,
 				"wrap_type", u.WrapType, "hint", "set its wrap type in the Manager to "+manager.WrapInLongMsg+", or use delivery.confirm: settle")

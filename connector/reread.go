@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk"
 )
@@ -77,6 +78,19 @@ func (r *rereader) pending() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.tasks)
+}
+
+// partitions returns those with lost pieces that are not read again yet.
+func (r *rereader) partitions() map[*partition]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make(map[*partition]bool)
+	for t := range r.tasks {
+		if t.wanted() && t.readable() {
+			out[t.p] = true
+		}
+	}
+	return out
 }
 
 // has reports whether any of parts has lost pieces that still have to be read again.
@@ -145,8 +159,9 @@ func (r *rereader) plan(now time.Time) (next time.Time) {
 		case !t.wanted():
 			delete(r.tasks, t)
 		case !t.readable():
-			t.p.stuck.Add(1)
+			t.p.gate.Strand(1)
 			delete(r.tasks, t)
+		case t.p.gate.Condition().Has(reason.Deleted): // its topic may come back
 		case t.due.After(now):
 			if next.IsZero() || t.due.Before(next) {
 				next = t.due
@@ -270,7 +285,7 @@ func (r *rereader) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 	payloads, offsets, at := t.pick(recs)
 	if h := loopIn(t.p.id, r.origin, payloads, offsets); h != nil { // the log was cut and grew again with other records
 		t.p.stop(h)
-		t.p.stuck.Add(1)
+		t.p.gate.Strand(1)
 		return taskDone
 	}
 	if len(payloads) > 0 {
@@ -290,8 +305,8 @@ func (r *rereader) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 		if n < len(payloads) {
 			t.from = offsets[n]
 			if errors.Is(err, sdk.ErrTooLarge) { // it was sent before: the proxies' limit shrank
-				t.p.stop(&halt{code: haltTooLarge, offset: offsets[n], reason: "reading a lost record again: " + err.Error()})
-				t.p.stuck.Add(1)
+				t.p.stop(stopFor(t.p.id, reason.TooLarge, offsets[n], "reading a lost record again: "+err.Error()))
+				t.p.gate.Strand(1)
 				return taskDone
 			}
 			return taskFull
@@ -319,7 +334,7 @@ func (r *rereader) done(t *task) {
 
 // giveUp ends a task whose records nobody has any more; its piece stays open.
 func (r *rereader) giveUp(t *task) {
-	t.p.stuck.Add(1)
+	t.p.gate.Strand(1)
 	r.done(t)
 	r.bell.ring()
 }
@@ -377,11 +392,11 @@ func (r *rereader) gap(ctx context.Context, id tp, rd *reading) error {
 	for _, t := range rd.tasks {
 		switch {
 		case t.from > end:
-			t.p.stop(&halt{code: haltTruncated, offset: end, reason: truncatedReason(id, end, t.from)})
+			t.p.stop(stopFor(id, reason.Truncated, end, truncatedReason(id, end, t.from)))
 			r.giveUp(t)
 		case t.from >= start: // it was out of range only as part of a wider range
 		case !r.acceptGap:
-			t.p.stop(&halt{code: haltGap, offset: t.from, reason: gapReason(id, t.from, min(start, t.origin.Last+1))})
+			t.p.stop(stopFor(id, reason.Gap, t.from, gapReason(id, t.from, min(start, t.origin.Last+1))))
 			r.giveUp(t)
 		default:
 			r.log.Warn("lost records are gone from Kafka, going on without them", "topic", id.topic, "partition", id.partition,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/watermark"
 )
 
@@ -29,8 +30,7 @@ func (t *task) wanted() bool { return t.p.wm.Wanted(t.piece) }
 // readable reports whether Kafka may still have the piece's records. A partition that stopped for another
 // reason goes on delivering what lies before it.
 func (t *task) readable() bool {
-	h := t.p.halted.Load()
-	return h == nil || h.code != haltRecreated && h.code != haltDeleted && h.code != haltTruncated
+	return !t.p.gate.Condition().Has(reason.Recreated, reason.Truncated)
 }
 
 // span of offsets the task still needs.
@@ -102,8 +102,8 @@ func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, whe
 		if minute != t.origin.Minute {
 			continue
 		}
-		r, err := t.p.router.route(rec)
-		if err != nil || r == nil || !t.origin.Holds(rec.Offset, r.index, minute) {
+		r := t.p.router.known(rec)
+		if r == nil || !t.origin.Holds(rec.Offset, r.index, minute) {
 			continue // it was not routed here when it was sent, so it is not of this piece
 		}
 		if len(payloads) == 0 {

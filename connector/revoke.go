@@ -7,14 +7,20 @@ import (
 
 // onAssigned tells of new partitions; they are made in adjust, once their offsets are known.
 func (b *Bridge) onAssigned(added map[string][]int32) {
+	b.noteGiven(added) // takes the lock under which b.group is set
+	member, generation := b.group.GroupMetadata()
+	b.seat.Store(&seat{member, generation})
+	b.inSession.Store(true)
 	b.sessions.Add(1)
-	b.noteGiven(added)
 	b.groupFault(nil)
 	n := 0
 	for _, nums := range added {
 		n += len(nums)
 	}
-	if n > 0 {
+	switch {
+	case n > 0 && b.stopping():
+		b.log.Info("partitions assigned while the bridge stops; they are not begun", "partitions", n)
+	case n > 0:
 		b.log.Info("partitions assigned", "partitions", n)
 	}
 }
@@ -23,7 +29,9 @@ func (b *Bridge) onAssigned(added map[string][]int32) {
 // stop the dispatch, wait a little for what is on its way, commit, end the generation. Partitions that
 // stay are not touched. kgo also calls it at the end of each session with nothing to revoke.
 func (b *Bridge) onRevoked(lost map[string][]int32) {
+	defer b.awaitLeave()
 	defer b.noteTaken(lost)
+	b.inSession.Store(false)
 	parts := b.pick(lost)
 	if len(parts) == 0 {
 		return
@@ -53,8 +61,14 @@ func (b *Bridge) onRevoked(lost map[string][]int32) {
 // onLost runs when the group membership itself is gone: a commit would be refused.
 func (b *Bridge) onLost(lost map[string][]int32) {
 	defer b.noteTaken(lost)
+	b.inSession.Store(false)
 	parts := b.pick(lost)
 	if len(parts) == 0 {
+		return
+	}
+	if b.drained.Load() { // the membership was cut off on purpose, after the last commit
+		b.endGenerations(parts)
+		b.counters.revoked.Add(uint64(len(parts)))
 		return
 	}
 	for _, p := range parts {
@@ -100,10 +114,13 @@ func (b *Bridge) endGenerations(parts []*partition) {
 	case <-wait.C:
 	}
 	for _, p := range parts {
-		p.leftOpen.Store(int64(p.wm.Unfinal()))
-		b.close(p)
-		p.wm.Revoke()
-		b.remove(p)
+		for ; p != nil; p = p.succeeded() {
+			p.detach()
+			p.leftOpen.Store(int64(p.wm.Unfinal()))
+			b.close(p)
+			p.wm.Revoke()
+			b.remove(p)
+		}
 	}
 	b.reread.abandon()
 	b.bell.ring()

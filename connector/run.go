@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"time"
+
+	"inlong-bridge/connector/reason"
 )
 
 // run starts the parts, moves records until ctx ends or something fails for good, drains, and closes the
@@ -14,6 +16,7 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	if b.life != nil {
 		return errors.New("running bridge: it has run before; hint: make a new one with New")
 	}
+	b.soft = ctx
 	b.life, b.end = context.WithCancel(context.WithoutCancel(ctx))
 	defer b.end()
 	applyMemoryLimit(b.limits)
@@ -24,9 +27,14 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	if b.web, err = listenAdmin(b); err != nil {
 		return err
 	}
+	// A note may be why the start fails.
+	for _, note := range b.cfg.Notes() {
+		b.log.Warn("note on the configuration", "note", note)
+	}
 	if err := b.build(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil // stopped before anything was moved
+			b.log.Info("told to stop before the start was over; nothing was moved")
+			return nil
 		}
 		return fmt.Errorf("starting bridge: %w", err)
 	}
@@ -42,9 +50,6 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	b.launch()
 	b.log.Info("bridge started", "version", b.deps.Version, "instance", b.instance, "group", b.cfg.Kafka.Group,
 		"topics", len(b.consumed()), "confirm", b.cfg.Delivery.Confirm, "confirm_reason", b.cfg.ConfirmReason(), "budget", b.limits.Budget, "budget_source", b.limits.BudgetSource)
-	for _, note := range b.cfg.Notes() {
-		b.log.Warn("note on the configuration", "note", note)
-	}
 	close(b.ready)
 	if beside != nil {
 		b.wg.Go(func() { fail(beside(run)) })
@@ -55,6 +60,7 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	}
 	cause := context.Cause(run)
 	if ctx.Err() == nil && cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, errDone) {
+		b.draining.Store(true) // nothing more is begun
 		b.finalCommit(hard)
 		return fmt.Errorf("running bridge: %w", cause)
 	}
@@ -65,12 +71,13 @@ var errDone = errors.New("nothing is left to do")
 
 // launch starts the goroutines that live as long as the bridge.
 func (b *Bridge) launch() {
-	b.wg.Go(func() { b.unparkLoop(b.life) })
-	b.wg.Go(func() { b.commitLoop(b.life) })
-	b.wg.Go(func() { b.reread.run(b.life) })
-	b.wg.Go(func() { b.watchLoop(b.life) })
+	b.loop("unpark", b.unparkLoop)
+	b.loop("commit", b.commitLoop)
+	b.loop("reread", b.reread.run)
+	b.loop("watch", b.watchLoop)
+	b.loop("observe", b.observer.Run)
 	if b.cfg.Delivery.Watchdog > 0 {
-		b.wg.Go(func() { b.watchdogLoop(b.life) })
+		b.loop("ends", b.endsLoop)
 	}
 	if b.source != nil {
 		b.wg.Go(func() { b.source.run(b.life, min(b.cfg.InLong.Refresh, askQueue), b.reader) })
@@ -84,11 +91,23 @@ func (b *Bridge) launch() {
 	}
 }
 
+// loop starts a goroutine that lives as long as the bridge.
+func (b *Bridge) loop(name string, run func(ctx context.Context)) {
+	ended := b.loops.Started(name)
+	b.wg.Go(func() {
+		run(b.life)
+		if b.life.Err() == nil {
+			ended()
+		}
+	})
+}
+
 // drain waits until everything fetched is final, reading again what gets lost, at most delivery.drain.
 func (b *Bridge) drain(hard context.Context) error {
 	began := time.Now()
 	b.draining.Store(true)
-	b.group.PauseFetchTopics(b.consumed()...)
+	b.board.Set(reason.New(drainingKey, began, reason.KindOf(reason.Draining).Meaning))
+	b.gates.Refer(gatesOf(b.assigned()), drainingKey, began, true)
 	for _, p := range b.assigned() {
 		p.dropUnbegun()
 	}
@@ -119,7 +138,7 @@ func (b *Bridge) drain(hard context.Context) error {
 	case !committed:
 		return fmt.Errorf("%w: the last commit failed; what it covers is delivered again after the next start", ErrUnfinished)
 	case len(stopped) > 0 && b.migration == nil: // a migration says it in its verdict
-		return fmt.Errorf("%w: %d partitions are stopped, the first is %s: %s", ErrUnfinished, len(stopped), stopped[0].id, stopped[0].halted.Load().reason)
+		return fmt.Errorf("%w: %d partitions are stopped, the first is %s: %s", ErrUnfinished, len(stopped), stopped[0].id, b.textOf(stopped[0].stopped()))
 	}
 	b.log.Info("drained", "took", time.Since(began).Round(time.Millisecond))
 	return nil
@@ -128,7 +147,7 @@ func (b *Bridge) drain(hard context.Context) error {
 // stoppedPartitions returns the partitions that cannot go on.
 func (b *Bridge) stoppedPartitions() (out []*partition) {
 	for _, p := range b.assigned() {
-		if p.halted.Load() != nil {
+		if p.stopped() != nil {
 			out = append(out, p)
 		}
 	}
@@ -140,10 +159,10 @@ func (b *Bridge) stoppedPartitions() (out []*partition) {
 func (b *Bridge) unfinishedWork() (open, stuck int) {
 	for _, p := range b.assigned() {
 		n := p.wm.Unfinal()
-		dead := min(n, int(p.stuck.Load()))
+		dead := min(n, p.gate.Stranded())
 		stuck += dead
 		n -= dead
-		chunks, _, _ := p.waiting()
+		chunks, _ := p.waiting()
 		open += n + chunks
 	}
 	return open, stuck
@@ -175,31 +194,19 @@ func (p *partition) dropUnbegun() {
 	defer p.mu.Unlock()
 	for i, c := range p.parked {
 		if !c.begun {
-			p.dropParked(i)
+			p.dropParkedLocked(i)
 			break
 		}
 	}
 }
 
 // shut closes what was made, in the order in which the parts need each other: the group first, so that
-// its last callback still finds the rest.
+// its last callback still finds the rest. Every step has a bound.
 func (b *Bridge) shut(hard context.Context) {
 	b.drained.Store(true)
-	if b.group != nil {
-		b.group.AllowRebalance()
-		// Also when told to stop at once: a member that goes without a word holds up the next rebalance until
-		// its session times out.
-		limit := 5 * time.Second
-		if hard.Err() != nil {
-			limit = time.Second
-		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(hard), limit)
-		_ = b.group.LeaveGroupContext(ctx) // at worst the session does time out
-		cancel()
-		b.group.Close()
-	}
+	b.leaveGroup(hard)
 	b.end()
-	b.wg.Wait()
+	b.closing(hard, "loops", b.wg.Wait)
 	if b.sender != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		if err := b.sender.Close(ctx); err != nil {
@@ -208,10 +215,10 @@ func (b *Bridge) shut(hard context.Context) {
 		cancel()
 	}
 	if b.reader != nil {
-		b.reader.Close()
+		b.closing(hard, "reader of the queue", b.reader.Close)
 	}
 	if b.direct != nil {
-		b.direct.Close()
+		b.closing(hard, "client of kafka", b.direct.Close)
 	}
 	if b.web != nil {
 		b.web.close()

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -39,7 +40,7 @@ func TestDeliversEverything(t *testing.T) {
 			e.waitCommitted("orders", 1, 300)
 			e.produce("orders", 1, 300, 100, 0)
 			e.waitCommitted("orders", 1, 400)
-			if s := r.b.Status(); !s.Ready.Ready || s.Confirm != confirm || len(s.Parts) != 2 || s.Parts[0].Lag != 0 {
+			if s := r.b.Status(); !s.Ready.Strict || s.Confirm != confirm || len(s.Parts) != 2 || s.Parts[0].Lag != 0 {
 				t.Errorf("status = %+v, want ready, confirm %s, two partitions without lag", s, confirm)
 			}
 			if err := r.drain(); err != nil {
@@ -266,10 +267,10 @@ func TestPoisonRecordStopsItsPartitionOnly(t *testing.T) {
 	e.waitCommitted("orders", 0, 2)
 	e.waitCommitted("orders", 1, 2)
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-	if p.Stall != haltUnrouted || !strings.Contains(p.Reason, "header") {
-		t.Errorf("stopped as %s: %q, want %s naming the header", p.Stall, p.Reason, haltUnrouted)
+	if p.Stall != string(reason.Unrouted) || !strings.Contains(p.Reason, "header") {
+		t.Errorf("stopped as %s: %q, want %s naming the header", p.Stall, p.Reason, reason.Unrouted)
 	}
-	if st := r.b.Status(); st.Ready.Ready || len(st.Routes) != 2 {
+	if st := r.b.Status(); st.Ready.Strict || len(st.Routes) != 2 {
 		t.Errorf("ready = %+v with %d routes, want not ready and two routes", st.Ready, len(st.Routes))
 	}
 	if got := e.arrived(); len(got) != 4 {
@@ -297,8 +298,8 @@ func TestTooLargeRecordStopsItsPartitionExactlyBeforeIt(t *testing.T) {
 	e.produce("orders", 0, 3, 3, 0)
 	r := e.start(e.config("queue"))
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-	if p.Stall != haltTooLarge || !strings.Contains(p.Reason, "offset 3") {
-		t.Errorf("stopped as %s: %q, want %s naming offset 3", p.Stall, p.Reason, haltTooLarge)
+	if p.Stall != string(reason.TooLarge) || !strings.Contains(p.Reason, "offset 3") {
+		t.Errorf("stopped as %s: %q, want %s naming offset 3", p.Stall, p.Reason, reason.TooLarge)
 	}
 	e.waitCommitted("orders", 0, 3)
 }
@@ -361,7 +362,7 @@ func TestStalledStreamPausesItsPartitionOnly(t *testing.T) {
 	}
 	keyed(0, "s2", 0, 3000)
 	r := e.start(c)
-	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stall == stallStream })
+	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stall == string(reason.StreamFull) })
 	if p.Reason == "" || p.Stopped {
 		t.Errorf("partition = %+v, want paused with a reason", p)
 	}
@@ -440,7 +441,7 @@ func TestFailedCommitsAreTriedAgainAndNeverRewind(t *testing.T) {
 	r.part("orders", 0, func(p PartitionStatus) bool { return p.Final == 20 })
 	eventually(t, 10*time.Second, func() error {
 		n := uint64(0)
-		r.b.counters.commitErrors.each(func(class string, v uint64) {
+		each(&r.b.counters.commitErrors, func(class string, v uint64) {
 			if class == "rebalance" {
 				n = v
 			}
@@ -576,7 +577,7 @@ func TestMaxUnfinalHoldsFetching(t *testing.T) {
 	e.produce("orders", 1, 0, 500, 100)
 	r := e.start(c)
 	eventually(t, 10*time.Second, func() error {
-		if s := r.b.Status(); s.Memory.Hold != reasonUnfinal || s.Memory.Unfinal < 20 {
+		if s := r.b.Status(); s.Memory.Hold != reason.KindOf(reason.MaxUnfinal).Meaning || s.Memory.Unfinal < 20 {
 			return fmt.Errorf("memory = %+v, want held by max_unfinal", s.Memory)
 		}
 		return nil

@@ -11,6 +11,7 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
 )
 
 // clientOpts are the options of every client of the source's brokers.
@@ -79,14 +80,16 @@ func balancer(name string) kgo.GroupBalancer {
 func (b *Bridge) poll(ctx context.Context) error {
 	sp := &splitter{pack: int(b.cfg.Pack.Bytes.N), suspect: b.suspect(), origin: b.origin}
 	for ctx.Err() == nil {
-		if why := b.roomToPoll(); why != "" {
+		if why := b.roomToPoll(); why != (reason.Key{}) {
 			b.holding(why)
-			b.bell.wait(func() bool { return b.roomToPoll() == "" }, ctx.Done())
-			b.holding("")
+			b.bell.wait(func() bool { return b.roomToPoll() == (reason.Key{}) }, ctx.Done())
+			b.holding(reason.Key{})
 			continue
 		}
 		fs := b.group.PollFetches(ctx)
+		done := b.loops.Works("poll")
 		err := b.fetched(fs, sp)
+		done()
 		b.group.AllowRebalance() // also after an error: every poll may have blocked rebalances
 		if err != nil {
 			return err
@@ -109,6 +112,9 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				b.unread(tp{t.Topic, fp.Partition}, fp.Err)
 				continue
 			}
+			if p.from.absent != nil {
+				continue // nothing says yet where it begins
+			}
 			if t.TopicID != ([16]byte{}) && p.topic.id != ([16]byte{}) && t.TopicID != p.topic.id {
 				p.stop(recreated(p))
 				continue
@@ -121,17 +127,21 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				b.partitionError(p, kerr.OffsetOutOfRange)
 				continue
 			}
+			if p.mustRewind() {
+				b.rewind(p)
+				continue
+			}
 			bytes := p.take(b.sender, sp, fp.Records)
 			b.counters.polled(t.Topic, len(fp.Records), bytes, sp.skipped)
 			b.tookPacks(t.Topic, sp.packs)
 			b.tookReplaced(p, sp.replaced)
-			b.pauseIfBlocked(p)
+			b.pieceShare(p, time.Now())
 			if p.limit >= 0 && p.expects() >= p.limit {
-				b.group.PauseFetchPartitions(one(p.id))
+				p.reachedEnd()
 			}
 			if fp.Err != nil {
 				b.partitionError(p, fp.Err)
-			} else if p.faulted.Load() != nil {
+			} else if p.trying.Load() != nil {
 				b.recovered(p)
 			}
 		}
@@ -159,37 +169,32 @@ func (b *Bridge) partitionError(p *partition, err error) {
 	var unfolds *kgo.ErrDecompressTooLarge
 	switch {
 	case errors.As(err, &unfolds):
-		p.stop(&halt{code: haltTooLarge, offset: unfolds.Offset, reason: fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
-			"the whole budget; hint: raise memory.budget", unfolds.Offset, p.id, config.Bytes{N: b.limits.Budget})})
+		p.stop(stopFor(p.id, reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
+			"the whole budget; hint: raise memory.budget", unfolds.Offset, p.id, config.Bytes{N: b.limits.Budget})))
 	case errors.As(err, &loss):
-		p.stop(&halt{code: haltTruncated, offset: loss.ResetTo, reason: truncatedReason(p.id, loss.ResetTo, loss.ConsumedTo)})
+		p.stop(stopFor(p.id, reason.Truncated, loss.ResetTo, truncatedReason(p.id, loss.ResetTo, loss.ConsumedTo)))
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		b.fault(p, err, true)
-	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
-		p.stop(recreated(p))
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), absentError(err):
+		b.miss(p, byFetch, err) // a broker may lag; an answer by name tells
 	default:
 		b.fault(p, kafkaclient.Explain(err, "fetching "+p.id.String()), false)
 	}
 }
 
-// pauseIfBlocked tells kgo to leave a partition alone whose stream is full. A full budget pauses nobody:
-// the polling itself stops then, and pausing would throw away what is buffered.
-func (b *Bridge) pauseIfBlocked(p *partition) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.blocked == stallStream && !p.paused && !p.detached {
-		p.paused = true
-		b.group.PauseFetchPartitions(one(p.id))
-	}
-	p.noteWaits()
+// reachedEnd closes a partition of which a migration wants nothing more.
+func (p *partition) reachedEnd() {
+	p.gate.Add(reason.New(partitionKey(p.id, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.id, p.limit)), true)
 }
 
-// noteWaits keeps waits true while unparkAll has something to do for p; p.mu is held. Whoever parks or
-// pauses calls it.
-func (p *partition) noteWaits() { p.waits.Store(len(p.parked) > 0 || p.paused) }
+// noteWaitsLocked keeps waits true while unparkAll has something to do for p. Whoever parks calls it.
+func (p *partition) noteWaitsLocked() {
+	c := p.gate.Condition()
+	p.waits.Store(len(p.parked) > 0 || c.Has(reason.StreamFull) || c.Get(p.shareKey) != nil)
+}
 
-// unparkLoop offers what is parked again when the sender has room. A partition that was paused is
-// resumed once nothing of it is parked, and not sooner than resumePause after it was blocked: each pause
+// unparkLoop offers what is parked again when the sender has room. A partition whose stream was full is read on
+// once nothing of it is parked, and not sooner than resumePause after the stream was full: each pause
 // throws away what was fetched ahead.
 func (b *Bridge) unparkLoop(ctx context.Context) {
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -219,19 +224,72 @@ func (b *Bridge) unparkAll() {
 		if !p.waits.Load() {
 			continue // most of them, nearly always
 		}
-		if chunks, _, _ := p.waiting(); chunks > 0 {
+		if chunks, _ := p.waiting(); chunks > 0 {
 			p.unpark(b.sender)
-			b.pauseIfBlocked(p)
 		}
-		p.mu.Lock()
-		if p.paused && p.blocked == "" && !p.detached && p.halted.Load() == nil && (p.limit < 0 || p.expect < p.limit) && time.Since(p.since) >= resumePause {
-			p.paused = false
-			b.group.ResumeFetchPartitions(one(p.id))
-		}
-		p.noteWaits()
-		p.mu.Unlock()
+		now := time.Now()
+		b.pieceShare(p, now)
+		p.roomAgain(now)
 	}
 	b.bell.ring()
+}
+
+// roomAgain ends that the streams of a partition are full.
+func (p *partition) roomAgain(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.parked) == 0 {
+		for e := p.gate.Condition().Find(reason.StreamFull); e != nil && now.Sub(e.Since) >= resumePause; e = p.gate.Condition().Find(reason.StreamFull) {
+			p.gate.Drop(e.Key)
+		}
+	}
+	p.noteWaitsLocked()
+}
+
+// mustRewind reports whether what was polled is not what comes next for the partition.
+func (p *partition) mustRewind() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rewind && p.stopped() == nil
+}
+
+// rewind has kgo fetch a partition from where it stopped. Only the poll loop knows that no fetch of before is in hand.
+func (b *Bridge) rewind(p *partition) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rewind = false
+	if !p.gate.Ended() {
+		b.setOffset(p.id, p.expect)
+	}
+}
+
+// setOffset moves where kgo fetches a partition. It is not the group's rewind: kgo skips what is not assigned any more, so a
+// revoke in between does no harm.
+func (b *Bridge) setOffset(id tp, offset int64) {
+	b.group.SetOffsets(map[string]map[int32]kgo.EpochOffset{id.topic: {id.partition: {Epoch: -1, Offset: offset}}})
+}
+
+// goOn ends a reason that stopped a partition, and has it go on from where it stopped. What the poll loop has in hand was
+// fetched ahead, before the stop. Otherwise: 1. records are fetched  2. the partition stops  3. the reason ends, and kgo is told
+// to go back  4. the poll loop hands over the records of 1, and those before them are skipped. So the first records that come
+// are dropped, and the poll loop goes back itself.
+func (b *Bridge) goOn(p *partition, k reason.Key) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gate.Ended() || p.gate.Condition().Find(k.Code) == nil {
+		return false
+	}
+	p.rewind = true
+	b.setOffset(p.id, p.expect) // so that something is fetched; before the gate opens, or it could undo the poll loop's
+	e, ok := p.gate.Drop(k)
+	if !ok {
+		return false
+	}
+	if e.Own != nil {
+		b.observer.Ended(*e.Own)
+	}
+	b.counters.goneOn.add(string(k.Code), 1)
+	return true
 }
 
 func one(id tp) map[string][]int32 { return map[string][]int32{id.topic: {id.partition}} }

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest"
 )
@@ -80,8 +81,8 @@ func TestRangeGoneAtStartStopsOrContinues(t *testing.T) {
 			e.waitCommitted("orders", 1, 100)
 			if onGap == "stop" {
 				p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-				if p.Stall != haltGap || !strings.Contains(p.Reason, "offsets 20 to 59 of orders/0") {
-					t.Errorf("stopped as %s: %q, want %s naming 20 to 59", p.Stall, p.Reason, haltGap)
+				if p.Stall != string(reason.Gap) || !strings.Contains(p.Reason, "offsets 20 to 59 of orders/0") {
+					t.Errorf("stopped as %s: %q, want %s naming 20 to 59", p.Stall, p.Reason, reason.Gap)
 				}
 				if at := e.committed("orders", 0); at != 20 {
 					t.Errorf("committed = %d, want the 20 of before", at)
@@ -114,8 +115,8 @@ func TestRangeGoneWhileRunningStopsOrContinues(t *testing.T) {
 			r.b.group.ResumeFetchTopics("orders")
 			if onGap == "stop" {
 				p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-				if p.Stall != haltGap || !strings.Contains(p.Reason, "offsets 10 to 39 of orders/0") {
-					t.Errorf("stopped as %s: %q, want %s naming 10 to 39", p.Stall, p.Reason, haltGap)
+				if p.Stall != string(reason.Gap) || !strings.Contains(p.Reason, "offsets 10 to 39 of orders/0") {
+					t.Errorf("stopped as %s: %q, want %s naming 10 to 39", p.Stall, p.Reason, reason.Gap)
 				}
 				return
 			}
@@ -151,8 +152,8 @@ func TestFetchThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 			r.b.group.ResumeFetchTopics("orders")
 			if onGap == "stop" {
 				p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-				if p.Stall != haltGap || !strings.Contains(p.Reason, "offsets 10 to 39 of orders/0") {
-					t.Errorf("stopped as %s: %q, want %s naming 10 to 39", p.Stall, p.Reason, haltGap)
+				if p.Stall != string(reason.Gap) || !strings.Contains(p.Reason, "offsets 10 to 39 of orders/0") {
+					t.Errorf("stopped as %s: %q, want %s naming 10 to 39", p.Stall, p.Reason, reason.Gap)
 				}
 				return
 			}
@@ -184,7 +185,7 @@ func TestReadingAgainThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 			}
 			t.Cleanup(cl.Close)
 			ev, s := new(fakeEvents), &fakeSender{room: -1}
-			p := newPartition(tp{"orders", 0}, &topic{name: "orders"}, testRouter(t, false), 0, ev, new(heldBack), slog.New(slog.DiscardHandler))
+			p := newPartition(tp{"orders", 0}, &topic{name: "orders"}, testRouter(t, false), 0, ev, testGate(tp{"orders", 0}), new(heldBack), slog.New(slog.DiscardHandler))
 			p.take(s, split(), recs(0, 100))
 			s.settle(sdk.Lost)
 			s.taken = nil
@@ -195,15 +196,15 @@ func TestReadingAgainThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 			r.plan(time.Now())
 			r.fetched(t.Context(), e.jump("orders", 100, 20))
 			l := p.wm.Ledger()
-			switch h := p.halted.Load(); {
+			switch h := p.stopped(); {
 			case len(s.taken) > 0:
 				t.Errorf("%v was sent for records that are gone", s.taken)
 			case onGap == "continue":
 				if l.Lost != 100 || l.Gap != 0 {
 					t.Errorf("ledger = %+v, want 100 lost", l)
 				}
-			case h == nil || h.code != haltGap:
-				t.Errorf("halted by %+v, want %s", h, haltGap)
+			case h == nil || h.Code != reason.Gap:
+				t.Errorf("halted by %+v, want %s", h, reason.Gap)
 			case l.Watermark != 0:
 				t.Errorf("ledger = %+v, want nothing passed", l)
 			}
@@ -235,8 +236,8 @@ func TestRangeGoneBeforeItWasReadAgainStopsOrContinues(t *testing.T) {
 			}
 			if onGap == "stop" {
 				p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-				if p.Stall != haltGap || !strings.Contains(p.Reason, "of orders/0 are gone") {
-					t.Errorf("stopped as %s: %q, want %s naming the offsets", p.Stall, p.Reason, haltGap)
+				if p.Stall != string(reason.Gap) || !strings.Contains(p.Reason, "of orders/0 are gone") {
+					t.Errorf("stopped as %s: %q, want %s naming the offsets", p.Stall, p.Reason, reason.Gap)
 				}
 				return
 			}
@@ -257,8 +258,8 @@ func TestCommitBeyondTheEndStops(t *testing.T) {
 	e.commitFor("orders", 0, 500)
 	r := e.start(e.config("queue"))
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-	if p.Stall != haltTruncated {
-		t.Errorf("stopped as %s: %q, want %s", p.Stall, p.Reason, haltTruncated)
+	if p.Stall != string(reason.Truncated) {
+		t.Errorf("stopped as %s: %q, want %s", p.Stall, p.Reason, reason.Truncated)
 	}
 }
 
@@ -275,8 +276,8 @@ func TestTopicRecreatedStopsItsPartitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-	if p.Stall != haltRecreated && p.Stall != haltDeleted {
-		t.Errorf("stopped as %s: %q, want %s", p.Stall, p.Reason, haltRecreated)
+	if p.Stall != string(reason.Recreated) && p.Stall != string(reason.Deleted) {
+		t.Errorf("stopped as %s: %q, want %s", p.Stall, p.Reason, reason.Recreated)
 	}
 	if !strings.Contains(p.Reason, "restart") {
 		t.Errorf("reason %q does not say what to do", p.Reason)
@@ -349,6 +350,7 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		b.cfg.Kafka.StartTimeout = time.Second
 		if edit != nil {
 			edit(b)
 		}

@@ -102,7 +102,7 @@ func TestSpansShareOpenPacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	rt := routerBy(t, ways[0].rule)
-	rt.routes = newRoutes(s.Stream)
+	rt.routes = newRoutes(s.Stream, 0)
 	if rt.fixed, err = rt.routes.get(rt.fixed.target); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestSpansShareOpenPacks(t *testing.T) {
 	recs := keyed(15_000, 10) // 210 KB in the pack, and four spans
 	p.take(s, sp, recs[:9000])
 	p.take(s, sp, recs[9000:])
-	if chunks, _, _ := p.waiting(); chunks != 0 {
+	if chunks, _ := p.waiting(); chunks != 0 {
 		t.Fatalf("%d chunks are parked, want none", chunks)
 	}
 	if got := p.wm.Unfinal(); got != 5 {

@@ -10,6 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/watermark"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
@@ -35,7 +36,7 @@ func routerBy(tb testing.TB, rule string) *router {
 	if len(problems) > 0 {
 		tb.Fatal(problems)
 	}
-	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }))
+	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 0))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -60,10 +61,10 @@ type quiet struct{}
 
 func (quiet) moved()                                             {}
 func (quiet) lost(*partition, watermark.Piece, watermark.Origin) {}
-func (quiet) stopped(*partition, *halt)                          {}
+func (quiet) stopped(*partition, *reason.Reason)                 {}
 
 func quietPartition(id int32, rt *router) *partition {
-	return newPartition(tp{"t", id}, &topic{name: "t"}, rt, 0, quiet{}, new(heldBack), slog.New(slog.DiscardHandler))
+	return newPartition(tp{"t", id}, &topic{name: "t"}, rt, 0, quiet{}, testGate(tp{"t", id}), new(heldBack), slog.New(slog.DiscardHandler))
 }
 
 // instantSender takes everything in packs of 250 records, and all of it is final at once.
@@ -171,7 +172,7 @@ func BenchmarkRoomToPoll(b *testing.B) {
 			br := bridgeOf(b, n)
 			b.ReportAllocs()
 			for b.Loop() {
-				if why := br.roomToPoll(); why != "" {
+				if why := br.roomToPoll(); why != (reason.Key{}) {
 					b.Fatal(why)
 				}
 			}
@@ -242,7 +243,7 @@ func BenchmarkOldest(b *testing.B) {
 	var pieces []watermark.Piece
 	for i := range int64(10_000) {
 		s := p.wm.Begin(i, i+1)
-		p.opening(&chunk{first: i, next: i + 1}, now)
+		p.openingLocked(&chunk{first: i, next: i + 1}, now)
 		pieces = append(pieces, p.wm.Add(s, watermark.Origin{First: i, Last: i, Records: 1}))
 		p.wm.End(s)
 	}
@@ -267,7 +268,7 @@ func TestOldestIsThatOfTheFirstSpanNotPassed(t *testing.T) {
 	for i := range int64(n) {
 		s := p.wm.Begin(i, i+1)
 		p.mu.Lock()
-		p.opening(&chunk{first: i, next: i + 1}, at(i))
+		p.openingLocked(&chunk{first: i, next: i + 1}, at(i))
 		p.mu.Unlock()
 		pieces = append(pieces, p.wm.Add(s, watermark.Origin{First: i, Last: i, Records: 1}))
 		p.wm.End(s)
@@ -286,36 +287,41 @@ func TestOldestIsThatOfTheFirstSpanNotPassed(t *testing.T) {
 	}
 }
 
+// holdOne adds a span of one piece.
+func holdOne(p *partition) watermark.Piece {
+	at := p.wm.Position()
+	s := p.wm.Begin(at, at+1)
+	pc := p.wm.Add(s, watermark.Origin{First: at, Last: at, Records: 1})
+	p.wm.End(s)
+	return pc
+}
+
 func TestUnfinalOfAllPartitionsHoldsFetching(t *testing.T) {
 	b := bridgeOf(t, 3)
 	b.cfg.Delivery.MaxUnfinal = 4
-	add := func(p *partition) watermark.Piece {
-		at := p.wm.Position()
-		s := p.wm.Begin(at, at+1)
-		pc := p.wm.Add(s, watermark.Origin{First: at, Last: at, Records: 1})
-		p.wm.End(s)
-		return pc
-	}
 	parts := b.assigned()
-	first := add(parts[0])
+	first := holdOne(parts[0])
 	for _, p := range parts {
-		add(p)
+		holdOne(p)
 	}
-	want := func(when, why string) {
+	want := func(when string, why reason.Key) {
 		t.Helper()
 		if got := b.roomToPoll(); got != why {
-			t.Errorf("%s: roomToPoll = %q, want %q", when, got, why)
+			t.Errorf("%s: roomToPoll = %v, want %v", when, got, why)
 		}
 	}
-	want("4 of 4 are not final", reasonUnfinal)
+	want("4 of 4 are not final", unfinalKey)
 	parts[0].wm.Final(first)
 	parts[0].wm.Final(first)
-	want("one became final, twice told", "")
-	add(parts[0])
-	want("4 again", reasonUnfinal)
+	want("one became final, twice told, and is not committed", unfinalKey)
+	parts[0].wm.BeginCommit()
+	parts[0].wm.EndCommit(true)
+	want("it is committed", reason.Key{})
+	holdOne(parts[0])
+	want("4 again", unfinalKey)
 	parts[2].wm.Revoke()
 	parts[2].wm.Revoke()
-	want("one was revoked with its partition", "")
+	want("one was revoked with its partition", reason.Key{})
 	if got := b.unfinal.Load(); got != 3 {
 		t.Errorf("%d pieces not final, want 3", got)
 	}

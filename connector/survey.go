@@ -10,10 +10,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
 
@@ -26,16 +26,17 @@ type survey struct {
 	commits map[tp]resume.Commit // of the group, of all topics
 	group   resume.Group
 	logs    map[tp]extent
+	epochs  map[tp]epochVerdict // of the committed offsets that have an epoch
 }
 
 // surveyedTopic is one topic of a survey.
 type surveyedTopic struct {
 	id    resume.TopicID // zero when the brokers do not tell
 	known resume.Topic
-	err   error // final: the topic does not exist
+	err   error // the broker that was asked does not find the topic, or the right to describe it is missing
 }
 
-// extent is a partition's log. err is of that partition alone, and final.
+// extent is a partition's log. err says that it was not found, or may not be looked at; that is asked again.
 type extent struct {
 	start, end int64
 	at         int64 // the offset of begin's origin; valid for partitions without a believed commit
@@ -60,8 +61,13 @@ type begin struct {
 	refused *refusedOffset
 	books   resume.Books // up to offset - lost
 	sight   resume.Sight
-	halt    *halt
+	stop    *reason.Reason
 	again   bool // its topic is joined again first
+	// absent is set when the partition was not found: the rest is not known, and it is asked for by name. See absent.go.
+	absent error
+	// bare is set when nothing tells whether the log was cut off before the committed offset and has grown since: the
+	// offset has no leader epoch, or the brokers do not say where an epoch ends.
+	bare bool
 }
 
 // refusedOffset is a committed offset of a topic that was deleted.
@@ -92,6 +98,9 @@ func (b *Bridge) survey(ctx context.Context, parts map[string][]int32) (*survey,
 	if err := b.surveyLogs(ctx, s, parts); err != nil {
 		return nil, err
 	}
+	if err := b.surveyEpochs(ctx, s); err != nil {
+		return nil, err
+	}
 	after, err := b.identify(ctx, names)
 	if err != nil {
 		return nil, err
@@ -107,10 +116,12 @@ func (b *Bridge) survey(ctx context.Context, parts map[string][]int32) (*survey,
 // identified is what a broker says of topics, asked for afresh.
 type identified struct {
 	cluster string
+	brokers []int32 // all that the broker knows, sorted
 	topics  map[string]identifiedTopic
 }
 
-// identifiedTopic is one of them; err says that it does not exist.
+// identifiedTopic is one of them; err says that the broker does not find it (UNKNOWN_TOPIC_OR_PARTITION), or that the
+// right to describe it is missing (TOPIC_AUTHORIZATION_FAILED).
 type identifiedTopic struct {
 	id         resume.TopicID
 	partitions []int32
@@ -122,21 +133,35 @@ func (b *Bridge) identify(ctx context.Context, names []string) (*identified, err
 	return identify(ctx, b.direct, names)
 }
 
-// identify asks a broker for the ids of topics. It goes around the client's cache, since what was known a second
-// ago is no answer. A topic that does not exist has its error in the answer; any other error of a topic fails the
-// whole question, because it passes.
-func identify(ctx context.Context, cl *kgo.Client, names []string) (*identified, error) {
+// identifyAt asks one broker of the source for the ids of topics, and waits a bounded time for it.
+func (b *Bridge) identifyAt(ctx context.Context, broker int32, names []string) (*identified, error) {
+	ctx, cancel := context.WithTimeout(ctx, identifyTime)
+	defer cancel()
+	return identify(ctx, b.direct.Broker(int(broker)), names)
+}
+
+// identifyTime bounds the wait for one broker: another one is asked next.
+const identifyTime = 3 * time.Second
+
+// identify asks a client, and so any broker, or one broker for the ids of topics. It goes around the client's cache, since
+// what was known a second ago is no answer. A topic that is not found, or may not be described, has its error in the answer;
+// any other error of a topic fails the whole question, because it passes.
+func identify(ctx context.Context, whom kmsg.Requestor, names []string) (*identified, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {
 		t := kmsg.NewMetadataRequestTopic()
 		t.Topic = &name
 		req.Topics = append(req.Topics, t)
 	}
-	resp, err := req.RequestWith(ctx, cl)
+	resp, err := req.RequestWith(ctx, whom)
 	if err != nil {
 		return nil, err
 	}
 	out := &identified{topics: make(map[string]identifiedTopic, len(resp.Topics))}
+	for i := range resp.Brokers {
+		out.brokers = append(out.brokers, resp.Brokers[i].NodeID)
+	}
+	slices.Sort(out.brokers)
 	if resp.ClusterID != nil {
 		out.cluster = *resp.ClusterID
 	}
@@ -156,7 +181,7 @@ func identify(ctx context.Context, cl *kgo.Client, names []string) (*identified,
 		switch t, ok := out.topics[name]; {
 		case !ok:
 			return nil, fmt.Errorf("asking for the id of topic %s: %w", name, errNoAnswer)
-		case t.err != nil && !errors.Is(t.err, kerr.UnknownTopicOrPartition):
+		case t.err != nil && !absentError(t.err):
 			return nil, fmt.Errorf("asking for the id of topic %s: %w", name, t.err)
 		}
 	}
@@ -213,7 +238,19 @@ func (s *survey) believed(id tp) bool {
 
 // surveyLogs lists where the logs start and end and, for partitions without a believed commit, where to begin.
 func (b *Bridge) surveyLogs(ctx context.Context, s *survey, parts map[string][]int32) error {
-	names := slices.Sorted(maps.Keys(parts))
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		if s.topics[name].err == nil {
+			names = append(names, name)
+			continue
+		}
+		for _, num := range parts[name] {
+			s.logs[tp{name, num}] = extent{err: s.topics[name].err}
+		}
+	}
+	if len(names) == 0 {
+		return nil // asked for none, the client would list them all
+	}
 	// The ends come first: a record that arrives while we ask is then after them, whatever comes next.
 	ends, err := b.admin.ListEndOffsets(ctx, names...)
 	if err != nil {
@@ -224,12 +261,12 @@ func (b *Bridge) surveyLogs(ctx context.Context, s *survey, parts map[string][]i
 		return err
 	}
 	since := make(map[int64][]tp) // by milliseconds
-	for topic, nums := range parts {
-		for _, num := range nums {
+	for _, topic := range names {
+		for _, num := range parts[topic] {
 			id := tp{topic, num}
 			start, end, err := within(starts, ends, id)
-			if errors.Is(err, kerr.UnknownTopicOrPartition) || s.topics[topic].err != nil {
-				s.logs[id] = extent{err: kerr.UnknownTopicOrPartition}
+			if absentError(err) {
+				s.logs[id] = extent{err: err}
 				continue
 			}
 			if err != nil {
@@ -304,7 +341,7 @@ func (s *survey) begin(id tp, policy resume.Origin, acceptGap bool) begin {
 	c, had := s.commits[id]
 	t, log := s.topics[id.topic], s.logs[id]
 	if log.err != nil {
-		return begin{offset: max(0, c.Offset), epoch: -1, halt: deleted(id)}
+		return begin{offset: max(0, c.Offset), epoch: -1, absent: log.err}
 	}
 	trust := resume.Taken
 	if had {
@@ -326,6 +363,13 @@ func (s *survey) begin(id tp, policy resume.Origin, acceptGap bool) begin {
 	bg.epoch, bg.sight = c.Epoch, t.known.Sight(true, trust, resume.Start(), s.now)
 	if c.Ours && trust == resume.Taken {
 		bg.epoch = -1 // of another cluster: its epochs mean nothing here
+	}
+	switch v, asked := s.epochs[id]; {
+	case bg.stop != nil:
+	case !asked || v.unknown:
+		bg.bare = true
+	case v.cut:
+		bg.stop = stopFor(id, reason.Truncated, v.at, cutReason(id, v.at, c.Offset, c.Epoch))
 	}
 	if trust == resume.Known && c.Line.Books.Close(c.Offset) {
 		bg.books = c.Line.Books

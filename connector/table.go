@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/connector/watermark"
 	"inlong-bridge/mapping"
@@ -36,10 +39,7 @@ func (b *Bridge) foundRunning(name string) bool {
 func (b *Bridge) put(p *partition) {
 	b.mu.Lock()
 	old := b.parts[p.id]
-	b.parts[p.id] = p
-	p.halted.CompareAndSwap(nil, b.outputHalt(p.id))
-	p.wm.CountInto(&b.unfinal)
-	b.reorder()
+	b.putLocked(p)
 	b.mu.Unlock()
 	if old != nil {
 		old.detach()
@@ -48,18 +48,30 @@ func (b *Bridge) put(p *partition) {
 	b.counters.assigned.Add(1)
 }
 
+func (b *Bridge) putLocked(p *partition) {
+	b.parts[p.id] = p
+	if r := b.outputStop(p.id); r != nil {
+		p.gate.Add(*r, true)
+	}
+	if b.draining.Load() {
+		p.gate.Refer(drainingKey, time.Now(), true)
+	}
+	p.wm.CountInto(&b.unfinal, &b.pieces)
+	b.reorderLocked()
+}
+
 // remove forgets an assignment, unless a newer one took its place.
 func (b *Bridge) remove(p *partition) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.parts[p.id] == p {
 		delete(b.parts, p.id)
-		b.reorder()
+		b.reorderLocked()
 	}
 }
 
-// reorder makes the list that assigned returns anew; b.mu is held.
-func (b *Bridge) reorder() {
+// reorderLocked makes the list that assigned returns.
+func (b *Bridge) reorderLocked() {
 	b.order = slices.SortedFunc(maps.Values(b.parts), func(a, c *partition) int {
 		return cmp.Or(cmp.Compare(a.id.topic, c.id.topic), cmp.Compare(a.id.partition, c.id.partition))
 	})
@@ -116,36 +128,47 @@ func (b *Bridge) moved() { b.bell.ring() }
 
 func (b *Bridge) lost(p *partition, pc watermark.Piece, o watermark.Origin) { b.reread.add(p, pc, o) }
 
-func (b *Bridge) stopped(p *partition, h *halt) {
-	b.counters.partitionsStops.add(h.code, 1)
-	b.log.Error("partition stopped, nothing of it is skipped", "topic", p.id.topic, "partition", p.id.partition,
-		"code", h.code, "offset", h.offset, "reason", h.reason)
-	b.group.PauseFetchPartitions(one(p.id))
+func (b *Bridge) stopped(_ *partition, r *reason.Reason) {
+	b.counters.partitionsStops.add(string(r.Code), 1)
+	b.observer.Stopped(*r)
 	b.bell.ring()
 }
 
-// holding notes why nothing is fetched, "" for nothing.
-func (b *Bridge) holding(why string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.hold = why
+// textOf is the sentence of an entry of a condition, its own or the shared reason's, with the hint.
+func (b *Bridge) textOf(e *gate.Entry) string {
+	r := e.Own
+	if r == nil {
+		shared, ok := b.board.Get(e.Key)
+		if !ok {
+			return reason.KindOf(e.Code).Meaning
+		}
+		r = &shared
+	}
+	return r.Text()
+}
+
+// holding posts why nothing is fetched, the zero key for nothing.
+func (b *Bridge) holding(why reason.Key) {
+	for _, k := range []reason.Key{budgetKey, unfinalKey} {
+		if k != why {
+			b.board.Clear(k)
+		} else {
+			b.board.Set(reason.New(k, time.Now(), reason.KindOf(k.Code).Meaning))
+		}
+	}
+	b.heldAt.Store(time.Now().UnixNano())
 }
 
 // groupFault notes what is wrong with the group session, nil for nothing.
 func (b *Bridge) groupFault(err error) {
-	b.mu.Lock()
 	if err == nil {
-		b.groupErr = ""
-	} else {
-		b.groupErr = err.Error()
-	}
-	b.mu.Unlock()
-	if err == nil {
+		b.board.Clear(rebalanceKey)
 		for _, f := range b.groupFaults.end() {
 			b.log.Info("the group session works again", "after", f.lasted, "times", f.times)
 		}
 		return
 	}
+	b.board.Set(reason.New(rebalanceKey, time.Now(), err.Error()))
 	if b.groupFaults.begin("group") {
 		b.log.Warn("the group session fails, trying again", "group", b.cfg.Kafka.Group, "err", err)
 	}

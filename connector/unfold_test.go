@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"inlong-bridge/connector/reason"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -102,8 +104,8 @@ func TestBatchThatUnfoldsBeyondTheBudgetStopsItsPartition(t *testing.T) {
 	e.produce("orders", 1, 20, 3, 0)
 	r := e.start(c)
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-	if p.Stall != haltTooLarge || !strings.Contains(p.Reason, "offset 3") || !strings.Contains(p.Reason, "memory.budget") {
-		t.Errorf("stopped as %s: %q, want %s naming offset 3 and memory.budget", p.Stall, p.Reason, haltTooLarge)
+	if p.Stall != string(reason.TooLarge) || !strings.Contains(p.Reason, "offset 3") || !strings.Contains(p.Reason, "memory.budget") {
+		t.Errorf("stopped as %s: %q, want %s naming offset 3 and memory.budget", p.Stall, p.Reason, reason.TooLarge)
 	}
 	e.waitCommitted("orders", 0, 3)
 	e.waitCommitted("orders", 1, 23)

@@ -8,9 +8,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
+	"inlong-bridge/connector/resume"
 )
 
 // watchLoop looks after what is not on the way of records: partitions at fault are tried again, and the
@@ -18,7 +19,7 @@ import (
 func (b *Bridge) watchLoop(ctx context.Context) {
 	tick := time.NewTicker(faultTick)
 	defer tick.Stop()
-	lastTopics := time.Now()
+	lastTopics, lastIdle, lastStreams := time.Now(), time.Now(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -26,14 +27,26 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		case <-b.look: // a partition needs a look at once
 		case <-tick.C:
 		}
+		done := b.loops.Works("watch")
 		b.joinTopicsAgain(ctx)
 		b.retryFaults(ctx)
+		b.refusalsOver()
 		b.passHoles(ctx)
 		b.lookAtOutput()
 		if age := b.topicsAge(); time.Since(lastTopics) >= age {
 			lastTopics = time.Now()
 			b.checkTopics(ctx)
 		}
+		b.askForAbsent(ctx)
+		if time.Since(lastStreams) >= streamsTick {
+			lastStreams = time.Now()
+			b.streamsAgain()
+		}
+		if time.Since(lastIdle) >= idleTick {
+			lastIdle = time.Now()
+			b.forgetIdleStreams()
+		}
+		done()
 	}
 }
 
@@ -60,59 +73,67 @@ func (b *Bridge) topicsAge() time.Duration {
 // fault pauses a partition that Kafka answers with an error; the watch loop tries again. A position that
 // is out of range is looked at first.
 func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
-	now := time.Now()
-	if old := p.faulted.Load(); old != nil {
-		p.faulted.Store(&fault{err: err, since: old.since, last: now, outOfRange: outOfRange})
-	} else {
-		p.faulted.Store(&fault{err: err, since: now, last: now, outOfRange: outOfRange})
-		if !outOfRange {
-			b.log.Warn("fetching a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition, "err", err)
-		}
+	if t := p.trying.Load(); t == nil || !t.absent { // else it is asked about by name
+		b.tryAgain(p, err, outOfRange)
 	}
-	b.group.PauseFetchPartitions(one(p.id))
+}
+
+func (b *Bridge) tryAgain(p *partition, err error, outOfRange bool) {
+	now := time.Now()
+	old := p.trying.Load()
+	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})
+	r := reason.New(partitionKey(p.id, reason.Fault), now, err.Error())
+	if p.gate.Add(r, true) && !outOfRange {
+		b.observer.Began(r)
+	}
 	b.lookSoon()
+}
+
+func sourceKey(what string) reason.Key {
+	return reason.Key{Code: reason.Source, Scope: reason.Group, Object: what}
+}
+
+// sourceFault notes that a question to the source's brokers failed, and reports whether that is to be logged.
+func (b *Bridge) sourceFault(what string, err error) bool {
+	b.board.Set(reason.New(sourceKey(what), time.Now(), err.Error()))
+	return b.watchFaults.begin(what)
 }
 
 // recovered ends a fault once something was fetched.
 func (b *Bridge) recovered(p *partition) {
-	if f := p.faulted.Swap(nil); f != nil && !f.outOfRange {
-		b.log.Info("fetching a partition works again", "topic", p.id.topic, "partition", p.id.partition,
-			"after", time.Since(f.since).Round(time.Millisecond))
+	f := p.trying.Swap(nil)
+	if e, ok := p.gate.Drop(partitionKey(p.id, reason.Fault)); ok && f != nil && f.told {
+		b.observer.Ended(*e.Own)
 	}
 }
 
 func (b *Bridge) retryFaults(ctx context.Context) {
 	for _, p := range b.assigned() {
-		f := p.faulted.Load()
-		if f == nil || p.halted.Load() != nil {
+		f := p.trying.Load()
+		if f == nil || f.absent || p.stopped() != nil {
 			continue
 		}
 		if f.outOfRange {
 			if err := b.outOfRange(ctx, p); err == nil {
-				p.faulted.Store(nil)
-			} else if b.watchFaults.begin("offsets") {
+				b.recovered(p)
+			} else if !errors.Is(err, errAbsent) && b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.id.String())) {
 				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition,
 					"err", kafkaclient.Explain(err, "listing offsets of "+p.id.String()))
 			}
 			continue
 		}
 		quiet := time.Since(f.last)
-		if f.resumed && quiet >= 5*faultPause {
+		if f.tried && quiet >= 5*faultPause {
 			b.recovered(p) // an idle partition is not heard of again
 		}
-		if f.resumed || quiet < faultPause {
+		if f.tried || quiet < faultPause {
 			continue
 		}
 		again := *f
-		again.resumed = true
-		if !p.faulted.CompareAndSwap(f, &again) {
-			continue
+		again.tried = true
+		if p.trying.CompareAndSwap(f, &again) {
+			p.gate.Try(partitionKey(p.id, reason.Fault))
 		}
-		p.mu.Lock()
-		if !p.paused && !p.detached {
-			b.group.ResumeFetchPartitions(one(p.id))
-		}
-		p.mu.Unlock()
 	}
 }
 
@@ -121,6 +142,11 @@ func (b *Bridge) retryFaults(ctx context.Context) {
 func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	if p.beginning() { // where it begins is committed first; see adjust
+		if b.commitBy(ctx, []*partition{p}, b.commitStarts); p.beginning() {
+			return errStartNotTaken
+		}
+	}
 	if there, err := b.stillThere(ctx, p); err != nil || !there {
 		return err
 	}
@@ -133,17 +159,20 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 		return err
 	}
 	start, end, err := within(starts, ends, p.id)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		p.stop(deleted(p.id))
-		return nil
+	if absentError(err) {
+		b.miss(p, byPosition, err)
+		return errAbsent
 	}
 	if err != nil {
 		return err
 	}
 	bg := beginAt(p.id, p.expects(), start, end, b.cfg.Delivery.OnGap == "continue")
-	if bg.halt != nil {
-		p.stop(bg.halt)
+	if bg.stop != nil {
+		p.stop(bg.stop)
 		return nil
+	}
+	if cut, err := b.cutBelow(ctx, p, bg); err != nil || cut {
+		return err
 	}
 	if bg.lost > 0 {
 		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", p.id.topic, "partition", p.id.partition,
@@ -153,15 +182,30 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.detached {
-		return nil
-	}
-	// Not the group's rewind: kgo skips what is not assigned any more, so a revoke in between does no harm.
-	b.group.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.id.topic: {p.id.partition: {Epoch: -1, Offset: bg.offset}}})
-	if !p.paused {
-		b.group.ResumeFetchPartitions(one(p.id))
+	if !p.gate.Ended() {
+		b.setOffset(p.id, bg.offset)
 	}
 	return nil
+}
+
+// cutBelow stops a partition whose log was cut off below its position and has grown past it since.
+func (b *Bridge) cutBelow(ctx context.Context, p *partition, bg begin) (bool, error) {
+	offset, epoch := p.reached()
+	if bg.lost > 0 || epoch < 0 {
+		return false, nil
+	}
+	c := resume.Commit{Offset: offset, Epoch: epoch}
+	verdicts := make(map[tp]epochVerdict)
+	err := b.checkEpochs(ctx, map[tp]resume.Commit{p.id: c}, func(string) [16]byte { return p.topic.id }, verdicts)
+	v := verdicts[p.id]
+	if v.absent != nil {
+		b.miss(p, byPosition, v.absent)
+		return false, errAbsent
+	}
+	if v.cut {
+		p.stop(stopFor(p.id, reason.Truncated, v.at, cutReason(p.id, v.at, c.Offset, c.Epoch)))
+	}
+	return v.cut, err
 }
 
 // checkTopics asks for the cluster's topics: new ones that a rule wants are consumed, ones that were
@@ -185,26 +229,29 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 	}
 	details, err := b.admin.ListTopics(ctx, ask...)
 	if err != nil {
-		if ctx.Err() == nil && b.watchFaults.begin("topics") {
+		if ctx.Err() == nil && b.sourceFault("topics", kafkaclient.Explain(err, "listing topics")) {
 			b.log.Warn("listing topics fails, trying again", "err", kafkaclient.Explain(err, "listing topics"))
 		}
 		return
 	}
 	for _, f := range b.watchFaults.end() {
+		b.board.Clear(sourceKey(f.class))
 		b.log.Info("kafka answers again", "what", f.class, "after", f.lasted, "times", f.times)
 	}
 	b.askSides(ctx)
 	added := b.wanted(details, known)
 	b.stopOutput()
-	if len(added) > 0 {
+	if len(added) > 0 && !b.stopping() {
 		b.log.Info("consuming more topics", "topics", added)
 		b.group.AddConsumeTopics(added...)
 	}
 	for _, p := range b.assigned() {
 		d, ok := details[p.id.topic]
 		switch {
-		case !ok && all, ok && errors.Is(d.Err, kerr.UnknownTopicOrPartition):
-			p.stop(deleted(p.id))
+		case !ok && all:
+			b.miss(p, byList, kerr.UnknownTopicOrPartition)
+		case ok && absentError(d.Err):
+			b.miss(p, byList, d.Err)
 		case ok && d.Err == nil && p.topic.id != ([16]byte{}) && [16]byte(d.ID) != ([16]byte{}) && [16]byte(d.ID) != p.topic.id:
 			p.stop(recreated(p))
 		}
@@ -214,6 +261,7 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 // wanted returns the topics of details that a rule wants and that are not among known, and notes them with
 // their ids; known is nil when the bridge starts.
 func (b *Bridge) wanted(details kadm.TopicDetails, known []string) (added []string) {
+	b.notePatterns(details)
 	admits := b.admitting(details)
 	for _, d := range details.Sorted() {
 		if d.Err != nil || slices.Contains(known, d.Topic) || !admits(d) {

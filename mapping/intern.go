@@ -19,6 +19,13 @@ func (in *interned) get(ids []byte) (Target, bool) {
 	return t, ok
 }
 
+// drop forgets a target.
+func (in *interned) drop(t Target) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	delete(in.targets, t.Group+"\x00"+t.Stream)
+}
+
 // put keeps a target whose ids were checked; n is the length of its group.
 func (in *interned) put(ids string, n int) Target {
 	t := Target{Group: ids[:n], Stream: ids[n+1:]}

@@ -97,6 +97,9 @@ func (t *Table) Targets() []Target {
 	return out
 }
 
+// Forget lets go of the strings kept for a target that is not in use any more. A record that has it again makes it again.
+func (t *Table) Forget(target Target) { t.targets.drop(target) }
+
 // Topic is the table's view of one topic: look it up once and keep it. It is safe to share.
 type Topic struct {
 	// Fixed is set when the route depends on nothing but the topic.

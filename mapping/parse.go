@@ -1,10 +1,13 @@
 package mapping
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 )
@@ -214,14 +217,22 @@ func (p *parser) pattern(n *yaml.Node, key string) (pattern, bool) {
 		p.problem(n.Line, "%s: the regular expression is empty, it would match no topic", key)
 		return pattern{}, false
 	}
+	if n.Value != strings.TrimSpace(n.Value) || strings.ContainsFunc(n.Value, unicode.IsControl) {
+		p.problem(n.Line, "%s: regular expression %q has white space at an end, or a control character, and no topic's name has either: take it out", key, clip(n.Value))
+		return pattern{}, false
+	}
 	re, err := regexp.Compile(`\A(?:` + n.Value + `)\z`)
 	// "a)(?:b" is only an expression between our own brackets.
 	if _, alone := regexp.Compile(n.Value); alone != nil {
 		err = alone
 	}
 	if err != nil {
-		p.problem(n.Line, "%s: regular expression %q: %s", key, clip(n.Value),
-			strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		hint := ""
+		if wrong, ok := errors.AsType[*syntax.Error](err); ok && wrong.Code == syntax.ErrMissingRepeatArgument {
+			hint = "; in a regular expression .* stands for any text, where * does in a pattern for files"
+		}
+		p.problem(n.Line, "%s: regular expression %q: %s%s", key, clip(n.Value),
+			strings.TrimPrefix(err.Error(), "error parsing regexp: "), hint)
 		return pattern{}, false
 	}
 	for _, name := range re.SubexpNames() {

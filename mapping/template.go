@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 type partKind uint8
@@ -100,6 +101,8 @@ func parsePlaceholder(name string) (part, error) {
 	switch {
 	case name == "":
 		return part{}, fmt.Errorf("empty placeholder {}: %s", known)
+	case colon && kind == "header" && (rest != strings.TrimSpace(rest) || strings.ContainsFunc(rest, unicode.IsControl)):
+		return part{}, fmt.Errorf("header %q: its name has white space at an end, or a control character: take it out", clip(rest))
 	case colon && kind == "header" && rest != "":
 		return part{headerPart, rest}, nil
 	case colon && kind == "header":

@@ -63,9 +63,9 @@ func TestSealAllocatesThePackAlone(t *testing.T) {
 	record := make([]byte, 100)
 	allocates(t, "opening and sealing a pack", 3, func() {
 		st.mu.Lock()
-		p := st.packFor(openKey{}, time.Unix(0, 0), len(record))
+		p := st.packForLocked(openKey{}, time.Unix(0, 0), len(record))
 		p.add(record, &s.bufs)
-		s.seal(p)
+		s.sealLocked(p)
 		st.mu.Unlock()
 		if n, _ := dropSealed(s); n != 1 {
 			t.Fatal(n)

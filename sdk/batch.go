@@ -35,7 +35,7 @@ type run struct {
 }
 
 // TrySendBatch never waits. It takes the first n records; err says why not the rest:
-// ErrBufferFull, ErrStreamFull, ErrTooLarge, *AttributeError, ErrEmptyRecord, *MessageTypeError (record n itself), ErrClosed.
+// ErrBufferFull, ErrStreamFull, ErrTooLarge, *AttributeError, ErrEmptyRecord, *MessageTypeError (record n itself), ErrForgotten, ErrClosed.
 func (s *Sender) TrySendBatch(b *Batch) (n int, err error) { return s.trySend(b, 0) }
 
 // trySend hands over records from first on and returns the index behind the last one taken.
@@ -64,15 +64,19 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	runs := room[:0]
 
 	st.mu.Lock()
-	if n, err = s.admit(st, records, &key); err != nil {
-		st.turnedAway(err)
+	if st.forgotten {
+		st.mu.Unlock()
+		return first, fmt.Errorf("sending batch to %s: %w", st, ErrForgotten)
+	}
+	if n, err = s.admitLocked(st, records, &key); err != nil {
+		st.turnedAwayLocked(err)
 	} else if unfit != nil {
 		err = fmt.Errorf("sending batch to %s: record %d: %w", st, first+n, unfit)
 	}
 	n += first
 	var bytes uint64
 	for i := first; i < n; {
-		p := st.packFor(key, at, len(records[i-first]))
+		p := st.packForLocked(key, at, len(records[i-first]))
 		from := i
 		for ; i < n && p.fits(len(records[i-first])); i++ {
 			if key.records {
@@ -94,13 +98,13 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 			runs = append(runs, run{p, len(p.pieces) - 1, from, i})
 		}
 		if !p.fits(0) {
-			s.seal(p)
+			s.sealLocked(p)
 		}
 	}
 	st.records += uint64(n - first)
 	st.recordBytes += bytes
 	if len(runs) == 0 {
-		s.sealWithoutLinger(st)
+		s.sealWithoutLingerLocked(st)
 	}
 	st.mu.Unlock()
 
@@ -148,11 +152,11 @@ func (s *Sender) name(b *Batch, runs []run) {
 			s.enc.push(r.p)
 		}
 	}
-	s.sealWithoutLinger(st)
+	s.sealWithoutLingerLocked(st)
 }
 
-// admit reserves room in the budget for the first payloads, and says why not for all. Under st.mu.
-func (s *Sender) admit(st *Stream, payloads [][]byte, key *openKey) (n int, err error) {
+// admitLocked reserves room in the budget for the first payloads, and says why not for all. Under st.mu.
+func (s *Sender) admitLocked(st *Stream, payloads [][]byte, key *openKey) (n int, err error) {
 	if s.closing.Load() {
 		return 0, ErrClosed
 	}
@@ -173,22 +177,22 @@ func (s *Sender) admit(st *Stream, payloads [][]byte, key *openKey) (n int, err 
 	if len(want) == 0 {
 		return 0, err
 	}
-	n = s.take(st, want, repair)
+	n = s.takeLocked(st, want, repair)
 	if n < len(want) {
 		// Room may have been made between the refusal and the note that somebody waits for it.
 		s.roomWanted.Store(true)
-		n += s.take(st, want[n:], repair)
+		n += s.takeLocked(st, want[n:], repair)
 	}
 	if n < len(want) {
 		err = ErrBufferFull
-		if c := cost(want[n]); !repair && s.general.used.Load()+c <= s.general.limit {
+		if c := cost(want[n]); !repair && s.general.used.Load()+c <= s.general.most(0) {
 			err = ErrStreamFull
 		}
 	}
 	return n, err
 }
 
-func (s *Sender) take(st *Stream, payloads [][]byte, repair bool) int {
+func (s *Sender) takeLocked(st *Stream, payloads [][]byte, repair bool) int {
 	if repair {
 		n, _ := s.repairs.take(payloads, nil)
 		return n
@@ -197,9 +201,9 @@ func (s *Sender) take(st *Stream, payloads [][]byte, repair bool) int {
 	return n
 }
 
-// refund gives what a pack has taken beyond keep bytes back to the budget and says so to those who wait
+// refundLocked gives what a pack has taken beyond keep bytes back to the budget and says so to those who wait
 // for room.
-func (s *Sender) refund(p *pack, keep int64) {
+func (s *Sender) refundLocked(p *pack, keep int64) {
 	back := p.charge - keep
 	if back <= 0 {
 		return

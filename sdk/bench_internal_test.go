@@ -87,16 +87,16 @@ func BenchmarkAckPath(b *testing.B) {
 	s.mu.Lock()
 	here, there := net.Pipe()
 	defer func() { _, _ = here.Close(), there.Close() }()
-	c := s.connected(s.endpointList[0], here)
+	c := s.connectedLocked(s.endpointList[0], here, false)
 	c.inc = s.lastInc
 	s.mu.Unlock()
 	b.ReportAllocs()
 	acked := 0
 	for b.Loop() {
 		s.mu.Lock()
-		p := &pack{st: st, count: 1, charge: 0, seq: s.nextSeq(), frame: s.bufs.Get(512), wire: 300, tokens: 1, pieces: append(s.getPieces(), piece{token: callback(func(Result) {})})}
-		s.register(p)
-		s.hand(p, c, s.now())
+		p := &pack{st: st, count: 1, charge: 0, seq: s.nextSeqLocked(), frame: s.bufs.Get(512), wire: 300, tokens: 1, pieces: append(s.getPieces(), piece{token: callback(func(Result) {})})}
+		s.registerLocked(p)
+		s.handLocked(p, c, s.now())
 		p.taken = true
 		c.out = c.out[:0]
 		c.unwritten = 0
@@ -108,6 +108,6 @@ func BenchmarkAckPath(b *testing.B) {
 	if got := st.counts.final; got != uint64(acked) {
 		b.Errorf("%d packs final, want %d", got, acked)
 	}
-	s.disconnected(c, errors.New("over"))
+	s.disconnectedLocked(c, errors.New("over"))
 	s.mu.Unlock()
 }

@@ -19,17 +19,24 @@ func cost(payload []byte) int64 { return int64(len(payload) + frame.ItemOverhead
 // pack is encoded, and none from the ack on.
 type account struct {
 	limit int64
+	fixed atomic.Int64 // bytes of limit that streams take by being known
 	used  atomic.Int64
 }
+
+// freeFixed is how many bytes streams may take without being charged: the least budget that is legal has room for some.
+const freeFixed = 16 << 10
+
+// most is how many bytes of records there may be, with more bytes taken by streams.
+func (a *account) most(more int64) int64 { return a.limit - max(a.fixed.Load()+more-freeFixed, 0) }
 
 // take reserves room for as many of the first payloads as fit and returns their number and bytes.
 // heldOf is nil where no threshold applies; the caller holds that stream's lock.
 func (a *account) take(payloads [][]byte, heldOf *atomic.Int64) (n int, bytes int64) {
 	for {
 		used := a.used.Load()
-		room := a.limit - used
+		room := a.most(0) - used
 		if heldOf != nil {
-			room = share(a.limit, used, heldOf.Load())
+			room = share(a.most(0), used, heldOf.Load())
 		}
 		n, bytes = fitting(payloads, room)
 		if n == 0 {
@@ -61,9 +68,9 @@ func fitting(payloads [][]byte, room int64) (n int, bytes int64) {
 // all cores, and to change it for each message costs more than to copy the message.
 const prepayBytes = 32 << 10
 
-// prepaid returns the stream's pack when it has room in the budget already for a message of key, and
+// prepaidLocked returns the stream's pack when it has room in the budget already for a message of key, and
 // takes that. Under st.mu.
-func (s *Sender) prepaid(st *Stream, key *openKey, payload []byte) *pack {
+func (s *Sender) prepaidLocked(st *Stream, key *openKey, payload []byte) *pack {
 	p, c := st.last, cost(payload)
 	if p == nil || p.prepaid < c || p.key != *key || !p.fits(len(payload)) || s.closing.Load() || s.notify.behind() {
 		return nil
@@ -72,12 +79,12 @@ func (s *Sender) prepaid(st *Stream, key *openKey, payload []byte) *pack {
 	return p
 }
 
-// prepay takes room in advance for a pack that has grown so large that it will use it, while there is
+// prepayLocked takes room in advance for a pack that has grown so large that it will use it, while there is
 // plenty. Under st.mu.
-func (s *Sender) prepay(p *pack) {
+func (s *Sender) prepayLocked(p *pack) {
 	st := p.st
 	used := s.general.used.Load()
-	if p.size() < prepayBytes || share(s.general.limit, used, st.held.Load()) < 8*prepayBytes {
+	if p.size() < prepayBytes || share(s.general.most(0), used, st.held.Load()) < 8*prepayBytes {
 		return
 	}
 	if s.general.used.CompareAndSwap(used, used+prepayBytes) {

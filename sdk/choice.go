@@ -20,11 +20,11 @@ import (
 // slowStartShare is the share that a proxy has which just came back.
 const slowStartShare = 0.1
 
-// eased begins the growing share of a proxy that came back. Under Sender.mu.
-func (ep *endpoint) eased(now time.Duration) { ep.slow, ep.slowSince = true, now }
+// easedLocked begins the growing share of a proxy that came back. Under Sender.mu.
+func (ep *endpoint) easedLocked(now time.Duration) { ep.slow, ep.slowSince = true, now }
 
-// share is the part of its packs that a proxy gets now.
-func (ep *endpoint) share(now, slowStart time.Duration) float64 {
+// shareLocked is the part of its packs that a proxy gets now.
+func (ep *endpoint) shareLocked(now, slowStart time.Duration) float64 {
 	if !ep.slow {
 		return 1
 	}
@@ -35,8 +35,8 @@ func (ep *endpoint) share(now, slowStart time.Duration) float64 {
 	return max(float64(now-ep.slowSince)/float64(slowStart), slowStartShare)
 }
 
-// refused notes a "not now" of the proxy to a pack that was handed over at sentAt. Under Sender.mu.
-func (ep *endpoint) refused(seq uint64, sentAt, now time.Duration, reason string, b backoff) {
+// refusedLocked notes a "not now" of the proxy to a pack that was handed over at sentAt. Under Sender.mu.
+func (ep *endpoint) refusedLocked(seq uint64, sentAt, now time.Duration, reason string, b backoff) {
 	if ep.hold.pauses == 0 {
 		if !ep.less {
 			ep.less, ep.lessSince = true, now
@@ -49,22 +49,22 @@ func (ep *endpoint) refused(seq uint64, sentAt, now time.Duration, reason string
 	ep.hold.refuse(seq, sentAt, now, reason, b)
 }
 
-// took notes that the proxy acked a pack, and reports whether that ended its being refused. Under Sender.mu.
-func (ep *endpoint) took(p *pack, now, timely time.Duration, b backoff) (recovered bool) {
+// tookLocked notes that the proxy acked a pack, and reports whether that ended its being refused. Under Sender.mu.
+func (ep *endpoint) tookLocked(p *pack, now, timely time.Duration, b backoff) (recovered bool) {
 	inTime := now-p.sentAt <= timely
 	switch {
 	case ep.hold.trial == p.seq && !inTime:
 		ep.hold.late(now, b)
 	case ep.hold.trial == p.seq, ep.less && ep.hold.pauses == 0 && inTime && p.sentAt >= ep.lessSince:
 		ep.hold, ep.less = hold{}, false
-		ep.eased(now)
+		ep.easedLocked(now)
 		return true
 	}
 	return false
 }
 
-// closed reports whether the proxy takes nothing now, for a reason that is its own.
-func (ep *endpoint) closed(now time.Duration) bool {
+// closedLocked reports whether the proxy takes nothing now, for a reason that is its own.
+func (ep *endpoint) closedLocked(now time.Duration) bool {
 	if ep.hold.blocks(now) {
 		return true
 	}
@@ -78,9 +78,9 @@ func (ep *endpoint) closed(now time.Duration) bool {
 	return false
 }
 
-// choose returns the connection that takes p, on another proxy than the last one if there is any: of two
+// chooseLocked returns the connection that takes p, on another proxy than the last one if there is any: of two
 // that are picked at random the one with fewer bytes in flight. Else it says why there is none.
-func (s *Sender) choose(p *pack, now time.Duration) (*conn, offer) {
+func (s *Sender) chooseLocked(p *pack, now time.Duration) (*conn, offer) {
 	if c := p.reserved; c != nil {
 		if !c.draining && !c.closing && !c.ep.hold.blocks(now) && s.m.Admit(c.inc, p.st.id, int(p.wire), now) == finality.OK {
 			if c.inFlight == 0 && c.unwritten == 0 {
@@ -88,21 +88,33 @@ func (s *Sender) choose(p *pack, now time.Duration) (*conn, offer) {
 			}
 			return nil, blocked // until what is in flight there is answered
 		}
-		p.unreserve()
+		p.unreserveLocked()
 	}
 	others, same := s.others[:0], s.same[:0]
 	result := noRoom
+	tries := 0 // whether a trial of the stream is in flight: 0 for not looked at, 1 for no, 2 for yes
 	for _, ep := range p.st.proxies.endpoints {
-		if ep.closed(now) {
+		if ep.closedLocked(now) {
 			continue
 		}
-		if p.st.holds[ep].blocks(now) {
+		if p.avoidsLocked(ep) {
 			result = blocked
 			continue
 		}
+		if h := p.st.holds[ep]; h != nil && h.pauses > 0 && !p.trying() {
+			if tries == 0 {
+				if tries = 1; p.st.triesLocked() {
+					tries = 2
+				}
+			}
+			if h.blocks(now) || tries == 2 {
+				result = blocked
+				continue
+			}
+		}
 		for _, c := range ep.conns {
 			switch {
-			case c.draining || c.closing:
+			case c.draining || c.closing || c.unproven:
 				continue
 			case c.inc == p.avoid || c.reserved != nil:
 				result = blocked
@@ -126,9 +138,9 @@ func (s *Sender) choose(p *pack, now time.Duration) (*conn, offer) {
 		}
 	}
 	s.others, s.same = others, same
-	best := s.pick(others, now)
+	best := s.pickLocked(others, now)
 	if best == nil {
-		best = s.pick(same, now)
+		best = s.pickLocked(same, now)
 	}
 	if best != nil && p.suspect && best.inFlight > 0 {
 		best.reserved, p.reserved = p, best
@@ -137,12 +149,12 @@ func (s *Sender) choose(p *pack, now time.Duration) (*conn, offer) {
 	return best, result
 }
 
-// pick returns one of list, nil if it is empty. It reorders list.
-func (s *Sender) pick(list []*conn, now time.Duration) *conn {
+// pickLocked returns one of list, nil if it is empty. It reorders list.
+func (s *Sender) pickLocked(list []*conn, now time.Duration) *conn {
 	if len(list) > 1 {
 		n := 0
 		for i, c := range list {
-			if share := c.ep.share(now, s.o.slowStart); share == 1 || s.random.Float64() < share {
+			if share := c.ep.shareLocked(now, s.o.slowStart); share == 1 || s.random.Float64() < share {
 				list[n], list[i] = list[i], list[n]
 				n++
 			}

@@ -10,7 +10,8 @@ import (
 // Confirmer is what the sender asks of the reader of the queue behind the proxies.
 type Confirmer interface {
 	// Watch fixes the positions from which the stream's queue is read; no pack of the stream goes out
-	// before it returned nil. Called once per stream, again after an error.
+	// before it returned nil. Called once per stream, again after an error, and after the stream was forgotten; see
+	// Unwatcher.
 	Watch(ctx context.Context, group, stream string) error
 	// Barrier returns nil once everything that lay in any queue cluster when it was called has been
 	// reported to Sender.Seen.
@@ -29,13 +30,19 @@ const (
 // barrierTimeout bounds one barrier. One that is given up costs nothing but the time until the next.
 const barrierTimeout = time.Minute
 
-// watchStream begins to watch a stream of which a pack is waiting (Queue). Under mu.
-func (s *Sender) watchStream(st *Stream) {
+// watchStreamLocked begins to watch a stream of which a pack is waiting (Queue). Under mu.
+func (s *Sender) watchStreamLocked(st *Stream) {
 	if s.o.confirmer == nil || st.watch != unwatched || s.stopped {
 		return
 	}
 	st.watch = watching
-	s.wg.Go(func() { s.watchLoop(st) })
+	left := s.openings.leaving[streamKey{st.group, st.name}]
+	s.wg.Go(func() {
+		if left != nil {
+			<-left // see ForgetStream
+		}
+		s.watchLoop(st)
+	})
 }
 
 // watchLoop ends when the stream is watched or the sender stops.
@@ -44,18 +51,21 @@ func (s *Sender) watchLoop(st *Stream) {
 	for tries := 0; ; tries++ {
 		err := s.o.confirmer.Watch(s.ctx, st.group, st.name)
 		s.mu.Lock()
-		st.watchErr = err
-		if err == nil {
+		if st.watchErr = nil; err != nil {
+			st.watchErr = &err
+		} else {
 			st.watch = watched
 			for class := range st.queues {
-				s.join(st, class)
+				s.joinLocked(st, class)
 			}
-			s.progress()
+			todo := s.progressLocked()
+			s.mu.Unlock()
+			todo.perform()
 			return
 		}
 		s.mu.Unlock()
 		if tries == 0 && s.ctx.Err() == nil {
-			s.o.logger.Warn("watching the queue of a stream fails; nothing of it is sent", "stream", st.text, "error", err)
+			s.o.logger.Warn("watching the queue of a stream fails; nothing of it is sent", "stream", st.text, "err", err)
 		}
 		pause := time.NewTimer(wait.pause(tries))
 		select {
@@ -67,8 +77,8 @@ func (s *Sender) watchLoop(st *Stream) {
 	}
 }
 
-// beginBarrier asks for a barrier on a goroutine of its own. Under mu.
-func (s *Sender) beginBarrier(begun time.Duration) {
+// beginBarrierLocked asks for a barrier on a goroutine of its own. Under mu.
+func (s *Sender) beginBarrierLocked(begun time.Duration) {
 	if s.stopped {
 		return
 	}
@@ -82,16 +92,18 @@ func (s *Sender) beginBarrier(begun time.Duration) {
 		} else {
 			s.m.BarrierPassed(begun, s.now())
 		}
-		s.noteBarrier(err)
-		s.progress()
+		s.noteBarrierLocked(err)
+		todo := s.progressLocked()
+		s.mu.Unlock()
+		todo.perform()
 	})
 }
 
-// noteBarrier logs when barriers begin to fail and when they pass again. Under mu.
-func (s *Sender) noteBarrier(err error) {
+// noteBarrierLocked logs when barriers begin to fail and when they pass again. Under mu.
+func (s *Sender) noteBarrierLocked(err error) {
 	switch {
 	case err != nil && s.barrierErr == nil && !s.stopped:
-		s.o.logger.Warn("barrier over the queue fails; no pack is given up meanwhile", "error", err)
+		s.o.logger.Warn("barrier over the queue fails; no pack is given up meanwhile", "err", err)
 	case err == nil && s.barrierErr != nil:
 		s.o.logger.Info("barrier over the queue passed again")
 	}
@@ -105,17 +117,22 @@ func (s *Sender) Seen(seqs []uint64) {
 	for _, seq := range seqs {
 		s.m.Seen(finality.Pack(seq), now)
 	}
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 }
 
 // TopicMissing says whether the topic of a stream is known to be missing in every queue cluster. It starts as
 // false. While it is missing the stream's packs are not given up for being unseen.
 func (s *Sender) TopicMissing(group, stream string, missing bool) {
 	s.mu.Lock()
-	if st := s.streams[streamKey{group, stream}]; st != nil {
+	key := streamKey{group, stream}
+	if st := s.streams[key]; st != nil && s.openings.leaving[key] == nil { // else it is said of the one that was forgotten
 		s.m.Missing(st.id, missing, s.now())
 	}
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 }
 
 // RepairsUnseen is how many packs with records that were lost before have been sent, or are about to be, and were
@@ -130,5 +147,7 @@ func (s *Sender) RepairsUnseen() int {
 func (s *Sender) QueueAnswers(ok bool) {
 	s.mu.Lock()
 	s.m.QueueAnswers(ok, s.now())
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 }

@@ -40,7 +40,9 @@ type conn struct {
 	drainBy       time.Duration // when it ends though not all is final; 0 for never
 	closing       bool
 	byUs          bool   // closed because an answer or a write took too long
+	drained       bool   // closed because it had nothing left to do
 	answers       bool   // something was answered here
+	unproven      bool   // takes no pack before it has answered a heartbeat: the last one there ended without any answer
 	unclear       bool   // a pack may be unanswered that is not in table, or there are answers to none
 	why           string // why we closed it
 	reserved      *pack  // suspect for which it keeps itself empty, or that it carries
@@ -50,18 +52,22 @@ type conn struct {
 func (s *Sender) dialProxy(ctx context.Context, ep *endpoint) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.dialTimeout)
 	defer cancel()
-	nc, err := s.o.dial(ctx, "tcp", ep.addr)
+	nc, err := s.o.dial(ctx, "tcp", ep.dial)
 	if err != nil {
 		return nil, fmt.Errorf("dialing %s: %w", ep.addr, err)
 	}
 	return nc, nil
 }
 
-// connected begins an incarnation. Under mu.
-func (s *Sender) connected(ep *endpoint, nc net.Conn) *conn {
+// connectedLocked begins an incarnation. Under mu.
+//
+// Where the last connection ended before anything was answered, nobody knows whether a proxy is there: a load balancer
+// without one accepts connections too. A pack sent there would be taken for the culprit, or lie there for long. So the new
+// connection is unproven: it sends a heartbeat, and takes packs once that is answered.
+func (s *Sender) connectedLocked(ep *endpoint, nc net.Conn, unproven bool) *conn {
 	s.lastInc++
 	c := &conn{
-		s: s, ep: ep, nc: nc, inc: s.lastInc,
+		s: s, ep: ep, nc: nc, inc: s.lastInc, unproven: unproven,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), table: make(map[uint32]*pack),
 	}
 	s.conns[c.inc] = c
@@ -71,14 +77,28 @@ func (s *Sender) connected(ep *endpoint, nc net.Conn) *conn {
 	ep.conns = append(ep.conns, c)
 	c.openedAt = s.now()
 	s.m.Opened(c.inc, ep.id, c.openedAt)
-	s.warmer.wake()
-	s.thorough = true
-	s.tellConn(s.o.hooks.ConnOpened, c, c.openedAt, "")
+	if !unproven {
+		s.warmer.wake()
+		s.thorough = true
+	}
+	if unproven || ep.outage.on { // ask for a sign of life
+		c.beat = true
+		c.signal()
+	}
+	s.tellConnLocked(s.o.hooks.ConnOpened, c, c.openedAt, "")
 	return c
 }
 
-// serve runs the connection until it ends and reports whether anything was acked on it.
-func (s *Sender) serve(c *conn) (useful bool) {
+// connEnd is how a connection's life went.
+type connEnd struct {
+	answered bool // something was
+	useful   bool // something was acked, or it was well for long
+	alone    bool // no other proxy of a list is connected
+	err      error
+}
+
+// serve runs the connection until it ends.
+func (s *Sender) serve(c *conn) (end connEnd) {
 	written := make(chan struct{})
 	s.wg.Go(func() {
 		defer close(written)
@@ -91,14 +111,18 @@ func (s *Sender) serve(c *conn) (useful bool) {
 	<-written
 
 	s.mu.Lock()
-	s.disconnected(c, err)
-	useful = c.useful
-	s.progress()
-	return useful
+	s.disconnectedLocked(c, err)
+	// What answers for as long as the longest pause is not what pauses are for, even when there was nothing to ack.
+	well := c.answers && s.now()-c.openedAt >= s.o.retryMax
+	end = connEnd{answered: c.answers, useful: c.useful || well, alone: s.aloneLocked(c.ep), err: c.ep.failureLocked("connection ended")}
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
+	return end
 }
 
-// disconnected ends the incarnation: the state machine says what becomes of its packs. Under mu.
-func (s *Sender) disconnected(c *conn, err error) {
+// disconnectedLocked ends the incarnation: the state machine says what becomes of its packs. Under mu.
+func (s *Sender) disconnectedLocked(c *conn, err error) {
 	c.closing = true
 	s.thorough = true // its window is gone, and what it was kept empty for
 	delete(s.conns, c.inc)
@@ -110,14 +134,14 @@ func (s *Sender) disconnected(c *conn, err error) {
 		}
 	}
 	if c.reserved != nil {
-		c.reserved.unreserve()
+		c.reserved.unreserveLocked()
 	}
 	ep.counts.ended++
 	reason := c.why
 	if reason == "" {
 		reason = err.Error()
 	}
-	s.tellConn(s.o.hooks.ConnEnded, c, s.now(), reason)
+	s.tellConnLocked(s.o.hooks.ConnEnded, c, s.now(), reason)
 	if !s.stopped { // else what it carried is left to abandon: Close ended it, no proxy did
 		if c.byUs {
 			s.m.GivenUp(c.inc)
@@ -125,14 +149,25 @@ func (s *Sender) disconnected(c *conn, err error) {
 		s.m.Ended(c.inc, s.now())
 	}
 	switch {
-	case s.stopped, c.why == "drained":
+	case s.stopped, c.drained:
+		return
 	case c.why != "":
-		ep.note("connection closed: " + c.why)
+		ep.noteLocked("connection closed: " + c.why)
+	default:
+		ep.noteLocked("connection ended: " + err.Error())
+	}
+	switch {
+	case !c.answers && c.byUs:
+		s.failedLocked(ep, EndpointNoAnswer, reason, c.inFlight)
+	case !c.answers:
+		s.failedLocked(ep, EndpointClosesAtOnce, reason, c.inFlight)
+	case c.why != "":
 		s.o.logger.Warn("connection to proxy closed", "endpoint", ep.addr, "reason", c.why, "in_flight", c.inFlight, "acked", c.acked)
 	default:
-		ep.note("connection ended: " + err.Error())
-		s.o.logger.Warn("connection to proxy ended", "endpoint", ep.addr, "error", err, "in_flight", c.inFlight, "acked", c.acked)
+		s.o.logger.Warn("connection to proxy ended", "endpoint", ep.addr, "err", err, "in_flight", c.inFlight, "acked", c.acked)
 	}
+	ep.outage.begin(s.now())
+	s.redialLocked(ep)
 }
 
 // signal tells the writer that there is something to write.
@@ -155,11 +190,16 @@ func (c *conn) writeLoop() {
 		for c.takeOut(&w) {
 			err := c.write(&w)
 			c.giveBack(&w)
+			if errors.Is(err, net.ErrClosed) {
+				return // we closed it: why is known already
+			}
 			if err != nil {
 				c.s.mu.Lock()
 				c.byUs = c.byUs || errors.Is(err, os.ErrDeadlineExceeded)
-				c.s.end(c, err.Error())
-				c.s.progress()
+				c.s.endLocked(c, err.Error())
+				todo := c.s.progressLocked()
+				c.s.mu.Unlock()
+				todo.perform()
 				return
 			}
 		}
@@ -197,7 +237,7 @@ func (c *conn) takeOut(w *batchOfPacks) bool {
 			p.st.meter.queue.note(now-p.opened, p.count)
 		}
 		p.wroteAt = now
-		s.tellPack(s.o.hooks.PackWritten, p, now, nil)
+		s.tellPackLocked(s.o.hooks.PackWritten, p, now, nil)
 		w.packs = append(w.packs, p)
 		w.bufs = append(w.bufs, p.frame)
 	}
@@ -232,11 +272,13 @@ func (c *conn) giveBack(w *batchOfPacks) {
 		c.unwritten -= p.wire
 		c.ep.counts.bytes += uint64(p.wire)
 		p.writers--
-		s.release(p)
+		s.releaseLocked(p)
 		w.packs[i] = nil
 	}
 	clear(w.bufs[:cap(w.bufs)])
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 }
 
 // readLoop matches answers until the connection ends.
@@ -267,9 +309,11 @@ func (c *conn) readLoop() error {
 			}
 		case typ == frame.TypeHeartbeat, typ == frame.TypeBinHeartbeat:
 			c.s.mu.Lock()
-			c.answers = true
+			c.s.heardLocked(c)
 			c.s.m.Answered(c.inc, c.s.now())
-			c.s.progress()
+			todo := c.s.progressLocked()
+			c.s.mu.Unlock()
+			todo.perform()
 		default:
 			return fmt.Errorf("reading answer: type %d is not an answer", typ)
 		}

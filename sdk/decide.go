@@ -6,20 +6,20 @@ import (
 	"inlong-bridge/sdk/finality"
 )
 
-// decide carries out what the state machine decided, until it has nothing more to say. Under mu.
-func (s *Sender) decide(now time.Duration) {
+// decideLocked carries out what the state machine decided, until it has nothing more to say. Under mu.
+func (s *Sender) decideLocked(now time.Duration) {
 	for {
 		s.decisions = s.m.Decisions(s.decisions[:0])
 		if len(s.decisions) == 0 {
 			return
 		}
 		for i := range s.decisions {
-			s.carryOut(&s.decisions[i], now)
+			s.carryOutLocked(&s.decisions[i], now)
 		}
 	}
 }
 
-func (s *Sender) carryOut(d *finality.Decision, now time.Duration) {
+func (s *Sender) carryOutLocked(d *finality.Decision, now time.Duration) {
 	switch d.Kind {
 	case finality.Resend, finality.Final, finality.Lost:
 		p := s.packs[uint64(d.Pack)]
@@ -28,20 +28,20 @@ func (s *Sender) carryOut(d *finality.Decision, now time.Duration) {
 		}
 		switch d.Kind {
 		case finality.Resend:
-			s.sendAgain(p, d.Suspect, d.Reason, now)
+			s.sendAgainLocked(p, d.Suspect, d.Reason, now)
 		case finality.Final:
 			if p.state == packSplit {
-				s.partsSeen(p, now)
+				s.partsSeenLocked(p, now)
 			} else {
-				s.final(p, now)
+				s.finalLocked(p, now)
 			}
 		default:
-			s.lose(p, d.Reason, now)
+			s.loseLocked(p, d.Reason, now)
 		}
 	case finality.Close:
 		if c := s.conns[d.Incarnation]; c != nil {
 			c.byUs = true
-			s.end(c, d.Reason)
+			s.endLocked(c, d.Reason)
 		}
 	case finality.Heartbeat:
 		if c := s.conns[d.Incarnation]; c != nil {
@@ -49,19 +49,29 @@ func (s *Sender) carryOut(d *finality.Decision, now time.Duration) {
 			c.signal()
 		}
 	case finality.Barrier:
-		s.beginBarrier(now)
+		s.beginBarrierLocked(now)
 	}
 }
 
-// sendAgain puts a pack back whose connection ended before it answered. Its bytes and its name stay.
-func (s *Sender) sendAgain(p *pack, suspect bool, why string, now time.Duration) {
+// sendAgainLocked puts a pack back whose connection ended before it answered. Its bytes and its name stay.
+func (s *Sender) sendAgainLocked(p *pack, suspect bool, why string, now time.Duration) {
 	if p.taken {
 		p.maybe = true
 	}
 	taken := p.taken
-	s.unhand(p)
-	s.setState(p, packWaiting)
-	if taken && s.tryFailed(p, p.endpoint.failure(why)) {
+	s.unhandLocked(p)
+	s.setStateLocked(p, packWaiting)
+	if p.trying() {
+		s.heldEndedLocked(p, taken && p.conn.answers, now)
+		return
+	}
+	if taken && !p.conn.answers {
+		// 1. a load balancer without proxies accepts a connection  2. it gets packs  3. it closes the connection
+		// That says nothing about the packs. On the next connection there a heartbeat is answered before.
+		s.enqueueLocked(p)
+		return
+	}
+	if taken && s.tryFailedLocked(p, p.endpoint.failureLocked(why)) {
 		return
 	}
 	// 1. a pack makes every proxy close the connection  2. all that is in flight goes down with it
@@ -77,52 +87,74 @@ func (s *Sender) sendAgain(p *pack, suspect bool, why string, now time.Duration)
 		}
 	}
 	if alone {
-		if p.killed.died(p.conn); s.isolate(p) {
+		if p.killed.diedLocked(p.conn); s.isolateLocked(p) {
 			return
 		}
 	}
-	s.enqueue(p)
+	s.enqueueLocked(p)
 }
 
-// final: whatever its state was, the pack is safe.
-func (s *Sender) final(p *pack, now time.Duration) {
+// heldEndedLocked: the connection ended on which a held pack was tried alone. One that ends connections is no longer held,
+// but isolated: see split.go. Under mu.
+func (s *Sender) heldEndedLocked(p *pack, taken bool, now time.Duration) {
+	if taken {
+		p.killed.diedLocked(p.conn)
+	}
+	if len(p.killed.proxies) < 2 {
+		s.triedLocked(p, p.endpoint, now)
+		return
+	}
+	s.releaseHeldLocked(p)
+	if !s.isolateLocked(p) {
+		s.enqueueLocked(p)
+	}
+}
+
+// finalLocked: whatever its state was, the pack is safe.
+func (s *Sender) finalLocked(p *pack, now time.Duration) {
 	st := p.st
 	st.counts.final++
 	st.meter.recordsFinal += uint64(p.count)
 	st.meter.total.note(now-p.opened, p.count)
-	s.tellPack(s.o.hooks.PackFinal, p, now, nil)
+	s.tellPackLocked(s.o.hooks.PackFinal, p, now, nil)
 	again := p.state == packLost
+	if p.state == packHeld {
+		s.unlistHeldLocked(p)
+	}
+	s.releaseHeldLocked(p)
 	switch p.state {
 	case packInFlight:
 		if p.maybe {
 			st.counts.duplicated++ // an earlier copy arrived, and this one goes out
 		}
 		p.conn.unclear = true // its answer is still to come
-		s.unhand(p)
+		s.unhandLocked(p)
 	case packAcked:
 		p.conn.acked--
-		s.wake(st) // its share of the window is free
+		s.wakeLocked(st) // its share of the window is free
 	case packLost:
 		st.counts.duplicated++ // it was read and sent anew already
-	case packOpen, packWaiting, packSplit, packDone, packStates:
+		s.lossEndedLocked(p, true, now)
+	case packOpen, packWaiting, packHeld, packSplit, packDone, packStates:
 	}
-	s.done(p, event{result: Result{Outcome: Final, Endpoint: p.endpoint.addr}, again: again})
+	s.doneLocked(p, event{result: Result{Outcome: Final, Endpoint: p.endpoint.addr}, again: again})
 }
 
-// lose: the proxy acked the pack, and its bytes are gone with it. The pack stays known as long as news
+// loseLocked: the proxy acked the pack, and its bytes are gone with it. The pack stays known as long as news
 // of it matters to anybody.
-func (s *Sender) lose(p *pack, why string, now time.Duration) {
+func (s *Sender) loseLocked(p *pack, why string, now time.Duration) {
 	p.st.counts.lost++
 	p.st.meter.recordsLost += uint64(p.count)
-	s.tellPack(s.o.hooks.PackLost, p, now, nil)
+	s.tellPackLocked(s.o.hooks.PackLost, p, now, nil)
 	p.conn.acked--
-	s.wake(p.st)
-	s.setState(p, packLost)
+	s.wakeLocked(p.st)
+	s.setStateLocked(p, packLost)
+	s.lostLocked(p, why, now)
 	s.o.logger.Debug("pack lost", "stream", p.st.text, "endpoint", p.endpoint.addr, "records", p.count, "reason", why)
 	told := p.pieces
 	if p.tokens == 0 {
 		s.m.Forget(finality.Pack(p.seq))
-		s.done(p, event{result: Result{Outcome: Lost, Endpoint: p.endpoint.addr}})
+		s.doneLocked(p, event{result: Result{Outcome: Lost, Endpoint: p.endpoint.addr}})
 		return
 	}
 	if p.tokens < len(told) {
@@ -143,9 +175,9 @@ const (
 	forgetBatch = 256
 )
 
-// askForgotten lets the notifier ask the tokens of some lost packs whether news of them still matters.
+// askForgottenLocked lets the notifier ask the tokens of some lost packs whether news of them still matters.
 // Under mu.
-func (s *Sender) askForgotten(now time.Duration) {
+func (s *Sender) askForgottenLocked(now time.Duration) {
 	if len(s.lostPacks) == 0 || s.asking || now < s.nextAsk {
 		return
 	}
@@ -175,10 +207,11 @@ func (s *Sender) forget(asked []*pack, lists [][]piece) {
 		case p.state != packLost: // seen meanwhile
 		case gone[i]:
 			s.m.Forget(finality.Pack(p.seq))
-			s.setState(p, packDone)
-			delete(s.packs, p.seq)
+			s.setStateLocked(p, packDone)
+			s.unregisterLocked(p)
 			p.pieces = nil
-			s.partEnded(p)
+			s.lossEndedLocked(p, false, s.now())
+			s.partEndedLocked(p)
 		default:
 			s.lostPacks = append(s.lostPacks, p)
 		}

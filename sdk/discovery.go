@@ -10,7 +10,11 @@ import (
 // group is one InLong group whose proxies the Manager names. Guarded by Sender.mu.
 type group struct {
 	name     string
-	number   int // in the order of first use
+	number   int    // in the order of first use
+	streams  int    // that are known
+	prepared bool   // by AddGroup: it stays when it has no streams
+	folded   bool   // constant; has no numbers of its own in metrics
+	end      func() // ends the questions to the Manager; nil without any
 	list     proxyList
 	known    bool // there was a list, however old
 	stale    bool // the last answer was not a list, or the list is from the file
@@ -22,49 +26,59 @@ type group struct {
 	asked    time.Time // when it was told so itself
 }
 
-// proxiesOf returns the list of proxies for a group and, the first time, begins to ask for it. Under mu.
-func (s *Sender) proxiesOf(name string) *proxyList {
+// proxiesOfLocked returns the list of proxies for a group and, the first time, begins to ask for it. Under mu.
+func (s *Sender) proxiesOfLocked(name string) *proxyList {
 	if s.static != nil {
 		return s.static
 	}
 	g := s.groups[name]
 	if g == nil {
-		g = &group{name: name, number: len(s.groups), source: "manager"}
+		g = &group{name: name, number: s.openings.groups, source: "manager", folded: s.openings.ownGroups >= s.o.metricStreams}
+		s.openings.groups++
+		if !g.folded {
+			s.openings.ownGroups++
+		}
 		s.groups[name] = g
 		if s.o.isolation != ShareConnections {
 			g.list.owner = name
 		}
 		if len(s.o.proxies) > 0 {
 			g.known, g.source, g.updated = true, "static", s.start
-			s.apply(&g.list, s.o.proxies)
+			s.applyLocked(&g.list, s.o.proxies)
 			return &g.list
 		}
 		if s.store != nil {
 			if n, age, ok := s.store.Load(name); ok {
 				g.known, g.stale, g.source, g.updated = true, true, "file", time.Now().Add(-age)
-				s.use(g, n)
+				s.useLocked(g, n)
 			}
 		}
 		if !s.stopped {
-			s.wg.Go(func() { s.discoverLoop(g) })
+			ctx, end := context.WithCancel(s.ctx)
+			g.end = end
+			s.wg.Go(func() {
+				defer end()
+				s.discoverLoop(ctx, g)
+			})
 		}
 	}
 	return &g.list
 }
 
-// discoverLoop asks for the group's proxies until the sender stops. An answer without proxies is none.
-func (s *Sender) discoverLoop(g *group) {
+// discoverLoop asks for the group's proxies until ctx ends: the sender stops, or the group is forgotten. An answer without
+// proxies is none.
+func (s *Sender) discoverLoop(ctx context.Context, g *group) {
 	wait := s.o.backoff()
 	failures := 0
 	for {
 		s.mu.Lock()
-		n, shared := s.sharedAnswer(g)
+		n, shared := s.sharedAnswerLocked(g)
 		s.mu.Unlock()
 		var err error
 		if !shared {
-			n, err = s.askManager(g.name)
+			n, err = s.askManager(ctx, g.name)
 		}
-		if s.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return
 		}
 		var pause time.Duration
@@ -78,7 +92,7 @@ func (s *Sender) discoverLoop(g *group) {
 		s.learn(g, n, err, shared)
 		timer := time.NewTimer(pause)
 		select {
-		case <-s.ctx.Done():
+		case <-ctx.Done():
 			timer.Stop()
 			return
 		case <-timer.C:
@@ -86,8 +100,8 @@ func (s *Sender) discoverLoop(g *group) {
 	}
 }
 
-func (s *Sender) askManager(name string) (manager.Nodes, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, managerTimeout)
+func (s *Sender) askManager(ctx context.Context, name string) (manager.Nodes, error) {
+	ctx, cancel := context.WithTimeout(ctx, managerTimeout)
 	defer cancel()
 	n, err := s.o.manager.NodeList(ctx, name)
 	if err == nil && len(n.Addresses) == 0 {
@@ -96,9 +110,9 @@ func (s *Sender) askManager(name string) (manager.Nodes, error) {
 	return n, err
 }
 
-// use takes over a list. Under mu.
-func (s *Sender) use(g *group, n manager.Nodes) {
-	s.apply(&g.list, n.Addresses)
+// useLocked takes over a list. Under mu.
+func (s *Sender) useLocked(g *group, n manager.Nodes) {
+	s.applyLocked(&g.list, n.Addresses)
 	most := n.MaxPacketLength
 	if most > 0 && most < minMaxFrame {
 		s.o.logger.Warn("the Manager's maxPacketLength is not used", "group", g.name, "bytes", most, "least", minMaxFrame)
@@ -115,13 +129,13 @@ const managerTimeout = time.Minute
 // learn takes over an answer of the Manager, or notes that there was none: the old list stays in force.
 func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 	s.mu.Lock()
-	if s.stopped {
+	if s.stopped || s.groups[g.name] != g { // it was forgotten meanwhile
 		s.mu.Unlock()
 		return
 	}
 	if err != nil {
 		if g.lastErr == "" {
-			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "error", err, "have_list", g.known)
+			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "err", err, "have_list", g.known)
 		}
 		g.stale, g.lastErr = true, err.Error()
 		g.failures++
@@ -139,13 +153,15 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 			s.clusters[n.ClusterID] = clusterAnswer{n, now}
 		}
 	}
-	s.use(g, n)
+	s.useLocked(g, n)
 	s.warmer.wake()
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 	if s.store == nil {
 		return
 	}
 	if err := s.store.Save(g.name, n); err != nil {
-		s.o.logger.Warn("keeping the list of proxies on disk fails", "group", g.name, "error", err)
+		s.o.logger.Warn("keeping the list of proxies on disk fails", "group", g.name, "err", err)
 	}
 }

@@ -7,37 +7,52 @@ import (
 	"inlong-bridge/sdk/finality"
 )
 
-// progress is run under mu by whoever changed something: it carries out what the state machine
-// decided, hands waiting packs to connections, and lets mu go. What may take time comes after that.
-func (s *Sender) progress() {
-	now := s.now()
-	s.decide(now)
-	if !s.stopped {
-		s.dispatch(now)
-	}
-	s.closeDrained(now)
-	if s.flushed && s.states.pending() == 0 && !s.idleTold {
-		s.idleTold = true
-		close(s.idle)
-	}
-	closing := s.toClose
-	s.toClose = nil
-	s.mu.Unlock()
-	for _, c := range closing {
+// effects is what a change of state leaves to be done. Whoever changed the state does it after letting go of mu,
+// because it may take time. What does not wait and has to keep the order of events (a signal to a writer, news for
+// the notifier, a pack for the encoders) is done at once, under mu. The usual value is empty and costs nothing.
+type effects struct {
+	closing []*conn       // connections to be closed
+	idle    chan struct{} // to be closed: after Close sealed everything, nothing is pending any more
+}
+
+// perform does it. No lock is held.
+func (e effects) perform() {
+	for _, c := range e.closing {
 		c.nc.Close() //nolint:errcheck // its reader reports why the connection ended
+	}
+	if e.idle != nil {
+		close(e.idle)
 	}
 }
 
-// enqueue puts a waiting pack into its stream's queue, a suspect among its own kind: it may have to
+// progressLocked is called at the end of every change under mu. It carries out the decisions of the state machine,
+// hands waiting packs to connections, and returns what the caller has to perform once it has let go of mu.
+func (s *Sender) progressLocked() (todo effects) {
+	now := s.now()
+	s.decideLocked(now)
+	s.tryHeldLocked(now)
+	if !s.stopped {
+		s.dispatchLocked(now)
+	}
+	s.closeDrainedLocked(now)
+	todo.closing, s.toClose = s.toClose, nil
+	if s.flushed && s.states.pending() == 0 && !s.idleTold {
+		s.idleTold = true
+		todo.idle = s.idle
+	}
+	return todo
+}
+
+// enqueueLocked puts a waiting pack into its stream's queue, a suspect among its own kind: it may have to
 // wait for an empty connection, and nobody shall wait behind it. Under mu.
-func (s *Sender) enqueue(p *pack) {
+func (s *Sender) enqueueLocked(p *pack) {
 	if p.suspect {
 		s.suspects = append(s.suspects, p)
 		return
 	}
 	p.st.queues[p.class()].push(p)
 	if p.frame != nil {
-		s.join(p.st, p.class())
+		s.joinLocked(p.st, p.class())
 	}
 }
 
@@ -51,10 +66,10 @@ const (
 	noRoom        // no connection of its proxies takes anything from anybody
 )
 
-// dispatch hands out packs: suspects, then those that repair a loss, then those sent before, then new ones, and
+// dispatchLocked hands out packs: suspects, then those that repair a loss, then those sent before, then new ones, and
 // among each the streams in turn. It ends when no connection takes more, or nobody has anything to
 // give. Under mu.
-func (s *Sender) dispatch(now time.Duration) {
+func (s *Sender) dispatchLocked(now time.Duration) {
 	s.round++
 	s.suspects = slices.DeleteFunc(s.suspects, func(p *pack) bool {
 		if p.state != packWaiting {
@@ -63,9 +78,9 @@ func (s *Sender) dispatch(now time.Duration) {
 		if p.frame == nil || now < p.notBefore {
 			return false
 		}
-		c, _ := s.choose(p, now)
+		c, _ := s.chooseLocked(p, now)
 		if c != nil {
-			s.hand(p, c, now)
+			s.handLocked(p, c, now)
 		}
 		return c != nil
 	})
@@ -87,7 +102,7 @@ func (s *Sender) dispatch(now time.Duration) {
 			}
 			result := noRoom
 			if t.st.proxies.fullIn != s.round {
-				result = s.offerFirst(t.st, class, now)
+				result = s.offerFirstLocked(t.st, class, now)
 			}
 			switch result {
 			case sent:
@@ -100,7 +115,7 @@ func (s *Sender) dispatch(now time.Duration) {
 			case noRoom:
 				if t.st.proxies.fullIn != s.round {
 					t.st.proxies.fullIn = s.round
-					if fullLists++; fullLists >= s.lists() {
+					if fullLists++; fullLists >= s.listsLocked() {
 						return
 					}
 				}
@@ -116,16 +131,16 @@ func (s *Sender) dispatch(now time.Duration) {
 	s.thorough = false
 }
 
-// lists is the number of lists of proxies that streams have.
-func (s *Sender) lists() int {
+// listsLocked is the number of lists of proxies that streams have.
+func (s *Sender) listsLocked() int {
 	if s.static != nil {
 		return 1
 	}
 	return len(s.groups)
 }
 
-// offerFirst offers the first pack of a queue to the connections.
-func (s *Sender) offerFirst(st *Stream, class int, now time.Duration) offer {
+// offerFirstLocked offers the first pack of a queue to the connections.
+func (s *Sender) offerFirstLocked(st *Stream, class int, now time.Duration) offer {
 	q := &st.queues[class]
 	for q.len() > 0 && q.front().state != packWaiting {
 		q.pop() // became final while it waited
@@ -137,12 +152,12 @@ func (s *Sender) offerFirst(st *Stream, class int, now time.Duration) offer {
 	if p.frame == nil || (s.o.finality.Mode == finality.Queue && st.watch != watched) {
 		return none
 	}
-	c, result := s.choose(p, now)
+	c, result := s.chooseLocked(p, now)
 	if c == nil {
 		return result
 	}
 	q.pop()
-	s.hand(p, c, now)
+	s.handLocked(p, c, now)
 	return sent
 }
 
@@ -150,16 +165,16 @@ func (s *Sender) offerFirst(st *Stream, class int, now time.Duration) offer {
 // instead of here, where another connection may take them.
 const maxUnwritten = 1 << 20
 
-// hand records p as in flight on c and gives it to its writer. Under mu.
-func (s *Sender) hand(p *pack, c *conn, now time.Duration) {
+// handLocked records p as in flight on c and gives it to its writer. Under mu.
+func (s *Sender) handLocked(p *pack, c *conn, now time.Duration) {
 	if p.sends > 0 {
 		p.st.counts.resent++
 	}
-	s.ranAhead(p)
+	s.ranAheadLocked(p)
 	p.st.ahead.moved.Store(int64(now))
 	p.sends++
 	p.conn, p.endpoint, p.sentAt, p.taken = c, c.ep, now, false
-	s.setState(p, packInFlight)
+	s.setStateLocked(p, packInFlight)
 	c.table[uint32(p.seq)] = p
 	c.inFlight++
 	c.inFlightBytes += p.wire
@@ -171,7 +186,7 @@ func (s *Sender) hand(p *pack, c *conn, now time.Duration) {
 	if h := &c.ep.hold; h.pauses > 0 {
 		h.trial = p.seq
 	}
-	if h := p.st.holds[c.ep]; h != nil {
+	if h := p.st.holds[c.ep]; h != nil && h.pauses > 0 {
 		h.trial = p.seq
 	}
 	s.m.Written(finality.Pack(p.seq), p.st.id, c.inc, int(p.wire), now)
@@ -185,9 +200,10 @@ type packCount [packStates]int
 // pending is how many have no verdict yet, not counting open ones.
 func (n *packCount) pending() int { return n[packWaiting] + n[packInFlight] + n[packAcked] }
 
-// register makes a sealed pack known, which waits to be sent. Under mu.
-func (s *Sender) register(p *pack) {
+// registerLocked makes a sealed pack known, which waits to be sent. Under mu.
+func (s *Sender) registerLocked(p *pack) {
 	s.packs[p.seq] = p
+	p.st.known++
 	p.state = packWaiting
 	s.states[packWaiting]++
 	if p.key.repair {
@@ -196,8 +212,14 @@ func (s *Sender) register(p *pack) {
 	p.st.counts.packs++
 }
 
-// setState moves a registered pack. Under mu.
-func (s *Sender) setState(p *pack, to packState) {
+// unregisterLocked: nothing more will be heard of a pack. Under mu.
+func (s *Sender) unregisterLocked(p *pack) {
+	delete(s.packs, p.seq)
+	p.st.known--
+}
+
+// setStateLocked moves a registered pack. Under mu.
+func (s *Sender) setStateLocked(p *pack, to packState) {
 	s.states[p.state]--
 	s.states[to]++
 	if p.key.repair {
@@ -207,14 +229,14 @@ func (s *Sender) setState(p *pack, to packState) {
 	p.state = to
 }
 
-// unhand takes p off the connection it was handed to. Under mu.
-func (s *Sender) unhand(p *pack) {
+// unhandLocked takes p off the connection it was handed to. Under mu.
+func (s *Sender) unhandLocked(p *pack) {
 	c := p.conn
 	delete(c.table, uint32(p.seq))
 	c.inFlight--
 	c.inFlightBytes -= p.wire
-	p.unreserve()
-	s.wake(p.st)
+	p.unreserveLocked()
+	s.wakeLocked(p.st)
 	if h := &c.ep.hold; h.trial == p.seq {
 		h.trial = 0
 	}
@@ -223,7 +245,7 @@ func (s *Sender) unhand(p *pack) {
 	}
 }
 
-func (p *pack) unreserve() {
+func (p *pack) unreserveLocked() {
 	if p.reserved != nil {
 		p.reserved.reserved, p.reserved = nil, nil
 	}

@@ -18,14 +18,20 @@
 //     while), finality.Queue (it was seen in the queue behind the proxy).
 //   - An ack is no more than "in that proxy's memory". What a proxy takes with it when it dies is told as
 //     Lost, in the modes that can tell. Its bytes are gone here by then: the owner sends it anew.
+//   - What one proxy refuses for good is refused when a second one says so too, or there is no other. With
+//     WithRefusedRetry it is held even then, and tried again (held.go).
 //   - One bad stream or pack does not stop the others. A stream that a proxy does not know pauses there
 //     alone. The pack that was the oldest one unanswered when a connection ended travels alone next time;
 //     when that ends connections to two proxies, it is cut in halves, down to the one record that does it,
 //     which is refused with a PoisonError (split.go).
 //   - A proxy that says "not now" gets less, then nothing, then one pack per growing pause; one that comes
 //     back gets a growing share (choice.go).
+//   - A proxy that is back is used within 2 s, and all are dialled at once when none is connected. After a connection that
+//     ended before it had answered anything, the next one there has to answer a heartbeat before it gets packs, and
+//     nothing is held against those that the first one had (outage.go). A name with several addresses is several
+//     proxies (resolve.go).
 //   - Memory is bounded by a byte budget, from append to ack, of which a stream may hold as much as is
-//     free. A record takes its bytes until its pack is encoded, and its share of the frame from then on.
+//     free. A stream takes about a kilobyte of it until it is forgotten (ForgetStream). A record takes its bytes until its pack is encoded, and its share of the frame from then on.
 //     "Full" is an error value (TrySend, TrySendBatch) or a wait bounded by the context, never a drop. From the
 //     ack on, what waits for slow callbacks is bounded by WithBacklog in the same way.
 //   - Bytes arrive as they were given, empty records too. What another message type than 7 would change is
@@ -62,7 +68,8 @@
 //	slotLoop (dials,     one per connection           the proxy left the lists and its connection has
 //	then reads)                                       nothing left, or the sender stops
 //	conn.writeLoop       1 per open connection        its reader ended
-//	discoverLoop         1 per group, with a Manager  the sender stops
+//	discoverLoop         1 per group, with a Manager  the group is forgotten, or the sender stops
+//	resolveLoop          1, where proxies have names  the sender stops; one more per name while it is asked for
 //	watchLoop            1 per stream, until watched  it is watched, or the sender stops
 //	metricsLoop          1, with WithMetricsLog       the sender stops
 //	barrier              1 at a time                  answered, timed out, or the sender stops
@@ -71,8 +78,10 @@
 //
 // In this order: Stream.mu (what is being filled), Sender.mu (everything that was sealed, connections,
 // the state machine), and the leaves of openList, encoder and notifier. None is held across a dial, a
-// write, a callback, or a question to Manager or Confirmer. Whoever changes something under Sender.mu
-// ends with Sender.progress, which carries out decisions, hands out packs, and lets go.
+// write, a callback, or a question to Manager or Confirmer. A function that needs a lock is called ...Locked, and
+// no function lets go of a lock for its caller. Whoever changes something under Sender.mu ends with
+// Sender.progressLocked, which carries out decisions and hands out packs, lets go of the lock, and performs what
+// progressLocked returned.
 //
 // Callbacks, tokens and hooks are called by one goroutine, in the order things happened, never under a lock,
 // never after Close returned. One that panics harms only itself, one that is slow delays the others'

@@ -77,8 +77,10 @@ func (s *Sender) encodeLoop() {
 			s.caughtUp()
 		}
 		s.mu.Lock()
-		s.encoded(p, size, encoded, err)
-		s.progress()
+		s.encodedLocked(p, size, encoded, err)
+		todo := s.progressLocked()
+		s.mu.Unlock()
+		todo.perform()
 	}
 }
 
@@ -91,7 +93,7 @@ type workspace struct {
 // size, so that a pack that waits for its ack holds little more than its bytes. Any other is made of the
 // pack's buffer in place, which the pack lets go of then, unless that is much too large.
 func (s *Sender) encode(p *pack, w *workspace) ([]byte, error) {
-	w.attr = append(w.attr[:0], p.st.attr...)
+	w.attr = p.st.appendAttrs(w.attr[:0])
 	w.attr = strconv.AppendInt(w.attr, p.rtms, 10)
 	w.attr = frame.AppendAttr(w.attr, frame.AttrMid, "")
 	w.attr = frame.AppendMid(w.attr, s.o.instance, p.seq)
@@ -149,8 +151,8 @@ func (s *Sender) fitting(b []byte, n int) []byte {
 	return moved
 }
 
-// encoded takes over the frame of size bytes of records. Under mu.
-func (s *Sender) encoded(p *pack, size int, encoded []byte, err error) {
+// encodedLocked takes over the frame of size bytes of records. Under mu.
+func (s *Sender) encodedLocked(p *pack, size int, encoded []byte, err error) {
 	if p.buf != nil {
 		s.bufs.Put(p.buf)
 		p.buf = nil
@@ -162,18 +164,18 @@ func (s *Sender) encoded(p *pack, size int, encoded []byte, err error) {
 		return
 	}
 	if err != nil {
-		s.refuse(p, Result{Outcome: Refused, Err: err})
-		s.join(p.st, p.class()) // the next one may go
+		s.refuseLocked(p, Result{Outcome: Refused, Err: err})
+		s.joinLocked(p.st, p.class()) // the next one may go
 		return
 	}
 	p.frame, p.wire = encoded, int64(len(encoded))
-	s.refund(p, p.wire) // the records are freed, and only the frame is held until the ack
+	s.refundLocked(p, p.wire) // the records are freed, and only the frame is held until the ack
 	p.st.counts.wireBytes += uint64(len(encoded))
 	p.st.meter.packedBytes += uint64(size)
 	if !p.compress {
 		p.st.meter.plainPacks++
 	}
-	s.join(p.st, p.class())
+	s.joinLocked(p.st, p.class())
 	if p.compress && s.o.compression == Auto {
 		p.st.tryAuto.result(size, len(encoded))
 	}

@@ -66,12 +66,12 @@ func TestFullPackFitsIntoTheBufferOfItsSize(t *testing.T) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		for _, key := range []openKey{{}, {attrs: "a=b&c=d"}} {
-			p := st.packFor(key, time.Now(), 1)
+			p := st.packForLocked(key, time.Now(), 1)
 			record := make([]byte, 96)
 			for p.fits(len(record)) {
 				p.add(record, &s.bufs)
 			}
-			need := p.size() + st.overhead + len("&") + len(key.attrs)
+			need := p.size() + int(st.overhead) + len("&") + len(key.attrs)
 			if need+frame.ItemOverhead+len(record) <= 256<<10 || need > 256<<10 || cap(p.buf) > 256<<10 {
 				t.Errorf("a full pack of %d records has %d bytes as a frame in a buffer of %d, want 256 KiB", p.count, need, cap(p.buf))
 			}
@@ -103,10 +103,10 @@ func TestBuffersOfManyOpenPacksShareTheBudget(t *testing.T) {
 		var holds, records int64
 		for _, st := range all {
 			st.mu.Lock()
-			for _, p := range st.open {
+			st.open.all(func(p *pack) {
 				holds += int64(cap(p.buf))
 				records += int64(p.size())
-			}
+			})
 			st.mu.Unlock()
 		}
 		if most := s.general.limit; holds > most || holds < most/4 {

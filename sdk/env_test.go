@@ -73,7 +73,7 @@ func (e *env) newSender(opts ...sdk.Option) *sdk.Sender {
 		if n := sdk.Lent(s); n != 0 {
 			e.t.Errorf("%d buffers were not given back", n)
 		}
-		if n := sdk.Held(s); n != 0 {
+		if n := sdk.Counted(s); n != 0 {
 			e.t.Errorf("%d bytes are counted after Close", n)
 		}
 	})
@@ -187,9 +187,13 @@ func (l *ledger) Settled(piece uint64, r sdk.Result) {
 		l.t.Errorf("piece %d told %v after Close", piece, r)
 	}
 	before := l.told[piece]
-	legal := len(before) == 0
+	legal, held := len(before) == 0, false
 	for _, b := range before {
 		switch b.Outcome {
+		case sdk.Held:
+			held, legal = true, r.Outcome == sdk.Released || errors.Is(r.Err, sdk.ErrClosed)
+		case sdk.Released:
+			held, legal = false, true
 		case sdk.Acked:
 			legal = r.Outcome == sdk.Final || r.Outcome == sdk.Lost || errors.Is(r.Err, sdk.ErrClosed)
 		case sdk.Lost:
@@ -198,7 +202,7 @@ func (l *ledger) Settled(piece uint64, r sdk.Result) {
 			legal = false
 		}
 	}
-	if !legal {
+	if !legal || held != (r.Outcome == sdk.Released) && !errors.Is(r.Err, sdk.ErrClosed) {
 		l.t.Errorf("piece %d told %v after %v", piece, r, before)
 	}
 	l.told[piece] = append(before, r)

@@ -80,7 +80,7 @@ func (e *AckError) Error() string {
 // Retryable reports whether the same bytes may be accepted later.
 func (e *AckError) Retryable() bool {
 	switch verdictOf(e.Code).class {
-	case elsewhere, later:
+	case elsewhere, later, unknownStream:
 		return true
 	case accepted, onceMore, refusedForGood:
 	}

@@ -19,8 +19,8 @@ func WithLister(f ListerFunc) Option { return optionFunc(func(o *options) { o.ma
 // Lent is how many buffers the sender holds; 0 after Close.
 func Lent(s *Sender) int64 { return s.bufs.Lent() }
 
-// Held is the bytes that the sender counts anywhere; 0 after Close.
-func Held(s *Sender) int64 {
+// Counted is the bytes that the sender counts anywhere; 0 after Close.
+func Counted(s *Sender) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.general.used.Load() + s.repairs.used.Load() + s.enc.backlog.bytes.Load()
@@ -49,4 +49,11 @@ func Seq(s *Sender) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seq
+}
+
+// MachineStreams is how many streams the state machine knows.
+func MachineStreams(s *Sender) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m.Streams()
 }

@@ -53,8 +53,8 @@ type ConnEvent struct {
 // WithHooks sets the hooks. Default none; of several only the last counts.
 func WithHooks(h Hooks) Option { return optionFunc(func(o *options) { o.hooks = h }) }
 
-// tellPack posts a pack's news to a hook. Under mu.
-func (s *Sender) tellPack(hook func(PackEvent), p *pack, now time.Duration, err error) {
+// tellPackLocked posts a pack's news to a hook. Under mu.
+func (s *Sender) tellPackLocked(hook func(PackEvent), p *pack, now time.Duration, err error) {
 	if hook == nil {
 		return
 	}
@@ -70,8 +70,8 @@ func (s *Sender) tellPack(hook func(PackEvent), p *pack, now time.Duration, err 
 	s.notify.post(event{ask: func() { s.callHook(func() { hook(e) }) }})
 }
 
-// tellConn posts a connection's news to a hook. Under mu.
-func (s *Sender) tellConn(hook func(ConnEvent), c *conn, now time.Duration, reason string) {
+// tellConnLocked posts a connection's news to a hook. Under mu.
+func (s *Sender) tellConnLocked(hook func(ConnEvent), c *conn, now time.Duration, reason string) {
 	if hook == nil {
 		return
 	}

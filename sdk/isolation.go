@@ -39,8 +39,8 @@ type clusterAnswer struct {
 	at    time.Time
 }
 
-// sharedAnswer is what another group of the same cluster has learned, if that is fresh. Under mu.
-func (s *Sender) sharedAnswer(g *group) (manager.Nodes, bool) {
+// sharedAnswerLocked is what another group of the same cluster has learned, if that is fresh. Under mu.
+func (s *Sender) sharedAnswerLocked(g *group) (manager.Nodes, bool) {
 	a, ok := s.clusters[g.cluster]
 	if !ok || s.o.isolation != IsolateGroupsShareList || time.Since(g.asked) > ownAnswer*s.o.refresh {
 		return manager.Nodes{}, false
@@ -50,7 +50,7 @@ func (s *Sender) sharedAnswer(g *group) (manager.Nodes, bool) {
 
 // AddGroup prepares for sending to a group: it begins to ask for the group's proxies, if nobody did, and
 // waits until one of them is connected. Nothing depends on it: Stream begins the same and does not wait.
-// When ctx ends first, the preparations go on.
+// When ctx ends first, the preparations go on. A group that was added stays when the last of its streams is forgotten.
 func (s *Sender) AddGroup(ctx context.Context, name string) error {
 	if err := checkID("groupId", name); err != nil {
 		return fmt.Errorf("adding group: %w", err)
@@ -62,8 +62,11 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 			s.mu.Unlock()
 			return ErrClosed
 		}
-		l := s.proxiesOf(name)
-		reason := s.unconnected(l, name)
+		l := s.proxiesOfLocked(name)
+		if g := s.groups[name]; g != nil {
+			g.prepared = true
+		}
+		reason := s.unconnectedLocked(l, name)
 		s.mu.Unlock()
 		if reason == "" {
 			return nil
@@ -74,7 +77,7 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 			return ErrClosed
 		case <-ctx.Done():
 			s.mu.Lock()
-			if reason = s.unconnected(l, name); reason == "" {
+			if reason = s.unconnectedLocked(l, name); reason == "" {
 				reason = "a proxy was connected too late"
 			}
 			s.mu.Unlock()
@@ -83,9 +86,12 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 	}
 }
 
-// unconnected says why no proxy of a list is connected; empty when one is. Under mu.
-func (s *Sender) unconnected(l *proxyList, group string) (reason string) {
+// unconnectedLocked says why no proxy of a list is connected; empty when one is. Under mu.
+func (s *Sender) unconnectedLocked(l *proxyList, group string) (reason string) {
 	if len(l.endpoints) == 0 {
+		if len(l.addrs) > 0 {
+			return "the names of the proxies are being resolved"
+		}
 		if g := s.groups[group]; g != nil && g.lastErr != "" {
 			return "no list of proxies: " + g.lastErr
 		}
@@ -93,7 +99,7 @@ func (s *Sender) unconnected(l *proxyList, group string) (reason string) {
 	}
 	reason = "no proxy is connected"
 	for _, ep := range l.endpoints {
-		if len(ep.conns) > 0 {
+		if ep.upLocked() {
 			return ""
 		}
 		if ep.lastErr != "" {

@@ -91,15 +91,19 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 		}
 	}
 	st.mu.Lock()
-	p := s.prepaid(st, &key, one[0])
+	if st.forgotten {
+		st.mu.Unlock()
+		return fmt.Errorf("sending message to %s: %w", st, ErrForgotten)
+	}
+	p := s.prepaidLocked(st, &key, one[0])
 	if p == nil {
-		if n, err := s.admit(st, one[:], &key); n == 0 {
-			st.turnedAway(err)
+		if n, err := s.admitLocked(st, one[:], &key); n == 0 {
+			st.turnedAwayLocked(err)
 			st.mu.Unlock()
 			return err
 		}
-		p = st.packFor(key, at, len(one[0]))
-		s.prepay(p)
+		p = st.packForLocked(key, at, len(one[0]))
+		s.prepayLocked(p)
 	}
 	if key.records {
 		p.addWithAttrs(one[0], len(m.Payload), &s.bufs)
@@ -113,11 +117,11 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 		p.pieces = append(p.pieces, piece{token: callback(done), from: uint16(p.count - 1), to: uint16(p.count)})
 	}
 	if !p.fits(0) {
-		s.seal(p)
+		s.sealLocked(p)
 	}
 	st.records++
 	st.recordBytes += uint64(len(m.Payload))
-	s.sealWithoutLinger(st)
+	s.sealWithoutLingerLocked(st)
 	st.mu.Unlock()
 	s.sealBeyondLimit()
 	return nil

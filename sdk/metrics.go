@@ -81,8 +81,8 @@ type meter struct {
 	queue, wire, total Times
 }
 
-// turnedAway counts calls that could not hand over everything. Under st.mu.
-func (s *Stream) turnedAway(err error) {
+// turnedAwayLocked counts calls that could not hand over everything. Under st.mu.
+func (s *Stream) turnedAwayLocked(err error) {
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		s.tooLarge++
@@ -94,9 +94,9 @@ func (s *Stream) turnedAway(err error) {
 // defaultMetricStreams is how many streams, and groups, have numbers of their own in metrics.
 const defaultMetricStreams = 1000
 
-// WithMetricStreams bounds the number of series: the first n streams and the first n groups that were
-// used have numbers of their own in metrics and in the lines of WithMetricsLog, the rest is added up
-// under the name "other". Status lists all of them. Default 1000.
+// WithMetricStreams bounds the number of series: n streams and n groups have numbers of their own in metrics and in
+// the lines of WithMetricsLog, those that were used first; the rest is added up under the name "other". One that is
+// forgotten (ForgetStream) leaves its place to the next that comes. Status lists all of them. Default 1000.
 func WithMetricStreams(n int) Option { return optionFunc(func(o *options) { o.metricStreams = n }) }
 
 // other names what is added up; see WithMetricStreams.
@@ -105,16 +105,19 @@ const other = "other"
 // StreamSeries returns the streams as metrics show them: those beyond WithMetricStreams are one entry
 // named other.other at the end, and so is a stream that has that very name.
 func (s *Status) StreamSeries() []StreamStatus {
-	return fold(s.Streams, func(st *StreamStatus) bool {
-		return st.Folded || (st.Group == other && st.Stream == other)
-	}, StreamStatus{Group: other, Stream: other, Folded: true}, (*StreamStatus).add)
+	rest := s.gone
+	rest.Group, rest.Stream, rest.Folded = other, other, true
+	return fold(s.Streams, func(st *StreamStatus) bool { return folded(st.Folded, st.Group, st.Stream) }, rest, s.gone.Folded, (*StreamStatus).add)
 }
+
+// folded reports whether a stream's numbers are part of the sum: it has none of its own, or the name of the sum.
+func folded(f bool, group, stream string) bool { return f || (group == other && stream == other) }
 
 // GroupSeries returns the groups as metrics show them: those beyond WithMetricStreams are one entry
 // named other at the end.
 func (d *DiscoveryStatus) GroupSeries() []GroupStatus {
 	return fold(d.Groups, func(g *GroupStatus) bool { return g.Folded || g.Group == other },
-		GroupStatus{Group: other, Folded: true}, (*GroupStatus).add)
+		GroupStatus{Group: other, Folded: true, Failures: d.gone.Failures}, d.gone.Folded, (*GroupStatus).add)
 }
 
 // EndpointSeries returns the proxies as metrics show them: with connections per group a proxy is there
@@ -134,7 +137,7 @@ func (s *Status) EndpointSeries() []EndpointStatus {
 func (e *EndpointStatus) add(o *EndpointStatus) {
 	e.Group = ""
 	if o.State == "paused" {
-		e.State, e.Reason = o.State, o.Reason
+		e.State, e.Code, e.Reason = o.State, o.Code, o.Reason
 	}
 	e.sum(o)
 }
@@ -169,7 +172,8 @@ func (e *EndpointStatus) sum(o *EndpointStatus) {
 	e.AckErrors = codes
 }
 
-func fold[T any](all []T, folded func(*T) bool, rest T, add func(sum, o *T)) []T {
+// fold adds up some of all, and puts the sum behind the others: rest, if there were more of them before, and they.
+func fold[T any](all []T, folded func(*T) bool, rest T, before bool, add func(sum, o *T)) []T {
 	own := make([]T, 0, len(all)+1)
 	for i := range all {
 		if folded(&all[i]) {
@@ -178,7 +182,7 @@ func fold[T any](all []T, folded func(*T) bool, rest T, add func(sum, o *T)) []T
 			own = append(own, all[i])
 		}
 	}
-	if len(own) < len(all) {
+	if before || len(own) < len(all) {
 		own = append(own, rest)
 	}
 	return own
@@ -187,10 +191,11 @@ func fold[T any](all []T, folded func(*T) bool, rest T, add func(sum, o *T)) []T
 // add adds the numbers of o up. The sum compresses if one of them does, and is stalled if one is.
 func (s *StreamStatus) add(o *StreamStatus) {
 	if s.Stall == "" {
-		s.Stall = o.Stall
+		s.StallCode, s.Stall = o.StallCode, o.Stall
 	}
 	s.Compressing = s.Compressing || o.Compressing
 	s.HeldBytes += o.HeldBytes
+	s.HeldPacks += o.HeldPacks
 	s.UnfinalPacks += o.UnfinalPacks
 	for i, n := range s.counters() {
 		*n += *o.counters()[i]

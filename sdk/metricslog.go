@@ -49,7 +49,7 @@ func (s *Sender) logMetrics(status *Status, before metricsLines) metricsLines {
 		key := streamKey{st.Group, st.Stream}
 		now[key] = &st
 		d := st
-		if b := before[key]; b != nil {
+		if b := before[key]; b != nil && b.opening == st.opening {
 			d.since(b)
 		}
 		if d.counted() {

@@ -104,7 +104,7 @@ func (n *notifier) deliverFrom(e *event, i int) (next int) {
 	}()
 	for ; i < len(e.pieces); i++ {
 		p := &e.pieces[i]
-		if _, single := p.token.(callback); single && (e.result.Outcome == Acked || e.again) {
+		if _, single := p.token.(callback); single && (e.again || e.result.Outcome.passing()) {
 			continue
 		}
 		p.token.Settled(p.id, e.result)

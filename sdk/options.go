@@ -60,12 +60,18 @@ type options struct {
 	retryMin     time.Duration
 	retryMax     time.Duration
 	retryLimit   int
+	refusedMin   time.Duration // of WithRefusedRetry
+	refusedMax   time.Duration
+	refusedRetry bool // it was given
 	packAttrs    *PackAttrs
 	isolation    Isolation
 	backlog      int64
 	slowStart    time.Duration
 	seed         mathrand.Source
 	dial         DialFunc
+	dialGiven    bool
+	resolve      ResolveFunc // nil: names are dialled as they are
+	resolveGiven bool
 	logger       *slog.Logger
 
 	hooks         Hooks
@@ -177,7 +183,8 @@ func WithWriteTimeout(d time.Duration) Option {
 }
 
 // WithRetry is the first and the longest pause before something is tried again: a connection, a
-// refused stream, a proxy that is full. Pauses double, with jitter. Default 100 ms and 30 s.
+// refused stream, a proxy that is full. Pauses double, with jitter. Dials that fail are 2 s apart at most, whatever the longest
+// pause is. Default 100 ms and 30 s.
 func WithRetry(shortest, longest time.Duration) Option {
 	return optionFunc(func(o *options) { o.retryMin, o.retryMax = shortest, longest })
 }
@@ -194,9 +201,9 @@ const NoRetryLimit = -1
 // proxy at all was connected and one more could not be dialled. Default NoRetryLimit.
 func WithRetryLimit(n int) Option { return optionFunc(func(o *options) { o.retryLimit = n }) }
 
-// WithDial replaces the opening of connections.
+// WithDial replaces the opening of connections. Names are given to it as they are, unless WithResolver is given too.
 func WithDial(dial func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
-	return optionFunc(func(o *options) { o.dial = dial })
+	return optionFunc(func(o *options) { o.dial, o.dialGiven = dial, true })
 }
 
 // WithLogger receives changes of state, never payloads. Default none.
@@ -251,6 +258,9 @@ func (o *options) validate() error {
 	}
 	if o.retryMax < o.retryMin {
 		bad("longest retry pause %v is below the first, %v", o.retryMax, o.retryMin)
+	}
+	if o.refusedRetry && (o.refusedMin <= 0 || o.refusedMax < o.refusedMin) {
+		bad("pauses of %v to %v before packs that were refused for good are tried again: the first must be above zero, the longest not below it", o.refusedMin, o.refusedMax)
 	}
 	if o.slowStart < 0 {
 		bad("slow start of %v may not be negative", o.slowStart)

@@ -22,7 +22,7 @@ func (s *Sender) SetOrigin(name string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.streams) > 0 {
+	if s.openings.streams > 0 {
 		return errors.New("the origin is set after the first stream was opened, whose packs would not carry it; set it before")
 	}
 	s.origin = name

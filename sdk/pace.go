@@ -13,18 +13,22 @@ import (
 // minAhead is the least bound; with the usual packs it takes two encoders a few milliseconds.
 const minAhead = 2 << 20
 
-// backlog is bytes of records on their way to the next stage. It has a cache line of its own: many look
-// at it who do not write it.
-type backlog struct {
-	_     [64]byte
+// flow is bytes of records on their way to the next stage.
+type flow struct {
 	bytes atomic.Int64
 	moved atomic.Int64 // when something went on last
-	_     [48]byte
+}
+
+// backlog is a flow that has a cache line of its own: many look at it who do not write it.
+type backlog struct {
+	_ [64]byte
+	flow
+	_ [48]byte
 }
 
 // fell adds n < 0 and reports whether that took the backlog below half of limit. Those who wait are woken
 // then and not sooner, so that they have something to do.
-func (b *backlog) fell(n, limit int64) bool {
+func (b *flow) fell(n, limit int64) bool {
 	now := b.bytes.Add(n)
 	return now <= limit/2 && now-n > limit/2
 }
@@ -58,16 +62,16 @@ func (s *Sender) caughtUp() {
 	}
 }
 
-// goesAhead counts a sealed pack. Repairs keep nobody waiting. Under mu.
-func (s *Sender) goesAhead(p *pack) {
+// goesAheadLocked counts a sealed pack. Repairs keep nobody waiting. Under mu.
+func (s *Sender) goesAheadLocked(p *pack) {
 	if !p.key.repair {
 		p.ahead = int64(p.size())
 		p.st.ahead.bytes.Add(p.ahead)
 	}
 }
 
-// ranAhead ends that, when the pack is handed over for the first time or done before. Under mu.
-func (s *Sender) ranAhead(p *pack) {
+// ranAheadLocked ends that, when the pack is handed over for the first time or done before. Under mu.
+func (s *Sender) ranAheadLocked(p *pack) {
 	if n := p.ahead; n > 0 {
 		p.ahead = 0
 		if p.st.ahead.fell(-n, s.maxAhead) {

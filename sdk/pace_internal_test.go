@@ -94,7 +94,7 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 		}
 		p := &pack{st: st, buf: make([]byte, frame.PackHeader+s.maxAhead+1)}
 		s.mu.Lock()
-		s.goesAhead(p)
+		s.goesAheadLocked(p)
 		s.mu.Unlock()
 		moves()
 		went := make(chan error)
@@ -134,8 +134,8 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 		go send()
 		synctest.Wait()
 		s.mu.Lock()
-		s.ranAhead(p)
-		s.ranAhead(p) // once only
+		s.ranAheadLocked(p)
+		s.ranAheadLocked(p) // once only
 		s.mu.Unlock()
 		synctest.Wait()
 		select {

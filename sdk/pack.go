@@ -1,7 +1,6 @@
 package sdk
 
 import (
-	"slices"
 	"time"
 
 	"inlong-bridge/sdk/finality"
@@ -17,6 +16,7 @@ const (
 	packInFlight                  // handed to a connection
 	packAcked
 	packLost
+	packHeld  // refused for good, and kept; see held.go
 	packSplit // cut in two, and known as long as its parts are
 	packDone  // final, refused, or given up by Close
 	packStates
@@ -41,7 +41,7 @@ type pack struct {
 	pins       int  // batches that have still to name their piece
 	sealed     bool // takes nothing more
 
-	prev, next *pack // in openList, guarded by its lock
+	prev, next *pack // in openList, guarded by its lock; once it is sealed, next is of a packQueue
 
 	// Guarded by Sender.mu.
 	seq      uint64
@@ -55,13 +55,14 @@ type pack struct {
 	released bool   // frame is to be freed when the last writer let go
 	conn     *conn  // in flight or acked: where
 	endpoint *endpoint
-	taken    bool // by the writer of conn
+	loss     *lossEvent // it is lost, and the event waits for its end
+	taken    bool       // by the writer of conn
 	sentAt   time.Duration
 	written  bool          // its first byte, at least once
 	wroteAt  time.Duration // when a writer took it last
 	sends    int           // times handed to a connection
 	maybe    bool          // a copy may have been delivered without an ack
-	fails    int           // tries that came to nothing; see tryFailed
+	fails    int           // tries that came to nothing; see tryFailedLocked
 	// suspect: oldest unanswered pack of a connection that ended. It travels alone.
 	suspect   bool
 	deaths    int
@@ -75,6 +76,7 @@ type pack struct {
 	reserved  *conn                // keeps itself empty for this suspect
 	damaged   bool                 // was answered by onceMore
 	avoid     finality.Incarnation // connection it may not go to again
+	refusals  *refusals            // for good; nil for none
 }
 
 // openKey tells the open packs of a stream apart.
@@ -119,30 +121,37 @@ func (p *pack) fits(n int) bool {
 	return frame.PackHeader+size <= cap(p.buf) || cap(p.buf) < p.st.s.openShare()
 }
 
-// packQueue is a first-in first-out queue of packs; what is sent again is put in by its age.
+// packQueue is a first-in first-out queue of packs; what is sent again is put in by its age. It links the packs themselves:
+// a stream has three of them, may be idle for ever, and a push allocates nothing. A pack is in one queue at most.
 type packQueue struct {
-	items []*pack
-	head  int
+	head, tail *pack
+	n          int
 }
 
-func (q *packQueue) len() int     { return len(q.items) - q.head }
-func (q *packQueue) front() *pack { return q.items[q.head] }
+func (q *packQueue) len() int     { return q.n }
+func (q *packQueue) front() *pack { return q.head }
 func (q *packQueue) pop() {
-	q.items[q.head] = nil
-	if q.head++; q.head == len(q.items) {
-		q.items, q.head = q.items[:0], 0
+	p := q.head
+	q.head, p.next = p.next, nil
+	if q.n--; q.n == 0 {
+		q.tail = nil
 	}
 }
 
 func (q *packQueue) push(p *pack) {
-	if q.head > 32 && q.head > len(q.items)/2 {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
+	q.n++
+	if q.tail == nil || q.tail.seq < p.seq {
+		if q.tail == nil {
+			q.head = p
+		} else {
+			q.tail.next = p
+		}
+		q.tail = p
+		return
 	}
-	i := len(q.items)
-	for i > q.head && q.items[i-1].seq > p.seq {
-		i--
+	at := &q.head // what is older than others is near the front
+	for (*at).seq < p.seq {
+		at = &(*at).next
 	}
-	q.items = slices.Insert(q.items, i, p)
+	p.next, *at = *at, p
 }

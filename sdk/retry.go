@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// tryFailed counts a try of a waiting pack that came to nothing, and gives the pack up when it was the
+// tryFailedLocked counts a try of a waiting pack that came to nothing, and gives the pack up when it was the
 // last one that WithRetryLimit allows. Under mu.
-func (s *Sender) tryFailed(p *pack, why error) (gaveUp bool) {
+func (s *Sender) tryFailedLocked(p *pack, why error) (gaveUp bool) {
 	p.fails++
 	if s.o.retryLimit == NoRetryLimit || p.fails <= s.o.retryLimit {
 		return false
@@ -16,42 +16,47 @@ func (s *Sender) tryFailed(p *pack, why error) (gaveUp bool) {
 	if p.endpoint != nil {
 		r.Endpoint = p.endpoint.addr
 	}
-	s.refuse(p, r)
+	s.refuseLocked(p, r)
 	return true
 }
 
-// dialFailed counts as a try of every pack that waits for a proxy while none at all is connected. Packs
+// dialFailedLocked counts as a try of every pack that waits for a proxy while none at all is connected; so does an
+// unproven connection that ended without an answer. Packs
 // that are not encoded yet are still in other hands. Under mu.
-func (s *Sender) dialFailed(ep *endpoint, why error) {
+func (s *Sender) dialFailedLocked(ep *endpoint, why error) {
 	if s.o.retryLimit == NoRetryLimit {
 		return
 	}
 	failed := func(packs []*pack) {
 		for _, p := range packs {
-			if p.state == packWaiting && p.frame != nil && p.st.proxies.unreachable(ep) {
-				s.tryFailed(p, why)
+			if p.state == packWaiting && !p.trying() && p.frame != nil && p.st.proxies.unreachableLocked(ep) {
+				s.tryFailedLocked(p, why)
 			}
 		}
 	}
 	failed(s.suspects)
 	for _, st := range s.streamList {
-		if !st.proxies.unreachable(ep) {
+		if !st.proxies.unreachableLocked(ep) {
 			continue
 		}
 		for i := range st.queues {
-			failed(st.queues[i].items[st.queues[i].head:])
+			var waiting []*pack
+			for p := st.queues[i].head; p != nil; p = p.next {
+				waiting = append(waiting, p)
+			}
+			failed(waiting)
 		}
 	}
 }
 
-// unreachable reports whether ep is on the list and nothing on the list is connected.
-func (l *proxyList) unreachable(ep *endpoint) bool {
+// unreachableLocked reports whether ep is on the list and nothing on the list is connected.
+func (l *proxyList) unreachableLocked(ep *endpoint) bool {
 	return slices.Contains(l.endpoints, ep) &&
-		!slices.ContainsFunc(l.endpoints, func(e *endpoint) bool { return len(e.conns) > 0 })
+		!slices.ContainsFunc(l.endpoints, (*endpoint).upLocked)
 }
 
-// failure is the error of a try that ended with its connection.
-func (ep *endpoint) failure(why string) error {
+// failureLocked is the error of a try that ended with its connection.
+func (ep *endpoint) failureLocked(why string) error {
 	if ep.lastErr != "" {
 		why = ep.lastErr
 	}

@@ -2,19 +2,19 @@ package sdk
 
 import "time"
 
-// opened notes a fresh open pack. Under its stream's lock.
-func (s *Sender) opened(p *pack) {
+// openedLocked notes a fresh open pack. Under its stream's lock.
+func (s *Sender) openedLocked(p *pack) {
 	if s.open.add(p) && s.o.linger > 0 {
 		s.wakeClock()
 	}
 }
 
-// seal ends the filling of an open pack and puts it into its stream's queue. Under its stream's lock.
-func (s *Sender) seal(p *pack) {
+// sealLocked ends the filling of an open pack and puts it into its stream's queue. Under its stream's lock.
+func (s *Sender) sealLocked(p *pack) {
 	st := p.st
 	p.sealed = true
 	s.open.remove(p)
-	delete(st.open, p.key)
+	st.open.remove(p)
 	if st.last == p {
 		st.last = nil
 	}
@@ -24,10 +24,10 @@ func (s *Sender) seal(p *pack) {
 		s.general.used.Add(-back)
 		s.madeRoom()
 	}
-	st.lastSize = p.size()
+	st.lastSize = int32(p.size())
 
 	s.mu.Lock()
-	p.seq = s.nextSeq()
+	p.seq = s.nextSeqLocked()
 	p.rtms = time.Now().UnixMilli()
 	switch s.o.compression {
 	case Auto:
@@ -36,12 +36,12 @@ func (s *Sender) seal(p *pack) {
 		p.compress = true
 	case None:
 	}
-	s.register(p)
-	s.goesAhead(p)
-	s.enqueue(p)
-	s.watchStream(st)
+	s.registerLocked(p)
+	s.goesAheadLocked(p)
+	s.enqueueLocked(p)
+	s.watchStreamLocked(st)
 	if s.o.hooks.PackSealed != nil {
-		s.tellPack(s.o.hooks.PackSealed, p, s.now(), nil)
+		s.tellPackLocked(s.o.hooks.PackSealed, p, s.now(), nil)
 	}
 	s.mu.Unlock()
 
@@ -50,9 +50,9 @@ func (s *Sender) seal(p *pack) {
 	}
 }
 
-// nextSeq names a pack. Its low 32 bits are the uniq on the wire, which must not be that of another
+// nextSeqLocked names a pack. Its low 32 bits are the uniq on the wire, which must not be that of another
 // pack that may still be answered. Under mu.
-func (s *Sender) nextSeq() uint64 {
+func (s *Sender) nextSeqLocked() uint64 {
 	for {
 		s.seq++
 		if _, taken := s.uniqs[uint32(s.seq)]; !taken {
@@ -62,16 +62,16 @@ func (s *Sender) nextSeq() uint64 {
 	}
 }
 
-// sealWithoutLinger seals what was just filled when there is no linger. Under st.mu.
-func (s *Sender) sealWithoutLinger(st *Stream) {
+// sealWithoutLingerLocked seals what was just filled when there is no linger. Under st.mu.
+func (s *Sender) sealWithoutLingerLocked(st *Stream) {
 	if s.o.linger > 0 {
 		return
 	}
-	for _, p := range st.open {
+	st.open.all(func(p *pack) {
 		if p.pins == 0 {
-			s.seal(p)
+			s.sealLocked(p)
 		}
-	}
+	})
 }
 
 // sealIfOpen seals a pack unless somebody else did.
@@ -79,7 +79,7 @@ func (s *Sender) sealIfOpen(p *pack) {
 	p.st.mu.Lock()
 	defer p.st.mu.Unlock()
 	if !p.sealed {
-		s.seal(p)
+		s.sealLocked(p)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -30,27 +31,28 @@ type Sender struct {
 	wg     sync.WaitGroup // every goroutine but the notifier's
 	told   chan struct{}  // closed when the notifier's goroutine has ended
 
-	bufs       bufpool.Pool
-	piecePool  sync.Pool
-	general    account // the byte budget without the reserve for repairs
-	repairs    account
-	maxAhead   int64 // bound of the backlogs
-	paceWanted atomic.Bool
-	roomWanted atomic.Bool
-	room       chan struct{}
-	waiters    waiters // for room
-	warmer     waiters // for connections
-	open       openList
-	enc        encoder
-	notify     notifier
-	clockWake  chan struct{}
-	naming     sync.WaitGroup // calls that still name their pieces; see pack.pins
-	closing    atomic.Bool    // nothing new is taken
+	bufs        bufpool.Pool
+	piecePool   sync.Pool
+	general     account // the byte budget without the reserve for repairs
+	repairs     account
+	maxAhead    int64 // bound of the backlogs
+	paceWanted  atomic.Bool
+	roomWanted  atomic.Bool
+	room        chan struct{}
+	waiters     waiters // for room
+	warmer      waiters // for connections
+	open        openList
+	enc         encoder
+	notify      notifier
+	clockWake   chan struct{}
+	resolveWake chan struct{}
+	naming      sync.WaitGroup // calls that still name their pieces; see pack.pins
+	closing     atomic.Bool    // nothing new is taken
 
 	mu           sync.Mutex
 	m            *finality.Machine
 	decisions    []finality.Decision // reused
-	origin       string              // guarded by mu; see SetOrigin
+	origin       string              // constant from the first stream on; see SetOrigin
 	streams      map[streamKey]*Stream
 	streamList   []*Stream
 	seq          uint64
@@ -59,9 +61,11 @@ type Sender struct {
 	states       packCount           // of packs
 	repairStates packCount           // of those among them whose records were lost before
 	turns        [classes]turns
-	thorough     bool // the next dispatch tries all streams that stand aside
+	thorough     bool // the next dispatchLocked tries all streams that stand aside
 	suspects     []*pack
-	round        uint64 // of dispatch
+	held         held
+	openings     openings
+	round        uint64 // of dispatchLocked
 	random       *mathrand.Rand
 	others, same []*conn // of choose, reused
 	static       *proxyList
@@ -69,11 +73,14 @@ type Sender struct {
 	clusters     map[int]clusterAnswer
 	endpoints    map[endpointKey]*endpoint
 	endpointList []*endpoint
+	names        map[string]*proxyName // by host:port
+	resolving    bool                  // resolveLoop runs
 	conns        map[finality.Incarnation]*conn
 	lastInc      finality.Incarnation
 	draining     []*conn
-	toClose      []*conn // by progress, after mu was let go
-	lostPacks    []*pack // in the order in which their tokens are asked
+	toClose      []*conn      // by whoever called progressLocked, without mu
+	losses       []*lossEvent // lately, the last one per proxy and reason
+	lostPacks    []*pack      // in the order in which their tokens are asked
 	asking       bool
 	nextAsk      time.Duration
 	barrierErr   error
@@ -94,6 +101,9 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	for _, opt := range opts {
 		opt.apply(&o)
 	}
+	if !o.dialGiven && !o.resolveGiven {
+		o.resolve = systemResolver
+	}
 	o.finality.TrialPause = o.retryMax
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -103,7 +113,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	s := &Sender{
 		o: o, start: time.Now(), m: finality.New(o.finality),
-		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1),
+		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1), resolveWake: make(chan struct{}, 1), names: make(map[string]*proxyName),
 		streams: make(map[streamKey]*Stream), uniqs: make(map[uint32]struct{}), packs: make(map[uint64]*pack),
 		groups: make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
 		conns: make(map[finality.Incarnation]*conn), idle: make(chan struct{}), closed: make(chan struct{}),
@@ -113,7 +123,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	if o.cacheDir != "" {
 		store, err := manager.OpenStore(o.cacheDir)
 		if damaged, ok := errors.AsType[*manager.DamagedError](err); ok {
-			o.logger.Warn("the proxies kept on disk are lost; beginning without", "error", damaged)
+			o.logger.Warn("the proxies kept on disk are lost; beginning without", "err", damaged)
 		} else if err != nil {
 			return nil, fmt.Errorf("starting sender: %w", err)
 		}
@@ -139,8 +149,10 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	if len(o.proxies) > 0 && o.isolation == ShareConnections {
 		s.mu.Lock()
 		s.static = new(proxyList)
-		s.apply(s.static, o.proxies)
-		s.progress()
+		s.applyLocked(s.static, o.proxies)
+		todo := s.progressLocked()
+		s.mu.Unlock()
+		todo.perform()
 	}
 	return s, nil
 }
@@ -170,8 +182,13 @@ func (s *Sender) clockLoop() {
 			s.mu.Lock()
 			s.m.Tick(s.now())
 			s.thorough = true
-			s.askForgotten(now)
-			s.progress()
+			s.askForgottenLocked(now)
+			s.askHeldLocked(now)
+			s.returnBouncedLocked(now)
+			s.tellLossesLocked(now, false)
+			todo := s.progressLocked()
+			s.mu.Unlock()
+			todo.perform()
 		}
 		if next == 0 || next > nextTick {
 			next = nextTick
@@ -223,19 +240,19 @@ func (s *Sender) close(ctx context.Context) error {
 	// The order of 1 and 3 is the stream's lock, under which callers look: what was taken is sealed.
 	s.closing.Store(true)
 	s.mu.Lock()
-	streams := s.streamList
+	streams := slices.Clone(s.streamList)
 	s.mu.Unlock()
 	for _, st := range streams {
 		st.mu.Lock()
-		for _, p := range st.open {
-			s.seal(p)
-		}
+		st.open.all(s.sealLocked)
 		st.mu.Unlock()
 	}
 	s.naming.Wait()
 	s.mu.Lock()
 	s.flushed = true
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 	var cause error
 	select {
 	case <-s.idle:
@@ -254,7 +271,7 @@ func (s *Sender) close(ctx context.Context) error {
 		return nil
 	}
 	if cause == nil {
-		cause = errors.New("bug: no pack was pending")
+		cause = errHeld // anything else was waited for
 	}
 	return fmt.Errorf("closing sender: %s (%s) not final: %w", count(packs, "pack"), count(records, "record"), cause)
 }
@@ -272,9 +289,12 @@ func (s *Sender) stop() {
 	s.stopped = true
 	s.cancel()
 	for _, c := range s.conns {
-		s.end(c, "closing")
+		s.endLocked(c, "closing")
 	}
-	s.progress()
+	s.tellLossesLocked(s.now(), true)
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 	s.enc.close()
 	s.wg.Wait()
 }
@@ -297,7 +317,7 @@ func (s *Sender) abandon() (packs, records int) {
 		}
 		lost := p.state == packLost
 		if !lost {
-			s.tellPack(s.o.hooks.PackGivenUp, p, s.now(), ErrClosed)
+			s.tellPackLocked(s.o.hooks.PackGivenUp, p, s.now(), ErrClosed)
 			packs++
 			records += p.count
 		}
@@ -305,10 +325,14 @@ func (s *Sender) abandon() (packs, records int) {
 		if p.endpoint != nil {
 			r.Endpoint = p.endpoint.addr
 		}
+		if p.refusals != nil && p.refusals.held {
+			r = p.refusals.closedWhileHeld()
+			s.unholdLocked(p, p.refusals)
+		}
 		if lost {
 			p.pieces = nil // they have been told
 		}
-		s.done(p, event{result: r})
+		s.doneLocked(p, event{result: r})
 	}
 	return packs, records
 }

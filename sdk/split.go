@@ -53,10 +53,10 @@ type killings struct {
 	stuck   string      // why it cannot be cut
 }
 
-// died notes that the connection ended on which p was alone. It counts when the proxy ended it, and had
+// diedLocked notes that the connection ended on which p was alone. It counts when the proxy ended it, and had
 // answered something before: a heartbeat goes ahead of such a pack. What accepts connections and closes
 // them whatever comes says nothing about the pack. Under Sender.mu.
-func (k *killings) died(c *conn) {
+func (k *killings) diedLocked(c *conn) {
 	if c.byUs || !c.answers {
 		return
 	}
@@ -74,15 +74,15 @@ func (k *killings) reason() string {
 	return ", whole: " + k.stuck
 }
 
-// isolate cuts a waiting pack in two, or gives up a single record, when it has ended enough connections, and reports
+// isolateLocked cuts a waiting pack in two, or gives up a single record, when it has ended enough connections, and reports
 // whether it did. Under mu.
-func (s *Sender) isolate(p *pack) bool {
+func (s *Sender) isolateLocked(p *pack) bool {
 	k := &p.killed
 	switch {
 	case len(k.proxies) < 2 && (k.deaths < 2 || len(p.st.proxies.endpoints) > 1):
 		return false
 	case p.count > 1:
-		return s.split(p)
+		return s.splitLocked(p)
 	case len(k.proxies) < 2 || k.deaths < poisonTries:
 		return false
 	}
@@ -90,7 +90,7 @@ func (s *Sender) isolate(p *pack) bool {
 	for _, ep := range k.proxies {
 		e.Endpoints = append(e.Endpoints, ep.addr)
 	}
-	s.refuse(p, Result{Outcome: Refused, Endpoint: p.endpoint.addr, Err: e})
+	s.refuseLocked(p, Result{Outcome: Refused, Endpoint: p.endpoint.addr, Err: e})
 	return true
 }
 
@@ -117,15 +117,15 @@ func (p *pack) cutAt() (n, inside int) {
 	return 0, -1
 }
 
-// split begins to cut p, which is in no queue meanwhile, and reports whether that can be. Under mu.
-func (s *Sender) split(p *pack) bool {
+// splitLocked begins to cut p, which is in no queue meanwhile, and reports whether that can be. Under mu.
+func (s *Sender) splitLocked(p *pack) bool {
 	n, inside := p.cutAt()
 	if n == 0 {
 		p.killed.stuck = "its records share a piece that cannot be cut"
 		return false
 	}
 	if inside < 0 {
-		return s.cut(p, n)
+		return s.cutLocked(p, n)
 	}
 	// The token is asked without a lock. What happens to the pack meanwhile (it is seen, the sender is
 	// closed) is told afterwards, under the new names.
@@ -142,11 +142,13 @@ func (s *Sender) split(p *pack) bool {
 		p.tokens++
 		switch {
 		case p.state != packWaiting:
-			s.tellEnd(p, p.ended)
-		case !s.cut(p, n):
-			s.enqueue(p)
+			s.tellEndLocked(p, p.ended)
+		case !s.cutLocked(p, n):
+			s.enqueueLocked(p)
 		}
-		s.progress()
+		todo := s.progressLocked()
+		s.mu.Unlock()
+		todo.perform()
 	}})
 	return true
 }
@@ -161,8 +163,8 @@ func (s *Sender) askSplit(pc piece, n int) (first, second uint64) {
 	return pc.token.(Splitter).Split(pc.id, n)
 }
 
-// cut makes two packs of a waiting one. No piece reaches over the cut. Under mu.
-func (s *Sender) cut(p *pack, n int) bool {
+// cutLocked makes two packs of a waiting one. No piece reaches over the cut. Under mu.
+func (s *Sender) cutLocked(p *pack, n int) bool {
 	items, err := s.itemsOf(p.frame)
 	if err != nil || len(items) != p.count {
 		p.killed.stuck = fmt.Sprintf("bug: its %d records cannot be read again: %v", p.count, err)
@@ -170,37 +172,37 @@ func (s *Sender) cut(p *pack, n int) bool {
 	}
 	s.o.logger.Warn("cutting a pack in two that ends connections", "stream", p.st.text, "endpoint", p.endpoint.addr,
 		"records", p.count, "times", p.killed.deaths)
-	first, second := s.half(p, items[:n], 0), s.half(p, items[n:], n)
+	first, second := s.halfLocked(p, items[:n], 0), s.halfLocked(p, items[n:], n)
 	first.charge = p.charge * int64(n) / int64(p.count)
 	second.charge = p.charge - first.charge
 	p.charge = 0
 	p.pieces = nil
 	if s.o.finality.Mode == finality.Queue {
-		s.setState(p, packSplit)
-		s.ranAhead(p)
-		s.unload(p)
+		s.setStateLocked(p, packSplit)
+		s.ranAheadLocked(p)
+		s.unloadLocked(p)
 		p.parts, p.left = [2]*pack{first, second}, 2
 		first.parent, second.parent = p, p
 	} else { // no news of the whole can come any more
 		s.m.Drop(finality.Pack(p.seq), s.now())
-		s.done(p, event{})
+		s.doneLocked(p, event{})
 	}
 	for _, q := range []*pack{first, second} {
-		s.enqueue(q)
+		s.enqueueLocked(q)
 		s.enc.push(q)
 	}
 	return true
 }
 
-// half makes a pack of some of p's records, those from index from on. Under mu.
-func (s *Sender) half(p *pack, items []frame.Item, from int) *pack {
+// halfLocked makes a pack of some of p's records, those from index from on. Under mu.
+func (s *Sender) halfLocked(p *pack, items []frame.Item, from int) *pack {
 	size := 0
 	for _, i := range items {
 		size += frame.ItemAttrOverhead + len(i.Data) + len(i.Attr)
 	}
 	q := &pack{
 		st: p.st, key: p.key, opened: p.opened, limit: p.limit, count: len(items), dataTime: p.dataTime, dataMillis: p.dataMillis, sealed: true,
-		buf: s.packBuffer(frame.PackHeader + size), seq: s.nextSeq(), rtms: p.rtms, compress: p.compress, endpoint: p.endpoint, maybe: p.maybe,
+		buf: s.packBuffer(frame.PackHeader + size), seq: s.nextSeqLocked(), rtms: p.rtms, compress: p.compress, endpoint: p.endpoint, maybe: p.maybe,
 		suspect: true,
 	}
 	for _, i := range items {
@@ -220,30 +222,30 @@ func (s *Sender) half(p *pack, items []frame.Item, from int) *pack {
 			q.tokens++
 		}
 	}
-	s.register(q)
+	s.registerLocked(q)
 	if s.o.hooks.PackSealed != nil {
-		s.tellPack(s.o.hooks.PackSealed, q, s.now(), nil)
+		s.tellPackLocked(s.o.hooks.PackSealed, q, s.now(), nil)
 	}
 	return q
 }
 
-// partsSeen: the whole pack was seen in the queue, so all parts of it are there. Under mu.
-func (s *Sender) partsSeen(p *pack, now time.Duration) {
+// partsSeenLocked: the whole pack was seen in the queue, so all parts of it are there. Under mu.
+func (s *Sender) partsSeenLocked(p *pack, now time.Duration) {
 	for _, q := range p.parts {
 		switch {
 		case q.state == packDone:
 		case q.state == packWaiting && q.sends == 0: // the state machine does not know it yet
-			s.final(q, now)
+			s.finalLocked(q, now)
 		default:
 			s.m.Seen(finality.Pack(q.seq), now)
 		}
 	}
-	s.forgetSplit(p)
+	s.forgetSplitLocked(p)
 }
 
-// partEnded notes that nothing more will be heard of a part. When that is so for both, nobody needs to
+// partEndedLocked notes that nothing more will be heard of a part. When that is so for both, nobody needs to
 // know of the whole pack any more. Under mu.
-func (s *Sender) partEnded(q *pack) {
+func (s *Sender) partEndedLocked(q *pack) {
 	p := q.parent
 	if p == nil {
 		return
@@ -251,17 +253,17 @@ func (s *Sender) partEnded(q *pack) {
 	q.parent = nil
 	if p.left--; p.left == 0 && p.state == packSplit {
 		s.m.Drop(finality.Pack(p.seq), s.now())
-		s.forgetSplit(p)
+		s.forgetSplitLocked(p)
 	}
 }
 
-// forgetSplit drops the entry of a pack that was cut. Under mu.
-func (s *Sender) forgetSplit(p *pack) {
+// forgetSplitLocked drops the entry of a pack that was cut. Under mu.
+func (s *Sender) forgetSplitLocked(p *pack) {
 	if p.state != packSplit {
 		return
 	}
-	s.setState(p, packDone)
-	delete(s.packs, p.seq)
+	s.setStateLocked(p, packDone)
+	s.unregisterLocked(p)
 	p.parts = [2]*pack{}
-	s.partEnded(p)
+	s.partEndedLocked(p)
 }

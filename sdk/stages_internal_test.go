@@ -76,7 +76,7 @@ func dropSealed(s *Sender) (packs, records int) {
 		packs, records = packs+1, records+p.count
 		s.putPieces(p.pieces)
 		p.pieces = nil
-		s.done(p, event{})
+		s.doneLocked(p, event{})
 		s.mu.Unlock()
 	}
 	clear(e.queue)
@@ -89,11 +89,11 @@ func connect(tb testing.TB, s *Sender) *conn {
 	tb.Helper()
 	here, there := net.Pipe()
 	s.mu.Lock()
-	c := s.connected(s.endpointList[0], here)
+	c := s.connectedLocked(s.endpointList[0], here, false)
 	s.mu.Unlock()
 	tb.Cleanup(func() {
 		s.mu.Lock()
-		s.disconnected(c, errors.New("over"))
+		s.disconnectedLocked(c, errors.New("over"))
 		s.mu.Unlock()
 		_, _ = here.Close(), there.Close()
 	})
@@ -162,9 +162,9 @@ func BenchmarkSeal(b *testing.B) {
 	sealed := 0
 	for b.Loop() {
 		st.mu.Lock()
-		p := st.packFor(openKey{}, time.Unix(0, 0), len(record))
+		p := st.packForLocked(openKey{}, time.Unix(0, 0), len(record))
 		p.add(record, &s.bufs)
-		s.seal(p)
+		s.sealLocked(p)
 		st.mu.Unlock()
 		n, _ := dropSealed(s)
 		sealed += n
@@ -187,9 +187,9 @@ type dispatching struct {
 func (d *dispatching) ready(st *Stream, wire int) {
 	s := d.s
 	s.mu.Lock()
-	p := &pack{st: st, count: 1, seq: s.nextSeq(), frame: s.bufs.Get(wire)[:wire], wire: int64(wire)}
-	s.register(p)
-	s.enqueue(p)
+	p := &pack{st: st, count: 1, seq: s.nextSeqLocked(), frame: s.bufs.Get(wire)[:wire], wire: int64(wire)}
+	s.registerLocked(p)
+	s.enqueueLocked(p)
 	s.mu.Unlock()
 }
 
@@ -198,7 +198,9 @@ func (d *dispatching) step(tb testing.TB) {
 	d.ready(d.streams[d.turn%len(d.streams)], 512)
 	d.turn++
 	d.s.mu.Lock()
-	d.s.progress()
+	todo := d.s.progressLocked()
+	d.s.mu.Unlock()
+	todo.perform()
 	pretendWritten(d.c, &d.w)
 	for uniq := range d.c.table {
 		d.c.answered(&frame.Ack{Uniq: uniq})
@@ -221,7 +223,7 @@ func BenchmarkDispatch(b *testing.B) {
 			for _, st := range d.streams[bb.streams:] {
 				h := new(hold)
 				h.refuse(0, 0, s.now(), "not now", s.o.backoff())
-				st.holds[d.c.ep] = h
+				st.setHoldLocked(d.c.ep, h)
 				d.ready(st, 512)
 			}
 			d.streams = d.streams[:bb.streams]
@@ -255,7 +257,9 @@ func BenchmarkFullWindow(b *testing.B) {
 	var window []*pack // in the order sent
 	write := func() {
 		s.mu.Lock()
-		s.progress()
+		todo := s.progressLocked()
+		s.mu.Unlock()
+		todo.perform()
 		for d.c.takeOut(&d.w) {
 			window = append(window, d.w.packs...)
 			d.c.giveBack(&d.w) // dispatches again
@@ -299,7 +303,7 @@ func BenchmarkStatus(b *testing.B) {
 		here, there := net.Pipe()
 		b.Cleanup(func() { _, _ = here.Close(), there.Close() })
 		s.mu.Lock()
-		s.connected(s.endpointList[i], here)
+		s.connectedLocked(s.endpointList[i], here, false)
 		s.endpointList[i].hold.refuse(0, 0, s.now(), "not now", s.o.backoff())
 		s.mu.Unlock()
 	}

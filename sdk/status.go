@@ -15,23 +15,29 @@ type Status struct {
 	Instance     string           `json:"instance"`
 	Confirm      string           `json:"confirm"`
 	BudgetBytes  int64            `json:"budget_bytes"`
-	UsedBytes    int64            `json:"used_bytes"`
-	OpenPacks    int              `json:"open_packs"`    // still being filled
-	WaitingPacks int              `json:"waiting_packs"` // sealed, not in flight
-	UnfinalPacks int              `json:"unfinal_packs"` // in flight or acked, not final
-	LostPacks    int              `json:"lost_packs"`    // lost, still known
+	UsedBytes    int64            `json:"used_bytes"`              // of records
+	StreamBytes  int64            `json:"stream_bytes"`            // of the budget, taken by streams that are known
+	Forgotten    uint64           `json:"streams_forgotten_total"` // see ForgetStream
+	OpenPacks    int              `json:"open_packs"`              // still being filled
+	WaitingPacks int              `json:"waiting_packs"`           // sealed, not in flight
+	UnfinalPacks int              `json:"unfinal_packs"`           // in flight or acked, not final
+	HeldPacks    int              `json:"held_packs"`              // refused for good, and kept; see WithRefusedRetry
+	LostPacks    int              `json:"lost_packs"`              // lost, still known
 	Endpoints    []EndpointStatus `json:"endpoints"`
 	Streams      []StreamStatus   `json:"streams"`
 	Discovery    DiscoveryStatus  `json:"discovery"`
+
+	gone StreamStatus // what forgotten streams counted that had no numbers of their own
 }
 
 // EndpointStatus speaks of one proxy. Counters run since the start.
 type EndpointStatus struct {
-	Address           string         `json:"address"`
-	Group             string         `json:"group,omitempty"` // whose connections these are; empty where groups share them
-	State             string         `json:"state"`           // connected, connecting, paused, draining
-	Reason            string         `json:"reason,omitempty"`
-	Connections       int            `json:"connections"`
+	Address           string         `json:"address"`          // host:port, and the address where the name has several: "dp:46801 (10.0.0.7)"
+	Group             string         `json:"group,omitempty"`  // whose connections these are; empty where groups share them
+	State             string         `json:"state"`            // connected, connecting, paused, draining
+	Code              EndpointCode   `json:"code,omitempty"`   // why it gets nothing or little; see EndpointCodes
+	Reason            string         `json:"reason,omitempty"` // the same as a sentence
+	Connections       int            `json:"connections"`      // that take packs
 	InFlightPacks     int            `json:"in_flight_packs"`
 	InFlightBytes     int64          `json:"in_flight_bytes"`
 	AckedPacks        int            `json:"acked_packs"` // acked, not final
@@ -50,38 +56,42 @@ type EndpointStatus struct {
 
 // StreamStatus speaks of one (group, stream) pair. Counters run since the start.
 type StreamStatus struct {
-	Group           string `json:"group"`
-	Stream          string `json:"stream"`
-	Folded          bool   `json:"folded,omitempty"` // part of "other" in metrics; see WithMetricStreams
-	HeldBytes       int64  `json:"held_bytes"`       // not acked yet
-	UnfinalPacks    int    `json:"unfinal_packs"`    // in flight or acked, not final (queue)
-	Stall           string `json:"stall,omitempty"`  // why it makes no progress
-	Records         uint64 `json:"records_total"`
-	RecordBytes     uint64 `json:"record_bytes_total"`
-	BufferFull      uint64 `json:"buffer_full_total"` // calls that found no room, each attempt of one that waits
-	TooLarge        uint64 `json:"too_large_total"`   // records that fit into no frame
-	Compressing     bool   `json:"compressing"`       // the next pack is compressed if it is large enough
-	Packs           uint64 `json:"packs_total"`
-	PackedBytes     uint64 `json:"packed_bytes_total"` // in the packs of wire_bytes_total, before compression
-	WireBytes       uint64 `json:"wire_bytes_total"`   // each pack once
-	PacksPlain      uint64 `json:"packs_plain_total"`  // not compressed
-	PacksAcked      uint64 `json:"packs_acked_total"`
-	PacksFinal      uint64 `json:"packs_final_total"`
-	PacksLost       uint64 `json:"packs_lost_total"`
-	PacksResent     uint64 `json:"packs_resent_total"`
-	PacksDuplicated uint64 `json:"packs_duplicated_total"` // known second copies: seen after a resend or a loss
-	PacksRefused    uint64 `json:"packs_refused_total"`
-	RecordsFinal    uint64 `json:"records_final_total"`
-	RecordsLost     uint64 `json:"records_lost_total"`
-	RecordsRefused  uint64 `json:"records_refused_total"`
-	QueueTime       Times  `json:"queue_time"` // append to first write
-	WireTime        Times  `json:"wire_time"`  // last write to ack
-	TotalTime       Times  `json:"total_time"` // append to final
+	Group           string     `json:"group"`
+	Stream          string     `json:"stream"`
+	Folded          bool       `json:"folded,omitempty"`     // part of "other" in metrics; see WithMetricStreams
+	HeldBytes       int64      `json:"held_bytes"`           // not acked yet
+	UnfinalPacks    int        `json:"unfinal_packs"`        // in flight or acked, not final (queue)
+	HeldPacks       int        `json:"held_packs"`           // refused for good, and kept; see WithRefusedRetry
+	StallCode       StreamCode `json:"stall_code,omitempty"` // why it makes no progress; see StreamCodes
+	Stall           string     `json:"stall,omitempty"`      // the same as a sentence
+	Records         uint64     `json:"records_total"`
+	RecordBytes     uint64     `json:"record_bytes_total"`
+	BufferFull      uint64     `json:"buffer_full_total"` // calls that found no room, each attempt of one that waits
+	TooLarge        uint64     `json:"too_large_total"`   // records that fit into no frame
+	Compressing     bool       `json:"compressing"`       // the next pack is compressed if it is large enough
+	Packs           uint64     `json:"packs_total"`
+	PackedBytes     uint64     `json:"packed_bytes_total"` // in the packs of wire_bytes_total, before compression
+	WireBytes       uint64     `json:"wire_bytes_total"`   // each pack once
+	PacksPlain      uint64     `json:"packs_plain_total"`  // not compressed
+	PacksAcked      uint64     `json:"packs_acked_total"`
+	PacksFinal      uint64     `json:"packs_final_total"`
+	PacksLost       uint64     `json:"packs_lost_total"`
+	PacksResent     uint64     `json:"packs_resent_total"`
+	PacksDuplicated uint64     `json:"packs_duplicated_total"` // known second copies: seen after a resend or a loss
+	PacksRefused    uint64     `json:"packs_refused_total"`
+	RecordsFinal    uint64     `json:"records_final_total"`
+	RecordsLost     uint64     `json:"records_lost_total"`
+	RecordsRefused  uint64     `json:"records_refused_total"`
+	QueueTime       Times      `json:"queue_time"` // append to first write
+	WireTime        Times      `json:"wire_time"`  // last write to ack
+	TotalTime       Times      `json:"total_time"` // append to final
 
 	// Queue: how long the queue has answered since its first ack, while it has packs that are not final and none was
 	// ever seen; else 0.
 	Unseen       time.Duration `json:"unseen_ns,omitempty"`
 	TopicMissing bool          `json:"topic_missing,omitempty"` // in every queue cluster
+
+	opening int64 // tells streams of one name apart that were forgotten between; 0 for a sum
 }
 
 // DiscoveryStatus says where the list of proxies comes from.
@@ -91,6 +101,8 @@ type DiscoveryStatus struct {
 	Stale     bool          `json:"stale"`
 	LastError string        `json:"last_error,omitempty"`
 	Groups    []GroupStatus `json:"groups,omitempty"` // with a Manager, in the order of first use
+
+	gone GroupStatus // what forgotten groups counted that had no numbers of their own
 }
 
 // GroupStatus says how asking the Manager about one group goes.
@@ -115,7 +127,7 @@ func (s *Sender) Status() Status {
 	taken := make([]StreamStatus, len(streams))
 	for i, st := range streams {
 		st.mu.Lock()
-		taken[i] = StreamStatus{Records: st.records, RecordBytes: st.recordBytes, BufferFull: st.full, TooLarge: st.tooLarge}
+		st.takenLocked(&taken[i])
 		st.mu.Unlock()
 	}
 
@@ -123,7 +135,7 @@ func (s *Sender) Status() Status {
 		s.mu.Lock()
 		now := s.now()
 		for j := i; j < min(i+statusStride, len(streams)); j++ {
-			s.streamStatus(streams[j], &taken[j], now)
+			s.streamStatusLocked(streams[j], &taken[j], now)
 		}
 		s.mu.Unlock()
 	}
@@ -136,18 +148,21 @@ func (s *Sender) Status() Status {
 		Confirm:      s.o.finality.Mode.String(),
 		BudgetBytes:  s.general.limit + s.repairs.limit,
 		UsedBytes:    s.general.used.Load() + s.repairs.used.Load(),
+		StreamBytes:  s.general.fixed.Load(),
+		Forgotten:    s.openings.forgotten,
 		OpenPacks:    s.open.len(),
 		WaitingPacks: s.states[packWaiting],
 		UnfinalPacks: s.states[packInFlight] + s.states[packAcked],
 		LostPacks:    s.states[packLost],
-		Discovery:    s.discovery(),
+		HeldPacks:    s.states[packHeld],
+		Discovery:    s.discoveryLocked(),
 	}
 	for _, ep := range s.endpointList {
 		if ep.lists > 0 || len(ep.conns) > 0 {
-			out.Endpoints = addEndpoint(out.Endpoints, s.endpointStatus(ep, now))
+			out.Endpoints = addEndpoint(out.Endpoints, s.endpointStatusLocked(ep, now))
 		}
 	}
-	out.Streams = taken
+	out.Streams, out.gone = taken, s.openings.gone
 	slices.SortFunc(out.Endpoints, func(a, b EndpointStatus) int {
 		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Group, b.Group))
 	})
@@ -160,10 +175,10 @@ const statusStride = 32
 // Instance is the name of the sender, the first half of each mid.
 func (s *Sender) Instance() string { return s.o.instance }
 
-func (s *Sender) endpointStatus(ep *endpoint, now time.Duration) EndpointStatus {
+func (s *Sender) endpointStatusLocked(ep *endpoint, now time.Duration) EndpointStatus {
 	m := s.m.Endpoint(ep.id, now)
 	st := EndpointStatus{
-		Address: ep.addr, Group: ep.group, State: "connected", Reason: string(m.Reason), Connections: len(ep.conns),
+		Address: ep.addr, Group: ep.group, State: "connected", Code: endpointCode(m.Reason), Reason: m.Reason.String(), Connections: ep.upsLocked(),
 		InFlightPacks: m.InFlight, InFlightBytes: m.InFlightBytes, AckedPacks: m.Acked, AckedBytes: m.AckedBytes,
 		WindowBytes: m.Window, OldestUnfinal: m.OldestUnfinal,
 		LastError: ep.lastErr, LastErrorTime: ep.lastTime,
@@ -175,22 +190,27 @@ func (s *Sender) endpointStatus(ep *endpoint, now time.Duration) EndpointStatus 
 	}
 	switch {
 	case ep.lists == 0:
-		st.State, st.Reason = "draining", "left the list of proxies; finishes what it has"
-	case len(ep.conns) == 0:
-		st.State, st.Reason = "connecting", ep.lastErr
+		st.State, st.Code, st.Reason = "draining", EndpointLeft, "left the list of proxies; finishes what it has"
+	case !ep.upLocked():
+		st.State, st.Code, st.Reason = "connecting", cmp.Or(ep.outage.code, EndpointNotConnected), cmp.Or(ep.lastErr, "not connected yet")
 	case ep.hold.blocks(now): // the pause, and the trial at its end
-		st.State, st.Reason = "paused", ep.hold.reason
+		st.State, st.Code, st.Reason = "paused", EndpointRefuses, ep.hold.reason
+		if ep.hold.isLate {
+			st.Code = EndpointAcksLate
+		}
 	case m.Reason == finality.EndpointPaused || m.Reason == finality.EndpointZombie:
 		st.State = "paused"
 	}
 	return st
 }
 
-// streamStatus fills in what is guarded by mu. Under mu.
-func (s *Sender) streamStatus(st *Stream, out *StreamStatus, now time.Duration) {
+// streamStatusLocked fills in what is guarded by mu. Under mu.
+func (s *Sender) streamStatusLocked(st *Stream, out *StreamStatus, now time.Duration) {
 	c, m := &st.counts, &st.meter
-	out.Group, out.Stream, out.Folded = st.group, st.name, int(st.id) >= s.o.metricStreams
-	out.HeldBytes, out.Stall = st.held.Load(), s.stall(st, now)
+	out.Group, out.Stream, out.Folded = st.group, st.name, st.folded
+	out.opening = int64(st.id) + 1
+	out.HeldBytes, out.HeldPacks = st.held.Load(), int(st.kept)
+	out.StallCode, out.Stall = s.stallLocked(st, now)
 	out.Compressing = s.o.compression == Snappy || (s.o.compression == Auto && st.tryAuto.skip == 0)
 	out.Packs, out.PackedBytes, out.WireBytes, out.PacksPlain = c.packs, m.packedBytes, c.wireBytes, m.plainPacks
 	out.PacksAcked, out.PacksFinal, out.PacksLost, out.PacksResent = c.acked, c.final, c.lost, c.resent
@@ -215,14 +235,14 @@ func addEndpoint(list []EndpointStatus, add EndpointStatus) []EndpointStatus {
 	}
 	e := &list[i]
 	if severity[add.State] > severity[e.State] {
-		e.State, e.Reason = add.State, add.Reason
+		e.State, e.Code, e.Reason = add.State, add.Code, add.Reason
 	}
 	e.sum(&add)
 	return list
 }
 
-// stall says why a stream that has waiting packs makes no progress, if so. Under mu.
-func (s *Sender) stall(st *Stream, now time.Duration) string {
+// stallLocked says why a stream that has waiting packs makes no progress, if so. Under mu.
+func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string) {
 	waiting := 0
 	for i := range st.queues {
 		waiting += st.queues[i].len()
@@ -230,78 +250,84 @@ func (s *Sender) stall(st *Stream, now time.Duration) string {
 	for _, p := range s.suspects {
 		if p.st == st {
 			if p.deaths > 1 {
-				return fmt.Sprintf("%d connections ended while its oldest pack of %d records was unanswered; it is tried again alone%s", p.deaths, p.count, p.killed.reason())
+				return StreamEndsConnections, fmt.Sprintf("%d connections ended while its oldest pack of %d records was unanswered; it is tried again alone%s", p.deaths, p.count, p.killed.reason())
 			}
 			waiting++
 		}
 	}
-	if r := s.m.Stalled(st.id, now); r != finality.OK {
-		return string(r)
+	if st.kept > 0 {
+		return StreamRefused, s.heldStallLocked(st)
 	}
-	if r := s.unseen(st); r != "" {
-		return r
+	for _, p := range s.held.bounced {
+		if p.st == st && p.state == packWaiting {
+			return StreamRefused, p.refusals.last.Error() + "; no other proxy that could say so is connected"
+		}
+	}
+	if r := s.m.Stalled(st.id, now); r != finality.OK {
+		return StreamNotInQueue, r.String()
+	}
+	if code, why := s.unseenLocked(st); code != StreamOK {
+		return code, why
 	}
 	if waiting == 0 {
-		return ""
+		return StreamOK, ""
 	}
 	if s.o.finality.Mode == finality.Queue && st.watch != watched {
 		if st.watchErr != nil {
-			return "its queue cannot be watched: " + st.watchErr.Error()
+			return StreamWatchFails, "its queue cannot be watched: " + (*st.watchErr).Error()
 		}
-		return "its queue is not watched yet"
+		return StreamNotWatched, "its queue is not watched yet"
 	}
 	if len(st.proxies.endpoints) == 0 {
-		return s.unconnected(st.proxies, st.group)
+		if len(st.proxies.addrs) > 0 {
+			return StreamNoProxy, s.unconnectedLocked(st.proxies, st.group)
+		}
+		return StreamNoProxyList, s.unconnectedLocked(st.proxies, st.group)
 	}
-	reason, from, open := "no proxy is connected", "", false
+	code, reason := StreamNoProxy, "no proxy is connected"
 	for _, ep := range st.proxies.endpoints {
-		switch h := st.holds[ep]; {
-		case len(ep.conns) == 0:
-			if ep.lastErr != "" && !open {
+		if !ep.upLocked() {
+			if ep.lastErr != "" && code == StreamNoProxy {
 				reason = "no proxy is connected: " + ep.lastErr
 			}
 			continue
-		case h != nil:
-			from, reason = ep.addr, h.reason
-		case ep.hold.blocks(now):
-			from, reason = ep.addr, ep.hold.reason
-		default:
-			r := s.m.Endpoint(ep.id, now).Reason
-			if r != finality.EndpointPaused && r != finality.EndpointZombie {
-				return ""
-			}
-			from, reason = ep.addr, string(r)
 		}
-		open = true
+		h, why := st.holds[ep], s.m.Endpoint(ep.id, now).Reason
+		switch {
+		case h != nil && h.pauses > 0:
+			code, reason = h.code, ep.addr+": "+h.reason
+		case ep.hold.blocks(now):
+			code, reason = StreamProxiesPaused, ep.addr+": "+ep.hold.reason
+		case why == finality.EndpointPaused || why == finality.EndpointZombie:
+			code, reason = StreamProxiesPaused, ep.addr+": "+why.String()
+		default:
+			return StreamOK, ""
+		}
 	}
-	if open {
-		return from + ": " + reason
-	}
-	return reason
+	return code, reason
 }
 
 // UnseenAfter is how long packs of a stream may be on their way to the queue, none of it having been seen yet, before
 // its status says so. A proxy that has been idle takes up to 5 s.
 const UnseenAfter = 10 * time.Second
 
-// unseen says that nothing of a stream reaches the topic that is looked at, if so. Under mu.
-func (s *Sender) unseen(st *Stream) string {
+// unseenLocked says that nothing of a stream reaches the topic that is looked at, if so. Under mu.
+func (s *Sender) unseenLocked(st *Stream) (StreamCode, string) {
 	switch q := s.m.Stream(st.id); {
 	case s.o.finality.Mode != finality.Queue || q.Open == 0:
-		return ""
 	case q.Missing && (q.Seen || q.Unseen >= UnseenAfter):
-		return "its topic exists in no queue cluster; its packs are not final before it does, and are not sent again meanwhile"
+		return StreamTopicMissing, "its topic exists in no queue cluster; its packs are not final before it does, and are not sent again meanwhile"
 	case q.Unseen >= UnseenAfter:
-		return fmt.Sprintf("0 of %d packs were seen in the queue; until one is, a few at a time are sent", st.counts.acked)
+		return StreamNeverSeen, fmt.Sprintf("0 of %d packs were seen in the queue; until one is, a few at a time are sent", st.counts.acked)
 	}
-	return ""
+	return StreamOK, ""
 }
 
-func (s *Sender) discovery() DiscoveryStatus {
+func (s *Sender) discoveryLocked() DiscoveryStatus {
 	if len(s.o.proxies) > 0 {
 		return DiscoveryStatus{Source: "static", Updated: s.start}
 	}
-	out := DiscoveryStatus{Source: "manager"}
+	out := DiscoveryStatus{Source: "manager", gone: s.openings.goneGroups}
 	for _, g := range slices.SortedFunc(maps.Values(s.groups), func(a, b *group) int { return cmp.Compare(a.number, b.number) }) {
 		if g.source == "file" {
 			out.Source = "file"
@@ -311,7 +337,7 @@ func (s *Sender) discovery() DiscoveryStatus {
 		}
 		out.Stale = out.Stale || g.stale
 		out.Groups = append(out.Groups, GroupStatus{
-			Group: g.name, Folded: g.number >= s.o.metricStreams, Updated: g.updated, Stale: g.stale,
+			Group: g.name, Folded: g.folded, Updated: g.updated, Stale: g.stale,
 			Failures: g.failures, LastError: g.lastErr,
 		})
 		if g.lastErr != "" {

@@ -18,35 +18,40 @@ import (
 // Stream is a (group, stream) pair that was checked once; get it from Sender.Stream.
 type Stream struct {
 	s           *Sender
-	id          finality.Stream
 	group, name string
 	text        string
 	proxies     *proxyList
-	attr        []byte // attributes up to the value of rtms
-	overhead    int    // most bytes of a frame that are not records, without the attributes of a pack
+	id          finality.Stream
+	overhead    int32 // most bytes of a frame that are not records, without the attributes of a pack
+	folded      bool  // has no numbers of its own in metrics
 	packAttrs   atomic.Pointer[PackAttrs]
 
 	held  atomic.Int64 // bytes of the budget, without repairs
-	ahead backlog      // sealed and not yet handed to a connection, without repairs; see pace.go
+	ahead flow         // sealed and not yet handed to a connection, without repairs; see pace.go
 
 	mu          sync.Mutex // before Sender.mu
-	open        map[openKey]*pack
+	open        openSet
 	last        *pack // of open, the one that was appended to last
-	lastSize    int   // bytes of the pack sealed last, to begin the next buffer with
+	lastSize    int32 // bytes of the pack sealed last, to begin the next buffer with
+	forgotten   bool  // by ForgetStream; guarded by Sender.mu too
 	records     uint64
 	recordBytes uint64
 	full        uint64 // calls that found no room
 	tooLarge    uint64 // records that fit into no frame
 
 	// Guarded by Sender.mu.
-	queues   [classes]packQueue
-	turns    [classes]turn // in Sender.turns; see Sender.join
-	holds    map[*endpoint]*hold
-	watch    watchState
-	watchErr error
-	tryAuto  autoCompression
-	counts   streamCounts
-	meter    meter
+	queues    [classes]packQueue
+	turns     [classes]turn       // in Sender.turns; see Sender.joinLocked
+	holds     map[*endpoint]*hold // nil without any
+	index     int32               // in Sender.streamList
+	known     int32               // packs in Sender.packs
+	kept      int32               // packs held; see held.go
+	keptTurns int32               // that they had since some are
+	watchErr  *error              // why its queue cannot be watched; nil for nothing
+	tryAuto   autoCompression
+	watch     watchState
+	counts    streamCounts
+	meter     meter
 }
 
 type streamCounts struct {
@@ -64,7 +69,8 @@ func (s *Stream) Group() string  { return s.group }
 func (s *Stream) Name() string   { return s.name }
 func (s *Stream) String() string { return s.text }
 
-// Stream checks the ids and returns their handle; the same ids give the same handle.
+// Stream checks the ids and returns their handle; the same ids give the same handle, until ForgetStream. Each stream
+// takes about a kilobyte of the byte budget: an error with ErrTooManyStreams says that no more of them fit.
 func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,23 +84,28 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	if err := errors.Join(checkID("groupId", group), checkID("streamId", stream)); err != nil {
 		return nil, err
 	}
-	st := &Stream{
-		s: s, id: finality.Stream(len(s.streams)), group: group, name: stream, text: group + "." + stream,
-		open: make(map[openKey]*pack), holds: make(map[*endpoint]*hold),
-	}
-	st.attr = frame.AppendAttr(st.attr, "groupId", group)
-	st.attr = frame.AppendAttr(st.attr, "streamId", stream)
-	if s.origin != "" {
-		st.attr = frame.AppendAttr(st.attr, frame.AttrOrigin, s.origin)
-	}
-	st.attr = frame.AppendAttr(st.attr, "rtms", "")
-	longest := len(st.attr) + len("9223372036854775807") + len("&mid=.ffffffffffffffff") + len(s.o.instance)
-	st.overhead = s.o.messageType.overhead(longest)
-	if s.o.maxFrame-st.overhead-maxPackAttrs <= frame.ItemAttrOverhead {
+	// One text for all three: what the caller gave may be a piece of something much larger.
+	text := group + "." + stream
+	st := &Stream{s: s, group: text[:len(group)], name: text[len(group)+1:], text: text, index: int32(len(s.streamList))}
+	longest := len(st.appendAttrs(nil)) + len("9223372036854775807") + len("&mid=.ffffffffffffffff") + len(s.o.instance)
+	st.overhead = int32(s.o.messageType.overhead(longest))
+	if s.o.maxFrame-int(st.overhead)-maxPackAttrs <= frame.ItemAttrOverhead {
 		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise the largest frame", st.text, s.o.maxFrame, longest)
 	}
-	st.proxies = s.proxiesOf(group)
-	s.streams[key] = st
+	if s.general.most(st.bytes()) < 2*int64(s.o.maxFrame) {
+		return nil, fmt.Errorf("stream %s: %w (%d streams, %d bytes)", text, ErrTooManyStreams, len(s.streams), s.general.fixed.Load())
+	}
+	s.general.fixed.Add(st.bytes())
+	st.id = s.openings.streams
+	s.openings.streams++
+	if st.folded = s.openings.own >= s.o.metricStreams; !st.folded {
+		s.openings.own++
+	}
+	st.proxies = s.proxiesOfLocked(st.group)
+	if g := s.groups[group]; g != nil {
+		g.streams++
+	}
+	s.streams[streamKey{st.group, st.name}] = st
 	s.streamList = append(s.streamList, st)
 	return st, nil
 }
@@ -114,30 +125,40 @@ func checkID(key, id string) error {
 	return nil
 }
 
-// packFor returns the open pack for a record of n bytes, a new one if need be. The caller holds mu and
+// appendAttrs appends the attributes of the stream's packs up to the value of rtms.
+func (s *Stream) appendAttrs(attr []byte) []byte {
+	attr = frame.AppendAttr(attr, "groupId", s.group)
+	attr = frame.AppendAttr(attr, "streamId", s.name)
+	if s.s.origin != "" {
+		attr = frame.AppendAttr(attr, frame.AttrOrigin, s.s.origin)
+	}
+	return frame.AppendAttr(attr, "rtms", "")
+}
+
+// packForLocked returns the open pack for a record of n bytes, a new one if need be. The caller holds mu and
 // appends to it before letting go.
-func (s *Stream) packFor(key openKey, t time.Time, n int) *pack {
+func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 	p := s.last
 	if p == nil || p.key != key {
-		p = s.open[key]
+		p = s.open.get(&key)
 	}
 	if p != nil && !p.fits(n) {
-		s.s.seal(p)
+		s.s.sealLocked(p)
 		p = nil
 	}
 	if p == nil {
 		p = &pack{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t), dataMillis: dataMillis(t)}
-		over := s.overhead + len(key.attrs) + len("&")
+		over := int(s.overhead) + len(key.attrs) + len("&")
 		most := min(s.s.o.packBytes, s.s.openShare())
 		// The frame is to fit into the buffer of a power of two that the pack's size usually is.
 		p.limit = min(max(most-over, most/2), s.room(key.attrs))
 		if s.lastSize == 0 && s.s.open.len() >= manyOpen {
 			p.limit = s.firstLimit(p.limit, n)
 		}
-		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(s.lastSize, minPackBuffer-over), p.limit)))
+		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(int(s.lastSize), minPackBuffer-over), p.limit)))
 		p.pieces = s.s.getPieces()
-		s.open[key] = p
-		s.s.opened(p)
+		s.open.add(p)
+		s.s.openedLocked(p)
 	}
 	s.last = p
 	return p
@@ -159,7 +180,7 @@ const minPackBuffer = 4 << 10
 // openShare is the largest buffer that every open pack may have at once without holding more than the
 // budget together. What is charged is records: this bounds the rest of their buffers.
 func (s *Sender) openShare() int {
-	share := uint64(s.general.limit) / uint64(s.open.len()+1)
+	share := uint64(s.general.most(0)) / uint64(s.open.len()+1)
 	return max(1<<(bits.Len64(share)-1), minPackBuffer)
 }
 
@@ -174,7 +195,7 @@ func (s *Stream) room(attrs string) int {
 	if most := int(s.proxies.maxFrame.Load()); most > 0 {
 		room = min(room, most)
 	}
-	room -= s.overhead
+	room -= int(s.overhead)
 	if attrs != "" {
 		room -= len("&") + len(attrs)
 	}
@@ -223,8 +244,8 @@ func dataTime(t time.Time) uint32 {
 // autoCompression decides per stream whether compressing pays: after a few packs in a row that hardly
 // shrank it stops, and probes again after many.
 type autoCompression struct {
-	useless int // packs in a row that hardly shrank
-	skip    int // packs left to send as they are
+	useless int16 // packs in a row that hardly shrank
+	skip    int16 // packs left to send as they are
 }
 
 const (

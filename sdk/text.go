@@ -102,12 +102,12 @@ func (c *conn) answeredText(f []byte) error {
 	}
 	s := c.s
 	s.mu.Lock()
-	c.answers = true
-	p, named := c.echoed(&ack)
+	s.heardLocked(c)
+	p, named := c.echoedLocked(&ack)
 	early := !named && ack.Code != 0
 	if early {
 		// Found before the attributes were read: the lengths are not what they were here.
-		if p = c.only(); p == nil {
+		if p = c.onlyLocked(); p == nil {
 			c.byUs = true
 			s.mu.Unlock()
 			return fmt.Errorf("answer with errCode %d names no pack, and more than one may be meant", ack.Code)
@@ -127,17 +127,19 @@ func (c *conn) answeredText(f []byte) error {
 	}
 	now := s.now()
 	if ack.Code == 0 {
-		s.accepted(c, p, now)
+		s.acceptedLocked(c, p, now)
 	} else {
-		s.rejected(c, p, ack.Code, textMessage(&ack, p.frame), early, now)
+		s.rejectedLocked(c, p, ack.Code, textMessage(&ack, p.frame), early, now)
 	}
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 	return nil
 }
 
-// echoed returns the pack whose mid the answer brings back, if it is in flight here, and whether it brings any.
+// echoedLocked returns the pack whose mid the answer brings back, if it is in flight here, and whether it brings any.
 // Under Sender.mu.
-func (c *conn) echoed(ack *frame.TextAck) (p *pack, named bool) {
+func (c *conn) echoedLocked(ack *frame.TextAck) (p *pack, named bool) {
 	mid, ok := ack.Echoed(frame.AttrMid)
 	if !ok {
 		return nil, false
@@ -152,8 +154,8 @@ func (c *conn) echoed(ack *frame.TextAck) (p *pack, named bool) {
 	return p, true
 }
 
-// only returns the one pack that an answer without a name can be for, nil if there may be others. Under Sender.mu.
-func (c *conn) only() (p *pack) {
+// onlyLocked returns the one pack that an answer without a name can be for, nil if there may be others. Under Sender.mu.
+func (c *conn) onlyLocked() (p *pack) {
 	if c.unclear {
 		return nil
 	}

@@ -4,11 +4,16 @@ package sdk
 type Outcome uint8
 
 const (
-	Acked   Outcome = iota + 1 // a proxy holds it in memory
-	Final                      // safe, as confirm mode means it
-	Lost                       // it was acked, its bytes are gone here, and it must be sent anew; Final may still follow for a piece
-	Refused                    // given up for good, by the proxies or as WithRetryLimit says; see the error
+	Acked    Outcome = iota + 1 // a proxy holds it in memory
+	Final                       // safe, as confirm mode means it
+	Lost                        // it was acked, its bytes are gone here, and it must be sent anew; Final may still follow for a piece
+	Refused                     // given up for good, by the proxies or as WithRetryLimit says; see the error
+	Held                        // refused for good, and kept and tried again: see WithRefusedRetry and the error
+	Released                    // held no more: it is on its way as before
 )
+
+// passing reports whether more follows in any case. Callbacks, which have one call, are not told.
+func (o Outcome) passing() bool { return o == Acked || o == Held || o == Released }
 
 func (o Outcome) String() string {
 	switch o {
@@ -20,6 +25,10 @@ func (o Outcome) String() string {
 		return "lost"
 	case Refused:
 		return "refused"
+	case Held:
+		return "held"
+	case Released:
+		return "released"
 	}
 	return "none"
 }
@@ -38,9 +47,12 @@ type Result struct {
 // for such calls, nothing new is taken.
 type Token interface {
 	// Settled says what became of a piece; for each piece any of: Acked, then Final or Lost (and
-	// Final after Lost); Final without Acked; Refused.
+	// Final after Lost); Final without Acked; Refused. Before any of these, with WithRefusedRetry: Held and Released,
+	// in turn and any number of times. Each Held is followed by Released, or by Refused with ErrClosed and the
+	// refusal in its error when the sender is closed, or by nothing when Forgotten was answered with true.
 	Settled(piece uint64, r Result)
-	// Forgotten is asked about lost pieces: true when no news of the piece is needed any more.
+	// Forgotten is asked about lost and held pieces: true when no news of the piece is needed any more. A held pack
+	// all of whose pieces are forgotten is not sent.
 	Forgotten(piece uint64) bool
 }
 
@@ -61,6 +73,7 @@ func (c *callbacks) Settled(_ uint64, r Result) {
 	switch {
 	case r.Outcome == Acked:
 		c.acked(r)
+	case r.Outcome == Held, r.Outcome == Released: // what comes of it in the end is told
 	case !c.told:
 		c.told = true // before the call, which may panic
 		if c.done != nil {
@@ -75,6 +88,6 @@ func (c *callbacks) Forgotten(uint64) bool { return true }
 // costs no allocation beyond the user's own closure.
 type callback func(Result)
 
-// Settled is never called for Acked, nor twice: see notifier.
+// Settled is never called for Acked, Held and Released, nor twice: see notifier.
 func (c callback) Settled(_ uint64, r Result) { c(r) }
 func (c callback) Forgotten(uint64) bool      { return true }

@@ -3,7 +3,7 @@ package sdk
 // turns are the streams that have packs of one class to give, each once. Those whose first pack has to wait
 // for something of its own (a proxy that does not want the stream for now, a share of a window) stand aside,
 // so that a thousand of them cost nothing each time that another stream's pack is acked. They come back when
-// something happened to a pack of theirs (wake), and a few are tried at each turn anyway: it may be time,
+// something happened to a pack of theirs (wakeLocked), and a few are tried at each turn anyway: it may be time,
 // or another stream's end, that they wait for. Guarded by Sender.mu.
 type turns struct {
 	ready, aside turnList
@@ -55,9 +55,9 @@ func (t *turn) leave() {
 	l.n--
 }
 
-// join lets a stream take its turns in a class. It leaves by itself when its first pack cannot go for a
-// reason that ends with an event of its own: then whoever ends it calls join. Under mu.
-func (s *Sender) join(st *Stream, class int) {
+// joinLocked lets a stream take its turns in a class. It leaves by itself when its first pack cannot go for a
+// reason that ends with an event of its own: then whoever ends it calls joinLocked. Under mu.
+func (s *Sender) joinLocked(st *Stream, class int) {
 	t, l := &st.turns[class], &s.turns[class]
 	if t.in == nil || t.in == &l.aside {
 		t.st = st
@@ -65,8 +65,8 @@ func (s *Sender) join(st *Stream, class int) {
 	}
 }
 
-// wake lets a stream that stands aside be tried at once. Under mu.
-func (s *Sender) wake(st *Stream) {
+// wakeLocked lets a stream that stands aside be tried at once. Under mu.
+func (s *Sender) wakeLocked(st *Stream) {
 	for class := range st.turns {
 		if t := &st.turns[class]; t.in == &s.turns[class].aside {
 			s.turns[class].ready.push(t)

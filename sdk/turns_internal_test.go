@@ -13,13 +13,15 @@ func aside(t *testing.T, d *dispatching, n int) []*Stream {
 		s.mu.Lock()
 		h := new(hold)
 		h.refuse(0, 0, s.now(), "not now", s.o.backoff())
-		st.holds[d.c.ep] = h
+		st.setHoldLocked(d.c.ep, h)
 		s.mu.Unlock()
 		d.ready(st, 512)
 	}
 	s.mu.Lock()
 	s.thorough = true
-	s.progress()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if got := s.turns[classNew].aside.n; got != n {
@@ -45,7 +47,7 @@ func TestStreamsThatWaitAreTriedAFewAtATime(t *testing.T) {
 	}
 	before := at(first())
 	for i := 1; i <= 500; i++ {
-		s.dispatch(s.now())
+		s.dispatchLocked(s.now())
 		if got, want := at(first()), (before+i*asideTries)%len(streams); got != want {
 			t.Fatalf("after %d times stream %d is next, want %d: each in turn, %d at a time", i, got, want, asideTries)
 		}
@@ -61,8 +63,8 @@ func TestStreamThatMayGoAgainGoesAtOnceOrWithTheNextTick(t *testing.T) {
 
 	own := streams[700] // something happened to a pack of its own
 	delete(own.holds, d.c.ep)
-	s.wake(own)
-	s.dispatch(s.now())
+	s.wakeLocked(own)
+	s.dispatchLocked(s.now())
 	if d.c.inFlight != 1 || own.queues[classNew].len() != 0 {
 		t.Fatalf("%d packs in flight, want the one of the stream that was woken", d.c.inFlight)
 	}
@@ -70,7 +72,7 @@ func TestStreamThatMayGoAgainGoesAtOnceOrWithTheNextTick(t *testing.T) {
 		delete(st.holds, d.c.ep)
 	}
 	s.thorough = true
-	s.dispatch(s.now())
+	s.dispatchLocked(s.now())
 	if d.c.inFlight != len(streams) || s.turns[classNew].aside.n+s.turns[classNew].ready.n != 0 {
 		t.Errorf("%d packs in flight, %d streams still in line; want all of %d gone", d.c.inFlight, s.turns[classNew].ready.n, len(streams))
 	}

@@ -8,7 +8,8 @@ type class uint8
 const (
 	accepted       class = iota
 	elsewhere            // the proxy cannot take anything now: another one at once, this one after a pause
-	later                // the proxy does not know the stream, or something unknown: this stream pauses there
+	later                // something unknown: this stream pauses there
+	unknownStream        // the proxy does not know the stream: the same, and pauses grow longer while no proxy knows it
 	onceMore             // bytes were damaged on the way: once more on a new connection, then refused for good
 	refusedForGood       // this very frame will never be accepted
 )
@@ -58,15 +59,15 @@ var verdicts = [...]verdict{
 	{110, refusedForGood, "UNSUPPORTED_MSG_TYPE", hintBug},
 	{111, refusedForGood, "EMPTY_MSG", hintBug},
 	{112, refusedForGood, "UNSUPPORTED_EXTEND_FIELD_VALUE", hintBug},
-	{113, later, "UNCONFIGURED_GROUPID_OR_STREAMID", hintStream},
+	{113, unknownStream, "UNCONFIGURED_GROUPID_OR_STREAMID", hintStream},
 	{114, elsewhere, "PUT_EVENT_TO_CHANNEL_FAILURE", hintFull},
-	{115, later, "TOPIC_IS_BLANK", hintStream},
-	{116, later, "NO_AVAILABLE_PRODUCER", "look at the queue behind the proxy"},
+	{115, unknownStream, "TOPIC_IS_BLANK", hintStream},
+	{116, unknownStream, "NO_AVAILABLE_PRODUCER", "look at the queue behind the proxy"},
 	{117, elsewhere, "PRODUCER_IS_NULL", "look at the queue behind the proxy"},
 	{118, elsewhere, "SEND_REQUEST_TO_MQ_FAILURE", "look at the queue behind the proxy"},
 	{119, elsewhere, "MQ_RETURN_ERROR", "look at the queue behind the proxy"},
 	{120, later, "DUPLICATED_MESSAGE", "look into the proxy's log"},
-	{121, later, "GROUPID_OR_STREAMID_NOT_CONFIGURE", hintStream},
+	{121, unknownStream, "GROUPID_OR_STREAMID_NOT_CONFIGURE", hintStream},
 	{122, refusedForGood, "GROUPID_OR_STREAMID_INCONSTANT", hintBug},
 	{123, refusedForGood, "MSG_BODY_ITEMS_INVALID", hintBug},
 	{150, refusedForGood, "ATTR_ORDER_CONTROL_CONFLICT_ERROR", hintBug},

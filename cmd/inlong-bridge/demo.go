@@ -122,7 +122,7 @@ func runDemo(ctx context.Context, e *env, f *demoFlags) error {
 	if err != nil {
 		return fmt.Errorf("bug: the demo's own configuration is wrong: %w", err)
 	}
-	bridge, err := newBridge(cfg, e.stderr)
+	bridge, err := newBridge(cfg, newLogger(cfg.Log, e.stderr))
 	if err != nil {
 		return err
 	}

@@ -38,13 +38,14 @@ const oneRequest = 100 * time.Millisecond
 const hardLimit = 3 * time.Second
 
 func main() {
-	soft, hard := stopContexts(os.Stderr)
-	os.Exit(run(soft, hard, os.Args[1:], os.Stdout, os.Stderr))
+	last := &lastWords{stderr: os.Stderr}
+	soft, hard := stopContexts(last)
+	os.Exit(runWith(soft, hard, os.Args[1:], os.Stdout, last))
 }
 
 // stopContexts returns one context that ends with the first SIGTERM or SIGINT and one that ends with the
 // second. A command that does not stop soon after that is ended.
-func stopContexts(stderr io.Writer) (soft, hard context.Context) {
+func stopContexts(last *lastWords) (soft, hard context.Context) {
 	soft, drain := context.WithCancel(context.Background())
 	hard, stop := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -52,7 +53,7 @@ func stopContexts(stderr io.Writer) (soft, hard context.Context) {
 	go func() {
 		obey(signals, drain, stop)
 		time.AfterFunc(hardLimit, func() {
-			printf(stderr, "inlong-bridge: not stopped %v after the second signal, giving up\n", hardLimit)
+			last.say(exitUnfinished, fmt.Sprintf("not stopped %v after the second signal, giving up", hardLimit))
 			os.Exit(exitUnfinished)
 		})
 	}()
@@ -75,7 +76,12 @@ func obey(signals <-chan os.Signal, drain, stop func()) {
 
 // run is one invocation. soft asks a long-running command to finish what it has, hard to stop at once.
 func run(soft, hard context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot(&env{hard: hard, stdout: stdout, stderr: stderr})
+	return runWith(soft, hard, args, stdout, &lastWords{stderr: stderr})
+}
+
+func runWith(soft, hard context.Context, args []string, stdout io.Writer, last *lastWords) int {
+	stderr := last.stderr
+	root := newRoot(&env{hard: hard, stdout: stdout, stderr: stderr, last: last})
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -89,10 +95,11 @@ func run(soft, hard context.Context, args []string, stdout, stderr io.Writer) in
 		printf(stderr, "inlong-bridge: %d %s in the configuration\n", len(problems), plural(len(problems), "mistake"))
 		return exitUsage
 	}
+	code := exitCode(err)
 	if text := err.Error(); text != "" {
-		printf(stderr, "inlong-bridge: %s\n", text)
+		last.say(code, text)
 	}
-	return exitCode(err)
+	return code
 }
 
 func exitCode(err error) int {
@@ -114,6 +121,7 @@ func exitCode(err error) int {
 type env struct {
 	hard           context.Context // ends when the command must stop at once
 	stdout, stderr io.Writer
+	last           *lastWords
 }
 
 // usageError is a mistake in flags, arguments or the configuration file.

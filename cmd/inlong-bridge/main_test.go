@@ -275,6 +275,17 @@ pack: {linger: 20}
 	}
 }
 
+func TestCheckTellsTheNotes(t *testing.T) {
+	text := strings.Replace(goodConfig, "{proxies: [localhost:46801]}", "{cache_dir: /c, manager: {urls: [https://m:1/inlong/manager/openapi/dataproxy/getIpList]}}", 1)
+	code, stdout, stderr := invoke(t, "check", "-c", writeFile(t, strings.Replace(text, "topics: events", "topics: 'events-*'", 1)))
+	const want = `note: inlong.manager.urls (line 3): https://m:1/inlong/manager/openapi/dataproxy/getIpList is cut to its base https://m:1; the bridge adds the Manager's paths itself
+note: routes (line 7): rule 3: "events-*" is a regular expression whose star repeats the "-" before it; write .* where any text may stand
+`
+	if code != exitClean || !strings.HasSuffix(stdout, ": ok, confirm: settle, because there is no queue section\n"+want) || stderr != "" {
+		t.Errorf("exit %d, stdout %q, stderr %q, want 0 and\n%s", code, stdout, stderr, want)
+	}
+}
+
 func TestCheckSaysWhichModeIsInForce(t *testing.T) {
 	path := writeFile(t, goodConfig)
 	code, stdout, stderr := invoke(t, "check", "-c", path)

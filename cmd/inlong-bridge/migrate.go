@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"text/tabwriter"
 	"time"
 
@@ -20,7 +21,8 @@ func newMigrate(e *env) *cobra.Command {
 		Use:   "migrate -c FILE",
 		Short: "move everything up to now, and prove it",
 		Long: `migrate takes the end offsets of all partitions at its start, moves everything up to them
-and ends. It resumes from the committed offsets of its consumer group. The books of each
+and ends. At its start it waits for Kafka as run does (kafka.start_timeout). It resumes
+from the committed offsets of its consumer group. The books of each
 partition live in its commits, so they are one over restarts and replicas:
 start + final + skipped + gap + lost + dead-lettered + skipped by hand = committed.
 
@@ -39,7 +41,8 @@ passed over by kafka.start: latest, or the mode is ack. Where several hold: 1, 4
 			if err != nil {
 				return err
 			}
-			bridge, err := newBridge(cfg, e.stderr)
+			log := e.startLog(cfg.Log)
+			bridge, err := newBridge(cfg, log)
 			if err != nil {
 				return err
 			}
@@ -48,6 +51,9 @@ passed over by kafka.start: latest, or the mode is ack. Where several hold: 1, 4
 				out = e.stderr
 			}
 			progress := &migrateProgress{live: newLive(out), start: time.Now()}
+			if asJSON && cfg.Log.Format == "json" {
+				progress.log = log
+			}
 			verdict, err := bridge.Migrate(cmd.Context(), e.hard, progress.show)
 			progress.live.clear()
 			if err != nil && len(verdict.Partitions) == 0 {
@@ -90,17 +96,29 @@ func migrateError(v connector.Verdict, err error) error {
 type migrateProgress struct {
 	live  *live
 	start time.Time
+
+	log  *slog.Logger // in the place of live where both would write to one stream; nil otherwise
+	last time.Time    // when it was logged
 }
 
 func (m *migrateProgress) show(p connector.Progress) {
 	now := time.Now()
+	perSecond := int64(float64(p.Moved) / max(0.001, now.Sub(m.start).Seconds()))
+	if m.log != nil {
+		if now.Sub(m.last) >= liveEvery {
+			m.last = now
+			m.log.Info("migration goes on", "offsets_safe", p.Moved, "offsets", p.Offsets, "partitions_done", p.Done, "partitions", p.Partitions,
+				"offsets_per_second", perSecond, "waiting", p.Reason)
+		}
+		return
+	}
 	share := 1.0
 	if p.Offsets > 0 {
 		share = float64(p.Moved) / float64(p.Offsets)
 	}
 	line := fmt.Sprintf("%s of %s offsets safe, %d of %d partitions done, %s/s",
 		thousands(p.Moved), thousands(p.Offsets), p.Done, p.Partitions,
-		thousands(int64(float64(p.Moved)/max(0.001, now.Sub(m.start).Seconds()))))
+		thousands(perSecond))
 	if p.Reason != "" {
 		line += ", waiting: " + p.Reason
 	}

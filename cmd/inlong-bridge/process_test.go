@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -249,7 +252,7 @@ func TestUnreachableBrokerIsVisible(t *testing.T) {
 	}
 	nobody := l.Addr().String()
 	l.Close()
-	config := writeFile(t, strings.Replace(goodConfig, "localhost:9092", nobody, 1)+"admin: {listen: ''}\n")
+	config := writeFile(t, strings.Replace(goodConfig, "[localhost:9092]", "["+nobody+"], start_timeout: 1s", 1)+"admin: {listen: ''}\n")
 	bridge := startProcess(t, "run", "-c", config)
 	code := bridge.wait(t)
 	text := strings.TrimSpace(bridge.stderr.String())
@@ -257,6 +260,79 @@ func TestUnreachableBrokerIsVisible(t *testing.T) {
 	if code != exitFailure || !strings.HasPrefix(last, "inlong-bridge: ") || !strings.Contains(last, nobody) ||
 		!strings.Contains(last, "check host and port") || strings.Contains(text, "goroutine ") {
 		t.Errorf("exit %d, want 1 and a sentence with the remedy at the end of\n%s", code, text)
+	}
+}
+
+// The brokers may come later. The probes and the log say what the bridge waits for, and a signal ends the wait.
+func TestStartThatWaitsIsVisibleAndEndsWithASignal(t *testing.T) {
+	var free [2]string
+	for i := range free {
+		var lc net.ListenConfig
+		l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		free[i] = l.Addr().String()
+		l.Close()
+	}
+	nobody, admin := free[0], free[1]
+	config := writeFile(t, strings.Replace(goodConfig, "localhost:9092", nobody, 1)+"admin: {listen: '"+admin+"'}\n")
+	bridge := startProcess(t, "run", "-c", config)
+	get := func(path string) (code int, body string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+admin+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(b)
+	}
+	deadline := time.Now().Add(waitLimit)
+	for {
+		code, body := get("/readyz")
+		if code == http.StatusServiceUnavailable && strings.Contains(body, "nothing listens at "+nobody) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("/readyz: %d %s", code, body)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	if code, body := get("/healthz"); code != http.StatusOK {
+		t.Errorf("/healthz: %d %s", code, body)
+	}
+	bridge.signal(t, syscall.SIGTERM)
+	if code := bridge.wait(t); code != exitClean {
+		t.Errorf("exit %d, want 0: nothing was moved", code)
+	}
+	if text := bridge.stderr.String(); strings.Count(text, "the start waits") != 1 {
+		t.Errorf("want one line that says that the start waits in\n%s", text)
+	}
+}
+
+// Behind HTTP_PROXY another server answers for a Manager that it cannot reach.
+func TestHTTPProxyInForceIsNamedInTheManagersErrors(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
+	t.Cleanup(proxy.Close)
+	t.Setenv("HTTP_PROXY", proxy.URL)
+	t.Setenv("NO_PROXY", "")
+	src := startSource(t)
+	src.produce(t, 0, 1)
+	text, err := os.ReadFile(src.bridgeConfig(t, []string{"dp:1"}, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := strings.Replace(string(text), "proxies: [dp:1]", "manager: {urls: ['http://manager.invalid:8083/inlong/manager/openapi/dataproxy/getIpList']}", 1)
+	bridge := startProcess(t, "run", "-c", writeFile(t, config))
+	bridge.stderr.waitFor(t, func(s string) bool {
+		return strings.Contains(s, "at http://manager.invalid:8083 through the HTTP proxy "+proxy.URL+": status 502") && strings.Contains(s, "NO_PROXY")
+	})
+	if s := bridge.stderr.String(); !strings.Contains(s, "is cut to its base http://manager.invalid:8083") {
+		t.Errorf("the start does not tell the note:\n%s", s)
 	}
 }
 

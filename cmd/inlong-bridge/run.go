@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -17,7 +16,8 @@ func newRun(e *env) *cobra.Command {
 		Short: "move records until told to stop",
 		Long: `run moves records until it gets SIGTERM or SIGINT. It then drains: it takes nothing new,
 waits at most delivery.drain until everything it has is safe, commits, and leaves the
-group. A second signal stops it at once.
+group. A second signal stops it at once. At its start it waits for Kafka, the Manager
+and the first topic, at most kafka.start_timeout; /readyz and the log say for what.
 
 Exit codes: 0 drained and nothing left, 1 failure, 2 bad configuration, 3 work is left,
 which the next start does again, or a partition is stopped, whose reason says what to do.`,
@@ -28,7 +28,7 @@ which the next start does again, or a partition is stopped, whose reason says wh
 			if err != nil {
 				return err
 			}
-			bridge, err := newBridge(cfg, e.stderr)
+			bridge, err := newBridge(cfg, e.startLog(cfg.Log))
 			if err != nil {
 				return err
 			}
@@ -40,19 +40,7 @@ which the next start does again, or a partition is stopped, whose reason says wh
 }
 
 // newBridge builds the connector as run, migrate and demo use it.
-func newBridge(cfg *config.Config, logTo io.Writer) (*connector.Bridge, error) {
+func newBridge(cfg *config.Config, log *slog.Logger) (*connector.Bridge, error) {
 	v, _ := buildVersion()
-	return connector.New(cfg, connector.Deps{Log: newLogger(cfg.Log, logTo), Version: v})
-}
-
-func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		level = slog.LevelInfo // the configuration was checked, so this is a caller without one
-	}
-	opts := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	return connector.New(cfg, connector.Deps{Log: log, Version: v})
 }

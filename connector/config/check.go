@@ -1,11 +1,11 @@
 package config
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -221,11 +221,10 @@ func (d *decoder) checkTLS(t *TLS, at string) {
 		return
 	}
 	if t.CAFile != "" {
-		data, err := readSmall(t.CAFile)
-		if err != nil {
+		if certs, err := readCertificates(t.CAFile); err != nil {
 			d.combined(fileProblem(err), at+".ca_file")
-		} else if !x509.NewCertPool().AppendCertsFromPEM(data) {
-			d.combined(t.CAFile+" holds no certificate; write the path of a PEM file (-----BEGIN CERTIFICATE-----)", at+".ca_file")
+		} else {
+			d.noteCertificates(certs, certs.parsed, at+".ca_file")
 		}
 	}
 	switch {
@@ -234,24 +233,41 @@ func (d *decoder) checkTLS(t *TLS, at string) {
 	case t.KeyFile != "" && t.CertFile == "":
 		d.combined("given without cert_file; add the certificate of the key", at+".key_file")
 	case t.CertFile != "":
-		certPEM, err := readSmall(t.CertFile)
+		certs, err := readCertificates(t.CertFile)
 		if err != nil {
 			d.combined(fileProblem(err), at+".cert_file")
 		}
-		keyPEM, keyErr := readSmall(t.KeyFile)
+		key, keyErr := readKey(t.KeyFile)
 		if keyErr != nil {
 			d.combined(fileProblem(keyErr), at+".key_file")
 		}
-		if err == nil && keyErr == nil {
-			if _, err := tls.X509KeyPair(certPEM, keyPEM); err != nil {
-				d.combined(fmt.Sprintf("%s; cert_file and key_file must be PEM files that belong together",
-					strings.TrimPrefix(err.Error(), "tls: ")), at+".cert_file")
-			}
+		if err != nil || keyErr != nil {
+			break
+		}
+		if _, err := pair(*t, certs, key); err != nil {
+			d.combined(err.Error(), at+".cert_file")
+		} else {
+			d.noteCertificates(certs, certs.parsed[:1], at+".cert_file")
 		}
 	}
 	if t.Insecure && t.CAFile != "" {
 		d.combined("true makes ca_file useless; take one of them out", at+".insecure_skip_verify")
 	}
+}
+
+// noteCertificates says that none of those that count is valid today. That is no mistake in the configuration: files
+// are read again, and what has expired may be replaced while the bridge waits.
+func (d *decoder) noteCertificates(all *certificates, count []*x509.Certificate, key string) {
+	if all.left > 0 {
+		d.note(d.lines[key], key, fmt.Sprintf("%d of %d certificates cannot be read and are left out: %v", all.left, all.left+len(all.parsed), all.why))
+	}
+	now, problem := time.Now(), ""
+	for _, c := range count {
+		if problem = dateProblem(c, now); problem == "" {
+			return
+		}
+	}
+	d.note(d.lines[key], key, problem)
 }
 
 func (d *decoder) checkSASL(s *SASL, at string) {

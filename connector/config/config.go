@@ -49,6 +49,7 @@ type Kafka struct {
 	CommitTimeout    time.Duration
 	CommitInterval   time.Duration
 	MetadataMaxAge   time.Duration
+	StartTimeout     time.Duration // a start waits this long for Kafka and for a topic; 0 for ever
 }
 
 // InLong is the destination.
@@ -57,6 +58,7 @@ type InLong struct {
 	ManagerURLs             []string
 	ManagerSecretID         string
 	ManagerSecretKey        Secret
+	ManagerTenant           string // "" for none, for which the Manager takes public
 	ManagerTLS              TLS
 	ManagerTimeout          time.Duration
 	Refresh                 time.Duration
@@ -64,6 +66,7 @@ type InLong struct {
 	Proxies                 []string // instead of a Manager
 	Connections             int      // per proxy
 	MaxFrame                Bytes    // largest frame the proxies accept (max-msg-length)
+	MaxStreams              int      // streams that are known at a time
 }
 
 // Delivery says when a record counts as delivered.
@@ -161,6 +164,7 @@ type Config struct {
 	Path     string // of the file, for messages
 
 	hasManager bool
+	notes      []string   // about values of the file, with their lines
 	routes     *yaml.Node // as written, after expansion; for Print
 }
 

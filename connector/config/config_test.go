@@ -191,9 +191,10 @@ kafka:
   brokers: k1:9092, k2:9092
   group: 123
   start: 2026-01-02T15:04:05+01:00
+  start_timeout: 0
   tls: {server_name: k}
   sasl: {mechanism: oauthbearer, token_url: 'https://l/t', client_id: c, client_secret: s, scopes: [a, b]}
-inlong: {manager: {urls: ['https://m:1'], tls: {insecure_skip_verify: true}}, max_frame: 65536}
+inlong: {manager: {urls: ['https://m:1'], tls: {insecure_skip_verify: true}}, max_frame: 65536, max_streams: 1}
 routes: [{topics: [t], group: g, stream: s}]
 delivery: {proxy_rate: 0, settle: 1m, drain: 2m}
 queue: {kafka: [{brokers: [a:1]}, {brokers: [b:1], name: b, tls: {enabled: false}}]}
@@ -202,13 +203,13 @@ admin: {listen: ""}
 `)
 	k := c.Kafka
 	if !slices.Equal(k.Brokers, []string{"k1:9092", "k2:9092"}) || k.Group != "123" || k.Start != "timestamp" ||
-		!k.StartTime.Equal(time.Date(2026, 1, 2, 14, 4, 5, 0, time.UTC)) || !k.TLS.Enabled || k.TLS.ServerName != "k" {
+		!k.StartTime.Equal(time.Date(2026, 1, 2, 14, 4, 5, 0, time.UTC)) || !k.TLS.Enabled || k.TLS.ServerName != "k" || k.StartTimeout != 0 {
 		t.Errorf("kafka: %+v", k)
 	}
 	if s := k.SASL; s.TokenURL != "https://l/t" || s.ClientID != "c" || !slices.Equal(s.Scopes, []string{"a", "b"}) || !s.ClientSecret.Set() || s.Password.Set() {
 		t.Errorf("sasl: %+v", s)
 	}
-	if !c.HasManager() || !c.InLong.ManagerTLS.Enabled || c.InLong.ManagerTimeout != 10*time.Second || c.InLong.MaxFrame.N != 65536 {
+	if !c.HasManager() || !c.InLong.ManagerTLS.Enabled || c.InLong.ManagerTimeout != 10*time.Second || c.InLong.MaxFrame.N != 65536 || c.InLong.MaxStreams != 1 {
 		t.Errorf("inlong: %+v", c.InLong)
 	}
 	if c.Delivery.ProxyRate.N != 0 || c.Delivery.Settle != time.Minute || c.Admin.Listen != "" || c.Routes == nil || !c.Routes.Wants("t") {

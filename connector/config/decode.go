@@ -44,6 +44,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 		d.section(x.copy(root, ""), "", c.schema(), c)
 		c.settleDefaults()
 		d.check(c)
+		c.notes = d.notes
 	}
 	if len(d.problems) > 0 {
 		return nil, d.problems.sorted()
@@ -100,6 +101,7 @@ type decoder struct {
 	problems Problems
 	lines    map[string]int  // of every key that was met, by path
 	dead     map[string]bool // keys that were reported already: checks of combinations leave them alone
+	notes    []string        // what is allowed and worth knowing
 }
 
 func (d *decoder) wrong(line int, key, message string) {
@@ -107,10 +109,19 @@ func (d *decoder) wrong(line int, key, message string) {
 	d.problems = append(d.problems, Problem{File: d.file, Line: max(line, 1), Key: key, Message: message})
 }
 
+func (d *decoder) note(line int, key, message string) {
+	d.notes = append(d.notes, fmt.Sprintf("%s (line %d): %s", key, line, message))
+}
+
 var yamlLine = regexp.MustCompile(`line (\d+): `)
 
 // document returns the root of the only document, or nil after a report.
 func (d *decoder) document(data []byte) *yaml.Node {
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark)) // YAML allows it
+	if err := encodingError(data); err != nil {
+		d.wrong(1, "", "the file "+err.Error())
+		return nil
+	}
 	if !utf8.Valid(data) {
 		at := 1 + bytes.Count(data[:invalidAt(data)], []byte("\n"))
 		d.wrong(at, "", "not UTF-8 text; save the file as UTF-8")
@@ -279,6 +290,10 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 				d.wrong(item.Line, path, "holds "+kindOf(item)+"; write a list of texts")
 				return
 			}
+			if msg := unseenProblem(item.Value); msg != "" && e.clean == nil {
+				d.wrong(item.Line, path, msg)
+				return
+			}
 			*list = append(*list, item.Value)
 		}
 		if len(*list) == 0 {
@@ -301,17 +316,7 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 			d.wrong(k.Line, path, "given beside "+other+"; keep one of them")
 			return
 		}
-		if n.Value == "" {
-			d.wrong(k.Line, path, "is empty; give it a value, or take the key out")
-			return
-		}
-		*s = NewSecret(n.Value)
-		if file {
-			*s = SecretFromFile(n.Value)
-			if _, err := s.Value(); err != nil {
-				d.wrong(n.Line, path, fileProblem(err))
-			}
-		}
+		d.secret(k, n, path, s, file)
 	} else if msg := e.set(n.Value); msg != "" {
 		d.wrong(n.Line, path, msg)
 		return
@@ -319,9 +324,56 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 		d.wrong(n.Line, path, "is empty; "+missingHint(e))
 		return
 	}
+	note := ""
+	if e.clean != nil {
+		note = e.clean()
+	} else if _, name := e.dst.(*string); name && quoted(n.Value) {
+		note = "the value begins and ends with a quotation mark, and both are used as part of it; remove them if they are not meant"
+	}
 	if e.valid != nil {
 		if msg := e.valid(); msg != "" {
 			d.wrong(n.Line, path, msg)
+			return
 		}
+	}
+	if note != "" {
+		d.note(n.Line, path, note)
+	}
+}
+
+// quoted reports whether a text begins and ends with the same quotation mark. YAML and shells remove the marks; an env
+// file of a container engine keeps them.
+func quoted(s string) bool {
+	return len(s) > 1 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0]
+}
+
+// secret reads a secret, or the path of its file.
+func (d *decoder) secret(k, n *yaml.Node, path string, s *Secret, file bool) {
+	text := n.Value
+	if !file {
+		text = trimLineEnd(text)
+	}
+	if text == "" {
+		d.wrong(k.Line, path, "is empty; give it a value, or take the key out")
+		return
+	}
+	*s = NewSecret(text)
+	if file {
+		if msg := unseenProblem(text); msg != "" {
+			d.wrong(n.Line, path, msg)
+			return
+		}
+		*s = SecretFromFile(text)
+		var err error
+		if text, err = s.Value(); err != nil {
+			d.wrong(n.Line, path, fileProblem(err))
+			return
+		}
+	} else if err := encodingError([]byte(text)); err != nil {
+		d.wrong(n.Line, path, err.Error())
+		return
+	}
+	if quoted(text) {
+		d.note(n.Line, path, "the secret begins and ends with a quotation mark, and both are used as part of it; remove them if they are not meant")
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -21,14 +22,36 @@ func readSmall(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
+// byteOrderMark may begin a text in UTF-8. Nothing but YAML takes it for what it is.
+const byteOrderMark = "\uFEFF"
+
+// encodingError says that a text is not written as anybody here reads it, and what to do. Its sentence follows the
+// name of the text.
+func encodingError(data []byte) error {
+	switch {
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")), bytes.IndexByte(data[:min(len(data), 512)], 0) >= 0:
+		return errUTF16
+	case bytes.HasPrefix(data, []byte(byteOrderMark)):
+		return errMark
+	}
+	return nil
+}
+
 var (
+	errUTF16   = encoding("is UTF-16, as some editors and PowerShell write it, or binary; save it as UTF-8 without a byte order mark")
+	errMark    = encoding("begins with a byte order mark (EF BB BF), which counts as part of it; save it as UTF-8 without one")
 	errNotFile = errors.New("not a file")
 	errLarge   = errors.New("file is larger than 1MiB")
 )
 
+// encoding is an error that says what to do itself.
+type encoding string
+
+func (e encoding) Error() string { return string(e) }
+
 func fileProblem(err error) string {
 	var pe *os.PathError
-	switch {
+	switch e, isEncoding := errors.AsType[encoding](err); {
 	case !errors.As(err, &pe):
 		return err.Error()
 	case errors.Is(err, os.ErrNotExist):
@@ -37,6 +60,8 @@ func fileProblem(err error) string {
 		return "may not read " + pe.Path + "; let the user of the bridge read it"
 	case errors.Is(err, errEmptyFile):
 		return pe.Path + " is empty; put the secret into it"
+	case isEncoding:
+		return pe.Path + " " + e.Error()
 	}
 	return fmt.Sprintf("cannot read %s: %s; write the path of a readable file", pe.Path, pe.Err)
 }

@@ -9,7 +9,7 @@ import (
 
 // Notes are sentences about what is allowed and worth knowing, for the log at the start and for check.
 func (c *Config) Notes() []string {
-	var notes []string
+	notes := slices.Clone(c.notes)
 	say := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	if c.HasQueue() && c.Delivery.Confirm != "queue" {
 		say("delivery.confirm is %s although there is a queue section: the queue is not read. confirm: queue is stronger", c.Delivery.Confirm)
@@ -24,6 +24,17 @@ func (c *Config) Notes() []string {
 		say("inlong.cache_dir is not set: a start needs a Manager that answers")
 	}
 	notes = append(notes, c.overlaps()...)
+	if c.Routes != nil {
+		for _, g := range c.Routes.Globs() {
+			say("routes (line %d): rule %d: %q is a regular expression whose star repeats the %q before it; write .* where any text may stand", g.Line, g.Rule, g.Pattern, g.Repeats)
+		}
+		for _, t := range c.Routes.Targets() {
+			if c.HasManager() && strings.Contains(t.Group, "/") {
+				say("routes send records to group %q, and the Manager's path cannot carry a slash, so it never lists proxies for this group; use a group without one", t.Group)
+				break
+			}
+		}
+	}
 	exposed := func(s *SASL, t *TLS, at string) {
 		if !t.Enabled && (s.Mechanism == "plain" || s.Mechanism == "oauthbearer") {
 			say("%s.sasl is %s without TLS: the secret goes over the network in clear", at, s.Mechanism)

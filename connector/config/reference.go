@@ -22,7 +22,9 @@ func Reference() []byte {
 # Unknown keys are errors. Values may hold the environment's variables: ${VAR}, ${VAR:-default} and
 # ${VAR:?message}; $$ is a dollar. A secret is given itself or as *_file, and the file is read again when
 # it changes. A relative path starts from the working directory.
-# Durations: 500ms, 10s, 5m. Sizes: 256KiB, 32MiB, 1GiB. A list may also be one text with commas.
+# Durations: 500ms, 10s, 5m. Sizes: 256KiB, 32MiB, 1GiB. A list may also be one text with commas;
+# addresses and URLs may stand with blanks or semicolons between them, too. Names and ids have no white space
+# at their ends, and secrets lose a line end at theirs.
 #
 # This file is made from connector/config/schema.go; go test ./connector/config -update writes it.
 `)

@@ -17,8 +17,9 @@ type entry struct {
 	// A Secret takes key and key_file.
 	dst      any
 	oneOf    []string
-	min, max int64         // of *int, *time.Duration (ns) and *Bytes; no bounds when max is 0
-	valid    func() string // checks what was set: "" or what is wrong; what would be right
+	min, max int64                // of *int, *time.Duration (ns) and *Bytes; no bounds when max is 0
+	clean    func() (note string) // brings what was set into the form that the program uses; "" when there is nothing to say of it
+	valid    func() string        // checks what was set: "" or what is wrong; what would be right
 
 	// A section.
 	sub     []entry
@@ -69,7 +70,7 @@ func (c *Config) schema() []entry {
 		}},
 		{key: "log", doc: "Logs go to standard error.", sub: []entry{
 			{key: "level", def: "info", dst: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "Least level that is written."},
-			{key: "format", def: "text", dst: &c.Log.Format, oneOf: []string{"text", "json"}, doc: "One line per event as text or as JSON."},
+			{key: "format", def: "text", dst: &c.Log.Format, oneOf: []string{"text", "json"}, doc: "One line per event as text or as JSON, in which durations are texts with a unit, such as 1.5s. Also the last line of a process that fails, but not mistakes in the configuration, which are text."},
 		}},
 	}
 }
@@ -77,7 +78,7 @@ func (c *Config) schema() []entry {
 func (c *Config) kafkaSchema() []entry {
 	k := &c.Kafka
 	return []entry{
-		{key: "brokers", required: true, example: "[kafka-1:9092, kafka-2:9092]", dst: &k.Brokers, valid: func() string { return addressesProblem(k.Brokers) }, doc: "Some brokers of the cluster; the others are found from them."},
+		{key: "brokers", required: true, example: "[kafka-1:9092, kafka-2:9092]", dst: &k.Brokers, clean: func() string { return separate(&k.Brokers) }, valid: func() string { return addressesProblem(k.Brokers) }, doc: "Some brokers of the cluster; the others are found from them."},
 		{key: "group", required: true, example: "bridge-orders", dst: &k.Group, doc: "Consumer group. Bridges of one group share the partitions; committed offsets belong to it."},
 		{key: "instance_id", example: "${HOSTNAME}", dst: &k.InstanceID, doc: "Static membership (group.instance.id): a restart within session_timeout causes no rebalance. Must differ between the members of the group, so use the pod's name in a StatefulSet. Without it membership is dynamic."},
 		{key: "client_id", def: "inlong-bridge", dst: &k.ClientID, valid: func() string { return emptyProblem(k.ClientID) }, doc: "Name in the broker's logs and quotas."},
@@ -92,6 +93,7 @@ func (c *Config) kafkaSchema() []entry {
 		{key: "commit_timeout", def: "10s", dst: &k.CommitTimeout, min: 100 * int64(time.Millisecond), max: 5 * minute, doc: "A commit that takes longer has failed and is tried again."},
 		{key: "commit_interval", def: "1s", dst: &k.CommitInterval, min: 10 * int64(time.Millisecond), max: 10 * minute, doc: "Offsets that became safe are committed this often, give or take a fifth."},
 		{key: "metadata_max_age", def: "1m", dst: &k.MetadataMaxAge, min: 1 * second, max: hour, doc: "New topics and partitions are noticed after this long at the latest."},
+		{key: "start_timeout", def: "5m", dst: &k.StartTimeout, min: 0, max: 24 * hour, doc: "A start waits this long for brokers that do not answer and for the first topic that the routes want, then the process ends. 0 for ever. Wrong credentials and TLS that fails end it at once."},
 	}
 }
 
@@ -103,17 +105,19 @@ func (c *Config) inlongSchema() []entry {
 			{key: "tag", example: "default_cluster", dst: &in.ClusterTag, doc: "Tag of the cluster."},
 		}},
 		{key: "manager", doc: "Ask InLong's Manager for the proxies of each group.", present: &c.hasManager, show: true, sub: []entry{
-			{key: "urls", required: true, example: "[http://manager:8083]", dst: &in.ManagerURLs, valid: func() string { return urlsProblem(in.ManagerURLs) }, doc: "Base URLs, tried in turn."},
-			{key: "secret_id", example: "admin", dst: &in.ManagerSecretID, doc: "User of the Manager's API, with its secret_key."},
+			{key: "urls", required: true, example: "[http://manager:8083]", dst: &in.ManagerURLs, clean: func() string { return cutURLs(&in.ManagerURLs) }, valid: func() string { return urlsProblem(in.ManagerURLs) }, doc: "Base URLs, tried in turn. The URLs that InLong's SDKs are configured with (.../getIpList) are cut to their base."},
+			{key: "secret_id", example: "admin", dst: &in.ManagerSecretID, valid: func() string { return colonProblem(in.ManagerSecretID) }, doc: "User of the Manager's API, with its secret_key."},
 			{key: "secret_key", example: "/run/secrets/inlong", dst: &in.ManagerSecretKey, doc: "Key of that user."},
+			{key: "tenant", example: "public", dst: &in.ManagerTenant, doc: "Tenant of the groups, in which that user has a role; the header tenant of each request. Without this key none is sent, and the Manager takes public."},
 			{key: "tls", doc: "TLS of https URLs; without the section the roots of the system apply. ca_file is read at the start, the client certificate at each new connection.", sub: tlsSchema(&in.ManagerTLS), present: &in.ManagerTLS.Enabled},
 			{key: "timeout", def: "10s", dst: &in.ManagerTimeout, min: 100 * int64(time.Millisecond), max: 5 * minute, doc: "A request that takes longer has failed."},
 		}},
-		{key: "proxies", example: "[dataproxy-1:46801, dataproxy-2:46801]", dst: &in.Proxies, valid: func() string { return addressesProblem(in.Proxies) }, doc: "The proxies themselves, instead of a Manager."},
+		{key: "proxies", example: "[dataproxy-1:46801, dataproxy-2:46801]", dst: &in.Proxies, clean: func() string { return separate(&in.Proxies) }, valid: func() string { return addressesProblem(in.Proxies) }, doc: "The proxies themselves, instead of a Manager. A name with several addresses is several proxies."},
 		{key: "refresh", def: "1m", dst: &in.Refresh, min: 1 * second, max: 24 * hour, doc: "The Manager is asked again this often, and about the queue (queue.manager) every 10s at least."},
 		{key: "cache_dir", example: "/var/lib/inlong-bridge", dst: &in.CacheDir, doc: "Directory that keeps the Manager's last good answers, so that a start does not need the Manager. Without it nothing is kept."},
 		{key: "connections", def: "1", dst: &in.Connections, min: 1, max: 64, doc: "Connections to each proxy."},
 		{key: "max_frame", def: "512KiB", dst: &in.MaxFrame, min: 8 * kib, max: 20 * mib, doc: "Largest frame the proxies take (their max-msg-length). A larger one makes them close the connection."},
+		{key: "max_streams", def: "10000", dst: &in.MaxStreams, min: 1, max: 10_000_000, doc: "Streams in use at a time, at most; each takes memory. A record of one stream more stops its partition (too_many_streams) until an idle stream is forgotten. Raise it where a template makes more streams than this on purpose."},
 	}
 }
 
@@ -128,10 +132,10 @@ func (c *Config) deliverySchema() []entry {
 		{key: "proxy_rate", def: "32MiB", dst: &d.ProxyRate, min: 0, max: 1 << 40, doc: "Bytes per second sent to one proxy, 0 for no bound. Acks do not slow a sender down: without a bound a fast source fills the proxy's memory until it fails."},
 		{key: "revoke_wait", def: "3s", dst: &d.RevokeWait, min: 0, max: 10 * minute, doc: "When partitions are taken away, wait at most this long for what is under way to become final (not in settle)."},
 		{key: "drain", def: "30s", dst: &d.Drain, min: 0, max: hour, doc: "At a stop, wait at most this long until all is final. In settle above settle + ack_timeout. The grace period of the container must be longer."},
-		{key: "max_unfinal", def: "500000", dst: &d.MaxUnfinal, min: 1000, max: 100_000_000, doc: "Pieces (runs of records of one partition in one pack) that are not final, at most; reading pauses then."},
+		{key: "max_unfinal", def: "500000", dst: &d.MaxUnfinal, min: 1000, max: 100_000_000, doc: "Pieces (runs of records of one partition in one pack) that are not final, or final and not committed yet, at most; reading pauses then. A partition may hold as many as are free: one alone half of them."},
 		{key: "on_gap", def: "stop", dst: &d.OnGap, oneOf: []string{"stop", "continue"}, doc: "What to do with a partition when Kafka no longer has records that are needed: stop it and say so, or count them as lost and continue."},
 		{key: "retry_min", def: "100ms", dst: &d.RetryMin, min: int64(time.Millisecond), max: 10 * minute, doc: "First pause before something is tried again; pauses grow, with jitter."},
-		{key: "retry_max", def: "30s", dst: &d.RetryMax, min: int64(time.Millisecond), max: hour, doc: "Longest of these pauses."},
+		{key: "retry_max", def: "30s", dst: &d.RetryMax, min: int64(time.Millisecond), max: hour, doc: "Longest of these pauses. A dial that failed is tried again within 2 s."},
 		{key: "watchdog", def: "1m", dst: &d.Watchdog, min: 0, max: 24 * hour, doc: "A partition that is behind and makes no progress for this long (in settle: and settle) is logged with the reason, counted and shown in /readyz. 0 for no watchdog. What is idle at its end is well."},
 		{key: "heartbeat_idle", def: "30s", dst: &d.HeartbeatIdle, min: 1 * second, max: minute, doc: "Heartbeat of an idle connection. Proxies close one that is silent for a minute or more."},
 	}
@@ -148,7 +152,7 @@ func (c *Config) queueSchema() []entry {
 				k := &q.Kafka[i]
 				return []entry{
 					{key: "name", example: "mq-1", dst: &k.Name, doc: "Name in messages and metrics; the first broker without it."},
-					{key: "brokers", required: true, example: "[mq-1:9092]", dst: &k.Brokers, valid: func() string { return addressesProblem(k.Brokers) }, doc: "Some brokers of the cluster."},
+					{key: "brokers", required: true, example: "[mq-1:9092]", dst: &k.Brokers, clean: func() string { return separate(&k.Brokers) }, valid: func() string { return addressesProblem(k.Brokers) }, doc: "Some brokers of the cluster."},
 					{key: "topic", def: "{group}.{stream}", dst: &k.Topic, valid: func() string { return topicProblem(k.Topic) }, doc: "Topic of a stream, as the Manager set it up, from {group} and {stream}."},
 					{key: "tls", doc: "TLS to these brokers, as kafka.tls.", sub: tlsSchema(&k.TLS), present: &k.TLS.Enabled},
 					{key: "sasl", doc: "Authentication at these brokers, as kafka.sasl. Reading the topics is enough; no group is used.", sub: saslSchema(&k.SASL), present: new(bool)},

@@ -91,12 +91,18 @@ func (f *secretFile) read() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading secret: %w", err)
 	}
-	value := strings.TrimRight(string(data), "\r\n")
+	value := trimLineEnd(string(data))
 	if value == "" {
 		return "", fmt.Errorf("reading secret: %w", &os.PathError{Op: "read", Path: f.path, Err: errEmptyFile})
+	}
+	if err := encodingError(data); err != nil {
+		return "", fmt.Errorf("reading secret: %w", &os.PathError{Op: "read", Path: f.path, Err: err})
 	}
 	f.info, f.at, f.value = info, at, value
 	return value, nil
 }
+
+// trimLineEnd takes line ends off the end of a secret, where an editor or a shell put them.
+func trimLineEnd(s string) string { return strings.TrimRight(s, "\r\n") }
 
 var errEmptyFile = errors.New("file is empty")

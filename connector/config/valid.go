@@ -8,9 +8,54 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+
+	"inlong-bridge/sdk/manager"
 )
 
 // What is wrong with one value; what would be right. "" when nothing is.
+
+// unseenProblem rejects characters that a name, an id or a path almost never contains on purpose and that an editor
+// does not show. A server would get the value as it is and would not know that name.
+func unseenProblem(s string) string {
+	const where = "remove it here, or from the variable it comes from"
+	switch {
+	case strings.ContainsFunc(s, unseen):
+		return fmt.Sprintf("%q holds a control character, or one that no editor shows; %s", s, where)
+	case strings.TrimSpace(s) != s:
+		return fmt.Sprintf("%q begins or ends with white space; %s", s, where)
+	}
+	return ""
+}
+
+// unseen reports whether r is a control character, such as a line end, or one of format, such as a byte order mark.
+func unseen(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }
+
+// separate splits the texts of a list at commas, semicolons and white space, none of which an address or a URL may
+// hold: brokers are copied from bootstrap.servers, and hosts from tables.
+func separate(list *[]string) (note string) {
+	var out []string
+	for _, text := range *list {
+		out = append(out, strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) })...)
+	}
+	*list = out
+	return ""
+}
+
+// cutURLs separates URLs of the Manager and cuts those that were copied from an SDK's configuration to their base.
+func cutURLs(list *[]string) (note string) {
+	separate(list)
+	var notes []string
+	for i, u := range *list {
+		base, rest := manager.CutURL(u)
+		if rest == "" || strings.Contains(base, "@") { // what may hold a password is refused, and never repeated
+			continue
+		}
+		(*list)[i] = base
+		notes = append(notes, fmt.Sprintf("%s is cut to its base %s; the bridge adds the Manager's paths itself", u, base))
+	}
+	return strings.Join(notes, "; ")
+}
 
 func emptyProblem(s string) string {
 	if s == "" {
@@ -20,6 +65,9 @@ func emptyProblem(s string) string {
 }
 
 func addressesProblem(addrs []string) string {
+	if len(addrs) == 0 {
+		return "empty list; give at least one"
+	}
 	for i, a := range addrs {
 		if msg := addressProblem(a); msg != "" {
 			return msg
@@ -42,7 +90,7 @@ func addressProblem(a string) string {
 		}
 		return fmt.Sprintf("%q is not host:port; write the port behind a colon, such as kafka-1:9092", a)
 	}
-	if host == "" || strings.ContainsAny(host, " \t/@") {
+	if host == "" || strings.ContainsAny(host, `/@"'`) || strings.ContainsFunc(host, func(r rune) bool { return unseen(r) || unicode.IsSpace(r) }) {
 		return fmt.Sprintf("%q has no valid host; write host:port", a)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
@@ -73,18 +121,29 @@ func listenProblem(a string) string {
 }
 
 func urlsProblem(urls []string) string {
+	if len(urls) == 0 {
+		return "empty list; give at least one"
+	}
+	if slices.ContainsFunc(urls, func(s string) bool { return strings.Contains(s, "@") }) {
+		return "a URL holds a user; use secret_id and secret_key_file" // none is repeated: its password may have cut it in two
+	}
 	for i, s := range urls {
 		u, err := url.Parse(s)
 		switch {
 		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
 			return fmt.Sprintf("%q is not a URL; write one such as http://manager:8083", s)
-		case u.User != nil:
-			return "a URL holds a user; use secret_id and secret_key_file"
 		case u.RawQuery != "" || u.Fragment != "":
 			return fmt.Sprintf("%q has more than a base; write only http://host:port", s)
 		case slices.Contains(urls[:i], s):
 			return s + " is given twice; take one out"
 		}
+	}
+	return ""
+}
+
+func colonProblem(user string) string {
+	if strings.Contains(user, ":") {
+		return "contains a colon, which separates the id from the key, so no Manager accepts it; write the id alone, and the key as secret_key_file"
 	}
 	return ""
 }
@@ -106,8 +165,8 @@ func serviceURLProblem(s string) string {
 		return fmt.Sprintf("%q is not a service URL; write one such as pulsar://mq-1:6650, or pulsar+ssl://mq-1:6651", s)
 	}
 	for h := range strings.SplitSeq(hosts, ",") {
-		if _, port, err := net.SplitHostPort(h); err != nil || port == "" {
-			return fmt.Sprintf("%q is not host:port; write hosts with their ports, such as pulsar://mq-1:6650,mq-2:6650", h)
+		if host, port, err := net.SplitHostPort(h); err != nil || port == "" || strings.ContainsFunc(host, unicode.IsSpace) {
+			return fmt.Sprintf("%q is not host:port; write hosts with their ports and a comma alone between them, such as pulsar://mq-1:6650,mq-2:6650", h)
 		}
 	}
 	return ""

@@ -22,6 +22,9 @@ func (e *entry) set(text string) string {
 			}
 			return fmt.Sprintf("%q is not known; write %s", text, choice(e.oneOf))
 		}
+		if msg := unseenProblem(text); msg != "" {
+			return msg
+		}
 		*dst = text
 	case *[]string:
 		*dst = nil
@@ -71,7 +74,7 @@ func (e *entry) set(text string) string {
 		}
 		*dst = b
 	case *Secret:
-		*dst = NewSecret(text)
+		*dst = NewSecret(trimLineEnd(text))
 	case *start:
 		return dst.set(text)
 	default:

@@ -95,9 +95,13 @@ func (p *Positions) Passed(b *Barrier) (bool, error) {
 	left := b.targets[:0]
 	for _, g := range b.targets {
 		t, x := p.find(g.Place)
+		topics, read := p.clusters[g.Cluster]
+		if now, watched := topics[g.Topic]; read && (!watched || now.fixed > g.made) {
+			continue // dropped, and perhaps watched again: see Drop
+		}
 		if x == nil || t.made != g.made {
 			what := "was re-created"
-			if _, ok := p.clusters[g.Cluster]; !ok {
+			if !read {
 				what = "is not read any more: the cluster was removed"
 			}
 			return false, fmt.Errorf("waiting for barrier: topic %s of cluster %s %s meanwhile", g.Topic, g.Cluster, what)

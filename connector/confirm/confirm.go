@@ -20,6 +20,10 @@ type Sink interface {
 // knows which kind of queue it is.
 type Reader interface {
 	Watch(ctx context.Context, group, stream string) error
+	// Unwatch ends the watching of a stream no pack of which is waited for, and the reading of its topics unless
+	// another stream uses them. It does not wait for anything, and is not called while Watch is under way for the
+	// stream. After it the stream may be watched again.
+	Unwatch(group, stream string)
 	Barrier(ctx context.Context) error
 	// Run reads until ctx ends. It returns an error only when it can never go on.
 	Run(ctx context.Context, sink Sink) error

@@ -45,7 +45,8 @@ func TestContractOfKafka(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(r.Close)
-		return confirmtest.Opened{Reader: r, Brokers: brokers, Since: true, Join: func(ctx context.Context, broker int, since time.Time) error {
+		reading := func(broker int) int { return confirm.TopicsRead(r, broker) }
+		return confirmtest.Opened{Reader: r, Brokers: brokers, Since: true, Reading: reading, Join: func(ctx context.Context, broker int, since time.Time) error {
 			return r.Join(ctx, all[broker], since)
 		}}
 	})
@@ -141,7 +142,8 @@ func TestContractOfPulsar(t *testing.T) {
 		for _, d := range doubles {
 			brokers = append(brokers, pulsarBroker{d})
 		}
-		return confirmtest.Opened{Reader: r, Brokers: brokers, Join: func(ctx context.Context, broker int, since time.Time) error {
+		reading := func(broker int) int { return doubles[broker].Readers(t, pulsarTopic) }
+		return confirmtest.Opened{Reader: r, Brokers: brokers, Reading: reading, Join: func(ctx context.Context, broker int, since time.Time) error {
 			return r.Join(ctx, doubleCluster(broker), since)
 		}}
 	})

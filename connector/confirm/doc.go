@@ -9,6 +9,7 @@
 //   - Barrier returns nil only when everything that lay in any cluster when it was called has been
 //     reported. It rests on metadata and end offsets asked for after it was called, of all clusters; a
 //     cluster that does not answer means no barrier.
+//   - Unwatch ends the reading of what no stream uses any more. A barrier does not wait for that.
 //   - Only packs of this instance are reported, by the attribute mid; bodies are never opened.
 //
 // What it does not promise: a pack may be reported more than once, and a message that retention took

@@ -62,7 +62,7 @@ func (h *health) answered(err error, began time.Time) {
 	h.mu.Unlock()
 	switch {
 	case !up && (was || first):
-		h.r.log.Warn("queue cluster does not answer", "cluster", h.cluster, "error", err)
+		h.r.log.Warn("queue cluster does not answer", "cluster", h.cluster, "err", err)
 	case up && !was && !first:
 		h.r.log.Info("queue cluster answers again", "cluster", h.cluster, "after", time.Since(downAt).Round(time.Millisecond))
 	}
@@ -79,7 +79,7 @@ func (h *health) setFault(lasts time.Duration, err error) {
 	h.fault, h.faultEnd = err, time.Now().Add(lasts)
 	h.mu.Unlock()
 	if fresh {
-		h.r.log.Warn("queue cluster cannot be read", "cluster", h.cluster, "error", err)
+		h.r.log.Warn("queue cluster cannot be read", "cluster", h.cluster, "err", err)
 	}
 	h.r.healthChanged()
 }
@@ -100,7 +100,7 @@ func (h *health) answers() (bool, error) {
 // began tells of partitions that are read from where nobody expected it.
 func (h *health) began(starts []Start) {
 	for _, s := range starts {
-		if s.Why != Fixed && s.Why != Resumed && s.Why != PassedOver { // who passes over says so
+		if s.Why != Fixed && s.Why != Resumed && s.Why != PassedOver && s.Why != Unwatched { // who passes over says so
 			h.missed.Add(uint64(s.Missed))
 			h.r.log.Warn("queue partition is read from another position", "cluster", s.Cluster, "topic", s.Topic,
 				"partition", s.Partition, "offset", s.Offset.String(), "why", s.Why.String(), "missed", s.Missed)

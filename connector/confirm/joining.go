@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -76,6 +77,8 @@ func (r *reader) Miss(name string, err error) error {
 // admit makes a cluster one of those that are read when all routes are watched in it, and otherwise returns
 // those that are not.
 func (r *reader) admit(c cluster, done map[route]bool) (left []route, err error) {
+	r.startsMu.Lock()
+	defer r.startsMu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.closed(); err != nil {
@@ -92,6 +95,12 @@ func (r *reader) admit(c cluster, done map[route]bool) (left []route, err error)
 	r.pos.Join(c.name())
 	delete(r.missing, c.name())
 	r.clusters = append(slices.Clip(r.clusters), c)
+	for at := range r.routes {
+		r.uses[use{c.name(), c.topic(at.named, at.group, at.stream)}]++
+	}
+	for _, topic := range r.pos.Topics(c.name()) { // of streams that were unwatched meanwhile
+		r.dropUnusedLocked(c, topic)
+	}
 	if r.begin != nil {
 		r.begin(c)
 	}
@@ -145,6 +154,7 @@ func (r *reader) Leave(name string) bool {
 	r.clusters = slices.Delete(slices.Clone(r.clusters), i, i+1)
 	end := r.ends[c]
 	delete(r.ends, c)
+	maps.DeleteFunc(r.uses, func(u use, _ int) bool { return u.cluster == name })
 	r.mu.Unlock()
 	if end != nil {
 		end()

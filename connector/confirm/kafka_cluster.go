@@ -109,7 +109,7 @@ func (c *kafkaCluster) watch(ctx context.Context, name string, since time.Time) 
 		return err
 	}
 	if !l.Topics[name].Exists {
-		c.r.log.Warn("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.cluster,
+		c.r.log.Info("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.cluster,
 			"topic", name, "hint", "is it the topic that the proxies write to? the Manager names it, and queue.kafka[].topic must agree")
 	}
 	c.r.startsMu.Lock()
@@ -122,6 +122,11 @@ func (c *kafkaCluster) watch(ctx context.Context, name string, since time.Time) 
 // start leaves starts for the poller and wakes it.
 func (c *kafkaCluster) start(starts []Start) {
 	c.began(starts)
+	for _, s := range starts {
+		if s.Why == Unwatched {
+			c.passes.end(s.Place)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.starts = append(c.starts, starts...)
@@ -153,12 +158,12 @@ func (c *kafkaCluster) tellClient(starts []Start) {
 	another := map[string]bool{}
 	for _, s := range starts {
 		last[s.Place] = s
-		if s.Why == Recreated {
+		if s.Why == Recreated || s.Why == Unwatched {
 			another[s.Topic] = true
 		}
 	}
 	for topic := range another {
-		// The client holds on to the id of the old topic until it is told to forget it.
+		// The client holds on to the id of the old topic, and asks for its metadata, until it is told to forget it.
 		c.cl.PurgeTopicsFromClient(topic)
 		for at := range c.reading {
 			if at.Topic == topic {
@@ -169,6 +174,9 @@ func (c *kafkaCluster) tellClient(starts []Start) {
 	drop := map[string][]int32{}
 	add := map[string]map[int32]kgo.Offset{}
 	for at, s := range last {
+		if s.Why == Unwatched {
+			continue
+		}
 		if _, ok := c.reading[at]; ok {
 			drop[at.Topic] = append(drop[at.Topic], at.Partition)
 		}
@@ -215,7 +223,7 @@ func (c *kafkaCluster) take(ctx context.Context, sink Sink, fetches kgo.Fetches)
 			for _, fp := range t.Partitions {
 				at := Place{c.cluster, t.Topic, fp.Partition}
 				life, ok := c.reading[at]
-				if fp.Err != nil {
+				if fp.Err != nil && (ok || t.Topic == "") { // else of a topic that nobody watches any more
 					failed = c.fetchError(ctx, at, life, fp.Err) || failed
 				}
 				if !ok || len(fp.Records) == 0 {

@@ -1,6 +1,7 @@
 package confirm
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -58,6 +59,9 @@ func (r *reader) noteRouteLocked(at route) {
 	r.routes[at] = true
 	of := streamKey{at.group, at.stream}
 	r.byStream[of] = append(r.byStream[of], at)
+	for _, c := range r.clusters {
+		r.uses[use{c.name(), c.topic(at.named, at.group, at.stream)}]++
+	}
 	r.noted++
 }
 
@@ -86,6 +90,8 @@ func (m *missingTeller) tell(r *reader, sink Sink) {
 		return
 	}
 	defer func() { m.next = time.Now().Add(10 * time.Since(began)) }()
+	r.telling.Lock()
+	defer r.telling.Unlock()
 	changes := r.pos.Changes()
 	r.mu.Lock()
 	if changes == m.changes && r.noted == m.noted {
@@ -93,6 +99,13 @@ func (m *missingTeller) tell(r *reader, sink Sink) {
 		return
 	}
 	m.changes, m.noted = changes, r.noted
+	for of := range r.dropped {
+		delete(m.told, of) // should it be watched again, its topic begins as there
+	}
+	clear(r.dropped)
+	maps.DeleteFunc(m.names, func(key nameKey, _ string) bool {
+		return !r.routes[key.at] || !slices.Contains(r.clusters, key.cluster)
+	})
 	clusters := r.clusters
 	// A stream may have several topics, since the Manager may give it another one.
 	missing := make(map[streamKey]bool)
@@ -107,11 +120,6 @@ func (m *missingTeller) tell(r *reader, sink Sink) {
 		}
 	}
 	r.mu.Unlock()
-	for key := range m.names {
-		if !slices.Contains(clusters, key.cluster) {
-			delete(m.names, key) // it left
-		}
-	}
 	for of := range missing {
 		if now := !there[of]; now != m.told[of] {
 			if now {

@@ -138,6 +138,6 @@ func (c *kafkaCluster) passOver(sink Sink, u Unread, bad *unreadableError) bool 
 	}
 	c.passed.Add(1)
 	c.r.log.Warn("a batch of the queue cannot be read and is passed over; what it held counts as unseen", "cluster", c.cluster,
-		"topic", u.Topic, "partition", u.Partition, "offset", bad.offset, "next", bad.next, "error", bad.err)
+		"topic", u.Topic, "partition", u.Partition, "offset", bad.offset, "next", bad.next, "err", bad.err)
 	return true
 }

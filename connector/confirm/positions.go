@@ -51,13 +51,14 @@ const (
 	Diverged              // the log was cut, and the client of the queue knows where
 	Resumed               // the reader of the partition ended: where it was
 	PassedOver            // behind a batch that cannot be read
+	Unwatched             // no stream uses the topic any more: not at all
 )
 
-var whyText = [...]string{"fixed at the end", "appeared", "re-created", "overtaken by retention", "truncated", "truncated", "resumed", "behind an unreadable batch"}
+var whyText = [...]string{"fixed at the end", "appeared", "re-created", "overtaken by retention", "truncated", "truncated", "resumed", "behind an unreadable batch", "unwatched"}
 
 func (w Why) String() string { return whyText[w] }
 
-// Start tells the reader of a partition to begin at Offset, in place of wherever it is.
+// Start tells the reader of a partition to begin at Offset, in place of wherever it is, or to end when Why is Unwatched.
 type Start struct {
 	Place
 	Offset Offset
@@ -81,6 +82,7 @@ type Positions struct {
 
 type topic struct {
 	id    [16]byte
+	fixed uint64 // made as it was when the topic was first watched
 	made  uint64 // another one for each topic of this name, and each cut
 	fresh Ticket // of the newest answer taken in
 	there bool   // it exists, by that answer
@@ -237,6 +239,7 @@ func (p *Positions) fix(cluster, name string, l Listing, fromStart bool) ([]Star
 	t := &topic{fresh: l.Fresh, there: said.Exists, parts: map[int32]*position{}}
 	p.changes++
 	t.anew(p)
+	t.fixed = t.made
 	topics[name] = t
 	var starts []Start
 	if said.Exists {
@@ -250,6 +253,23 @@ func (p *Positions) fix(cluster, name string, l Listing, fromStart bool) ([]Star
 		}
 	}
 	return ordered(starts), nil
+}
+
+// Drop ends the watching of a topic of a cluster; the starts it returns end the reading of its partitions. No stream uses
+// the topic any more, so no pack that anybody waits for is in it, and a barrier under way need not wait for it either.
+func (p *Positions) Drop(cluster, name string) (ends []Start) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.clusters[cluster][name]
+	if t == nil {
+		return nil
+	}
+	for n := range t.parts {
+		ends = append(ends, Start{Place: Place{cluster, name, n}, Why: Unwatched})
+	}
+	delete(p.clusters[cluster], name)
+	p.changes++
+	return ordered(ends)
 }
 
 // errBehind says that of two answers the one to the later question knows less: it comes from a broker whose

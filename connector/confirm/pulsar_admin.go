@@ -36,7 +36,7 @@ func (c *pulsarCluster) askNamespace(ctx context.Context, topic string) error {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: c.cfg.AdminTLS, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
 	resp, err := client.Do(req)
 	if err != nil {
-		c.r.log.Warn("asking the admin URL of a queue cluster fails", "cluster", c.cluster, "error", err)
+		c.r.log.Warn("asking the admin URL of a queue cluster fails", "cluster", c.cluster, "err", err)
 		return nil
 	}
 	defer resp.Body.Close()

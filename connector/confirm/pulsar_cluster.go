@@ -121,7 +121,7 @@ func (c *pulsarCluster) watch(ctx context.Context, name string, _ time.Time) err
 		if err := c.askNamespace(ctx, name); err != nil {
 			return err
 		}
-		c.r.log.Warn("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.cluster,
+		c.r.log.Info("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.cluster,
 			"topic", name, "hint", "is it the topic that the proxies write to, and do its tenant and namespace exist? the Manager names it, and queue.pulsar[] must agree")
 	}
 	c.r.startsMu.Lock()
@@ -134,6 +134,12 @@ func (c *pulsarCluster) watch(ctx context.Context, name string, _ time.Time) err
 func (c *pulsarCluster) start(starts []Start) {
 	c.began(starts)
 	c.mu.Lock()
+	for _, s := range starts {
+		if s.Why == Unwatched {
+			delete(c.ended, s.Place)
+			delete(c.fails, s.Place)
+		}
+	}
 	c.starts = append(c.starts, starts...)
 	c.mu.Unlock()
 	poke(c.wake)
@@ -159,6 +165,10 @@ func (c *pulsarCluster) run(ctx context.Context, sink Sink) {
 		for _, s := range starts {
 			if was := c.reading[s.Place]; was != nil {
 				was.stop(errElsewhere)
+			}
+			if s.Why == Unwatched {
+				delete(c.reading, s.Place)
+				continue
 			}
 			of, stop := context.WithCancelCause(ctx)
 			c.reading[s.Place] = &reading{s.Life, stop}

@@ -341,7 +341,11 @@ func (d *PulsarDouble) Readers(t *testing.T, topic string) (n int) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, p := range d.topics[topic].parts {
+	at := d.topics[topic]
+	if at == nil {
+		return 0
+	}
+	for _, p := range at.parts {
 		if p != nil {
 			n += len(p.readers)
 		}

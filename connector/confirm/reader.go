@@ -33,12 +33,18 @@ type reader struct {
 	routes   map[route]bool        // guarded by mu; what is watched in all of them
 	byStream map[streamKey][]route // guarded by mu; the same
 	noted    uint64                // guarded by mu; changes of routes
+	coming   map[route]int         // guarded by mu; calls of Watch that are under way
+	uses     map[use]int           // guarded by mu; how many routes lead to a topic
+	dropped  map[streamKey]bool    // guarded by mu; streams that were unwatched since Run told of missing topics last
 	begin    func(cluster)         // guarded by mu; has one more read while Run runs, else nil
 	ends     map[cluster]func()    // guarded by mu; end that, and wait until it has ended
 
 	// startsMu makes one step of deciding where to read and telling those who do, so that decisions
-	// reach them in order. No I/O under it. It is taken before the locks of a cluster.
+	// reach them in order. No I/O under it. It is taken before mu and the locks of a cluster.
 	startsMu sync.Mutex
+
+	// telling is held while a sink is told which topics are missing. It is taken before startsMu.
+	telling sync.Mutex
 
 	moved  signal        // some position moved
 	health chan struct{} // some cluster's health may have changed; of size one
@@ -72,11 +78,15 @@ type cluster interface {
 // route is a stream that is watched, and the name that topicOf gave its topic.
 type route struct{ group, stream, named string }
 
+// use is a topic of a cluster.
+type use struct{ cluster, topic string }
+
 func newReader(kind, instance string, timeout time.Duration, log *slog.Logger) *reader {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	r := &reader{kind: kind, instance: instance, timeout: timeout, log: log, health: make(chan struct{}, 1),
+		coming: make(map[route]int), uses: make(map[use]int), dropped: make(map[streamKey]bool),
 		missing: make(map[string]error), routes: make(map[route]bool), byStream: make(map[streamKey][]route), ends: make(map[cluster]func())}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
@@ -145,6 +155,16 @@ func (r *reader) Watch(ctx context.Context, group, stream string) error {
 // watch watches a route in every cluster, also in those that join meanwhile: what is said of it and of the
 // clusters at the end holds at the same moment.
 func (r *reader) watch(ctx context.Context, at route) error {
+	r.mu.Lock()
+	r.coming[at]++
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.coming[at]--; r.coming[at] == 0 {
+			delete(r.coming, at)
+		}
+	}()
 	done := map[cluster]bool{}
 	for {
 		r.mu.Lock()
@@ -332,6 +352,7 @@ func (r *reader) Run(ctx context.Context, sink Sink) error {
 
 	var wg sync.WaitGroup
 	r.mu.Lock()
+	clear(r.dropped)
 	r.begin = func(c cluster) {
 		ctx, end := context.WithCancel(ctx)
 		done := make(chan struct{})

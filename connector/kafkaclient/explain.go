@@ -130,6 +130,10 @@ func explainTLS(err error) string {
 	// crypto/tls keeps the type of a peer's alert to itself.
 	text := err.Error()
 	switch {
+	case strings.Contains(text, "remote error: tls: expired certificate"):
+		return "the server says that the client certificate has expired; renew the one in tls.cert_file, or set the clocks right"
+	case strings.Contains(text, "remote error: tls: certificate required"):
+		return "the server wants a client certificate; set tls.cert_file and tls.key_file"
 	case strings.Contains(text, "remote error: tls:") && strings.Contains(text, "certificate"):
 		return "the server does not accept the client certificate; set tls.cert_file and tls.key_file to one that it trusts"
 	case strings.Contains(text, "remote error: tls: protocol version"), strings.Contains(text, "remote error: tls: handshake failure"),

@@ -49,6 +49,8 @@ func TestExplainSaysWhatToDo(t *testing.T) {
 		{"not kafka", errors.New("invalid large response size 1213486160 > limit 104857600"), "check host and port"},
 		{"alert", &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}, "tls.cert_file"},
 		{"authority", errors.New("remote error: tls: unknown certificate authority"), "tls.cert_file"},
+		{"expired", errors.New("remote error: tls: expired certificate"), "renew the one in tls.cert_file"},
+		{"required", errors.New("remote error: tls: certificate required"), "wants a client certificate"},
 		{"version", errors.New("remote error: tls: protocol version not supported"), "TLS 1.2"},
 		{"other alert", errors.New("remote error: tls: internal error"), "look at its log"},
 		{"closed", kgo.ErrClientClosed, "part of stopping"},

@@ -78,8 +78,8 @@ func (g *grant) ask(ctx context.Context, secret string) (value string, life time
 		roots = x509.NewCertPool()
 	}
 	if g.caFile != "" {
-		if err := addRoots(roots, g.caFile); err != nil {
-			return "", 0, err
+		if err := config.AddRoots(roots, g.caFile); err != nil {
+			return "", 0, fmt.Errorf("reading ca_file: %w", err)
 		}
 	}
 	transport := &http.Transport{
@@ -120,7 +120,9 @@ func (g *grant) ask(ctx context.Context, secret string) (value string, life time
 	jsonErr := json.Unmarshal(body, &reply)
 	switch {
 	case resp.StatusCode != http.StatusOK && reply.Error != "":
-		return "", 0, fmt.Errorf("refused with %s: %s %s; check client_id, client_secret and scopes", resp.Status, reply.Error, reply.Description)
+		return "", 0, refusedToken{fmt.Errorf("refused with %s: %s %s; check client_id, client_secret and scopes", resp.Status, reply.Error, reply.Description)}
+	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
+		return "", 0, refusedToken{fmt.Errorf("refused with %s; check token_url, client_id and client_secret", resp.Status)}
 	case resp.StatusCode != http.StatusOK:
 		return "", 0, fmt.Errorf("refused with %s; check token_url, client_id and client_secret", resp.Status)
 	case jsonErr != nil:

@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -348,5 +350,40 @@ func TestDialGivesUpOnASilentHandshake(t *testing.T) {
 	_, err = dialer(config.TLS{Enabled: true, Insecure: true})(ctx, "tcp", l.Addr().String())
 	if text := Explain(err, "reaching kafka").Error(); !strings.Contains(text, "tls section out") {
 		t.Errorf("got %s", text)
+	}
+}
+
+// A rotation brings files that check has not seen. The connection that reads them says what they are.
+func TestRotatedFilesThatCannotServeAreNamed(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	cert, key := ca.issue(t, "client", "", time.Now().Add(time.Hour))
+	tc := config.TLS{Enabled: true, CAFile: file(t, "ca.crt", ca.pem), CertFile: file(t, "tls.crt", cert), KeyFile: file(t, "tls.key", key)}
+	cfg, err := TLSConfig(tc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encrypted, err := os.ReadFile("../../testdata/config/tls/encrypted-pkcs8.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		path string
+		data []byte
+		want string
+	}{
+		{tc.KeyFile, encrypted, "reading client certificate: the key in " + tc.KeyFile + " is encrypted, and the bridge takes no passphrase"},
+		{tc.KeyFile, key, ""},
+		{tc.CertFile, append(slices.Clone(ca.pem), cert...), "put that one first"},
+		{tc.CertFile, cert, ""},
+	} {
+		write(t, row.path, row.data)
+		_, err := cfg.GetClientCertificate(&tls.CertificateRequestInfo{})
+		if row.want == "" && err != nil || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
+			t.Errorf("%s: %v, want %q", row.path, err, row.want)
+		}
+	}
+	write(t, tc.CAFile, []byte("\uFEFF"+string(ca.pem)))
+	if _, err := TLSConfig(tc); err == nil || !strings.Contains(err.Error(), "reading ca_file: "+tc.CAFile+" begins with a byte order mark") {
+		t.Errorf("ca_file with a byte order mark: %v", err)
 	}
 }

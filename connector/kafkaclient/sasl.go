@@ -74,7 +74,7 @@ type tokenSession struct{ sasl.Session }
 func (s tokenSession) Challenge(answer []byte) (bool, []byte, error) {
 	done, next, err := s.Session.Challenge(answer)
 	if err != nil {
-		return done, next, fmt.Errorf("the broker refuses the token; check whether it has expired, and its issuer and audience: it answered %.200q: %w", answer, err)
+		return done, next, refusedToken{fmt.Errorf("the broker refuses the token; check whether it has expired, and its issuer and audience: it answered %.200q: %w", answer, err)}
 	}
 	return done, next, nil
 }

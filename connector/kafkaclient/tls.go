@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"os"
 
 	"inlong-bridge/connector/config"
 )
@@ -22,8 +21,8 @@ func TLSConfig(t config.TLS) (*tls.Config, error) {
 	}
 	if t.CAFile != "" {
 		pool := x509.NewCertPool()
-		if err := addRoots(pool, t.CAFile); err != nil {
-			return nil, err
+		if err := config.AddRoots(pool, t.CAFile); err != nil {
+			return nil, fmt.Errorf("reading ca_file: %w", err)
 		}
 		cfg.RootCAs = pool
 	}
@@ -38,23 +37,12 @@ func TLSConfig(t config.TLS) (*tls.Config, error) {
 	return cfg, nil
 }
 
-func addRoots(pool *x509.CertPool, file string) error {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("reading ca_file: %w", err)
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("reading ca_file: %s holds no PEM certificate", file)
-	}
-	return nil
-}
-
 // clientCertificate reads both files. A rotation that has replaced one of them and not yet the other is
 // an error here, and the next connection tries again.
 func clientCertificate(t config.TLS) (*tls.Certificate, error) {
-	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	cert, err := t.Certificate()
 	if err != nil {
-		return nil, fmt.Errorf("reading client certificate %s: %w", t.CertFile, err)
+		return nil, fmt.Errorf("reading client certificate: %w", err)
 	}
-	return &cert, nil
+	return cert, nil
 }

@@ -58,6 +58,7 @@ func (p *Partition) release() {
 		for i := s.pieces; i != none; {
 			next := p.pieces.at(i).next
 			p.pieces.drop(i)
+			p.countHeldLocked(-1)
 			i = next
 		}
 		p.spans.pop()
@@ -79,6 +80,7 @@ func (p *Partition) Revoke() {
 	p.revoked = true
 	p.spans = spanRing{base: p.spans.end()}
 	p.passed = p.spans.base
+	p.countHeldLocked(-p.pieces.live)
 	p.pieces = slab{}
 	p.count(-p.unfinal)
 }

@@ -26,6 +26,7 @@ type Partition struct {
 	pieces  slab
 	unfinal int           // pieces with a place that are not final
 	total   *atomic.Int64 // nil, or the same over all partitions that share it
+	held    *atomic.Int64 // nil, or the pieces remembered over all partitions that share it
 
 	books Ledger // up to the watermark; its Start and Watermark are filled when it is asked for
 }
@@ -60,12 +61,19 @@ func (p *Partition) Unfinal() int {
 	return p.unfinal
 }
 
-// CountInto keeps total at the sum of Unfinal over all partitions that count into it. It is to be called
-// before the first Begin.
-func (p *Partition) CountInto(total *atomic.Int64) {
+// CountInto keeps unfinal at the sum of Unfinal, and held at that of Held, over all partitions that count into them. It is to
+// be called before the first Begin.
+func (p *Partition) CountInto(unfinal, held *atomic.Int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.total = total
+	p.total, p.held = unfinal, held
+}
+
+// countHeldLocked notes that n more pieces are remembered.
+func (p *Partition) countHeldLocked(n int) {
+	if p.held != nil {
+		p.held.Add(int64(n))
+	}
 }
 
 // count notes that n more pieces are not final; p.mu is held.
@@ -97,4 +105,38 @@ func (p *Partition) advance() bool {
 		p.passed++
 	}
 	return p.watermark != before
+}
+
+// Routes marks the routes of all pieces that are remembered.
+func (p *Partition) Routes(in map[int32]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last, any := int32(0), false
+	for s := p.spans.base; s < p.spans.end(); s++ {
+		for i := p.spans.at(s).pieces; i != none; i = p.pieces.at(i).next {
+			if r := p.pieces.at(i).origin.Route; !any || r != last {
+				in[r], last, any = true, r, true
+			}
+		}
+	}
+}
+
+// Oldest returns where the oldest piece that is not final is from: the one of the lowest offset in the first span that holds the
+// watermark back. ok is false when no piece is open.
+func (p *Partition) Oldest() (o Origin, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for s := p.passed; s < p.spans.end(); s++ {
+		sp := p.spans.at(s)
+		if sp.open == 0 {
+			continue
+		}
+		for i := sp.pieces; i != none; i = p.pieces.at(i).next {
+			if x := p.pieces.at(i); x.parent == none && x.condition != final && (!ok || x.origin.First < o.First) {
+				o, ok = x.origin, true
+			}
+		}
+		return o, ok
+	}
+	return Origin{}, false
 }

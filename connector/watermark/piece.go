@@ -74,6 +74,17 @@ func (p *Partition) Lost(pc Piece) (o Origin, again bool) {
 	return x.origin, true
 }
 
+// Origin returns where a piece is from; ok is false for one that is not known any more.
+func (p *Partition) Origin(pc Piece) (o Origin, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i, ok := p.pieces.find(pc)
+	if !ok {
+		return Origin{}, false
+	}
+	return p.pieces.at(i).origin, true
+}
+
 // Wanted reports whether the piece is lost and still has to be replaced: false once it, or a piece it
 // replaces, was seen after all.
 func (p *Partition) Wanted(pc Piece) bool {
@@ -94,6 +105,7 @@ func (p *Partition) Replace(old Piece, o Origin) Piece {
 		return 0
 	}
 	j := p.pieces.take()
+	p.countHeldLocked(1)
 	was, x := p.pieces.at(i), p.pieces.at(j)
 	sp := p.spans.at(was.span)
 	x.origin, x.span, x.parent = o, was.span, i

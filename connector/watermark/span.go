@@ -42,6 +42,7 @@ func (p *Partition) Add(s Span, o Origin) Piece {
 		panic("bug: a piece was added to a span that has ended")
 	}
 	i := p.pieces.take()
+	p.countHeldLocked(1)
 	pc := p.pieces.at(i)
 	pc.origin, pc.span, pc.parent = o, s, none
 	pc.next, sp.pieces = sp.pieces, i

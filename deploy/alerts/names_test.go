@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
+
+	"inlong-bridge/connector/reason"
 )
 
 const (
@@ -37,7 +39,7 @@ func described(t *testing.T) (metrics map[string][]string, help map[string]strin
 		file, prefix string
 		calls        []string
 	}{
-		{"../../connector/metrics.go", "inlong_bridge_", []string{"desc"}},
+		{"../../connector/internal/observe/collector.go", "inlong_bridge_", []string{"desc"}},
 		{"../../sdk/sdkprom/collector.go", "inlong_bridge_sender_", []string{"gauge", "counter", "histogram"}},
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), source.file, nil, 0)
@@ -211,17 +213,11 @@ func TestEveryCodeThatStopsAPartitionPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("../../connector/partition.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codes := regexp.MustCompile(`(?m)^\s+halt\w+\s*=\s*"(\w+)"`).FindAllSubmatch(source, -1)
-	if len(codes) == 0 {
-		t.Fatal("connector/partition.go names no code; have they moved?")
-	}
 	var want []string
-	for _, c := range codes {
-		want = append(want, string(c[1]))
+	for _, k := range reason.Kinds() {
+		if k.Stops {
+			want = append(want, string(k.Code))
+		}
 	}
 	slices.Sort(want)
 	lists := regexp.MustCompile(`partition_stalled\{code[=!]~"([a-z_|]+)"\}`).FindAllSubmatch(data, -1)

@@ -186,7 +186,7 @@ func TestStartsThatCannotWork(t *testing.T) {
 func (b *bench) notReady(admin string, want ...string) {
 	b.Helper()
 	b.eventually(30*time.Second, func() error {
-		text, code, err := b.get("http://" + admin + "/readyz")
+		text, code, err := b.get("http://" + admin + "/readyz?strict=1")
 		if err != nil {
 			return err
 		}

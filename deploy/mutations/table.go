@@ -7,6 +7,7 @@ const (
 	watermark = "./connector/watermark"
 	sender    = "./sdk"
 	connector = "./connector"
+	absence   = "./connector/internal/absence"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -300,12 +301,12 @@ var mutations = []mutation{
 	// Identity, first sight, books.
 	{
 		name: "a partition whose topic was created again commits", file: "connector/commit.go",
-		old: "h != nil && (h.code == haltRecreated || h.code == haltTruncated)", new: "h != nil && h.code == haltTruncated",
+		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Truncated)",
 		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
 		name: "a partition whose log was cut off commits", file: "connector/commit.go",
-		old: "h != nil && (h.code == haltRecreated || h.code == haltTruncated)", new: "h != nil && h.code == haltRecreated",
+		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Recreated)",
 		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
@@ -315,7 +316,9 @@ var mutations = []mutation{
 	},
 	{
 		name: "the topic's id taken from what the client remembers", file: "connector/survey.go",
-		old: "resp, err := req.RequestWith(ctx, cl)", new: "resp, err := cl.RequestCachedMetadata(ctx, req, time.Minute)",
+		old: "resp, err := req.RequestWith(ctx, whom)",
+		new: "resp, err := func() (*kmsg.MetadataResponse, error) {\n\t\tcl, ok := whom.(interface {\n\t\t\tRequestCachedMetadata(context.Context, *kmsg.MetadataRequest, time.Duration) (*kmsg.MetadataResponse, error)\n\t\t})\n" +
+			"\t\tif ok {\n\t\t\treturn cl.RequestCachedMetadata(ctx, req, time.Minute)\n\t\t}\n\t\treturn req.RequestWith(ctx, whom)\n\t}()",
 		pkg: connector, run: "TestTopicCreatedAgainUnderLoad|TestNothingIsCommittedByName",
 	},
 	{
@@ -350,7 +353,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a partition is fetched before its start is committed", file: "connector/offsets.go",
-		old: "if p.beginning() && p.halted.Load() == nil {", new: "if p == nil {",
+		old: "if p.beginning() && p.stopped() == nil {", new: "if p == nil {",
 		pkg: connector, run: "TestStartIsCommittedBeforeTheFirstFetch",
 	},
 	{
@@ -421,7 +424,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a later assignment of a topic that is output goes on", file: "connector/table.go",
-		old: "	p.halted.CompareAndSwap(nil, b.outputHalt(p.id))\n", new: "",
+		old: "	if r := b.outputStop(p.id); r != nil {\n		p.gate.Add(*r, true)\n	}\n", new: "",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
@@ -441,7 +444,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "packs without the group they come from", file: "sdk/stream.go",
-		old: "	if s.origin != \"\" {", new: "	if s.origin == \"never\" {",
+		old: "	if s.s.origin != \"\" {", new: "	if s.s.origin == \"never\" {",
 		pkg: sender + " " + connector, run: "Origin|CopyOfTheOwnQueue",
 	},
 	{
@@ -490,8 +493,90 @@ var mutations = []mutation{
 		old: ", Arrived: t.origin.Arrived,", new: ",",
 		pkg: connector, run: "ReadingAgainFinds",
 	},
+	// A topic that is not found.
 	{
-		name: "a fetch by hand that unfolds without bound", file: "connector/holes.go",
+		name: "a deletion is believed after one answer", file: "connector/internal/absence/absence.go",
+		old: "return t.missing >= r.Answers && t.last.Sub(t.first) >= r.Over && (", new: "return t.missing >= 1 && (",
+		pkg: absence,
+	},
+	{
+		name: "a deletion is believed from one broker of several", file: "connector/internal/absence/absence.go",
+		old: "(t.several || brokers <= 1)", new: "(t.several || brokers >= 1)",
+		pkg: absence,
+	},
+	{
+		name: "a broker that disagrees is ignored", file: "connector/internal/absence/absence.go",
+		old: "		*t = Tracker{}\n		return", new: "		return",
+		pkg: absence,
+	},
+	{
+		name: "the same broker is asked each time", file: "connector/absent.go",
+		old: "		as.last = broker\n", new: "",
+		pkg: connector, run: "TestDeletionIsBelieved",
+	},
+	{
+		name: "a deleted topic that is back stays stopped", file: "connector/absent.go",
+		old: "		if wasGone {\n			b.goOn(p, gone)\n		}\n", new: "",
+		pkg: connector, run: "TestSameTopicBack",
+	},
+	{
+		name: "a list without a topic stops its partitions", file: "connector/watch.go",
+		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.stop(deleted(p.id))",
+		pkg: connector, run: "TestIncompleteList",
+	},
+	{
+		name: "a partition whose log is not found at the assignment is stopped", file: "connector/offsets.go",
+		old: "	case bg.absent != nil: // it begins later\n", new: "	case bg.absent != nil:\n		bg.stop = deleted(id)\n",
+		pkg: connector, run: "TestUnknownAnswerAtAssignment",
+	},
+	{
+		name: "a missing right counts as a missing topic", file: "connector/absent.go",
+		old: "		return absence.Denied, t.err", new: "		return absence.Missing, t.err",
+		pkg: connector, run: "TestMissingRight",
+	},
+	{
+		name: "what took the place of an assignment outlives its revoke", file: "connector/revoke.go",
+		old: "for ; p != nil; p = p.succeeded() {", new: "for ; p != nil; p = nil {",
+		pkg: connector, run: "TestRevokeEndsTheAssignment",
+	},
+	{
+		name: "an assignment that ends gives way to another", file: "connector/absent.go",
+		old: "if b.parts[old.id] != old || !old.givesWayTo(p) {", new: "if b.parts[old.id] != old && !old.givesWayTo(p) {",
+		pkg: connector, run: "TestRevokeEndsTheAssignment",
+	},
+	// A log that was cut off.
+	{
+		name: "a truncation ends when the log has grown past the offset", file: "connector/epochs.go",
+		old: "		ask[id] = c\n", new: "		s.epochs[id] = epochVerdict{}\n",
+		pkg: connector, run: "TestCommitOfALogThatWasCutOff",
+	},
+	{
+		name: "a truncation while the bridge runs ends when the log has grown past the position", file: "connector/watch.go",
+		old: "if bg.lost > 0 || epoch < 0 {", new: "if epoch >= -1 {",
+		pkg: connector, run: "TestPositionOutOfRangeInALogThatHasGrown",
+	},
+	{
+		name: "an epoch that the log does not have is believed", file: "connector/epochs.go",
+		old: "	case at == epoch:\n		return epochVerdict{}\n	}", new: "	}\n	if found {\n		return epochVerdict{}\n	}",
+		pkg: connector, run: "TestEpochTells|TestCommitOfALogThatWasCutOff",
+	},
+	{
+		name: "an older epoch counts as a log that was cut off", file: "connector/epochs.go",
+		old: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch, found)\n", new: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch+1, found)\n",
+		pkg: connector, run: "TestCommitOfAnOlderEpoch",
+	},
+	{
+		name: "an offset without an epoch is not named", file: "connector/survey.go",
+		old: "		bg.bare = true\n", new: "",
+		pkg: connector, run: "TestCommitWithoutAnEpochIsNamed",
+	},
+	{
+		name: "a hole keeps the epoch of the record before it", file: "connector/holes.go",
+		old: "p.epochs = append(p.epochs, epochFrom{from, -1})", new: "_ = n",
+		pkg: connector, run: "TestPositionBehindAHole",
+	},
+	{
+		name: "a fetch by hand that unfolds without bound", file: "connector/epochs.go",
 		old: "unfolding(b.direct), nil)", new: "kgo.DefaultDecompressor(), nil)",
 		pkg: connector, run: "NextRecordUnfolds",
 	},
@@ -625,6 +710,37 @@ var mutations = []mutation{
 	},
 
 	// Batches of the queue that cannot be read.
+	// Values that look right.
+	{
+		name: "names keep their line end", file: "connector/config/value.go",
+		old: "		if msg := unseenProblem(text); msg != \"\" {", new: "		if msg := \"\"; msg != \"\" {",
+		pkg: "./connector/config", run: "TestNamesFromTheEnvironment",
+	},
+	{
+		name: "secrets of the environment keep their line end", file: "connector/config/decode.go",
+		old: "		text = trimLineEnd(text)\n", new: "",
+		pkg: "./connector/config", run: "TestSecretsLoseTheirLineEnd",
+	},
+	{
+		name: "a rotated secret in UTF-16 is taken", file: "connector/config/secret.go",
+		old: "	if err := encodingError(data); err != nil {", new: "	if err := encodingError(nil); err != nil {",
+		pkg: "./connector/config", run: "TestTextsOfAnotherEncoding",
+	},
+	{
+		name: "the path behind a Manager's URL is kept", file: "sdk/manager/client.go",
+		old: "	return raw[:i], rest\n", new: "	return raw, \"\"\n",
+		pkg: "./sdk/manager", run: "TestURLsOfInLongsSDKs",
+	},
+	{
+		name: "the tenant is not sent", file: "sdk/manager/client.go",
+		old: "	if c.tenant != \"\" {", new: "	if false {",
+		pkg: "./sdk/manager", run: "TestTenantIsAHeader",
+	},
+	{
+		name: "patterns that match nothing are warned of at each look", file: "connector/patterns.go",
+		old: "!slices.Equal(b.unmatched, unmatched)", new: "len(unmatched) > 0 || !slices.Equal(b.unmatched, unmatched)",
+		pkg: connector, run: "TestPatternThatMatchesNoTopic",
+	},
 	{
 		name: "a batch of the queue that cannot be read is waited for", file: "connector/confirm/kafka_cluster.go",
 		old: "moved = c.passOver(sink, u, bad) || moved", new: "_ = bad",
@@ -654,5 +770,279 @@ var mutations = []mutation{
 		name: "packs that are sent again are not counted until they are seen", file: "sdk/dispatch.go",
 		old: "		s.repairStates[p.state]--\n		s.repairStates[to]++\n", new: "",
 		pkg: sender, run: "TestRepairsAreCounted",
+	},
+
+	// Start and stop.
+	{
+		name: "an outage ends the start at once", file: "connector/starting.go",
+		old: "switch judge(err) {", new: "switch max(judge(err), kafkaclient.Lasts) {",
+		pkg: connector, run: "TestStartWaits",
+	},
+	{
+		name: "the start waits longer than its time-out", file: "connector/starting.go",
+		old: "return limit - now.Sub(b.started), limit", new: "return 2*limit - now.Sub(b.started), limit",
+		pkg: connector, run: "AfterStartTimeout",
+	},
+	{
+		name: "the start waits with wrong credentials", file: "connector/kafkaclient/outlook.go",
+		old: "if errors.Is(err, refusal) {", new: "if false && errors.Is(err, refusal) {",
+		pkg: connector, run: "TestWrongCredentialsEnd|TestMissingRightEnds",
+	},
+	{
+		name: "what came into the first topic during the wait is passed over", file: "connector/build.go",
+		old: "known = []string{}", new: "known = nil",
+		pkg: connector, run: "TestStartWaitsForTheFirstTopic",
+	},
+	{
+		name: "ready before the first join", file: "connector/starting.go",
+		old: "return b.sessions.Load() > 0", new: "return b.sessions.Load()+1 > 0",
+		pkg: connector, run: "TestReadyOnlyAfterTheFirstJoin",
+	},
+	{
+		name: "partitions are begun after the signal", file: "connector/offsets.go",
+		old: "		if b.stopping() { // nothing more", new: "		if false { // nothing more",
+		more: [][2]string{{"if err == nil && b.stopping() {", "if false {"}},
+		pkg:  connector, run: "TestPartitionsOfALateJoin",
+	},
+	{
+		name: "a session that ends after the signal is followed by a join", file: "connector/stopping.go",
+		old: "if !b.draining.Load() || k.InstanceID", new: "if b.draining.Load() || k.InstanceID",
+		pkg: connector, run: "TestNothingIsJoinedWhile",
+	},
+	{
+		name: "a join that hangs is waited for", file: "connector/stopping.go",
+		old: "if !joining || static {", new: "if joining || static {",
+		pkg: connector, run: "TestSignalWhileTheFirstJoinHangs",
+	},
+	{
+		name: "a member leaves a rebalance without a word", file: "connector/stopping.go",
+		old: "if !left && !static && member != \"\" {", new: "if left && !static && member != \"\" {",
+		pkg: connector, run: "TestSignalWhileAJoinHangs",
+	},
+	{
+		name: "a join holds the last commit back", file: "connector/stopping.go",
+		old: "if s == nil || !b.stopping() ||", new: "if s == nil || b.stopping() ||",
+		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
+	},
+	{
+		name: "a commit that a join holds back outlasts the signal", file: "connector/stopping.go",
+		old: "		if !b.inSession.Load() {\n			cancel()", new: "		if b.inSession.Load() {\n			cancel()",
+		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
+	},
+
+	// What is refused for good.
+	{
+		name: "a refusal of one proxy of two is believed", file: "sdk/held.go",
+		old: "return len(r.by) > 1 || ", new: "return len(r.by) > 0 || ",
+		pkg: sender, run: "TestRefusalOf",
+	},
+	{
+		name: "a pack goes on being sent to the proxy that refused it", file: "sdk/choice.go",
+		old: "if p.avoidsLocked(ep) {", new: "if p.trying() && p.avoidsLocked(ep) {",
+		pkg: sender, run: "TestPackThatOneProxyRefused",
+	},
+	{
+		name: "all held packs are tried together", file: "sdk/held.go",
+		old: "	h.trying = p\n", new: "	h.trying = nil\n	h.next = now\n",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "the pause before held packs never grows", file: "sdk/held.go",
+		old: "	h.pauses++\n	h.next = now", new: "	h.next = now",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "a held pack that is never taken stands before the others", file: "sdk/held.go",
+		old: "	p.st.keptTurns++\n", new: "",
+		pkg: sender, run: "TestHeldPackThatIsNeverTaken",
+	},
+	{
+		name: "one held pack is taken and the others stay", file: "sdk/held.go",
+		old: "	for _, q := range released {", new: "	h.packs, released = released, nil\n	for _, q := range released {",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "a pack that is held no more is not told so", file: "sdk/held.go",
+		old: "	s.tellTokensLocked(p, result)\n", new: "	_ = result\n",
+		pkg: sender, run: "TestHeldAndReleased|TestHeldPack",
+	},
+	{
+		name: "the sender waits for held packs when it closes", file: "sdk/dispatch.go",
+		old: "return n[packWaiting] + n[packInFlight] + n[packAcked] }", new: "return n[packWaiting] + n[packInFlight] + n[packAcked] + n[packHeld] }",
+		pkg: sender, run: "TestHeldPackThatIsNeverTaken",
+	},
+	{
+		name: "a held message whose callback waits is dropped", file: "sdk/held.go",
+		old: "!slices.ContainsFunc(pieces, piece.single) && ", new: "",
+		pkg: sender, run: "TestHeldPackThatIsForgotten",
+	},
+	{
+		name: "an unknown stream is asked about by several packs at once", file: "sdk/hold.go",
+		old: "		if h.trial != 0 {\n			return true\n", new: "		if h.trial != 0 {\n			return false\n",
+		pkg: sender, run: "TestUnknownStream",
+	},
+	{
+		name: "the pause of an unknown stream ends where other pauses do", file: "sdk/hold.go",
+		old: "		b.max = max(b.max, s.o.refusedMax)\n", new: "",
+		pkg: sender, run: "TestUnknownStream",
+	},
+
+	{
+		name: "a connection is kept empty for a pack that is final", file: "sdk/answer.go",
+		old: "	p.unreserveLocked() // it may", new: "	// it may",
+		pkg: sender, run: "TestConnectionIsNotKept",
+	},
+
+	// Streams that are forgotten.
+	{
+		name: "a stream is forgotten while a pack of it is acked", file: "sdk/forget.go",
+		old: "st.open.len() > 0 || st.known > 0 ||", new: "st.open.len() > 0 || s.states[packWaiting]+s.states[packInFlight]+s.states[packLost] > 0 ||",
+		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
+	},
+	{
+		name: "a stream is forgotten while a lost pack of it is remembered", file: "sdk/dispatch.go",
+		old: "	p.state = to\n", new: "	if p.state = to; to == packLost {\n		p.st.known--\n	}\n",
+		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
+	},
+	{
+		name: "a stream is forgotten while the state machine knows a pack of it", file: "sdk/finality/endpoint.go",
+		old: "if s.packs > 0 || s.stalled {", new: "if s.stalled {",
+		pkg: finality, run: "TestStreamWithAPack",
+	},
+	{
+		name: "a stream that stalls is forgotten, and goes on at full rate", file: "sdk/finality/endpoint.go",
+		old: "if s.packs > 0 || s.stalled {", new: "if s.packs > 0 {",
+		pkg: finality, run: "TestStalledStreamIsNot",
+	},
+	{
+		name: "a forgotten stream takes records", file: "sdk/batch.go",
+		old: "	if st.forgotten {\n", new: "	if false {\n",
+		pkg: sender, run: "TestForgottenStreamTakesNothing",
+	},
+	{
+		name: "the queue of a stream that comes again is watched before it was left", file: "sdk/confirm.go",
+		old: "			<-left // see ForgetStream\n", new: "",
+		pkg: sender, run: "TestQueueOfAStreamThatComesAgain",
+	},
+	{
+		name: "streams cost nothing", file: "sdk/budget.go",
+		old: "return a.limit - max(a.fixed.Load()+more-freeFixed, 0) }", new: "return a.limit - min(more, 0) }",
+		pkg: sender, run: "TestStreamsCount",
+	},
+	{
+		name: "the sum of many streams falls when one is forgotten", file: "sdk/forget.go",
+		old: "		s.openings.gone.add(&sum)\n", new: "",
+		pkg: sender, run: "TestMetricsOfForgotten",
+	},
+	{
+		name: "the Manager is asked about groups without streams", file: "sdk/forget.go",
+		old: "		g.end()\n", new: "		_ = g.end\n",
+		pkg: sender, run: "TestGroupWithoutStreams",
+	},
+
+	// Topics of the queue that nobody needs.
+	{
+		name: "a barrier waits for a topic that was dropped", file: "connector/confirm/barrier.go",
+		old: "			continue // dropped", new: "			return false, nil // dropped",
+		pkg: "./connector/confirm", run: "TestBarrierDoesNotWait",
+	},
+	{
+		name: "a topic is dropped that a stream is about to use", file: "connector/confirm/unwatch.go",
+		old: "			return\n		}\n	}\n	if ends", new: "			break\n		}\n	}\n	if ends",
+		pkg: "./connector/confirm", run: "TestTopicOfAStreamThatIsAbout",
+	},
+	{
+		name: "a topic is dropped while another stream uses it", file: "connector/confirm/unwatch.go",
+		old: "	if r.uses[at] > 0 {\n		return\n	}\n", new: "",
+		pkg: "./connector/confirm", run: "TestTopicIsWatchedWhile",
+	},
+
+	// What the log says of proxies.
+	{
+		name: "each lost pack is a line of its own", file: "sdk/loss.go",
+		old: "return e.endpoint == p.endpoint && e.why == why", new: "return false",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "the end of a loss is not told", file: "sdk/loss.go",
+		old: "if e.logged && e.open == 0 {", new: "if false {",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "losses that go on are logged each second", file: "sdk/loss.go",
+		old: "window := min(2*s.losses[i].window, lastLossWindow)", new: "window := firstLossWindow",
+		pkg: sender, run: "TestLossesW|TestLossesThat",
+	},
+	{
+		name: "a proxy that stays away is logged once", file: "sdk/outage.go",
+		old: "case now >= o.next:", new: "case false:",
+		pkg: sender, run: "TestOutageIsLoggedAgain",
+	},
+	{
+		name: "each failed dial is logged", file: "sdk/outage.go",
+		old: "case !slices.Contains(o.told, code):", new: "case !slices.Contains(o.told, code) || true:",
+		pkg: sender, run: "TestOutage",
+	},
+
+	// Reaching proxies.
+	{
+		name: "a name with several addresses is one proxy", file: "sdk/resolve.go",
+		old: "several := n.several || len(next) > 1", new: "several := n.several",
+		pkg: sender, run: "Name|Address",
+	},
+	{
+		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
+		old: "	b.max = max(b.min, min(b.max, maxDialPause))\n", new: "",
+		pkg: sender, run: "TestProxyThatIsBack",
+	},
+	{
+		name: "a proxy's next dial is waited for while none is connected", file: "sdk/endpoint.go",
+		old: "		ep.redial.wake()\n", new: "		_ = ep\n",
+		pkg: sender, run: "TestAllProxiesAreDialled",
+	},
+	{
+		name: "a pack is blamed for a connection that never answered", file: "sdk/decide.go",
+		old: "if taken && !p.conn.answers {", new: "if false {",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer without proxies gets packs", file: "sdk/choice.go",
+		old: "c.draining || c.closing || c.unproven:", new: "c.draining || c.closing:",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer is the only way and is tried as seldom as one of many", file: "sdk/endpoint.go",
+		old: "if unproven && end.alone {", new: "if false {",
+		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
+	},
+	{
+		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/limits.go",
+		old: "held, free := p.wm.Held(), ", new: "held, free := p.wm.Unfinal(), ",
+		pkg: connector, run: "TestFailingCommits",
+	},
+	{
+		name: "a partition may hold every piece that max_unfinal allows", file: "connector/limits.go",
+		old: "case e == nil && held > free:", new: "case e == nil && held > b.cfg.Delivery.MaxUnfinal:",
+		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
+	},
+	{
+		name: "streams have no bound", file: "connector/route.go",
+		old: "if rs.max > 0 && len(rs.byTarget) >= rs.max {", new: "if false {",
+		pkg: connector, run: "TestStreamTooMany",
+	},
+	{
+		name: "an index of a forgotten stream is given again", file: "connector/route.go",
+		old: "	rs.next++\n", new: "	rs.next = int32(len(rs.byTarget)) + 1\n",
+		pkg: connector, run: "TestIndexOfARoute",
+	},
+	{
+		name: "a stream is forgotten while a record waits for it", file: "connector/idle.go",
+		old: "			in[c.groups[i].route.index] = true\n", new: "			_ = i\n",
+		pkg: connector, run: "TestRouteThatAPiece",
+	},
+	{
+		name: "a stream is forgotten while a piece names it", file: "connector/idle.go",
+		old: "	p.wm.Routes(in)\n", new: "",
+		pkg: connector, run: "TestRouteThatAPiece",
 	},
 }

@@ -41,6 +41,7 @@ type StreamConfig struct {
 // gives it a port of its own. All methods are safe for concurrent use.
 type Manager struct {
 	secretID, secretKey string
+	tenant              string // "" for any
 	cluster, tag        string
 
 	server   http.Server
@@ -66,6 +67,12 @@ type ManagerOption func(*Manager)
 // WithAuth refuses requests without this secret with 403.
 func WithAuth(secretID, secretKey string) ManagerOption {
 	return func(m *Manager) { m.secretID, m.secretKey = secretID, secretKey }
+}
+
+// WithTenant refuses requests for another tenant with 403, as the real Manager does where the user has no role in it.
+// A request without the header tenant is one for public.
+func WithTenant(name string) ManagerOption {
+	return func(m *Manager) { m.tenant = name }
 }
 
 // WithCluster names the cluster of proxies; getAllConfig answers for no other. The default is

@@ -1,6 +1,7 @@
 package dptest
 
 import (
+	"cmp"
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
@@ -43,6 +44,8 @@ func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, http.StatusText(status), status)
 	case !m.authorized(r):
 		http.Error(w, `{"success":false,"errMsg":"authentication failed"}`, http.StatusForbidden)
+	case m.tenant != "" && cmp.Or(r.Header.Get("tenant"), "public") != m.tenant:
+		http.Error(w, `{"success":false,"errMsg":"the user has no role in the tenant"}`, http.StatusForbidden)
 	case garbage:
 		_, _ = io.WriteString(w, "<html><body>an error page, or half of one")
 	case !ok:
@@ -53,12 +56,17 @@ func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.allConfig(w, r)
 	case path == "heartbeat/report":
 		reply(w, map[string]any{"success": true, "errMsg": nil, "data": true})
-	case strings.HasPrefix(path, "dataproxy/getIpList/"):
-		m.nodeList(w, r, strings.TrimPrefix(path, "dataproxy/getIpList/"), true)
-	case strings.HasPrefix(path, "dataproxy/getIpListByClusterName/"):
-		m.nodeList(w, r, strings.TrimPrefix(path, "dataproxy/getIpListByClusterName/"), false)
 	default:
-		http.NotFound(w, r)
+		// The name is one segment of the path: the real Manager knows no route for one with a slash, however it is
+		// written.
+		call, ofProxies := strings.CutPrefix(path, "dataproxy/")
+		call, name, _ := strings.Cut(call, "/")
+		byGroup := call == "getIpList"
+		if !ofProxies || name == "" || strings.Contains(name, "/") || !byGroup && call != "getIpListByClusterName" {
+			http.NotFound(w, r)
+			return
+		}
+		m.nodeList(w, r, name, byGroup)
 	}
 }
 

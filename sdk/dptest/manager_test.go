@@ -127,8 +127,35 @@ func TestManagerAnswersLikeTheRealOne(t *testing.T) {
 			t.Errorf("request %d: %d, want %d", i, status, want)
 		}
 	}
-	if status, _ := ask(t, m, "/elsewhere", ""); status != 404 {
-		t.Errorf("another path: %d", status)
+	for _, path := range []string{
+		"/elsewhere", base + "getIpList/g", base + "dataproxy/getIpList/", base + "dataproxy/getIpList", base + "dataproxy/other/g",
+		// One segment is the group. Before, these were answered for a group with a slash.
+		base + "dataproxy/getIpList/a/b", base + "dataproxy/getIpList/a%2Fb", base + "dataproxy/getIpListByClusterName/a%2Fb",
+		base + "dataproxy/getIpList" + base + "dataproxy/getIpList/g",
+	} {
+		if status, text := ask(t, m, path, ""); status != 404 {
+			t.Errorf("%s: %d %s, want 404", path, status, text)
+		}
+	}
+}
+
+func TestManagerRefusesAnotherTenant(t *testing.T) {
+	const path = "/inlong/manager/openapi/dataproxy/getIpList/g"
+	for _, row := range []struct {
+		tenant, asked string
+		want          int
+	}{
+		{"", "", 200}, {"", "acme", 200}, {"acme", "acme", 200}, {"acme", "", 403}, {"acme", "public", 403}, {"public", "", 200}, {"public", "acme", 403},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, nil)
+		if row.asked != "" {
+			r.Header.Set("tenant", row.asked)
+		}
+		w := httptest.NewRecorder()
+		dptest.NewManager(dptest.WithTenant(row.tenant)).ServeHTTP(w, r)
+		if w.Code != row.want {
+			t.Errorf("tenant %q asked as %q: %d, want %d", row.tenant, row.asked, w.Code, row.want)
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ type options struct {
 	seed    uint64
 	streams map[string]bool // nil: every stream has a topic
 	onPack  func(PackInfo)
+	answer  func(Asked) int
 
 	maxBatchPacks int
 	maxBatchBytes int
@@ -143,6 +144,16 @@ func WithStreams(ids ...string) Option {
 // WithOnPack is shown every pack that was put into memory, before its ack is sent. It is called from the
 // connection's goroutine and holds that connection up; what PackInfo refers to is valid during the call.
 func WithOnPack(f func(PackInfo)) Option { return func(o *options) { o.onPack = f } }
+
+// WithAnswer asks f about every pack that the proxy would take: it answers with the code that f returns, or takes the pack
+// when that is 0. The calls come one at a time, and f must not call the proxy.
+func WithAnswer(f func(Asked) (code int)) Option { return func(o *options) { o.answer = f } }
+
+// Asked is what WithAnswer knows of a pack.
+type Asked struct {
+	Group, Stream string
+	Mid           string // attribute that names the pack, empty without one
+}
 
 // PackInfo is a pack that arrived.
 type PackInfo struct {

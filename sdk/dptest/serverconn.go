@@ -302,6 +302,11 @@ func (p *Proxy) admit(r *request) verdict {
 	if !known || p.faults.denied[r.group+"."+r.stream] {
 		return noTopic(r.group, r.stream)
 	}
+	if f := p.opts.answer; f != nil {
+		if code := f(Asked{r.group, r.stream, r.attrs[frame.AttrMid]}); code != 0 {
+			return refusing(code)
+		}
+	}
 	for _, c := range p.faults.codes {
 		if p.chance(c.share) {
 			if c.code == 115 {

@@ -119,20 +119,21 @@ func (e *endpoint) spend(bytes, rate int64, now time.Duration) {
 // stream is one (group, stream) pair.
 type stream struct {
 	id        Stream
-	overtaken map[*endpoint]bool // proxies through which a pack of it was overtaken since one was seen
+	packs     int32 // known of it, in any state
 	stalled   bool
+	seen      bool               // Queue: a pack of it was seen: its slow start is over
+	acked     bool               // Queue: a pack of it was acked, the first one at ackedAt
+	missing   bool               // Queue: its topic is missing in every queue cluster
+	overtaken map[*endpoint]bool // proxies through which a pack of it was overtaken since one was seen
 	pause     pause
 
 	// Queue; see slowstart.go. Times are on the queue clock.
 	open        share   // what is open
-	seen        bool    // a pack of it was seen: its slow start is over
-	starting    []*pack // what is open, until then
-	acked       bool    // a pack of it was acked, the first one at ackedAt
+	starting    []*pack // the same, until one was seen
 	ackedAt     time.Duration
 	nextGiveUp  time.Duration // in slow start no pack is given up before
 	giveUpPause time.Duration // the last pause before nextGiveUp
-	missing     bool          // its topic is missing in every queue cluster
-	missingAt   time.Duration // since then
+	missingAt   time.Duration // since when it is missing
 }
 
 func (m *Machine) stream(id Stream) *stream {
@@ -150,6 +151,23 @@ func (s *stream) admits(now time.Duration) Refusal {
 	}
 	return OK
 }
+
+// ForgetStream forgets a stream, and reports whether that could be: not while any pack of it is known, or it stalls. Under
+// another number it may come again, and starts anew.
+func (m *Machine) ForgetStream(id Stream) bool {
+	s := m.streams[id]
+	if s == nil {
+		return true
+	}
+	if s.packs > 0 || s.stalled {
+		return false
+	}
+	delete(m.streams, id)
+	return true
+}
+
+// Streams is how many streams are known.
+func (m *Machine) Streams() int { return len(m.streams) }
 
 // tried begins the next pause of whatever this pack was the trial of.
 func (m *Machine) tried(ep *endpoint, s *stream, now time.Duration) {

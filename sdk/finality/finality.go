@@ -87,20 +87,47 @@ type Decision struct {
 }
 
 // Refusal says why a pack may not go somewhere now. The zero value means it may.
-type Refusal string
+type Refusal uint8
 
 const (
-	OK              Refusal = ""
-	WindowFull      Refusal = "window full: the proxy holds as much unconfirmed data as it may"
-	ShareFull       Refusal = "the stream holds its share of the proxy's window"
-	InFlightFull    Refusal = "slow acks: the proxy gets less until they are timely again"
-	RateReached     Refusal = "delivery.proxy_rate reached"
-	EndpointPaused  Refusal = "connections end before anything settles; a longer idle time-out at the load balancer, a shorter delivery.settle or confirm: queue would help"
-	EndpointZombie  Refusal = "nothing of this proxy is seen in the queue; it gets one pack per growing pause"
-	StreamStalled   Refusal = "the stream's packs are acked but do not reach the queue; it gets one pack per growing pause"
-	SlowStart       Refusal = "none of the stream's packs was seen in the queue yet; until one is, it gets a few at a time"
-	IncarnationGone Refusal = "connection ended"
+	OK              Refusal = iota
+	WindowFull              // Queue: the proxy holds as much unconfirmed data as it may
+	ShareFull               // the stream holds its share of that
+	InFlightFull            // Settle: acks are slow, so that less may be in flight
+	RateReached             // Config.Rate
+	EndpointPaused          // Settle: connections end before anything settles
+	EndpointZombie          // Queue: nothing of the proxy is seen
+	StreamStalled           // Queue: nothing of the stream is seen any more
+	SlowStart               // Queue: nothing of the stream was seen yet
+	IncarnationGone         // the connection ended
 )
+
+// String is the sentence for a person.
+func (r Refusal) String() string {
+	switch r {
+	case OK:
+		return ""
+	case WindowFull:
+		return "window full: the proxy holds as much unconfirmed data as it may"
+	case ShareFull:
+		return "the stream holds its share of the proxy's window"
+	case InFlightFull:
+		return "slow acks: the proxy gets less until they are timely again"
+	case RateReached:
+		return "delivery.proxy_rate reached"
+	case EndpointPaused:
+		return "connections end before anything settles; a longer idle time-out at the load balancer, a shorter delivery.settle or confirm: queue would help"
+	case EndpointZombie:
+		return "nothing of this proxy is seen in the queue; it gets one pack per growing pause"
+	case StreamStalled:
+		return "the stream's packs are acked but do not reach the queue; it gets one pack per growing pause"
+	case SlowStart:
+		return "none of the stream's packs was seen in the queue yet; until one is, it gets a few at a time"
+	case IncarnationGone:
+		return "connection ended"
+	}
+	return "unknown"
+}
 
 // Machine is the state of all packs of one sender. Make it with New.
 type Machine struct {

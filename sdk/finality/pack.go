@@ -110,6 +110,7 @@ func (m *Machine) Written(id Pack, s Stream, incID Incarnation, bytes int, now t
 	if p == nil {
 		p = m.newPack()
 		p.id, p.stream = id, m.stream(s)
+		p.stream.packs++
 		m.packs[id] = p
 	} else if p.state != waiting {
 		panic("bug: pack written that is not waiting")
@@ -225,6 +226,7 @@ func (m *Machine) remove(p *pack) {
 	if p.state == lost {
 		m.lost--
 	}
+	p.stream.packs--
 	delete(m.packs, p.id)
 	*p = pack{next: m.free}
 	m.free = p

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 )
 
 // maxBody is the most bytes of an answer that are read.
@@ -18,9 +19,10 @@ const maxBody = 4 << 20
 
 // Config says where the Manager is and how to speak to it.
 type Config struct {
-	URLs      []string // base URLs, http(s)://host:port; tried in turn
+	URLs      []string // base URLs, http(s)://host:port, or what CutURL makes one of; tried in turn
 	SecretID  string
 	SecretKey func() (string, error) // asked at each request, so that a rotated file takes effect; nil for none
+	Tenant    string                 // sent as the header tenant; "" for no header, for which the Manager takes public
 	TLS       *tls.Config
 	Timeout   time.Duration // of one request to one Manager; must be positive
 }
@@ -30,8 +32,10 @@ type Client struct {
 	urls      []string // without a slash at the end
 	secretID  string
 	secretKey func() (string, error)
+	tenant    string
 	timeout   time.Duration
 	http      *http.Client
+	proxy     func(*http.Request) (*url.URL, error) // of the environment
 
 	lastGood atomic.Int64 // index into urls of the Manager that answered last
 }
@@ -41,7 +45,7 @@ func New(cfg Config) (*Client, error) {
 	if len(cfg.URLs) == 0 {
 		return nil, errors.New("manager: no URL; give at least one, as in http://manager:8083")
 	}
-	c := &Client{secretID: cfg.SecretID, secretKey: cfg.SecretKey, timeout: cfg.Timeout}
+	c := &Client{secretID: cfg.SecretID, secretKey: cfg.SecretKey, tenant: cfg.Tenant, timeout: cfg.Timeout, proxy: http.ProxyFromEnvironment}
 	for _, raw := range cfg.URLs {
 		base, err := baseURL(raw)
 		if err != nil {
@@ -58,10 +62,12 @@ func New(cfg Config) (*Client, error) {
 		return nil, errors.New("manager: a secret id without a secret key; configure both or neither")
 	case strings.Contains(cfg.SecretID, ":"):
 		return nil, errors.New("manager: the secret id contains ':', which separates it from the key; no Manager accepts that")
+	case !printable(cfg.Tenant):
+		return nil, fmt.Errorf("manager: tenant %q has white space at an end, or a control character; give the tenant's name alone", cfg.Tenant)
 	}
 	c.http = &http.Client{
 		Transport: &http.Transport{
-			Proxy:           http.ProxyFromEnvironment,
+			Proxy:           func(r *http.Request) (*url.URL, error) { return c.proxy(r) },
 			TLSClientConfig: cfg.TLS.Clone(),
 			// One request in minutes: an idle connection would only be found dead by the next one.
 			DisableKeepAlives: true,
@@ -72,9 +78,32 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// printable reports whether a header can carry s as it is.
+func printable(s string) bool {
+	return s == strings.TrimSpace(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// root is what every path of the Manager begins with.
+const root = "/inlong/manager"
+
+// CutURL splits a URL into the Manager's base, to which a Client adds paths, and the rest. The rest is "" for a
+// base URL, and the path of a request where the URL was copied from the configuration of one of InLong's SDKs:
+// those hold http://host:port/inlong/manager/openapi/dataproxy/getIpList, some with the group behind it.
+func CutURL(raw string) (base, rest string) {
+	i := strings.Index(raw, root)
+	if i < 0 {
+		return raw, ""
+	}
+	if rest = raw[i:]; len(rest) > len(root) && !strings.ContainsRune("/?#", rune(rest[len(root)])) {
+		return raw, "" // such as /inlong/manager-2, of something before the Manager
+	}
+	return raw[:i], rest
+}
+
 // baseURL checks one URL. It never repeats a URL that may hold a password.
 func baseURL(raw string) (string, error) {
-	u, err := url.Parse(strings.TrimSpace(raw))
+	raw, _ = CutURL(strings.TrimSpace(raw))
+	u, err := url.Parse(raw)
 	if err != nil {
 		if parse, ok := errors.AsType[*url.Error](err); ok {
 			err = parse.Err
@@ -122,6 +151,7 @@ func (c *Client) ask(ctx context.Context, q question, read func(body []byte) (hi
 		e.Err = err
 		failed = append(failed, e)
 		if isFinal(err) {
+			e.Proxy = "" // the Manager said so itself
 			c.lastGood.Store(int64(at))
 			return e
 		}
@@ -161,7 +191,13 @@ func (c *Client) post(ctx context.Context, e *Error, q question) ([]byte, error)
 		}
 		req.SetBasicAuth(c.secretID, key)
 	}
+	if c.tenant != "" {
+		req.Header.Set("tenant", c.tenant)
+	}
 
+	if u, err := c.proxy(req); err == nil && u != nil {
+		e.Proxy = u.Scheme + "://" + u.Host // without credentials
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.noAnswer(ctx, e, err)
@@ -169,7 +205,7 @@ func (c *Client) post(ctx context.Context, e *Error, q question) ([]byte, error)
 	defer resp.Body.Close()
 	e.Status = resp.StatusCode
 	if resp.StatusCode != http.StatusOK {
-		e.Hint = statusHint(resp.StatusCode, c.secretKey != nil)
+		e.Hint = statusHint(resp.StatusCode, c.secretKey != nil, c.tenant)
 		return nil, fmt.Errorf("status %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))

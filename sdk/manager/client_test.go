@@ -142,18 +142,19 @@ func TestNodeListTellsWhyThereAreNoNodes(t *testing.T) {
 		is      error
 		says    []string
 	}{
-		"empty":          {answer(200, reply(t, "nodes-empty.json")), 200, manager.ErrNoNodes, []string{`"g1"`, "register"}},
-		"useless":        {answer(200, reply(t, "nodes-useless.json")), 200, manager.ErrNoNodes, []string{"2 entries", "usable"}},
-		"unknown group":  {answer(200, reply(t, "nodes-unknown-group.json")), 200, manager.ErrRefused, []string{"group not found", "must exist"}},
-		"not a list":     {answer(200, reply(t, "nodes-not-a-list.json")), 200, manager.ErrMalformed, []string{"nodeList", "check the URL"}},
-		"cut off":        {answer(200, reply(t, "malformed.json")), 200, manager.ErrMalformed, []string{"check the URL"}},
-		"a page":         {answer(200, reply(t, "page.html")), 200, manager.ErrMalformed, []string{"check the URL"}},
-		"other JSON":     {answer(200, []byte(`{"status":"UP"}`)), 200, manager.ErrMalformed, []string{"success"}},
-		"nothing":        {answer(200, nil), 200, manager.ErrMalformed, nil},
-		"huge":           {answer(200, huge), 200, manager.ErrMalformed, []string{"more than 4194304 bytes"}},
-		"no credentials": {answer(403, []byte(secret)), 403, nil, []string{"403 Forbidden", "does not accept the credentials"}},
-		"not found":      {answer(404, nil), 404, nil, []string{"404", "base URL"}},
-		"in trouble":     {answer(503, nil), 503, nil, []string{"503", "log"}},
+		"empty":         {answer(200, reply(t, "nodes-empty.json")), 200, manager.ErrNoNodes, []string{`"g1"`, "register"}},
+		"useless":       {answer(200, reply(t, "nodes-useless.json")), 200, manager.ErrNoNodes, []string{"2 entries", "usable"}},
+		"unknown group": {answer(200, reply(t, "nodes-unknown-group.json")), 200, manager.ErrRefused, []string{"group not found", "must exist"}},
+		"not a list":    {answer(200, reply(t, "nodes-not-a-list.json")), 200, manager.ErrMalformed, []string{"nodeList", "check the URL"}},
+		"cut off":       {answer(200, reply(t, "malformed.json")), 200, manager.ErrMalformed, []string{"check the URL"}},
+		"a page":        {answer(200, reply(t, "page.html")), 200, manager.ErrMalformed, []string{"check the URL"}},
+		"other JSON":    {answer(200, []byte(`{"status":"UP"}`)), 200, manager.ErrMalformed, []string{"success"}},
+		"nothing":       {answer(200, nil), 200, manager.ErrMalformed, nil},
+		"huge":          {answer(200, huge), 200, manager.ErrMalformed, []string{"more than 4194304 bytes"}},
+		"wrong key":     {answer(401, []byte(secret)), 401, nil, []string{"401 Unauthorized", "does not accept the credentials"}},
+		"no rights":     {answer(403, []byte(secret)), 403, nil, []string{"403 Forbidden", "does not accept the credentials", "rights", "tenant", "public"}},
+		"not found":     {answer(404, nil), 404, nil, []string{"404", "base URL"}},
+		"in trouble":    {answer(503, nil), 503, nil, []string{"503", "log"}},
 		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) },
 			302, nil, []string{"302", "redirects"}},
 		"refusal without words": {answer(200, []byte(`{"success":false}`)), 200, manager.ErrRefused, []string{"without a reason"}},
@@ -183,7 +184,66 @@ func TestManagerWithoutCredentialsIsToldThatItNeedsThem(t *testing.T) {
 		w.WriteHeader(http.StatusForbidden)
 	})
 	_, err := clientOf(t, manager.Config{URLs: []string{url}, Timeout: time.Minute}).NodeList(t.Context(), "g1")
-	mustBe(t, err, 403, "wants credentials")
+	mustBe(t, err, 403, "wants credentials", "tenant")
+}
+
+// The Manager takes public where no tenant is named, and refuses a user without a role there with the status it has
+// for wrong credentials.
+func TestTenantIsAHeader(t *testing.T) {
+	for _, tenant := range []string{"", "acme"} {
+		status := 200
+		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if got := strings.Join(r.Header.Values("tenant"), ","); got != tenant {
+				t.Errorf("header tenant = %q, want %q", got, tenant)
+			}
+			w.WriteHeader(status)
+			_, _ = w.Write(reply(t, "nodes-ok.json"))
+		})
+		c := clientOf(t, manager.Config{URLs: []string{url}, Tenant: tenant, Timeout: time.Minute})
+		if _, err := c.NodeList(t.Context(), "g1"); err != nil {
+			t.Errorf("tenant %q: %v", tenant, err)
+		}
+		status = 403
+		_, err := c.NodeList(t.Context(), "g1")
+		mustBe(t, err, 403, map[string]string{"": "none is configured, so the Manager takes public", "acme": `"acme" is configured`}[tenant])
+	}
+}
+
+func TestURLsOfInLongsSDKsAreCutToTheirBase(t *testing.T) {
+	const path = "/inlong/manager/openapi/dataproxy/getIpList"
+	for _, row := range []struct{ raw, base, rest string }{
+		{"http://m:8083", "http://m:8083", ""},
+		{"http://m:8083/", "http://m:8083/", ""},
+		{"http://m:8083" + path, "http://m:8083", path},
+		{"http://m:8083" + path + "/g1?protocolType=TCP", "http://m:8083", path + "/g1?protocolType=TCP"},
+		{"http://m:8083/inlong/manager", "http://m:8083", "/inlong/manager"},
+		{"http://m:8083/inlong/manager?x=1", "http://m:8083", "/inlong/manager?x=1"},
+		{"https://gate/eu" + path, "https://gate/eu", path},
+		{"https://gate/inlong/manager-eu", "https://gate/inlong/manager-eu", ""},
+		{"", "", ""},
+	} {
+		if base, rest := manager.CutURL(row.raw); base != row.base || rest != row.rest {
+			t.Errorf("CutURL(%q) = %q, %q, want %q, %q", row.raw, base, rest, row.base, row.rest)
+		}
+	}
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != path+"/g1" {
+			t.Errorf("asked for %s", r.URL.Path)
+		}
+		_, _ = w.Write(reply(t, "nodes-ok.json"))
+	})
+	if _, err := client(t, url+path+"/other?protocolType=TCP").NodeList(t.Context(), "g1"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGroupWithASlashIsNamedWhereTheManagersPathEndsAtIt(t *testing.T) {
+	for status, group := range map[int]string{404: "a/b", 400: "/"} {
+		_, err := client(t, serve(t, answer(status, nil))).NodeList(t.Context(), group)
+		mustBe(t, err, status, "slash")
+	}
+	_, err := client(t, serve(t, answer(404, nil))).NodeList(t.Context(), "g1")
+	mustBe(t, err, 404, "base URL")
 }
 
 func TestHangingManagerEndsAtTheTimeout(t *testing.T) {
@@ -285,6 +345,7 @@ func TestTLSMistakesAreNamed(t *testing.T) {
 		says   string
 	}{
 		"unknown authority": {cfg(srv.URL, nil), 0, "CA certificate"},
+		"expired":           {cfg(srv.URL, &tls.Config{RootCAs: roots, Time: func() time.Time { return srv.Certificate().NotAfter.Add(time.Hour) }}), 0, "renew it"},
 		"other name":        {cfg(strings.Replace(srv.URL, "127.0.0.1", "localhost", 1), &tls.Config{RootCAs: roots}), 0, "another name"},
 		"plain port":        {cfg(strings.Replace(plain, "http:", "https:", 1), nil), 0, "use http://"},
 		"TLS port":          {cfg(strings.Replace(srv.URL, "https:", "http:", 1), nil), 400, "try https://"},
@@ -342,6 +403,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		"no time-out":     {manager.Config{URLs: []string{"http://m"}}, "time-out"},
 		"key alone":       {manager.Config{URLs: []string{"http://m"}, Timeout: 1, SecretKey: key}, "secret id"},
 		"id alone":        {manager.Config{URLs: []string{"http://m"}, Timeout: 1, SecretID: "a"}, "secret key"},
+		"tenant":          {manager.Config{URLs: []string{"http://m"}, Timeout: 1, Tenant: "a\n"}, `tenant "a\n"`},
 		"colon in the id": {manager.Config{URLs: []string{"http://m"}, Timeout: 1, SecretID: "a:b", SecretKey: key}, "':'"},
 	} {
 		t.Run(name, func(t *testing.T) {

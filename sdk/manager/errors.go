@@ -32,14 +32,23 @@ type Error struct {
 	URL    string // base URL that was asked, without credentials
 	Op     string // what was asked for
 	Status int    // of HTTP; 0 when there was none
+	Proxy  string // HTTP proxy of the environment that the question went through, without credentials; "" for none, and where the Manager answered
 	Hint   string // what to do; may be empty
 	Err    error
 }
 
 func (e *Error) Error() string {
-	s := fmt.Sprintf("%s at %s: %v", e.Op, e.URL, e.Err)
-	if e.Hint != "" {
-		s += "; hint: " + e.Hint
+	where, hint := e.URL, e.Hint
+	if e.Proxy != "" {
+		where += " through the HTTP proxy " + e.Proxy
+		if hint != "" {
+			hint += "; "
+		}
+		hint += "the proxy comes from HTTP_PROXY or HTTPS_PROXY; to bypass it, add the Manager's host to NO_PROXY"
+	}
+	s := fmt.Sprintf("%s at %s: %v", e.Op, where, e.Err)
+	if hint != "" {
+		s += "; hint: " + hint
 	}
 	return s
 }
@@ -67,8 +76,11 @@ func transportHint(err error, timeout time.Duration) string {
 		authority x509.UnknownAuthorityError
 		host      x509.HostnameError
 		invalid   x509.CertificateInvalidError
+		op        *net.OpError
 	)
 	switch {
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return "the HTTP proxy cannot be reached; correct its address"
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("nothing came within %v; check the address and the firewalls between, or raise the time-out", timeout)
 	case errors.As(err, &dns):
@@ -81,19 +93,33 @@ func transportHint(err error, timeout time.Duration) string {
 		return "the certificate is signed by an unknown authority; configure its CA certificate"
 	case errors.As(err, &host):
 		return "the certificate is for another name; use the name it was made for"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Sprintf("the certificate is valid from %s to %s only; renew it, or set the clock right",
+			invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339))
 	case errors.As(err, &invalid):
 		return "the certificate is not valid; look at its dates and purpose"
 	}
 	return "check the address, and that the Manager is running"
 }
 
-// statusHint says what to do about an answer with a status other than 200.
-func statusHint(status int, credentials bool) string {
+// statusHint says what to do about an answer with a status other than 200; tenant is the one that was named.
+func statusHint(status int, credentials bool, tenant string) string {
+	// The Manager refuses a user without a role in the tenant as it refuses a wrong key.
+	asked := "none is configured, so the Manager takes public; set tenant"
+	if tenant != "" {
+		asked = fmt.Sprintf("%q is configured; correct tenant", tenant)
+	}
 	switch {
-	case (status == http.StatusUnauthorized || status == http.StatusForbidden) && !credentials:
+	case status == http.StatusUnauthorized && !credentials:
 		return "the Manager wants credentials; configure secret_id and secret_key"
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+	case status == http.StatusUnauthorized:
 		return "the Manager does not accept the credentials; check secret_id and secret_key"
+	case status == http.StatusForbidden && !credentials:
+		return fmt.Sprintf("either the Manager wants credentials (configure secret_id and secret_key), or the tenant is wrong (%s)", asked)
+	case status == http.StatusForbidden:
+		return fmt.Sprintf("either the Manager does not accept the credentials or the user lacks rights (check secret_id and secret_key), or the user has no role in the tenant (%s)", asked)
+	case status == http.StatusProxyAuthRequired:
+		return "the HTTP proxy wants credentials; put them into its URL, or go without it"
 	case status == http.StatusNotFound:
 		return "there is no InLong Manager under this URL; give its base URL only, http(s)://host:port"
 	case status >= 300 && status < 400:

@@ -3,8 +3,10 @@ package manager
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -36,9 +38,18 @@ func (c *Client) NodeList(ctx context.Context, group string) (Nodes, error) {
 		return hint, err
 	})
 	if err != nil {
-		return Nodes{}, err
+		return Nodes{}, slashHint(err, group)
 	}
 	return nodes, nil
+}
+
+// slashHint blames the group's slash for an answer that says that the path is wrong.
+func slashHint(err error, group string) error {
+	e, ok := errors.AsType[*Error](err)
+	if ok && strings.Contains(group, "/") && (e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest) {
+		e.Hint = "the group's id contains a slash, which the Manager's path cannot carry; use a group without one"
+	}
+	return err
 }
 
 const malformedHint = "this is not what an InLong Manager answers; check the URL"

@@ -58,6 +58,10 @@ var (
 			func(s *sdk.Status) float64 { return float64(s.UnfinalPacks) }},
 		{gauge("lost_packs", "Lost packs of which news is still awaited. Not shrinking: what was lost is not read and sent again."),
 			func(s *sdk.Status) float64 { return float64(s.LostPacks) }},
+		{gauge("held_packs", "Packs that proxies refuse for good and that are kept and tried again. Any is trouble: the streams' stall has the proxy's words."),
+			func(s *sdk.Status) float64 { return float64(s.HeldPacks) }},
+		{gauge("stream_bytes", "Bytes of the budget that streams take by being known, a kilobyte each. Close to the budget: there are too many streams, or idle ones are not forgotten."),
+			func(s *sdk.Status) float64 { return float64(s.StreamBytes) }},
 		{gauge("discovery_stale", "1 when the list of proxies is old or from the file. Look at the Manager."),
 			func(s *sdk.Status) float64 { return truth(s.Discovery.Stale) }},
 	}

@@ -26,7 +26,7 @@ func (f fixed) Status() sdk.Status { return sdk.Status(f) }
 var took = sdk.Times{Buckets: [10]uint64{0: 10, 1: 20, 9: 30}, Seconds: 2400.5}
 
 var sample = fixed{
-	BudgetBytes: 64, UsedBytes: 32, OpenPacks: 1, WaitingPacks: 2, UnfinalPacks: 3, LostPacks: 4,
+	BudgetBytes: 64, UsedBytes: 32, OpenPacks: 1, WaitingPacks: 2, UnfinalPacks: 3, LostPacks: 4, HeldPacks: 5, StreamBytes: 2048,
 	Discovery: sdk.DiscoveryStatus{Stale: true, Groups: []sdk.GroupStatus{
 		{Group: "g", Failures: 5}, {Group: "h", Failures: 6, Folded: true}, {Group: "i", Failures: 7, Folded: true},
 	}},
@@ -93,7 +93,7 @@ inlong_bridge_sender_ack_errors_total{code="115",endpoint="dp1:46801"} 4
 	if err := testutil.CollectAndCompare(sdkprom.New(sample), strings.NewReader(want), "inlong_bridge_sender_ack_errors_total"); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(sdkprom.New(sample)); n != 7+2*13+2+2*(20+3)+2 {
+	if n := testutil.CollectAndCount(sdkprom.New(sample)); n != 9+2*13+2+2*(20+3)+2 {
 		t.Errorf("%d series", n)
 	}
 }

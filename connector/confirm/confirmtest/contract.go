@@ -54,6 +54,8 @@ type Opened struct {
 	Join func(ctx context.Context, broker int, since time.Time) error
 	// Since says that Join heeds what it is told.
 	Since bool
+	// Reading is how many topics, or partitions of topics, of a broker the client reads; nil where nobody can tell.
+	Reading func(broker int) int
 }
 
 // Patience bounds every wait. Nothing is decided by it but that a test has failed.
@@ -73,6 +75,8 @@ func Run(t *testing.T, q Queue) {
 		{"TopicCreatedLaterIsReadFromItsBeginning", create},
 		{"TopicCreatedAgainIsReadFromItsBeginning", recreate},
 		{"TopicIsMissingWhileNoClusterHasIt", lacking},
+		{"UnwatchedTopicIsReadNoMoreAndMayBeWatchedAgain", unwatch},
+		{"BarriersPassWhileStreamsComeAndGo", unwatchUnderLoad},
 		{"RetentionThatOvertookTheReaderIsCounted", retention},
 		{"OutageUnderLoadMissesNothing", outage},
 		{"OneSilentClusterMeansNoBarrier", silent},
@@ -469,6 +473,80 @@ func lacking(b *bench) {
 	if got := b.reader.Topics(Group, "another"); len(got) != 0 {
 		b.Errorf("topics of a stream that is not watched: %v", got)
 	}
+}
+
+func unwatch(b *bench) {
+	b.open(2, Patience)
+	b.broker[0].Create(b.T, 2)
+	b.run()
+	b.watch()
+	b.put(0, 0, Packs(0, 3)...)
+	b.barrier()
+	b.reader.Unwatch(Group, Stream)
+	for i, c := range b.reader.Status().Clusters {
+		if c.Topics != 0 || c.Partitions != 0 || len(c.MissingTopics) != 0 {
+			b.Errorf("after Unwatch: %+v", c)
+		}
+		if b.opened.Reading != nil {
+			b.wait("the client to leave the topic", func() bool { return b.opened.Reading(i) == 0 })
+		}
+	}
+	if got := b.reader.Topics(Group, Stream); len(got) != 0 {
+		b.Errorf("topics of a stream that was unwatched: %v", got)
+	}
+	b.barrier() // over nothing
+	if b.opened.Reading != nil {
+		b.put(0, 1, Packs(900, 903)...) // of nobody who waits
+	}
+	b.watch()
+	b.put(0, 0, Packs(3, 5)...)
+	b.put(0, 1, Packs(5, 7)...)
+	b.barrier()
+	b.wantSeen(0, 7)
+
+	// The sink is told anew which topic is missing: a stream that comes again begins as if it were there.
+	b.broker[0].Delete(b.T)
+	missing := func() bool { return b.sink.Missing(Group, Stream) }
+	b.wait("the topic to be missing", missing)
+	b.reader.Unwatch(Group, Stream)
+	b.sink.TopicMissing(Group, Stream, false)
+	b.watch()
+	b.wait("the topic to be missing again", missing)
+}
+
+func unwatchUnderLoad(b *bench) {
+	b.open(1, Patience)
+	b.broker[0].Create(b.T, 2)
+	b.run()
+	b.watch()
+	l := &load{bench: b}
+	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; ctx.Err() == nil && l.put(0, i%2, 1+i%5); i++ {
+			rest()
+		}
+	})
+	wg.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			stream := fmt.Sprint("idle", i%3) // their topics are missing
+			if err := b.reader.Watch(b.Context(), Group, stream); err != nil {
+				b.Error(err)
+				return
+			}
+			rest()
+			b.reader.Unwatch(Group, stream)
+		}
+	})
+	passed := 0
+	for (ctx.Err() == nil || passed == 0) && l.barrier() {
+		passed++
+	}
+	wg.Wait()
+	b.barrier()
+	b.wantSeen(0, l.seq.Load())
+	b.Logf("%d packs, %d barriers", l.seq.Load(), passed)
 }
 
 func recreate(b *bench) {

@@ -1,0 +1,374 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"inlong-bridge/connector/internal/absence"
+	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
+)
+
+// A partition that Kafka does not find is paused and asked about by name, another broker each time. A broker that lags, or a
+// right that is missing for a moment, ends with the next good answer. Several answers that agree prove a deletion
+// (package absence); it stops the partition until its topic is back under the same id.
+
+// absentError reports whether an answer says that a topic or partition is not there, as far as this user may see.
+func absentError(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.TopicAuthorizationFailed)
+}
+
+// errAbsent says that a partition was not found and is asked about by name.
+var errAbsent = errors.New("the partition is not found, and asked about by name")
+
+// absentees are the partitions that are asked about by name.
+type absentees struct {
+	rules absence.Rules
+
+	mu      sync.Mutex
+	of      map[tp]*absentee // guarded by mu
+	recent  map[tp]pace      // guarded by mu; of those that were found a moment ago
+	brokers []int32          // guarded by mu; of the cluster, as the last answer said
+	last    int32            // guarded by mu; the broker that was asked last
+}
+
+// pace is how often was asked about a partition, and when last.
+type pace struct {
+	asked int
+	at    time.Time
+}
+
+// absentee is one partition that was not found.
+type absentee struct {
+	p       *partition      // the assignment that is asked about
+	why     missedBy        // guarded by the mu of absentees
+	pace    pace            // guarded by the mu of absentees
+	tracker absence.Tracker // of the watch loop
+}
+
+// missedBy says what did not find a partition, and so what is to be tried when it is found.
+type missedBy uint8
+
+const (
+	byList     missedBy = iota // the list of topics, or a commit: fetching works as far as is known
+	byFetch                    // a fetch
+	byPosition                 // the look for its position in the log
+	byBegin                    // the look for where it begins: there is no position yet
+)
+
+// miss has a partition asked about by name that Kafka does not find. It never waits.
+func (b *Bridge) miss(p *partition, why missedBy, err error) {
+	if p.gate.Condition().Has(reason.Recreated, reason.Truncated) {
+		return // these never end
+	}
+	b.absent.add(p, why, time.Now())
+	if why != byList && !p.gate.Condition().Has(reason.Deleted) { // a list may leave a topic out; an answer by name decides
+		b.faultAbsent(p, err)
+	}
+	b.lookSoon()
+}
+
+func (as *absentees) add(p *partition, why missedBy, now time.Time) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if a := as.of[p.id]; a != nil && a.p == p {
+		a.why = max(a.why, why)
+		return
+	}
+	if as.of == nil {
+		as.of = make(map[tp]*absentee)
+	}
+	a := &absentee{p: p, why: why}
+	if r := as.recent[p.id]; now.Sub(r.at) <= as.rules.Last {
+		a.pace = r // it may be found and missed again and again
+	}
+	as.of[p.id] = a
+}
+
+// dueNow returns those to ask about now, without those whose assignment has ended.
+func (as *absentees) dueNow(now time.Time) []*absentee {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	maps.DeleteFunc(as.of, func(_ tp, a *absentee) bool { return a.p.gate.Ended() })
+	maps.DeleteFunc(as.recent, func(_ tp, r pace) bool { return now.Sub(r.at) > as.rules.Last })
+	var due []*absentee
+	for _, a := range as.of {
+		if a.pace.asked == 0 || now.Sub(a.pace.at) >= as.rules.Pause(a.pace.asked-1) {
+			a.pace = pace{a.pace.asked + 1, now}
+			due = append(due, a)
+		}
+	}
+	return due
+}
+
+// forget takes an absentee off the list, and returns what missed it.
+func (as *absentees) forget(a *absentee) missedBy {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if as.of[a.p.id] == a {
+		delete(as.of, a.p.id)
+	}
+	if as.recent == nil {
+		as.recent = make(map[tp]pace)
+	}
+	as.recent[a.p.id] = a.pace
+	return a.why
+}
+
+// next returns the broker whose turn it is; ok is false while none is known.
+func (as *absentees) next() (broker int32, ok bool) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if broker, ok = absence.Next(as.brokers, as.last); ok {
+		as.last = broker
+	}
+	return broker, ok
+}
+
+// know remembers the brokers of the cluster, nil when they are to be asked for.
+func (as *absentees) know(brokers []int32) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	as.brokers = brokers
+}
+
+// askForAbsent asks one broker about all partitions that were not found, and acts on the answer.
+func (b *Bridge) askForAbsent(ctx context.Context) {
+	if b.draining.Load() {
+		return
+	}
+	due := b.absent.dueNow(time.Now())
+	if len(due) == 0 {
+		return
+	}
+	names := make(map[string]bool)
+	for _, a := range due {
+		names[a.p.id.topic] = true
+	}
+	m, broker, err := b.identifyInTurn(ctx, slices.Sorted(maps.Keys(names)))
+	if err != nil {
+		b.absent.know(nil)
+		if ctx.Err() == nil && b.watchFaults.begin("names") { // no reason for all partitions: another broker is asked next
+			b.log.Warn("asking for topics by name fails, trying again", "topics", len(names), "err", kafkaclient.Explain(err, "asking for topics by name"))
+		}
+		return
+	}
+	b.absent.know(m.brokers)
+	var begin []*absentee
+	for _, a := range due {
+		if b.heardOf(a, m, broker, time.Now()) {
+			begin = append(begin, a)
+		}
+	}
+	if len(begin) > 0 {
+		b.beginFound(ctx, begin)
+	}
+}
+
+// identifyInTurn asks the broker whose turn it is, so that answers come from all of them.
+func (b *Bridge) identifyInTurn(ctx context.Context, names []string) (m *identified, broker int32, err error) {
+	broker, ok := b.absent.next()
+	if !ok { // whoever answers says which there are
+		ctx, cancel := context.WithTimeout(ctx, identifyTime)
+		defer cancel()
+		if m, err = b.identify(ctx, names); err != nil {
+			return nil, 0, err
+		}
+		b.absent.know(m.brokers)
+		if broker, ok = b.absent.next(); !ok {
+			return nil, 0, errors.New("a broker's answer names no broker")
+		}
+	}
+	m, err = b.identifyAt(ctx, broker, names)
+	return m, broker, err
+}
+
+// answerAbout is what an answer says of one partition.
+func answerAbout(id tp, t identifiedTopic) (absence.Answer, error) {
+	switch {
+	case errors.Is(t.err, kerr.TopicAuthorizationFailed):
+		return absence.Denied, t.err
+	case t.err != nil:
+		return absence.Missing, t.err
+	case !slices.Contains(t.partitions, id.partition):
+		return absence.Missing, kerr.UnknownTopicOrPartition
+	}
+	return absence.Present, nil
+}
+
+// heardOf acts on one broker's answer about one partition. It reports whether the partition was found and is to begin.
+func (b *Bridge) heardOf(a *absentee, m *identified, broker int32, now time.Time) (begins bool) {
+	p, t := a.p, m.topics[a.p.id.topic]
+	answer, err := answerAbout(p.id, t)
+	a.tracker.Saw(broker, answer, now)
+	switch {
+	case p.gate.Condition().Has(reason.Recreated, reason.Truncated): // no answer ends these
+		b.found(a)
+	case answer == absence.Present && p.from.absent != nil:
+		return true
+	case answer == absence.Present && differ(p.topic.id, t.id):
+		p.stop(recreated(p))
+		b.found(a)
+	case answer == absence.Present:
+		b.found(a)
+	case p.gate.Condition().Has(reason.Deleted):
+	default:
+		b.faultAbsent(p, err)
+		if a.tracker.Believed(b.absent.rules, len(m.brokers)) {
+			p.stop(deleted(p.id))
+			p.gate.Drop(partitionKey(p.id, reason.Fault))
+		}
+	}
+	return false
+}
+
+// found ends the absence of a partition that had begun: it goes on from its own position.
+func (b *Bridge) found(a *absentee) {
+	p := a.p
+	why := b.absent.forget(a)
+	gone := partitionKey(p.id, reason.Deleted)
+	switch wasGone := p.gate.Condition().Has(reason.Deleted); {
+	case p.gate.Condition().Has(reason.Recreated, reason.Truncated):
+		p.trying.Store(nil)
+		p.gate.Drop(gone)
+		p.gate.Drop(partitionKey(p.id, reason.Fault))
+	case wasGone, why == byPosition:
+		// Its log is looked at before anything of it is fetched.
+		b.tryAgain(p, fmt.Errorf("topic %s is found again; looking at its log", p.id.topic), true)
+		if wasGone {
+			b.goOn(p, gone)
+		}
+	case why == byFetch:
+		b.tryAgain(p, fmt.Errorf("topic %s is found; trying to fetch again", p.id.topic), false)
+	default:
+		b.recovered(p)
+	}
+}
+
+// faultAbsent pauses a partition that was not found, until an answer by name says more.
+func (b *Bridge) faultAbsent(p *partition, err error) {
+	now := time.Now()
+	p.trying.Store(&trial{last: now, absent: true, told: true})
+	r := reason.New(partitionKey(p.id, reason.Fault), now, absentText(p.id, err))
+	if p.gate.Add(r, true) {
+		b.observer.Began(r)
+	}
+}
+
+// absentText says what is known of a partition that was not found. A missing right is no missing topic.
+func absentText(id tp, err error) string {
+	if errors.Is(err, kerr.TopicAuthorizationFailed) {
+		return fmt.Sprintf("the right to read topic %s is missing (TOPIC_AUTHORIZATION_FAILED); asking again; hint: grant READ and DESCRIBE on it", id.topic)
+	}
+	return fmt.Sprintf("topic %s or its partition %d is not found; asking again", id.topic, id.partition)
+}
+
+// beginFound begins assignments whose log was not found before. What is still not found is asked about again.
+func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	parts := make(map[string][]int32)
+	for _, a := range list {
+		parts[a.p.id.topic] = append(parts[a.p.id.topic], a.p.id.partition)
+	}
+	s, err := b.survey(ctx, parts)
+	if err != nil {
+		if err = kafkaclient.Explain(err, "listing offsets"); ctx.Err() == nil && b.sourceFault("offsets", err) {
+			b.log.Warn("listing the offsets of partitions that were found fails, trying again", "partitions", len(list), "err", err)
+		}
+		return
+	}
+	var opened []*partition
+	for _, a := range list {
+		if err := s.logs[a.p.id].err; err != nil {
+			b.faultAbsent(a.p, err)
+			continue
+		}
+		p, err := b.openLater(s, a.p)
+		if err != nil {
+			b.log.Error("a partition that was found cannot begin", "topic", a.p.id.topic, "partition", a.p.id.partition, "err", err)
+			continue
+		}
+		if p != nil { // else the assignment ends
+			b.absent.forget(a)
+			opened = append(opened, p)
+		}
+	}
+	b.sayBegins(s, opened)
+	b.commitBy(ctx, opened, b.commitStarts) // what fails is tried again before the partition is fetched
+}
+
+// openLater makes the object of an assignment in the place of one whose log was not found. It returns nil when the assignment
+// has ended meanwhile.
+func (b *Bridge) openLater(s *survey, old *partition) (*partition, error) {
+	t, err := b.topicOf(old.id.topic)
+	if err != nil {
+		return nil, err
+	}
+	t = b.withID(t, s.topics[old.id.topic].id)
+	rt, err := newRouter(t.mapping, b.routes)
+	if err != nil {
+		return nil, err
+	}
+	p := b.open(s, old.id, t, rt)
+	p.rewind = true // kgo has had another offset since the assignment
+	if p.stopped() == nil {
+		if f := old.gate.Condition().Find(reason.Fault); f != nil { // it has lasted since then
+			p.trying.Store(&trial{told: true})
+			p.gate.Add(reason.New(f.Key, f.Since, f.Own.Text()), true)
+		}
+		b.tryAgain(p, fmt.Errorf("topic %s is found; looking at its log", p.id.topic), true)
+	}
+	if p.limit >= 0 && p.start >= p.limit {
+		p.reachedEnd()
+	}
+	if !b.succeed(old, p) {
+		return nil, nil
+	}
+	if e := old.gate.Condition().Find(reason.Deleted); e != nil {
+		b.counters.goneOn.add(string(reason.Deleted), 1)
+		b.observer.Ended(*e.Own)
+	}
+	b.gates.Begin(p.gate)
+	if h := p.stopped(); h != nil && !p.from.again {
+		b.stopped(p, h.Own)
+	}
+	return p, nil
+}
+
+// succeed puts p in the place of old, unless the assignment ends. A revoke that has old in hand ends p with it.
+func (b *Bridge) succeed(old, p *partition) bool {
+	b.mu.Lock()
+	if b.parts[old.id] != old || !old.givesWayTo(p) {
+		b.mu.Unlock()
+		return false
+	}
+	b.putLocked(p)
+	b.mu.Unlock()
+	old.detach()
+	old.wm.Revoke()
+	return true
+}
+
+func (p *partition) givesWayTo(next *partition) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gate.Ended() {
+		return false
+	}
+	p.successor = next
+	return true
+}
+
+func (p *partition) succeeded() *partition {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.successor
+}

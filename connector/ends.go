@@ -1,0 +1,81 @@
+package connector
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// endsLoop keeps the ends of the logs known of partitions of which nothing is heard, until ctx ends: a client that is stuck
+// would show no lag.
+func (b *Bridge) endsLoop(ctx context.Context) {
+	after := b.watchdogAfter()
+	tick := time.NewTicker(max(after/2, 100*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if b.draining.Load() {
+			continue
+		}
+		done := b.loops.Works("ends")
+		b.askEnds(ctx, after/2)
+		done()
+	}
+}
+
+// watchdogAfter is how long a partition may make no progress: in settle nothing is final before settle.
+func (b *Bridge) watchdogAfter() time.Duration {
+	after := b.cfg.Delivery.Watchdog
+	if after > 0 && b.cfg.Delivery.Confirm == "settle" {
+		after += b.cfg.Delivery.Settle
+	}
+	return after
+}
+
+// askEnds asks for the ends of the logs of partitions of which nothing was heard for a while, and notes whether their next
+// record belongs to an open transaction.
+func (b *Bridge) askEnds(ctx context.Context, quiet time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var topics []string
+	var parts []*partition
+	now := time.Now()
+	for _, p := range b.assigned() {
+		if p.stopped() == nil && (now.Sub(p.fetchedAt()) >= quiet || p.behind() > 0 && p.wm.Unfinal() == 0) {
+			parts = append(parts, p)
+			if !slices.Contains(topics, p.id.topic) {
+				topics = append(topics, p.id.topic)
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return
+	}
+	ends, err := b.admin.ListEndOffsets(ctx, topics...)
+	if err != nil {
+		return // the fetches see the same, and say so
+	}
+	var stable kadm.ListedOffsets
+	if b.cfg.Kafka.Isolation == "read_committed" {
+		if stable, err = b.admin.ListCommittedOffsets(ctx, topics...); err != nil {
+			return
+		}
+	}
+	for _, p := range parts {
+		end, ok := ends.Lookup(p.id.topic, p.id.partition)
+		if !ok || end.Err != nil {
+			continue
+		}
+		for high := p.high.Load(); high < end.Offset && !p.high.CompareAndSwap(high, end.Offset); {
+			high = p.high.Load()
+		}
+		s, ok := stable.Lookup(p.id.topic, p.id.partition)
+		p.openTxn.Store(ok && s.Err == nil && s.Offset < end.Offset && p.expects() >= s.Offset)
+	}
+}

@@ -1,0 +1,80 @@
+package connector
+
+import (
+	"time"
+
+	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk"
+)
+
+// A stream per key makes streams as data comes. They have a bound (inlong.max_streams), and those that are idle are
+// forgotten everywhere: here, in the mapping, in the sender, and by the reader of the queue.
+
+const (
+	idleTick    = time.Minute
+	idleTicks   = 10 // a stream is idle after so many without a record
+	streamsTick = 10 * time.Second
+)
+
+// forgetIdleStreams lets go of streams that nothing needs: not looked up for a while, named by no piece that may be read again,
+// waited for by no record, and idle in the sender.
+func (b *Bridge) forgetIdleStreams() {
+	b.routes.tick.Add(1)
+	inUse := make(map[int32]bool)
+	for _, p := range b.assigned() {
+		p.routesInUse(inUse)
+	}
+	gone := b.routes.forgetIdle(idleTicks, inUse, func(s *sdk.Stream) bool {
+		f, ok := b.sender.(interface{ ForgetStream(s *sdk.Stream) bool })
+		return ok && f.ForgetStream(s)
+	})
+	for _, t := range gone {
+		b.cfg.Routes.Forget(t)
+	}
+	if len(gone) > 0 {
+		b.log.Info("idle streams forgotten", "streams", len(gone), "left", b.routes.count())
+	}
+}
+
+// routesInUse marks the routes that the assignment needs.
+func (p *partition) routesInUse(in map[int32]bool) {
+	if r := p.router.fixed; r != nil {
+		in[r.index] = true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.parked {
+		for i := range c.groups {
+			in[c.groups[i].route.index] = true
+		}
+	}
+	p.wm.Routes(in)
+}
+
+// refusalsOver has partitions go on whose refused packs are all on their way again.
+func (b *Bridge) refusalsOver() {
+	for _, p := range b.assigned() {
+		for _, e := range p.gate.Condition().Entries() {
+			if e.Code != reason.Refused || e.Own != nil || p.refusals(e.Key) > 0 || !b.goOn(p, e.Key) {
+				continue
+			}
+			b.observer.Ended(reason.Reason{Key: partitionKey(p.id, reason.Refused), Since: e.Since})
+			if p.refusals(e.Key) > 0 { // refused again in between
+				p.gate.Refer(e.Key, time.Now(), true)
+			}
+		}
+	}
+}
+
+// streamsAgain has partitions go on that stopped for want of a stream, once there is room.
+func (b *Bridge) streamsAgain() {
+	for _, p := range b.assigned() {
+		k := partitionKey(p.id, reason.TooManyStreams)
+		if !b.routes.room() {
+			return
+		}
+		if p.gate.Condition().Get(k) != nil {
+			b.goOn(p, k)
+		}
+	}
+}

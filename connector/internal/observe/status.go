@@ -1,0 +1,211 @@
+// Package observe tells what the bridge does and why it does not: status, readiness, stalls, log lines about causes, and metrics. It
+// reads snapshots of the bridge only, and tells it what it found.
+package observe
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/reason"
+	"inlong-bridge/connector/resume"
+	"inlong-bridge/sdk"
+	"inlong-bridge/sdk/manager"
+)
+
+// Status is a snapshot of a running bridge, as /status shows it.
+type Status struct {
+	Version  string    `json:"version,omitempty"`
+	Instance string    `json:"instance"`
+	Started  time.Time `json:"started"`
+	State    string    `json:"state"`   // starting, running, draining
+	Starting string    `json:"-"`       // why it has not joined its group yet, "" once it has
+	Confirm  string    `json:"confirm"` // the mode of confirmation in force
+	Ready    Readiness `json:"ready"`
+
+	// Conditions are all reasons why something does not go on, those that partitions share first.
+	Conditions []Condition `json:"conditions"`
+
+	Memory MemoryStatus      `json:"memory"`
+	Group  GroupStatus       `json:"group"`
+	Parts  []PartitionStatus `json:"partitions"`
+	Routes []RouteStatus     `json:"routes"`
+	Reread RereadStatus      `json:"reread"`
+	Sender sdk.Status        `json:"sender"`
+	Queue  *confirm.Status   `json:"queue,omitempty"` // mode queue only
+
+	QueueSource *QueueSourceStatus `json:"queue_source,omitempty"` // queue.manager only
+
+	// LeftOut says how many of each list are not shown, because the request asked for less.
+	LeftOut *LeftOut `json:"left_out,omitempty"`
+
+	Loops    []Loop     `json:"-"`
+	Counters Counters   `json:"-"`
+	Delay    *Histogram `json:"-"` // of packs from the ack until they were seen; mode queue only
+	HeldAt   time.Time  `json:"-"` // when fetching was held for want of room last
+}
+
+// LeftOut counts what a cut snapshot does not show.
+type LeftOut struct {
+	Partitions int `json:"partitions"`
+	Conditions int `json:"conditions"`
+	Routes     int `json:"routes"`
+	Streams    int `json:"streams"`
+	Endpoints  int `json:"endpoints"`
+	Topics     int `json:"topics"`
+}
+
+// Cut shortens each list to n entries, partitions and streams with a reason first, and says how many it left out; -1 leaves all.
+func (s *Status) Cut(n int) {
+	if n < 0 {
+		return
+	}
+	slices.SortStableFunc(s.Parts, func(a, b PartitionStatus) int {
+		return -cmp.Compare(min(1, len(a.Conditions)), min(1, len(b.Conditions)))
+	})
+	slices.SortStableFunc(s.Sender.Streams, func(a, b sdk.StreamStatus) int { return -cmp.Compare(min(1, len(a.Stall)), min(1, len(b.Stall))) })
+	s.LeftOut = &LeftOut{
+		Partitions: cutTo(&s.Parts, n), Conditions: cutTo(&s.Conditions, n), Routes: cutTo(&s.Routes, n),
+		Streams: cutTo(&s.Sender.Streams, n), Endpoints: cutTo(&s.Sender.Endpoints, n), Topics: cutTo(&s.Group.Topics, n),
+	}
+}
+
+func cutTo[T any](list *[]T, n int) (leftOut int) {
+	leftOut = max(0, len(*list)-n)
+	*list = (*list)[:len(*list)-leftOut]
+	return leftOut
+}
+
+// Counters run since the start.
+type Counters struct {
+	Records, Bytes, Skipped, ForeignPacks, Replaced map[string]uint64 // by topic
+	CommitErrors                                    map[string]uint64 // by class
+	Stops, GoneOn                                   map[string]uint64 // by code
+	Commits, Assigned, Revoked                      uint64
+	OffsetsLost, OffsetsRefused, PassedOver         uint64
+}
+
+// Histogram counts observations up to each bound, in seconds.
+type Histogram struct {
+	Count uint64
+	Sum   float64
+	UpTo  map[float64]uint64
+}
+
+// MemoryStatus is the byte budget and what follows from it.
+type MemoryStatus struct {
+	BudgetBytes int64  `json:"budget_bytes"`
+	Source      string `json:"source"`
+	FetchBytes  int64  `json:"fetch_bytes"`
+	SenderBytes int64  `json:"sender_bytes"`
+	RepairBytes int64  `json:"repair_bytes"`
+	ParkedBytes int64  `json:"parked_bytes"` // fetched and not taken by the sender yet
+	MaxUnfinal  int    `json:"max_unfinal"`
+	Unfinal     int    `json:"unfinal"`
+	Hold        string `json:"hold,omitempty"` // why nothing is fetched now
+}
+
+// GroupStatus speaks of the consumer group.
+type GroupStatus struct {
+	Group      string   `json:"group"`
+	InstanceID string   `json:"instance_id,omitempty"`
+	Topics     []string `json:"topics"`
+	Missing    []string `json:"missing_topics,omitempty"`     // named by routes and not there
+	Unmatched  []string `json:"unmatched_patterns,omitempty"` // expressions of routes that match no topic
+	Error      string   `json:"error,omitempty"`
+
+	LeftOut []LeftOutTopic `json:"left_out_topics,omitempty"` // that rules match and that are not consumed
+}
+
+// PartitionStatus speaks of one assigned partition.
+type PartitionStatus struct {
+	Topic         string        `json:"topic"`
+	Partition     int32         `json:"partition"`
+	Start         int64         `json:"start_offset"`     // of this assignment
+	Position      int64         `json:"position_offset"`  // fetched up to
+	Final         int64         `json:"final_offset"`     // the watermark
+	Committed     int64         `json:"committed_offset"` // -1 when this assignment committed nothing yet
+	Lag           int64         `json:"lag"`              // end of the log - watermark; -1 when unknown
+	Unfinal       int           `json:"unfinal_pieces"`
+	OldestUnfinal time.Duration `json:"oldest_unfinal_ns"`
+	LastCommit    time.Time     `json:"last_commit,omitzero"`
+	Lost          int64         `json:"pieces_lost_total"` // read again
+	Stall         string        `json:"stall,omitempty"`   // code of why it does not go on
+	Reason        string        `json:"reason,omitempty"`
+	Stopped       bool          `json:"stopped,omitempty"`  // for good, until it is assigned anew
+	Stuck         time.Duration `json:"stuck_ns,omitempty"` // it is behind and has made no progress for so long (delivery.watchdog)
+	StuckCode     string        `json:"stuck,omitempty"`    // code of why
+	StuckReason   string        `json:"stuck_reason,omitempty"`
+
+	TopicID        string       `json:"topic_id,omitempty"`         // of this assignment
+	RefusedOffset  *int64       `json:"refused_offset,omitempty"`   // committed for a topic of the same name that was deleted
+	RefusedTopicID string       `json:"refused_topic_id,omitempty"` // id of that topic
+	Books          resume.Books `json:"books"`                      // up to committed_offset
+
+	// Conditions are the keys of the reasons for which it does not go on, oldest first; see those of the bridge.
+	// The fields stall, reason, stopped, stuck_ns, stuck and stuck_reason say the same, and go with 0.1.0.
+	Conditions []reason.Key `json:"conditions,omitempty"`
+
+	Assignment      uint64          `json:"-"` // never the same twice
+	Condition       *gate.Condition `json:"-"`
+	Behind          int64           `json:"-"` // the lag that a stall is found by: none of what is not wanted, 0 for one that is stopped
+	OpenTransaction bool            `json:"-"` // what comes next belongs to an open transaction
+	Repair          bool            `json:"-"` // it has lost pieces that are not read again yet
+	Oldest          *RouteStatus    `json:"-"` // where its oldest piece that is not final goes, nil for none
+}
+
+func (p *PartitionStatus) name() string { return p.Topic + "/" + strconv.Itoa(int(p.Partition)) }
+
+// RouteStatus is one (group, stream) pair in use.
+type RouteStatus struct {
+	Group  string `json:"group"`
+	Stream string `json:"stream"`
+}
+
+// RereadStatus speaks of what is read again.
+type RereadStatus struct {
+	Pending int    `json:"pending_pieces"`
+	Ranges  uint64 `json:"ranges_total"`
+	Records uint64 `json:"records_total"`
+	Bytes   uint64 `json:"bytes_total"`
+}
+
+// LeftOutTopic is a topic that a rule matches and that is not consumed.
+type LeftOutTopic struct {
+	Topic  string `json:"topic"`
+	Reason string `json:"reason"`
+}
+
+// QueueSourceStatus says how asking the Manager about the queue goes.
+type QueueSourceStatus struct {
+	Updated   time.Time `json:"updated,omitzero"`
+	LastError string    `json:"last_error,omitempty"`
+	Streams   int       `json:"streams"`           // that the Manager names a topic for
+	Joining   []string  `json:"joining,omitempty"` // clusters that it names and that are not read yet
+	Leaving   []string  `json:"leaving,omitempty"` // clusters that it names no more and that are read still
+	// Restart says what changed that only a restart applies, "" for nothing.
+	Restart string `json:"restart_to_apply,omitempty"`
+	// Brokers says which clusters have other addresses, or another tenant or namespace, now; the bridge uses them after
+	// a restart.
+	Brokers string `json:"other_brokers,omitempty"`
+	// Unreadable are the streams in use whose packs cannot be told in the queue.
+	Unreadable []UnreadableStream `json:"unreadable,omitempty"`
+}
+
+// UnreadableStream is a stream with another wrap type than INLONG_MSG_V0 in the Manager. What consumers, and the
+// bridge, find in its topic then is not an InLongMsg with the attribute mid, by which a pack is recognised.
+type UnreadableStream struct {
+	Group    string `json:"group"`
+	Stream   string `json:"stream"`
+	WrapType string `json:"wrap_type"`
+}
+
+// String is the reason in /status.
+func (u UnreadableStream) String() string {
+	return fmt.Sprintf("stream %s.%s has the wrap type %s in the Manager, in which the bridge cannot recognise its packs in the queue; set it to %s, or use delivery.confirm: settle",
+		u.Group, u.Stream, u.WrapType, manager.WrapInLongMsg)
+}
