@@ -23,20 +23,26 @@ cache=${XDG_CACHE_HOME:-${HOME:?}/.cache}/inlong-bridge/tools
 state=$({ cat $module/go.mod $module/go.sum $module/main.go; "$go" version; } | sha256sum | cut -c1-16)
 control_plane=$cache/control-plane-$state
 
-build() {
-  [ -x "$control_plane" ] && return 0
-  local start=$SECONDS log
+# fetch MODULE: its dependencies, or the reason why they cannot be had and exit code 10.
+fetch() {
+  local log rc=0
   log=$(mktemp)
-  if ! (cd $module && "$go" mod download) >"$log" 2>&1; then
-    echo "SKIPPED k8s: the modules of the control plane cannot be fetched: $(tail -n 1 "$log")"
-    rm -f "$log"
-    return 10
+  if ! (cd "$1" && "$go" mod download) >"$log" 2>&1; then
+    echo "SKIPPED k8s: the modules of $1 cannot be fetched: $(tail -n 1 "$log")"
+    rc=10
   fi
   rm -f "$log"
+  return $rc
+}
+
+build() {
+  [ -x "$control_plane" ] && return 0
+  local start=$SECONDS
+  fetch $module || return
   mkdir -p "$cache"
   echo "k8s: building the control plane of Kubernetes $version (once; kept in $cache)"
   (cd $module && "$go" build "${flags[@]}" -o "$control_plane.$$" .) || { rm -f "$control_plane.$$"; return 1; }
-  mv "$control_plane.$$" "$control_plane" # at once, so that nobody finds half of it
+  mv "$control_plane.$$" "$control_plane" || return 1 # at once, so that nobody finds half of it
   echo "k8s: built in $((SECONDS - start)) s"
 }
 
@@ -53,7 +59,7 @@ case ${1:-run} in
       exit 0
     fi
     rc=0
-    build || rc=$?
+    { build && fetch deploy/k8s; } || rc=$?
     if [ "$rc" = 10 ]; then exit 0; fi
     [ "$rc" = 0 ] || exit "$rc"
     start=$SECONDS
