@@ -255,9 +255,10 @@ func (b *Bridge) found(a *absentee) {
 // faultAbsent pauses a partition that was not found, until an answer by name says more.
 func (b *Bridge) faultAbsent(p *partition, err error) {
 	now := time.Now()
-	p.trying.Store(&trial{last: now, absent: true, told: true})
 	r := reason.New(partitionKey(p.id, reason.Fault), now, absentText(p.id, err))
-	if p.gate.Add(r, true) {
+	began := p.gate.Add(r, true)
+	p.trying.Store(&trial{last: now, absent: true, told: true}) // after the gate has closed: see tryAgain
+	if began {
 		b.observer.Began(r)
 	}
 }

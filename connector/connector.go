@@ -117,6 +117,7 @@ type outlet interface {
 	Room() <-chan struct{}
 	Seal()
 	Status() sdk.Status
+	ForgetStream(s *sdk.Stream) bool
 	Close(ctx context.Context) error
 	confirm.Sink
 }

@@ -26,7 +26,7 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rewind || p.gate.Ended() {
+	if p.rewind || p.gate.Ended() || p.stopsBehindParkedLocked() {
 		return 0
 	}
 	if first := recs[0].Offset; first < p.expect {
@@ -44,6 +44,14 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 	p.parkLocked(chunks)
 	p.offerParkedLocked(s)
 	return sp.bytes
+}
+
+// stopsBehindParkedLocked reports whether the partition stops as soon as the sender has what is parked. Nothing is parked behind
+// that. Otherwise: 1. records up to a record without a stream wait for room  2. the next fetch is parked behind them  3. they
+// are sent, and the partition stops  4. it goes on at the fetch of 2, and the rest of the first is skipped.
+func (p *partition) stopsBehindParkedLocked() bool {
+	n := len(p.parked)
+	return n > 0 && p.parked[n-1].stop != nil
 }
 
 // unpark offers again what the sender had no room for.

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/sdk"
 )
 
 // A stream per key makes streams as data comes. They have a bound (inlong.max_streams), and those that are idle are
@@ -24,10 +23,7 @@ func (b *Bridge) forgetIdleStreams() {
 	for _, p := range b.assigned() {
 		p.routesInUse(inUse)
 	}
-	gone := b.routes.forgetIdle(idleTicks, inUse, func(s *sdk.Stream) bool {
-		f, ok := b.sender.(interface{ ForgetStream(s *sdk.Stream) bool })
-		return ok && f.ForgetStream(s)
-	})
+	gone := b.routes.forgetIdle(idleTicks, inUse, b.sender.ForgetStream)
 	for _, t := range gone {
 		b.cfg.Routes.Forget(t)
 	}
@@ -55,10 +51,10 @@ func (p *partition) routesInUse(in map[int32]bool) {
 func (b *Bridge) refusalsOver() {
 	for _, p := range b.assigned() {
 		for _, e := range p.gate.Condition().Entries() {
-			if e.Code != reason.Refused || e.Own != nil || p.refusals(e.Key) > 0 || !b.goOn(p, e.Key) {
+			// One that does not close was only found by the stall detection: the partition never stopped for it.
+			if e.Code != reason.Refused || e.Own != nil || !e.Closes || p.refusals(e.Key) > 0 || !b.goOn(p, e.Key) {
 				continue
 			}
-			b.observer.Ended(reason.Reason{Key: partitionKey(p.id, reason.Refused), Since: e.Since})
 			if p.refusals(e.Key) > 0 { // refused again in between
 				p.gate.Refer(e.Key, time.Now(), true)
 			}

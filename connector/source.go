@@ -101,6 +101,7 @@ func (b *Bridge) poll(ctx context.Context) error {
 // fetched hands what was polled to its partitions. A rebalance waits until it returns.
 func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 	var fatal error
+	var back []*partition // once all is looked at: the rest of what was polled may hold more of them
 	fs.EachTopic(func(t kgo.FetchTopic) {
 		for i := range t.Partitions {
 			fp := &t.Partitions[i]
@@ -128,7 +129,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				continue
 			}
 			if p.mustRewind() {
-				b.rewind(p)
+				back = append(back, p)
 				continue
 			}
 			bytes := p.take(b.sender, sp, fp.Records)
@@ -146,6 +147,9 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 			}
 		}
 	})
+	for _, p := range back {
+		b.rewind(p)
+	}
 	return fatal
 }
 
@@ -276,19 +280,18 @@ func (b *Bridge) setOffset(id tp, offset int64) {
 func (b *Bridge) goOn(p *partition, k reason.Key) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gate.Ended() || p.gate.Condition().Find(k.Code) == nil {
+	e := p.gate.Condition().Get(k)
+	if p.gate.Ended() || e == nil || !e.MayEnd() {
 		return false
 	}
 	p.rewind = true
 	b.setOffset(p.id, p.expect) // so that something is fetched; before the gate opens, or it could undo the poll loop's
-	e, ok := p.gate.Drop(k)
+	dropped, ok := p.gate.Drop(k)
 	if !ok {
 		return false
 	}
-	if e.Own != nil {
-		b.observer.Ended(*e.Own)
-	}
 	b.counters.goneOn.add(string(k.Code), 1)
+	b.observer.Ended(reason.Reason{Key: partitionKey(p.id, k.Code), Since: dropped.Since})
 	return true
 }
 

@@ -8,6 +8,8 @@ const (
 	sender    = "./sdk"
 	connector = "./connector"
 	absence   = "./connector/internal/absence"
+	gate      = "./connector/internal/gate"
+	observe   = "./connector/internal/observe"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -896,12 +898,14 @@ var mutations = []mutation{
 	// Streams that are forgotten.
 	{
 		name: "a stream is forgotten while a pack of it is acked", file: "sdk/forget.go",
-		old: "st.open.len() > 0 || st.known > 0 ||", new: "st.open.len() > 0 || s.states[packWaiting]+s.states[packInFlight]+s.states[packLost] > 0 ||",
+		old: "	if st.open.len() > 0 || st.known > 0 || st.watch == watching || s.closing.Load() {\n		return false\n	}\n	code, _ := s.stallLocked(st, s.now())\n	return code == StreamOK && s.m.ForgetStream(st.id)",
+		new: "	if st.open.len() > 0 || s.states[packWaiting]+s.states[packInFlight]+s.states[packLost]+s.states[packHeld] > 0 || st.watch == watching || s.closing.Load() {\n		return false\n	}\n	s.m.ForgetStream(st.id)\n	return true",
 		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
 	},
 	{
-		name: "a stream is forgotten while a lost pack of it is remembered", file: "sdk/dispatch.go",
-		old: "	p.state = to\n", new: "	if p.state = to; to == packLost {\n		p.st.known--\n	}\n",
+		name: "a stream is forgotten while a lost pack of it is remembered", file: "sdk/forget.go",
+		old: "	if st.open.len() > 0 || st.known > 0 || st.watch == watching || s.closing.Load() {\n		return false\n	}\n	code, _ := s.stallLocked(st, s.now())\n	return code == StreamOK && s.m.ForgetStream(st.id)",
+		new: "	if st.open.len() > 0 || s.states[packWaiting]+s.states[packInFlight]+s.states[packAcked]+s.states[packHeld] > 0 || st.watch == watching || s.closing.Load() {\n		return false\n	}\n	s.m.ForgetStream(st.id)\n	return true",
 		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
 	},
 	{
@@ -945,11 +949,6 @@ var mutations = []mutation{
 		name: "a barrier waits for a topic that was dropped", file: "connector/confirm/barrier.go",
 		old: "			continue // dropped", new: "			return false, nil // dropped",
 		pkg: "./connector/confirm", run: "TestBarrierDoesNotWait",
-	},
-	{
-		name: "a topic is dropped that a stream is about to use", file: "connector/confirm/unwatch.go",
-		old: "			return\n		}\n	}\n	if ends", new: "			break\n		}\n	}\n	if ends",
-		pkg: "./connector/confirm", run: "TestTopicOfAStreamThatIsAbout",
 	},
 	{
 		name: "a topic is dropped while another stream uses it", file: "connector/confirm/unwatch.go",
@@ -1044,5 +1043,153 @@ var mutations = []mutation{
 		name: "a stream is forgotten while a piece names it", file: "connector/idle.go",
 		old: "	p.wm.Routes(in)\n", new: "",
 		pkg: connector, run: "TestRouteThatAPiece",
+	},
+
+	// Gate and condition: why a partition does not go on.
+	{
+		name: "a partition is resumed when the first of two reasons ends", file: "connector/internal/gate/condition.go",
+		old: "c.closed = c.closed || entries[i].Closes", new: "c.closed = entries[i].Closes",
+		pkg: gate, run: "TestPartitionIsPausedWhile|TestGateIsWhat",
+	},
+	{
+		name: "a pause that an earlier assignment left stays", file: "connector/internal/gate/gate.go",
+		old: "g.begun, g.paused = true, !g.cond.Load().closed", new: "g.begun, g.paused = true, false",
+		pkg: gate, run: "TestPauseLeft",
+	},
+	{
+		name: "a reason from before an assignment began does not pause it", file: "connector/internal/gate/gate.go",
+		old: "g.begun, g.paused = true, !g.cond.Load().closed", new: "g.begun, g.paused = true, g.cond.Load().closed",
+		pkg: gate, run: "TestReasonFromBefore|TestDrain",
+	},
+	{
+		name: "late news of an old assignment pause the new one", file: "connector/internal/gate/gate.go",
+		old: "if !g.begun || g.ended.Load() || closed == g.paused {", new: "if !g.begun || closed == g.paused {",
+		pkg: gate, run: "TestLateNews|TestEnded",
+	},
+	{
+		name: "the client is told of an assignment that it does not know", file: "connector/internal/gate/gate.go",
+		old: "if !g.begun || g.ended.Load() || closed == g.paused {", new: "if g.ended.Load() || closed == g.paused {",
+		pkg: gate, run: "TestReasonFromBefore",
+	},
+	{
+		name: "each gate of a drain is told by itself", file: "connector/internal/gate/gate.go",
+		old: "		g.putLocked(Entry{Key: k, Since: now, Closes: closes})\n	}\n	gs.tellLocked(list)", new: "		g.putLocked(Entry{Key: k, Since: now, Closes: closes})\n		gs.tellLocked([]*Gate{g})\n	}",
+		pkg: gate, run: "TestManyGates",
+	},
+	{
+		name: "a reason that never ends by itself is dropped", file: "connector/internal/gate/condition.go",
+		old: "return !reason.KindOf(e.Code).Terminal && (", new: "return (",
+		pkg: gate, run: "TestReasonThatNever",
+	},
+	{
+		name: "a reason that is added again counts as new", file: "connector/internal/gate/gate.go",
+		old: "		entries[i] = e\n	}\n	g.cond", new: "		entries[i], added = e, true\n	}\n	g.cond",
+		pkg: gate, run: "TestReasonThatIsAddedAgain",
+	},
+	{
+		name: "a reason that is added again begins anew", file: "connector/internal/gate/gate.go",
+		old: "e.Since, e.Behind = entries[i].Since, entries[i].Behind", new: "e.Behind = entries[i].Behind",
+		pkg: gate, run: "TestReasonThatIsAddedAgain",
+	},
+	{
+		name: "a partition that has stopped is tried by reading on", file: "connector/internal/gate/gate.go",
+		old: "if i < 0 || reason.KindOf(k.Code).Stops {", new: "if i < 0 {",
+		pkg: gate, run: "TestReasonThatIsTried",
+	},
+	{
+		name: "the stall detection closes a gate", file: "connector/internal/gate/gate.go",
+		old: "f.found, f.Closes, f.Since = true, false, f.Behind", new: "f.found, f.Since = true, f.Behind",
+		pkg: gate, run: "TestStallDetection",
+	},
+	{
+		name: "the stall detection removes the reasons of others", file: "connector/internal/gate/gate.go",
+		old: "if !e.found || !e.Behind.IsZero() {", new: "if !e.Behind.IsZero() {",
+		pkg: gate, run: "TestStallDetection|TestGateIsWhat",
+	},
+	{
+		name: "a reason that was only found stops the partition", file: "connector/internal/gate/condition.go",
+		old: "if kind.Stops && !entries[i].found && (", new: "if kind.Stops && (",
+		pkg: gate, run: "TestReasonThatIsOnlyFound",
+	},
+	{
+		name: "a stop that may end hides one that never does", file: "connector/internal/gate/condition.go",
+		old: "c.stop < 0 || kind.Terminal && !reason.KindOf(entries[c.stop].Code).Terminal", new: "c.stop < 0",
+		pkg: gate, run: "TestStopThatNeverEnds",
+	},
+	{
+		name: "the client is told outside the lock of the gates", file: "connector/internal/gate/gate.go",
+		old: "	g.gates.mu.Lock()\n	defer g.gates.mu.Unlock()\n	added = g.putLocked(e)\n	g.gates.tellLocked([]*Gate{g})", new: "	g.gates.mu.Lock()\n	added = g.putLocked(e)\n	g.gates.mu.Unlock()\n	g.gates.tellLocked([]*Gate{g})",
+		pkg: gate, run: "TestClientIsTold",
+	},
+	{
+		name: "a list ends a reason that was set by itself", file: "connector/reason/board.go",
+		old: "if old.Reason = r; !slices.Contains(old.sources, source) {\n		old.sources = append(old.sources, source)\n	}", new: "old.Reason, old.sources = r, []string{source}",
+		pkg: "./connector/reason", run: "TestReplaceEnds",
+	},
+	{
+		name: "a partition that goes on takes what was fetched before it stopped", file: "connector/source.go",
+		old: "	p.rewind = true\n", new: "",
+		pkg: connector, run: "TestPartitionThatGoesOn",
+	},
+	{
+		name: "only the first of two fetches is dropped when a partition goes on", file: "connector/source.go",
+		old: "				back = append(back, p)\n				continue", new: "				b.rewind(p)\n				continue",
+		pkg: connector, run: "TestPartitionThatGoesOn",
+	},
+	{
+		name: "more is parked behind a record that stops its partition", file: "connector/dispatch.go",
+		old: "return n > 0 && p.parked[n-1].stop != nil", new: "return n < 0",
+		pkg: connector, run: "TestNothingIsParkedBehind",
+	},
+	{
+		name: "a half sent chunk is dropped when its partition stops", file: "connector/dispatch.go",
+		old: "	case p.parked[0].begun:\n", new: "	case false:\n",
+		pkg: connector, run: "TestChunkThatIsHalfSentIsKept",
+	},
+	{
+		name: "a gap is booked over records that wait for room", file: "connector/offsets.go",
+		old: "	if len(p.parked) > 0 {\n		return false\n	}\n	from := p.expect", new: "	from := p.expect",
+		pkg: connector, run: "TestGapIsNotBooked",
+	},
+	{
+		name: "a fault that comes again while it is taken for over is never tried", file: "connector/watch.go",
+		old: "	began := p.gate.Add(r, true)\n", new: "	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})\n	began := p.gate.Add(r, true)\n",
+		more: [][2]string{{"nobody tries again.\n	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})\n", "nobody tries again.\n"}},
+		pkg:  connector, run: "TestFaultThatComesAgain",
+	},
+	{
+		name: "a partition closed for its pieces is looked at by nobody", file: "connector/limits.go",
+		old: "		p.mu.Lock() // else whoever noted it a moment ago may say last that there is nothing to do\n		p.noteWaitsLocked()\n		p.mu.Unlock()\n", new: "		p.waits.Store(true)\n",
+		pkg: connector, run: "TestPartitionThatHoldsTooMany",
+	},
+	{
+		name: "a partition goes on from a stream that the stall detection named", file: "connector/idle.go",
+		old: "e.Own != nil || !e.Closes || p.refusals", new: "e.Own != nil || p.refusals",
+		pkg: connector, run: "TestStreamThatTheStallDetection",
+	},
+	{
+		name: "each stop of one cause is a line", file: "connector/internal/observe/observer.go",
+		old: "pause := min(max(2*e.pause, flushEvery), flushMost)", new: "pause := flushEvery",
+		pkg: observe, run: "TestOneCauseIsAFewLines",
+	},
+	{
+		name: "a partition that flaps is counted each time", file: "connector/internal/observe/events.go",
+		old: "if _, again := e.seen[r.Object]; again {", new: "if false {",
+		pkg: observe, run: "TestPartitionThatFlaps",
+	},
+	{
+		name: "a shared cause that comes and goes is logged each time", file: "connector/internal/observe/observer.go",
+		old: "case l != nil && now.Sub(l.told) >= tellPause:", new: "case l != nil:",
+		pkg: observe, run: "TestSharedCause",
+	},
+	{
+		name: "snapshots at the same time mix their reasons", file: "connector/internal/observe/observer.go",
+		old: "	o.completing.Lock()\n	defer o.completing.Unlock()\n", new: "",
+		pkg: observe, run: "TestSnapshots",
+	},
+	{
+		name: "what is overdue is a stall without a reason", file: "connector/internal/observe/conditions.go",
+		old: "e != nil && reason.KindOf(e.Code).Stuck != \"\" {", new: "e != nil {",
+		pkg: observe, run: "TestRecordsThatWaitTooLong",
 	},
 }

@@ -143,7 +143,9 @@ func whyStuck(s *Status, p *PartitionStatus, held bool, now time.Time) (found []
 		}
 		return shared(reason.NotSeen, "the queue behind the proxies does not answer")
 	case sick == up: // what streams say of it follows
-		return posted(reason.Endpoint)
+		if found, text := posted(reason.Endpoint); found != nil {
+			return found, text
+		}
 	}
 	if found, text := ownStream(s, p); found != nil {
 		return found, text
@@ -153,8 +155,12 @@ func whyStuck(s *Status, p *PartitionStatus, held bool, now time.Time) (found []
 		return shared(reason.Reread, "pieces that a proxy lost are not read again yet; hint: the log says why the source cannot be read")
 	case full == up:
 		return shared(reason.WindowFull, "every proxy holds as much unconfirmed data as it may: the queue behind them is slow; hint: look at the queue, and at its lag in the proxies' metrics")
-	case sick > 0:
-		return posted(reason.Endpoint)
+	case sick > 0 && sick < up:
+		if found, text := posted(reason.Endpoint); found != nil {
+			return found, text
+		}
+	}
+	switch {
 	case s.Queue != nil && unanswered > acked: // frozen, or a zombie: the queue cannot show what they did not take
 		return shared(reason.NoAck, fmt.Sprintf("the proxies do not answer: %d packs are in flight, %d acked and not seen in the queue yet", unanswered, acked)+hintProxies)
 	case p.Condition.Has(reason.Budget):
