@@ -129,6 +129,11 @@ func (k *broker) on(t *testing.T) *broker {
 	return &other
 }
 
+// topic is a name that no run before has used, as a Kafka that stays may have it.
+func (k *broker) topic(name string) string {
+	return fmt.Sprintf("k8s-%s-%d", name, time.Now().UnixNano())
+}
+
 // values are the values of a bridge of a topic, and the Secret that they name.
 func (k *broker) values(topic, more string) string {
 	k.Helper()
@@ -217,7 +222,8 @@ func (k *broker) newest() *container {
 
 // job migrates a topic.
 func (k *broker) job() {
-	const topic, n = "k8s-job", 2000
+	const n = 2000
+	topic := k.topic("job")
 	values := k.values(topic, "workload: {kind: Job}")
 	k.produce(topic, n)
 	k.mustHelm("install", "bridge", up.chart, "-f", values, "--wait", "--wait-for-jobs", "--timeout", "3m")
@@ -240,7 +246,8 @@ func (k *broker) job() {
 
 // deployment runs a bridge through an upgrade that replaces its pod.
 func (k *broker) deployment() {
-	const topic, n = "k8s-deployment", 2000
+	const n = 2000
+	topic := k.topic("deployment")
 	values := k.values(topic, "")
 	k.produce(topic, n)
 	k.mustHelm("install", "bridge", up.chart, "-f", values)
@@ -279,7 +286,8 @@ func (k *broker) drained(c *container) {
 
 // statefulSet kills a static member, whose successor takes its place in the group at once.
 func (k *broker) statefulSet() {
-	const topic, n = "k8s-statefulset", 2000
+	const n = 2000
+	topic := k.topic("statefulset")
 	values := k.values(topic, "workload: {kind: StatefulSet}")
 	k.produce(topic, n)
 	k.mustHelm("install", "bridge", up.chart, "-f", values)

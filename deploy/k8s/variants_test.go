@@ -509,14 +509,14 @@ func TestVariants(t *testing.T) {
 				r.uninstall = verdict(t)
 
 				switch {
-				case v.base == "none":
-					r.upgrade, r.rollback = "refused by the old chart", "-"
-					if _, err := s.helm(slices.Concat([]string{"install", name, before}, wait)...); before != "" && err == nil {
-						t.Errorf("the chart of %s can be installed as release %s, so its upgrade can be tested", old, name)
-					}
-					return
 				case before == "":
 					r.upgrade, r.rollback = "SKIPPED", "SKIPPED"
+					return
+				case v.base == "none":
+					r.upgrade, r.rollback = "refused by the old chart", "-"
+					if _, err := s.helm(slices.Concat([]string{"install", name, before}, wait)...); err == nil {
+						t.Errorf("the chart of %s can be installed as release %s, so its upgrade can be tested", old, name)
+					}
 					return
 				}
 				r.upgrade, r.rollback, r.uninstall = "FAILED", "FAILED", "FAILED"
