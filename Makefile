@@ -153,6 +153,14 @@ tools-k8s: ## build the Kubernetes control plane that make k8s runs (5 to 14 min
 k8s: bin/helm build ## the Helm chart on a real API server, every variant installed, upgraded and removed (ARGS='-run TestEviction')
 	@GO=$(GO) HELM=bin/helm BRIDGE=bin/inlong-bridge ./deploy/ci/k8s.sh run $(ARGS)
 
+.PHONY: alerts
+alerts: ## play each alert with promtool (from Debian's package prometheus, unpacked into bin/)
+	GO=$(GO) ./deploy/ci/alerts.sh $(ARGS)
+
+.PHONY: dashboard-check
+dashboard-check: ## evaluate each panel with a real Prometheus over a recorded run (a minute and a half)
+	GO=$(GO) ./deploy/ci/dashboard.sh $(ARGS)
+
 .PHONY: image
 image: ## run the Dockerfile's steps without a container engine and start the result
 	VERSION='$(VERSION)' COMMIT='$(COMMIT)' ./deploy/ci/image-steps.sh

@@ -327,9 +327,7 @@ func (b *Bridge) openLater(s *survey, old *partition) (*partition, error) {
 		}
 		b.tryAgain(p, fmt.Errorf("topic %s is found; looking at its log", p.id.topic), true)
 	}
-	if p.limit >= 0 && p.start >= p.limit {
-		p.reachedEnd()
-	}
+	p.reachedEnd()
 	if !b.succeed(old, p) {
 		return nil, nil
 	}

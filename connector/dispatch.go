@@ -41,6 +41,7 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 		return 0
 	}
 	p.expect, p.heard = chunks[len(chunks)-1].next, now
+	p.times.fetched(recs, chunks, p.expect, now)
 	p.parkLocked(chunks)
 	p.offerParkedLocked(s)
 	return sp.bytes
@@ -91,6 +92,9 @@ func (p *partition) offerParkedLocked(s sender) {
 			p.gate.Refer(wait, now, wait.Code == reason.StreamFull)
 			if wait.Code == reason.StreamFull {
 				p.gate.Drop(budgetKey)
+				for e := streamFull(p.gate.Condition()); e != nil && e.Key != wait; e = streamFull(p.gate.Condition()) {
+					p.gate.Drop(e.Key) // that stream had room: it is not the culprit any more
+				}
 			}
 			p.countLocked()
 			return
@@ -112,6 +116,9 @@ func (p *partition) backToStopLocked(h *gate.Entry) {
 	default:
 		p.expect = p.parked[0].first
 		p.dropParkedLocked(0)
+	}
+	if p.expect < p.limit {
+		p.gate.Drop(partitionKey(p.id, reason.AtEnd)) // or what was given back would not be fetched again
 	}
 }
 
@@ -140,6 +147,7 @@ func (p *partition) offerLocked(s sender, c *chunk, now time.Time) (wait reason.
 			p.gate.End()
 			return budgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
+			p.tooLarge = oversize{stream: g.route.stream, bytes: len(g.payloads[g.sent])}
 			return reason.Key{}, stopFor(p.id, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.id, g, err))
 		default:
 			return reason.Key{}, stopFor(p.id, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())

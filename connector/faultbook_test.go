@@ -353,15 +353,16 @@ func (f *faultCase) play(t *testing.T, alerts []alertRule) string {
 	if code, _ := get(t, "http://"+r.b.AdminAddr()+"/readyz"); (code == http.StatusOK) == f.down {
 		t.Errorf("/readyz = %d: what surrounds the bridge is no fault of its own, and the rest is", code)
 	}
-	for _, a := range alerts {
-		if a.matches(f.code) {
-			fmt.Fprintf(&out, "alert: %s (%s)\n", a.name, a.severity)
-		}
-	}
 	if n := log.count("\n"); n > 60 {
 		t.Errorf("%d lines of log for one cause:\n%s", n, log.text())
 	}
-	return normal(e, out.String())
+	told := normal(e, out.String())
+	for _, a := range alerts {
+		if a.matches(f.code) {
+			told += fmt.Sprintf("alert: %s (%s)\n", a.name, a.severity)
+		}
+	}
+	return told
 }
 
 var (
@@ -389,19 +390,10 @@ func normal(e *env, s string) string {
 }
 
 // alertRule is one rule of deploy/alerts.
-type alertRule struct{ name, severity, expr string }
+type alertRule struct{ name, severity, code string }
 
-var reasonCodes = regexp.MustCompile(`inlong_bridge_(?:reasons|reason_partitions|partition_stalled|partition_stuck)\{[^}]*?code=~?"([^"]*)"`)
-
-// matches reports whether the rule fires because of a code: its expression names it, alone or in a list.
-func (a *alertRule) matches(code reason.Code) bool {
-	for _, m := range reasonCodes.FindAllStringSubmatch(a.expr, -1) {
-		if slices.Contains(strings.Split(m[1], "|"), string(code)) {
-			return true
-		}
-	}
-	return false
-}
+// matches reports whether the rule fires because of a code: each code has a rule of its own.
+func (a *alertRule) matches(code reason.Code) bool { return a.code == string(code) }
 
 func readAlerts(t *testing.T) (out []alertRule) {
 	t.Helper()
@@ -409,13 +401,15 @@ func readAlerts(t *testing.T) (out []alertRule) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	labels := regexp.MustCompile(`labels: \{severity: (\w+), code: (\w+)\}`)
 	for _, block := range strings.Split(string(data), "- alert: ")[1:] {
 		name, rest, _ := strings.Cut(block, "\n")
-		severity := regexp.MustCompile(`severity: (\w+)`).FindStringSubmatch(rest)
-		expr, _, _ := strings.Cut(rest, "annotations:")
-		if severity != nil {
-			out = append(out, alertRule{strings.TrimSpace(name), severity[1], expr})
+		if m := labels.FindStringSubmatch(rest); m != nil {
+			out = append(out, alertRule{strings.TrimSpace(name), m[1], m[2]})
 		}
+	}
+	if len(out) == 0 {
+		t.Fatal("no alert of a reason code found")
 	}
 	return out
 }

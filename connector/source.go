@@ -137,9 +137,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 			b.tookPacks(t.Topic, sp.packs)
 			b.tookReplaced(p, sp.replaced)
 			b.pieceShare(p, time.Now())
-			if p.limit >= 0 && p.expects() >= p.limit {
-				p.reachedEnd()
-			}
+			p.reachedEnd()
 			if fp.Err != nil {
 				b.partitionError(p, fp.Err)
 			} else if p.trying.Load() != nil {
@@ -186,15 +184,23 @@ func (b *Bridge) partitionError(p *partition, err error) {
 	}
 }
 
-// reachedEnd closes a partition of which a migration wants nothing more.
+// reachedEnd closes a partition of which a migration wants nothing more, and leaves any other alone.
 func (p *partition) reachedEnd() {
+	if p.limit < 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.expect < p.limit { // a stop may have given back what was fetched
+		return
+	}
 	p.gate.Add(reason.New(partitionKey(p.id, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.id, p.limit)), true)
 }
 
 // noteWaitsLocked keeps waits true while unparkAll has something to do for p. Whoever parks calls it.
 func (p *partition) noteWaitsLocked() {
 	c := p.gate.Condition()
-	p.waits.Store(len(p.parked) > 0 || c.Has(reason.StreamFull) || c.Get(p.shareKey) != nil)
+	p.waits.Store(len(p.parked) > 0 || streamFull(c) != nil || c.Get(p.shareKey) != nil)
 }
 
 // unparkLoop offers what is parked again when the sender has room. A partition whose stream was full is read on
@@ -243,7 +249,7 @@ func (p *partition) roomAgain(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.parked) == 0 {
-		for e := p.gate.Condition().Find(reason.StreamFull); e != nil && now.Sub(e.Since) >= resumePause; e = p.gate.Condition().Find(reason.StreamFull) {
+		for e := streamFull(p.gate.Condition()); e != nil && now.Sub(e.Since) >= resumePause; e = streamFull(p.gate.Condition()) {
 			p.gate.Drop(e.Key)
 		}
 	}

@@ -38,9 +38,10 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 			b.checkTopics(ctx)
 		}
 		b.askForAbsent(ctx)
-		if time.Since(lastStreams) >= streamsTick {
+		if time.Since(lastStreams) >= b.lookAgain {
 			lastStreams = time.Now()
 			b.streamsAgain()
+			b.fitsAgain()
 		}
 		if time.Since(lastIdle) >= idleTick {
 			lastIdle = time.Now()

@@ -61,7 +61,6 @@ var mutations = []mutation{
 		new: "return offset >= o.First && offset <= o.Last",
 		pkg: model,
 	},
-
 	// settle.
 	{
 		name: "`settle` by wall time", file: "sdk/finality/lifeclock.go",
@@ -93,7 +92,6 @@ var mutations = []mutation{
 		old: "		m.giveUpFull(inc, now)\n", new: "",
 		pkg: model,
 	},
-
 	// queue.
 	{
 		name: "loss declared without a barrier", file: "sdk/finality/queue.go",
@@ -260,7 +258,6 @@ var mutations = []mutation{
 		old: "wrap != manager.WrapInLongMsg {", new: "wrap == \"\" {",
 		pkg: connector, run: "WrapType",
 	},
-
 	// Memory and reading again.
 	{
 		name: "one stream filling the budget", file: "sdk/budget.go",
@@ -299,7 +296,6 @@ var mutations = []mutation{
 		old: "	if c.unclear {\n		return nil\n	}\n", new: "",
 		pkg: sender, run: "Text",
 	},
-
 	// Identity, first sight, books.
 	{
 		name: "a partition whose topic was created again commits", file: "connector/commit.go",
@@ -582,7 +578,6 @@ var mutations = []mutation{
 		old: "unfolding(b.direct), nil)", new: "kgo.DefaultDecompressor(), nil)",
 		pkg: connector, run: "NextRecordUnfolds",
 	},
-
 	// Breaks that once survived.
 	{
 		name: "a frame freed while a writer holds it", file: "sdk/answer.go",
@@ -710,7 +705,6 @@ var mutations = []mutation{
 		old: "if s.next > p.committed {", new: "if s.from > p.committed {",
 		pkg: watermark,
 	},
-
 	// Batches of the queue that cannot be read.
 	// Values that look right.
 	{
@@ -773,7 +767,6 @@ var mutations = []mutation{
 		old: "		s.repairStates[p.state]--\n		s.repairStates[to]++\n", new: "",
 		pkg: sender, run: "TestRepairsAreCounted",
 	},
-
 	// Start and stop.
 	{
 		name: "an outage ends the start at once", file: "connector/starting.go",
@@ -831,7 +824,6 @@ var mutations = []mutation{
 		old: "		if !b.inSession.Load() {\n			cancel()", new: "		if b.inSession.Load() {\n			cancel()",
 		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
 	},
-
 	// What is refused for good.
 	{
 		name: "a refusal of one proxy of two is believed", file: "sdk/held.go",
@@ -888,13 +880,11 @@ var mutations = []mutation{
 		old: "		b.max = max(b.max, s.o.refusedMax)\n", new: "",
 		pkg: sender, run: "TestUnknownStream",
 	},
-
 	{
 		name: "a connection is kept empty for a pack that is final", file: "sdk/answer.go",
 		old: "	p.unreserveLocked() // it may", new: "	// it may",
 		pkg: sender, run: "TestConnectionIsNotKept",
 	},
-
 	// Streams that are forgotten.
 	{
 		name: "a stream is forgotten while a pack of it is acked", file: "sdk/forget.go",
@@ -943,7 +933,6 @@ var mutations = []mutation{
 		old: "		g.end()\n", new: "		_ = g.end\n",
 		pkg: sender, run: "TestGroupWithoutStreams",
 	},
-
 	// Topics of the queue that nobody needs.
 	{
 		name: "a barrier waits for a topic that was dropped", file: "connector/confirm/barrier.go",
@@ -955,7 +944,6 @@ var mutations = []mutation{
 		old: "	if r.uses[at] > 0 {\n		return\n	}\n", new: "",
 		pkg: "./connector/confirm", run: "TestTopicIsWatchedWhile",
 	},
-
 	// What the log says of proxies.
 	{
 		name: "each lost pack is a line of its own", file: "sdk/loss.go",
@@ -982,7 +970,6 @@ var mutations = []mutation{
 		old: "case !slices.Contains(o.told, code):", new: "case !slices.Contains(o.told, code) || true:",
 		pkg: sender, run: "TestOutage",
 	},
-
 	// Reaching proxies.
 	{
 		name: "a name with several addresses is one proxy", file: "sdk/resolve.go",
@@ -1044,7 +1031,6 @@ var mutations = []mutation{
 		old: "	p.wm.Routes(in)\n", new: "",
 		pkg: connector, run: "TestRouteThatAPiece",
 	},
-
 	// Gate and condition: why a partition does not go on.
 	{
 		name: "a partition is resumed when the first of two reasons ends", file: "connector/internal/gate/condition.go",
@@ -1191,5 +1177,82 @@ var mutations = []mutation{
 		name: "what is overdue is a stall without a reason", file: "connector/internal/observe/conditions.go",
 		old: "e != nil && reason.KindOf(e.Code).Stuck != \"\" {", new: "e != nil {",
 		pkg: observe, run: "TestRecordsThatWaitTooLong",
+	},
+	{
+		name: "a record that was too large is never tried again", file: "connector/idle.go",
+		old: "o.bytes <= o.stream.MaxRecord() && b.goOn(p, k)", new: "false && b.goOn(p, k)",
+		pkg: connector, run: "TestRecordThatWasTooLarge",
+	},
+	{
+		name: "a partition goes on at a record that is still too large", file: "connector/idle.go",
+		old: "o.bytes <= o.stream.MaxRecord() && b.goOn(p, k)", new: "b.goOn(p, k)",
+		pkg: connector, run: "TestRecordThatWasTooLarge",
+	},
+	{
+		name: "a piece that proxies refuse stops nothing", file: "connector/partition.go",
+		old: "	if p.gate.Refer(k, time.Now(), true) {\n", new: "	if p.gate.Refer(k, time.Now(), false) && false {\n",
+		pkg: connector, run: "TestPartitionsThatAreRefused",
+	},
+	{
+		name: "a partition goes on while pieces of it are refused", file: "connector/idle.go",
+		old: "p.refusals(e.Key) > 0 || !b.goOn(p, e.Key)", new: "!b.goOn(p, e.Key)",
+		pkg: connector, run: "TestPartitionsThatAreRefused",
+	},
+	// What alerts go by.
+	{
+		name: "the lag in time of a stopped partition ends at what was taken", file: "connector/lagtime.go",
+		old: "recs[n-1].Offset >= next {", new: "recs[n-1].Offset < 0 {",
+		pkg: connector, run: "TestLagInTimeOfAStopped",
+	},
+	{
+		name: "records that are fetched again keep their old times", file: "connector/lagtime.go",
+		old: "n > r.passed && r.runs[n-1].first >= first", new: "n > r.passed && r.runs[n-1].first < 0",
+		pkg: connector, run: "TestLagInTimeAfterAPartitionWentBack",
+	},
+	{
+		name: "the longer estimate of retention counts", file: "connector/retention.go",
+		old: "byMoves < left", new: "byMoves > left",
+		pkg: connector, run: "TestRetentionLeft",
+	},
+	{
+		name: "a client's certificate expires with the last of its chain", file: "connector/certs.go",
+		old: "authorities == cert.NotAfter.After(out)", new: "authorities || cert.NotAfter.After(out)",
+		pkg: connector, run: "TestClientCertificateExpires",
+	},
+	{
+		name: "a counter appears with its first value", file: "connector/counters.go",
+		old: "		n[label] = 0\n", new: "		_ = label\n",
+		pkg: connector, run: "TestKnownLabelValues",
+	},
+	{
+		name: "a topic's partitions without a commit are left out of the sum", file: "connector/internal/observe/series.go",
+		old: "		o.committed = p.Start\n", new: "		o.committed = 0\n",
+		pkg: "./connector/internal/observe", run: "TestSeriesOfPartitions",
+	},
+	// Ends of conditions.
+	{
+		name: "a migration does not fetch again what a stop gave back", file: "connector/dispatch.go",
+		old: "	if p.expect < p.limit {\n", new: "	if false {\n",
+		pkg: connector, run: "TestMigrationFetchesAgain",
+	},
+	{
+		name: "a stream that has room again is named as full", file: "connector/dispatch.go",
+		old: "					p.gate.Drop(e.Key) // that stream had room", new: "					break // that stream had room",
+		pkg: connector, run: "TestOnlyTheStreamThatIsFull",
+	},
+	{
+		name: "a drain waits for what is parked behind a stop", file: "connector/run.go",
+		old: "			stuck, chunks = stuck+chunks, 0\n", new: "",
+		pkg: connector, run: "TestDrainDoesNotWait",
+	},
+	{
+		name: "a stream that the budget has no room for is a record without a rule", file: "connector/route.go",
+		old: "	if errors.Is(err, sdk.ErrTooManyStreams) {", new: "	if false {",
+		pkg: connector, run: "TestStreamThatTheBudget",
+	},
+	{
+		name: "reasons that a look found outlast the looks", file: "connector/internal/observe/observer.go",
+		old: "		o.board.Replace(\"stalls\", nil)\n", new: "",
+		pkg: "./connector/internal/observe", run: "TestDrainEndsTheReasons",
 	},
 }

@@ -248,7 +248,7 @@ func TestProxiesThatAreIllWithoutAPostedReasonAreNoPanic(t *testing.T) {
 	for _, eps := range [][]sdk.EndpointStatus{{ill}, {ill, {Address: "q", Connections: 1}}} {
 		s := Status{State: "running", Sender: sdk.Status{Endpoints: eps}}
 		p := PartitionStatus{Unfinal: 1, Condition: new(gate.Gates).New("t", 0).Condition()}
-		if found, text := whyStuck(&s, &p, false, time.Now()); len(found) == 0 || text == "" {
+		if found, text := whyStuck(&s, indexOf(s.Conditions), &p, false, time.Now()); len(found) == 0 || text == "" {
 			t.Errorf("found %v (%q), want some reason", found, text)
 		}
 	}

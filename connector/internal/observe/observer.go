@@ -76,6 +76,7 @@ func (o *Observer) complete(now time.Time) Status {
 		}
 	}
 	assemble(&s, posted, now)
+	addLags(&s)
 	s.Ready = readiness(s.Conditions, s.Parts)
 	return s
 }
@@ -109,10 +110,12 @@ func (o *Observer) look(now time.Time) {
 	s := o.complete(now)
 	if s.State != "running" { // a drain has a time of its own
 		o.src.Stalled(nil)
+		o.board.Replace("stalls", nil)
 		return
 	}
+	ix := indexOf(s.Conditions)
 	found := o.stalls.look(now, s.Parts, func(p *PartitionStatus) ([]gate.Entry, string) {
-		return whyStuck(&s, p, now.Sub(s.HeldAt) < o.cfg.Watchdog, now)
+		return whyStuck(&s, ix, p, now.Sub(s.HeldAt) < o.cfg.Watchdog, now)
 	})
 	var posted []reason.Reason
 	entries := make(map[uint64][]gate.Entry, len(found))
