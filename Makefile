@@ -167,6 +167,14 @@ chart: bin/helm build ## lint and render the Helm chart, and show that it refuse
 	HELM=bin/helm BRIDGE=bin/inlong-bridge ./deploy/ci/chart.sh
 	HELM=bin/helm $(GO) test -count=1 ./deploy/helm
 
+.PHONY: tools-k8s
+tools-k8s: ## build the Kubernetes control plane that make k8s runs (5 to 14 minutes, once; then no time)
+	@GO=$(GO) ./deploy/ci/k8s.sh build
+
+.PHONY: k8s
+k8s: bin/helm build ## the Helm chart on a real API server, every variant installed, upgraded and removed (ARGS='-run TestEviction')
+	@GO=$(GO) HELM=bin/helm BRIDGE=bin/inlong-bridge ./deploy/ci/k8s.sh run $(ARGS)
+
 .PHONY: alerts
 alerts: ## play each alert with promtool (from Debian's package prometheus, unpacked into bin/)
 	GO=$(GO) ./deploy/ci/alerts.sh $(ARGS)
