@@ -12,12 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestKafka runs stories against one broker of each version of Apache Kafka, the versions beside each other: a story waits
-// most of its time.
+// TestKafka runs stories against one broker of each version of Apache Kafka.
 func TestKafka(t *testing.T) {
 	for _, name := range releases() {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			r := need(t, "kafka-"+name)
 			k := newBench(t).startKafka(r, 1)
 			for _, story := range []struct {
