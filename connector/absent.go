@@ -311,7 +311,7 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 			continue
 		}
 		if p != nil { // else the assignment ends
-			b.absent.forget(a)
+			_, _ = b.absent.forget(a)
 			opened = append(opened, p)
 		}
 	}
