@@ -21,7 +21,7 @@ import (
 
 // Pauses between two tries of the one pack that is tried of those that proxies refuse.
 const (
-	refusedRetryFirst = 10 * time.Second
+	refusedRetryFirst   = 10 * time.Second
 	refusedRetryLongest = 10 * time.Minute
 )
 

@@ -74,7 +74,7 @@ func setupRefusing(t *testing.T, n int, opts ...sdk.Option) (*env, *refusing) {
 }
 
 const (
-	heldFirst = 10 * time.Second
+	heldFirst   = 10 * time.Second
 	heldLongest = 10 * time.Minute
 )
 

@@ -68,7 +68,7 @@ func (b *balancer) serve(c net.Conn) {
 		return
 	}
 	b.wg.Go(func() {
-		defer p.Close()     
+		defer p.Close()
 		_, _ = io.Copy(p, c) // until one side ends
 	})
 	_, _ = io.Copy(c, p)
