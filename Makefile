@@ -145,6 +145,14 @@ chart: bin/helm build ## lint and render the Helm chart, and show that it refuse
 	HELM=bin/helm BRIDGE=bin/inlong-bridge ./deploy/ci/chart.sh
 	HELM=bin/helm $(GO) test -count=1 ./deploy/helm
 
+.PHONY: alerts
+alerts: ## play each alert with promtool (from Debian's package prometheus, unpacked into bin/)
+	GO=$(GO) ./deploy/ci/alerts.sh $(ARGS)
+
+.PHONY: dashboard-check
+dashboard-check: ## evaluate each panel with a real Prometheus over a recorded run (a minute and a half)
+	GO=$(GO) ./deploy/ci/dashboard.sh $(ARGS)
+
 .PHONY: image
 image: ## run the Dockerfile's steps without a container engine and start the result
 	VERSION='$(VERSION)' COMMIT='$(COMMIT)' ./deploy/ci/image-steps.sh

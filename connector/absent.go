@@ -264,9 +264,10 @@ func (b *Bridge) found(a *absentee) {
 // faultAbsent pauses a partition that was not found, until an answer by name says more.
 func (b *Bridge) faultAbsent(p *partition, err error) {
 	now := time.Now()
-	p.trying.Store(&trial{last: now, absent: true, told: true})
 	r := reason.New(partitionKey(p.id, reason.Fault), now, absentText(p.id, err))
-	if p.gate.Add(r, true) {
+	began := p.gate.Add(r, true)
+	p.trying.Store(&trial{last: now, absent: true, told: true}) // after the gate has closed: see tryAgain
+	if began {
 		b.observer.Began(r)
 	}
 }
@@ -335,9 +336,7 @@ func (b *Bridge) openLater(s *survey, old *partition) (*partition, error) {
 		}
 		b.tryAgain(p, fmt.Errorf("topic %s is found; looking at its log", p.id.topic), true)
 	}
-	if p.limit >= 0 && p.start >= p.limit {
-		p.reachedEnd()
-	}
+	p.reachedEnd()
 	if !b.succeed(old, p) {
 		return nil, nil
 	}

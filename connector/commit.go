@@ -304,6 +304,9 @@ func (b *Bridge) leaveLinesOut() {
 
 var errNoAnswer = errors.New("the broker's answer leaves the partition out")
 
+// commitClasses are what commitClass returns, and identity.
+var commitClasses = []string{"rebalance", "fenced", "generation", "coordinator", "authorization", "topic", "timeout", "other", "identity"}
+
 // commitClass names the kind of a commit error, a bounded set for labels. All are tried again; those of
 // a rebalance pass by themselves.
 func commitClass(err error) string {

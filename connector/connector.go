@@ -39,6 +39,7 @@ type Bridge struct {
 	log          *slog.Logger
 	limits       config.Limits
 	refusedPause time.Duration // before a refused pack is tried again the first time; it grows
+	lookAgain    time.Duration // whether stopped partitions may go on
 	instance     string
 
 	life context.Context // ends when everything stops, after the drain
@@ -78,6 +79,8 @@ type Bridge struct {
 	held            heldBack
 	turn            int // of the unpark goroutine
 	counters        counters
+	retention       retentionWatch
+	certs           *certWatch
 
 	commitFaults, watchFaults, groupFaults faults
 
@@ -140,11 +143,12 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
 		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
+		certs: newCertWatch(certFiles(cfg)),
 		parts: make(map[tp]*partition), mine: make(map[tp]struct{}), topics: make(map[string]*topic),
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)
 	b.absent.rules, b.absent.last = absence.Default(), -1
-	b.refusedPause = refusedRetryMin
+	b.refusedPause, b.lookAgain = refusedRetryMin, lookAgain
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/reason"
 )
 
 type counter = atomic.Uint64
@@ -29,10 +30,17 @@ func (c *byLabel) add(label string, n uint64) (first bool) {
 	return len(c.n) > before
 }
 
-func (c *byLabel) snapshot() map[string]uint64 {
+// snapshot copies the counts, with 0 for those of known that were not added to: a series that is there from the start has
+// an increase when it first counts.
+func (c *byLabel) snapshot(known ...string) map[string]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return maps.Clone(c.n)
+	n := make(map[string]uint64, len(c.n)+len(known))
+	for _, label := range known {
+		n[label] = 0
+	}
+	maps.Copy(n, c.n)
+	return n
 }
 
 // counters run since the start. They are added to per chunk or rarer, never per record.
@@ -63,11 +71,21 @@ func (c *counters) polled(topic string, records int, bytes, skipped int64) {
 	}
 }
 
-// snapshot copies the counters.
-func (c *counters) snapshot() observe.Counters {
+// stopCodes are the codes with which a partition stops.
+func stopCodes() (codes []string) {
+	for _, k := range reason.Kinds() {
+		if k.Stops {
+			codes = append(codes, string(k.Code))
+		}
+	}
+	return codes
+}
+
+// snapshot copies the counters, with 0 for topics, classes and codes that did not count yet.
+func (c *counters) snapshot(topics []string) observe.Counters {
 	return observe.Counters{
-		Records: c.records.snapshot(), Bytes: c.bytes.snapshot(), Skipped: c.skipped.snapshot(), ForeignPacks: c.packs.snapshot(), Replaced: c.replaced.snapshot(),
-		CommitErrors: c.commitErrors.snapshot(), Stops: c.partitionsStops.snapshot(), GoneOn: c.goneOn.snapshot(),
+		Records: c.records.snapshot(topics...), Bytes: c.bytes.snapshot(topics...), Skipped: c.skipped.snapshot(topics...), ForeignPacks: c.packs.snapshot(topics...), Replaced: c.replaced.snapshot(topics...),
+		CommitErrors: c.commitErrors.snapshot(commitClasses...), Stops: c.partitionsStops.snapshot(stopCodes()...), GoneOn: c.goneOn.snapshot(stopCodes()...),
 		Commits: c.commits.Load(), Assigned: c.assigned.Load(), Revoked: c.revoked.Load(),
 		OffsetsLost: c.offsetsLost.Load(), OffsetsRefused: c.offsetsRefused.Load(), PassedOver: c.passedOver.Load(),
 	}

@@ -26,7 +26,7 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rewind || p.gate.Ended() {
+	if p.rewind || p.gate.Ended() || p.stopsBehindParkedLocked() {
 		return 0
 	}
 	if first := recs[0].Offset; first < p.expect {
@@ -41,9 +41,18 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 		return 0
 	}
 	p.expect, p.heard = chunks[len(chunks)-1].next, now
+	p.times.fetched(recs, chunks, p.expect, now)
 	p.parkLocked(chunks)
 	p.offerParkedLocked(s)
 	return sp.bytes
+}
+
+// stopsBehindParkedLocked reports whether the partition stops as soon as the sender has what is parked. Nothing is parked behind
+// that. Otherwise: 1. records up to a record without a stream wait for room  2. the next fetch is parked behind them  3. they
+// are sent, and the partition stops  4. it goes on at the fetch of 2, and the rest of the first is skipped.
+func (p *partition) stopsBehindParkedLocked() bool {
+	n := len(p.parked)
+	return n > 0 && p.parked[n-1].stop != nil
 }
 
 // unpark offers again what the sender had no room for.
@@ -83,6 +92,9 @@ func (p *partition) offerParkedLocked(s sender) {
 			p.gate.Refer(wait, now, wait.Code == reason.StreamFull)
 			if wait.Code == reason.StreamFull {
 				p.gate.Drop(budgetKey)
+				for e := streamFull(p.gate.Condition()); e != nil && e.Key != wait; e = streamFull(p.gate.Condition()) {
+					p.gate.Drop(e.Key) // that stream had room: it is not the culprit any more
+				}
 			}
 			p.countLocked()
 			return
@@ -104,6 +116,9 @@ func (p *partition) backToStopLocked(h *gate.Entry) {
 	default:
 		p.expect = p.parked[0].first
 		p.dropParkedLocked(0)
+	}
+	if p.expect < p.limit {
+		p.gate.Drop(partitionKey(p.id, reason.AtEnd)) // or what was given back would not be fetched again
 	}
 }
 
@@ -132,6 +147,7 @@ func (p *partition) offerLocked(s sender, c *chunk, now time.Time) (wait reason.
 			p.gate.End()
 			return budgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
+			p.tooLarge = oversize{stream: g.route.stream, bytes: len(g.payloads[g.sent])}
 			return reason.Key{}, stopFor(p.id, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.id, g, err))
 		default:
 			return reason.Key{}, stopFor(p.id, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())

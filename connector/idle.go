@@ -10,9 +10,9 @@ import (
 // forgotten everywhere: here, in the mapping, in the sender, and by the reader of the queue.
 
 const (
-	idleTick    = time.Minute
-	idleTicks   = 10 // a stream is idle after so many without a record
-	streamsTick = 10 * time.Second
+	idleTick  = time.Minute
+	idleTicks = 10               // a stream is idle after so many without a record
+	lookAgain = 10 * time.Second // whether stopped partitions may go on
 )
 
 // forgetIdleStreams lets go of streams that nothing needs: not looked up for a while, named by no piece that may be read again,
@@ -51,13 +51,31 @@ func (p *partition) routesInUse(in map[int32]bool) {
 func (b *Bridge) refusalsOver() {
 	for _, p := range b.assigned() {
 		for _, e := range p.gate.Condition().Entries() {
-			if e.Code != reason.Refused || e.Own != nil || p.refusals(e.Key) > 0 || !b.goOn(p, e.Key) {
+			// One that does not close was only found by the stall detection: the partition never stopped for it.
+			if e.Code != reason.Refused || e.Own != nil || !e.Closes || p.refusals(e.Key) > 0 || !b.goOn(p, e.Key) {
 				continue
 			}
-			b.observer.Ended(reason.Reason{Key: partitionKey(p.id, reason.Refused), Since: e.Since})
 			if p.refusals(e.Key) > 0 { // refused again in between
 				p.gate.Refer(e.Key, time.Now(), true)
 			}
+		}
+	}
+}
+
+// fitsAgain has partitions go on that stopped at a record too large for a frame, once the limit that the Manager names has grown.
+func (b *Bridge) fitsAgain() {
+	for _, p := range b.assigned() {
+		k := partitionKey(p.id, reason.TooLarge)
+		if p.gate.Condition().Get(k) == nil {
+			continue
+		}
+		p.mu.Lock()
+		o := p.tooLarge
+		p.mu.Unlock()
+		if o.stream != nil && o.bytes <= o.stream.MaxRecord() && b.goOn(p, k) {
+			p.mu.Lock()
+			p.tooLarge = oversize{}
+			p.mu.Unlock()
 		}
 	}
 }

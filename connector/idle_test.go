@@ -124,6 +124,7 @@ func TestStreamTooManyStopsItsPartitionUntilThereIsRoom(t *testing.T) {
 	e.routes = "  - {topics: [orders], group: g, stream: '{key}', unmatched: skip}\n"
 	c := e.config("settle")
 	c.InLong.MaxStreams = 3
+	e.tune = func(b *Bridge) { b.lookAgain = 50 * time.Millisecond }
 	r := e.start(c)
 	var recs []*kgo.Record
 	for i := range 40 {

@@ -64,7 +64,9 @@ func (b *Bridge) pieceShare(p *partition, now time.Time) {
 	case e == nil && held > free:
 		p.gate.Add(reason.New(k, now, fmt.Sprintf("%d pieces of %s wait to become final or to be committed, as many as are free of delivery.max_unfinal (%d); "+
 			"hint: see what else keeps them, or look at the failures of commits", held, p.id, b.cfg.Delivery.MaxUnfinal)), true)
-		p.waits.Store(true)
+		p.mu.Lock() // else whoever noted it a moment ago may say last that there is nothing to do
+		p.noteWaitsLocked()
+		p.mu.Unlock()
 	case e != nil && held <= free/4*3 && now.Sub(e.Since) >= resumePause: // not at once: each pause throws away what was fetched ahead
 		p.gate.Drop(k)
 	}

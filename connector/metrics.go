@@ -7,7 +7,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"inlong-bridge/connector/internal/observe"
-	"inlong-bridge/sdk/sdkprom"
 )
 
 // newRegistry has Go's metrics and those of the process.
@@ -17,12 +16,14 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// register adds the bridge's and the sender's metrics to the registry.
+// register adds the bridge's metrics to the registry. It is called before the start, which may wait for Kafka for long.
 func (b *Bridge) register() error {
-	for _, c := range []prometheus.Collector{observe.NewCollector(b.observer), sdkprom.New(b.sender)} {
-		if err := b.deps.Registry.Register(c); err != nil {
-			return fmt.Errorf("registering metrics: %w", err)
-		}
+	return b.registerOne(observe.NewCollector(b.observer, b.cfg.Metrics.Granularity == "topic"))
+}
+
+func (b *Bridge) registerOne(c prometheus.Collector) error {
+	if err := b.deps.Registry.Register(c); err != nil {
+		return fmt.Errorf("starting bridge: registering metrics: %w", err)
 	}
 	return nil
 }

@@ -320,16 +320,21 @@ func jumpsTheStart(fp *kgo.FetchPartition, want int64) bool {
 	return len(fp.Records) > 0 && fp.Records[0].Offset > want && fp.LogStartOffset > want
 }
 
-// loseBefore books the offsets up to next as lost and goes on there.
-func (p *partition) loseBefore(next int64) {
+// loseBefore books the offsets up to next as lost and goes on there. It refuses while something is parked, whose span has not
+// begun: the one that is booked would cover it, and be final.
+func (p *partition) loseBefore(next int64) (ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.parked) > 0 {
+		return false
+	}
 	from := p.expect
 	if next <= from || p.gate.Ended() {
-		return
+		return true
 	}
 	s := p.wm.Begin(from, next)
 	p.wm.Count(s, watermark.LostGap, next-from)
 	p.wm.End(s)
 	p.expect = next
+	return true
 }

@@ -60,6 +60,7 @@ type partition struct {
 	expect    int64       // guarded by mu; offset after the last one that was fetched
 	successor *partition  // guarded by mu; took the place of this one, whose log was not found
 	rewind    bool        // guarded by mu; what the poll loop has in hand is not what comes next; see goOn
+	tooLarge  oversize    // guarded by mu; the record that fits into no frame now, while the partition is stopped for it
 	heard     time.Time   // guarded by mu; when something was fetched last, or asked for in vain
 	parked    []*chunk    // guarded by mu; fetched and not taken by the sender yet, in order
 	weight    int64       // guarded by mu; memory of parked
@@ -68,6 +69,7 @@ type partition struct {
 	opened    []openSpan  // guarded by mu; spans the watermark has not passed, in order
 	passed    int         // guarded by mu; so many of opened the watermark has passed
 	epochs    []epochFrom // guarded by mu; see epochAt
+	times     recordTimes // guarded by mu; of the records that are not final
 }
 
 // trial says when an error of the broker for one partition is tried again. The reason itself is in the condition.
@@ -77,6 +79,12 @@ type trial struct {
 	absent     bool      // decided by answers by name, not by trying again
 	told       bool      // the log has said that it began
 	outOfRange bool      // the position is not in the log: decided by its offsets, not by trying again
+}
+
+// oversize is a record that is longer than its stream takes. The limit may grow: the Manager names one.
+type oversize struct {
+	stream *sdk.Stream
+	bytes  int
 }
 
 // partitionEvents is what a partition tells the bridge. Its methods must be quick: they are called from

@@ -52,6 +52,9 @@ func TestPartitionsThatAreRefusedGoOnWhenAProxyTakesTheOldestPack(t *testing.T) 
 	if at := e.committed("orders", 0); at > 0 {
 		t.Errorf("committed = %d while everything is refused", at)
 	}
+	if got := r.b.counters.goneOn.snapshot(); len(got) != 0 {
+		t.Errorf("went on %v while everything is refused", got)
+	}
 	e.proxies[1].Code(112, 0)
 	e.waitCommitted("orders", 0, 400)
 	e.waitCommitted("orders", 1, 300)

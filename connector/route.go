@@ -36,6 +36,7 @@ type routes struct {
 	byTarget map[mapping.Target]*route // guarded by mu
 	byIndex  map[int32]*route          // guarded by mu
 	next     int32                     // guarded by mu; index of the next route that is made
+	fullAt   int                       // guarded by mu; so many streams were too many for the byte budget, 0 for never
 }
 
 func newRoutes(open func(group, stream string) (*sdk.Stream, error), limit int) *routes {
@@ -70,14 +71,24 @@ func (rs *routes) get(t mapping.Target) (*route, error) {
 		rs.touch(r)
 		return r, nil
 	}
+	if rs.fullAt > 0 && len(rs.byTarget) >= rs.fullAt {
+		return nil, fmt.Errorf("%w: %d are in use, no more fit into the byte budget, and a record belongs to one more, stream %s of group %s; "+
+			"hint: raise memory.budget if so many are meant, or correct the route whose key or header makes them", errTooManyStreams, len(rs.byTarget), t.Stream, t.Group)
+	}
 	if rs.max > 0 && len(rs.byTarget) >= rs.max {
 		return nil, fmt.Errorf("%w: %d are in use, and a record belongs to one more, stream %s of group %s; "+
 			"hint: raise inlong.max_streams if so many are meant, or correct the route whose key or header makes them", errTooManyStreams, len(rs.byTarget), t.Stream, t.Group)
 	}
 	stream, err := rs.open(t.Group, t.Stream)
+	if errors.Is(err, sdk.ErrTooManyStreams) {
+		rs.fullAt = len(rs.byTarget)
+		return nil, fmt.Errorf("%w, stream %s of group %s: %w; hint: raise memory.budget if so many are meant, or correct the route whose key or header makes them",
+			errTooManyStreams, t.Stream, t.Group, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening stream %s of group %s: %w", t.Stream, t.Group, err)
 	}
+	rs.fullAt = 0
 	r := &route{index: rs.next, target: t, stream: stream}
 	rs.next++
 	rs.touch(r)
@@ -114,7 +125,12 @@ func (rs *routes) count() int {
 }
 
 // room reports whether one more may be made.
-func (rs *routes) room() bool { return rs.max <= 0 || rs.count() < rs.max }
+func (rs *routes) room() bool {
+	rs.mu.RLock()
+	defer rs.mu.RUnlock()
+	n := len(rs.byIndex)
+	return (rs.max <= 0 || n < rs.max) && (rs.fullAt == 0 || n < rs.fullAt)
+}
 
 // at returns the route of an index that get gave, nil if it was forgotten.
 func (rs *routes) at(index int32) *route {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk/sdkprom"
 )
 
 // run starts the parts, moves records until ctx ends or something fails for good, drains, and closes the
@@ -27,6 +28,9 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	if b.web, err = listenAdmin(b); err != nil {
 		return err
 	}
+	if err := b.register(); err != nil {
+		return err
+	}
 	// A note may be why the start fails.
 	for _, note := range b.cfg.Notes() {
 		b.log.Warn("note on the configuration", "note", note)
@@ -41,8 +45,8 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	if b.group == nil {
 		return nil // everything was moved before
 	}
-	if err := b.register(); err != nil {
-		return fmt.Errorf("starting bridge: %w", err)
+	if err := b.registerOne(sdkprom.New(b.sender)); err != nil {
+		return err
 	}
 	run, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -75,6 +79,7 @@ func (b *Bridge) launch() {
 	b.loop("commit", b.commitLoop)
 	b.loop("reread", b.reread.run)
 	b.loop("watch", b.watchLoop)
+	b.loop("retention", b.retentionLoop)
 	b.loop("observe", b.observer.Run)
 	if b.cfg.Delivery.Watchdog > 0 {
 		b.loop("ends", b.endsLoop)
@@ -155,7 +160,7 @@ func (b *Bridge) stoppedPartitions() (out []*partition) {
 }
 
 // unfinishedWork counts pieces that may still become final, chunks that are half sent among them, and
-// those that never will.
+// those that will not while the reasons last that stop their partitions.
 func (b *Bridge) unfinishedWork() (open, stuck int) {
 	for _, p := range b.assigned() {
 		n := p.wm.Unfinal()
@@ -163,6 +168,9 @@ func (b *Bridge) unfinishedWork() (open, stuck int) {
 		stuck += dead
 		n -= dead
 		chunks, _ := p.waiting()
+		if p.stopped() != nil { // nothing takes them while the reason lasts
+			stuck, chunks = stuck+chunks, 0
+		}
 		open += n + chunks
 	}
 	return open, stuck

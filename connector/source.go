@@ -101,6 +101,7 @@ func (b *Bridge) poll(ctx context.Context) error {
 // fetched hands what was polled to its partitions. A rebalance waits until it returns.
 func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 	var fatal error
+	var back []*partition // once all is looked at: the rest of what was polled may hold more of them
 	fs.EachTopic(func(t kgo.FetchTopic) {
 		for i := range t.Partitions {
 			fp := &t.Partitions[i]
@@ -132,7 +133,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				continue
 			}
 			if p.mustRewind() {
-				b.rewind(p)
+				back = append(back, p)
 				continue
 			}
 			bytes := p.take(b.sender, sp, fp.Records)
@@ -140,9 +141,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 			b.tookPacks(t.Topic, sp.packs)
 			b.tookReplaced(p, sp.replaced)
 			b.pieceShare(p, time.Now())
-			if p.limit >= 0 && p.expects() >= p.limit {
-				p.reachedEnd()
-			}
+			p.reachedEnd()
 			if fp.Err != nil {
 				b.partitionError(p, fp.Err)
 			} else if p.trying.Load() != nil {
@@ -150,6 +149,9 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 			}
 		}
 	})
+	for _, p := range back {
+		b.rewind(p)
+	}
 	return fatal
 }
 
@@ -186,15 +188,23 @@ func (b *Bridge) partitionError(p *partition, err error) {
 	}
 }
 
-// reachedEnd closes a partition of which a migration wants nothing more.
+// reachedEnd closes a partition of which a migration wants nothing more, and leaves any other alone.
 func (p *partition) reachedEnd() {
+	if p.limit < 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.expect < p.limit { // a stop may have given back what was fetched
+		return
+	}
 	p.gate.Add(reason.New(partitionKey(p.id, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.id, p.limit)), true)
 }
 
 // noteWaitsLocked keeps waits true while unparkAll has something to do for p. Whoever parks calls it.
 func (p *partition) noteWaitsLocked() {
 	c := p.gate.Condition()
-	p.waits.Store(len(p.parked) > 0 || c.Has(reason.StreamFull) || c.Get(p.shareKey) != nil)
+	p.waits.Store(len(p.parked) > 0 || streamFull(c) != nil || c.Get(p.shareKey) != nil)
 }
 
 // unparkLoop offers what is parked again when the sender has room. A partition whose stream was full is read on
@@ -243,7 +253,7 @@ func (p *partition) roomAgain(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.parked) == 0 {
-		for e := p.gate.Condition().Find(reason.StreamFull); e != nil && now.Sub(e.Since) >= resumePause; e = p.gate.Condition().Find(reason.StreamFull) {
+		for e := streamFull(p.gate.Condition()); e != nil && now.Sub(e.Since) >= resumePause; e = streamFull(p.gate.Condition()) {
 			p.gate.Drop(e.Key)
 		}
 	}
@@ -280,19 +290,18 @@ func (b *Bridge) setOffset(id tp, offset int64) {
 func (b *Bridge) goOn(p *partition, k reason.Key) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gate.Ended() || p.gate.Condition().Find(k.Code) == nil {
+	e := p.gate.Condition().Get(k)
+	if p.gate.Ended() || e == nil || !e.MayEnd() {
 		return false
 	}
 	p.rewind = true
 	b.setOffset(p.id, p.expect) // so that something is fetched; before the gate opens, or it could undo the poll loop's
-	e, ok := p.gate.Drop(k)
+	dropped, ok := p.gate.Drop(k)
 	if !ok {
 		return false
 	}
-	if e.Own != nil {
-		b.observer.Ended(*e.Own)
-	}
 	b.counters.goneOn.add(string(k.Code), 1)
+	b.observer.Ended(reason.Reason{Key: partitionKey(p.id, k.Code), Since: dropped.Since})
 	return true
 }
 

@@ -20,6 +20,8 @@ type (
 	RouteStatus       = observe.RouteStatus
 	RereadStatus      = observe.RereadStatus
 	LeftOutTopic      = observe.LeftOutTopic
+	RetentionStatus   = observe.RetentionStatus
+	Certificate       = observe.Certificate
 	QueueSourceStatus = observe.QueueSourceStatus
 	UnreadableStream  = observe.UnreadableStream
 )
@@ -33,7 +35,8 @@ type observed struct{ *Bridge }
 // Snapshot implements observe.Source.
 func (o observed) Snapshot() Status {
 	b := o.Bridge
-	s := Status{Version: b.deps.Version, Instance: b.instance, State: "starting", Confirm: b.cfg.Delivery.Confirm}
+	s := Status{Version: b.deps.Version, Instance: b.instance, State: "starting", Confirm: b.cfg.Delivery.Confirm, Migrating: b.migration != nil,
+		Group: GroupStatus{Group: b.cfg.Kafka.Group}, Certificates: b.certs.read(time.Now())}
 	select {
 	case <-b.ready:
 	default:
@@ -55,6 +58,7 @@ func (o observed) Snapshot() Status {
 		s.Memory.ParkedBytes += parked
 		ps := p.status(now)
 		ps.Repair = repair[p]
+		ps.Retention = b.retention.left(p, now)
 		if at, ok := p.wm.Oldest(); ok {
 			if r := b.routes.at(at.Route); r != nil {
 				ps.Oldest = &RouteStatus{Group: r.target.Group, Stream: r.target.Stream}
@@ -90,7 +94,7 @@ func (o observed) Snapshot() Status {
 	if !b.joined() {
 		s.Starting = "the bridge has not joined its group yet"
 	}
-	s.Counters = b.counters.snapshot()
+	s.Counters = b.counters.snapshot(s.Group.Topics)
 	s.Counters.OffsetsLost += b.reread.gone.Load()
 	s.Loops = b.loops.Snapshot()
 	if at := b.heldAt.Load(); at > 0 {
@@ -111,7 +115,7 @@ func (p *partition) status(now time.Time) PartitionStatus {
 	ps := PartitionStatus{
 		Topic: p.id.topic, Partition: p.id.partition, Start: p.start, Position: p.expects(), Final: ledger.Watermark,
 		Committed: p.wm.Committed(), Lag: p.lag(ledger.Watermark), Unfinal: p.wm.Unfinal(), OldestUnfinal: p.oldest(now), Lost: p.losses.Load(),
-		Assignment: p.assignment, Condition: p.gate.Condition(), Behind: p.behind(), OpenTransaction: p.openTxn.Load(),
+		LagSeconds: p.lagSeconds(now), Assignment: p.assignment, Condition: p.gate.Condition(), Behind: p.behind(), OpenTransaction: p.openTxn.Load(),
 	}
 	if p.topic.id != ([16]byte{}) {
 		ps.TopicID = resume.TopicID(p.topic.id).String()

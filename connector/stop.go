@@ -35,10 +35,22 @@ func (p *partition) waitsFor() reason.Code {
 	switch {
 	case c.Has(reason.Budget):
 		return reason.Budget
-	case c.Has(reason.StreamFull):
+	case streamFull(c) != nil:
 		return reason.StreamFull
 	}
 	return ""
+}
+
+// streamFull returns the oldest entry of a stream that is full and closes the partition, nil for none. One that does not close it
+// was found by the stall detection, and is another partition's.
+func streamFull(c *gate.Condition) *gate.Entry {
+	entries := c.Entries()
+	for i := range entries {
+		if e := &entries[i]; e.Code == reason.StreamFull && e.Closes {
+			return e
+		}
+	}
+	return nil
 }
 
 var (

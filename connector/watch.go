@@ -39,9 +39,10 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 			b.checkTopics(ctx)
 		}
 		b.askForAbsent(ctx)
-		if time.Since(lastStreams) >= streamsTick {
+		if time.Since(lastStreams) >= b.lookAgain {
 			lastStreams = time.Now()
 			b.streamsAgain()
+			b.fitsAgain()
 		}
 		if time.Since(lastIdle) >= idleTick {
 			lastIdle = time.Now()
@@ -82,9 +83,12 @@ func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
 func (b *Bridge) tryAgain(p *partition, err error, outOfRange bool) {
 	now := time.Now()
 	old := p.trying.Load()
-	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})
 	r := reason.New(partitionKey(p.id, reason.Fault), now, err.Error())
-	if p.gate.Add(r, true) && !outOfRange {
+	began := p.gate.Add(r, true)
+	// After the gate has closed. Otherwise: 1. it is stored here  2. the watch loop, which has not heard of an older error for a
+	// while, takes it away and opens the gate  3. the gate closes here, and nobody tries again.
+	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})
+	if began && !outOfRange {
 		b.observer.Began(r)
 	}
 	b.lookSoon()
@@ -115,6 +119,9 @@ func (b *Bridge) retryFaults(ctx context.Context) {
 			continue
 		}
 		if f.outOfRange {
+			if chunks, _ := p.waiting(); chunks > 0 {
+				continue // they lie before what is decided here
+			}
 			if err := b.outOfRange(ctx, p); err == nil {
 				b.recovered(p)
 			} else if !errors.Is(err, errAbsent) && b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.id.String())) {
@@ -176,10 +183,12 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 		return err
 	}
 	if bg.lost > 0 {
+		if !p.loseBefore(bg.offset) {
+			return errors.New("what was fetched before the gap waits for room in the sender")
+		}
 		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", p.id.topic, "partition", p.id.partition,
 			"from", bg.offset-bg.lost, "to", bg.offset-1, "on_gap", "continue")
 		b.counters.offsetsLost.Add(uint64(bg.lost))
-		p.loseBefore(bg.offset)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

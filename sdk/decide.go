@@ -145,6 +145,8 @@ func (s *Sender) finalLocked(p *pack, now time.Duration) {
 func (s *Sender) loseLocked(p *pack, why string, now time.Duration) {
 	p.st.counts.lost++
 	p.st.meter.recordsLost += uint64(p.count)
+	p.endpoint.counts.lost++
+	p.endpoint.counts.recordsLost += uint64(p.count)
 	s.tellPackLocked(s.o.hooks.PackLost, p, now, nil)
 	p.conn.acked--
 	s.wakeLocked(p.st)

@@ -37,6 +37,7 @@ type endpoint struct {
 
 type endpointCounts struct {
 	acked, bytes, reconnects, ended, unknownAcks uint64
+	lost, recordsLost                            uint64
 }
 
 // proxyList is the proxies of a group; with static proxies all groups share one.

@@ -351,15 +351,15 @@ func TestHeldPackThatIsNeverTakenDoesNotKeepTheOthers(t *testing.T) {
 		r.code("2", 112)
 		r.code("1 bad", 104)
 		r.code("2 bad", 104)
-		e.send(e.stream("bad"), 1) // the oldest
+		e.send(e.stream("bad"), 4) // the oldest
 		e.send(e.stream("good"), 3)
 		settle(time.Second)
-		e.log.want(sdk.Held, 4)
+		e.log.want(sdk.Held, 7)
 		r.code("1", 0)
 		r.code("2", 0)
-		settle(5 * heldMin)
+		settle(5 * heldMin) // two turns
 		e.log.want(sdk.Final, 3)
-		e.log.want(sdk.Held, 1)
+		e.log.want(sdk.Held, 4)
 		if got, want := e.log.outcomes(0), []sdk.Outcome{sdk.Held, sdk.Released, sdk.Held}; !slices.Equal(got, want) {
 			t.Errorf("the pack that is refused again was told %v, want %v", got, want)
 		}
@@ -370,8 +370,8 @@ func TestHeldPackThatIsNeverTakenDoesNotKeepTheOthers(t *testing.T) {
 		defer cancel()
 		began := time.Now()
 		err := e.sender.Close(ctx)
-		if err == nil || !strings.Contains(err.Error(), "1 pack (1 record) not final") {
-			t.Errorf("Close = %v, want one pack that is not final", err)
+		if err == nil || !strings.Contains(err.Error(), "4 packs (4 records) not final") {
+			t.Errorf("Close = %v, want four packs that are not final", err)
 		}
 		if took := time.Since(began); took > time.Minute {
 			t.Errorf("Close waited %v for a pack that is held", took)
@@ -506,8 +506,10 @@ func TestUnknownStreamIsAskedAboutOneAtATime(t *testing.T) {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				e, r := setupRefusing(t, 3, heldRetry())
+				const answer = 10 * time.Second // so that two questions at once would meet
 				for p := range 3 {
 					r.code(fmt.Sprintf("%d new", p+1), code)
+					e.proxies[p].AckDelay(answer)
 				}
 				synctest.Wait()
 				for range 20 {
@@ -517,8 +519,14 @@ func TestUnknownStreamIsAskedAboutOneAtATime(t *testing.T) {
 				if st := e.streamStatus("new"); st.StallCode != sdk.StreamUnknown || !strings.Contains(st.Stall, fmt.Sprint(code)) {
 					t.Errorf("stall %q: %q, want %q and the code", st.StallCode, st.Stall, sdk.StreamUnknown)
 				}
-				settle(30 * time.Minute)
 				began := time.Now()
+				settle(30 * time.Minute)
+				for i, asked := 1, r.since(began); i < len(asked); i++ {
+					if gap := asked[i].at.Sub(asked[i-1].at); gap < answer {
+						t.Errorf("asked again %v after a question that takes %v to be answered", gap, answer)
+					}
+				}
+				began = time.Now()
 				settle(2 * time.Hour)
 				asked := r.since(began)
 				if n := len(asked); n < 3*11 || n > 3*17 {
@@ -534,7 +542,7 @@ func TestUnknownStreamIsAskedAboutOneAtATime(t *testing.T) {
 				for p := range 3 {
 					r.code(fmt.Sprintf("%d new", p+1), 0)
 				}
-				settle(heldMax)
+				settle(heldMax + time.Minute)
 				e.log.want(sdk.Final, 20)
 				if st := e.streamStatus("new"); st.Stall != "" {
 					t.Errorf("stall %q after the stream came into being", st.Stall)

@@ -159,6 +159,8 @@ func (e *EndpointStatus) sum(o *EndpointStatus) {
 	e.Reconnects += o.Reconnects
 	e.IncarnationsEnded += o.IncarnationsEnded
 	e.UnknownAcks += o.UnknownAcks
+	e.PacksLost += o.PacksLost
+	e.RecordsLost += o.RecordsLost
 	if len(o.AckErrors) == 0 {
 		return
 	}

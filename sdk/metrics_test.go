@@ -125,6 +125,9 @@ func TestFailuresAreCountedInRecords(t *testing.T) {
 		if st.RecordsLost != 7 || st.PacksLost != 1 || st.RecordsRefused != 5 || st.PacksRefused != 1 || st.RecordsFinal != 0 {
 			t.Errorf("status %+v, want 7 records lost and 5 refused", st)
 		}
+		if ep := e.sender.Status().Endpoints[0]; ep.PacksLost != 1 || ep.RecordsLost != 7 {
+			t.Errorf("endpoint %+v, want one pack of 7 records lost", ep)
+		}
 		e.close(time.Second)
 	})
 }

@@ -100,6 +100,9 @@ func randomFaults(t *testing.T, seed uint64) {
 		sdk.WithSeed(seed), sdk.WithIsolation(sdk.Isolation(rnd.IntN(3))), sdk.WithSlowStart(time.Duration(rnd.IntN(3)) * time.Second),
 		sdk.WithBacklog(1 + rnd.IntN(1000)), sdk.WithMessageType(typ),
 	}
+	if rnd.IntN(2) == 0 {
+		opts = append(opts, sdk.WithRefusedRetry(time.Second, time.Minute))
+	}
 	stopReader := func() {}
 	if mode == finality.Queue {
 		r := &reader{queue: e.queue, at: make(map[[2]int]int64), instance: "me"}
@@ -143,7 +146,13 @@ func randomFaults(t *testing.T, seed uint64) {
 					if own.IntN(4) == 0 && typ == sdk.Type7 {
 						m.Attrs = []sdk.Attr{{Key: "k", Value: strconv.Itoa(i)}}
 					}
-					if err := e.sender.SendAsync(context.Background(), m, func(sdk.Result) { singles[i]++ }); err != nil {
+					err := e.sender.SendAsync(context.Background(), m, func(sdk.Result) { singles[i]++ })
+					for errors.Is(err, sdk.ErrForgotten) {
+						st = e.stream(st.Name())
+						m.Stream = st
+						err = e.sender.SendAsync(context.Background(), m, func(sdk.Result) { singles[i]++ })
+					}
+					if err != nil {
 						t.Errorf("SendAsync: %v", err)
 					}
 					sentSingles[i]++
@@ -158,7 +167,18 @@ func randomFaults(t *testing.T, seed uint64) {
 						b.Attrs = make([][]sdk.Attr, len(payloads))
 						b.Attrs[0] = []sdk.Attr{{Key: "k", Value: strconv.Itoa(i)}}
 					}
-					if n, err := e.sender.SendBatch(context.Background(), b); n != len(payloads) || err != nil {
+					n, err := e.sender.SendBatch(context.Background(), b)
+					for errors.Is(err, sdk.ErrForgotten) { // and what was taken before is final already
+						st = e.stream(st.Name())
+						payloads = payloads[n:]
+						rest := e.log.batch(st, payloads)
+						if rest.Token = token; b.Attrs != nil {
+							rest.Attrs = b.Attrs[n:]
+						}
+						b = rest
+						n, err = e.sender.SendBatch(context.Background(), b)
+					}
+					if n != len(payloads) || err != nil {
 						t.Errorf("SendBatch = %d, %v", n, err)
 					}
 				}
@@ -168,6 +188,7 @@ func randomFaults(t *testing.T, seed uint64) {
 	}
 	for range 40 {
 		fault(e, rnd, mode, names)
+		e.sender.ForgetStream(e.stream(string(rune('a' + rnd.IntN(streams)))))
 		time.Sleep(time.Duration(rnd.IntN(1000)) * time.Millisecond)
 		repaired.run()
 	}

@@ -50,7 +50,9 @@ type EndpointStatus struct {
 	BytesSent         uint64         `json:"bytes_sent_total"`
 	Reconnects        uint64         `json:"reconnects_total"`
 	IncarnationsEnded uint64         `json:"incarnations_ended_total"`
-	UnknownAcks       uint64         `json:"unknown_acks_total"`         // answers to nothing that was in flight there
+	UnknownAcks       uint64         `json:"unknown_acks_total"` // answers to nothing that was in flight there
+	PacksLost         uint64         `json:"packs_lost_total"`   // acked, and gone with the proxy
+	RecordsLost       uint64         `json:"records_lost_total"`
 	AckErrors         map[int]uint64 `json:"ack_errors_total,omitempty"` // by errCode
 }
 
@@ -184,6 +186,7 @@ func (s *Sender) endpointStatusLocked(ep *endpoint, now time.Duration) EndpointS
 		LastError: ep.lastErr, LastErrorTime: ep.lastTime,
 		PacksAcked: ep.counts.acked, BytesSent: ep.counts.bytes, Reconnects: ep.counts.reconnects,
 		IncarnationsEnded: ep.counts.ended, UnknownAcks: ep.counts.unknownAcks,
+		PacksLost: ep.counts.lost, RecordsLost: ep.counts.recordsLost,
 	}
 	if len(ep.codes) > 0 {
 		st.AckErrors = maps.Clone(ep.codes)

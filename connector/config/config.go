@@ -138,6 +138,11 @@ type Memory struct {
 	FetchBytes Bytes // share of the budget for fetches; auto
 }
 
+// Metrics says how fine the metrics are.
+type Metrics struct {
+	Granularity string // partition, topic
+}
+
 // Admin is the HTTP server.
 type Admin struct {
 	Listen string // "" for none
@@ -160,6 +165,7 @@ type Config struct {
 	Pack     Pack
 	Memory   Memory
 	Admin    Admin
+	Metrics  Metrics
 	Log      Log
 	Path     string // of the file, for messages
 

@@ -68,6 +68,9 @@ func (c *Config) schema() []entry {
 			{key: "listen", def: ":8080", dst: &c.Admin.Listen, valid: func() string { return listenProblem(c.Admin.Listen) }, doc: "Address, host:port or :port. \"\" for no server. It has no authentication."},
 			{key: "pprof", def: "false", dst: &c.Admin.Pprof, doc: "Serve Go profiles under /debug/pprof/."},
 		}},
+		{key: "metrics", doc: "What /metrics has.", sub: []entry{
+			{key: "granularity", def: "partition", dst: &c.Metrics.Granularity, oneOf: []string{"partition", "topic"}, doc: "topic: the series of partitions are added up by topic, under the same names with partition=\"all\" (docs/metrics.md says how), which bounds them where there are thousands of partitions."},
+		}},
 		{key: "log", doc: "Logs go to standard error.", sub: []entry{
 			{key: "level", def: "info", dst: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "Least level that is written."},
 			{key: "format", def: "text", dst: &c.Log.Format, oneOf: []string{"text", "json"}, doc: "One line per event as text or as JSON, in which durations are texts with a unit, such as 1.5s. Also the last line of a process that fails, but not mistakes in the configuration, which are text."},

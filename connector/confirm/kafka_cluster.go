@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -162,14 +164,10 @@ func (c *kafkaCluster) tellClient(starts []Start) {
 			another[s.Topic] = true
 		}
 	}
-	for topic := range another {
+	if len(another) > 0 {
 		// The client holds on to the id of the old topic, and asks for its metadata, until it is told to forget it.
-		c.cl.PurgeTopicsFromClient(topic)
-		for at := range c.reading {
-			if at.Topic == topic {
-				delete(c.reading, at)
-			}
-		}
+		c.cl.PurgeTopicsFromClient(slices.Collect(maps.Keys(another))...)
+		maps.DeleteFunc(c.reading, func(at Place, _ uint64) bool { return another[at.Topic] })
 	}
 	drop := map[string][]int32{}
 	add := map[string]map[int32]kgo.Offset{}

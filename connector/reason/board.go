@@ -15,7 +15,7 @@ type Board struct {
 
 type posted struct {
 	Reason
-	source string // whose list has it; "" for one that was set by itself
+	sources []string // whose lists have it; "" for one that was set by itself
 }
 
 // Set adds a reason, or renews its sentence; its time stays. It reports whether the reason is new.
@@ -29,16 +29,19 @@ func (b *Board) setLocked(r Reason, source string) (began bool) {
 	if b.now == nil {
 		b.now = make(map[Key]*posted)
 	}
-	if old := b.now[r.Key]; old != nil {
-		r.Since = old.Since
-		*old = posted{r, source}
-		return false
+	old := b.now[r.Key]
+	if old == nil {
+		b.now[r.Key] = &posted{r, []string{source}}
+		return true
 	}
-	b.now[r.Key] = &posted{r, source}
-	return true
+	r.Since = old.Since
+	if old.Reason = r; !slices.Contains(old.sources, source) {
+		old.sources = append(old.sources, source)
+	}
+	return false
 }
 
-// Clear ends a reason and returns it.
+// Clear ends a reason, whoever has it, and returns it.
 func (b *Board) Clear(k Key) (was Reason, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -50,7 +53,8 @@ func (b *Board) Clear(k Key) (was Reason, ok bool) {
 	return old.Reason, true
 }
 
-// Replace makes rs the reasons of a source: those that it had before and that are not among them end.
+// Replace makes rs the reasons of a source. Those that it had before and that are not among them end, unless another source has
+// them too or they were set by themselves.
 func (b *Board) Replace(source string, rs []Reason) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,7 +64,10 @@ func (b *Board) Replace(source string, rs []Reason) {
 		b.setLocked(r, source)
 	}
 	for k, p := range b.now {
-		if p.source == source && source != "" && !keep[k] {
+		if keep[k] {
+			continue
+		}
+		if p.sources = slices.DeleteFunc(p.sources, func(s string) bool { return s == source }); len(p.sources) == 0 {
 			delete(b.now, k)
 		}
 	}

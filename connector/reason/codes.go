@@ -81,7 +81,7 @@ type Kind struct {
 var kinds = []Kind{
 	{Code: Unrouted, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "No rule matches a record, and the route says stop."},
 	{Code: TooLarge, Scopes: []Scope{Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "A record fits into no frame, or a batch does not fit into the budget."},
-	{Code: Refused, Scopes: []Scope{Stream, Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "Two proxies, or all there are, refuse a pack by code."},
+	{Code: Refused, Scopes: []Scope{Stream, Partition}, Severity: Page, Stops: true, Strict: true, Stuck: "route", Meaning: "Two proxies, or all there are, refuse a pack by code."},
 	{Code: Poison, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "Proxies close the connection on which a record arrives."},
 	{Code: Gap, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "Kafka removed offsets before they were delivered."},
 	{Code: Truncated, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "Kafka lost offsets at the end of the log that the bridge had reached."},
@@ -99,7 +99,7 @@ var kinds = []Kind{
 	{Code: StreamStalled, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The stream has waiting packs and makes no progress."},
 	{Code: UnknownStream, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The proxies do not know the group or the stream."},
 	{Code: NotInQueue, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "queue", Meaning: "Proxies acked packs of the stream, and the queue does not show them: its topic is missing or another one."},
-	{Code: WrapType, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Meaning: "The proxies write the stream to the queue in a form that carries no mid, so it is never seen there."},
+	{Code: WrapType, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "queue", Meaning: "The proxies write the stream to the queue in a form that carries no mid, so it is never seen there."},
 	{Code: Endpoint, Scopes: []Scope{Proxy}, Severity: Ticket, Stuck: "endpoint", Meaning: "A proxy is not connected, or is left alone because of its answers."},
 	{Code: WindowFull, Scopes: []Scope{Process}, Severity: Ticket, Stuck: "window", Meaning: "Every proxy holds as much unconfirmed data as it may."},
 	{Code: Queue, Scopes: []Scope{QueueCluster}, Severity: Page, Strict: true, Stuck: "queue", Meaning: "A queue cluster behind the proxies does not answer."},

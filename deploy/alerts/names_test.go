@@ -6,7 +6,9 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,8 +16,6 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
-
-	"inlong-bridge/connector/reason"
 )
 
 const (
@@ -36,45 +36,62 @@ func described(t *testing.T) (metrics map[string][]string, help map[string]strin
 	t.Helper()
 	metrics, help = make(map[string][]string), make(map[string]string)
 	for _, source := range []struct {
-		file, prefix string
-		calls        []string
+		files, prefix string
+		calls         []string
 	}{
-		{"../../connector/internal/observe/collector.go", "inlong_bridge_", []string{"desc"}},
-		{"../../sdk/sdkprom/collector.go", "inlong_bridge_sender_", []string{"gauge", "counter", "histogram"}},
+		{"../../connector/*.go", "inlong_bridge_", []string{"desc"}},
+		{"../../connector/internal/*/*.go", "inlong_bridge_", []string{"desc"}},
+		{"../../sdk/sdkprom/*.go", "inlong_bridge_sender_", []string{"gauge", "counter", "histogram"}},
 	} {
-		file, err := parser.ParseFile(token.NewFileSet(), source.file, nil, 0)
+		files, err := filepath.Glob(source.files)
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := len(metrics)
-		ast.Inspect(file, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok || len(call.Args) < 2 {
-				return true
-			}
-			if f, ok := call.Fun.(*ast.Ident); !ok || !slices.Contains(source.calls, f.Name) {
-				return true
-			}
-			var words []string
-			for _, arg := range call.Args {
-				if lit, ok := arg.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-					word, err := strconv.Unquote(lit.Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					words = append(words, word)
-				}
-			}
-			if len(words) == len(call.Args) {
-				metrics[source.prefix+words[0]], help[source.prefix+words[0]] = words[2:], words[1]
-			}
-			return true
-		})
-		if len(metrics) == before {
-			t.Fatalf("%s names no metric; has it moved?", source.file)
+		for _, name := range files {
+			describedIn(t, name, source.prefix, source.calls, metrics, help)
+		}
+	}
+	for _, prefix := range []string{"inlong_bridge_partition_", "inlong_bridge_sender_"} {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(metrics)), func(name string) bool { return strings.HasPrefix(name, prefix) }) {
+			t.Fatalf("the code names no metric %s...; has it moved?", prefix)
 		}
 	}
 	return metrics, help
+}
+
+// describedIn adds the metrics that one file names in calls of some functions.
+func describedIn(t *testing.T, name, prefix string, calls []string, metrics map[string][]string, help map[string]string) {
+	t.Helper()
+	if strings.HasSuffix(name, "_test.go") {
+		return
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) < 2 {
+			return true
+		}
+		if f, ok := call.Fun.(*ast.Ident); !ok || !slices.Contains(calls, f.Name) {
+			return true
+		}
+		var words []string
+		for _, arg := range call.Args {
+			if lit, ok := arg.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				word, err := strconv.Unquote(lit.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				words = append(words, word)
+			}
+		}
+		if len(words) == len(call.Args) {
+			metrics[prefix+words[0]], help[prefix+words[0]] = words[2:], words[1]
+		}
+		return true
+	})
 }
 
 var (
@@ -88,7 +105,7 @@ var (
 func labelsOf(t *testing.T, metrics map[string][]string, what, expr string) []string {
 	t.Helper()
 	// What Prometheus adds to every series.
-	all := []string{"instance", "job"}
+	all := []string{"namespace", "job", "instance"}
 	found := metricRE.FindAllStringSubmatch(expr, -1)
 	if len(found) == 0 {
 		t.Errorf("%s: %q names no metric of the bridge", what, expr)
@@ -105,7 +122,7 @@ func labelsOf(t *testing.T, metrics map[string][]string, what, expr string) []st
 		}
 		all = append(all, labels...)
 		for _, matcher := range matcherRE.FindAllStringSubmatch(m[2], -1) {
-			if label := matcher[1]; label != "instance" && label != "job" && !slices.Contains(labels, label) {
+			if label := matcher[1]; label != "instance" && label != "job" && label != "namespace" && !slices.Contains(labels, label) {
 				t.Errorf("%s: %s has no label %s, only %v", what, m[1], label, labels)
 			}
 		}
@@ -120,51 +137,55 @@ func labelsOf(t *testing.T, metrics map[string][]string, what, expr string) []st
 	return all
 }
 
-func TestAlertsNameMetricsAndLabelsThatExist(t *testing.T) {
+// rule is one alert of the rules file.
+type rule struct {
+	Alert, Expr, For    string
+	Labels, Annotations map[string]string
+}
+
+func readRules(t *testing.T) (all []rule) {
+	t.Helper()
 	data, err := os.ReadFile(rulesFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var rules struct {
-		Groups []struct {
-			Name  string
-			Rules []struct {
-				Alert, Expr, For    string
-				Labels, Annotations map[string]string
-			}
-		}
-	}
-	if err := yaml.Unmarshal(data, &rules); err != nil {
+	var file struct{ Groups []struct{ Rules []rule } }
+	if err := yaml.Unmarshal(data, &file); err != nil {
 		t.Fatal(err)
 	}
+	for _, group := range file.Groups {
+		all = append(all, group.Rules...)
+	}
+	if len(all) == 0 {
+		t.Fatal("no alert found")
+	}
+	return all
+}
+
+func TestAlertsNameMetricsAndLabelsThatExist(t *testing.T) {
 	metrics := exposed(t)
 	seen := make(map[string]bool)
 	labelRE := regexp.MustCompile(`\$labels\.(\w+)`)
-	for _, group := range rules.Groups {
-		for _, rule := range group.Rules {
-			if seen[rule.Alert] {
-				t.Errorf("%s: there are two of that name", rule.Alert)
+	for _, rule := range readRules(t) {
+		if seen[rule.Alert] {
+			t.Errorf("%s: there are two of that name", rule.Alert)
+		}
+		seen[rule.Alert] = true
+		if s := rule.Labels["severity"]; s != "page" && s != "ticket" {
+			t.Errorf("%s: severity %q is neither page nor ticket", rule.Alert, s)
+		}
+		labels := labelsOf(t, metrics, rule.Alert, rule.Expr)
+		for _, key := range []string{"summary", "action"} {
+			text := rule.Annotations[key]
+			if text == "" {
+				t.Errorf("%s: no %s", rule.Alert, key)
 			}
-			seen[rule.Alert] = true
-			if s := rule.Labels["severity"]; s != "page" && s != "ticket" {
-				t.Errorf("%s: severity %q is neither page nor ticket", rule.Alert, s)
-			}
-			labels := labelsOf(t, metrics, rule.Alert, rule.Expr)
-			for _, key := range []string{"summary", "action"} {
-				text := rule.Annotations[key]
-				if text == "" {
-					t.Errorf("%s: no %s", rule.Alert, key)
-				}
-				for _, used := range labelRE.FindAllStringSubmatch(text, -1) {
-					if !slices.Contains(labels, used[1]) {
-						t.Errorf("%s: %s speaks of the label %s, which the expression does not have", rule.Alert, key, used[1])
-					}
+			for _, used := range labelRE.FindAllStringSubmatch(text, -1) {
+				if !slices.Contains(labels, used[1]) {
+					t.Errorf("%s: %s speaks of the label %s, which the expression does not have", rule.Alert, key, used[1])
 				}
 			}
 		}
-	}
-	if len(seen) == 0 {
-		t.Error("no alert found")
 	}
 }
 
@@ -204,31 +225,5 @@ func TestDashboardNamesMetricsAndLabelsThatExist(t *testing.T) {
 	}
 	if shown == 0 {
 		t.Error("no panel found")
-	}
-}
-
-// The codes that stop a partition until somebody acts are listed in two alerts; a code that is missing there pages nobody.
-func TestEveryCodeThatStopsAPartitionPages(t *testing.T) {
-	data, err := os.ReadFile(rulesFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []string
-	for _, k := range reason.Kinds() {
-		if k.Stops {
-			want = append(want, string(k.Code))
-		}
-	}
-	slices.Sort(want)
-	lists := regexp.MustCompile(`partition_stalled\{code[=!]~"([a-z_|]+)"\}`).FindAllSubmatch(data, -1)
-	if len(lists) != 2 {
-		t.Fatalf("found %d lists of codes, want 2", len(lists))
-	}
-	for _, list := range lists {
-		got := regexp.MustCompile(`[a-z_]+`).FindAllString(string(list[1]), -1)
-		slices.Sort(got)
-		if !slices.Equal(got, want) {
-			t.Errorf("alerts list %v, the code has %v", got, want)
-		}
 	}
 }

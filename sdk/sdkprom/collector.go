@@ -95,6 +95,10 @@ var (
 			func(s *sdk.EndpointStatus) float64 { return float64(s.IncarnationsEnded) }},
 		{counter("unknown_acks_total", "Answers to nothing that was in flight on that connection. Growing: something between here and the proxy changes or repeats bytes.", "endpoint"),
 			func(s *sdk.EndpointStatus) float64 { return float64(s.UnknownAcks) }},
+		{counter("endpoint_packs_lost_total", "Packs that the proxy acked and that are gone with it. Growing: the proxy or a connection to it ended, or it delivers nothing; they are read and sent again.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.PacksLost) }},
+		{counter("endpoint_records_lost_total", "Records of these packs.", "endpoint"),
+			func(s *sdk.EndpointStatus) float64 { return float64(s.RecordsLost) }},
 	}
 	perStream = []struct {
 		metric
@@ -194,6 +198,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, e := range s.EndpointSeries() {
 		for _, m := range perEndpoint {
 			send(m.metric, m.value(&e), e.Address)
+		}
+		for _, code := range sdk.AckCodes() {
+			if _, counted := e.AckErrors[code]; !counted {
+				send(ackErrors, 0, e.Address, strconv.Itoa(code))
+			}
 		}
 		for code, n := range e.AckErrors {
 			send(ackErrors, float64(n), e.Address, strconv.Itoa(code))

@@ -2,6 +2,7 @@ package sdkprom_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,12 +90,38 @@ func TestValuesAreTheStatus(t *testing.T) {
 # TYPE inlong_bridge_sender_ack_errors_total counter
 inlong_bridge_sender_ack_errors_total{code="114",endpoint="dp1:46801"} 3
 inlong_bridge_sender_ack_errors_total{code="115",endpoint="dp1:46801"} 4
-`
+` + noErrors("dp1:46801", 114, 115) + noErrors("dp2:46801")
 	if err := testutil.CollectAndCompare(sdkprom.New(sample), strings.NewReader(want), "inlong_bridge_sender_ack_errors_total"); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(sdkprom.New(sample)); n != 9+2*13+2+2*(20+3)+2 {
+	if n := testutil.CollectAndCount(sdkprom.New(sample)); n != 9+2*(15+len(sdk.AckCodes()))+2*(20+3)+2 {
 		t.Errorf("%d series", n)
+	}
+}
+
+// noErrors is the series of the error codes, but for some, that a proxy did not answer with: they are there from the
+// start, so that the first answer is an increase.
+func noErrors(endpoint string, but ...int) string {
+	var out strings.Builder
+	for _, code := range sdk.AckCodes() {
+		if !slices.Contains(but, code) {
+			fmt.Fprintf(&out, "inlong_bridge_sender_ack_errors_total{code=\"%d\",endpoint=\"%s\"} 0\n", code, endpoint)
+		}
+	}
+	return out.String()
+}
+
+func TestErrorCodesOfAlertsAreKnownFromTheStart(t *testing.T) {
+	codes := sdk.AckCodes()
+	for _, code := range []int{1, 2, 113, 114, 115, 121} {
+		if !slices.Contains(codes, code) {
+			t.Errorf("code %d is not among %v", code, codes)
+		}
+	}
+	for _, code := range []int{0, 112} { // a success, and a frame that is never taken
+		if slices.Contains(codes, code) {
+			t.Errorf("code %d is among %v", code, codes)
+		}
 	}
 }
 
@@ -169,7 +196,7 @@ func TestAProxyIsOneSeriesWhateverGroupsShare(t *testing.T) {
 # TYPE inlong_bridge_sender_ack_errors_total counter
 inlong_bridge_sender_ack_errors_total{code="114",endpoint="dp1:46801"} 3
 inlong_bridge_sender_ack_errors_total{code="115",endpoint="dp1:46801"} 4
-# HELP inlong_bridge_sender_endpoint_acks_total Packs the proxy acked. Not growing while others grow: look at this proxy.
+` + noErrors("dp1:46801", 114, 115) + noErrors("dp2:46801") + `# HELP inlong_bridge_sender_endpoint_acks_total Packs the proxy acked. Not growing while others grow: look at this proxy.
 # TYPE inlong_bridge_sender_endpoint_acks_total counter
 inlong_bridge_sender_endpoint_acks_total{endpoint="dp1:46801"} 3
 inlong_bridge_sender_endpoint_acks_total{endpoint="dp2:46801"} 4

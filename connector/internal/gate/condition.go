@@ -15,7 +15,12 @@ type Entry struct {
 	Closes bool           // the gate is closed because of it
 	Behind time.Time      // since when the partition has been behind and made no progress because of it; zero if it is not
 
-	found bool // the stall detection alone put it there
+	found bool // the stall detection alone put it there; such an entry neither closes nor stops
+}
+
+// MayEnd reports whether the reason may end within the assignment.
+func (e *Entry) MayEnd() bool {
+	return !reason.KindOf(e.Code).Terminal && (e.Own == nil || !e.Own.Terminal)
 }
 
 // Condition is the ordered set of reasons why one assignment does not go on, oldest first. It is never changed: a gate
@@ -99,7 +104,7 @@ func conditionOf(entries []Entry) *Condition {
 	for i := range entries {
 		kind := reason.KindOf(entries[i].Code)
 		c.closed = c.closed || entries[i].Closes
-		if kind.Stops && (c.stop < 0 || kind.Terminal && !reason.KindOf(entries[c.stop].Code).Terminal) {
+		if kind.Stops && !entries[i].found && (c.stop < 0 || kind.Terminal && !reason.KindOf(entries[c.stop].Code).Terminal) {
 			c.stop = i
 		}
 	}

@@ -102,20 +102,26 @@ func (g *Gate) put(e Entry) (added bool) {
 func (g *Gate) putLocked(e Entry) (added bool) {
 	c := g.cond.Load()
 	entries := slices.Clone(c.entries)
-	if i := c.index(e.Key); i >= 0 {
+	i := c.index(e.Key)
+	switch {
+	case i < 0:
+		entries, added = append(entries, e), true
+	case entries[i].found: // it begins now: the stall detection only named it
+		e.Behind = entries[i].Behind
+		entries, added = append(slices.Delete(entries, i, i+1), e), true
+	default:
 		e.Since, e.Behind = entries[i].Since, entries[i].Behind
 		if e.Own != nil {
 			e.Own.Since = e.Since
 		}
 		entries[i] = e
-	} else {
-		entries, added = append(entries, e), true
 	}
 	g.cond.Store(conditionOf(entries))
 	return added
 }
 
-// Drop ends a reason and returns its entry. A reason that never ends by itself stays, and so does everything after End.
+// Drop ends a reason and returns its entry. A reason that never ends by itself stays. After End only the condition changes: the
+// client is told nothing.
 func (g *Gate) Drop(k reason.Key) (dropped Entry, ok bool) {
 	if g.cond.Load().index(k) < 0 {
 		return Entry{}, false // nearly always, and without the lock
@@ -124,7 +130,7 @@ func (g *Gate) Drop(k reason.Key) (dropped Entry, ok bool) {
 	defer g.gates.mu.Unlock()
 	c := g.cond.Load()
 	i := c.index(k)
-	if i < 0 || reason.KindOf(k.Code).Terminal || c.entries[i].Own != nil && c.entries[i].Own.Terminal {
+	if i < 0 || !c.entries[i].MayEnd() {
 		return Entry{}, false
 	}
 	dropped = c.entries[i]
@@ -134,7 +140,9 @@ func (g *Gate) Drop(k reason.Key) (dropped Entry, ok bool) {
 }
 
 // Stall makes found the reasons why the partition is behind and makes no progress; none says that it is not. Reasons that are
-// there for another cause stay when they are no longer found.
+// there for another cause stay when they are no longer found. A reason that is only found neither closes the gate nor stops the
+// partition. Otherwise: 1. it is found for a stream whose packs proxies refuse  2. what is fetched is dropped, as of a partition
+// that has stopped  3. it is no longer found, and the records after those dropped are taken.
 func (g *Gate) Stall(found []Entry) {
 	c := g.cond.Load()
 	if len(found) == 0 && c.Behind() == nil {
@@ -148,6 +156,9 @@ func (g *Gate) Stall(found []Entry) {
 		e.Behind = time.Time{}
 		if i := slices.IndexFunc(found, func(f Entry) bool { return f.Key == e.Key }); i >= 0 {
 			e.Behind = found[i].Behind
+			if e.found { // its sentence may have figures that grow
+				e.Own = ownSince(found[i].Own, e.Since)
+			}
 		}
 		if !e.found || !e.Behind.IsZero() {
 			entries = append(entries, e)
@@ -156,11 +167,22 @@ func (g *Gate) Stall(found []Entry) {
 	for _, f := range found {
 		if c.index(f.Key) < 0 {
 			f.found, f.Closes, f.Since = true, false, f.Behind
+			f.Own = ownSince(f.Own, f.Since)
 			entries = append(entries, f)
 		}
 	}
 	g.cond.Store(conditionOf(entries))
 	g.gates.tellLocked([]*Gate{g})
+}
+
+// ownSince returns a copy of an entry's own reason with its time, nil for none.
+func ownSince(own *reason.Reason, since time.Time) *reason.Reason {
+	if own == nil {
+		return nil
+	}
+	r := *own
+	r.Since = since
+	return &r
 }
 
 // Try lets a reason stay and no longer close the gate: the next fetch shows whether it has passed.

@@ -1,11 +1,6 @@
 package observe
 
 import (
-	"cmp"
-	"slices"
-	"strconv"
-	"strings"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"inlong-bridge/connector/reason"
@@ -14,10 +9,13 @@ import (
 
 // Collector reads a snapshot when it is scraped; nothing on the way of a record touches a metric. A
 // partition's series end with its assignment, since only what is assigned is listed.
-type Collector struct{ o *Observer }
+type Collector struct {
+	o       *Observer
+	byTopic bool
+}
 
-// NewCollector returns the collector of the bridge's metrics.
-func NewCollector(o *Observer) Collector { return Collector{o} }
+// NewCollector returns the collector of the bridge's metrics. byTopic adds the series of partitions up by topic.
+func NewCollector(o *Observer, byTopic bool) Collector { return Collector{o, byTopic} }
 
 const prefix = "inlong_bridge_"
 
@@ -26,23 +24,31 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descInfo = desc("info", "Always 1. The labels say which version runs and which mode of confirmation is in force.", "version", "confirm")
-	descUp   = desc("ready", "1 when /readyz says ready. At 0 ask /readyz for the reasons.")
-	descHold = desc("fetch_held", "1 while nothing new is fetched because the budget or max_unfinal is full. When it stays at 1, the proxies or their queue are slower than the source.")
+	descInfo      = desc("info", "Always 1. The labels say which version runs, which mode of confirmation is in force, and for which consumer group. Alerts and the dashboard take the group from here.", "version", "confirm", "group")
+	descMigration = desc("migration", "1 in a process that runs migrate, which ends by itself. Missing in others.")
+	descUp        = desc("ready", "1 when /readyz says ready. At 0 ask /readyz for the reasons.")
+	descHold      = desc("fetch_held", "1 while nothing new is fetched because the budget or max_unfinal is full. When it stays at 1, the proxies or their queue are slower than the source.")
 
 	descBudget  = desc("budget_bytes", "Byte budget of the process, fetch to ack.")
 	descParked  = desc("parked_bytes", "Bytes fetched that the sender had no room for. When it stays above 0, look at the stall reasons of streams.")
 	descUnfinal = desc("unfinal_pieces", "Pieces that are not final, all partitions. When it grows to delivery.max_unfinal fetching stops: look at the proxies and at the queue.")
 
-	descPosition  = desc("partition_position_offset", "Offset up to which the partition was fetched.", "topic", "partition")
-	descFinal     = desc("partition_final_offset", "Offset up to which everything is final. When it stands still while the position moves, look at partition_stalled and /status.", "topic", "partition")
-	descCommitted = desc("partition_committed_offset", "Offset this assignment committed last. When it stands still while the final offset moves, look at commit_errors_total.", "topic", "partition")
-	descLag       = desc("partition_lag_records", "End of the log minus final offset. When it grows, the bridge does not keep up or the partition is stalled.", "topic", "partition")
-	descPieces    = desc("partition_unfinal_pieces", "Pieces of the partition that are not final.", "topic", "partition")
-	descAge       = desc("partition_oldest_unfinal_seconds", "Age of the oldest records that are not final. Alert when it is far above the delay of the mode of confirmation.", "topic", "partition")
-	descCommitAt  = desc("partition_last_commit_timestamp_seconds", "When the partition's offset was committed last. Missing before the first commit.", "topic", "partition")
-	descStalled   = desc("partition_stalled", "1 for the reason the partition does not go on, by code. unrouted, too_large, refused, gap, truncated, recreated, deleted and loop need you; the rest passes when its cause does.", "topic", "partition", "code")
-	descStuck     = desc("partition_stuck", "1 while the partition is behind and has made no progress for delivery.watchdog, by reason: budget, window, route, endpoint, queue, broker, rebalance or transaction. /status has the sentence.", "topic", "partition", "reason")
+	descPosition  = desc("partition_position_offset", "Offset up to which the partition was fetched. By topic: the sum.", "topic", "partition")
+	descFinal     = desc("partition_final_offset", "Offset up to which everything is final. When it stands still while the position moves, look at partition_stalled and /status. By topic: the sum.", "topic", "partition")
+	descCommitted = desc("partition_committed_offset", "Offset this assignment committed last. When it stands still while the final offset moves, look at commit_errors_total. By topic: the sum, in which a partition without a commit counts with the offset it began at.", "topic", "partition")
+	descLag       = desc("partition_lag_records", "End of the log minus final offset. When it grows, the bridge does not keep up or the partition is stalled. By topic: the sum.", "topic", "partition")
+	descLagTime   = desc("partition_lag_seconds", "Age of the oldest record that is not final, by its timestamp; 0 when there is none. For a record that was not fetched it counts from when the bridge knew of it, until its age was asked for. When it grows, the bridge does not keep up or the partition is stalled. By topic: the largest.", "topic", "partition")
+	descRetention = desc("partition_retention_seconds_left", "Estimate of how long Kafka keeps the oldest record that is not final, by retention.ms and by the speed of the log's start, whichever is less. Missing when there is no such record or nothing is known. Near 0: records are lost soon; lengthen the retention, then look for why the partition is behind. By topic: the least.", "topic", "partition")
+	descPieces    = desc("partition_unfinal_pieces", "Pieces of the partition that are not final. By topic: the sum.", "topic", "partition")
+	descAge       = desc("partition_oldest_unfinal_seconds", "Age of the oldest records that are not final. Alert when it is far above the delay of the mode of confirmation. By topic: the largest.", "topic", "partition")
+	descCommitAt  = desc("partition_last_commit_timestamp_seconds", "When the partition's offset was committed last. Missing before the first commit. By topic: the newest.", "topic", "partition")
+	descStalled   = desc("partition_stalled", "1 for the reason the partition does not go on, by code. unrouted, too_large, refused, gap, truncated, recreated, deleted and loop need you; the rest passes when its cause does. By topic: the number of partitions.", "topic", "partition", "code")
+	descStuck     = desc("partition_stuck", "1 while the partition is behind and has made no progress for delivery.watchdog, by reason: budget, window, route, endpoint, queue, broker, rebalance or transaction. /status has the sentence. By topic: the number of partitions.", "topic", "partition", "reason")
+
+	descGroupLag     = desc("group_lag_records", "Sum of partition_lag_records over the partitions of this process.")
+	descGroupLagTime = desc("group_lag_seconds", "Largest partition_lag_seconds of the partitions of this process. When it grows, the bridge does not keep up, or a partition is stalled.")
+	descRouteLag     = desc("route_lag_seconds", "Age of the oldest record that a partition waits for and that goes to this group and stream; 0 when no partition waits for them. The one that is far above the others holds partitions up. Streams beyond the limit on series are one, other.", "group", "stream")
+	descCert         = desc("certificate_expiry_timestamp_seconds", "When the certificates of a file expire: the first of a client's chain, the last of the authorities. 0 for a file that cannot be read or holds none. role is kafka, manager or queue with _ca or _client. Replace the file in time.", "role", "file")
 
 	descSkipped    = desc("skipped_records_total", "Records that no rule wants, and that unmatched: skip lets pass. When it grows unexpectedly, ask explain which rule should match.", "topic")
 	descPacks      = desc("foreign_packs_total", "Records of the topic that are packs of another bridge or sender (InLongMsg with a mid). They are moved as they are. When they are not meant to be there, look at what writes the topic.", "topic")
@@ -78,7 +84,8 @@ var (
 
 func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
-		descInfo, descUp, descReasons, descHeldParts, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descPieces,
+		descInfo, descMigration, descUp, descReasons, descHeldParts, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descLagTime, descRetention, descPieces,
+		descGroupLag, descGroupLagTime, descRouteLag, descCert,
 		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descPacks, descReplaced, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops, descGoneOn,
 		descOffsetLost, descRefused, descPassed, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
 		descQueueUp, descQueueLag, descQueueSeen, descQueueMissed, descQueuePassed, descQueueOther, descQueueDelay, descQueueBarrier,
@@ -105,53 +112,60 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 			count(d, v, label)
 		}
 	}
-	gauge(descInfo, 1, s.Version, s.Confirm)
+	gauge(descInfo, 1, s.Version, s.Confirm, s.Group.Group)
+	if s.Migrating {
+		gauge(descMigration, 1)
+	}
 	gauge(descUp, bit(s.Ready.Ready))
+	collectReasons(&s, gauge)
+	for _, c := range s.Certificates {
+		expires := 0.0
+		if !c.Expires.IsZero() {
+			expires = float64(c.Expires.Unix())
+		}
+		gauge(descCert, expires, c.Role, c.File)
+	}
 	if s.State == "starting" {
 		return
-	}
-	for _, k := range reason.Kinds() {
-		held := 0
-		objects := make(map[reason.Scope]int, len(k.Scopes))
-		for i := range s.Conditions {
-			if c := &s.Conditions[i]; c.Code == k.Code {
-				objects[c.Scope]++
-				held += c.Partitions
-			}
-		}
-		for _, scope := range k.Scopes {
-			gauge(descReasons, float64(objects[scope]), string(k.Code), string(scope))
-		}
-		gauge(descHeldParts, float64(held), string(k.Code))
 	}
 	gauge(descHold, bit(s.Memory.Hold != ""))
 	gauge(descBudget, float64(s.Memory.BudgetBytes))
 	gauge(descParked, float64(s.Memory.ParkedBytes))
 	gauge(descUnfinal, float64(s.Memory.Unfinal))
-	for _, row := range partitionRows(s.Parts) {
-		p, num := row.p, row.num
-		labels := series.Labels(descPosition, p.Topic, num)
+	var lag int64
+	for _, row := range allSeries(s.Parts, c.byTopic) {
+		labels := series.Labels(descPosition, row.topic, row.partition)
 		level := func(d *prometheus.Desc, v float64) { ch <- series.New(d, prometheus.GaugeValue, v, labels) }
-		level(descPosition, float64(p.Position))
-		level(descFinal, float64(p.Final))
-		if p.Committed >= 0 {
-			level(descCommitted, float64(p.Committed))
+		level(descPosition, float64(row.position))
+		level(descFinal, float64(row.final))
+		if row.committed >= 0 {
+			level(descCommitted, float64(row.committed))
 		}
-		if p.Lag >= 0 {
-			level(descLag, float64(p.Lag))
+		if row.lag >= 0 {
+			level(descLag, float64(row.lag))
+			lag += row.lag
 		}
-		level(descPieces, float64(p.Unfinal))
-		level(descAge, p.OldestUnfinal.Seconds())
-		if !p.LastCommit.IsZero() {
-			level(descCommitAt, float64(p.LastCommit.UnixNano())/1e9)
+		if row.lagSeconds >= 0 {
+			level(descLagTime, row.lagSeconds)
 		}
-		if p.Stall != "" {
-			gauge(descStalled, 1, p.Topic, num, p.Stall)
+		if row.retention != nil {
+			level(descRetention, *row.retention)
 		}
-		if p.Stuck > 0 {
-			gauge(descStuck, 1, p.Topic, num, p.StuckCode)
+		level(descPieces, float64(row.unfinal))
+		level(descAge, row.oldest)
+		if row.lastCommit > 0 {
+			level(descCommitAt, row.lastCommit)
+		}
+		for code, n := range row.stalled {
+			gauge(descStalled, float64(n), row.topic, row.partition, code)
+		}
+		for code, n := range row.stuck {
+			gauge(descStuck, float64(n), row.topic, row.partition, code)
 		}
 	}
+	gauge(descGroupLag, float64(lag))
+	gauge(descGroupLagTime, max(0, s.LagSeconds))
+	routeLags(&s, func(group, stream string, seconds float64) { gauge(descRouteLag, seconds, group, stream) })
 	each(n.Records, descRecords)
 	each(n.Skipped, descSkipped)
 	each(n.ForeignPacks, descPacks)
@@ -194,22 +208,22 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// partitionRow is a partition whose number is a label.
-type partitionRow struct {
-	num string
-	p   *PartitionStatus
-}
-
-// partitionRows are in the order of their labels: the registry sorts each family, and what is sorted costs it little.
-func partitionRows(parts []PartitionStatus) []partitionRow {
-	rows := make([]partitionRow, len(parts))
-	for i := range parts {
-		rows[i] = partitionRow{strconv.Itoa(int(parts[i].Partition)), &parts[i]}
+// collectReasons has a series for every code, so that one that begins is an increase.
+func collectReasons(s *Status, gauge func(d *prometheus.Desc, v float64, labels ...string)) {
+	for _, k := range reason.Kinds() {
+		held := 0
+		objects := make(map[reason.Scope]int, len(k.Scopes))
+		for i := range s.Conditions {
+			if c := &s.Conditions[i]; c.Code == k.Code {
+				objects[c.Scope]++
+				held += c.Partitions
+			}
+		}
+		for _, scope := range k.Scopes {
+			gauge(descReasons, float64(objects[scope]), string(k.Code), string(scope))
+		}
+		gauge(descHeldParts, float64(held), string(k.Code))
 	}
-	slices.SortFunc(rows, func(a, b partitionRow) int {
-		return cmp.Or(strings.Compare(a.num, b.num), strings.Compare(a.p.Topic, b.p.Topic))
-	})
-	return rows
 }
 
 func bit(b bool) float64 {

@@ -175,7 +175,7 @@ func (p *PartitionStatus) legacy(reasonOf func(reason.Key) *reason.Reason, now t
 			}
 		}
 	}
-	if e := c.Behind(); e != nil {
+	if e := c.Behind(); e != nil && reason.KindOf(e.Code).Stuck != "" { // what is overdue has its own name only
 		p.Stuck, p.StuckCode, p.StuckReason = now.Sub(e.Behind), reason.KindOf(e.Code).Stuck, reasonOf(e.Key).Text()
 	}
 }
@@ -187,7 +187,7 @@ const (
 
 const hintEndpoint = "; hint: look at the proxy, and at the network between it and the bridge"
 
-// few names the first of many objects, and how many there are in all when it leaves some out.
+// few names the first of many objects, and shows that it leaves some out. Whoever calls it says how many there are.
 func few(names []string) string {
 	var b strings.Builder
 	for i, name := range names {

@@ -35,10 +35,11 @@ type Observer struct {
 	stalls stalls                   // of Run's goroutine
 	lasts  map[reason.Code]*lasting // of Run's goroutine; shared reasons that were logged and last
 
-	mu    sync.Mutex
-	stops []reason.Reason // guarded by mu; of partitions, not logged yet
-	began []reason.Reason // guarded by mu; that pass by themselves, not logged yet
-	ended []reason.Reason // guarded by mu; and that are over
+	// completing makes what a snapshot says and what is posted one: another snapshot may say otherwise a moment later.
+	completing sync.Mutex
+
+	mu     sync.Mutex
+	events map[reason.Code]*events // guarded by mu; of partitions
 }
 
 // New returns an observer that reads src and board.
@@ -50,6 +51,8 @@ func New(src Source, board *reason.Board, cfg Config, log *slog.Logger) *Observe
 func (o *Observer) Status() Status { return o.complete(time.Now()) }
 
 func (o *Observer) complete(now time.Time) Status {
+	o.completing.Lock()
+	defer o.completing.Unlock()
 	s := o.src.Snapshot()
 	starting := reason.Key{Code: reason.Starting, Scope: reason.Process}
 	if s.State == "starting" && s.Starting == "" {
@@ -73,12 +76,10 @@ func (o *Observer) complete(now time.Time) Status {
 		}
 	}
 	assemble(&s, posted, now)
+	addLags(&s)
 	s.Ready = readiness(s.Conditions, s.Parts)
 	return s
 }
-
-// flushEvery is how long events are gathered, so that one cause is one line.
-const flushEvery = time.Second
 
 // Run looks at the bridge until ctx ends.
 func (o *Observer) Run(ctx context.Context) {
@@ -95,7 +96,7 @@ func (o *Observer) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			o.Flush()
+			o.flush(now, false)
 			if now.Sub(looked) >= look {
 				looked = now
 				o.look(now)
@@ -109,10 +110,12 @@ func (o *Observer) look(now time.Time) {
 	s := o.complete(now)
 	if s.State != "running" { // a drain has a time of its own
 		o.src.Stalled(nil)
+		o.board.Replace("stalls", nil)
 		return
 	}
+	ix := indexOf(s.Conditions)
 	found := o.stalls.look(now, s.Parts, func(p *PartitionStatus) ([]gate.Entry, string) {
-		return whyStuck(&s, p, now.Sub(s.HeldAt) < o.cfg.Watchdog, now)
+		return whyStuck(&s, ix, p, now.Sub(s.HeldAt) < o.cfg.Watchdog, now)
 	})
 	var posted []reason.Reason
 	entries := make(map[uint64][]gate.Entry, len(found))
@@ -129,7 +132,7 @@ func (o *Observer) look(now time.Time) {
 		if p := &s.Parts[i]; entries[p.Assignment] == nil && p.OldestUnfinal > o.cfg.Overdue && p.Condition.Stop() == nil {
 			r := reason.New(reason.Key{Code: reason.Overdue, Scope: reason.Partition, Object: p.name()}, now,
 				"its oldest records wait for "+p.OldestUnfinal.Round(time.Second).String()+" to become final")
-			entries[p.Assignment] = []gate.Entry{{Key: r.Key, Own: &r, Behind: now}}
+			entries[p.Assignment] = []gate.Entry{{Key: r.Key, Own: &r, Behind: now.Add(-p.OldestUnfinal)}}
 		}
 	}
 	o.tellShared(s.Conditions, now)
@@ -203,67 +206,49 @@ func (o *Observer) tellShared(conditions []Condition, now time.Time) {
 const tellPause = time.Minute // a reason that comes and goes is logged no more often
 
 // Stopped says that a partition has stopped.
-func (o *Observer) Stopped(r reason.Reason) { o.note(&o.stops, r) }
+func (o *Observer) Stopped(r reason.Reason) { o.note(r, func(e *events) *event { return &e.stops }) }
 
 // Began says that something of a partition fails that is tried again.
-func (o *Observer) Began(r reason.Reason) { o.note(&o.began, r) }
+func (o *Observer) Began(r reason.Reason) { o.note(r, func(e *events) *event { return &e.began }) }
 
 // Ended says that a reason is over.
-func (o *Observer) Ended(r reason.Reason) { o.note(&o.ended, r) }
+func (o *Observer) Ended(r reason.Reason) { o.note(r, func(e *events) *event { return &e.ended }) }
 
-func (o *Observer) note(to *[]reason.Reason, r reason.Reason) {
+func (o *Observer) note(r reason.Reason, which func(*events) *event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	*to = append(*to, r)
+	if o.events == nil {
+		o.events = make(map[reason.Code]*events)
+	}
+	if o.events[r.Code] == nil {
+		o.events[r.Code] = new(events)
+	}
+	which(o.events[r.Code]).add(r, time.Now())
 }
 
 // Flush logs what was gathered: a line for each code.
-func (o *Observer) Flush() {
+func (o *Observer) Flush() { o.flush(time.Now(), true) }
+
+// flush logs what was gathered, and of each code no more often than its pause says, unless all is to be logged.
+func (o *Observer) flush(now time.Time, all bool) {
 	o.mu.Lock()
-	stops, began, ended := o.stops, o.began, o.ended
-	o.stops, o.began, o.ended = nil, nil, nil
-	o.mu.Unlock()
-	now := time.Now()
-	for _, g := range byCode(stops) {
-		r := g[0]
-		o.log.Error("partitions stopped, nothing of them is skipped", "code", string(r.Code), "partitions", len(g), "which", objects(g),
-			"offset", r.Offset, "reason", r.Sentence, "hint", r.Hint)
-	}
-	for _, g := range byCode(began) {
-		o.log.Warn("partitions do not go on, trying again", "code", string(g[0].Code), "partitions", len(g), "which", objects(g), "reason", g[0].Sentence, "hint", g[0].Hint)
-	}
-	for _, g := range byCode(ended) {
-		longest := time.Duration(0)
-		for _, r := range g {
-			longest = max(longest, now.Sub(r.Since))
-		}
-		o.log.Info("partitions go on", "code", string(g[0].Code), "partitions", len(g), "which", objects(g), "after", longest.Round(time.Millisecond))
-	}
-}
-
-// byCode groups reasons by code, in the order of the table.
-func byCode(rs []reason.Reason) (out [][]reason.Reason) {
-	if len(rs) == 0 {
-		return nil
-	}
+	var due []events
 	for _, k := range reason.Kinds() {
-		var group []reason.Reason
-		for _, r := range rs {
-			if r.Code == k.Code {
-				group = append(group, r)
+		e := o.events[k.Code]
+		switch {
+		case e == nil:
+		case e.none():
+			if now.Sub(e.due) >= e.pause {
+				delete(o.events, k.Code) // the next one is logged at once again
 			}
-		}
-		if len(group) > 0 {
-			out = append(out, group)
+		case all || !now.Before(e.due):
+			due = append(due, *e)
+			pause := min(max(2*e.pause, flushEvery), flushMost)
+			*e = events{pause: pause, due: now.Add(pause)}
 		}
 	}
-	return out
-}
-
-func objects(rs []reason.Reason) string {
-	names := make([]string, len(rs))
-	for i, r := range rs {
-		names[i] = r.Object
+	o.mu.Unlock()
+	for i := range due {
+		due[i].log(o.log)
 	}
-	return few(names)
 }

@@ -55,7 +55,7 @@ func (w *stalls) look(now time.Time, parts []PartitionStatus, why func(*Partitio
 		}
 		seen[p.Assignment] = m
 		if p.Final != m.at || p.Behind <= 0 {
-			if !m.told.IsZero() {
+			if !m.told.IsZero() && p.Condition.Stop() == nil { // one that stopped makes no progress, and has said so
 				out = append(out, stall{part: p, code: m.code, since: m.since, lasted: now.Sub(m.since)})
 			}
 			*m = mark{at: p.Final, since: now}
@@ -65,7 +65,9 @@ func (w *stalls) look(now time.Time, parts []PartitionStatus, why func(*Partitio
 			continue
 		}
 		s := stall{part: p, since: m.since}
-		s.found, s.text = why(p)
+		if s.found, s.text = why(p); len(s.found) == 0 {
+			continue
+		}
 		s.code = s.found[0].Code
 		for j := range s.found {
 			s.found[j].Behind = m.since
@@ -80,15 +82,34 @@ func (w *stalls) look(now time.Time, parts []PartitionStatus, why func(*Partitio
 	return out
 }
 
+// index finds the shared reasons of a snapshot: a look asks for them for each partition that makes no progress.
+type index struct {
+	byCode   map[reason.Code][]*Condition
+	byStream map[string]*Condition // the first reason of a stream, by group/stream
+}
+
+func indexOf(conditions []Condition) *index {
+	ix := &index{make(map[reason.Code][]*Condition), make(map[string]*Condition)}
+	for i := range conditions {
+		c := &conditions[i]
+		if c.Scope == reason.Partition {
+			continue
+		}
+		ix.byCode[c.Code] = append(ix.byCode[c.Code], c)
+		if c.Scope == reason.Stream && ix.byStream[c.Object] == nil {
+			ix.byStream[c.Object] = c
+		}
+	}
+	return ix
+}
+
 // whyStuck names the cause of a stall that is nearest to its root: keys of reasons that are posted already, or a reason that it
 // adds. held says that nothing was fetched for want of room since the partition last made progress.
-func whyStuck(s *Status, p *PartitionStatus, held bool, now time.Time) (found []gate.Entry, text string) {
+func whyStuck(s *Status, ix *index, p *PartitionStatus, held bool, now time.Time) (found []gate.Entry, text string) {
 	posted := func(code reason.Code) (entries []gate.Entry, text string) {
-		for i := range s.Conditions {
-			if c := &s.Conditions[i]; c.Code == code && c.Scope != reason.Partition {
-				entries = append(entries, gate.Entry{Key: c.Key})
-				text = cmp.Or(text, c.Text())
-			}
+		for _, c := range ix.byCode[code] {
+			entries = append(entries, gate.Entry{Key: c.Key})
+			text = cmp.Or(text, c.Text())
 		}
 		return entries, text
 	}
@@ -143,9 +164,11 @@ func whyStuck(s *Status, p *PartitionStatus, held bool, now time.Time) (found []
 		}
 		return shared(reason.NotSeen, "the queue behind the proxies does not answer")
 	case sick == up: // what streams say of it follows
-		return posted(reason.Endpoint)
+		if found, text := posted(reason.Endpoint); found != nil {
+			return found, text
+		}
 	}
-	if found, text := ownStream(s, p); found != nil {
+	if found, text := ownStream(ix, p); found != nil {
 		return found, text
 	}
 	switch {
@@ -153,8 +176,12 @@ func whyStuck(s *Status, p *PartitionStatus, held bool, now time.Time) (found []
 		return shared(reason.Reread, "pieces that a proxy lost are not read again yet; hint: the log says why the source cannot be read")
 	case full == up:
 		return shared(reason.WindowFull, "every proxy holds as much unconfirmed data as it may: the queue behind them is slow; hint: look at the queue, and at its lag in the proxies' metrics")
-	case sick > 0:
-		return posted(reason.Endpoint)
+	case sick > 0 && sick < up:
+		if found, text := posted(reason.Endpoint); found != nil {
+			return found, text
+		}
+	}
+	switch {
 	case s.Queue != nil && unanswered > acked: // frozen, or a zombie: the queue cannot show what they did not take
 		return shared(reason.NoAck, fmt.Sprintf("the proxies do not answer: %d packs are in flight, %d acked and not seen in the queue yet", unanswered, acked)+hintProxies)
 	case p.Condition.Has(reason.Budget):
@@ -175,7 +202,7 @@ const hintProxies = "; hint: look at the proxies: a process that stands still, o
 
 // ownStream returns the stalled stream that holds a partition back: the one that its parked records wait for, or that of its
 // oldest piece. A stream that stalls and has nothing of the partition is innocent.
-func ownStream(s *Status, p *PartitionStatus) (found []gate.Entry, text string) {
+func ownStream(ix *index, p *PartitionStatus) (found []gate.Entry, text string) {
 	var object string
 	if e := p.Condition.Find(reason.StreamFull); e != nil {
 		object = e.Object
@@ -185,10 +212,8 @@ func ownStream(s *Status, p *PartitionStatus) (found []gate.Entry, text string) 
 	if object == "" {
 		return nil, ""
 	}
-	for i := range s.Conditions {
-		if c := &s.Conditions[i]; c.Scope == reason.Stream && c.Object == object {
-			return []gate.Entry{{Key: c.Key}}, c.Text()
-		}
+	if c := ix.byStream[object]; c != nil {
+		return []gate.Entry{{Key: c.Key}}, c.Text()
 	}
 	return nil, ""
 }

@@ -169,7 +169,7 @@ func TestReasonOfAStallIsTheOneNearestToItsRoot(t *testing.T) {
 		}
 		board.Replace("snapshot", derived(&tt.s, now))
 		assemble(&tt.s, board.Snapshot(), now)
-		found, text := whyStuck(&tt.s, &tt.part, tt.held, now)
+		found, text := whyStuck(&tt.s, indexOf(tt.s.Conditions), &tt.part, tt.held, now)
 		if len(found) == 0 || found[0].Code != tt.want || text == "" || !strings.Contains(text, tt.detail) {
 			t.Errorf("%s: %+v (%s), want %s with %q", tt.name, found, text, tt.want, tt.detail)
 		}

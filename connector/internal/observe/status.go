@@ -40,6 +40,12 @@ type Status struct {
 
 	QueueSource *QueueSourceStatus `json:"queue_source,omitempty"` // queue.manager only
 
+	LagSeconds   float64          `json:"lag_seconds"`         // largest of the partitions; -1 when unknown
+	RouteLag     []RouteLag       `json:"route_lag,omitempty"` // of routes that partitions wait for
+	Retention    *RetentionStatus `json:"retention,omitempty"` // of the partition with the least time left
+	Certificates []Certificate    `json:"certificates,omitempty"`
+	Migrating    bool             `json:"migrating,omitempty"` // it was started as migrate
+
 	// LeftOut says how many of each list are not shown, because the request asked for less.
 	LeftOut *LeftOut `json:"left_out,omitempty"`
 
@@ -130,6 +136,7 @@ type PartitionStatus struct {
 	Final         int64         `json:"final_offset"`     // the watermark
 	Committed     int64         `json:"committed_offset"` // -1 when this assignment committed nothing yet
 	Lag           int64         `json:"lag"`              // end of the log - watermark; -1 when unknown
+	LagSeconds    float64       `json:"lag_seconds"`      // age of the oldest record that is not final, 0 when there is none; -1 when unknown
 	Unfinal       int           `json:"unfinal_pieces"`
 	OldestUnfinal time.Duration `json:"oldest_unfinal_ns"`
 	LastCommit    time.Time     `json:"last_commit,omitzero"`
@@ -140,6 +147,9 @@ type PartitionStatus struct {
 	Stuck         time.Duration `json:"stuck_ns,omitempty"` // it is behind and has made no progress for so long (delivery.watchdog)
 	StuckCode     string        `json:"stuck,omitempty"`    // code of why
 	StuckReason   string        `json:"stuck_reason,omitempty"`
+
+	// Retention estimates how long Kafka keeps the oldest record that is not final; nil when there is none, or nothing is known.
+	Retention *RetentionStatus `json:"retention,omitempty"`
 
 	TopicID        string       `json:"topic_id,omitempty"`         // of this assignment
 	RefusedOffset  *int64       `json:"refused_offset,omitempty"`   // committed for a topic of the same name that was deleted
@@ -164,6 +174,26 @@ func (p *PartitionStatus) name() string { return p.Topic + "/" + strconv.Itoa(in
 type RouteStatus struct {
 	Group  string `json:"group"`
 	Stream string `json:"stream"`
+}
+
+// RouteLag is the age of the oldest record that partitions wait for and that goes to a route.
+type RouteLag struct {
+	RouteStatus
+	LagSeconds float64 `json:"lag_seconds"`
+}
+
+// RetentionStatus says how long Kafka keeps the first record of a partition that is not final.
+type RetentionStatus struct {
+	Partition   string  `json:"partition"`
+	SecondsLeft float64 `json:"seconds_left"`
+	Reason      string  `json:"reason"`
+}
+
+// Certificate is a file with certificates that the configuration names.
+type Certificate struct {
+	Role    string    `json:"role"` // kafka_ca, kafka_client, manager_ca, manager_client, queue_ca, queue_client
+	File    string    `json:"file"`
+	Expires time.Time `json:"expires,omitzero"` // zero for a file that cannot be read or holds none
 }
 
 // RereadStatus speaks of what is read again.

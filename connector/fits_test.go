@@ -1,0 +1,58 @@
+package connector
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk/dptest"
+)
+
+// The Manager names a limit for frames. A record above it stops its partition, which goes on there once the limit is higher.
+func TestRecordThatWasTooLargeIsSentOnceTheManagersLimitHasGrown(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	m := dptest.StartManager(t)
+	m.SetNodes(e.proxies[0].Addr(), e.proxies[1].Addr())
+	m.SetMaxPacketLength(32 << 10)
+	brokers := strings.Join(e.kafka.ListenAddrs(), ", ")
+	c, err := config.Parse("test.yaml", fmt.Appendf(nil, `kafka: {brokers: [%s], group: bridge}
+inlong: {manager: {urls: ['%s']}}
+routes: [{topics: [orders], group: g, stream: s}]
+delivery: {confirm: queue}
+queue: {kafka: [{brokers: [%s], topic: 'q.{group}.{stream}'}]}
+admin: {listen: ''}
+`, brokers, m.URL(), brokers), func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Kafka.CommitInterval = 50 * time.Millisecond
+	c.InLong.Refresh = 100 * time.Millisecond
+	e.tune = func(b *Bridge) { b.lookAgain = 50 * time.Millisecond }
+
+	e.produce("orders", 0, 0, 10, 0)
+	if err := e.cl.ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Value: noise(60 << 10)}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	e.produce("orders", 0, 10, 10, 0)
+	r := e.start(c)
+	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
+	if p.Stall != string(reason.TooLarge) {
+		t.Fatalf("stopped as %s: %s", p.Stall, p.Reason)
+	}
+	time.Sleep(300 * time.Millisecond)
+	if got := r.b.counters.goneOn.snapshot(); len(got) != 0 {
+		t.Errorf("went on %v with the same limit", got)
+	}
+	m.SetMaxPacketLength(128 << 10)
+	e.waitCommitted("orders", 0, 21)
+	got := e.expectAll(20)
+	if got[string(noise(60<<10))] == 0 {
+		t.Error("the large record did not arrive")
+	}
+}

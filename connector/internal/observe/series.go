@@ -1,0 +1,106 @@
+package observe
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// allPartitions is the value of the label partition where the series of a topic's partitions are added up.
+const allPartitions = "all"
+
+// partitionSeries is the values of one partition's series, or of all partitions of a topic.
+type partitionSeries struct {
+	topic, partition string
+
+	position, final int64
+	committed       int64   // -1 for no commit
+	lag             int64   // -1 if unknown
+	lagSeconds      float64 // -1 if unknown
+	unfinal         int
+	oldest          float64  // seconds
+	lastCommit      float64  // Unix seconds, 0 for none
+	retention       *float64 // seconds left, nil if unknown
+	stalled, stuck  map[string]int
+}
+
+func seriesOf(p *PartitionStatus) partitionSeries {
+	s := partitionSeries{
+		topic: p.Topic, partition: strconv.Itoa(int(p.Partition)), position: p.Position, final: p.Final, committed: p.Committed,
+		lag: p.Lag, lagSeconds: p.LagSeconds, unfinal: p.Unfinal, oldest: p.OldestUnfinal.Seconds(),
+	}
+	if !p.LastCommit.IsZero() {
+		s.lastCommit = float64(p.LastCommit.UnixNano()) / 1e9
+	}
+	if p.Retention != nil {
+		s.retention = &p.Retention.SecondsLeft
+	}
+	if p.Stall != "" {
+		s.stalled = map[string]int{p.Stall: 1}
+	}
+	if p.Stuck > 0 {
+		s.stuck = map[string]int{p.StuckCode: 1}
+	}
+	return s
+}
+
+// add takes one more partition of the topic in. Offsets and counts are summed up; of times the one counts that is worst,
+// but of the last commit the newest. A partition without a commit counts with the offset it began at, so
+// that final less committed stays what is not committed.
+func (s *partitionSeries) add(p *PartitionStatus) {
+	o := seriesOf(p)
+	if o.committed < 0 {
+		o.committed = p.Start
+	}
+	s.position += o.position
+	s.final += o.final
+	s.committed += o.committed
+	if o.lag >= 0 {
+		s.lag = max(s.lag, 0) + o.lag
+	}
+	s.lagSeconds = max(s.lagSeconds, o.lagSeconds)
+	s.unfinal += o.unfinal
+	s.oldest = max(s.oldest, o.oldest)
+	s.lastCommit = max(s.lastCommit, o.lastCommit)
+	if o.retention != nil && (s.retention == nil || *o.retention < *s.retention) {
+		s.retention = o.retention
+	}
+	s.stalled, s.stuck = sum(s.stalled, o.stalled), sum(s.stuck, o.stuck)
+}
+
+func sum(to, from map[string]int) map[string]int {
+	for code, n := range from {
+		if to == nil {
+			to = make(map[string]int)
+		}
+		to[code] += n
+	}
+	return to
+}
+
+// allSeries returns the series of partitions in the order of their labels: the registry sorts each family, and what is
+// sorted costs it little. byTopic adds them up.
+func allSeries(parts []PartitionStatus, byTopic bool) []partitionSeries {
+	rows := make([]partitionSeries, 0, len(parts))
+	if byTopic {
+		at := make(map[string]int)
+		for i := range parts {
+			p := &parts[i]
+			j, ok := at[p.Topic]
+			if !ok {
+				j, at[p.Topic] = len(rows), len(rows)
+				rows = append(rows, partitionSeries{topic: p.Topic, partition: allPartitions, lag: -1, lagSeconds: -1})
+			}
+			rows[j].add(p)
+		}
+	} else {
+		for i := range parts {
+			rows = append(rows, seriesOf(&parts[i]))
+		}
+	}
+	slices.SortFunc(rows, func(a, b partitionSeries) int {
+		return cmp.Or(strings.Compare(a.partition, b.partition), strings.Compare(a.topic, b.topic))
+	})
+	return rows
+}

@@ -1,0 +1,41 @@
+package observe
+
+import (
+	"reflect"
+	"testing"
+	"time"
+)
+
+func TestSeriesOfPartitionsAreAddedUpByTopic(t *testing.T) {
+	hour, day := 3600.0, 86400.0
+	parts := []PartitionStatus{
+		{
+			Topic: "orders", Partition: 0, Start: 5, Position: 100, Final: 90, Committed: 80, Lag: 30, LagSeconds: 7, Unfinal: 3,
+			OldestUnfinal: 2 * time.Second, LastCommit: time.Unix(50, 0), Stall: "gap", Retention: &RetentionStatus{SecondsLeft: day},
+		},
+		{
+			Topic: "orders", Partition: 1, Start: 7, Position: 7, Final: 7, Committed: -1, Lag: -1, LagSeconds: -1,
+			Stall: "gap", Stuck: time.Second, StuckCode: "queue",
+		},
+		{
+			Topic: "orders", Partition: 2, Position: 10, Final: 10, Committed: 10, Lag: 12, LagSeconds: 9, Unfinal: 1,
+			OldestUnfinal: time.Second, LastCommit: time.Unix(60, 0), Stall: "stream", Retention: &RetentionStatus{SecondsLeft: hour},
+		},
+		{Topic: "logs", Partition: 0, Position: 1, Final: 1, Committed: 1, Lag: 0, LagSeconds: 0},
+	}
+	got := allSeries(parts, true)
+	want := []partitionSeries{
+		{topic: "logs", partition: "all", position: 1, final: 1, committed: 1},
+		{
+			topic: "orders", partition: "all", position: 117, final: 107, committed: 97, lag: 42, lagSeconds: 9, unfinal: 4, oldest: 2,
+			lastCommit: 60, retention: &hour, stalled: map[string]int{"gap": 2, "stream": 1}, stuck: map[string]int{"queue": 1},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("series by topic are\n%+v, want\n%+v", got, want)
+	}
+	each := allSeries(parts, false)
+	if len(each) != 4 || each[0].topic != "logs" || each[1].partition != "0" || each[1].committed != 80 || each[2].committed != -1 || each[2].lag != -1 {
+		t.Errorf("series by partition are %+v", each)
+	}
+}
