@@ -176,8 +176,10 @@ func topicsNotFound(b *bench, k *kafka) {
 			b.Errorf("at the end there is the condition %s: %s", c.Code, c.Sentence)
 		}
 	}
+	signaled := time.Now()
 	bridge.signal(syscall.SIGTERM)
-	if code := bridge.wait(drainLimit); code != 3 {
+	if code := bridge.wait(drainLimit); code != 3 || time.Since(signaled) > 20*time.Second {
+		b.Logf("the bridge left %v after the signal", time.Since(signaled).Round(10*time.Millisecond))
 		b.Errorf("exit %d after SIGTERM, want 3: two partitions are stopped; the log ends with\n%s", code, bridge.tail())
 	}
 }
