@@ -80,6 +80,16 @@ func (b *Bridge) miss(p *partition, why missedBy, err error) {
 	b.lookSoon()
 }
 
+// missTopic is miss for all partitions of a topic that the client's metadata does not have. That is no error of the group.
+func (b *Bridge) missTopic(topic string, err error) {
+	for _, p := range b.assigned() {
+		if p.id.topic == topic {
+			b.miss(p, byList, err)
+		}
+	}
+}
+
+func (as *absentees) add(p *partition, why missedBy, now time.Time) {
 func (as *absentees) add(p *partition, why missedBy, said error, now time.Time) {
 	as.mu.Lock()
 	defer as.mu.Unlock()

@@ -12,10 +12,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/internal/absence"
+	"inlong-bridge/connector/reason"
 )
 
 // soon are rules with the shape of the default, over a time that a test can wait for.
@@ -198,6 +200,55 @@ func TestMissingRightIsNamedAndEnds(t *testing.T) {
 			end()
 			e.nothingMissing(0, 40)
 		})
+	}
+}
+
+// The right to read one topic of several is missing. That is nobody else's trouble: not the group's, and not that of the other
+// topics, of which one is created meanwhile.
+func TestMissingRightOfOneTopicLeavesTheOthersAlone(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.routes = "  - {topics: [orders, late], group: g, stream: s}\n"
+	e.tune = soon(0)
+	var log logBuffer
+	r := e.startLogging(e.absentConfig(), newLog(&log)).hurried()
+	e.produce("orders", 0, 0, 20, 0)
+	e.waitCommitted("orders", 0, 20)
+	right := e.hide(kerr.TopicAuthorizationFailed)
+	r.part("orders", 0, func(p PartitionStatus) bool { return p.Stall == "fault" && strings.Contains(p.Reason, "right") })
+	if err := right.Wait(t.Context(), right.Hits()+50); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.adm.CreateTopic(t.Context(), 1, 1, nil, "late"); err != nil {
+		t.Fatal(err)
+	}
+	other, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...)) // that of the test would ask for orders and be refused
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for i := range 20 {
+		if err := other.ProduceSync(t.Context(), &kgo.Record{Topic: "late", Value: []byte(payload("late", 0, i))}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.waitCommitted("late", 0, 20)
+	for _, c := range r.b.Status().Conditions {
+		if c.Code == reason.Rebalance || c.Code == reason.Source {
+			t.Errorf("the right is missing, and the condition is %s: %s", c.Code, c.Sentence)
+		}
+	}
+	right.Remove()
+	e.produce("orders", 0, 20, 20, 0)
+	e.waitCommitted("orders", 0, 40)
+	eventually(t, 20*time.Second, func() error {
+		if s := r.b.Status(); len(s.Conditions) > 0 {
+			return fmt.Errorf("with the right back, the conditions are %+v", s.Conditions)
+		}
+		return nil
+	})
+	if n := log.lines("the group session fails"); n > 0 {
+		t.Errorf("%d lines blame the group's session for a right that a topic lacks", n)
 	}
 }
 

@@ -47,6 +47,9 @@ func (b *Bridge) askEnds(ctx context.Context, quiet time.Duration) {
 	var parts []*partition
 	now := time.Now()
 	for _, p := range b.assigned() {
+		if t := p.trying.Load(); t != nil && t.absent {
+			continue // a right that one topic lacks would leave all without an answer
+		}
 		if p.stopped() == nil && (now.Sub(p.fetchedAt()) >= quiet || p.behind() > 0 && p.wm.Unfinal() == 0) {
 			parts = append(parts, p)
 			if !slices.Contains(topics, p.id.topic) {

@@ -106,6 +106,10 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 		for i := range t.Partitions {
 			fp := &t.Partitions[i]
 			p := b.lookup(tp{t.Topic, fp.Partition})
+			if p == nil && t.Topic != "" && fp.Partition < 0 && absentError(fp.Err) {
+				b.missTopic(t.Topic, fp.Err)
+				continue
+			}
 			if p == nil {
 				if err := b.sessionError(fp.Err); err != nil {
 					fatal = err

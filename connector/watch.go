@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -236,7 +237,7 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 			return
 		}
 	}
-	details, err := b.admin.ListTopics(ctx, ask...)
+	details, err := b.listTopics(ctx, ask)
 	if err != nil {
 		if ctx.Err() == nil && b.sourceFault("topics", kafkaclient.Explain(err, "listing topics")) {
 			b.log.Warn("listing topics fails, trying again", "err", kafkaclient.Explain(err, "listing topics"))
@@ -265,6 +266,37 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 			p.stop(recreated(p))
 		}
 	}
+}
+
+// listTopics lists topics by name, nil for all. A topic that may not be described has that as its error: kadm would give no
+// answer about the others then.
+func (b *Bridge) listTopics(ctx context.Context, names []string) (kadm.TopicDetails, error) {
+	details, err := b.admin.ListTopics(ctx, names...)
+	if _, denied := errors.AsType[*kadm.AuthError](err); !denied || len(names) == 0 {
+		return details, err
+	}
+	m, e := b.identify(ctx, names)
+	if e != nil {
+		return nil, e
+	}
+	refused := make(kadm.TopicDetails)
+	readable := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		if !errors.Is(m.topics[name].err, kerr.TopicAuthorizationFailed) {
+			return false
+		}
+		refused[name] = kadm.TopicDetail{Topic: name, Err: m.topics[name].err}
+		return true
+	})
+	switch {
+	case len(refused) == 0: // the right is back since the first question
+		return nil, err
+	case len(readable) == 0:
+		return refused, nil
+	}
+	if details, err = b.admin.ListTopics(ctx, readable...); err == nil {
+		maps.Copy(details, refused)
+	}
+	return details, err
 }
 
 // wanted returns the topics of details that a rule wants and that are not among known, and notes them with

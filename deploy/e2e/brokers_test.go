@@ -76,7 +76,7 @@ func (b *bench) startKafkaWith(r *release, n int, settings map[string]any) *kafk
 		node.begin(b)
 	}
 	b.connect(k.cluster)
-	b.eventually(90*time.Second, k.up)
+	b.eventually(4*time.Minute, k.up) // a busy machine starts several at a time
 	b.Logf("%s with %d brokers is up after %v", r.name, n, time.Since(began).Round(time.Millisecond))
 	return k
 }

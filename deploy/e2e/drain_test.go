@@ -218,6 +218,16 @@ func oneSentence(t *testing.T, p *process, want ...string) {
 	}
 }
 
+// warnsOf reports whether a warning of the log, other than a note on the configuration, contains what.
+func warnsOf(log, what string) bool {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "level=WARN") && strings.Contains(line, what) && !strings.Contains(line, "note on the configuration") {
+			return true
+		}
+	}
+	return false
+}
+
 // endsOrRetries expects either an end with one clear sentence, or a process that goes on and says what it
 // cannot reach; never silence.
 func endsOrRetries(t *testing.T, p *process, what string) {
@@ -234,7 +244,7 @@ func endsOrRetries(t *testing.T, p *process, what string) {
 			t.Logf("it ends and says:\n%s", p.tail())
 			return
 		}
-		if strings.Contains(p.output(), what) && strings.Contains(p.output(), "level=WARN") {
+		if warnsOf(p.output(), what) {
 			break
 		}
 		select {

@@ -35,6 +35,9 @@ func TestKafka(t *testing.T) {
 				{"CommitLines", commitLines},
 				{"NewPartitions", newPartitions},
 				{"RolledUpAndBack", rolledUpAndBack},
+				{"TopicsNotFound", topicsNotFound},
+				{"SignalWhileJoining", signalWhileJoining},
+				{"BrokerRestarted", brokerRestarted},
 			} {
 				t.Run(story.name, func(t *testing.T) {
 					b := newBench(t)

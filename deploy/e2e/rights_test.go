@@ -58,22 +58,7 @@ func leastRights(b *bench, k *kafka) {
 	topics := []string{"rights"}
 	k.createTopics(2, 1, topics)
 	to := b.startSink(k.cluster, 1, topics, 1, "--queue-delay", "100ms")
-	made, err := k.admin.AlterUserSCRAMs(b.Context(), nil, []kadm.UpsertSCRAM{{
-		User: user, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: "secret",
-	}})
-	if err == nil {
-		err = made.Error()
-	}
-	if err != nil {
-		b.Fatalf("making a user: %v", err)
-	}
-	login := func(password string) map[string]any {
-		return map[string]any{
-			"tls":  map[string]any{"ca_file": k.secure.ca},
-			"sasl": map[string]any{"mechanism": "scram-sha-512", "username": user, "password": password},
-		}
-	}
-	source := k.through(k.nodes[0].sasl, login("secret"))
+	source := k.through(k.nodes[0].sasl, k.login(user))
 	to.queue = source
 	s := bridgeSettings(source, group, topics, to).set("delivery.drain", "3s")
 
@@ -85,38 +70,20 @@ func leastRights(b *bench, k *kafka) {
 	}{
 		{"the source's topics", func() *kadm.ACLBuilder { return kadm.NewACLs().Topics(topics...) }, topics[0]},
 		{"the queue's topics", func() *kadm.ACLBuilder { return kadm.NewACLs().Topics(to.topics(topics)...) }, to.topics(topics)[0]},
-		{"the group", func() *kadm.ACLBuilder { return kadm.NewACLs().Groups(group) }, group},
+		{"the group", func() *kadm.ACLBuilder { return kadm.NewACLs().Groups(group) }, "GROUP_AUTHORIZATION_FAILED"},
 	}
 	l := newLedger()
 	l.produce(k.cluster, 1000, topics...)
-	allow := func(i int) {
-		acl := rights[i].acl().ResourcePatternType(kadm.ACLPatternLiteral).
-			Operations(kadm.OpRead).Allow("User:" + user).AllowHosts("*")
-		made, err := k.admin.CreateACLs(b.Context(), acl)
-		if err == nil && made[0].Err != nil {
-			err = made[0].Err
-		}
-		if err != nil {
-			b.Fatalf("giving the right to read %s: %v", rights[i].name, err)
-		}
+	for _, r := range rights {
+		k.allow(user, r.acl())
 	}
-	forbid := func(i int) {
-		acl := rights[i].acl().ResourcePatternType(kadm.ACLPatternLiteral).
-			Operations(kadm.OpRead).Allow("User:" + user).AllowHosts("*")
-		if _, err := k.admin.DeleteACLs(b.Context(), acl); err != nil {
-			b.Fatalf("taking the right to read %s: %v", rights[i].name, err)
-		}
-	}
-	for i := range rights {
-		allow(i)
-	}
-	for i, r := range rights {
+	for _, r := range rights {
 		b.Run("without the right to read "+r.name, func(t *testing.T) {
-			forbid(i)
+			k.forbid(user, r.acl())
 			b.pause(time.Second) // the broker's view follows
 			b := b.on(t)
 			endsOrRetries(t, b.startBridge("no-right-"+strings.ReplaceAll(r.name, " ", "-"), s), r.want)
-			allow(i)
+			k.allow(user, r.acl())
 		})
 	}
 	b.pause(time.Second)
@@ -129,7 +96,7 @@ func leastRights(b *bench, k *kafka) {
 	b.complete("with the least rights", l.judge(to.inQueue(topics)), 0)
 
 	b.Run("wrong password", func(t *testing.T) {
-		s := bridgeSettings(k.through(k.nodes[0].sasl, login("wrong")), group, topics, to)
+		s := bridgeSettings(k.through(k.nodes[0].sasl, k.scram(user, "wrong")), group, topics, to)
 		endsOrRetries(t, b.on(t).startBridge("wrong-password", s), "password")
 	})
 }

@@ -533,6 +533,16 @@ var mutations = []mutation{
 		pkg: connector, run: "TestMissingRight",
 	},
 	{
+		name: "a right that one topic lacks is blamed on the group", file: "connector/source.go",
+		old: "				b.missTopic(t.Topic, fp.Err)\n", new: "				_ = b.sessionError(fp.Err)\n",
+		pkg: connector, run: "TestMissingRightOfOneTopic",
+	},
+	{
+		name: "a topic that may not be described hides the others", file: "connector/watch.go",
+		old: "details, err := b.listTopics(ctx, ask)", new: "details, err := b.admin.ListTopics(ctx, ask...)",
+		pkg: connector, run: "TestMissingRightOfOneTopic",
+	},
+	{
 		name: "what took the place of an assignment outlives its revoke", file: "connector/revoke.go",
 		old: "for ; p != nil; p = p.succeeded() {", new: "for ; p != nil; p = nil {",
 		pkg: connector, run: "TestRevokeEndsTheAssignment",
