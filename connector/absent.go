@@ -89,7 +89,6 @@ func (b *Bridge) missTopic(topic string, err error) {
 	}
 }
 
-func (as *absentees) add(p *partition, why missedBy, now time.Time) {
 func (as *absentees) add(p *partition, why missedBy, said error, now time.Time) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
