@@ -24,7 +24,7 @@ export GOFLAGS ?= -buildvcs=false
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9_-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/inlong-bridge: static, with its version
@@ -114,19 +114,41 @@ mutations: ## break each delivery rule in turn and see a test catch it
 vet: ## go vet
 	$(GO) vet ./...
 
+# The module under deploy/tools, the file in bin/, the package, flags of go build. Built once for each state of the module
+# and kept in the user's cache directory (deploy/ci/tool.sh).
+TOOL_golangci-lint   = lint golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+TOOL_helm            = helm helm helm.sh/helm/v3/cmd/helm -ldflags '$(HELM_KUBE)'
+TOOL_benchstat       = benchstat benchstat golang.org/x/perf/cmd/benchstat
+TOOL_govulncheck     = vuln govulncheck golang.org/x/vuln/cmd/govulncheck
+TOOL_goreleaser      = goreleaser goreleaser github.com/goreleaser/goreleaser/v2 -ldflags '-s -w'
+TOOL_cyclonedx-gomod = cyclonedx-gomod cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+
 bin/golangci-lint: deploy/tools/lint/go.mod deploy/tools/lint/go.sum
-	cd deploy/tools/lint && $(GO) build -o ../../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_golangci-lint)
 
 # Helm takes the Kubernetes that it renders for without a cluster from its linker, and 1.20 without that.
 HELM_KUBE = $(foreach p,lint/rules chartutil,-X helm.sh/helm/v3/pkg/$p.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/$p.k8sVersionMinor=34)
 bin/helm: deploy/tools/helm/go.mod deploy/tools/helm/go.sum
-	cd deploy/tools/helm && $(GO) build -ldflags '$(HELM_KUBE)' -o ../../../$@ helm.sh/helm/v3/cmd/helm
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_helm)
 
 bin/benchstat: deploy/tools/benchstat/go.mod deploy/tools/benchstat/go.sum
-	cd deploy/tools/benchstat && $(GO) build -o ../../../$@ golang.org/x/perf/cmd/benchstat
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_benchstat)
+
+bin/govulncheck: deploy/tools/vuln/go.mod deploy/tools/vuln/go.sum
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_govulncheck)
+
+bin/goreleaser: deploy/tools/goreleaser/go.mod deploy/tools/goreleaser/go.sum
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_goreleaser)
+
+bin/cyclonedx-gomod: deploy/tools/cyclonedx-gomod/go.mod deploy/tools/cyclonedx-gomod/go.sum
+	@GO=$(GO) ./deploy/ci/tool.sh $(TOOL_cyclonedx-gomod)
+
+.PHONY: tool-built
+tool-built: # exit 0 if TOOL=<file of bin/> needs no building: it lies in the user's cache directory
+	@GO=$(GO) ./deploy/ci/tool.sh --built $(TOOL_$(TOOL))
 
 .PHONY: tools
-tools: bin/golangci-lint bin/helm ## build the pinned linter and Helm into bin/ (minutes, once)
+tools: bin/golangci-lint bin/helm ## the pinned linter and Helm in bin/ (minutes, once)
 
 .PHONY: lint
 lint: bin/golangci-lint ## golangci-lint with the rules of .golangci.yml
@@ -145,6 +167,14 @@ chart: bin/helm build ## lint and render the Helm chart, and show that it refuse
 	HELM=bin/helm BRIDGE=bin/inlong-bridge ./deploy/ci/chart.sh
 	HELM=bin/helm $(GO) test -count=1 ./deploy/helm
 
+.PHONY: tools-k8s
+tools-k8s: ## build the Kubernetes control plane that make k8s runs (5 to 14 minutes, once; then no time)
+	@GO=$(GO) ./deploy/ci/k8s.sh build
+
+.PHONY: k8s
+k8s: bin/helm build ## the Helm chart on a real API server, every variant installed, upgraded and removed (ARGS='-run TestEviction')
+	@GO=$(GO) HELM=bin/helm BRIDGE=bin/inlong-bridge ./deploy/ci/k8s.sh run $(ARGS)
+
 .PHONY: alerts
 alerts: ## play each alert with promtool (from Debian's package prometheus, unpacked into bin/)
 	GO=$(GO) ./deploy/ci/alerts.sh $(ARGS)
@@ -154,12 +184,33 @@ dashboard-check: ## evaluate each panel with a real Prometheus over a recorded r
 	GO=$(GO) ./deploy/ci/dashboard.sh $(ARGS)
 
 .PHONY: image
-image: ## run the Dockerfile's steps without a container engine and start the result
-	VERSION='$(VERSION)' COMMIT='$(COMMIT)' ./deploy/ci/image-steps.sh
+image: ## run the Dockerfile's steps without a container engine and start the result (TARGETARCH=arm64: build only)
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' DATE='$(DATE)' TARGETARCH='$(TARGETARCH)' ./deploy/ci/image-steps.sh
 
 .PHONY: docker
 docker: ## build the image with docker (needs an engine)
-	docker build -f deploy/Dockerfile --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' -t inlong-bridge:$(if $(VERSION),$(VERSION),dev) .
+	docker build -f deploy/Dockerfile --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' --build-arg DATE='$(DATE)' -t $(IMAGE) .
+
+IMAGE ?= inlong-bridge:$(if $(VERSION),$(VERSION),dev)
+.PHONY: docker-push
+docker-push: ## build the image for amd64 and arm64 and push it: IMAGE=registry.example.com/inlong-bridge:1.2.3 (needs docker buildx)
+	docker buildx build -f deploy/Dockerfile --platform linux/amd64,linux/arm64 --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' --build-arg DATE='$(DATE)' -t $(IMAGE) --push .
+
+.PHONY: vulncheck
+vulncheck: bin/govulncheck ## known vulnerabilities, by govulncheck and a database made from the module golang.org/x/vulndb
+	GO=$(GO) GOVULNCHECK=bin/govulncheck ./deploy/ci/vulncheck.sh
+
+.PHONY: release-check
+release-check: bin/goreleaser bin/cyclonedx-gomod ## a snapshot of linux/amd64 with deb and rpm, built twice: the same bytes
+	./deploy/ci/release.sh check
+
+.PHONY: release-snapshot
+release-snapshot: bin/goreleaser bin/cyclonedx-gomod ## archives, packages, SBOMs and checksums of all targets into out/release; publishes nothing
+	./deploy/ci/release.sh snapshot
+
+.PHONY: pages
+pages: ## manual pages and completions of the shells into out/release-pages
+	GO=$(GO) ./deploy/release/pages.sh out/release-pages
 
 .PHONY: verify
 verify: vet tidy-check lint test chart image ## what to run before a change is proposed

@@ -49,6 +49,7 @@ type pace struct {
 type absentee struct {
 	p       *partition      // the assignment that is asked about
 	why     missedBy        // guarded by the mu of absentees
+	err     error           // guarded by the mu of absentees; what a fetch said last, nil for nothing
 	pace    pace            // guarded by the mu of absentees
 	tracker absence.Tracker // of the watch loop
 }
@@ -68,7 +69,11 @@ func (b *Bridge) miss(p *partition, why missedBy, err error) {
 	if p.gate.Condition().Has(reason.Recreated, reason.Truncated) {
 		return // these never end
 	}
-	b.absent.add(p, why, time.Now())
+	var said error
+	if why == byFetch {
+		said = kafkaclient.Explain(err, "fetching "+p.id.String())
+	}
+	b.absent.add(p, why, said, time.Now())
 	if why != byList && !p.gate.Condition().Has(reason.Deleted) { // a list may leave a topic out; an answer by name decides
 		b.faultAbsent(p, err)
 	}
@@ -84,17 +89,20 @@ func (b *Bridge) missTopic(topic string, err error) {
 	}
 }
 
-func (as *absentees) add(p *partition, why missedBy, now time.Time) {
+func (as *absentees) add(p *partition, why missedBy, said error, now time.Time) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	if a := as.of[p.id]; a != nil && a.p == p {
 		a.why = max(a.why, why)
+		if said != nil {
+			a.err = said
+		}
 		return
 	}
 	if as.of == nil {
 		as.of = make(map[tp]*absentee)
 	}
-	a := &absentee{p: p, why: why}
+	a := &absentee{p: p, why: why, err: said}
 	if r := as.recent[p.id]; now.Sub(r.at) <= as.rules.Last {
 		a.pace = r // it may be found and missed again and again
 	}
@@ -118,7 +126,7 @@ func (as *absentees) dueNow(now time.Time) []*absentee {
 }
 
 // forget takes an absentee off the list, and returns what missed it.
-func (as *absentees) forget(a *absentee) missedBy {
+func (as *absentees) forget(a *absentee) (why missedBy, said error) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	if as.of[a.p.id] == a {
@@ -128,7 +136,7 @@ func (as *absentees) forget(a *absentee) missedBy {
 		as.recent = make(map[tp]pace)
 	}
 	as.recent[a.p.id] = a.pace
-	return a.why
+	return a.why, a.err
 }
 
 // next returns the broker whose turn it is; ok is false while none is known.
@@ -241,7 +249,7 @@ func (b *Bridge) heardOf(a *absentee, m *identified, broker int32, now time.Time
 // found ends the absence of a partition that had begun: it goes on from its own position.
 func (b *Bridge) found(a *absentee) {
 	p := a.p
-	why := b.absent.forget(a)
+	why, said := b.absent.forget(a)
 	gone := partitionKey(p.id, reason.Deleted)
 	switch wasGone := p.gate.Condition().Has(reason.Deleted); {
 	case p.gate.Condition().Has(reason.Recreated, reason.Truncated):
@@ -255,7 +263,12 @@ func (b *Bridge) found(a *absentee) {
 			b.goOn(p, gone)
 		}
 	case why == byFetch:
-		b.tryAgain(p, fmt.Errorf("topic %s is found; trying to fetch again", p.id.topic), false)
+		// The topic is there: what the fetch itself said is the cause.
+		err := said
+		if err == nil {
+			err = fmt.Errorf("topic %s is found; trying to fetch again", p.id.topic)
+		}
+		b.tryAgain(p, err, false)
 	default:
 		b.recovered(p)
 	}
@@ -307,7 +320,7 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 			continue
 		}
 		if p != nil { // else the assignment ends
-			b.absent.forget(a)
+			_, _ = b.absent.forget(a)
 			opened = append(opened, p)
 		}
 	}

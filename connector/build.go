@@ -21,8 +21,8 @@ import (
 
 // Pauses between two tries of the one pack that is tried of those that proxies refuse.
 const (
-	refusedRetryMin = 10 * time.Second
-	refusedRetryMax = 10 * time.Minute
+	refusedRetryFirst   = 10 * time.Second
+	refusedRetryLongest = 10 * time.Minute
 )
 
 // build makes the parts and asks the brokers for the topics; what it made is closed by shut. A migration
@@ -143,7 +143,7 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 		sdk.WithPack(int(c.Pack.Bytes.N), c.Pack.Count, c.Pack.Linger), sdk.WithCompression(compression(c.Pack.Compression)),
 		sdk.WithBudget(b.limits.SenderBytes, b.limits.RepairBytes), sdk.WithConnections(c.InLong.Connections),
 		sdk.WithMaxFrame(int(c.InLong.MaxFrame.N)), sdk.WithDialTimeout(c.Delivery.DialTimeout),
-		sdk.WithWriteTimeout(c.Delivery.WriteTimeout), sdk.WithRetry(c.Delivery.RetryMin, c.Delivery.RetryMax), sdk.WithLogger(b.log), sdk.WithRefusedRetry(b.refusedPause, refusedRetryMax),
+		sdk.WithWriteTimeout(c.Delivery.WriteTimeout), sdk.WithRetry(c.Delivery.RetryMin, c.Delivery.RetryMax), sdk.WithLogger(b.log), sdk.WithRefusedRetry(b.refusedPause, refusedRetryLongest),
 	}
 	if b.deps.Dial != nil {
 		opts = append(opts, sdk.WithDial(b.deps.Dial))

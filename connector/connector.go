@@ -148,7 +148,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)
 	b.absent.rules, b.absent.last = absence.Default(), -1
-	b.refusedPause, b.lookAgain = refusedRetryMin, lookAgain
+	b.refusedPause, b.lookAgain = refusedRetryFirst, lookAgain
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}

@@ -220,7 +220,7 @@ func faultCases() []faultCase {
 		{name: "the right to read a topic is taken away", code: reason.Fault, says: "right to read", opts: one, tune: func(e *env, c *config.Config) {
 			e.tune, c.Kafka.MetadataMaxAge = soon(0), 100*time.Millisecond
 		}, before: ten, after: then(arrived, func(e *env, r *running) { e.hide(kerr.TopicAuthorizationFailed); r.hurried() }),
-			also: []reason.Code{reason.Commit, reason.Source}},
+			also: []reason.Code{reason.Commit, reason.Source, reason.Rebalance}},
 		{name: "the bridge is told to stop and something is not final", code: reason.Draining, opts: one, down: true, before: ten, after: then(arrived, func(e *env, _ *running) {
 			e.stallQueues(true)
 		}, more, func(e *env, r *running) {

@@ -73,7 +73,7 @@ func TestPartitionThatGoesOnTakesNothingThatWasFetchedBeforeItStopped(t *testing
 func watchedPartition(t *testing.T, f gate.Fetcher) (*Bridge, *partition) {
 	t.Helper()
 	b := bridgeOf(t, 0)
-	b.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	b.log = slog.New(slog.DiscardHandler)
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{}, b.log)
 	var gs gate.Gates
 	if f != nil {

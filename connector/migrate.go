@@ -254,12 +254,15 @@ func (m *migration) askGroup(ctx context.Context) {
 	m.waiting = why
 }
 
+// stopPatience is how long a stop that may end by itself must last before a migration takes the partition for stopped.
+const stopPatience = time.Minute
+
 // noteLocked remembers what an assignment committed, and why it stopped if it did; m.mu is held.
 func (m *migration) noteLocked(p *partition) {
 	if c := p.booked.Load(); c != nil && c.offset >= m.booked[p.id].offset {
 		m.booked[p.id] = *c
 	}
-	if h := p.stopped(); h != nil && !p.from.again {
+	if h := p.stopped(); h != nil && !p.from.again && (!h.MayEnd() || time.Since(h.Since) >= stopPatience) {
 		m.stopped[p.id] = m.b.textOf(h)
 	}
 }

@@ -97,17 +97,17 @@ func (rs *routes) get(t mapping.Target) (*route, error) {
 	return r, nil
 }
 
-// forgetIdle lets go of routes that were not looked up for ticks calls, whose index is not in inUse, and whose stream close agrees to
-// let go. It returns their targets.
+// forgetIdle lets go of routes that were not looked up for ticks calls, whose index is not in inUse, and whose stream letGo lets
+// go of. It returns their targets.
 //
 // inUse was gathered before, and a record may come for an idle route meanwhile. Then it was looked up, so its tick is new; and the
 // tick is written and compared under the lock.
-func (rs *routes) forgetIdle(ticks int64, inUse map[int32]bool, close func(*sdk.Stream) bool) (gone []mapping.Target) {
+func (rs *routes) forgetIdle(ticks int64, inUse map[int32]bool, letGo func(*sdk.Stream) bool) (gone []mapping.Target) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	now := rs.tick.Load()
 	for t, r := range rs.byTarget {
-		if now-r.used.Load() < ticks || inUse[r.index] || !close(r.stream) {
+		if now-r.used.Load() < ticks || inUse[r.index] || !letGo(r.stream) {
 			continue
 		}
 		delete(rs.byTarget, t)

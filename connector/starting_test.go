@@ -171,7 +171,7 @@ func (w *bubble) until(what string, cond func() bool) {
 // says asks the admin server.
 func (w *bubble) says(path string) (code int, body string) {
 	rec := httptest.NewRecorder()
-	w.b.handler().ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
+	w.b.handler().ServeHTTP(rec, httptest.NewRequestWithContext(context.Background(), "GET", path, nil))
 	return rec.Code, rec.Body.String()
 }
 

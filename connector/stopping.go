@@ -100,7 +100,7 @@ func (b *Bridge) leaveAs(hard context.Context, id string) {
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group, req.MemberID = b.cfg.Kafka.Group, id
 	m := kmsg.NewLeaveGroupRequestMember()
-	m.MemberID, m.Reason = id, kmsg.StringPtr("the bridge stops during a rebalance")
+	m.MemberID, m.Reason = id, new("the bridge stops during a rebalance")
 	req.Members = append(req.Members, m)
 	resp, err := req.RequestWith(ctx, b.direct)
 	if err == nil {

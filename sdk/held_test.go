@@ -74,11 +74,11 @@ func setupRefusing(t *testing.T, n int, opts ...sdk.Option) (*env, *refusing) {
 }
 
 const (
-	heldMin = 10 * time.Second
-	heldMax = 10 * time.Minute
+	heldFirst   = 10 * time.Second
+	heldLongest = 10 * time.Minute
 )
 
-func heldRetry() sdk.Option { return sdk.WithRefusedRetry(heldMin, heldMax) }
+func heldRetry() sdk.Option { return sdk.WithRefusedRetry(heldFirst, heldLongest) }
 
 // outcomes are the outcomes that a piece was told.
 func (l *ledger) outcomes(piece int) (o []sdk.Outcome) {
@@ -267,7 +267,7 @@ func TestHeldPackIsTriedAgainUntilItIsTaken(t *testing.T) {
 			}
 			turns = append(turns, tried[i].at)
 		}
-		pause := heldMin
+		pause := heldFirst
 		for i := range turns {
 			before := began
 			if i > 0 {
@@ -276,7 +276,7 @@ func TestHeldPackIsTriedAgainUntilItIsTaken(t *testing.T) {
 			if got := turns[i].Sub(before); got < pause*3/4-time.Second || got > pause+2*time.Second {
 				t.Errorf("pause %d is %v, want %v or up to a quarter less", i, got, pause)
 			}
-			pause = min(2*pause, heldMax)
+			pause = min(2*pause, heldLongest)
 		}
 		if len(turns) < 10 || len(turns) > 16 {
 			t.Errorf("%d turns in an hour, want 10 to 16", len(turns))
@@ -286,7 +286,7 @@ func TestHeldPackIsTriedAgainUntilItIsTaken(t *testing.T) {
 		}
 
 		r.code("2", 0) // one of the two is enough
-		settle(heldMax + time.Minute)
+		settle(heldLongest + time.Minute)
 		e.log.want(sdk.Final, 5)
 		for i := range 5 {
 			if got, want := e.log.outcomes(i), []sdk.Outcome{sdk.Held, sdk.Released, sdk.Acked, sdk.Final}; !slices.Equal(got, want) {
@@ -306,7 +306,7 @@ func TestHeldPackIsTriedAgainUntilItIsTaken(t *testing.T) {
 		e.log.want(sdk.Held, 1)
 		r.code("1", 0)
 		r.code("2", 0)
-		settle(heldMin + time.Second)
+		settle(heldFirst + time.Second)
 		e.log.want(sdk.Final, 6)
 		e.close(time.Second)
 	})
@@ -331,13 +331,13 @@ func TestHeldPacksOfManyStreamsAreTriedOneAtATime(t *testing.T) {
 			t.Errorf("the proxies were asked %d times in half an hour, want one pack per growing pause", n)
 		}
 		for i, a := range asked[1:] {
-			if b := asked[i]; a.mid != b.mid && a.at.Sub(b.at) < heldMin/2 {
+			if b := asked[i]; a.mid != b.mid && a.at.Sub(b.at) < heldFirst/2 {
 				t.Errorf("packs %s and %s were tried within %v", b.mid, a.mid, a.at.Sub(b.at))
 			}
 		}
 		r.code("1", 0)
 		r.code("2", 0)
-		settle(heldMax + time.Minute)
+		settle(heldLongest + time.Minute)
 		e.log.want(sdk.Final, 2*streams)
 		e.close(time.Second)
 	})
@@ -357,7 +357,7 @@ func TestHeldPackThatIsNeverTakenDoesNotKeepTheOthers(t *testing.T) {
 		e.log.want(sdk.Held, 7)
 		r.code("1", 0)
 		r.code("2", 0)
-		settle(5 * heldMin) // two turns
+		settle(5 * heldFirst) // two turns
 		e.log.want(sdk.Final, 3)
 		e.log.want(sdk.Held, 4)
 		if got, want := e.log.outcomes(0), []sdk.Outcome{sdk.Held, sdk.Released, sdk.Held}; !slices.Equal(got, want) {
@@ -406,7 +406,7 @@ func TestHeldPacksOfOneStreamLeaveRoomForOthers(t *testing.T) {
 		e.steady(good, time.Minute)
 		r.code("1 bad", 0)
 		r.code("2 bad", 0)
-		settle(heldMax + time.Minute)
+		settle(heldLongest + time.Minute)
 		if s := e.sender.Status(); s.HeldPacks != 0 || s.UsedBytes != 0 {
 			t.Errorf("status %+v after the proxies take everything", s)
 		}
@@ -435,7 +435,7 @@ func TestHeldPackThatIsForgottenIsDropped(t *testing.T) {
 		}
 		e.log.want(sdk.Held, 600) // nothing more is told
 		r.code("1", 0)
-		settle(heldMax)
+		settle(heldLongest)
 		if len(told) != 1 || told[0].Outcome != sdk.Final {
 			t.Errorf("the message was told %+v, want Final alone: its callback has one call", told)
 		}
@@ -485,7 +485,7 @@ func TestTurnOfAHeldPackIsBounded(t *testing.T) {
 			t.Errorf("status %+v, want the pack held while the proxy that would take it takes nothing", s)
 		}
 		e.proxies[1].Code(114, 0)
-		settle(heldMax)
+		settle(heldLongest)
 		e.log.want(sdk.Final, 6002)
 		e.close(time.Second)
 	})
@@ -542,7 +542,7 @@ func TestUnknownStreamIsAskedAboutOneAtATime(t *testing.T) {
 				for p := range 3 {
 					r.code(fmt.Sprintf("%d new", p+1), 0)
 				}
-				settle(heldMax + time.Minute)
+				settle(heldLongest + time.Minute)
 				e.log.want(sdk.Final, 20)
 				if st := e.streamStatus("new"); st.Stall != "" {
 					t.Errorf("stall %q after the stream came into being", st.Stall)

@@ -59,15 +59,16 @@ func (s *Sender) failedLocked(ep *endpoint, code EndpointCode, why string, inFli
 	if !ep.outage.failed(code, now) {
 		return
 	}
-	message := "connecting to proxy fails"
+	about := []any{"endpoint", ep.addr, "err", why, "attempts", ep.outage.failures,
+		"for", (now - ep.outage.since).Round(time.Millisecond).String(), "in_flight", inFlight}
 	switch code {
 	case EndpointClosesAtOnce:
-		message = "proxy ends connections before it answers anything"
+		s.o.logger.Warn("proxy ends connections before it answers anything", about...)
 	case EndpointNoAnswer:
-		message = "proxy is connected and does not answer"
+		s.o.logger.Warn("proxy is connected and does not answer", about...)
+	default:
+		s.o.logger.Warn("connecting to proxy fails", about...)
 	}
-	s.o.logger.Warn(message, "endpoint", ep.addr, "err", why, "attempts", ep.outage.failures,
-		"for", (now - ep.outage.since).Round(time.Millisecond).String(), "in_flight", inFlight)
 }
 
 // heardLocked notes that something was answered on a connection. The first answer ends the outage of its proxy, and a

@@ -58,7 +58,7 @@ func (b *balancer) serve(c net.Conn) {
 	b.accepted++
 	up := b.up
 	b.mu.Unlock()
-	defer c.Close() //nolint:errcheck // a test
+	defer c.Close()
 	if !up {
 		time.Sleep(b.wait)
 		return
@@ -68,7 +68,7 @@ func (b *balancer) serve(c net.Conn) {
 		return
 	}
 	b.wg.Go(func() {
-		defer p.Close()      //nolint:errcheck // a test
+		defer p.Close()
 		_, _ = io.Copy(p, c) // until one side ends
 	})
 	_, _ = io.Copy(c, p)

@@ -225,7 +225,7 @@ func (s *Sender) resolvedLocked(addr string, n *proxyName, addrs []netip.Addr, e
 	n.asked = true
 	if err != nil {
 		if n.err == "" && s.ctx.Err() == nil {
-			s.o.logger.Warn("resolving the name of a proxy fails", "proxy", addr, "error", err, "known", joined(n.addrs))
+			s.o.logger.Warn("resolving the name of a proxy fails", "proxy", addr, "err", err, "known", joined(n.addrs))
 		}
 		n.err = err.Error()
 		return first

@@ -28,6 +28,7 @@ func TestManPages(t *testing.T) {
 	}
 	root := newRoot(&env{})
 	root.DisableAutoGenTag = true
+	root.InitDefaultCompletionCmd() // it would come with Execute only
 	header := &doc.GenManHeader{Section: "1", Date: &date, Source: "inlong-bridge", Manual: "inlong-bridge"}
 	if err := doc.GenManTree(root, header, dir); err != nil {
 		t.Fatal(err)

@@ -283,7 +283,7 @@ func TestStartThatWaitsIsVisibleAndEndsWithASignal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
 		if err != nil {
 			return 0, err.Error()
 		}

@@ -143,7 +143,7 @@ func runReader(t *testing.T, r confirm.Reader) *confirmtest.Sink {
 	t.Cleanup(func() {
 		r.Close()
 		select {
-		case <-done:
+		case <-done: //nolint:errcheck // it ends with the context
 		case <-time.After(confirmtest.Patience):
 			t.Error("Run did not end")
 		}

@@ -111,11 +111,11 @@ func (p *Partition) advance() bool {
 func (p *Partition) Routes(in map[int32]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last, any := int32(0), false
+	last, some := int32(0), false
 	for s := p.spans.base; s < p.spans.end(); s++ {
 		for i := p.spans.at(s).pieces; i != none; i = p.pieces.at(i).next {
-			if r := p.pieces.at(i).origin.Route; !any || r != last {
-				in[r], last, any = true, r, true
+			if r := p.pieces.at(i).origin.Route; !some || r != last {
+				in[r], last, some = true, r, true
 			}
 		}
 	}

@@ -209,8 +209,8 @@ func TestRulesOfCausesFollowTheTableOfReasonCodes(t *testing.T) {
 	}
 	// Rules by hand that are silent while a cause pages have the list of codes.
 	for _, list := range regexp.MustCompile(`code=~"([^"]*\|[^"]*)"`).FindAllStringSubmatch(byHand, -1) {
-		codes := strings.Split(list[1], "|")
-		for _, code := range codes {
+		codes := strings.SplitSeq(list[1], "|")
+		for code := range codes {
 			if !slices.ContainsFunc(reason.Kinds(), func(k reason.Kind) bool { return string(k.Code) == code }) {
 				t.Errorf("the rules speak of %s, which is no reason code", code)
 			}

@@ -67,20 +67,20 @@ type suite struct{ strings.Builder }
 
 func newSuite(rules string) *suite {
 	s := new(suite)
-	fmt.Fprintf(s, "rule_files: [%s]\nevaluation_interval: 1m\ntests:\n", rules)
+	_, _ = fmt.Fprintf(s, "rule_files: [%s]\nevaluation_interval: 1m\ntests:\n", rules)
 	return s
 }
 
 // test begins a test of one bridge with two replicas.
 func (s *suite) test(name string) {
-	fmt.Fprintf(s, "  - name: %q\n    interval: 1m\n    input_series:\n", name)
+	_, _ = fmt.Fprintf(s, "  - name: %q\n    interval: 1m\n    input_series:\n", name)
 	for _, instance := range []string{"a", "b"} {
 		s.series(instance, "inlong_bridge_info", `group="orders",version="1",confirm="queue"`, "1x30")
 	}
 }
 
 func (s *suite) series(instance, name, labels, values string) {
-	fmt.Fprintf(s, "      - {series: '%s{namespace=\"data\",job=\"bridge\",instance=\"%s\",%s}', values: '%s'}\n", name, instance, labels, values)
+	_, _ = fmt.Fprintf(s, "      - {series: '%s{namespace=\"data\",job=\"bridge\",instance=\"%s\",%s}', values: '%s'}\n", name, instance, labels, values)
 }
 
 func (s *suite) reason(instance string, k *reason.Kind, n int) {
@@ -91,7 +91,7 @@ func (s *suite) reason(instance string, k *reason.Kind, n int) {
 func (s *suite) fires(alerts ...string) {
 	s.WriteString("    promql_expr_test:\n      - expr: sum by (alertname, severity, code) (ALERTS{alertstate=\"firing\"})\n        eval_time: 17m\n        exp_samples:\n")
 	for _, a := range alerts {
-		fmt.Fprintf(s, "          - {labels: '%s', value: 1}\n", a)
+		_, _ = fmt.Fprintf(s, "          - {labels: '%s', value: 1}\n", a)
 	}
 	if len(alerts) == 0 {
 		s.WriteString("          []\n")

@@ -410,7 +410,7 @@ func (s server) get(ctx context.Context, path string, query url.Values, out any)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
 	if err != nil {
 		return err
 	}

@@ -302,6 +302,23 @@ func TestOddValues(t *testing.T) {
 			return want(at(find(o, "PodDisruptionBudget"), "spec", "maxUnavailable"), "25%")
 		}},
 		{"a budget as a text", "podDisruptionBudget: {enabled: true, maxUnavailable: '1'}", "maxUnavailable", nil},
+		{"the least that stays", "podDisruptionBudget: {enabled: true, minAvailable: 1}", "", func(o []object) string {
+			spec := at(find(o, "PodDisruptionBudget"), "spec")
+			return want([]any{at(spec, "minAvailable"), at(spec, "maxUnavailable")}, []any{1, nil})
+		}},
+		{"a monitor without a Service", "service: {enabled: false}\nserviceMonitor: {enabled: true}", "use podMonitor", nil},
+		{"a StatefulSet without a Service", "service: {enabled: false}\nworkload: {kind: StatefulSet}", "a StatefulSet names a Service", nil},
+		{"no Service", "service: {enabled: false}", "", func(o []object) string { return want(find(o, "Service"), map[string]any(nil)) }},
+		{"two caches", "workload: {kind: StatefulSet}\ncache: {volume: {emptyDir: {}}, volumeClaim: {accessModes: [ReadWriteOnce]}}", "give one of them", nil},
+		{"a cache in a claim", "cache: {volume: {persistentVolumeClaim: {claimName: mine}}}", "", func(o []object) string {
+			v := at(find(o, "Deployment"), "spec", "template", "spec", "volumes", 1)
+			return want([]any{at(v, "persistentVolumeClaim", "claimName"), at(v, "emptyDir")}, []any{"mine", nil})
+		}},
+		{"an endpoint of one's own", "serviceMonitor: {enabled: true, endpoint: {port: proxy, basicAuth: {username: {name: s, key: u}}}}\nservice: {extraPorts: [{name: proxy, port: 8443}]}", "", func(o []object) string {
+			e := at(find(o, "ServiceMonitor"), "spec", "endpoints", 0)
+			return want([]any{at(e, "port"), at(e, "path"), at(e, "basicAuth", "username", "key"), at(find(o, "Service"), "spec", "ports", 1, "name")}, []any{"proxy", "/metrics", "u", "proxy"})
+		}},
+		{"another command", "command: [/wrapper, '4e7']", "", func(o []object) string { return want(container(o)["command"], []any{"/wrapper", "4e7"}) }},
 		{"an alert that does not exist", "prometheusRule: {enabled: true, alerts: {Nonsense: {threshold: 1}}}", "there is no such alert", nil},
 		{"a threshold where nothing is compared", "prometheusRule: {enabled: true, alerts: {InlongBridgeAbsent: {threshold: 1}}}", "compares with no number", nil},
 		{"ports that nobody tells", "networkPolicy: {enabled: true}\nexistingConfigMap: mine", "networkPolicy.egress.brokers.ports is empty", nil},

@@ -139,12 +139,12 @@ func TestReasonThatNeverEndsByItselfIsNeverDropped(t *testing.T) {
 			t.Errorf("%s: dropped = %v and paused = %v, want it kept if and only if it is terminal (%v)", k.Code, dropped, c.is("orders/0"), k.Terminal)
 		}
 	}
-	_, c, g := begun()
+	_, _, g := begun()
 	g.Refer(own(reason.Loop), at(1), true)
 	if _, dropped := g.Drop(own(reason.Loop)); dropped {
 		t.Error("a reference to a reason that never ends was dropped")
 	}
-	_, c, g = begun()
+	_, c, g := begun()
 	r := why(reason.Deleted, at(1))
 	r.Terminal = true // this one alone
 	g.Add(r, true)

@@ -123,6 +123,18 @@ StatefulSet the static membership. */}}
 {{- toYaml $config }}
 {{- end }}
 
+{{/* How many pods. With an autoscaler it is the number that is there now: Helm takes away a field that its last revision set,
+and Kubernetes would then make one pod of three. */}}
+{{- define "bridge.replicas" -}}
+{{- if or .Values.autoscaling.enabled .Values.keda.enabled }}
+{{- with lookup "apps/v1" .Values.workload.kind (include "bridge.namespace" .) (include "bridge.fullname" .) }}
+{{- with .spec.replicas }}{{ int64 . }}{{ end }}
+{{- end }}
+{{- else }}
+{{- int64 .Values.replicas }}
+{{- end }}
+{{- end }}
+
 {{/* A duration such as 1m30s in whole seconds, rounded up. */}}
 {{- define "bridge.seconds" -}}
 {{- $seconds := 0.0 }}
@@ -181,32 +193,13 @@ StatefulSet the static membership. */}}
 {{- $names | uniq | sortAlpha | toJson }}
 {{- end }}
 
-{{/* What a scrape of the admin port asks for; call with the values of a monitor. */}}
+{{/* What a scrape of the admin port asks for; call with the values of a monitor. Its endpoint's keys win. */}}
 {{- define "bridge.endpoint" -}}
-port: admin
-path: /metrics
-interval: {{ .interval | quote }}
-{{- with .scrapeTimeout }}
-scrapeTimeout: {{ . | quote }}
+{{- $endpoint := dict "port" "admin" "path" "/metrics" "interval" .interval }}
+{{- range $key := list "scrapeTimeout" "scheme" "tlsConfig" "honorLabels" "relabelings" "metricRelabelings" }}
+{{- with get $ $key }}{{ $_ := set $endpoint $key . }}{{ end }}
 {{- end }}
-{{- with .scheme }}
-scheme: {{ . | quote }}
-{{- end }}
-{{- with .tlsConfig }}
-tlsConfig:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- if .honorLabels }}
-honorLabels: true
-{{- end }}
-{{- with .relabelings }}
-relabelings:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .metricRelabelings }}
-metricRelabelings:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- mergeOverwrite $endpoint (deepCopy (default dict .endpoint)) | toYaml }}
 {{- end }}
 
 {{/* What ServiceMonitor and PodMonitor have in common beside the endpoint. */}}

@@ -67,7 +67,12 @@ spec:
       image: {{ include "bridge.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy | quote }}
       # Exec form: the signal of a shutdown reaches the bridge itself.
-      {{- if $job }}
+      {{- if .Values.command }}
+      command:
+        {{- range .Values.command }}
+        - {{ . | quote }}
+        {{- end }}
+      {{- else if $job }}
       command: ["/inlong-bridge", "migrate", "-c", "/etc/inlong-bridge/bridge.yaml", "--json"]
       {{- else }}
       command: ["/inlong-bridge", "run", "-c", "/etc/inlong-bridge/bridge.yaml"]
@@ -204,8 +209,12 @@ volumes:
     {{- end }}
   {{- if not (and (eq .Values.workload.kind "StatefulSet") .Values.cache.volumeClaim) }}
   - name: cache
+    {{- if .Values.cache.volume }}
+    {{- toYaml .Values.cache.volume | nindent 4 }}
+    {{- else }}
     emptyDir:
       sizeLimit: {{ .Values.cache.sizeLimit | quote }}
+    {{- end }}
   {{- end }}
   {{- with .Values.existingSecret }}
   - name: secret

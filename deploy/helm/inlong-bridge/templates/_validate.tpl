@@ -60,6 +60,15 @@
 {{- fail (printf "keda.minReplicas (%d) is above keda.maxReplicas (%d)" (int64 $v.keda.minReplicas) (int64 $v.keda.maxReplicas)) }}
 {{- end }}
 
+{{- if and $v.cache.volume $v.cache.volumeClaim }}
+{{- fail "cache.volume and cache.volumeClaim both say where the cache lies: give one of them" }}
+{{- end }}
+{{- if and $v.serviceMonitor.enabled (not $v.service.enabled) }}
+{{- fail "serviceMonitor finds its pods by the Service, which service.enabled switches off: use podMonitor" }}
+{{- end }}
+{{- if and (eq $v.workload.kind "StatefulSet") (not $v.service.enabled) }}
+{{- fail "a StatefulSet names a Service, which service.enabled switches off: switch it on" }}
+{{- end }}
 {{- if and $v.serviceMonitor.enabled $v.podMonitor.enabled }}
 {{- fail "serviceMonitor and podMonitor would scrape every pod twice: enable one of them" }}
 {{- end }}
