@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -571,13 +572,21 @@ func TestProxyThatDoesNotKnowAStreamYetIsAskedSoon(t *testing.T) {
 // Whatever proxies say, each Held of a piece has its Released, and in the end all is final.
 func TestHeldAndReleasedComeInPairs(t *testing.T) {
 	fixed, fresh := schedules()
+	var all, played atomic.Int64
+	t.Cleanup(func() { // one schedule may refuse nothing
+		if played.Load() >= 20 && all.Load() == 0 {
+			t.Error("nothing was held in any schedule; the story tells nothing")
+		}
+	})
 	seeds.Run(t, fixed, fresh, func(t *testing.T, seed uint64) {
 		t.Parallel()
-		bubble(t, func(t *testing.T) { heldPairs(t, seed) })
+		bubble(t, func(t *testing.T) { all.Add(int64(heldPairs(t, seed))) })
+		played.Add(1)
 	})
 }
 
-func heldPairs(t *testing.T, seed uint64) {
+// heldPairs plays one schedule and returns how often a piece was held.
+func heldPairs(t *testing.T, seed uint64) (held int) {
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	mode := finality.Mode(seed % 2) // ack, settle
 	e, r := setupRefusing(t, 1+rnd.IntN(3), sdk.WithRefusedRetry(time.Second, 20*time.Second), sdk.WithSeed(seed), config(mode, func(c *finality.Config) {
@@ -628,7 +637,6 @@ func heldPairs(t *testing.T, seed uint64) {
 		t.Errorf("status %+v ten minutes after the last refusal", s)
 	}
 	e.close(time.Minute)
-	held := 0
 	e.log.mu.Lock()
 	defer e.log.mu.Unlock()
 	for i, told := range e.log.told {
@@ -655,7 +663,5 @@ func heldPairs(t *testing.T, seed uint64) {
 			t.Errorf("piece %d was told %v in all", i, told)
 		}
 	}
-	if held == 0 {
-		t.Error("nothing was held")
-	}
+	return held
 }
