@@ -36,11 +36,18 @@ admin: {listen: ''}
 	e.tune = func(b *Bridge) { b.lookAgain = 50 * time.Millisecond }
 
 	e.produce("orders", 0, 0, 10, 0)
+	r := e.start(c)
+	e.waitCommitted("orders", 0, 10)
+	eventually(t, 10*time.Second, func() error { // before, the sender knows its own limit only
+		if got := r.b.routes.all()[0].stream.MaxRecord(); got > 60<<10 {
+			return fmt.Errorf("records may have %d bytes", got)
+		}
+		return nil
+	})
 	if err := e.cl.ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Value: noise(60 << 10)}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	e.produce("orders", 0, 10, 10, 0)
-	r := e.start(c)
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
 	if p.Stall != string(reason.TooLarge) {
 		t.Fatalf("stopped as %s: %s", p.Stall, p.Reason)
