@@ -59,7 +59,7 @@ soak-sender: ## the sender under load and faults in real time for SECONDS (600)
 
 .PHONY: e2e
 e2e: ## the bridge against Apache Kafka itself; needs Java 17 and Maven (ARGS='-run TestKafka/4/Compaction')
-	$(GO) test -tags e2e -count=1 -timeout 15m -v -run '^Test(Kafka|InLong)' $(ARGS) ./deploy/e2e
+	$(GO) test -tags e2e -count=1 -timeout 20m -v -run '^Test(Kafka|InLong)' $(ARGS) ./deploy/e2e
 
 .PHONY: e2e-pulsar
 e2e-pulsar: ## the bridge and the reader against Apache Pulsar itself; needs Java 17 and Maven (ARGS='-run TestPulsarContract')
