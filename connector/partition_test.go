@@ -81,6 +81,18 @@ func (f *fakeEvents) lost(p *partition, pc watermark.Piece, o watermark.Origin) 
 }
 func (f *fakeEvents) stopped(_ *partition, h *reason.Reason) { f.halts = append(f.halts, h) }
 
+// waitsFor is what parked records wait for: room of their stream, room in the budget, "" for nothing.
+func (p *partition) waitsFor() reason.Code {
+	c := p.gate.Condition()
+	switch {
+	case c.Has(reason.Budget):
+		return reason.Budget
+	case streamFull(c) != nil:
+		return reason.StreamFull
+	}
+	return ""
+}
+
 // testGate is a gate without a client.
 func testGate(id tp) *gate.Gate { return new(gate.Gates).New(id.topic, id.partition) }
 

@@ -29,18 +29,6 @@ func (p *partition) stop(r *reason.Reason) {
 // stopped returns why the partition is stopped, nil if it is not.
 func (p *partition) stopped() *gate.Entry { return p.gate.Condition().Stop() }
 
-// waitsFor is what parked records wait for: room of their stream, room in the budget, "" for nothing.
-func (p *partition) waitsFor() reason.Code {
-	c := p.gate.Condition()
-	switch {
-	case c.Has(reason.Budget):
-		return reason.Budget
-	case streamFull(c) != nil:
-		return reason.StreamFull
-	}
-	return ""
-}
-
 // streamFull returns the oldest entry of a stream that is full and closes the partition, nil for none. One that does not close it
 // was found by the stall detection, and is another partition's.
 func streamFull(c *gate.Condition) *gate.Entry {
