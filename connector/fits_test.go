@@ -13,6 +13,23 @@ import (
 	"inlong-bridge/sdk/dptest"
 )
 
+// managed is a configuration whose proxies the Manager names.
+func (e *env) managed(m *dptest.Manager, confirm string) *config.Config {
+	e.t.Helper()
+	brokers := strings.Join(e.kafka.ListenAddrs(), ", ")
+	c, err := config.Parse("test.yaml", fmt.Appendf(nil, `kafka: {brokers: [%s], group: bridge}
+inlong: {manager: {urls: ['%s']}}
+routes: [{topics: [orders], group: g, stream: s}]
+delivery: {confirm: %s}
+queue: {kafka: [{brokers: [%s], topic: 'q.{group}.{stream}'}]}
+admin: {listen: ''}
+`, brokers, m.URL(), confirm, brokers), func(string) (string, bool) { return "", false })
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return c
+}
+
 // The Manager names a limit for frames. A record above it stops its partition, which goes on there once the limit is higher.
 func TestRecordThatWasTooLargeIsSentOnceTheManagersLimitHasGrown(t *testing.T) {
 	t.Parallel()
@@ -20,17 +37,7 @@ func TestRecordThatWasTooLargeIsSentOnceTheManagersLimitHasGrown(t *testing.T) {
 	m := dptest.StartManager(t)
 	m.SetNodes(e.proxies[0].Addr(), e.proxies[1].Addr())
 	m.SetMaxPacketLength(32 << 10)
-	brokers := strings.Join(e.kafka.ListenAddrs(), ", ")
-	c, err := config.Parse("test.yaml", fmt.Appendf(nil, `kafka: {brokers: [%s], group: bridge}
-inlong: {manager: {urls: ['%s']}}
-routes: [{topics: [orders], group: g, stream: s}]
-delivery: {confirm: queue}
-queue: {kafka: [{brokers: [%s], topic: 'q.{group}.{stream}'}]}
-admin: {listen: ''}
-`, brokers, m.URL(), brokers), func(string) (string, bool) { return "", false })
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := e.managed(m, "queue")
 	c.Kafka.CommitInterval = 50 * time.Millisecond
 	c.InLong.Refresh = 100 * time.Millisecond
 	e.tune = func(b *Bridge) { b.lookAgain = 50 * time.Millisecond }

@@ -2,13 +2,11 @@ package connector
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/dptest"
 )
@@ -36,13 +34,7 @@ func TestStreamsThatAreTooManyAndIdleInTurnSkipNothing(t *testing.T) {
 	c.InLong.MaxStreams = 1
 	e.tune = func(b *Bridge) { b.lookAgain = 10 * time.Millisecond }
 	r := e.start(c)
-	var recs []*kgo.Record
-	for i := range flaps {
-		recs = append(recs, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, "k%d", i), Value: []byte(payload("orders", 0, i))})
-	}
-	if err := e.cl.ProduceSync(t.Context(), recs...).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
+	e.produceByKey(flaps, func(i int) string { return fmt.Sprint("k", i) })
 	for i := range flaps - 1 {
 		e.waitCommitted("orders", 0, int64(i+1))
 		r.part("orders", 0, func(p PartitionStatus) bool { return p.Stall == string(reason.TooManyStreams) })
@@ -71,15 +63,7 @@ func TestLimitOfFramesThatComesAndGoesSkipsNothing(t *testing.T) {
 	e := newEnv(t, withPartitions(1))
 	m := dptest.StartManager(t)
 	m.SetNodes(e.proxies[0].Addr(), e.proxies[1].Addr())
-	c, err := config.Parse("test.yaml", fmt.Appendf(nil, `kafka: {brokers: [%s], group: bridge}
-inlong: {manager: {urls: ['%s']}}
-routes: [{topics: [orders], group: g, stream: s}]
-delivery: {confirm: ack}
-admin: {listen: ''}
-`, strings.Join(e.kafka.ListenAddrs(), ", "), m.URL()), func(string) (string, bool) { return "", false })
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := e.managed(m, "ack")
 	c.Kafka.CommitInterval, c.InLong.Refresh = 20*time.Millisecond, 10*time.Millisecond
 	e.tune = func(b *Bridge) { b.lookAgain = 10 * time.Millisecond }
 	r := e.start(c)

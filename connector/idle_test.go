@@ -117,6 +117,18 @@ func TestRouteThatAPieceOrAParkedRecordNamesIsKept(t *testing.T) {
 	}
 }
 
+// produceByKey appends records to orders whose keys name their streams.
+func (e *env) produceByKey(n int, key func(i int) string) {
+	e.t.Helper()
+	var recs []*kgo.Record
+	for i := range n {
+		recs = append(recs, &kgo.Record{Topic: "orders", Key: []byte(key(i)), Value: []byte(payload("orders", 0, i))})
+	}
+	if err := e.cl.ProduceSync(e.t.Context(), recs...).FirstErr(); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
 // A stream per key: the partition stops at the record of one stream too many, and goes on there when an idle one is forgotten.
 func TestStreamTooManyStopsItsPartitionUntilThereIsRoom(t *testing.T) {
 	t.Parallel()
@@ -126,13 +138,7 @@ func TestStreamTooManyStopsItsPartitionUntilThereIsRoom(t *testing.T) {
 	c.InLong.MaxStreams = 3
 	e.tune = func(b *Bridge) { b.lookAgain = 50 * time.Millisecond }
 	r := e.start(c)
-	var recs []*kgo.Record
-	for i := range 40 {
-		recs = append(recs, &kgo.Record{Topic: "orders", Key: fmt.Appendf(nil, "k%d", i/10), Value: []byte(payload("orders", 0, i))})
-	}
-	if err := e.cl.ProduceSync(t.Context(), recs...).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
+	e.produceByKey(40, func(i int) string { return fmt.Sprint("k", i/10) })
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stall == string(reason.TooManyStreams) && p.Final == 30 })
 	if p.Reason == "" || p.Position != 30 {
 		t.Errorf("status = %+v, want stopped before offset 30", p)
