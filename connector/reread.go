@@ -86,7 +86,7 @@ func (r *rereader) partitions() map[*partition]bool {
 	defer r.mu.Unlock()
 	out := make(map[*partition]bool)
 	for t := range r.tasks {
-		if t.wanted() && t.readable() {
+		if t.outstanding() {
 			out[t.p] = true
 		}
 	}
@@ -105,7 +105,7 @@ func (r *rereader) has(parts []*partition) bool {
 		of[p] = true
 	}
 	for t := range r.tasks {
-		if of[t.p] && t.wanted() && t.readable() {
+		if of[t.p] && t.outstanding() {
 			return true
 		}
 	}
@@ -174,7 +174,7 @@ func (r *rereader) plan(now time.Time) (next time.Time) {
 	for id, rd := range r.active {
 		keep := rd.tasks[:0]
 		for _, t := range rd.tasks {
-			if t.wanted() && t.readable() {
+			if t.outstanding() {
 				keep = append(keep, t)
 			}
 		}

@@ -33,6 +33,9 @@ func (t *task) readable() bool {
 	return !t.p.gate.Condition().Has(reason.Recreated, reason.Truncated)
 }
 
+// outstanding reports whether the piece still has to be read again and can be.
+func (t *task) outstanding() bool { return t.wanted() && t.readable() }
+
 // span of offsets the task still needs.
 func (t *task) rest() watermark.Origin {
 	o := t.origin
