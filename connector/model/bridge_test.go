@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"inlong-bridge/connector/watermark"
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/sdk/finality"
 )
 
@@ -41,7 +41,7 @@ type bridge struct {
 // assignment is one generation of a partition.
 type assignment struct {
 	partition int
-	*watermark.Partition
+	*checkpoint.Partition
 	commit *commitRun
 }
 
@@ -53,7 +53,7 @@ type commitRun struct {
 
 type pieceRef struct {
 	a     *assignment
-	piece watermark.Piece
+	piece checkpoint.Piece
 }
 
 type packInfo struct {
@@ -73,7 +73,7 @@ type packInfo struct {
 
 type reread struct {
 	pieceRef
-	origin watermark.Origin
+	origin checkpoint.Origin
 	at     int
 }
 
@@ -93,7 +93,7 @@ func newBridge(w *world, cfg finality.Config, instance int) *bridge {
 
 func (b *bridge) assign(p int) {
 	start := max(b.w.src.committed[p], 0)
-	b.assigned[p] = &assignment{partition: p, Partition: watermark.New(start)}
+	b.assigned[p] = &assignment{partition: p, Partition: checkpoint.New(start)}
 }
 
 // revoke commits what is final, then ends the assignment. A commit in flight may still arrive.
@@ -323,13 +323,13 @@ func (b *bridge) readAgain() {
 			info.add(part, pieceRef{rr.a, piece})
 			b.repairs = append(b.repairs, info.id)
 		}
-		rr.a.Replaced(rr.piece, 0, watermark.Gap)
+		rr.a.Replaced(rr.piece, 0, checkpoint.Gap)
 	}
 	b.rereads = append(b.rereads, later...)
 }
 
-func originOf(recs []record) watermark.Origin {
-	return watermark.Origin{
+func originOf(recs []record) checkpoint.Origin {
+	return checkpoint.Origin{
 		First: recs[0].offset, Last: recs[len(recs)-1].offset,
 		Route: recs[0].route, Minute: recs[0].minute, Records: int32(len(recs)),
 	}

@@ -2,61 +2,61 @@ package main
 
 // Tests that catch. The model test plays schedules of faults; the others pin one rule each.
 const (
-	model     = "./connector/model"
-	finality  = "./sdk/finality"
-	watermark = "./connector/watermark"
-	sender    = "./sdk"
-	connector = "./connector"
-	absence   = "./connector/internal/absence"
-	gate      = "./connector/internal/gate"
-	observe   = "./connector/internal/observe"
+	model      = "./connector/model"
+	finality   = "./sdk/finality"
+	checkpoint = "./connector/checkpoint"
+	sender     = "./sdk"
+	connector  = "./connector"
+	absence    = "./connector/internal/absence"
+	gate       = "./connector/internal/gate"
+	observe    = "./connector/internal/observe"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
 // cost duplicates or liveness, which the oracle bounds too.
 var mutations = []mutation{
-	// Watermark.
+	// Checkpoint.
 	{
-		name: "replacement does not keep the lost piece's place", file: "connector/watermark/piece.go",
+		name: "replacement does not keep the lost piece's place", file: "connector/checkpoint/piece.go",
 		old: "	if x.children > 0 {\n		return false\n	}\n	p.resolve(i)",
 		new: "	p.resolve(i)",
 		pkg: model,
 	},
 	{
-		name: "watermark by `offset + 1`", file: "connector/watermark/piece.go",
+		name: "checkpoint by `offset + 1`", file: "connector/checkpoint/piece.go",
 		old: "		p.resolve(i)\n		return p.advance()\n	}\n	return false",
-		new: "		p.resolve(i)\n		p.advance()\n		p.watermark = max(p.watermark, x.origin.Last+1)\n		return true\n	}\n	return false",
+		new: "		p.resolve(i)\n		p.advance()\n		p.checkpoint = max(p.checkpoint, x.origin.Last+1)\n		return true\n	}\n	return false",
 		pkg: model,
 	},
 	{
-		name: "revoked flag dropped", file: "connector/watermark/commit.go",
+		name: "revoked flag dropped", file: "connector/checkpoint/commit.go",
 		old: "if p.revoked || p.inCommit ||", new: "if p.inCommit ||",
-		pkg: model + " " + watermark,
+		pkg: model + " " + checkpoint,
 	},
 	{
-		name: "flag and mark under different locks", file: "connector/watermark/commit.go",
+		name: "flag and mark under different locks", file: "connector/checkpoint/commit.go",
 		old: "	p.mu.Lock()\n	defer p.mu.Unlock()\n	if p.revoked || p.inCommit ||",
 		// What stands between the two makes the window wide enough to be hit on any machine.
 		new: "	revoked := p.Revoked()\n	for range 2000 {\n		p.Position()\n	}\n	p.mu.Lock()\n	defer p.mu.Unlock()\n	if revoked || p.inCommit ||",
-		pkg: watermark,
+		pkg: checkpoint,
 	},
 	{
-		name: "late ack from an older generation counted", file: "connector/watermark/slab.go",
+		name: "late ack from an older generation counted", file: "connector/checkpoint/slab.go",
 		old: "return i, s.at(i).handle == h", new: "return i, s.at(i).handle != 0",
-		pkg: model + " " + watermark,
+		pkg: model + " " + checkpoint,
 	},
 	{
-		name: "commit before final", file: "connector/watermark/partition.go",
+		name: "commit before final", file: "connector/checkpoint/partition.go",
 		old: "if !s.ended || s.open > 0 {", new: "if !s.ended {",
 		pkg: model,
 	},
 	{
-		name: "commit rewinds", file: "connector/watermark/commit.go",
-		old: "p.watermark > max(p.committed, p.start)", new: "p.watermark != p.committed",
-		pkg: model + " " + watermark,
+		name: "commit rewinds", file: "connector/checkpoint/commit.go",
+		old: "p.checkpoint > max(p.committed, p.start)", new: "p.checkpoint != p.committed",
+		pkg: model + " " + checkpoint,
 	},
 	{
-		name: "a lost piece's whole range sent again instead of its own records", file: "connector/watermark/piece.go",
+		name: "a lost piece's whole range sent again instead of its own records", file: "connector/checkpoint/piece.go",
 		old: "return offset >= o.First && offset <= o.Last && route == o.Route && minute == o.Minute",
 		new: "return offset >= o.First && offset <= o.Last",
 		pkg: model,
@@ -365,9 +365,9 @@ var mutations = []mutation{
 		pkg: connector, run: "TestBooksGoOn",
 	},
 	{
-		name: "the books of a commit run ahead of its offset", file: "connector/watermark/commit.go",
+		name: "the books of a commit run ahead of its offset", file: "connector/checkpoint/commit.go",
 		old: "	return p.offered\n", new: "	return p.ledgerLocked()\n",
-		pkg: watermark,
+		pkg: checkpoint,
 	},
 	{
 		name: "an idle partition keeps a commit without a line", file: "connector/commit.go",
@@ -627,12 +627,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "records that are gone are booked as compaction", file: "connector/reread.go",
-		old: "	if t.gone {\n		class = watermark.LostGap", new: "	if t.gone {\n		class = watermark.Gap",
+		old: "	if t.gone {\n		class = checkpoint.LostGap", new: "	if t.gone {\n		class = checkpoint.Gap",
 		pkg: connector, run: "GoneFromHalf",
 	},
 	{
 		name: "a lost piece that is gone whole is booked as compaction", file: "connector/reread.go",
-		old: "int64(t.origin.Records-t.found), watermark.LostGap)", new: "int64(t.origin.Records-t.found), watermark.Gap)",
+		old: "int64(t.origin.Records-t.found), checkpoint.LostGap)", new: "int64(t.origin.Records-t.found), checkpoint.Gap)",
 		pkg: connector, run: "ReadingAgainThatJumps",
 	},
 	{
@@ -706,14 +706,14 @@ var mutations = []mutation{
 		pkg: finality,
 	},
 	{
-		name: "a commit that failed counts", file: "connector/watermark/commit.go",
+		name: "a commit that failed counts", file: "connector/checkpoint/commit.go",
 		old: "	if !committed {\n		return\n	}\n", new: "",
-		pkg: watermark,
+		pkg: checkpoint,
 	},
 	{
-		name: "pieces above the committed offset are forgotten", file: "connector/watermark/commit.go",
+		name: "pieces above the committed offset are forgotten", file: "connector/checkpoint/commit.go",
 		old: "if s.next > p.committed {", new: "if s.from > p.committed {",
-		pkg: watermark,
+		pkg: checkpoint,
 	},
 	// Batches of the queue that cannot be read.
 	// Values that look right.
