@@ -84,12 +84,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "a 114 that does not stop the clock", file: "sdk/finality/pack.go",
-		old: "		inc.clock.full = true\n", new: "",
+		old: "		c.clock.full = true\n", new: "",
 		pkg: finality,
 	},
 	{
-		name: "a full proxy without data keeps its packs for ever", file: "sdk/finality/incarnation.go",
-		old: "		m.giveUpFull(inc, now)\n", new: "",
+		name: "a full proxy without data keeps its packs for ever", file: "sdk/finality/connection.go",
+		old: "		m.giveUpFull(c, now)\n", new: "",
 		pkg: model,
 	},
 	// queue.
@@ -164,23 +164,23 @@ var mutations = []mutation{
 		pkg: model,
 	},
 	{
-		name: "window not released at the end of an incarnation", file: "sdk/finality/incarnation.go",
-		old: "	w := inc.window\n", new: "	w := inc.window\n	for _, o := range m.queue.orphans {\n		w.add(o.packs.n, o.packs.bytes)\n	}\n",
+		name: "window not released at the end of a connection", file: "sdk/finality/connection.go",
+		old: "	w := c.window\n", new: "	w := c.window\n	for _, o := range m.queue.orphans {\n		w.add(o.packs.n, o.packs.bytes)\n	}\n",
 		pkg: finality,
 	},
 	{
-		name: "one stream filling a window", file: "sdk/finality/incarnation.go",
+		name: "one stream filling a window", file: "sdk/finality/connection.go",
 		old: "if m.several() && st != nil {", new: "if false && st != nil {",
 		pkg: finality,
 	},
 	{
 		name: "zombie rule with a single proxy", file: "sdk/finality/queue.go",
-		old: "|| !m.othersSeenAfter(ep, inc.acked.head.order)", new: "",
+		old: "|| !m.othersSeenAfter(ep, c.acked.head.order)", new: "",
 		pkg: finality,
 	},
 	{
 		name: "no probe", file: "sdk/finality/queue.go",
-		old: "wanted = m.suspectOldest(inc, now) || wanted", new: "",
+		old: "wanted = m.suspectOldest(c, now) || wanted", new: "",
 		pkg: model,
 	},
 	{
@@ -220,7 +220,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "what is lost keeps its place in the slow start", file: "sdk/finality/pack.go",
-		old: "	p.uncounted()\n	p.state, p.inc, p.suspect = lost", new: "	p.state, p.inc, p.suspect = lost",
+		old: "	p.uncounted()\n	p.state, p.c, p.suspect = lost", new: "	p.state, p.c, p.suspect = lost",
 		pkg: finality,
 	},
 	{
@@ -672,17 +672,17 @@ var mutations = []mutation{
 	},
 	{
 		name: "what is seen does not shorten the pause between probes", file: "sdk/finality/queue.go",
-		old: "			inc.nextProbe, inc.probePause = 0, 0\n", new: "",
+		old: "			c.nextProbe, c.probePause = 0, 0\n", new: "",
 		pkg: finality,
 	},
 	{
 		name: "a refused pack stays in the window", file: "sdk/finality/pack.go",
-		old: "	p.unlink()\n	inc.leave(p)\n	p.uncounted()\n	m.heard", new: "	p.unlink()\n	p.uncounted()\n	m.heard",
+		old: "	p.unlink()\n	c.leave(p)\n	p.uncounted()\n	m.heard", new: "	p.unlink()\n	p.uncounted()\n	m.heard",
 		pkg: finality,
 	},
 	{
-		name: "a connection that is being closed takes packs", file: "sdk/finality/incarnation.go",
-		old: "inc == nil || inc.closing {", new: "inc == nil {",
+		name: "a connection that is being closed takes packs", file: "sdk/finality/connection.go",
+		old: "c == nil || c.closing {", new: "c == nil {",
 		pkg: finality,
 	},
 	{
@@ -697,7 +697,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "connections on which nothing was sent count as ended early", file: "sdk/finality/endpoint.go",
-		old: "if !inc.used || inc.settled {", new: "if inc.settled {",
+		old: "if !c.used || c.settled {", new: "if c.settled {",
 		pkg: finality,
 	},
 	{
