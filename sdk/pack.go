@@ -81,10 +81,9 @@ func (p *pack) fits(n int) bool {
 
 // enterLocked prepares the part of a pack that the engine knows, and makes the pack known by its number. Under Sender.mu.
 func (s *Sender) enterLocked(p *pack) *engine.Pack {
-	p.life = engine.Pack{
-		Ref: s.packs.put(p), Records: int32(p.count), Repair: p.key.repair, Followed: p.tokens > 0, OpenedAt: p.opened,
-	}
-	return &p.life
+	l := &p.life
+	l.Ref, l.Records, l.Repair, l.Followed, l.OpenedAt = s.packs.put(p), int32(p.count), p.key.repair, p.tokens > 0, p.opened
+	return l
 }
 
 // slots numbers things that the engine refers to. Guarded by Sender.mu.

@@ -1170,7 +1170,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "dials count as tries while another proxy is connected", file: "sdk/engine/endpoint.go",
-		old: "slices.Contains(l.endpoints, ep) && !l.up() }", new: "slices.Contains(l.endpoints, ep) }",
+		old: "return slices.Contains(l.endpoints, ep) && !l.up()", new: "return slices.Contains(l.endpoints, ep)",
 		pkg: sender, run: "TestRetryLimitLeaves",
 	},
 	{

@@ -65,9 +65,8 @@ func (e *Engine) Check() error {
 
 // checkPack looks at one pack that is known.
 func (e *Engine) checkPack(p *Pack, places map[*Pack]int) error {
-	_, named := e.uniqs[uint32(p.seq)]
-	if mayBeAnswered := p.state == Waiting || p.state == InFlight || p.state == Held; p.named != mayBeAnswered || (p.named && !named) {
-		return fmt.Errorf("named %v, among the names %v", p.named, named)
+	if mayBeAnswered := p.state == Waiting || p.state == InFlight || p.state == Held; p.named != mayBeAnswered || (p.named && e.uniqTaken(p.seq)) {
+		return fmt.Errorf("named %v", p.named)
 	}
 	if !p.encoded && p.state != Waiting {
 		return fmt.Errorf("not encoded")

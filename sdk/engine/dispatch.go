@@ -156,7 +156,8 @@ func (e *Engine) hand(p *Pack, c *Conn, now time.Duration) {
 		b.trial = p.seq
 	}
 	e.confirm.Written(finality.Pack(p.seq), p.stream.id, c.epoch, int(p.wire), now)
-	e.emit(Effect{Kind: Send, Pack: p, Conn: c})
+	f := e.add(Send)
+	f.Pack, f.Conn = p, c
 }
 
 // unhand takes p off the connection that it was handed to.
