@@ -12,7 +12,7 @@ import (
 // TestDesignNamesRealTests: the pages that say which test guards what name only tests that exist.
 func TestDesignNamesRealTests(t *testing.T) {
 	const root = "../.."
-	least := map[string]int{"DESIGN.md": 30, "docs/data-loss.md": 60}
+	least := map[string]int{"DESIGN.md": 5, "docs/data-loss.md": 60, "docs/mutations.md": 100}
 	exists := make(map[string]bool)
 	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
