@@ -15,11 +15,12 @@ import (
 
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/confirmtest"
+	"inlong-bridge/sdk/dptest/leaktest"
 )
 
 func TestContractOfKafka(t *testing.T) {
 	confirmtest.Run(t, func(t *testing.T, n, read int, timeout time.Duration) confirmtest.Opened {
-		checkLeaks(t)
+		leaktest.Check(t)
 		cfg := confirm.KafkaConfig{Instance: confirmtest.Instance, Timeout: timeout}
 		var brokers []confirmtest.Broker
 		for i := range n {
@@ -164,7 +165,7 @@ func newPulsarQueue(t *testing.T, n int, timeout time.Duration) (*confirm.Pulsar
 // newPulsarQueueOf makes n doubles and a reader of the first ones.
 func newPulsarQueueOf(t *testing.T, n, read int, timeout time.Duration) (*confirm.Pulsar, []*confirm.PulsarDouble) {
 	t.Helper()
-	checkLeaks(t)
+	leaktest.Check(t)
 	cfg := confirm.PulsarConfig{Instance: confirmtest.Instance, Timeout: timeout}
 	var doubles []*confirm.PulsarDouble
 	for i := range n {

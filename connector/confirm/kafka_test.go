@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/sdk/dptest/leaktest"
 )
 
 // sink remembers what it was told.
@@ -117,20 +117,6 @@ type queue struct {
 
 const topicName = "g.s"
 
-func checkLeaks(t *testing.T) {
-	t.Helper()
-	before := runtime.NumGoroutine()
-	t.Cleanup(func() {
-		// Connections that were closed take a moment to notice.
-		for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
-			if time.Now().After(deadline) {
-				buf := make([]byte, 1<<20)
-				t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
-			}
-		}
-	})
-}
-
 func newQueue(t *testing.T, clusters int, opts ...kfake.Opt) *queue {
 	t.Helper()
 	return newQueueTimeout(t, 20*time.Second, clusters, opts...)
@@ -139,7 +125,7 @@ func newQueue(t *testing.T, clusters int, opts ...kfake.Opt) *queue {
 // newQueueTimeout makes a reader that calls a cluster silent after timeout.
 func newQueueTimeout(t *testing.T, timeout time.Duration, clusters int, opts ...kfake.Opt) *queue {
 	t.Helper()
-	checkLeaks(t)
+	leaktest.Check(t)
 	q := &queue{t: t, sink: newSink(), done: make(chan error, 1)}
 	cfg := confirm.KafkaConfig{Instance: instance, Timeout: timeout, Unfold: 1 << 20}
 	for i := range clusters {
@@ -247,7 +233,7 @@ func TestSeesExactlyItsOwnPacks(t *testing.T) {
 }
 
 func TestTopicOfAStreamMayBeGivenAndMayChange(t *testing.T) {
-	checkLeaks(t)
+	leaktest.Check(t)
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "old", "new"))
 	if err != nil {
 		t.Fatal(err)
@@ -534,7 +520,7 @@ func TestClusterThatFallsSilentAndIsBack(t *testing.T) {
 }
 
 func TestUnreachableClusterIsSaidWithARemedy(t *testing.T) {
-	checkLeaks(t)
+	leaktest.Check(t)
 	r, err := confirm.NewKafka(confirm.KafkaConfig{
 		Clusters: []confirm.KafkaCluster{{Name: "dark", Opts: []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")}, Topic: "t"}},
 		Instance: instance, Timeout: 500 * time.Millisecond,

@@ -12,6 +12,7 @@ import (
 
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/confirmtest"
+	"inlong-bridge/sdk/dptest/leaktest"
 )
 
 // A barrier is asked for on behalf of packs that are suspected. None of those is of a stream that was unwatched, and
@@ -57,7 +58,7 @@ func TestBarrierDoesNotWaitForATopicThatWasDropped(t *testing.T) {
 // two streams of a group share its topic.
 func sharedQueue(t *testing.T) (*confirm.Kafka, *kafkaBroker) {
 	t.Helper()
-	checkLeaks(t)
+	leaktest.Check(t)
 	c, w := embedded(t, kfake.NumBrokers(1))
 	b := &kafkaBroker{c: c, admin: kadm.NewClient(w)}
 	b.w.Store(w)
