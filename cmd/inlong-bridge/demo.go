@@ -63,8 +63,8 @@ shows what an ack alone is worth: it loses what the killed proxy held.`,
 	fl.StringVar(&f.confirm, "confirm", "queue", "`mode` in which a record counts as delivered: ack, settle or queue")
 	fl.DurationVar(&f.settle, "settle", 10*time.Second, "delivery.settle, for --confirm settle")
 	fl.StringVar(&f.queue, "queue", "", "`pulsar://host:port[/tenant/namespace]`: a Pulsar that you have is the queue behind the proxies; the demo's topics stay there")
-	fl.BoolVar(&f.json, "json", false, "print the verdict as one JSON object on stdout, the progress on stderr")
-	fl.BoolVar(&f.keep, "keep", false, "leave everything running after the verdict, until a signal")
+	fl.BoolVar(&f.json, "json", false, "print the report as one JSON object on stdout, the progress on stderr")
+	fl.BoolVar(&f.keep, "keep", false, "leave everything running after the report, until a signal")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "show the bridge's log on stderr")
 	return cmd
 }
@@ -95,7 +95,7 @@ type demo struct {
 	began   time.Time
 	books   [topicCount]*books
 	took    [topicCount]time.Duration // until the topic was committed
-	verdict demoVerdict
+	report  demoReport
 }
 
 func runDemo(ctx context.Context, e *env, f *demoFlags) error {
@@ -107,7 +107,7 @@ func runDemo(ctx context.Context, e *env, f *demoFlags) error {
 		out = e.stderr
 	}
 	d := &demo{flags: f, live: newLive(out), began: time.Now()}
-	d.verdict.Confirm, d.verdict.Seed = f.confirm, f.seed
+	d.report.Confirm, d.report.Seed = f.confirm, f.seed
 	for i := range d.books {
 		d.books[i] = newBooks()
 	}
@@ -134,26 +134,26 @@ func runDemo(ctx context.Context, e *env, f *demoFlags) error {
 	d.live.clear()
 	if err != nil {
 		if ctx.Err() != nil {
-			err = errors.New("interrupted, there is no verdict")
+			err = errors.New("interrupted before there was a report")
 		}
 		_ = stop() // when it failed, err says so already
 		return err
 	}
 	if !f.json {
-		err = d.verdict.printTable(e.stdout)
+		err = d.report.printTable(e.stdout)
 	}
 	if err == nil && f.keep {
 		d.live.say("everything is left running; status: http://%s/status; stop with Ctrl-C", cluster.status)
 		<-ctx.Done()
 	}
-	// A bridge that stops with work left has not done what the verdict says it did.
+	// A bridge that stops with work left has not done what the report claims.
 	if stopErr := stop(); err == nil && !errors.Is(stopErr, context.Canceled) {
 		err = stopErr
 	}
 	if f.json {
-		err = errors.Join(err, d.verdict.printJSON(e.stdout))
+		err = errors.Join(err, d.report.printJSON(e.stdout))
 	}
-	return errors.Join(d.verdict.err(), err)
+	return errors.Join(d.report.err(), err)
 }
 
 // runBeside runs the bridge until stop is called or it fails, which ends stopped with its error. stop
@@ -229,8 +229,8 @@ func (d *demo) play(ctx, stopped context.Context) error {
 	for i, t := range demoTopics {
 		v := d.books[i].close(t.name)
 		v.Seconds = seconds(cmp.Or(d.took[i], moved))
-		d.verdict.add(v)
+		d.report.add(v)
 	}
-	d.verdict.Seconds = seconds(time.Since(d.began))
+	d.report.Seconds = seconds(time.Since(d.began))
 	return nil
 }

@@ -92,10 +92,10 @@ func (d *demo) kill(ctx context.Context, p *producer) error {
 	if err := d.fill(ctx, p, victim, before); err != nil {
 		return err
 	}
-	d.verdict.KilledPacks, d.verdict.Killed = victim.Kill()
+	d.report.KilledPacks, d.report.Killed = victim.Kill()
 	victim.StallQueue(false)
 	d.live.say("KILLED   %s with %s records in memory, acked and not in the queue yet",
-		victim.Addr(), thousands(int64(d.verdict.Killed)))
+		victim.Addr(), thousands(int64(d.report.Killed)))
 	d.live.say("         %s", map[string]string{
 		"ack":    "nobody will miss them: an ack counts as delivered",
 		"settle": "what this proxy acked in the last " + d.flags.settle.String() + " is read again from Kafka now",
@@ -200,7 +200,7 @@ func (d *demo) watch(ctx context.Context, start time.Time, p *producer) error {
 		}
 		switch {
 		case total == int64(d.flags.records):
-			d.verdict.Committed = true
+			d.report.Committed = true
 			return nil
 		case done && now.Sub(ended) > demoPatience+d.flags.settle:
 			d.live.say("not everything was committed %v after the last record was produced: %s of %s",

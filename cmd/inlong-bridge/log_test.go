@@ -109,7 +109,7 @@ func TestEveryLineOfALogInJSONIsJSON(t *testing.T) {
 	if code := migrate.wait(t); code != exitClean {
 		t.Errorf("migrate: exit %d", code)
 	}
-	all := jsonLines(t, migrate.stderr.String()) // with the verdict of standard output
+	all := jsonLines(t, migrate.stderr.String()) // with the report on standard output
 	var progress bool
 	for _, line := range all {
 		progress = progress || line["msg"] == "migration goes on"

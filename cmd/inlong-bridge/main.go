@@ -23,7 +23,7 @@ import (
 // Exit codes; they are part of the interface and stand in the help text and in README.md. Where several hold,
 // the first of 1, 4, 3 and 5 is given.
 const (
-	exitClean      = 0 // a migration's verdict: PASS
+	exitClean      = 0 // the result of a migration: PASS
 	exitFailure    = 1 // something went wrong while running
 	exitUsage      = 2 // bad flags, arguments or configuration: it will not get better by trying again
 	exitUnfinished = 3 // work is left, or a partition is stopped; the reason says whether starting again helps

@@ -26,7 +26,7 @@ from the committed offsets of its consumer group. The books of each
 partition live in its commits, so they are one over restarts and replicas:
 start + final + skipped + gap + lost + dead-lettered + skipped by hand = committed.
 
-The last line is the verdict: PASS, UNFINISHED, FAIL or UNPROVEN, the mode of confirmation
+The last line is the result: PASS, UNFINISHED, FAIL or UNPROVEN, the mode of confirmation
 and what it proves, and the sums.
 
 Exit codes: 0 PASS; 1 failure while running; 2 bad usage or configuration; 3 UNFINISHED: a
@@ -54,23 +54,23 @@ passed over by kafka.start: latest, or the mode is ack. Where several hold: 1, 4
 			if asJSON && cfg.Log.Format == "json" {
 				progress.log = log
 			}
-			verdict, err := bridge.Migrate(cmd.Context(), e.hard, progress.show)
+			report, err := bridge.Migrate(cmd.Context(), e.hard, progress.show)
 			progress.live.clear()
-			if err != nil && len(verdict.Partitions) == 0 {
+			if err != nil && len(report.Partitions) == 0 {
 				return err
 			}
-			if err := printVerdict(e.stdout, verdict, asJSON); err != nil {
+			if err := printReport(e.stdout, report, asJSON); err != nil {
 				return err
 			}
-			return migrateError(verdict, err)
+			return migrateError(report, err)
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as one JSON object on stdout, the progress on stderr")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON object on stdout, the progress on stderr")
 	return cmd
 }
 
-// migrateError turns a verdict into an exit code. A failure while running comes before everything, and records
+// migrateError turns a report into an exit code. A failure while running comes before everything, and records
 // that are lost before work that is left.
 func migrateError(v connector.Verdict, err error) error {
 	if err != nil && !errors.Is(err, connector.ErrUnfinished) {
@@ -125,7 +125,7 @@ func (m *migrateProgress) show(p connector.Progress) {
 	m.live.update(now, share, line)
 }
 
-func printVerdict(w io.Writer, v connector.Verdict, asJSON bool) error {
+func printReport(w io.Writer, v connector.Verdict, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(v)
 	}
@@ -135,18 +135,18 @@ func printVerdict(w io.Writer, v connector.Verdict, asJSON bool) error {
 		_, err := fmt.Fprintf(t, format, args...)
 		failed = errors.Join(failed, err)
 	}
-	line("TOPIC\tPARTITION\tSTART\tEND\tCOMMITTED\tFINAL\tSKIPPED\tGAP\tLOST\tDEAD\tBY HAND\tPASSED OVER\tNOT PROVEN\tVERDICT\n")
+	line("TOPIC\tPARTITION\tSTART\tEND\tCOMMITTED\tFINAL\tSKIPPED\tGAP\tLOST\tDEAD\tBY HAND\tPASSED OVER\tNOT PROVEN\tRESULT\n")
 	for i := range v.Partitions {
 		p := &v.Partitions[i]
-		verdict := "closed"
+		result := "closed"
 		if !p.Closed {
-			verdict = string(p.Result)
+			result = string(p.Result)
 		}
 		if p.Reason != "" {
-			verdict += ": " + p.Reason
+			result += ": " + p.Reason
 		}
 		line("%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", p.Topic, p.Partition, p.Start, p.End, p.Committed,
-			p.Final, p.Skipped, p.Gap, p.Lost, p.DeadLettered, p.SkippedByHand, p.PassedOver, p.NotProven, verdict)
+			p.Final, p.Skipped, p.Gap, p.Lost, p.DeadLettered, p.SkippedByHand, p.PassedOver, p.NotProven, result)
 	}
 	if err := errors.Join(failed, t.Flush()); err != nil {
 		return err

@@ -31,9 +31,9 @@ func newBooks() *books {
 	return &books{produced: make(map[digest]int), arrived: make(map[digest]int)}
 }
 
-// topicVerdict closes the books of one topic; the sum of all topics has the name "".
+// topicReport closes the books of one topic; the sum of all topics has the name "".
 // arrived = produced - lost + duplicates + corrupt.
-type topicVerdict struct {
+type topicReport struct {
 	Topic      string  `json:"topic,omitempty"`
 	Produced   int     `json:"produced"`
 	Arrived    int     `json:"arrived"`
@@ -43,8 +43,8 @@ type topicVerdict struct {
 	Seconds    float64 `json:"elapsed_s"`
 }
 
-func (b *books) close(topic string) topicVerdict {
-	v := topicVerdict{Topic: topic, Corrupt: b.foreign, Arrived: b.foreign}
+func (b *books) close(topic string) topicReport {
+	v := topicReport{Topic: topic, Corrupt: b.foreign, Arrived: b.foreign}
 	for d, n := range b.produced {
 		v.Produced += n
 		v.Lost += max(0, n-b.arrived[d])
@@ -60,18 +60,18 @@ func (b *books) close(topic string) topicVerdict {
 	return v
 }
 
-// demoVerdict is what the demo prints; the names of its fields are API.
-type demoVerdict struct {
-	topicVerdict
-	Confirm     string         `json:"confirm"`
-	Seed        uint64         `json:"seed"`
-	KilledPacks int            `json:"killed_packs"`   // what the proxy held when it was killed
-	Killed      int            `json:"killed_records"` // the same in records
-	Committed   bool           `json:"committed"`      // every offset was committed in time
-	Topics      []topicVerdict `json:"topics"`
+// demoReport is what the demo prints; the names of its fields are API.
+type demoReport struct {
+	topicReport
+	Confirm     string        `json:"confirm"`
+	Seed        uint64        `json:"seed"`
+	KilledPacks int           `json:"killed_packs"`   // what the proxy held when it was killed
+	Killed      int           `json:"killed_records"` // the same in records
+	Committed   bool          `json:"committed"`      // every offset was committed in time
+	Topics      []topicReport `json:"topics"`
 }
 
-func (v *demoVerdict) add(t topicVerdict) {
+func (v *demoReport) add(t topicReport) {
 	v.Topics = append(v.Topics, t)
 	v.Produced += t.Produced
 	v.Arrived += t.Arrived
@@ -81,7 +81,7 @@ func (v *demoVerdict) add(t topicVerdict) {
 }
 
 // err is nil when nothing is lost and every byte matched.
-func (v *demoVerdict) err() error {
+func (v *demoReport) err() error {
 	hint := "the bridge is broken, please report the seed"
 	switch v.Confirm {
 	case "ack":
@@ -103,12 +103,12 @@ func seconds(d time.Duration) float64 {
 	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
 }
 
-func (v *demoVerdict) printJSON(w io.Writer) error { return json.NewEncoder(w).Encode(v) }
+func (v *demoReport) printJSON(w io.Writer) error { return json.NewEncoder(w).Encode(v) }
 
-func (v *demoVerdict) printTable(w io.Writer) error {
+func (v *demoReport) printTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	printf(t, "topic\tproduced\tarrived\tlost\tduplicates\tcorrupt\ttime\trecords/s\t\n")
-	row := func(name string, r topicVerdict) {
+	row := func(name string, r topicReport) {
 		printf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name,
 			thousands(int64(r.Produced)), thousands(int64(r.Arrived)), thousands(int64(r.Lost)),
 			thousands(int64(r.Duplicates)), thousands(int64(r.Corrupt)),
@@ -118,6 +118,6 @@ func (v *demoVerdict) printTable(w io.Writer) error {
 	for _, r := range v.Topics {
 		row(r.Topic, r)
 	}
-	row("all", v.topicVerdict)
+	row("all", v.topicReport)
 	return t.Flush()
 }
