@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// digest tells records apart: of the stream and the value. Empty values of a stream have the same one
-// and are told by their number only.
+// digest identifies a record by its stream and value. The empty values of a stream share one digest and are only
+// counted.
 type digest [16]byte
 
 func digestOf(group, stream string, value []byte) digest {
@@ -24,14 +24,14 @@ func digestOf(group, stream string, value []byte) digest {
 // books count, for one topic, how often each record was produced and how often it arrived.
 type books struct {
 	produced, arrived map[digest]int
-	foreign           int // arrived with a stream the topic does not feed, or unreadable
+	foreign           int // arrived in a stream that the topic does not feed, or cannot be read
 }
 
 func newBooks() *books {
 	return &books{produced: make(map[digest]int), arrived: make(map[digest]int)}
 }
 
-// topicReport closes the books of one topic; the sum of all topics has the name "".
+// topicReport is the closed books of one topic; the sum of all topics has the name "".
 // arrived = produced - lost + duplicates + corrupt.
 type topicReport struct {
 	Topic      string  `json:"topic,omitempty"`
@@ -60,14 +60,14 @@ func (b *books) close(topic string) topicReport {
 	return v
 }
 
-// demoReport is what the demo prints; the names of its fields are API.
+// demoReport is what the demo prints. The names of its JSON fields are a public interface.
 type demoReport struct {
 	topicReport
 	Confirm     string        `json:"confirm"`
 	Seed        uint64        `json:"seed"`
-	KilledPacks int           `json:"killed_packs"`   // what the proxy held when it was killed
-	Killed      int           `json:"killed_records"` // the same in records
-	Committed   bool          `json:"committed"`      // every offset was committed in time
+	KilledPacks int           `json:"killed_packs"`   // packs that the proxy held when it was killed
+	Killed      int           `json:"killed_records"` // records in these packs
+	Committed   bool          `json:"committed"`      // all offsets were committed in time
 	Topics      []topicReport `json:"topics"`
 }
 
@@ -80,25 +80,25 @@ func (v *demoReport) add(t topicReport) {
 	v.Corrupt += t.Corrupt
 }
 
-// err is nil when nothing is lost and every byte matched.
+// err returns nil if nothing is lost and every byte matches.
 func (v *demoReport) err() error {
 	hint := "the bridge is broken, please report the seed"
 	switch v.Confirm {
 	case "ack":
-		hint = "this is what confirm: ack means: a proxy acks what it has in memory, and a killed one takes it along; use --confirm queue"
+		hint = "this is what confirm: ack means: a proxy acks records that it has in memory, and loses them when it is killed; use --confirm queue"
 	case "settle":
-		hint = "a proxy that is further behind its queue than --settle loses what it held; use --confirm queue, or a longer --settle"
+		hint = "a proxy that lags behind its queue by more than --settle loses records unnoticed; use --confirm queue, or a longer --settle"
 	}
 	switch {
 	case v.Lost > 0 || v.Corrupt > 0:
 		return &codedError{exitLost, fmt.Errorf("%d of %d records lost, %d corrupt; hint: %s", v.Lost, v.Produced, v.Corrupt, hint)}
 	case !v.Committed:
-		return fmt.Errorf("everything arrived, but not every offset was committed in time; hint: is this machine very busy?")
+		return fmt.Errorf("everything arrived, but not all offsets were committed in time; hint: is this machine very busy?")
 	}
 	return nil
 }
 
-// seconds rounds to milliseconds and leaves no digits beyond: 22.798, not 22.798000000000002.
+// seconds rounds to milliseconds exactly: 22.798, not 22.798000000000002.
 func seconds(d time.Duration) float64 {
 	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
 }

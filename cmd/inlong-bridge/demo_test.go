@@ -94,7 +94,7 @@ func TestReportFailsOnLossAndCorruption(t *testing.T) {
 		{"clean", demoReport{topicReport: topicReport{Produced: 5, Arrived: 7, Duplicates: 2}, Committed: true}, ""},
 		{"lost", demoReport{topicReport: topicReport{Produced: 5, Lost: 2}, Confirm: "ack", Committed: true}, "2 of 5 records lost, 0 corrupt; hint: this is what confirm: ack means"},
 		{"corrupt", demoReport{topicReport: topicReport{Produced: 5, Corrupt: 1}, Confirm: "queue", Committed: true}, "0 of 5 records lost, 1 corrupt; hint: the bridge is broken"},
-		{"late", demoReport{topicReport: topicReport{Produced: 5, Arrived: 5}}, "not every offset was committed"},
+		{"late", demoReport{topicReport: topicReport{Produced: 5, Arrived: 5}}, "not all offsets were committed"},
 	} {
 		err := tc.report.err()
 		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {

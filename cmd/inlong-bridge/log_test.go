@@ -112,7 +112,7 @@ func TestEveryLineOfALogInJSONIsJSON(t *testing.T) {
 	all := jsonLines(t, migrate.stderr.String()) // with the report on standard output
 	var progress bool
 	for _, line := range all {
-		progress = progress || line["msg"] == "migration goes on"
+		progress = progress || line["msg"] == "migration progress"
 		if line["took"] != nil {
 			if _, ok := line["took"].(string); !ok {
 				t.Errorf("a duration without a unit: %v", line)

@@ -297,7 +297,7 @@ routes: [{topics: ['.*'], group: g, stream: '{topic}'}]
 queue: {kafka: [{brokers: [k1:9092]}]}
 `)
 	for topic, want := range map[string]string{
-		"g.orders": "left out: the bridge writes this topic",
+		"g.orders": "not consumed, because the bridge writes this topic",
 		"_schemas": "leaves it out: _schemas belongs to the schema registry",
 		"orders":   "result  group g, stream orders\n",
 	} {
