@@ -208,3 +208,56 @@ func TestThePageHasEveryKeyAndCodeOfTheCppSDK(t *testing.T) {
 		}
 	}
 }
+
+// The sender is used without the bridge: none of its texts speaks of the bridge's configuration.
+func TestTextsSpeakOfNoKeyOfTheBridge(t *testing.T) {
+	reference, err := os.ReadFile("../deploy/config/reference.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	section := ""
+	for line := range strings.Lines(string(reference)) {
+		if m := regexp.MustCompile(`^(?:# ?)?([a-z_]+):`).FindStringSubmatch(line); m != nil {
+			section = m[1]
+		}
+		if m := regexp.MustCompile(`^(?:# ?)?  (?:# ?)?([a-z_]+):`).FindStringSubmatch(line); m != nil && section != "" {
+			keys = append(keys, section+`\.`+m[1])
+		}
+	}
+	if len(keys) < 40 {
+		t.Fatalf("only %d keys found in the reference: %q", len(keys), keys)
+	}
+	key := regexp.MustCompile(`\b(` + strings.Join(keys, "|") + `)\b|\bsecret_(id|key)\b|\bconfirm: [a-z]`)
+	texts := 0
+	for _, dir := range []string{".", "manager", "sdkprom", "frame"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatal(dir, err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			set := token.NewFileSet()
+			f, err := parser.ParseFile(set, file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				lit, ok := n.(*ast.BasicLit)
+				if !ok || lit.Kind != token.STRING {
+					return true
+				}
+				texts++
+				if found := key.FindString(lit.Value); found != "" {
+					t.Errorf("%s: the text speaks of %s, a key of the bridge: %s", set.Position(lit.Pos()), found, lit.Value)
+				}
+				return true
+			})
+		}
+	}
+	if texts < 500 {
+		t.Errorf("only %d texts were looked at", texts)
+	}
+}
