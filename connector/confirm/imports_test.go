@@ -15,7 +15,7 @@ const (
 // deps returns what a package imports, directly or not.
 func deps(t *testing.T, pkg string, flags ...string) []string {
 	t.Helper()
-	out, err := exec.Command("go", append(append([]string{"list", "-deps"}, flags...), pkg)...).Output()
+	out, err := exec.CommandContext(t.Context(), "go", append(append([]string{"list", "-deps"}, flags...), pkg)...).Output()
 	if err != nil {
 		t.Fatalf("go list %s: %v", pkg, err)
 	}
