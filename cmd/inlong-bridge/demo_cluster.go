@@ -17,12 +17,14 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/mapping/queuetopic"
 	"inlong-bridge/sdk/dptest"
 )
 
 const (
-	demoGroup      = "demo"
-	demoQueueTopic = "queue.{group}.{stream}"
+	demoGroup = "demo"
+
+	demoQueueTopic queuetopic.Template = "queue.{group}.{stream}"
 )
 
 // demoCluster is all that the bridge needs around it: a Kafka, in which the topics and the queue lie, two
@@ -62,7 +64,7 @@ func startDemoCluster(ctx context.Context, f *demoFlags) (c *demoCluster, err er
 	for i, t := range demoTopics {
 		opts = append(opts, kfake.SeedTopics(t.partitions, t.name))
 		for _, s := range streamsOf(i) {
-			opts = append(opts, kfake.SeedTopics(2, kafkahandler.TopicOf(demoQueueTopic, t.group, s)))
+			opts = append(opts, kfake.SeedTopics(2, demoQueueTopic.Fill(t.group, s)))
 		}
 	}
 	if c.kafka, err = kfake.NewCluster(opts...); err != nil {
@@ -106,7 +108,7 @@ func (c *demoCluster) openQueue(ctx context.Context, queue string) (err error) {
 	if queue == "" {
 		c.queue, err = kafkahandler.New(kafkahandler.Cluster{
 			Opts:  []kgo.Opt{kgo.SeedBrokers(c.kafka.ListenAddrs()...)},
-			Topic: demoQueueTopic,
+			Topic: string(demoQueueTopic),
 		})
 		return err
 	}
@@ -232,7 +234,7 @@ func (c *demoCluster) readQueue(ctx context.Context, pack func(topic int, stream
 				}
 				continue
 			}
-			name := kafkahandler.TopicOf(demoQueueTopic, demoTopics[topic].group, stream)
+			name := demoQueueTopic.Fill(demoTopics[topic].group, stream)
 			err := kafkahandler.ReadAll(ctx, []kgo.Opt{kgo.SeedBrokers(c.kafka.ListenAddrs()...)}, []string{name},
 				func(p kafkahandler.Pack) error { pack(topic, stream, &p); return nil })
 			if err != nil {

@@ -8,14 +8,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"inlong-bridge/connector"
 	"inlong-bridge/connector/config"
+	"inlong-bridge/sdk/dptest/leaktest"
+	"inlong-bridge/sdk/signal"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -26,48 +26,20 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	code := m.Run()
-	if left := ourGoroutines(); code == 0 && left != "" {
-		fmt.Fprintf(os.Stderr, "goroutines that did not end:\n%s\n", left)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// ourGoroutines waits a while for the goroutines of this module to end and returns the stacks of those
-// that do not.
-func ourGoroutines() string {
-	deadline := time.Now().Add(5 * time.Second)
-	for {
-		buf := make([]byte, 4<<20)
-		var left []string
-		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(stack, "inlong-bridge/") && !strings.Contains(stack, ".TestMain(") {
-				left = append(left, stack)
-			}
-		}
-		if len(left) == 0 || time.Now().After(deadline) {
-			return strings.Join(left, "\n\n")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	leaktest.Main(m)
 }
 
 // lines is a writer that can be read while a command runs.
 type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-	// grew is closed and replaced by each write.
-	grew chan struct{}
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	grew signal.Broadcast // by each write
 }
 
 func (l *lines) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.grew != nil {
-		close(l.grew)
-		l.grew = nil
-	}
+	defer l.grew.Wake()
 	return l.buf.Write(b)
 }
 
@@ -83,13 +55,7 @@ func (l *lines) waitFor(t *testing.T, ok func(text string) bool) string {
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	for {
-		l.mu.Lock()
-		text := l.buf.String()
-		if l.grew == nil {
-			l.grew = make(chan struct{})
-		}
-		grew := l.grew
-		l.mu.Unlock()
+		grew, text := l.grew.Next(), l.String()
 		if ok(text) {
 			return text
 		}

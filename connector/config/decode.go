@@ -13,6 +13,9 @@ import (
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"inlong-bridge/mapping/suggest"
+	"inlong-bridge/mapping/yamlnode"
 )
 
 // Load reads and checks the file at path with the environment of the process. The error is Problems
@@ -196,54 +199,21 @@ func (d *decoder) section(n *yaml.Node, path string, entries []entry, c *Config)
 	if n.Tag == reported {
 		return
 	}
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+	if yamlnode.Null(n) {
 		n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line}
 	}
 	if n.Kind != yaml.MappingNode {
-		d.wrong(n.Line, path, "is "+kindOf(n)+"; write keys with values here: "+strings.Join(names(entries), ", "))
+		d.wrong(n.Line, path, "is "+yamlnode.Kind(n)+"; write keys with values here: "+strings.Join(names(entries), ", "))
 		return
 	}
-	seen, refused := map[string]int{}, false
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := n.Content[i], n.Content[i+1]
-		at := join(path, k.Value)
-		if first, twice := seen[k.Value]; twice {
-			d.wrong(k.Line, at, fmt.Sprintf("given twice; it stands in line %d already", first))
-			continue
-		}
-		seen[k.Value] = k.Line
-		d.lines[at] = k.Line
-		e, file := find(entries, k.Value)
-		if e == nil {
-			d.wrong(k.Line, at, "unknown key; "+unknownHint(k.Value, path, entries))
-			if guess := closest(k.Value, names(entries)); guess != "" {
-				// One mistake, one message: what was meant is not missing too.
-				d.lines[join(path, guess)], d.dead[join(path, guess)] = k.Line, true
-			}
-			continue
-		}
-		switch {
-		case e.refuse != "":
-			d.wrong(k.Line, at, e.refuse)
+	refused := false
+	yamlnode.Section(n, func(k, v *yaml.Node) {
+		if !d.key(k, v, path, entries, c) {
 			refused = true
-		case e.routes:
-			d.routes(v, at, c)
-		case e.each != nil:
-			d.sections(v, at, e, c)
-		case e.sub != nil:
-			if e.optional() {
-				if v.Kind == yaml.ScalarNode && v.Tag == "!!null" {
-					d.wrong(k.Line, at, "section is empty; give it keys, or take it out")
-					continue
-				}
-				setDefaults(e.sub)
-				*e.present = true
-			}
-			d.section(v, at, e.sub, c)
-		default:
-			d.value(k, v, at, e, file)
 		}
-	}
+	}, func(k *yaml.Node, first int) {
+		d.wrong(k.Line, join(path, k.Value), fmt.Sprintf("given twice; it stands in line %d already", first))
+	})
 	for i := range entries {
 		e := &entries[i]
 		if _, given := d.lines[join(path, e.key)]; e.required && !given && !refused {
@@ -252,13 +222,48 @@ func (d *decoder) section(n *yaml.Node, path string, entries []entry, c *Config)
 	}
 }
 
+// key reads one key of a section. It returns false for a key that is refused, and says what takes its place.
+func (d *decoder) key(k, v *yaml.Node, path string, entries []entry, c *Config) bool {
+	at := join(path, k.Value)
+	d.lines[at] = k.Line
+	e, file := find(entries, k.Value)
+	switch {
+	case e == nil:
+		d.wrong(k.Line, at, "unknown key; "+unknownHint(k.Value, path, entries))
+		if guess := suggest.Closest(k.Value, names(entries)); guess != "" {
+			// One mistake, one message: what was meant is not missing too.
+			d.lines[join(path, guess)], d.dead[join(path, guess)] = k.Line, true
+		}
+	case e.refuse != "":
+		d.wrong(k.Line, at, e.refuse)
+		return false
+	case e.routes:
+		d.routes(v, at, c)
+	case e.each != nil:
+		d.sections(v, at, e, c)
+	case e.sub != nil:
+		if e.optional() {
+			if yamlnode.Null(v) {
+				d.wrong(k.Line, at, "section is empty; give it keys, or take it out")
+				return true
+			}
+			setDefaults(e.sub)
+			*e.present = true
+		}
+		d.section(v, at, e.sub, c)
+	default:
+		d.value(k, v, at, e, file)
+	}
+	return true
+}
+
 // sections reads a list of mappings.
 func (d *decoder) sections(n *yaml.Node, path string, e *entry, c *Config) {
 	if n.Tag == reported {
 		return
 	}
 	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
-		d.wrong(n.Line, path, "is "+kindOf(n)+"; write a list: one entry with a leading dash per cluster")
+		d.wrong(n.Line, path, "is "+yamlnode.Kind(n)+"; write a list: one entry with a leading dash per cluster")
 		return
 	}
 	e.grow(len(n.Content))
@@ -276,7 +281,7 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 	if n.Tag == reported {
 		return
 	}
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+	if yamlnode.Null(n) {
 		d.wrong(k.Line, path, "has no value; give it one, or take the key out")
 		return
 	}
@@ -286,8 +291,8 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 			if item.Tag == reported {
 				return
 			}
-			if item.Kind != yaml.ScalarNode || item.Tag == "!!null" || item.Value == "" {
-				d.wrong(item.Line, path, "holds "+kindOf(item)+"; write a list of texts")
+			if item.Kind != yaml.ScalarNode || yamlnode.Null(item) || item.Value == "" {
+				d.wrong(item.Line, path, "holds "+yamlnode.Kind(item)+"; write a list of texts")
 				return
 			}
 			if msg := unseenProblem(item.Value); msg != "" && e.clean == nil {
@@ -305,7 +310,7 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 		if n.Kind == yaml.MappingNode {
 			hint = "; write one value, in quotes when it begins with a brace"
 		}
-		d.wrong(n.Line, path, "is "+kindOf(n)+hint)
+		d.wrong(n.Line, path, "is "+yamlnode.Kind(n)+hint)
 		return
 	} else if s := e.secret(); s != nil {
 		other := e.key

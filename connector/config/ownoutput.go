@@ -6,11 +6,12 @@ import (
 	"strings"
 
 	"inlong-bridge/mapping"
+	"inlong-bridge/mapping/queuetopic"
 )
 
 // TopicOf is the topic of a stream in a queue cluster.
 func (k *QueueCluster) TopicOf(t mapping.Target) string {
-	return strings.NewReplacer("{group}", t.Group, "{stream}", t.Stream).Replace(k.Topic)
+	return queuetopic.Template(k.Topic).Fill(t.Group, t.Stream)
 }
 
 // ShareBroker reports whether two lists of brokers name one of the same address: then they are one cluster.

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 
+	"inlong-bridge/mapping/queuetopic"
 	"inlong-bridge/sdk/manager"
 )
 
@@ -196,16 +196,12 @@ func nameProblem(s string) string {
 	return topicProblem(s)
 }
 
-var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
-
 func topicProblem(t string) string {
-	for _, p := range placeholder.FindAllString(t, -1) {
-		if p != "{group}" && p != "{stream}" {
-			return p + " is not known here; a queue's topic is made from {group} and {stream}"
-		}
+	name := queuetopic.Template(t)
+	if p := name.Unknown(); p != "" {
+		return p + " is not known here; a queue's topic is made from {group} and {stream}"
 	}
-	plain := placeholder.ReplaceAllString(t, "")
-	if t == "" || strings.ContainsFunc(plain, func(r rune) bool {
+	if t == "" || strings.ContainsFunc(name.Plain(), func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
 	}) {
 		return fmt.Sprintf("%q is not a topic; write letters, digits, dots, dashes and underscores with {group} and {stream}", t)

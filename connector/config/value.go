@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"inlong-bridge/mapping/suggest"
 )
 
 // start is kafka.start, which is two fields.
@@ -17,7 +19,7 @@ func (e *entry) set(text string) string {
 	switch dst := e.dst.(type) {
 	case *string:
 		if e.oneOf != nil && !slices.Contains(e.oneOf, text) {
-			if guess := closest(text, e.oneOf); guess != "" {
+			if guess := suggest.Closest(text, e.oneOf); guess != "" {
 				return fmt.Sprintf("%q is not known; did you mean %s?", text, guess)
 			}
 			return fmt.Sprintf("%q is not known; write %s", text, choice(e.oneOf))

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"inlong-bridge/sdk/backoff"
+	"inlong-bridge/sdk/signal"
 )
 
 // ErrClosed is returned by calls on a reader that was closed.
@@ -69,8 +72,8 @@ type Engine struct {
 	// telling is held while a sink is told which topics are missing. It is taken before startsMu.
 	telling sync.Mutex
 
-	moved  signal        // some position moved
-	health chan struct{} // some cluster's health may have changed; of size one
+	moved  signal.Broadcast // some position moved
+	health signal.Poke      // some cluster's health may have changed
 
 	life    context.Context // ends at Close
 	end     context.CancelFunc
@@ -85,7 +88,7 @@ func NewEngine(cfg Config) *Engine {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, pos: NewPositions(), roster: NewRoster[Cluster](), health: make(chan struct{}, 1),
+	e := &Engine{cfg: cfg, pos: NewPositions(), roster: NewRoster[Cluster](), health: signal.NewPoke(),
 		dropped: make(map[streamKey]bool), ends: make(map[Cluster]func())}
 	e.life, e.end = context.WithCancel(context.Background())
 	return e
@@ -115,15 +118,7 @@ func (e *Engine) Outputs() (out []Output) {
 	return out
 }
 
-func (e *Engine) healthChanged() { poke(e.health) }
-
-// poke wakes whoever reads c, which is of size one.
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
+func (e *Engine) healthChanged() { e.health.Poke() }
 
 // Watch implements [Reader]. It waits at most the configured time for each cluster.
 func (e *Engine) Watch(ctx context.Context, group, stream string) error {
@@ -228,7 +223,7 @@ func (e *Engine) awaitBarrier(ctx context.Context, b *Barrier) error {
 	look := time.NewTicker(min(time.Second, e.cfg.Timeout))
 	defer look.Stop()
 	for {
-		moved := e.moved.wait()
+		moved := e.moved.Next()
 		name, missed := e.missing() // before Passed: a cluster that joins after this is known to Passed
 		switch passed, err := e.pos.Passed(b); {
 		case err != nil:
@@ -255,13 +250,16 @@ func (e *Engine) awaitBarrier(ctx context.Context, b *Barrier) error {
 	}
 }
 
+// barrierPause is the pause before the clusters are asked again for a barrier.
+var barrierPause = backoff.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
+
 // askBarrier begins a barrier. While the answers do not serve, it asks again, for as long as the reader's timeout.
 func (e *Engine) askBarrier(ctx context.Context) (*Barrier, error) {
 	began := time.Now()
 	b, err := e.beginBarrier(ctx)
-	for pause := 10 * time.Millisecond; AskAgain(err) && time.Since(began) < e.cfg.Timeout; pause = min(2*pause, time.Second) {
+	for tries := 0; AskAgain(err) && time.Since(began) < e.cfg.Timeout; tries++ {
 		select {
-		case <-time.After(pause):
+		case <-time.After(barrierPause.Pause(tries, 0)):
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-e.life.Done():
@@ -434,30 +432,5 @@ func (e *Engine) Close() {
 	defer e.running.Unlock()
 	for _, c := range e.Clusters() {
 		c.Close()
-	}
-}
-
-// signal wakes all who wait for the next time something happens. The zero value is ready.
-type signal struct {
-	mu sync.Mutex
-	c  chan struct{}
-}
-
-// wait returns a channel that is closed when it happens next; take it before looking.
-func (s *signal) wait() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.c == nil {
-		s.c = make(chan struct{})
-	}
-	return s.c
-}
-
-func (s *signal) happened() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.c != nil {
-		close(s.c)
-		s.c = nil
 	}
 }

@@ -140,7 +140,7 @@ func (e *Engine) Leave(name string) bool {
 	}
 	e.pos.Remove(name)
 	c.Close()
-	e.moved.happened()
+	e.moved.Wake()
 	e.healthChanged()
 	return true
 }

@@ -8,6 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"inlong-bridge/sdk/backoff"
+	"inlong-bridge/sdk/signal"
 )
 
 const (
@@ -24,7 +27,7 @@ type Tracker struct {
 	e       *Engine
 	cluster string
 	start   func([]Start)
-	kick    chan struct{} // refresh now; of size one
+	kick    signal.Poke // refresh now
 
 	mu       sync.Mutex
 	asked    bool      // guarded by mu; somebody got an answer, or none
@@ -41,7 +44,7 @@ type Tracker struct {
 
 // Track returns the tracker of a cluster; start is the cluster's Start.
 func (e *Engine) Track(cluster string, start func([]Start)) *Tracker {
-	return &Tracker{e: e, cluster: cluster, start: start, kick: make(chan struct{}, 1)}
+	return &Tracker{e: e, cluster: cluster, start: start, kick: signal.NewPoke()}
 }
 
 // Name implements [Cluster].
@@ -95,7 +98,7 @@ func (t *Tracker) Report(sink Sink, found *Batch, steps ...Step) {
 }
 
 // Moved has barriers look at the positions again.
-func (t *Tracker) Moved() { t.e.moved.happened() }
+func (t *Tracker) Moved() { t.e.moved.Wake() }
 
 // Messages returns the number of messages that were read.
 func (t *Tracker) Messages() uint64 { return t.messages.Load() }
@@ -211,6 +214,9 @@ type Question struct {
 	Hint    string                                     // what to look at when there is no answer
 }
 
+// askPause is the pause before a cluster is asked again.
+var askPause = backoff.Backoff{Min: 50 * time.Millisecond, Max: time.Second}
+
 // Ask asks, and asks again for as long as the reader's timeout while the error may pass. fresh is the ticket taken before
 // the call.
 func (t *Tracker) Ask(parent context.Context, fresh Ticket, q Question) (Listing, error) {
@@ -218,7 +224,7 @@ func (t *Tracker) Ask(parent context.Context, fresh Ticket, q Question) (Listing
 	defer cancel()
 	defer context.AfterFunc(t.e.life, cancel)()
 	var last error
-	for pause := 50 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, time.Second) {
+	for tries := 0; ctx.Err() == nil; tries++ {
 		l, err := q.Once(ctx)
 		if err == nil {
 			l.Fresh = fresh
@@ -231,7 +237,7 @@ func (t *Tracker) Ask(parent context.Context, fresh Ticket, q Question) (Listing
 			break
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(askPause.Pause(tries, 0)):
 		case <-ctx.Done():
 		}
 	}
@@ -250,7 +256,7 @@ func (t *Tracker) Ask(parent context.Context, fresh Ticket, q Question) (Listing
 }
 
 // RefreshSoon has Refresh look now.
-func (t *Tracker) RefreshSoon() { poke(t.kick) }
+func (t *Tracker) RefreshSoon() { t.kick.Poke() }
 
 // Refresh calls look once a second, and after RefreshSoon, until ctx ends. look reports whether the cluster answered.
 func (t *Tracker) Refresh(ctx context.Context, look func(ctx context.Context) bool) {

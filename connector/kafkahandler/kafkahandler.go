@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/mapping/queuetopic"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -34,12 +34,11 @@ type cluster struct {
 
 // TopicOf fills a template.
 func TopicOf(template, group, stream string) string {
-	return strings.NewReplacer("{group}", group, "{stream}", stream).Replace(template)
+	return queuetopic.Template(template).Fill(group, stream)
 }
 
 func checkTemplate(template string) error {
-	plain := TopicOf(template, "g", "s")
-	if plain == "" || strings.ContainsAny(plain, "{}") {
+	if template == "" || queuetopic.Template(template).Unknown() != "" {
 		return fmt.Errorf("topic template %q: only {group} and {stream} may stand in braces, e.g. {group}.{stream}", template)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 	pulsarlog "github.com/apache/pulsar-client-go/pulsar/log"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/mapping/queuetopic"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -47,7 +47,7 @@ type Cluster struct {
 
 // TopicOf is the whole name of a stream's topic.
 func (c *Cluster) TopicOf(group, stream string) string {
-	return "persistent://" + c.Tenant + "/" + kafkahandler.TopicOf(c.Namespace+"/"+c.Topic, group, stream)
+	return "persistent://" + c.Tenant + "/" + queuetopic.Template(c.Namespace+"/"+c.Topic).Fill(group, stream)
 }
 
 func (c *Cluster) open() (pulsar.Client, error) {

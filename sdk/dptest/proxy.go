@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"inlong-bridge/sdk/signal"
 )
 
 // Proxy is one DataProxy: an address at which processes come and go. All methods are safe for
@@ -25,10 +27,9 @@ type Proxy struct {
 	rand   *rand.Rand
 	next   int // queue cluster of the next pack
 	stats  Stats
-	// turned is closed and replaced whenever a fault is switched; changed whenever stats change and
-	// somebody waits for that.
-	turned  chan struct{}
-	changed chan struct{}
+
+	turned  signal.Broadcast // a fault was switched
+	changed signal.Broadcast // stats changed
 }
 
 // NewProxy starts a proxy on a listener of its own. A nil queue throws everything away.
@@ -51,13 +52,12 @@ func NewProxy(q Queue, opts ...Option) (*Proxy, error) {
 		}
 	}
 	p := &Proxy{
-		opts:   o,
-		queue:  q,
-		addr:   l.Addr().String(),
-		ip:     o.ip,
-		rand:   rand.New(rand.NewPCG(o.seed, 0)),
-		turned: make(chan struct{}),
-		stats:  Stats{Errors: make(map[int]uint64)},
+		opts:  o,
+		queue: q,
+		addr:  l.Addr().String(),
+		ip:    o.ip,
+		rand:  rand.New(rand.NewPCG(o.seed, 0)),
+		stats: Stats{Errors: make(map[int]uint64)},
 	}
 	if p.ip == "" {
 		p.ip, _, _ = net.SplitHostPort(p.addr)
@@ -98,7 +98,7 @@ func (p *Proxy) Term() (packs, records int) {
 		return 0, 0
 	}
 	proc.terminating = true
-	p.turn()
+	p.turned.Wake()
 	p.mu.Unlock()
 
 	for _, step := range []struct {
@@ -117,7 +117,7 @@ func (p *Proxy) Term() (packs, records int) {
 		}
 		p.mu.Lock()
 		step.after()
-		p.turn()
+		p.turned.Wake()
 		p.mu.Unlock()
 	}
 	p.mu.Lock()
@@ -148,7 +148,7 @@ func (p *Proxy) Restart() error {
 		return fmt.Errorf("restarting proxy: %w", err)
 	}
 	p.faults.frozen, p.faults.zombie, p.faults.stopped, p.faults.unready = false, false, false, false
-	p.turn()
+	p.turned.Wake()
 	p.proc = startProcess(p, l)
 	return nil
 }
@@ -180,10 +180,4 @@ func (p *Proxy) takeProcess() *process {
 		p.ends.Add(1)
 	}
 	return proc
-}
-
-// turn tells everyone who waits for a fault to end to look again. The caller holds mu.
-func (p *Proxy) turn() {
-	close(p.turned)
-	p.turned = make(chan struct{})
 }

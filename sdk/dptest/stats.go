@@ -44,23 +44,12 @@ func (p *Proxy) snapshot() Stats {
 	return s
 }
 
-// notify wakes WaitStats. The caller holds mu.
-func (p *Proxy) notify() {
-	if p.changed != nil {
-		close(p.changed)
-		p.changed = nil
-	}
-}
-
 // WaitStats waits until ok says so of the proxy's numbers, or ctx ends.
 func (p *Proxy) WaitStats(ctx context.Context, ok func(Stats) bool) (Stats, error) {
 	for {
+		changed := p.changed.Next()
 		p.mu.Lock()
 		s := p.snapshot()
-		if p.changed == nil {
-			p.changed = make(chan struct{})
-		}
-		changed := p.changed
 		p.mu.Unlock()
 		if ok(s) {
 			return s, nil

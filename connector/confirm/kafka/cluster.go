@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/mapping/queuetopic"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 // cluster reads one cluster.
 type cluster struct {
 	*confirm.Tracker
-	template string
+	template queuetopic.Template
 	named    bool // TopicOf names the topics
 	cl       *kgo.Client
 
@@ -62,7 +63,7 @@ func (r *Reader) newCluster(cfg Cluster) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{template: cfg.Topic, named: r.cfg.TopicOf != nil, cl: cl, reading: map[confirm.Place]uint64{}}
+	c := &cluster{template: queuetopic.Template(cfg.Topic), named: r.cfg.TopicOf != nil, cl: cl, reading: map[confirm.Place]uint64{}}
 	c.Tracker = r.Track(cfg.Name, c.Start)
 	return c, nil
 }
@@ -72,7 +73,7 @@ func (c *cluster) Topic(named, group, stream string) string {
 	if c.named {
 		return named
 	}
-	return confirm.Fill(c.template, group, stream)
+	return c.template.Fill(group, stream)
 }
 
 // ClusterID implements [confirm.KafkaCluster].

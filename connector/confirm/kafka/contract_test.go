@@ -15,11 +15,12 @@ import (
 
 	"inlong-bridge/connector/confirm/confirmtest"
 	"inlong-bridge/connector/confirm/kafka"
+	"inlong-bridge/sdk/dptest/leaktest"
 )
 
 func TestContractOfKafka(t *testing.T) {
 	confirmtest.Run(t, func(t *testing.T, n, read int, timeout time.Duration) confirmtest.Opened {
-		checkLeaks(t)
+		leaktest.Check(t)
 		cfg := kafka.Config{Instance: confirmtest.Instance, Timeout: timeout}
 		var brokers []confirmtest.Broker
 		for i := range n {

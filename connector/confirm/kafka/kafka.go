@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/mapping/queuetopic"
 )
 
 // Config says which Kafka clusters are the queue.
@@ -86,7 +87,7 @@ func (c *Cluster) check(named bool) (errs []error) {
 	if c.Topic == "" {
 		errs = append(errs, fmt.Errorf("cluster %q has no topic", c.Name))
 	}
-	for _, p := range confirm.BadPlaceholders(c.Topic) {
+	if p := queuetopic.Template(c.Topic).Unknown(); p != "" {
 		errs = append(errs, fmt.Errorf("topic %q of cluster %q: %s is neither {group} nor {stream}", c.Topic, c.Name, p))
 	}
 	return errs

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +22,7 @@ import (
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/confirmtest"
 	"inlong-bridge/connector/confirm/kafka"
+	"inlong-bridge/sdk/dptest/leaktest"
 )
 
 // sink remembers what it was told.
@@ -119,20 +119,6 @@ type queue struct {
 
 const topicName = "g.s"
 
-func checkLeaks(t *testing.T) {
-	t.Helper()
-	before := runtime.NumGoroutine()
-	t.Cleanup(func() {
-		// Connections that were closed take a moment to notice.
-		for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
-			if time.Now().After(deadline) {
-				buf := make([]byte, 1<<20)
-				t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
-			}
-		}
-	})
-}
-
 func newQueue(t *testing.T, clusters int, opts ...kfake.Opt) *queue {
 	t.Helper()
 	return newQueueTimeout(t, 20*time.Second, clusters, opts...)
@@ -141,7 +127,7 @@ func newQueue(t *testing.T, clusters int, opts ...kfake.Opt) *queue {
 // newQueueTimeout makes a reader that calls a cluster silent after timeout.
 func newQueueTimeout(t *testing.T, timeout time.Duration, clusters int, opts ...kfake.Opt) *queue {
 	t.Helper()
-	checkLeaks(t)
+	leaktest.Check(t)
 	q := &queue{t: t, sink: newSink(), done: make(chan error, 1)}
 	cfg := kafka.Config{Instance: confirmtest.Instance, Timeout: timeout, Unfold: 1 << 20}
 	for i := range clusters {
@@ -249,7 +235,7 @@ func TestSeesExactlyItsOwnPacks(t *testing.T) {
 }
 
 func TestTopicOfAStreamMayBeGivenAndMayChange(t *testing.T) {
-	checkLeaks(t)
+	leaktest.Check(t)
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "old", "new"))
 	if err != nil {
 		t.Fatal(err)
@@ -536,7 +522,7 @@ func TestClusterThatFallsSilentAndIsBack(t *testing.T) {
 }
 
 func TestUnreachableClusterIsSaidWithARemedy(t *testing.T) {
-	checkLeaks(t)
+	leaktest.Check(t)
 	r, err := kafka.New(kafka.Config{
 		Clusters: []kafka.Cluster{{Name: "dark", Opts: []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")}, Topic: "t"}},
 		Instance: confirmtest.Instance, Timeout: 500 * time.Millisecond,

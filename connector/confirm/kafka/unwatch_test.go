@@ -13,12 +13,13 @@ import (
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/confirmtest"
 	"inlong-bridge/connector/confirm/kafka"
+	"inlong-bridge/sdk/dptest/leaktest"
 )
 
 // two streams of a group share its topic.
 func sharedQueue(t *testing.T) (*kafka.Reader, *kafkaBroker) {
 	t.Helper()
-	checkLeaks(t)
+	leaktest.Check(t)
 	c, w := embedded(t, kfake.NumBrokers(1))
 	b := &kafkaBroker{c: c, admin: kadm.NewClient(w)}
 	b.w.Store(w)

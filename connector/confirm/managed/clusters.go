@@ -26,10 +26,7 @@ func (s *Source) compareLocked(now []Place, before time.Time) {
 			delete(s.came, name)
 		}
 	}
-	select {
-	case s.news <- struct{}{}:
-	default:
-	}
+	s.news.Poke()
 }
 
 func names(places []Place) map[string]bool {

@@ -20,6 +20,7 @@ import (
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/internal/faults"
 	"inlong-bridge/sdk/manager"
+	"inlong-bridge/sdk/signal"
 )
 
 // streamID names a stream.
@@ -42,7 +43,7 @@ type Source struct {
 	log     *slog.Logger
 
 	asking sync.Mutex      // one question at a time; taken before mu
-	news   chan struct{}   // a question between two ticks showed that a cluster was added or removed; of size one
+	news   signal.Poke     // a question between two ticks showed that a cluster was added or removed
 	away   map[string]bool // Follow's own: clusters that the reader expects and that have not joined
 
 	mu      sync.Mutex
@@ -116,7 +117,7 @@ func New(ask Ask, cluster, tag, cacheDir string, log *slog.Logger) *Source {
 	s := &Source{
 		ask: ask, cluster: cluster, tag: tag, log: log, topics: make(map[streamID]string), wraps: make(map[streamID]string),
 		came: make(map[string]time.Time), left: make(map[string]time.Time),
-		news: make(chan struct{}, 1), away: make(map[string]bool),
+		news: signal.NewPoke(), away: make(map[string]bool),
 	}
 	if cacheDir != "" {
 		s.file = filepath.Join(cacheDir, queueFile)

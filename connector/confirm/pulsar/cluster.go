@@ -10,16 +10,19 @@ import (
 	"time"
 
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/sdk/backoff"
+	"inlong-bridge/sdk/signal"
 )
 
 const (
-	queueSize        = 100 // messages that a reader may hold
-	batchSize        = 512 // messages that are reported together
-	linger           = 2 * time.Millisecond
-	atOnce           = 16 // questions and openings under way
-	openPause        = 200 * time.Millisecond
-	longestOpenPause = 5 * time.Second
+	queueSize = 100 // messages that a reader may hold
+	batchSize = 512 // messages that are reported together
+	linger    = 2 * time.Millisecond
+	atOnce    = 16 // questions and openings under way
 )
+
+// openPause is the pause before a reader of a partition is opened again.
+var openPause = backoff.Backoff{Min: 200 * time.Millisecond, Max: 5 * time.Second}
 
 // conn is what the reader needs of a client of Pulsar. Every call returns when its context ends.
 type conn interface {
@@ -59,7 +62,7 @@ type cluster struct {
 	named bool // TopicOf names the topics
 	conn  conn
 
-	wake chan struct{} // starts were left; of size one
+	wake signal.Poke // starts were left
 
 	mu     sync.Mutex
 	starts []confirm.Start          // not yet begun
@@ -84,7 +87,7 @@ var (
 
 func (r *Reader) newCluster(cfg Cluster, conn conn) *cluster {
 	c := &cluster{
-		cfg: cfg, named: r.cfg.TopicOf != nil, conn: conn, wake: make(chan struct{}, 1),
+		cfg: cfg, named: r.cfg.TopicOf != nil, conn: conn, wake: signal.NewPoke(),
 		ended: map[confirm.Place]uint64{}, fails: map[confirm.Place]int{}, opening: make(chan struct{}, atOnce),
 		reading: map[confirm.Place]*reading{}, stuck: map[confirm.Place]time.Time{},
 	}
@@ -144,10 +147,7 @@ func (c *cluster) Start(starts []confirm.Start) {
 	}
 	c.starts = append(c.starts, starts...)
 	c.mu.Unlock()
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.wake.Poke()
 }
 
 // Run implements [confirm.Cluster]: it opens and closes readers of partitions until ctx ends.
@@ -242,7 +242,7 @@ func (c *cluster) opened(ctx context.Context, at confirm.Place, err error) {
 		c.SetFault(confirm.FaultLasts, c.explain(fmt.Errorf("reading %v: %w", at, err), at.Topic))
 	}
 	select {
-	case <-time.After(min(openPause<<min(fails, 8), longestOpenPause)):
+	case <-time.After(openPause.Pause(fails, 0)):
 	case <-ctx.Done():
 	}
 }

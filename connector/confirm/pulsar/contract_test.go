@@ -3,12 +3,12 @@ package pulsar_test
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"testing"
 	"time"
 
 	"inlong-bridge/connector/confirm/confirmtest"
 	"inlong-bridge/connector/confirm/pulsar"
+	"inlong-bridge/sdk/dptest/leaktest"
 )
 
 const pulsarTopic = "persistent://acme/g/s"
@@ -42,7 +42,7 @@ func newPulsarQueue(t *testing.T, n int, timeout time.Duration) (*pulsar.Reader,
 // newPulsarQueueOf makes n doubles and a reader of the first ones.
 func newPulsarQueueOf(t *testing.T, n, read int, timeout time.Duration) (*pulsar.Reader, []*pulsar.Double) {
 	t.Helper()
-	checkLeaks(t)
+	leaktest.Check(t)
 	cfg := pulsar.Config{Instance: confirmtest.Instance, Timeout: timeout}
 	var doubles []*pulsar.Double
 	for i := range n {
@@ -71,18 +71,4 @@ func (b pulsarBroker) Break(*testing.T)                   { b.d.SetDown(true) }
 func (b pulsarBroker) Mend(*testing.T)                    { b.d.SetDown(false) }
 func (b pulsarBroker) Put(_ context.Context, partition int, values ...[]byte) error {
 	return b.d.PutBatch(pulsarTopic, partition, values...)
-}
-
-func checkLeaks(t *testing.T) {
-	t.Helper()
-	before := runtime.NumGoroutine()
-	t.Cleanup(func() {
-		// Connections that were closed take a moment to notice.
-		for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
-			if time.Now().After(deadline) {
-				buf := make([]byte, 1<<20)
-				t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
-			}
-		}
-	})
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/sdk/signal"
 )
 
 // Double is a Pulsar cluster in place of the client. It behaves as the real client and
@@ -22,35 +23,11 @@ type Double struct {
 	topics map[string]*doubleTopic
 	ledger int64
 	down   bool
-	moved  broadcast
+	moved  signal.Broadcast
 	opened int
 	asked  int
 	deny   error
 	once   error // the next opening of a reader fails so
-}
-
-// broadcast wakes all who wait for the next time something happens.
-type broadcast struct {
-	mu sync.Mutex
-	c  chan struct{}
-}
-
-func (b *broadcast) wait() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.c == nil {
-		b.c = make(chan struct{})
-	}
-	return b.c
-}
-
-func (b *broadcast) happened() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.c != nil {
-		close(b.c)
-		b.c = nil
-	}
 }
 
 type doubleTopic struct{ parts []*doublePart } // one part and flat: not partitioned
@@ -111,7 +88,7 @@ func (d *Double) SetPartitions(topic string, n int) {
 		d.topics[topic] = &doubleTopic{parts: append([]*doublePart(nil), t.parts...)}
 		d.topics[topic].parts = append(d.topics[topic].parts, nil) // marks a topic without partitions
 	}
-	d.moved.happened()
+	d.moved.Wake()
 }
 
 func (t *doubleTopic) flat() bool { return len(t.parts) == 2 && t.parts[1] == nil }
@@ -142,7 +119,7 @@ func (d *Double) PutBatch(topic string, partition int, values ...[]byte) error {
 	p.entries = append(p.entries, doubleEntry{p.ledger, p.entry, slices.Clone(values)})
 	p.last = confirm.Bounds{Start: confirm.Unknown, End: confirm.Offset{Ledger: p.ledger, Entry: p.entry, Batch: int32(len(values))}}
 	p.entry++
-	d.moved.happened()
+	d.moved.Wake()
 	return nil
 }
 
@@ -155,7 +132,7 @@ func (d *Double) ExpireAll(topic string, partition int) {
 	p.entries, p.ledger, p.entry = nil, d.ledger, 0
 	empty := confirm.Offset{Ledger: d.ledger}
 	p.last = confirm.Bounds{Start: empty, End: empty}
-	d.moved.happened()
+	d.moved.Wake()
 }
 
 // SetDown makes the broker go, with all connections, or come back.
@@ -163,7 +140,7 @@ func (d *Double) SetDown(down bool) {
 	d.mu.Lock()
 	d.down = down
 	topics := slices.Collect(maps.Values(d.topics))
-	d.moved.happened()
+	d.moved.Wake()
 	d.mu.Unlock()
 	if down {
 		for _, t := range topics {
@@ -225,7 +202,7 @@ func (d *Double) disconnect(p *doublePart) {
 		if r.cursor.Batch > 0 { // the rest of the batch in hand
 			r.cursor = confirm.Offset{Ledger: r.cursor.Ledger, Entry: r.cursor.Entry + 1, Batch: 0}
 		}
-		d.moved.happened()
+		d.moved.Wake()
 		d.mu.Unlock()
 	}
 }
@@ -237,7 +214,7 @@ func (d *Double) up(ctx context.Context) error {
 	d.mu.Unlock()
 	for {
 		d.mu.Lock()
-		down, deny, moved := d.down, d.deny, d.moved.wait()
+		down, deny, moved := d.down, d.deny, d.moved.Next()
 		d.mu.Unlock()
 		if !down {
 			return deny
@@ -317,7 +294,7 @@ func (r *doubleReader) next(ctx context.Context) (message, error) {
 	for {
 		r.d.mu.Lock()
 		m, ok := r.take()
-		closed, moved := r.closed, r.d.moved.wait()
+		closed, moved := r.closed, r.d.moved.Next()
 		r.d.mu.Unlock()
 		switch {
 		case closed:
@@ -359,7 +336,7 @@ func (r *doubleReader) close() {
 	defer r.d.mu.Unlock()
 	r.closed = true
 	delete(r.part.readers, r)
-	r.d.moved.happened()
+	r.d.moved.Wake()
 }
 
 // Readers are how many readers a topic has.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/mapping/queuetopic"
 )
 
 // Config says which Pulsar clusters are the queue.
@@ -102,7 +103,7 @@ func (c *Cluster) check(named bool) (errs []error) {
 		if part.what == "tenant" {
 			continue
 		}
-		for _, p := range confirm.BadPlaceholders(part.template) {
+		if p := queuetopic.Template(part.template).Unknown(); p != "" {
 			errs = append(errs, fmt.Errorf("%s %q of cluster %q: %s is neither {group} nor {stream}", part.what, part.template, c.Name, p))
 		}
 	}
@@ -125,9 +126,9 @@ func (r *Reader) Join(ctx context.Context, c Cluster, since time.Time) error {
 // Topic implements [confirm.Member]: it returns the whole name of a stream's topic.
 func (c *cluster) Topic(named, group, stream string) string {
 	if !c.named {
-		named = confirm.Fill(c.cfg.Topic, group, stream)
+		named = queuetopic.Template(c.cfg.Topic).Fill(group, stream)
 	}
-	namespace := func() string { return confirm.Fill(c.cfg.Namespace, group, stream) }
+	namespace := func() string { return queuetopic.Template(c.cfg.Namespace).Fill(group, stream) }
 	parts := strings.Split(strings.TrimPrefix(named, "persistent://"), "/")
 	switch len(parts) {
 	case 1:
