@@ -9,9 +9,9 @@ import (
 type Sink interface {
 	Seen(seqs []uint64) // from several goroutines at once
 	QueueAnswers(ok bool)
-	// TopicMissing says whether the topic of a stream that is watched is missing in every cluster; it begins as there.
+	// TopicMissing says whether the topic of a stream that is watched is missing in every cluster; a sink begins with topics that exist.
 	TopicMissing(group, stream string, missing bool)
-	// RepairsUnseen is how many packs that were sent again for a loss have not been seen.
+	// RepairsUnseen returns the number of packs that were sent again after a loss and have not been seen.
 	RepairsUnseen() int
 }
 
@@ -69,7 +69,7 @@ type ClusterStatus struct {
 	Mine          uint64        `json:"packs_seen_total"` // of this instance
 	Foreign       uint64        `json:"foreign_total"`
 	Unreadable    uint64        `json:"unreadable_total"`
-	Missed        uint64        `json:"missed_total"`         // messages (Kafka) or entries (Pulsar, at least) that retention took before they were read
-	Passed        uint64        `json:"batches_passed_total"` // batches that cannot be read and were passed over; what they held counts as unseen
+	Missed        uint64        `json:"missed_total"`         // messages (Kafka) or entries (Pulsar, at least) that retention deleted before they were read
+	Passed        uint64        `json:"batches_passed_total"` // unreadable batches that were passed over; their packs count as unseen
 	LastBarrier   time.Duration `json:"last_barrier_ns"`
 }

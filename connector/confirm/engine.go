@@ -18,16 +18,16 @@ import (
 // ErrClosed is returned by calls on a reader that was closed.
 var ErrClosed = errors.New("queue reader is closed")
 
-// Config is what the readers of all kinds of queues are told.
+// Config is the part of a reader's configuration that all kinds of queues share.
 type Config struct {
-	Kind     string        // of the queue, for status pages
+	Kind     string        // kafka or pulsar, for status pages
 	Instance string        // first half of the mid of our packs
-	Timeout  time.Duration // a cluster that has not answered for so long does not answer
+	Timeout  time.Duration // a cluster that is silent for so long counts as one that does not answer
 	Log      *slog.Logger  // nil for none
 
 	// TopicOf names the topic of a stream in all clusters, in place of their templates; nil for the templates. Watch calls
 	// it each time, from several goroutines, and it may wait. Watch may be called again for a stream that got another
-	// topic: the former topic is read on.
+	// topic: the former topic is still read.
 	TopicOf func(ctx context.Context, group, stream string) (string, error)
 }
 
@@ -65,8 +65,8 @@ type Engine struct {
 	begin   func(Cluster)      // guarded by mu; starts reading one more cluster while Run runs, else nil
 	ends    map[Cluster]func() // guarded by mu; ends the reading of a cluster, and waits until it has ended
 
-	// startsMu makes one step of deciding where to read and telling the clusters, so that decisions
-	// reach them in order. No I/O under it. It is taken before mu and the locks of a cluster.
+	// startsMu is held while it is decided where to read and the clusters are told, so that decisions
+	// reach them in order. No I/O happens under it. It is taken before mu and the locks of a cluster.
 	startsMu sync.Mutex
 
 	// telling is held while a sink is told which topics are missing. It is taken before startsMu.
@@ -153,7 +153,7 @@ func (e *Engine) watch(ctx context.Context, at Route) error {
 		left := slices.DeleteFunc(slices.Clone(e.roster.Members()), func(c Cluster) bool { return done[c] })
 		if len(left) == 0 && e.life.Err() == nil {
 			e.roster.Watch(at)
-			defer e.healthChanged() // no pack of it is old before the sink knows
+			defer e.healthChanged() // the sink learns of a missing topic before a pack of the stream is overdue
 		}
 		e.mu.Unlock()
 		if len(left) == 0 {
@@ -370,8 +370,8 @@ func (e *Engine) Run(ctx context.Context, sink Sink) error {
 	return nil
 }
 
-// tell tells the sink when the queue begins or ceases to answer, and whose topics are missing. A sink begins with
-// "it does not", and "none".
+// tell tells the sink when the queue begins or ceases to answer, and which streams have no topic. Until it is told, a sink
+// assumes that the queue does not answer and that no topic is missing.
 func (e *Engine) tell(ctx context.Context, sink Sink) {
 	told := false
 	missing := newMissingTeller()

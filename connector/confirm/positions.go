@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// Ticket orders questions to the clusters: what was asked with a later ticket was asked later.
+// Ticket orders questions to the clusters: a question with a later ticket was asked later.
 type Ticket uint64
 
 // Listing is the answer of one cluster about topics. Fresh tells when it was asked, so a cached answer can never stand in
@@ -39,7 +39,7 @@ func (p Place) String() string {
 	return fmt.Sprintf("partition %d of topic %s in cluster %s", p.Partition, p.Topic, p.Cluster)
 }
 
-// Why a reader has to begin somewhere.
+// Why is the reason of a Start.
 type Why uint8
 
 const (
@@ -75,7 +75,7 @@ type Positions struct {
 	clusters map[string]map[string]*topic // the watched topics, by cluster and name
 	coming   map[string]bool              // clusters that no barrier asks for yet
 	tickets  Ticket
-	lives    uint64 // also of topics
+	lives    uint64 // the last life given to a partition or a topic
 	joins    uint64
 	changes  uint64 // of the topics that exist, and of the clusters; see Changes
 }
@@ -84,7 +84,7 @@ type topic struct {
 	id    [16]byte
 	fixed uint64 // value of made when the topic was first watched
 	made  uint64 // changes with each topic of this name, and each time its log is cut; see invalidateBarriers
-	fresh Ticket // of the newest answer taken in
+	fresh Ticket // of the newest answer that was applied
 	there bool   // the topic exists, by that answer
 	parts map[int32]*position
 }

@@ -6,7 +6,7 @@ import (
 	"inlong-bridge/connector/confirm"
 )
 
-// A barrier is asked for on behalf of packs that are suspected. None of those is of a stream that was unwatched, and
+// A barrier is asked for on behalf of packs that are overdue. None of those is of a stream that was unwatched, and
 // streams are unwatched all the time: were each one the end of a barrier, nothing would ever be called lost.
 func TestBarrierDoesNotWaitForATopicThatWasDropped(t *testing.T) {
 	b := newBook(t, "a")

@@ -506,7 +506,7 @@ func unwatch(b *bench) {
 	b.barrier()
 	b.wantSeen(0, 7)
 
-	// The sink is told anew which topic is missing: a stream that comes again begins as if it were there.
+	// The sink is told again that the topic is missing: a stream that is watched again begins with a topic that exists.
 	b.broker[0].Delete(b.T)
 	missing := func() bool { return b.sink.Missing(Group, Stream) }
 	b.wait("the topic to be missing", missing)

@@ -39,11 +39,11 @@ type cluster struct {
 	starts   []confirm.Start    // not yet told to the client
 	stopPoll context.CancelFunc // ends the poll under way
 
-	reading map[confirm.Place]uint64 // the lives that the client was told; the poller's own
+	reading map[confirm.Place]uint64 // the lives that the client was told; used by the poller only
 	passes  confirm.PassOvers
-	read    uint64 // refresh's own: number of messages when something was read last, and the time of that
+	read    uint64 // used by look only; number of messages when something was read last, and the time of that
 	readAt  time.Time
-	tail    int // refresh's own: the stuck partition that is looked at next
+	tail    int // used by look only; the stuck partition that is looked at next
 }
 
 func (r *Reader) newCluster(cfg Cluster) (*cluster, error) {
@@ -117,7 +117,7 @@ func (c *cluster) Watch(ctx context.Context, name string, since time.Time) error
 		return err
 	}
 	if !l.Topics[name].Exists {
-		c.Log().Info("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.Name(),
+		c.Log().Info("queue topic does not exist yet; its packs do not become final before it does", "cluster", c.Name(),
 			"topic", name, "hint", "is it the topic that the proxies write to? the Manager names it, and queue.kafka[].topic must agree")
 	}
 	return c.Decide(func(p *confirm.Positions) ([]confirm.Start, error) { return fix(p, c.Name(), name, l) })
@@ -140,7 +140,7 @@ func (c *cluster) Start(starts []confirm.Start) {
 }
 
 // beginPoll tells the client what changed and returns the context of the next poll. All changes are made
-// here, between two polls, so that records are always of the life that c.reading says.
+// here, between two polls, so that the records of a poll are of the lives in c.reading.
 func (c *cluster) beginPoll(ctx context.Context) (context.Context, context.CancelFunc) {
 	for {
 		c.mu.Lock()
@@ -167,7 +167,7 @@ func (c *cluster) tellClient(starts []confirm.Start) {
 		}
 	}
 	if len(another) > 0 {
-		// The client holds on to the id of the old topic, and asks for its metadata, until it is told to forget it.
+		// Until it is told to forget the topic, the client keeps the id of the old one and asks for its metadata.
 		c.cl.PurgeTopicsFromClient(slices.Collect(maps.Keys(another))...)
 		maps.DeleteFunc(c.reading, func(at confirm.Place, _ uint64) bool { return another[at.Topic] })
 	}
@@ -197,7 +197,7 @@ func (c *cluster) poll(ctx context.Context, sink confirm.Sink) {
 		fetches := c.cl.PollFetches(pollCtx)
 		cancel()
 		if failed := c.take(ctx, sink, fetches); failed {
-			// An error that stays is returned by every poll.
+			// Every poll returns an error that lasts.
 			select {
 			case <-time.After(errorPause):
 			case <-ctx.Done():
@@ -241,7 +241,7 @@ func (c *cluster) take(ctx context.Context, sink confirm.Sink, fetches kgo.Fetch
 	return failed
 }
 
-// fetchError handles what a poll says about a partition and reports whether the poller should pause.
+// fetchError handles the error of a partition in a poll and reports whether the poller should pause.
 func (c *cluster) fetchError(ctx context.Context, at confirm.Place, life uint64, err error) bool {
 	var cut *kgo.ErrDataLoss
 	var unfolds *kgo.ErrDecompressTooLarge
@@ -290,7 +290,7 @@ func (c *cluster) look(ctx context.Context, sink confirm.Sink) bool {
 		if also == earliest {
 			c.wantStarts.Store(true)
 		}
-		return false // the health has it
+		return false // the tracker has noted it
 	}
 	if err := c.Decide(func(p *confirm.Positions) ([]confirm.Start, error) { return p.Update(c.Name(), l) }); err != nil {
 		c.SetFault(confirm.FaultLasts, err)

@@ -19,7 +19,7 @@ import (
 type Config struct {
 	Clusters []Cluster
 	Instance string        // first half of the mid of our packs
-	Timeout  time.Duration // a cluster that has not answered for so long does not answer
+	Timeout  time.Duration // a cluster that is silent for so long counts as one that does not answer
 	Log      *slog.Logger  // nil for none
 	Unfold   int           // bytes that a compressed batch may unfold to; 0 for 64 MiB
 
@@ -27,7 +27,7 @@ type Config struct {
 	TopicOf func(ctx context.Context, group, stream string) (string, error)
 }
 
-// Cluster is one of them.
+// Cluster is the configuration of one cluster.
 type Cluster struct {
 	Name  string
 	Opts  []kgo.Opt // seeds, TLS, SASL, client id; the reader sets the options of consuming
@@ -93,8 +93,8 @@ func (c *Cluster) check(named bool) (errs []error) {
 	return errs
 }
 
-// Join has one more cluster read, from what was put into it after since by the clocks of those who put it; a
-// zero since is now. It returns when barriers ask for the cluster. After an error the cluster is not read yet: until it
+// Join has one more cluster read, from the records on that were put into it after since, by the clocks of those who put
+// them; a zero since is now. It returns when barriers ask for the cluster. After an error the cluster is not read yet: until it
 // joins, or Leave gives it up, the queue counts as one that does not answer.
 func (r *Reader) Join(ctx context.Context, c Cluster, since time.Time) error {
 	if err := errors.Join(c.check(r.cfg.TopicOf != nil)...); err != nil {

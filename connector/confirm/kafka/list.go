@@ -178,7 +178,7 @@ func (c *cluster) listOffsets(ctx context.Context, leader int32, parts map[strin
 	return nil
 }
 
-// fetch asks a partition's leader for what is at offset, once, without waiting.
+// fetch asks a partition's leader for the records at u.Next, once, without waiting.
 func (c *cluster) fetch(ctx context.Context, u confirm.Unread) (*kmsg.FetchResponseTopicPartition, error) {
 	meta := kmsg.NewPtrMetadataRequest()
 	rt := kmsg.NewMetadataRequestTopic()
@@ -247,7 +247,7 @@ func (c *cluster) skipHoles(ctx context.Context, u confirm.Unread) (confirm.Offs
 	return confirm.At(next), nil
 }
 
-// mayRead finds out whether we have the right to read the topic: metadata and offsets may be had without.
+// mayRead finds out whether we have the right to read the topic: metadata and offsets can be read without it.
 func (c *cluster) mayRead(ctx context.Context, name string, t confirm.TopicListing) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
 	defer cancel()

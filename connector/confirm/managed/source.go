@@ -44,7 +44,7 @@ type Source struct {
 
 	asking sync.Mutex      // one question at a time; taken before mu
 	news   signal.Poke     // a question between two ticks showed that a cluster was added or removed
-	away   map[string]bool // Follow's own: clusters that the reader expects and that have not joined
+	away   map[string]bool // used by Follow only; clusters that the reader expects and that have not joined
 
 	mu      sync.Mutex
 	now     answer               // guarded by mu; the last good answer
@@ -148,7 +148,7 @@ func (s *Source) Start(ctx context.Context) (kind string, places []Place, err er
 }
 
 // ErrOtherQueue says that the queue is of a kind that the bridge cannot read.
-var ErrOtherQueue = errors.New("this kind of queue cannot be read; hint: take the queue section out, and delivery.confirm: settle is in force")
+var ErrOtherQueue = errors.New("this kind of queue cannot be read; hint: remove the queue section; the bridge then uses delivery.confirm: settle")
 
 // refresh asks the Manager and returns the streams whose topic is no longer the topic that is watched. A failure
 // changes nothing.

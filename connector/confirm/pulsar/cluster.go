@@ -67,11 +67,11 @@ type cluster struct {
 	mu     sync.Mutex
 	starts []confirm.Start          // not yet begun
 	ended  map[confirm.Place]uint64 // lives of readers that ended and are not resumed yet
-	fails  map[confirm.Place]int    // how often in a row one could not be opened
+	fails  map[confirm.Place]int    // failures in a row to open a reader
 
 	opening chan struct{}               // a place for each opening under way
-	reading map[confirm.Place]*reading  // run's own
-	stuck   map[confirm.Place]time.Time // refresh's own: since when a partition does not move
+	reading map[confirm.Place]*reading  // used by Run only
+	stuck   map[confirm.Place]time.Time // used by look only; the time since which a partition does not move
 }
 
 // reading is the reader of a partition.
@@ -98,7 +98,7 @@ func (r *Reader) newCluster(cfg Cluster, conn conn) *cluster {
 // Close implements [confirm.Cluster].
 func (c *cluster) Close() { c.conn.close() }
 
-// partitionOf is the number at the end of a partition's name, -1 for a topic that has no partitions.
+// partitionOf returns the number at the end of a partition's name, -1 for a topic that has no partitions.
 func partitionOf(topic, partition string) (int32, bool) {
 	if topic == partition {
 		return -1, true
@@ -129,7 +129,7 @@ func (c *cluster) Watch(ctx context.Context, name string, _ time.Time) error {
 		if err := c.askNamespace(ctx, name); err != nil {
 			return err
 		}
-		c.Log().Info("queue topic does not exist yet; nothing that needs it becomes final before it does", "cluster", c.Name(),
+		c.Log().Info("queue topic does not exist yet; its packs do not become final before it does", "cluster", c.Name(),
 			"topic", name, "hint", "is it the topic that the proxies write to, and do its tenant and namespace exist? the Manager names it, and queue.pulsar[] must agree")
 	}
 	return c.Decide(func(p *confirm.Positions) ([]confirm.Start, error) { return p.Fix(c.Name(), name, l) })
@@ -154,8 +154,8 @@ func (c *cluster) Start(starts []confirm.Start) {
 func (c *cluster) Run(ctx context.Context, sink confirm.Sink) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	// Partitions and ends are asked for once a second: to find what appeared, to know the lag and that the cluster
-	// answers, and to have readers opened again that ended. While it does not answer none is opened.
+	// Partitions and ends are asked for once a second: to find new partitions, to know the lag and that the cluster
+	// answers, and to open readers again that ended. While the cluster does not answer, no reader is opened again.
 	wg.Go(func() { c.Refresh(ctx, c.look) })
 	for {
 		select {
@@ -201,7 +201,7 @@ func (c *cluster) readPartition(ctx context.Context, sink confirm.Sink, s confir
 	if err != nil {
 		return
 	}
-	// At once, also while next waits for the client: closing ends that, and the client's own attempts to reconnect.
+	// The reader is closed as soon as ctx ends: that ends a call of next, and the client's own attempts to reconnect.
 	finish := sync.OnceFunc(rd.close)
 	defer finish()
 	defer context.AfterFunc(ctx, finish)()
@@ -328,7 +328,7 @@ func (g *gathering) otherLedger(at confirm.Offset) {
 func (c *cluster) look(ctx context.Context) bool {
 	l, err := c.List(ctx, c.Positions().Ask(), c.Positions().Topics(c.Name()))
 	if err != nil {
-		return false // the health has it
+		return false // the tracker has noted it
 	}
 	if err := c.Decide(func(p *confirm.Positions) ([]confirm.Start, error) {
 		starts, err := p.Update(c.Name(), l)

@@ -21,7 +21,7 @@ import (
 type Config struct {
 	Clusters []Cluster
 	Instance string        // first half of the mid of our packs
-	Timeout  time.Duration // a cluster that has not answered for so long does not answer
+	Timeout  time.Duration // a cluster that is silent for so long counts as one that does not answer
 	Log      *slog.Logger  // nil for none
 
 	// TopicOf names the topic of a stream, as topic, namespace/topic, tenant/namespace/topic or tenant//topic, in
@@ -29,7 +29,7 @@ type Config struct {
 	TopicOf func(ctx context.Context, group, stream string) (string, error)
 }
 
-// Cluster is one of them.
+// Cluster is the configuration of one cluster.
 type Cluster struct {
 	Name       string
 	ServiceURL string // pulsar:// or pulsar+ssl://, several hosts with commas between
