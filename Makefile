@@ -221,6 +221,15 @@ release-snapshot: bin/goreleaser bin/cyclonedx-gomod ## archives, packages, SBOM
 pages: ## manual pages and completions of the shells into out/release-pages
 	GO=$(GO) ./deploy/dev/release/pages.sh out/release-pages
 
+.PHONY: module
+module: ## give the Go module a path that go get can fetch: MODULE=example.org/you/inlong-bridge (not PATH=, which is the shell's)
+	@$(GO) build -o bin/module ./deploy/dev/module
+	@./bin/module
+
+.PHONY: module-check
+module-check: bin/golangci-lint ## do that to a copy: build, lint, test it, and fetch sdk from a second module (two minutes)
+	GO=$(GO) ./deploy/dev/module/check.sh
+
 .PHONY: verify
 verify: vet tidy-check lint test chart image ## what to run before a change is proposed
 

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -192,4 +194,85 @@ func pingDevQueue(ctx context.Context, brokers []string, opts []kgo.Opt) error {
 		return kafkaclient.Explain(err, "connecting to the queue at "+strings.Join(brokers, ","))
 	}
 	return nil
+}
+
+const (
+	sayAgainAfter  = 10 * time.Second // devproxy says as often that its queue still refuses a stream's packs
+	maxRefusedSaid = 1000             // streams of which it says so
+)
+
+// saidQueue says when the queue refuses packs of a stream, and when it takes them again. The proxies only try again, as the
+// real ones do.
+type saidQueue struct {
+	next dptest.Queue
+	say  func(format string, args ...any)
+
+	mu      sync.Mutex
+	refused map[string]*refusedStream // by group.stream
+}
+
+type refusedStream struct {
+	times int // since a pack of the stream was taken last
+	said  time.Time
+}
+
+// saying is next with a word about what it refuses.
+func saying(next dptest.Queue, say func(string, ...any)) dptest.Queue {
+	q := &saidQueue{next: next, say: say, refused: make(map[string]*refusedStream)}
+	if clusters, ok := next.(dptest.ClusterQueue); ok {
+		return &saidClusters{q, clusters}
+	}
+	return q
+}
+
+func (q *saidQueue) Put(ctx context.Context, m []dptest.QueueMessage) error {
+	return q.told(ctx, m, q.next.Put(ctx, m))
+}
+
+// told says what became of a Put, and returns err.
+func (q *saidQueue) told(ctx context.Context, m []dptest.QueueMessage, err error) error {
+	if ctx.Err() != nil {
+		return err // the proxy ends
+	}
+	partly, _ := errors.AsType[*dptest.PutError](err)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err == nil && len(q.refused) == 0 {
+		return nil
+	}
+	for i := range m {
+		stream := m[i].Group + "." + m[i].Stream
+		r := q.refused[stream]
+		stored := err == nil || (partly != nil && i < len(partly.Stored) && partly.Stored[i])
+		switch {
+		case stored && r != nil:
+			delete(q.refused, stream)
+			q.say("queue    takes packs of %s again, after it refused %d", stream, r.times)
+		case stored:
+		case r == nil && len(q.refused) >= maxRefusedSaid:
+		default:
+			if r == nil {
+				r = new(refusedStream)
+				q.refused[stream] = r
+			}
+			r.times++
+			if now := time.Now(); now.Sub(r.said) >= sayAgainAfter {
+				r.said = now
+				q.say("queue    refuses packs of %s (%d so far; they are tried again): %v", stream, r.times, err)
+			}
+		}
+	}
+	return err
+}
+
+// saidClusters is a saidQueue over a queue whose clusters the proxies choose.
+type saidClusters struct {
+	*saidQueue
+	clusters dptest.ClusterQueue
+}
+
+func (q *saidClusters) Clusters() int { return q.clusters.Clusters() }
+
+func (q *saidClusters) PutTo(ctx context.Context, cluster int, m []dptest.QueueMessage) error {
+	return q.told(ctx, m, q.clusters.PutTo(ctx, cluster, m))
 }

@@ -32,7 +32,7 @@ func newVersion(e *env) *cobra.Command {
 	}
 }
 
-// buildVersion returns what the linker was told, or else what Go recorded about the build.
+// buildVersion returns what the linker set, or else what Go recorded about the build.
 func buildVersion() (v, c string) {
 	v, c = version, commit
 	info, ok := debug.ReadBuildInfo()

@@ -173,7 +173,7 @@ func TestConfirmFollowsFromTheQueueSection(t *testing.T) {
 		{queue, "queue", false, ""},
 		{queue + "delivery: {confirm: queue}\n", "queue", true, ""},
 		{queue + "delivery: {confirm: settle}\n", "settle", true, "the queue is not read"},
-		{"delivery: {confirm: ack}\n", "ack", true, "lost"},
+		{"delivery: {confirm: ack}\n", "ack", true, "loses the records"},
 	} {
 		cfg := parse(t, smallest+c.text)
 		if cfg.Delivery.Confirm != c.want || cfg.Delivery.ConfirmGiven != c.given {

@@ -6,7 +6,7 @@ import (
 	"inlong-bridge/mapping/suggest"
 )
 
-// find returns the entry of a key; file says that the key is the _file of a secret.
+// find returns the entry of a key. file reports whether the key is the _file form of a secret.
 func find(entries []entry, key string) (_ *entry, file bool) {
 	for i := range entries {
 		e := &entries[i]
@@ -20,7 +20,7 @@ func find(entries []entry, key string) (_ *entry, file bool) {
 	return nil, false
 }
 
-// names are the keys one may write in a section.
+// names returns the keys that are allowed in a section.
 func names(entries []entry) []string {
 	var keys []string
 	for i := range entries {

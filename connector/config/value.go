@@ -14,7 +14,7 @@ import (
 // start is kafka.start, which is two fields.
 type start Kafka
 
-// set reads one scalar into the entry's field; it returns what is wrong; what would be right.
+// set reads one scalar into the entry's field. It returns the mistake and its remedy, "" if there is none.
 func (e *entry) set(text string) string {
 	switch dst := e.dst.(type) {
 	case *string:
@@ -36,7 +36,7 @@ func (e *entry) set(text string) string {
 			}
 		}
 		if len(*dst) == 0 {
-			return "empty list; give at least one"
+			return "the list is empty; add at least one entry"
 		}
 	case *bool:
 		switch text {
@@ -69,7 +69,7 @@ func (e *entry) set(text string) string {
 			return fmt.Sprintf("%q is %s", text, err)
 		}
 		if b.Auto && e.def != "auto" {
-			return "auto is not known here; write a size such as 256KiB"
+			return "auto is not allowed here; write a size such as 256KiB"
 		}
 		if !b.Auto && (b.N < e.min || b.N > e.max) {
 			return fmt.Sprintf("%s is out of range; write a size from %s to %s", text, Bytes{N: e.min}, Bytes{N: e.max})
@@ -101,7 +101,7 @@ func (s *start) set(text string) string {
 	return ""
 }
 
-// text returns what set would read; shown is false for a value that is not there.
+// text returns the value as set would read it; shown is false for a value that is not given.
 func (e *entry) text() (_ string, shown bool) {
 	switch v := e.dst.(type) {
 	case *string:

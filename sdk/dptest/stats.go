@@ -77,12 +77,6 @@ func (p *Proxy) WaitFor(t TB, ok func(Stats) bool) Stats {
 	return s
 }
 
-// WaitPacks waits until n packs have been stored since the start.
-func (p *Proxy) WaitPacks(t TB, n uint64) Stats {
-	t.Helper()
-	return p.WaitFor(t, func(s Stats) bool { return s.Packs >= n })
-}
-
 // WaitQueued waits until n packs have reached the queue since the start.
 func (p *Proxy) WaitQueued(t TB, n uint64) Stats {
 	t.Helper()

@@ -1280,4 +1280,24 @@ var mutations = []mutation{
 		old: "		o.board.Replace(\"stalls\", nil)\n", new: "",
 		pkg: "./connector/internal/observe", run: "TestDrainEndsTheReasons",
 	},
+	{
+		name: "a message is sent though its context has ended", file: "sdk/message.go",
+		old: "		if ctx.Err() != nil {\n			return notSent(ctx, \"message\", m.Stream)\n		}\n", new: "",
+		pkg: sender, run: "TestContextThatHasEndedSendsNothing",
+	},
+	{
+		name: "a batch is sent though its context has ended", file: "sdk/batch.go",
+		old: "		if ctx.Err() != nil {\n			return n, notSent(ctx, \"batch\", b.Stream)\n		}\n", new: "",
+		pkg: sender, run: "TestContextThatHasEndedSendsNothing",
+	},
+	{
+		name: "a message's Meta does not come back", file: "sdk/token.go",
+		old: "	r.Meta = c.meta\n", new: "",
+		pkg: sender, run: "TestMetaComesBackWhateverBecomesOfAMessage",
+	},
+	{
+		name: "a module path that nobody can fetch is taken", file: "deploy/dev/module/main.go",
+		old: "	if err := checkPath(to); err != nil {\n		return err\n	}\n", new: "",
+		pkg: "./deploy/dev/module", run: "TestPathThatCannotBeFetchedChangesNothing",
+	},
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// digest tells records apart: of the stream and the value. Empty values of a stream have the same one
-// and are told by their number only.
+// digest identifies a record by its stream and value. The empty values of a stream share one digest and are only
+// counted.
 type digest [16]byte
 
 func digestOf(group, stream string, value []byte) digest {
@@ -24,16 +24,16 @@ func digestOf(group, stream string, value []byte) digest {
 // books count, for one topic, how often each record was produced and how often it arrived.
 type books struct {
 	produced, arrived map[digest]int
-	foreign           int // arrived with a stream the topic does not feed, or unreadable
+	foreign           int // arrived in a stream that the topic does not feed, or cannot be read
 }
 
 func newBooks() *books {
 	return &books{produced: make(map[digest]int), arrived: make(map[digest]int)}
 }
 
-// topicVerdict closes the books of one topic; the sum of all topics has the name "".
+// topicReport is the closed books of one topic; the sum of all topics has the name "".
 // arrived = produced - lost + duplicates + corrupt.
-type topicVerdict struct {
+type topicReport struct {
 	Topic      string  `json:"topic,omitempty"`
 	Produced   int     `json:"produced"`
 	Arrived    int     `json:"arrived"`
@@ -43,8 +43,8 @@ type topicVerdict struct {
 	Seconds    float64 `json:"elapsed_s"`
 }
 
-func (b *books) close(topic string) topicVerdict {
-	v := topicVerdict{Topic: topic, Corrupt: b.foreign, Arrived: b.foreign}
+func (b *books) close(topic string) topicReport {
+	v := topicReport{Topic: topic, Corrupt: b.foreign, Arrived: b.foreign}
 	for d, n := range b.produced {
 		v.Produced += n
 		v.Lost += max(0, n-b.arrived[d])
@@ -60,18 +60,18 @@ func (b *books) close(topic string) topicVerdict {
 	return v
 }
 
-// demoVerdict is what the demo prints; the names of its fields are API.
-type demoVerdict struct {
-	topicVerdict
-	Confirm     string         `json:"confirm"`
-	Seed        uint64         `json:"seed"`
-	KilledPacks int            `json:"killed_packs"`   // what the proxy held when it was killed
-	Killed      int            `json:"killed_records"` // the same in records
-	Committed   bool           `json:"committed"`      // every offset was committed in time
-	Topics      []topicVerdict `json:"topics"`
+// demoReport is what the demo prints. The names of its JSON fields are a public interface.
+type demoReport struct {
+	topicReport
+	Confirm     string        `json:"confirm"`
+	Seed        uint64        `json:"seed"`
+	KilledPacks int           `json:"killed_packs"`   // packs that the proxy held when it was killed
+	Killed      int           `json:"killed_records"` // records in these packs
+	Committed   bool          `json:"committed"`      // all offsets were committed in time
+	Topics      []topicReport `json:"topics"`
 }
 
-func (v *demoVerdict) add(t topicVerdict) {
+func (v *demoReport) add(t topicReport) {
 	v.Topics = append(v.Topics, t)
 	v.Produced += t.Produced
 	v.Arrived += t.Arrived
@@ -80,35 +80,35 @@ func (v *demoVerdict) add(t topicVerdict) {
 	v.Corrupt += t.Corrupt
 }
 
-// err is nil when nothing is lost and every byte matched.
-func (v *demoVerdict) err() error {
+// err returns nil if nothing is lost and every byte matches.
+func (v *demoReport) err() error {
 	hint := "the bridge is broken, please report the seed"
 	switch v.Confirm {
 	case "ack":
-		hint = "this is what confirm: ack means: a proxy acks what it has in memory, and a killed one takes it along; use --confirm queue"
+		hint = "this is what confirm: ack means: a proxy acks records that it has in memory, and loses them when it is killed; use --confirm queue"
 	case "settle":
-		hint = "a proxy that is further behind its queue than --settle loses what it held; use --confirm queue, or a longer --settle"
+		hint = "a proxy that lags behind its queue by more than --settle loses records unnoticed; use --confirm queue, or a longer --settle"
 	}
 	switch {
 	case v.Lost > 0 || v.Corrupt > 0:
 		return &codedError{exitLost, fmt.Errorf("%d of %d records lost, %d corrupt; hint: %s", v.Lost, v.Produced, v.Corrupt, hint)}
 	case !v.Committed:
-		return fmt.Errorf("everything arrived, but not every offset was committed in time; hint: is this machine very busy?")
+		return fmt.Errorf("everything arrived, but not all offsets were committed in time; hint: is this machine very busy?")
 	}
 	return nil
 }
 
-// seconds rounds to milliseconds and leaves no digits beyond: 22.798, not 22.798000000000002.
+// seconds rounds to milliseconds exactly: 22.798, not 22.798000000000002.
 func seconds(d time.Duration) float64 {
 	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
 }
 
-func (v *demoVerdict) printJSON(w io.Writer) error { return json.NewEncoder(w).Encode(v) }
+func (v *demoReport) printJSON(w io.Writer) error { return json.NewEncoder(w).Encode(v) }
 
-func (v *demoVerdict) printTable(w io.Writer) error {
+func (v *demoReport) printTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	printf(t, "topic\tproduced\tarrived\tlost\tduplicates\tcorrupt\ttime\trecords/s\t\n")
-	row := func(name string, r topicVerdict) {
+	row := func(name string, r topicReport) {
 		printf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name,
 			thousands(int64(r.Produced)), thousands(int64(r.Arrived)), thousands(int64(r.Lost)),
 			thousands(int64(r.Duplicates)), thousands(int64(r.Corrupt)),
@@ -118,6 +118,6 @@ func (v *demoVerdict) printTable(w io.Writer) error {
 	for _, r := range v.Topics {
 		row(r.Topic, r)
 	}
-	row("all", v.topicVerdict)
+	row("all", v.topicReport)
 	return t.Flush()
 }
