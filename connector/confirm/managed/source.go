@@ -148,7 +148,7 @@ func (s *Source) Start(ctx context.Context) (kind string, places []Place, err er
 }
 
 // ErrOtherQueue says that the queue is of a kind that the bridge cannot read.
-var ErrOtherQueue = errors.New("this kind of queue cannot be read; hint: remove the queue section; the bridge then uses delivery.confirm: settle")
+var ErrOtherQueue = errors.New("the bridge cannot read this kind of queue; hint: remove the queue section, and delivery.confirm: settle applies")
 
 // refresh asks the Manager and returns the streams whose topic is no longer the topic that is watched. A failure
 // changes nothing.
