@@ -14,7 +14,6 @@ import (
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/kafkahandler"
-	"inlong-bridge/connector/pulsarhandler"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -63,6 +62,9 @@ func parseDevQueue(url string) (q devQueue, err error) {
 			q.topic = path
 		}
 	case "pulsar":
+		if !config.HasPulsar {
+			return q, usagef("--queue %q: %w; hint: use the standard build", url, config.ErrNoPulsar)
+		}
 		q.kind, q.tenant, q.namespace = "PULSAR", "public", "default"
 		parts := strings.Split(path, "/")
 		switch {
@@ -90,10 +92,28 @@ func parseDevQueue(url string) (q devQueue, err error) {
 	return q, nil
 }
 
-func (q *devQueue) pulsar() pulsarhandler.Cluster {
-	return pulsarhandler.Cluster{
-		ServiceURL: "pulsar://" + strings.Join(q.hosts, ","), Tenant: q.tenant, Namespace: q.namespace, Topic: q.topic,
-	}
+// pulsarPlace is a Pulsar cluster that packs are written to.
+type pulsarPlace struct {
+	serviceURL               string
+	tenant, namespace, topic string // namespace and topic are templates
+	token                    func() (string, error)
+}
+
+// topicOf returns the whole name of a stream's topic.
+func (p *pulsarPlace) topicOf(group, stream string) string {
+	return "persistent://" + p.tenant + "/" + kafkahandler.TopicOf(p.namespace+"/"+p.topic, group, stream)
+}
+
+// pulsarQueue is a queue of Pulsar clusters.
+type pulsarQueue interface {
+	dptest.Queue
+	// Ping asks each cluster for a topic, which need not exist.
+	Ping(ctx context.Context, group, stream string) error
+	Close()
+}
+
+func (q *devQueue) pulsar() pulsarPlace {
+	return pulsarPlace{serviceURL: "pulsar://" + strings.Join(q.hosts, ","), tenant: q.tenant, namespace: q.namespace, topic: q.topic}
 }
 
 // params are what the Manager tells about the cluster.
@@ -141,15 +161,15 @@ func openDevQueue(ctx context.Context, urls []string, tokenFile string) (dptest.
 }
 
 func openPulsar(ctx context.Context, queues []devQueue, tokenFile string) (dptest.Queue, func(), error) {
-	var clusters []pulsarhandler.Cluster
+	var places []pulsarPlace
 	for i := range queues {
-		c := queues[i].pulsar()
+		p := queues[i].pulsar()
 		if tokenFile != "" {
-			c.Token = config.SecretFromFile(tokenFile).Value
+			p.token = config.SecretFromFile(tokenFile).Value
 		}
-		clusters = append(clusters, c)
+		places = append(places, p)
 	}
-	q, err := pulsarhandler.New(clusters...)
+	q, err := openPulsarQueue(places...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening --queue: %w", err)
 	}
