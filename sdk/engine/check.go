@@ -99,7 +99,7 @@ func (e *Engine) places() (map[*Pack]int, error) {
 					return nil, fmt.Errorf("pack %d is in queue %d, belongs into %d, isolated %v", p.seq, l, p.lane(), p.isolated)
 				}
 			}
-			if p := q.head; p != nil && p.state == Waiting && p.encoded && st.turns[l].in == nil && (st.watched || e.cfg.Finality.Mode != finality.Queue) {
+			if p := q.head; p != nil && p.state == Waiting && p.encoded && st.turns[l].In() == nil && (st.watched || e.cfg.Finality.Mode != finality.Queue) {
 				return nil, fmt.Errorf("pack %d is the first in a queue that is not among the runnable ones", p.seq)
 			}
 		}
