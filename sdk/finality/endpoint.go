@@ -22,8 +22,8 @@ type endpoint struct {
 	seenOrder uint64        // the latest pack sent through this proxy that was seen
 	seenAt    time.Duration // on the queue clock
 	zombie    bool          // half-open: one pack per growing pause
-	suspect   bool          // the zombie rule applies; a barrier is wanted
-	suspectAt time.Duration // since then
+	overdue   bool          // the zombie rule applies; a barrier is wanted
+	overdueAt time.Duration // since then
 	openOrder uint64        // packs written after this one may prove a zombie alive
 }
 
