@@ -1,6 +1,10 @@
 package finality
 
-import "time"
+import (
+	"time"
+
+	"inlong-bridge/sdk/backoff"
+)
 
 // endpoint is one proxy.
 type endpoint struct {
@@ -38,9 +42,12 @@ type pause struct {
 
 // grow begins the next pause at now: twice the last one, within the configured bounds.
 func (p *pause) grow(now time.Duration, cfg *Config) {
-	p.last = min(max(2*p.last, cfg.PauseMin), cfg.PauseMax)
+	p.last = cfg.pauses().Next(p.last)
 	p.until = now + p.last
 }
+
+// pauses are those of everything that is tried again with growing pauses.
+func (c *Config) pauses() backoff.Backoff { return backoff.Backoff{Min: c.PauseMin, Max: c.PauseMax} }
 
 func (p *pause) reset() { *p = pause{} }
 

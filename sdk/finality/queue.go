@@ -296,7 +296,7 @@ func (m *Machine) loseOverdue(c *conn, begun time.Duration) {
 				p.stream.overtaken[c.ep] = true
 				m.lose(p, lossOvertaken)
 			} else {
-				c.probePause = min(max(2*c.probePause, m.cfg.PauseMin), m.cfg.PauseMax)
+				c.probePause = m.cfg.pauses().Next(c.probePause)
 				c.nextProbe = m.queue.clock + c.probePause
 				m.lose(p, lossProbe)
 			}

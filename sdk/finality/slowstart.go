@@ -169,7 +169,7 @@ func (m *Machine) loseStarting(c *conn, begun time.Duration) {
 	for p := c.apart.head; p != nil; {
 		next := p.next
 		if s := p.stream; p.overdue && p.overdueSince <= begun {
-			s.giveUpPause = min(max(2*s.giveUpPause, m.cfg.PauseMin), m.cfg.PauseMax)
+			s.giveUpPause = m.cfg.pauses().Next(s.giveUpPause)
 			s.nextGiveUp = m.queue.clock + s.giveUpPause
 			m.lose(p, lossStarting)
 		}
