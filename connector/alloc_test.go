@@ -3,8 +3,8 @@ package connector
 import (
 	"testing"
 
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk"
 )
 
@@ -61,8 +61,8 @@ func TestTakeAllocatesNothingPerRecord(t *testing.T) {
 				fetch()
 			}
 			allocs := testing.AllocsPerRun(100, fetch)
-			if want := int64(fetches * n); p.wm.Watermark() != want {
-				t.Fatalf("%s: watermark %d, want %d", way.name, p.wm.Watermark(), want)
+			if want := int64(fetches * n); p.wm.Checkpoint() != want {
+				t.Fatalf("%s: checkpoint %d, want %d", way.name, p.wm.Checkpoint(), want)
 			}
 			return allocs
 		}
@@ -93,7 +93,7 @@ func TestNewsOfAPieceAllocatesNothing(t *testing.T) {
 	off := int64(0)
 	news := func() {
 		s := p.wm.Begin(off, off+1)
-		pc := uint64(p.wm.Add(s, watermark.Origin{First: off, Last: off, Records: 1}))
+		pc := uint64(p.wm.Add(s, checkpoint.Origin{First: off, Last: off, Records: 1}))
 		p.wm.End(s)
 		off++
 		p.Settled(pc, sdk.Result{Outcome: sdk.Acked})
@@ -110,7 +110,7 @@ func TestNewsOfAPieceAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(2000, news); n != 0 {
 		t.Errorf("%v allocations a piece, want 0", n)
 	}
-	if p.wm.Watermark() != off {
-		t.Errorf("watermark %d, want %d", p.wm.Watermark(), off)
+	if p.wm.Checkpoint() != off {
+		t.Errorf("checkpoint %d, want %d", p.wm.Checkpoint(), off)
 	}
 }

@@ -85,7 +85,7 @@ func TestRecordsGoneFromHalfOfALostRangeAreBookedAsLost(t *testing.T) {
 	r.plan(time.Now())
 	r.fetched(t.Context(), e.jump("orders", 50, 70))
 	s.settle(sdk.Final)
-	if l := p.wm.Ledger(); l.Watermark != 100 || l.Lost != 50 || l.Final != 50 || l.Gap != 0 {
+	if l := p.wm.Ledger(); l.Checkpoint != 100 || l.Lost != 50 || l.Final != 50 || l.Gap != 0 {
 		t.Errorf("ledger = %+v, want 50 lost and 50 final up to 100", l)
 	}
 }

@@ -6,8 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk/frame"
 )
 
@@ -28,8 +28,8 @@ type chunk struct {
 
 	arrived arrival // when it was fetched: the event time of records that have none
 
-	begun bool           // the span is open
-	span  watermark.Span // valid once begun
+	begun bool            // the span is open
+	span  checkpoint.Span // valid once begun
 
 	// stop stops the partition when the chunk was taken: what comes after it in the partition cannot go on.
 	stop *reason.Reason

@@ -12,13 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
-	"inlong-bridge/connector/watermark"
 )
 
-// commitLoop commits the watermarks every commit_interval, a fifth of it being jitter: many bridges that
+// commitLoop commits the checkpoints every commit_interval, a fifth of it being jitter: many bridges that
 // start together do not commit together.
 func (b *Bridge) commitLoop(ctx context.Context) {
 	for {
@@ -36,7 +36,7 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 	}
 }
 
-// commit commits the watermarks of parts in one request and returns once the broker answered or
+// commit commits the checkpoints of parts in one request and returns once the broker answered or
 // commit_timeout passed. One commit is in flight per process: a later one on another connection could
 // overtake it and be rewound by it. It reports whether nothing was left uncommitted that could be.
 func (b *Bridge) commit(ctx context.Context, parts []*partition) bool {
@@ -186,7 +186,7 @@ func (p *partition) mustRestate() bool {
 // round is one commit on its way.
 type round struct {
 	parts   []*partition
-	first   map[*partition]bool // commits where the assignment began, not a watermark
+	first   map[*partition]bool // commits where the assignment began, not a checkpoint
 	offsets map[string]map[int32]kgo.EpochOffset
 	lines   map[tp]resume.Line
 }
@@ -226,7 +226,7 @@ func beginRound(parts []*partition, check *idCheck, now time.Time) *round {
 }
 
 // ledgerBooks turns the ledger of one assignment into books that begin where it began.
-func ledgerBooks(l watermark.Ledger) resume.Books {
+func ledgerBooks(l checkpoint.Ledger) resume.Books {
 	return resume.Books{From: l.Start, Final: l.Final, Skipped: l.Skipped, Gap: l.Gap, Lost: l.Lost, Dead: l.Quarantined}
 }
 

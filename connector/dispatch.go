@@ -6,9 +6,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk"
 )
 
@@ -128,7 +128,7 @@ func (p *partition) offerLocked(s sender, c *chunk, now time.Time) (wait reason.
 	if !c.begun {
 		c.span, c.begun = p.wm.Begin(c.first, c.next), true
 		p.openingLocked(c, now)
-		p.wm.Count(c.span, watermark.Skipped, c.skipped)
+		p.wm.Count(c.span, checkpoint.Skipped, c.skipped)
 	}
 	for i := range c.groups {
 		g := &c.groups[i]
@@ -170,7 +170,7 @@ func (p *partition) send(s sender, c *chunk, g *group) error {
 		n, err := s.TrySendBatch(&sdk.Batch{
 			Stream: g.route.stream, Time: g.time, Payloads: g.payloads[base:upToBytes(g.payloads, base, maxOffer)], Token: p,
 			Packed: func(from, to int) uint64 {
-				return uint64(p.wm.Add(c.span, watermark.Origin{
+				return uint64(p.wm.Add(c.span, checkpoint.Origin{
 					First: g.offsets[base+from], Last: g.offsets[base+to-1],
 					Route: g.route.index, Minute: g.minute, Records: int32(to - from), Arrived: g.minute == c.arrived.minute,
 				}))

@@ -128,7 +128,7 @@ func TestReadingAgainFindsRecordsWhoseTimeWasReplaced(t *testing.T) {
 					t.Fatalf("%d records handed over again, want each of %d once", len(s.order), n)
 				}
 			}
-			if l := p.wm.Ledger(); l.Watermark != n || l.Final != n {
+			if l := p.wm.Ledger(); l.Checkpoint != n || l.Final != n {
 				t.Errorf("ledger %+v, want all of %d final", l, n)
 			}
 		})

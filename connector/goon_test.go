@@ -178,8 +178,8 @@ func TestChunkThatIsHalfSentIsKeptWhileItsPartitionIsStopped(t *testing.T) {
 	p.unpark(s)
 	p.take(s, split(), recs(8, 8))
 	s.settle(sdk.Final)
-	if p.wm.Watermark() != 16 || len(s.order) != 16 {
-		t.Errorf("watermark = %d with %d sent, want all 16 once", p.wm.Watermark(), len(s.order))
+	if p.wm.Checkpoint() != 16 || len(s.order) != 16 {
+		t.Errorf("checkpoint = %d with %d sent, want all 16 once", p.wm.Checkpoint(), len(s.order))
 	}
 }
 
@@ -220,19 +220,19 @@ func TestGapIsNotBookedOverRecordsThatWaitForRoom(t *testing.T) {
 	if p.loseBefore(10) || p.expects() != 4 {
 		t.Error("booked while records wait")
 	}
-	if wm := p.wm.Watermark(); wm != 0 {
-		t.Errorf("watermark = %d, want 0: nothing was sent", wm)
+	if wm := p.wm.Checkpoint(); wm != 0 {
+		t.Errorf("checkpoint = %d, want 0: nothing was sent", wm)
 	}
 	s.room = -1
 	p.unpark(s)
 	if !p.loseBefore(10) || p.expects() != 10 {
 		t.Errorf("position = %d, want 10", p.expects())
 	}
-	if wm := p.wm.Watermark(); wm != 0 {
-		t.Errorf("watermark = %d, want 0: nothing is final", wm)
+	if wm := p.wm.Checkpoint(); wm != 0 {
+		t.Errorf("checkpoint = %d, want 0: nothing is final", wm)
 	}
 	s.settle(sdk.Final)
-	if l := p.wm.Ledger(); l.Watermark != 10 || l.Final != 4 || l.Lost != 6 {
+	if l := p.wm.Ledger(); l.Checkpoint != 10 || l.Final != 4 || l.Lost != 6 {
 		t.Errorf("ledger = %+v, want 4 final and 6 lost up to 10", l)
 	}
 }

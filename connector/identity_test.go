@@ -516,8 +516,8 @@ func TestReadingAgainDoesNotJudgeAnotherTopicsLog(t *testing.T) {
 	for id, rd := range r.active {
 		r.failed(t.Context(), id, rd, kerr.OffsetOutOfRange)
 	}
-	if h := p.stopped(); h == nil || h.Code != reason.Recreated || p.wm.Watermark() != 0 {
-		t.Errorf("stopped as %+v at %d, want recreated, and nothing booked", h, p.wm.Watermark())
+	if h := p.stopped(); h == nil || h.Code != reason.Recreated || p.wm.Checkpoint() != 0 {
+		t.Errorf("stopped as %+v at %d, want recreated, and nothing booked", h, p.wm.Checkpoint())
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // was fetched, and a guess for records that were not fetched. It is not safe for concurrent use.
 type recordTimes struct {
 	runs   []recordRun
-	passed int       // so many of runs the watermark has passed
+	passed int       // so many of runs the checkpoint has passed
 	end    int64     // offset after the last record that was fetched
 	missed time.Time // since when a record at end is known of that was not fetched; zero if there is none
 	behind int64     // end as of missed
@@ -54,11 +54,11 @@ func (r *recordTimes) note(recs []*kgo.Record, offset int64, now time.Time) {
 	r.runs = append(r.runs, recordRun{first, at})
 }
 
-// oldest returns the time of the first record at or above the watermark, which the caller knows to exist. It is
+// oldest returns the time of the first record at or above the checkpoint, which the caller knows to exist. It is
 // exact for records that were fetched. For others it is the guess, or now as of the first call, so that the age of a
 // record of which nothing is known counts from then on.
-func (r *recordTimes) oldest(watermark int64, now time.Time) time.Time {
-	if at, ok := r.known(watermark); ok {
+func (r *recordTimes) oldest(checkpoint int64, now time.Time) time.Time {
+	if at, ok := r.known(checkpoint); ok {
 		r.missed = time.Time{}
 		return at
 	}
@@ -68,29 +68,29 @@ func (r *recordTimes) oldest(watermark int64, now time.Time) time.Time {
 	return r.missed
 }
 
-// none notes that no record at or above the watermark exists.
-func (r *recordTimes) none(watermark int64) {
-	r.drop(watermark)
+// none notes that no record at or above the checkpoint exists.
+func (r *recordTimes) none(checkpoint int64) {
+	r.drop(checkpoint)
 	r.missed = time.Time{}
 }
 
 // known is oldest without the last resort.
-func (r *recordTimes) known(watermark int64) (time.Time, bool) {
-	r.drop(watermark)
+func (r *recordTimes) known(checkpoint int64) (time.Time, bool) {
+	r.drop(checkpoint)
 	if r.passed < len(r.runs) {
 		return r.runs[r.passed].at, true
 	}
-	return r.guess.at, r.guess.first == watermark && !r.guess.at.IsZero()
+	return r.guess.at, r.guess.first == checkpoint && !r.guess.at.IsZero()
 }
 
-// drop forgets the runs that the watermark has passed.
-func (r *recordTimes) drop(watermark int64) {
+// drop forgets the runs that the checkpoint has passed.
+func (r *recordTimes) drop(checkpoint int64) {
 	for r.passed < len(r.runs) {
 		next := r.end
 		if r.passed+1 < len(r.runs) {
 			next = r.runs[r.passed+1].first
 		}
-		if next > watermark {
+		if next > checkpoint {
 			break
 		}
 		r.passed++
@@ -119,10 +119,10 @@ func (p *partition) lagSeconds(now time.Time) float64 {
 func (p *partition) oldestRecord(now time.Time) (at time.Time, lag int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	watermark := p.wm.Watermark()
-	if lag = p.lag(watermark); lag <= 0 {
-		p.times.none(watermark)
+	checkpoint := p.wm.Checkpoint()
+	if lag = p.lag(checkpoint); lag <= 0 {
+		p.times.none(checkpoint)
 		return time.Time{}, lag
 	}
-	return p.times.oldest(watermark, now), lag
+	return p.times.oldest(checkpoint, now), lag
 }

@@ -24,15 +24,15 @@ func TestLagInTimeIsTheAgeOfTheOldestRecordThatIsNotFinal(t *testing.T) {
 	recs := recordsAt(10, 50*time.Second, 40*time.Second, 30*time.Second, 20*time.Second)
 	r.fetched(recs, []*chunk{{first: 10, next: 12}, {first: 12, next: 14}}, 14, noon)
 	for _, row := range []struct {
-		watermark int64
-		want      time.Duration
+		checkpoint int64
+		want       time.Duration
 	}{
 		{10, 50 * time.Second},
 		{11, 50 * time.Second}, // commits cover whole chunks, so the chunk's first record is waited for
 		{12, 30 * time.Second},
 	} {
-		if got := noon.Sub(r.oldest(row.watermark, noon)); got != row.want {
-			t.Errorf("with the watermark at %d the oldest record is %v old, want %v", row.watermark, got, row.want)
+		if got := noon.Sub(r.oldest(row.checkpoint, noon)); got != row.want {
+			t.Errorf("with the checkpoint at %d the oldest record is %v old, want %v", row.checkpoint, got, row.want)
 		}
 	}
 	if _, ok := r.known(14); ok {
@@ -46,10 +46,10 @@ func TestLagInTimeAfterAPartitionWentBack(t *testing.T) {
 	recs := recordsAt(10, 50*time.Second, 40*time.Second, 30*time.Second, 20*time.Second)
 	r.fetched(recs, []*chunk{{first: 10, next: 12}, {first: 12, next: 13}}, 13, noon)
 	r.fetched(recs[2:], []*chunk{{first: 12, next: 14}}, 14, noon)
-	for watermark, want := range map[int64]time.Duration{10: 50 * time.Second, 12: 30 * time.Second} {
+	for checkpoint, want := range map[int64]time.Duration{10: 50 * time.Second, 12: 30 * time.Second} {
 		again := recordTimes{runs: slices.Clone(r.runs), end: r.end}
-		if got := noon.Sub(again.oldest(watermark, noon)); got != want {
-			t.Errorf("with the watermark at %d the oldest record is %v old, want %v", watermark, got, want)
+		if got := noon.Sub(again.oldest(checkpoint, noon)); got != want {
+			t.Errorf("with the checkpoint at %d the oldest record is %v old, want %v", checkpoint, got, want)
 		}
 	}
 	if len(r.runs) != 2 {

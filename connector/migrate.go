@@ -190,7 +190,7 @@ func (m *migration) look() (p Progress, stuck bool) {
 		p.Offsets += pl.end - min(pl.start, pl.end)
 		safe := pl.start
 		if a := m.b.lookup(pl.id); a != nil && !pl.done {
-			safe = max(safe, a.wm.Watermark())
+			safe = max(safe, a.wm.Checkpoint())
 			m.noteLocked(a)
 			if why := m.stopped[pl.id]; why != "" {
 				p.Reason = why

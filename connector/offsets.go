@@ -13,11 +13,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
-	"inlong-bridge/connector/watermark"
 )
 
 // beginAt decides where a partition begins that the group committed an offset of. start and end are the log's.
@@ -333,7 +333,7 @@ func (p *partition) loseBefore(next int64) (ok bool) {
 		return true
 	}
 	s := p.wm.Begin(from, next)
-	p.wm.Count(s, watermark.LostGap, next-from)
+	p.wm.Count(s, checkpoint.LostGap, next-from)
 	p.wm.End(s)
 	p.expect = next
 	return true

@@ -93,7 +93,7 @@ func TestOwnPackStopsItsPartitionExactlyBeforeIt(t *testing.T) {
 		t.Errorf("%d packs of others were counted, want 1", sp.packs)
 	}
 	s.settle(sdk.Final)
-	if l := p.wm.Ledger(); l.Watermark != 3 || l.Final != 2 || l.Skipped != 1 {
+	if l := p.wm.Ledger(); l.Checkpoint != 3 || l.Final != 2 || l.Skipped != 1 {
 		t.Errorf("ledger = %+v, want all before offset 3 final or skipped", l)
 	}
 }
@@ -116,7 +116,7 @@ func TestReadingAgainStopsAtAnOwnPack(t *testing.T) {
 	if h := p.stopped(); h == nil || h.Code != reason.Loop {
 		t.Errorf("halted by %+v, want %s", h, reason.Loop)
 	}
-	if l := p.wm.Ledger(); l.Watermark != 0 {
+	if l := p.wm.Ledger(); l.Checkpoint != 0 {
 		t.Errorf("ledger = %+v, want nothing passed", l)
 	}
 }

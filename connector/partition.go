@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk"
 )
 
@@ -23,12 +23,12 @@ type tp struct {
 func (t tp) String() string { return fmt.Sprintf("%s/%d", t.topic, t.partition) }
 
 // partition is one assignment of one partition to this process. It is the token of its batches: what
-// comes late for an older assignment reaches an object whose watermark was revoked, and moves nothing.
+// comes late for an older assignment reaches an object whose checkpoint was revoked, and moves nothing.
 type partition struct {
 	id     tp
 	topic  *topic
 	router *router
-	wm     *watermark.Partition
+	wm     *checkpoint.Partition
 	start  int64
 	limit  int64 // a migration wants nothing at or above it; -1 for none
 
@@ -66,8 +66,8 @@ type partition struct {
 	weight    int64       // guarded by mu; memory of parked
 	counted   int64       // guarded by mu; part of weight that is in held
 	held      *heldBack   // of the bridge
-	opened    []openSpan  // guarded by mu; spans the watermark has not passed, in order
-	passed    int         // guarded by mu; so many of opened the watermark has passed
+	opened    []openSpan  // guarded by mu; spans the checkpoint has not passed, in order
+	passed    int         // guarded by mu; so many of opened the checkpoint has passed
 	epochs    []epochFrom // guarded by mu; see epochAt
 	times     recordTimes // guarded by mu; of the records that are not final
 }
@@ -90,9 +90,9 @@ type oversize struct {
 // partitionEvents is what a partition tells the bridge. Its methods must be quick: they are called from
 // the sender's dispatcher.
 type partitionEvents interface {
-	moved()                                                    // something became final, lost or refused
-	lost(p *partition, pc watermark.Piece, o watermark.Origin) // must be read again
-	stopped(p *partition, r *reason.Reason)                    // once per reason
+	moved()                                                      // something became final, lost or refused
+	lost(p *partition, pc checkpoint.Piece, o checkpoint.Origin) // must be read again
+	stopped(p *partition, r *reason.Reason)                      // once per reason
 }
 
 type openSpan struct {
@@ -107,7 +107,7 @@ type epochFrom struct {
 
 func newPartition(id tp, t *topic, rt *router, start int64, ev partitionEvents, g *gate.Gate, held *heldBack, log *slog.Logger) *partition {
 	p := &partition{
-		id: id, gate: g, shareKey: partitionKey(id, reason.MaxUnfinal), topic: t, router: rt, wm: watermark.New(start), start: start, limit: -1, expect: start,
+		id: id, gate: g, shareKey: partitionKey(id, reason.MaxUnfinal), topic: t, router: rt, wm: checkpoint.New(start), start: start, limit: -1, expect: start,
 		events: ev, held: held, log: log, heard: time.Now(),
 	}
 	p.high.Store(-1)
@@ -117,7 +117,7 @@ func newPartition(id tp, t *topic, rt *router, start int64, ev partitionEvents, 
 
 // Settled implements sdk.Token. It runs on the sender's dispatcher.
 func (p *partition) Settled(piece uint64, r sdk.Result) {
-	pc := watermark.Piece(piece)
+	pc := checkpoint.Piece(piece)
 	switch r.Outcome {
 	case sdk.Acked: // in a proxy's memory only
 	case sdk.Final:
@@ -144,10 +144,10 @@ func (p *partition) Settled(piece uint64, r sdk.Result) {
 }
 
 // Forgotten implements sdk.Token.
-func (p *partition) Forgotten(piece uint64) bool { return p.wm.Forgotten(watermark.Piece(piece)) }
+func (p *partition) Forgotten(piece uint64) bool { return p.wm.Forgotten(checkpoint.Piece(piece)) }
 
 // heldBy stops the partition because proxies refuse one of its packs, which the sender keeps and tries again.
-func (p *partition) heldBy(pc watermark.Piece, r sdk.Result) {
+func (p *partition) heldBy(pc checkpoint.Piece, r sdk.Result) {
 	k, first, ok := p.refusedKey(pc)
 	if !ok {
 		return
@@ -161,7 +161,7 @@ func (p *partition) heldBy(pc watermark.Piece, r sdk.Result) {
 }
 
 // released notes that the sender sends a piece as usual again; the watch loop has the partition go on.
-func (p *partition) released(pc watermark.Piece) {
+func (p *partition) released(pc checkpoint.Piece) {
 	if k, _, ok := p.refusedKey(pc); ok {
 		p.countRefused(k, -1)
 	}
@@ -180,7 +180,7 @@ func (p *partition) countRefused(k reason.Key, n int) {
 }
 
 // refusedKey is the reason of a piece's stream when proxies refuse its packs, and the piece's first offset.
-func (p *partition) refusedKey(pc watermark.Piece) (k reason.Key, first int64, ok bool) {
+func (p *partition) refusedKey(pc checkpoint.Piece) (k reason.Key, first int64, ok bool) {
 	o, ok := p.wm.Origin(pc)
 	if !ok {
 		return reason.Key{}, 0, false // revoked: nobody waits for it
@@ -241,9 +241,9 @@ func (p *partition) openingLocked(c *chunk, now time.Time) {
 
 const keptSpans = 1024
 
-// dropPassedLocked forgets the spans that the watermark has passed.
+// dropPassedLocked forgets the spans that the checkpoint has passed.
 func (p *partition) dropPassedLocked() {
-	done := p.wm.Watermark()
+	done := p.wm.Checkpoint()
 	for p.passed < len(p.opened) && p.opened[p.passed].next <= done {
 		p.passed++
 	}

@@ -12,9 +12,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest/seeds"
 )
@@ -76,7 +76,7 @@ type fakeEvents struct {
 }
 
 func (f *fakeEvents) moved() {}
-func (f *fakeEvents) lost(p *partition, pc watermark.Piece, o watermark.Origin) {
+func (f *fakeEvents) lost(p *partition, pc checkpoint.Piece, o checkpoint.Origin) {
 	f.losses = append(f.losses, &task{p: p, piece: pc, origin: o, from: o.First})
 }
 func (f *fakeEvents) stopped(_ *partition, h *reason.Reason) { f.halts = append(f.halts, h) }
@@ -137,18 +137,18 @@ func TestRefusedRemainderIsParkedAndGoesOnWhereItStopped(t *testing.T) {
 			t.Errorf("sent %v, want each of 14 records once", s.order)
 		}
 		s.settle(sdk.Final)
-		if at := p.wm.Watermark(); at != 14 {
-			t.Errorf("watermark = %d, want 14", at)
+		if at := p.wm.Checkpoint(); at != 14 {
+			t.Errorf("checkpoint = %d, want 14", at)
 		}
 	}
 }
 
-func TestChunkThatIsHalfSentHoldsTheWatermark(t *testing.T) {
+func TestChunkThatIsHalfSentHoldsTheCheckpoint(t *testing.T) {
 	p, s := testPartition(t, new(fakeEvents)), &fakeSender{room: 3, err: sdk.ErrBufferFull}
 	p.take(s, split(), recs(0, 10))
 	s.settle(sdk.Final)
-	if at := p.wm.Watermark(); at != 0 {
-		t.Errorf("watermark = %d with records that were not sent, want 0", at)
+	if at := p.wm.Checkpoint(); at != 0 {
+		t.Errorf("checkpoint = %d with records that were not sent, want 0", at)
 	}
 }
 
@@ -160,8 +160,8 @@ func TestTooLargeStopsWithNothingSkipped(t *testing.T) {
 	if len(ev.halts) != 1 || ev.halts[0].Code != reason.TooLarge || ev.halts[0].Offset != 0 {
 		t.Fatalf("halts = %+v, want one %s at 0", ev.halts, reason.TooLarge)
 	}
-	if len(s.order) != 0 || p.wm.Watermark() != 0 {
-		t.Errorf("sent %v up to %d after the stop, want nothing", s.order, p.wm.Watermark())
+	if len(s.order) != 0 || p.wm.Checkpoint() != 0 {
+		t.Errorf("sent %v up to %d after the stop, want nothing", s.order, p.wm.Checkpoint())
 	}
 }
 
@@ -197,8 +197,8 @@ func TestLateResultsOfAnOldAssignmentMoveNothing(t *testing.T) {
 	if _, ok := old.wm.BeginCommit(); ok {
 		t.Error("the old assignment offers an offset to commit")
 	}
-	if at := again.wm.Watermark(); at != 0 || len(ev.losses) != 0 {
-		t.Errorf("watermark of the new assignment = %d with %d losses, want 0 and none", at, len(ev.losses))
+	if at := again.wm.Checkpoint(); at != 0 || len(ev.losses) != 0 {
+		t.Errorf("checkpoint of the new assignment = %d with %d losses, want 0 and none", at, len(ev.losses))
 	}
 	old.take(s, split(), recs(10, 5))
 	if len(s.order) != 10 {
@@ -289,8 +289,8 @@ func TestReadingAgainBringsBackExactlyWhatWasLost(t *testing.T) {
 		}
 		l := p.wm.Ledger()
 		end := log[len(log)-1].Offset + 1
-		if l.Watermark != end || l.Final != 40 || len(safe) != 40 {
-			t.Fatalf("seed %d: ledger %+v with %d records safe; want the watermark at %d and 40", seed, l, len(safe), end)
+		if l.Checkpoint != end || l.Final != 40 || len(safe) != 40 {
+			t.Fatalf("seed %d: ledger %+v with %d records safe; want the checkpoint at %d and 40", seed, l, len(safe), end)
 		}
 	})
 }
@@ -320,7 +320,7 @@ func TestReadingAgainEndsWithTheAssignment(t *testing.T) {
 
 func TestNeighbouringLossesAreReadOnce(t *testing.T) {
 	at := func(first, last int64) *task {
-		return &task{origin: watermark.Origin{First: first, Last: last}, from: first}
+		return &task{origin: checkpoint.Origin{First: first, Last: last}, from: first}
 	}
 	tasks := []*task{at(100, 120), at(0, 10), at(5, 30), at(31, 40), at(10_000, 10_010)}
 	rd, rest := planReading(tasks)
@@ -349,7 +349,7 @@ func TestEpochOfACommitIsThatOfTheRecordBefore(t *testing.T) {
 	}
 }
 
-func TestOldestUnfinalAgeFollowsTheWatermark(t *testing.T) {
+func TestOldestUnfinalAgeFollowsTheCheckpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, s := testPartition(t, new(fakeEvents)), &fakeSender{room: -1}
 		p.take(s, split(), recs(0, 2))
@@ -402,9 +402,9 @@ func TestLagIsNeverNegativeAndClampedToTheLog(t *testing.T) {
 	}
 	p.high.Store(10)
 	p.logStart.Store(8)
-	for _, tt := range []struct{ watermark, want int64 }{{3, 2}, {9, 1}, {12, 0}} {
-		if got := p.lag(tt.watermark); got != tt.want {
-			t.Errorf("lag at %d = %d, want %d", tt.watermark, got, tt.want)
+	for _, tt := range []struct{ checkpoint, want int64 }{{3, 2}, {9, 1}, {12, 0}} {
+		if got := p.lag(tt.checkpoint); got != tt.want {
+			t.Errorf("lag at %d = %d, want %d", tt.checkpoint, got, tt.want)
 		}
 	}
 }

@@ -85,8 +85,8 @@ func BenchmarkPath(b *testing.B) {
 				b.Fatal(err)
 			}
 			for _, p := range ps {
-				if p.wm.Watermark() != p.expect {
-					b.Fatalf("watermark %d, want %d", p.wm.Watermark(), p.expect)
+				if p.wm.Checkpoint() != p.expect {
+					b.Fatalf("checkpoint %d, want %d", p.wm.Checkpoint(), p.expect)
 				}
 			}
 			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "rec/s")

@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/connector/watermark"
 	"inlong-bridge/sdk"
 )
 
@@ -55,7 +55,7 @@ func newRereader(cl *kgo.Client, s sender, acceptGap bool, bell *bell, log *slog
 }
 
 // add asks for a lost piece to be read again. It never waits: it runs on the sender's dispatcher.
-func (r *rereader) add(p *partition, pc watermark.Piece, o watermark.Origin) {
+func (r *rereader) add(p *partition, pc checkpoint.Piece, o checkpoint.Origin) {
 	r.mu.Lock()
 	r.tasks[&task{p: p, piece: pc, origin: o, from: o.First}] = struct{}{}
 	r.mu.Unlock()
@@ -292,7 +292,7 @@ func (r *rereader) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 		n, err := r.send.TrySendBatch(&sdk.Batch{
 			Stream: t.p.router.routes.at(t.origin.Route).stream, Time: at, Payloads: payloads, Token: t.p, Repair: true,
 			Packed: func(from, to int) uint64 {
-				return uint64(t.p.wm.Replace(t.piece, watermark.Origin{
+				return uint64(t.p.wm.Replace(t.piece, checkpoint.Origin{
 					First: offsets[from], Last: offsets[to-1], Route: t.origin.Route, Minute: t.origin.Minute, Records: int32(to - from), Arrived: t.origin.Arrived,
 				}))
 			},
@@ -316,9 +316,9 @@ func (r *rereader) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 	if t.from <= t.origin.Last {
 		return taskOpen
 	}
-	class := watermark.Gap // compaction took them, which is what the topic's owner wants
+	class := checkpoint.Gap // compaction took them, which is what the topic's owner wants
 	if t.gone {
-		class = watermark.LostGap
+		class = checkpoint.LostGap
 		r.gone.Add(uint64(max(0, t.origin.Records-t.found)))
 	}
 	t.p.wm.Replaced(t.piece, int64(max(0, t.origin.Records-t.found)), class)
@@ -403,7 +403,7 @@ func (r *rereader) gap(ctx context.Context, id tp, rd *reading) error {
 				"from", t.from, "to", min(start-1, t.origin.Last), "on_gap", "continue")
 			t.gone, t.from = true, start
 			if t.from > t.origin.Last {
-				t.p.wm.Replaced(t.piece, int64(t.origin.Records-t.found), watermark.LostGap)
+				t.p.wm.Replaced(t.piece, int64(t.origin.Records-t.found), checkpoint.LostGap)
 				r.gone.Add(uint64(t.origin.Records - t.found))
 				r.done(t)
 				r.bell.ring()

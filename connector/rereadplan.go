@@ -7,16 +7,16 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/connector/watermark"
 )
 
 // task is one lost piece that is to be read again. from moves on as parts of it are handed over, so that
 // a task that had to stop half-way continues there.
 type task struct {
 	p      *partition
-	piece  watermark.Piece
-	origin watermark.Origin
+	piece  checkpoint.Piece
+	origin checkpoint.Origin
 	from   int64     // offsets below it were handed over, or are gone
 	found  int32     // records handed over
 	gone   bool      // some of its range is gone from Kafka, and on_gap accepts that
@@ -37,7 +37,7 @@ func (t *task) readable() bool {
 func (t *task) outstanding() bool { return t.wanted() && t.readable() }
 
 // span of offsets the task still needs.
-func (t *task) rest() watermark.Origin {
+func (t *task) rest() checkpoint.Origin {
 	o := t.origin
 	o.First = t.from
 	return o
@@ -64,11 +64,11 @@ const maxReadGap = 512
 // planReading picks what to read next of one partition: the first of the ranges that cover its tasks, and
 // the tasks that fall into it. Overlapping and neighbouring tasks share a range and are read once.
 func planReading(tasks []*task) (r reading, rest []*task) {
-	origins := make([]watermark.Origin, len(tasks))
+	origins := make([]checkpoint.Origin, len(tasks))
 	for i, t := range tasks {
 		origins[i] = t.rest()
 	}
-	ranges := watermark.Plan(origins, maxReadGap)
+	ranges := checkpoint.Plan(origins, maxReadGap)
 	if len(ranges) == 0 {
 		return reading{}, nil
 	}

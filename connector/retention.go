@@ -133,16 +133,16 @@ func (w *retentionWatch) left(p *partition, now time.Time) *RetentionStatus {
 	r, moves := w.topics[p.id.topic], w.moves[p]
 	w.mu.Unlock()
 	p.mu.Lock()
-	watermark := p.wm.Watermark()
-	at, known := p.times.known(watermark)
+	checkpoint := p.wm.Checkpoint()
+	at, known := p.times.known(checkpoint)
 	p.mu.Unlock()
-	if p.lag(watermark) <= 0 {
+	if p.lag(checkpoint) <= 0 {
 		return nil
 	}
 	if !known {
 		at = time.Time{}
 	}
-	left, why, ok := retentionLeft(r, moves, watermark, at, now)
+	left, why, ok := retentionLeft(r, moves, checkpoint, at, now)
 	if !ok {
 		return nil
 	}
@@ -187,7 +187,7 @@ func (b *Bridge) lookAtRetention(ctx context.Context) {
 	behind := make(map[string]bool)
 	for _, p := range parts {
 		starts[p] = p.logStart.Load()
-		if p.lag(p.wm.Watermark()) > 0 {
+		if p.lag(p.wm.Checkpoint()) > 0 {
 			behind[p.id.topic] = true
 		}
 	}
@@ -256,11 +256,11 @@ func (b *Bridge) guessRecordTimes(ctx context.Context, parts []*partition) {
 	want, byID := make(map[tp]int64), make(map[tp]*partition)
 	for _, p := range parts {
 		p.mu.Lock()
-		watermark := p.wm.Watermark()
-		_, known := p.times.known(watermark)
+		checkpoint := p.wm.Checkpoint()
+		_, known := p.times.known(checkpoint)
 		p.mu.Unlock()
-		if !known && p.lag(watermark) > 0 {
-			want[p.id], byID[p.id] = watermark, p
+		if !known && p.lag(checkpoint) > 0 {
+			want[p.id], byID[p.id] = checkpoint, p
 		}
 	}
 	now := time.Now()

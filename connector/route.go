@@ -14,7 +14,7 @@ import (
 	"inlong-bridge/sdk"
 )
 
-// route is one (group, stream) pair in use. Its index names it in watermark.Origin.
+// route is one (group, stream) pair in use. Its index names it in checkpoint.Origin.
 type route struct {
 	index  int32
 	target mapping.Target

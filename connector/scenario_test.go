@@ -428,7 +428,7 @@ func TestDrainWithUnfinishedWorkSaysSo(t *testing.T) {
 	}
 }
 
-// Commits fail for a while: work goes on, and the newest watermark is committed once they work again.
+// Commits fail for a while: work goes on, and the newest checkpoint is committed once they work again.
 func TestFailedCommitsAreTriedAgainAndNeverRewind(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

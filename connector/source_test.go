@@ -205,7 +205,7 @@ func TestReadingAgainThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 				}
 			case h == nil || h.Code != reason.Gap:
 				t.Errorf("halted by %+v, want %s", h, reason.Gap)
-			case l.Watermark != 0:
+			case l.Checkpoint != 0:
 				t.Errorf("ledger = %+v, want nothing passed", l)
 			}
 		})
@@ -447,8 +447,8 @@ func TestPassHoleMovesOnlyFromWhereItWasAskedFor(t *testing.T) {
 	if p.passHole(2, 9) || p.expects() != 3 {
 		t.Errorf("passed a hole from 2 with the position at %d", p.expects())
 	}
-	if !p.passHole(3, 9) || p.expects() != 9 || p.wm.Watermark() != 0 {
-		t.Errorf("position %d, watermark %d; want 9, and 0 while records are not final", p.expects(), p.wm.Watermark())
+	if !p.passHole(3, 9) || p.expects() != 9 || p.wm.Checkpoint() != 0 {
+		t.Errorf("position %d, checkpoint %d; want 9, and 0 while records are not final", p.expects(), p.wm.Checkpoint())
 	}
 	p.limit = 12
 	if !p.passHole(9, 20) || p.expects() != 12 {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"inlong-bridge/connector/watermark"
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest"
 )
@@ -27,7 +27,7 @@ func TestCrashLoopFasterThanAFetchAdvances(t *testing.T) {
 			t.Fatalf("after %d crashes %d of %d records are committed", run, at, n)
 		}
 		p, s := testPartition(t, new(fakeEvents)), &fakeSender{room: -1}
-		p.wm, p.expect = watermark.New(at), at
+		p.wm, p.expect = checkpoint.New(at), at
 		var fetch []*kgo.Record
 		for o := at; o < n; o++ {
 			fetch = append(fetch, rec(o, "a", 0, value))
@@ -120,7 +120,7 @@ func TestSpansShareOpenPacks(t *testing.T) {
 	if err := s.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if at, packs := p.wm.Watermark(), s.Status().Streams[0].Packs; at != 15_000 || packs != 1 {
-		t.Errorf("watermark %d in %d packs, want 15000 in 1", at, packs)
+	if at, packs := p.wm.Checkpoint(), s.Status().Streams[0].Packs; at != 15_000 || packs != 1 {
+		t.Errorf("checkpoint %d in %d packs, want 15000 in 1", at, packs)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"gopkg.in/yaml.v3"
 
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/connector/watermark"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 )
@@ -59,9 +59,9 @@ func keyed(n, size int) []*kgo.Record {
 // quiet wants no news.
 type quiet struct{}
 
-func (quiet) moved()                                             {}
-func (quiet) lost(*partition, watermark.Piece, watermark.Origin) {}
-func (quiet) stopped(*partition, *reason.Reason)                 {}
+func (quiet) moved()                                               {}
+func (quiet) lost(*partition, checkpoint.Piece, checkpoint.Origin) {}
+func (quiet) stopped(*partition, *reason.Reason)                   {}
 
 func quietPartition(id int32, rt *router) *partition {
 	return newPartition(tp{"t", id}, &topic{name: "t"}, rt, 0, quiet{}, testGate(tp{"t", id}), new(heldBack), slog.New(slog.DiscardHandler))
@@ -125,7 +125,7 @@ func BenchmarkSplit(b *testing.B) {
 }
 
 // BenchmarkTake is all that a fetch of 1,000 records of 1 KiB costs in the connector: groups, span, pieces,
-// handing over to a sender that costs nothing, and the watermark.
+// handing over to a sender that costs nothing, and the checkpoint.
 func BenchmarkTake(b *testing.B) {
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
@@ -145,8 +145,8 @@ func BenchmarkTake(b *testing.B) {
 					}
 				}
 			}
-			if want := fetches * len(recs); s.records != want || p.wm.Watermark() != int64(want) {
-				b.Fatalf("%d records taken, watermark %d, want %d", s.records, p.wm.Watermark(), want)
+			if want := fetches * len(recs); s.records != want || p.wm.Checkpoint() != int64(want) {
+				b.Fatalf("%d records taken, checkpoint %d, want %d", s.records, p.wm.Checkpoint(), want)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(recs)), "ns/record")
 		})
@@ -205,7 +205,7 @@ func BenchmarkSettled(b *testing.B) {
 			off := int64(0)
 			track := func() uint64 {
 				s := p.wm.Begin(off, off+1)
-				pc := p.wm.Add(s, watermark.Origin{First: off, Last: off, Records: 1})
+				pc := p.wm.Add(s, checkpoint.Origin{First: off, Last: off, Records: 1})
 				p.wm.End(s)
 				off++
 				return uint64(pc)
@@ -240,11 +240,11 @@ func BenchmarkSettled(b *testing.B) {
 func BenchmarkOldest(b *testing.B) {
 	p := quietPartition(0, nil)
 	now := time.Now()
-	var pieces []watermark.Piece
+	var pieces []checkpoint.Piece
 	for i := range int64(10_000) {
 		s := p.wm.Begin(i, i+1)
 		p.openingLocked(&chunk{first: i, next: i + 1}, now)
-		pieces = append(pieces, p.wm.Add(s, watermark.Origin{First: i, Last: i, Records: 1}))
+		pieces = append(pieces, p.wm.Add(s, checkpoint.Origin{First: i, Last: i, Records: 1}))
 		p.wm.End(s)
 	}
 	for _, pc := range pieces {
@@ -263,14 +263,14 @@ func TestOldestIsThatOfTheFirstSpanNotPassed(t *testing.T) {
 	p := quietPartition(0, nil)
 	began := time.Now()
 	at := func(i int64) time.Time { return began.Add(time.Duration(i) * time.Second) }
-	var pieces []watermark.Piece
+	var pieces []checkpoint.Piece
 	const n = 5000
 	for i := range int64(n) {
 		s := p.wm.Begin(i, i+1)
 		p.mu.Lock()
 		p.openingLocked(&chunk{first: i, next: i + 1}, at(i))
 		p.mu.Unlock()
-		pieces = append(pieces, p.wm.Add(s, watermark.Origin{First: i, Last: i, Records: 1}))
+		pieces = append(pieces, p.wm.Add(s, checkpoint.Origin{First: i, Last: i, Records: 1}))
 		p.wm.End(s)
 	}
 	now := at(n)
@@ -288,10 +288,10 @@ func TestOldestIsThatOfTheFirstSpanNotPassed(t *testing.T) {
 }
 
 // holdOne adds a span of one piece.
-func holdOne(p *partition) watermark.Piece {
+func holdOne(p *partition) checkpoint.Piece {
 	at := p.wm.Position()
 	s := p.wm.Begin(at, at+1)
-	pc := p.wm.Add(s, watermark.Origin{First: at, Last: at, Records: 1})
+	pc := p.wm.Add(s, checkpoint.Origin{First: at, Last: at, Records: 1})
 	p.wm.End(s)
 	return pc
 }

@@ -113,8 +113,8 @@ func (o observed) Stalled(found map[uint64][]gate.Entry) {
 func (p *partition) status(now time.Time) PartitionStatus {
 	ledger := p.wm.Ledger()
 	ps := PartitionStatus{
-		Topic: p.id.topic, Partition: p.id.partition, Start: p.start, Position: p.expects(), Final: ledger.Watermark,
-		Committed: p.wm.Committed(), Lag: p.lag(ledger.Watermark), Unfinal: p.wm.Unfinal(), OldestUnfinal: p.oldest(now), Lost: p.losses.Load(),
+		Topic: p.id.topic, Partition: p.id.partition, Start: p.start, Position: p.expects(), Final: ledger.Checkpoint,
+		Committed: p.wm.Committed(), Lag: p.lag(ledger.Checkpoint), Unfinal: p.wm.Unfinal(), OldestUnfinal: p.oldest(now), Lost: p.losses.Load(),
 		LagSeconds: p.lagSeconds(now), Assignment: p.assignment, Condition: p.gate.Condition(), Behind: p.behind(), OpenTransaction: p.openTxn.Load(),
 	}
 	if p.topic.id != ([16]byte{}) {
@@ -136,14 +136,14 @@ func (p *partition) status(now time.Time) PartitionStatus {
 	return ps
 }
 
-// lag is how far the log's end is from the watermark. It is never negative, and never counts what
+// lag is how far the log's end is from the checkpoint. It is never negative, and never counts what
 // retention removed.
-func (p *partition) lag(watermark int64) int64 {
+func (p *partition) lag(checkpoint int64) int64 {
 	high := p.high.Load()
 	if high < 0 {
 		return -1
 	}
-	return max(0, high-max(watermark, p.logStart.Load()))
+	return max(0, high-max(checkpoint, p.logStart.Load()))
 }
 
 // behind is the lag by which a stall is found: none of what a migration does not want, and none of a partition
@@ -152,7 +152,7 @@ func (p *partition) behind() int64 {
 	if p.stopped() != nil {
 		return 0
 	}
-	end, done := p.high.Load(), p.wm.Watermark()
+	end, done := p.high.Load(), p.wm.Checkpoint()
 	if p.limit >= 0 {
 		end = min(end, p.limit)
 	}

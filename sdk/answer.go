@@ -60,7 +60,7 @@ func (s *Sender) acceptedLocked(c *conn, p *pack, now time.Duration) {
 	}
 	p.refusals = nil
 	s.tellTokensLocked(p, Result{Outcome: Acked, Endpoint: ep.addr})
-	s.m.Acked(finality.Pack(p.seq), c.inc, now)
+	s.m.Acked(finality.Pack(p.seq), c.epoch, now)
 }
 
 // rejectedLocked: the proxy answered with an error code; early says that it had not understood enough to name the
@@ -68,7 +68,7 @@ func (s *Sender) acceptedLocked(c *conn, p *pack, now time.Duration) {
 func (s *Sender) rejectedLocked(c *conn, p *pack, code int, message string, early bool, now time.Duration) {
 	ep, st := c.ep, p.st
 	ep.countCodeLocked(code)
-	s.m.Refused(finality.Pack(p.seq), c.inc, code == 114, now)
+	s.m.Refused(finality.Pack(p.seq), c.epoch, code == 114, now)
 	v := verdictOf(code)
 	if early && v.class == refusedForGood {
 		v.class = onceMore // a text pack has no magic: this is how damaged bytes show
@@ -101,7 +101,7 @@ func (s *Sender) rejectedLocked(c *conn, p *pack, code int, message string, earl
 	case onceMore:
 		// The bytes on this connection are not what they were. It finishes what it has, and the pack
 		// goes out once more, alone, on another one.
-		p.damaged, p.avoid, p.suspect = true, c.inc, true
+		p.damaged, p.avoid, p.suspect = true, c.epoch, true
 		if s.drainLocked(c); c.drainBy == 0 {
 			c.drainBy = now + drainGrace
 		}

@@ -88,7 +88,7 @@ func BenchmarkAckPath(b *testing.B) {
 	here, there := net.Pipe()
 	defer func() { _, _ = here.Close(), there.Close() }()
 	c := s.connectedLocked(s.endpointList[0], here, false)
-	c.inc = s.lastInc
+	c.epoch = s.lastEpoch
 	s.mu.Unlock()
 	b.ReportAllocs()
 	acked := 0

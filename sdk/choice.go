@@ -82,7 +82,7 @@ func (ep *endpoint) closedLocked(now time.Duration) bool {
 // that are picked at random the one with fewer bytes in flight. Else it says why there is none.
 func (s *Sender) chooseLocked(p *pack, now time.Duration) (*conn, offer) {
 	if c := p.reserved; c != nil {
-		if !c.draining && !c.closing && !c.ep.hold.blocks(now) && s.m.Admit(c.inc, p.st.id, int(p.wire), now) == finality.OK {
+		if !c.draining && !c.closing && !c.ep.hold.blocks(now) && s.m.Admit(c.epoch, p.st.id, int(p.wire), now) == finality.OK {
 			if c.inFlight == 0 && c.unwritten == 0 {
 				return c, sent
 			}
@@ -116,13 +116,13 @@ func (s *Sender) chooseLocked(p *pack, now time.Duration) (*conn, offer) {
 			switch {
 			case c.draining || c.closing || c.unproven:
 				continue
-			case c.inc == p.avoid || c.reserved != nil:
+			case c.epoch == p.avoid || c.reserved != nil:
 				result = blocked
 				continue
 			case c.unwritten >= maxUnwritten:
 				continue
 			}
-			switch s.m.Admit(c.inc, p.st.id, int(p.wire), now) {
+			switch s.m.Admit(c.epoch, p.st.id, int(p.wire), now) {
 			case finality.OK:
 			case finality.ShareFull, finality.StreamStalled, finality.SlowStart:
 				result = blocked

@@ -65,7 +65,7 @@ func endpointCode(r finality.Refusal) EndpointCode {
 		return EndpointConnectionsCut
 	case finality.EndpointZombie:
 		return EndpointZombie
-	case finality.OK, finality.ShareFull, finality.RateReached, finality.StreamStalled, finality.SlowStart, finality.IncarnationGone:
+	case finality.OK, finality.ShareFull, finality.RateReached, finality.StreamStalled, finality.SlowStart, finality.ConnGone:
 	}
 	return EndpointOK
 }

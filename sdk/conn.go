@@ -17,7 +17,7 @@ import (
 // repeats them.
 const maxAnswer = 256 << 10
 
-// conn is one connection's life at a proxy, an incarnation. Its slot's goroutine reads, a second one
+// conn is one connection to a proxy, from when it opened until it ended. Its slot's goroutine reads, a second one
 // writes; everything without a comment is guarded by Sender.mu.
 type conn struct {
 	s    *Sender       // constant
@@ -26,7 +26,7 @@ type conn struct {
 	wake chan struct{} // constant; the writer has something to do
 	stop chan struct{} // constant; closed when the reader is done
 
-	inc           finality.Incarnation
+	epoch         finality.ConnEpoch
 	out           []*pack // handed over, not yet taken by the writer
 	beat          bool    // a heartbeat is to be written
 	table         map[uint32]*pack
@@ -59,24 +59,24 @@ func (s *Sender) dialProxy(ctx context.Context, ep *endpoint) (net.Conn, error) 
 	return nc, nil
 }
 
-// connectedLocked begins an incarnation. Under mu.
+// connectedLocked begins a connection. Under mu.
 //
 // Where the last connection ended before anything was answered, nobody knows whether a proxy is there: a load balancer
 // without one accepts connections too. A pack sent there would be taken for the culprit, or lie there for long. So the new
 // connection is unproven: it sends a heartbeat, and takes packs once that is answered.
 func (s *Sender) connectedLocked(ep *endpoint, nc net.Conn, unproven bool) *conn {
-	s.lastInc++
+	s.lastEpoch++
 	c := &conn{
-		s: s, ep: ep, nc: nc, inc: s.lastInc, unproven: unproven,
+		s: s, ep: ep, nc: nc, epoch: s.lastEpoch, unproven: unproven,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), table: make(map[uint32]*pack),
 	}
-	s.conns[c.inc] = c
+	s.conns[c.epoch] = c
 	if ep.counts.ended > 0 {
 		ep.counts.reconnects++
 	}
 	ep.conns = append(ep.conns, c)
 	c.openedAt = s.now()
-	s.m.Opened(c.inc, ep.id, c.openedAt)
+	s.m.Opened(c.epoch, ep.id, c.openedAt)
 	if !unproven {
 		s.warmer.wake()
 		s.thorough = true
@@ -121,11 +121,11 @@ func (s *Sender) serve(c *conn) (end connEnd) {
 	return end
 }
 
-// disconnectedLocked ends the incarnation: the state machine says what becomes of its packs. Under mu.
+// disconnectedLocked ends the connection: the state machine says what becomes of its packs. Under mu.
 func (s *Sender) disconnectedLocked(c *conn, err error) {
 	c.closing = true
 	s.thorough = true // its window is gone, and what it was kept empty for
-	delete(s.conns, c.inc)
+	delete(s.conns, c.epoch)
 	ep := c.ep
 	for i, other := range ep.conns {
 		if other == c {
@@ -144,9 +144,9 @@ func (s *Sender) disconnectedLocked(c *conn, err error) {
 	s.tellConnLocked(s.o.hooks.ConnEnded, c, s.now(), reason)
 	if !s.stopped { // else what it carried is left to abandon: Close ended it, no proxy did
 		if c.byUs {
-			s.m.GivenUp(c.inc)
+			s.m.GivenUp(c.epoch)
 		}
-		s.m.Ended(c.inc, s.now())
+		s.m.Ended(c.epoch, s.now())
 	}
 	switch {
 	case s.stopped, c.drained:
@@ -223,7 +223,7 @@ func (c *conn) takeOut(w *batchOfPacks) bool {
 	if c.beat { // ahead of the packs: see killings
 		c.beat = false
 		w.bufs = append(w.bufs, heartbeat)
-		s.m.Beat(c.inc, now)
+		s.m.Beat(c.epoch, now)
 	}
 	for _, p := range c.out {
 		if p.conn != c || p.state != packInFlight {
@@ -310,7 +310,7 @@ func (c *conn) readLoop() error {
 		case typ == frame.TypeHeartbeat, typ == frame.TypeBinHeartbeat:
 			c.s.mu.Lock()
 			c.s.heardLocked(c)
-			c.s.m.Answered(c.inc, c.s.now())
+			c.s.m.Answered(c.epoch, c.s.now())
 			todo := c.s.progressLocked()
 			c.s.mu.Unlock()
 			todo.perform()

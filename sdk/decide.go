@@ -39,12 +39,12 @@ func (s *Sender) carryOutLocked(d *finality.Decision, now time.Duration) {
 			s.loseLocked(p, d.Reason, now)
 		}
 	case finality.Close:
-		if c := s.conns[d.Incarnation]; c != nil {
+		if c := s.conns[d.ConnEpoch]; c != nil {
 			c.byUs = true
 			s.endLocked(c, d.Reason)
 		}
 	case finality.Heartbeat:
-		if c := s.conns[d.Incarnation]; c != nil {
+		if c := s.conns[d.ConnEpoch]; c != nil {
 			c.beat = true
 			c.signal()
 		}

@@ -189,7 +189,7 @@ func (s *Sender) handLocked(p *pack, c *conn, now time.Duration) {
 	if h := p.st.holds[c.ep]; h != nil && h.pauses > 0 {
 		h.trial = p.seq
 	}
-	s.m.Written(finality.Pack(p.seq), p.st.id, c.inc, int(p.wire), now)
+	s.m.Written(finality.Pack(p.seq), p.st.id, c.epoch, int(p.wire), now)
 	c.out = append(c.out, p)
 	c.signal()
 }

@@ -159,7 +159,7 @@ func TestLargeAnswersAreRead(t *testing.T) {
 		settle(100 * time.Millisecond)
 		e.log.want(sdk.Final, 2)
 		e.log.want(sdk.Refused, 2)
-		if n := e.sender.Status().Endpoints[0].IncarnationsEnded; n != 0 {
+		if n := e.sender.Status().Endpoints[0].ConnectionsEnded; n != 0 {
 			t.Errorf("%d connections ended over large answers", n)
 		}
 		e.close(time.Second)

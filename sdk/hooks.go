@@ -76,12 +76,12 @@ func (s *Sender) tellConnLocked(hook func(ConnEvent), c *conn, now time.Duration
 		return
 	}
 	e := ConnEvent{
-		Endpoint: c.ep.addr, ID: connID(c.inc), Lived: now - c.openedAt, Unanswered: c.inFlight, Acked: c.acked, Reason: reason,
+		Endpoint: c.ep.addr, ID: connID(c.epoch), Lived: now - c.openedAt, Unanswered: c.inFlight, Acked: c.acked, Reason: reason,
 	}
 	s.notify.post(event{ask: func() { s.callHook(func() { hook(e) }) }})
 }
 
-func connID(inc finality.Incarnation) uint64 { return uint64(inc) }
+func connID(epoch finality.ConnEpoch) uint64 { return uint64(epoch) }
 
 // callHook runs on the notifier's goroutine.
 func (s *Sender) callHook(call func()) {

@@ -530,7 +530,7 @@ func TestTextErrorWithoutAnEchoMayBeAboutAPackThatWasSeen(t *testing.T) {
 		e.send(st, 1)
 		settle(time.Second)
 		ep := e.sender.Status().Endpoints[0]
-		if ep.AckErrors[104] != 0 || ep.IncarnationsEnded != 1 || !strings.Contains(ep.LastError, "names no pack") {
+		if ep.AckErrors[104] != 0 || ep.ConnectionsEnded != 1 || !strings.Contains(ep.LastError, "names no pack") {
 			t.Errorf("%+v, want the connection ended, and the error held against no pack", ep)
 		}
 		e.log.want(sdk.Acked, 1) // on the second connection

@@ -157,7 +157,7 @@ func (e *EndpointStatus) sum(o *EndpointStatus) {
 	e.PacksAcked += o.PacksAcked
 	e.BytesSent += o.BytesSent
 	e.Reconnects += o.Reconnects
-	e.IncarnationsEnded += o.IncarnationsEnded
+	e.ConnectionsEnded += o.ConnectionsEnded
 	e.UnknownAcks += o.UnknownAcks
 	e.PacksLost += o.PacksLost
 	e.RecordsLost += o.RecordsLost

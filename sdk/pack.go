@@ -73,10 +73,10 @@ type pack struct {
 	parent    *pack    // it was cut from
 	left      int      // parts that have not ended
 	notBefore time.Duration
-	reserved  *conn                // keeps itself empty for this suspect
-	damaged   bool                 // was answered by onceMore
-	avoid     finality.Incarnation // connection it may not go to again
-	refusals  *refusals            // for good; nil for none
+	reserved  *conn              // keeps itself empty for this suspect
+	damaged   bool               // was answered by onceMore
+	avoid     finality.ConnEpoch // connection it may not go to again
+	refusals  *refusals          // for good; nil for none
 }
 
 // openKey tells the open packs of a stream apart.

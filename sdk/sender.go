@@ -75,8 +75,8 @@ type Sender struct {
 	endpointList []*endpoint
 	names        map[string]*proxyName // by host:port
 	resolving    bool                  // resolveLoop runs
-	conns        map[finality.Incarnation]*conn
-	lastInc      finality.Incarnation
+	conns        map[finality.ConnEpoch]*conn
+	lastEpoch    finality.ConnEpoch
 	draining     []*conn
 	toClose      []*conn      // by whoever called progressLocked, without mu
 	losses       []*lossEvent // lately, the last one per proxy and reason
@@ -116,7 +116,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1), resolveWake: make(chan struct{}, 1), names: make(map[string]*proxyName),
 		streams: make(map[streamKey]*Stream), uniqs: make(map[uint32]struct{}), packs: make(map[uint64]*pack),
 		groups: make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
-		conns: make(map[finality.Incarnation]*conn), idle: make(chan struct{}), closed: make(chan struct{}),
+		conns: make(map[finality.ConnEpoch]*conn), idle: make(chan struct{}), closed: make(chan struct{}),
 	}
 	s.general.limit, s.repairs.limit = o.budget-o.repair, o.repair
 	s.maxAhead = max(minAhead, int64(4*runtime.GOMAXPROCS(0)*o.packBytes))

@@ -32,28 +32,28 @@ type Status struct {
 
 // EndpointStatus speaks of one proxy. Counters run since the start.
 type EndpointStatus struct {
-	Address           string         `json:"address"`          // host:port, and the address where the name has several: "dp:46801 (10.0.0.7)"
-	Group             string         `json:"group,omitempty"`  // whose connections these are; empty where groups share them
-	State             string         `json:"state"`            // connected, connecting, paused, draining
-	Code              EndpointCode   `json:"code,omitempty"`   // why it gets nothing or little; see EndpointCodes
-	Reason            string         `json:"reason,omitempty"` // the same as a sentence
-	Connections       int            `json:"connections"`      // that take packs
-	InFlightPacks     int            `json:"in_flight_packs"`
-	InFlightBytes     int64          `json:"in_flight_bytes"`
-	AckedPacks        int            `json:"acked_packs"` // acked, not final
-	AckedBytes        int64          `json:"acked_bytes"`
-	WindowBytes       int64          `json:"window_bytes"`
-	OldestUnfinal     time.Duration  `json:"oldest_unfinal_ns"`
-	LastError         string         `json:"last_error,omitempty"`
-	LastErrorTime     time.Time      `json:"last_error_time,omitzero"`
-	PacksAcked        uint64         `json:"packs_acked_total"`
-	BytesSent         uint64         `json:"bytes_sent_total"`
-	Reconnects        uint64         `json:"reconnects_total"`
-	IncarnationsEnded uint64         `json:"incarnations_ended_total"`
-	UnknownAcks       uint64         `json:"unknown_acks_total"` // answers to nothing that was in flight there
-	PacksLost         uint64         `json:"packs_lost_total"`   // acked, and gone with the proxy
-	RecordsLost       uint64         `json:"records_lost_total"`
-	AckErrors         map[int]uint64 `json:"ack_errors_total,omitempty"` // by errCode
+	Address          string         `json:"address"`          // host:port, and the address where the name has several: "dp:46801 (10.0.0.7)"
+	Group            string         `json:"group,omitempty"`  // whose connections these are; empty where groups share them
+	State            string         `json:"state"`            // connected, connecting, paused, draining
+	Code             EndpointCode   `json:"code,omitempty"`   // why it gets nothing or little; see EndpointCodes
+	Reason           string         `json:"reason,omitempty"` // the same as a sentence
+	Connections      int            `json:"connections"`      // that take packs
+	InFlightPacks    int            `json:"in_flight_packs"`
+	InFlightBytes    int64          `json:"in_flight_bytes"`
+	AckedPacks       int            `json:"acked_packs"` // acked, not final
+	AckedBytes       int64          `json:"acked_bytes"`
+	WindowBytes      int64          `json:"window_bytes"`
+	OldestUnfinal    time.Duration  `json:"oldest_unfinal_ns"`
+	LastError        string         `json:"last_error,omitempty"`
+	LastErrorTime    time.Time      `json:"last_error_time,omitzero"`
+	PacksAcked       uint64         `json:"packs_acked_total"`
+	BytesSent        uint64         `json:"bytes_sent_total"`
+	Reconnects       uint64         `json:"reconnects_total"`
+	ConnectionsEnded uint64         `json:"incarnations_ended_total"`
+	UnknownAcks      uint64         `json:"unknown_acks_total"` // answers to nothing that was in flight there
+	PacksLost        uint64         `json:"packs_lost_total"`   // acked, and gone with the proxy
+	RecordsLost      uint64         `json:"records_lost_total"`
+	AckErrors        map[int]uint64 `json:"ack_errors_total,omitempty"` // by errCode
 }
 
 // StreamStatus speaks of one (group, stream) pair. Counters run since the start.
@@ -185,7 +185,7 @@ func (s *Sender) endpointStatusLocked(ep *endpoint, now time.Duration) EndpointS
 		WindowBytes: m.Window, OldestUnfinal: m.OldestUnfinal,
 		LastError: ep.lastErr, LastErrorTime: ep.lastTime,
 		PacksAcked: ep.counts.acked, BytesSent: ep.counts.bytes, Reconnects: ep.counts.reconnects,
-		IncarnationsEnded: ep.counts.ended, UnknownAcks: ep.counts.unknownAcks,
+		ConnectionsEnded: ep.counts.ended, UnknownAcks: ep.counts.unknownAcks,
 		PacksLost: ep.counts.lost, RecordsLost: ep.counts.recordsLost,
 	}
 	if len(ep.codes) > 0 {

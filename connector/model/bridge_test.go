@@ -5,20 +5,20 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"inlong-bridge/connector/watermark"
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/sdk/finality"
 )
 
 // bridge is the thinnest glue around the rules: it does what connector and sdk do, a tick at a time,
 // without goroutines.
 type bridge struct {
-	w        *world
-	r        *rand.Rand
-	cfg      finality.Config
-	instance int
-	m        *finality.Machine
-	nextPack finality.Pack
-	nextInc  finality.Incarnation
+	w         *world
+	r         *rand.Rand
+	cfg       finality.Config
+	instance  int
+	m         *finality.Machine
+	nextPack  finality.Pack
+	nextEpoch finality.ConnEpoch
 
 	assigned []*assignment // by partition, nil when not assigned
 	revoked  []*assignment // older generations: late news must move nothing
@@ -41,7 +41,7 @@ type bridge struct {
 // assignment is one generation of a partition.
 type assignment struct {
 	partition int
-	*watermark.Partition
+	*checkpoint.Partition
 	commit *commitRun
 }
 
@@ -53,7 +53,7 @@ type commitRun struct {
 
 type pieceRef struct {
 	a     *assignment
-	piece watermark.Piece
+	piece checkpoint.Piece
 }
 
 type packInfo struct {
@@ -63,7 +63,7 @@ type packInfo struct {
 	records []recordID
 	pieces  []pieceRef
 	written bool // in flight or acked
-	inc     finality.Incarnation
+	epoch   finality.ConnEpoch
 	proxy   *proxy
 	sentAt  int // the tick of the copy that was written last
 	acked   bool
@@ -73,7 +73,7 @@ type packInfo struct {
 
 type reread struct {
 	pieceRef
-	origin watermark.Origin
+	origin checkpoint.Origin
 	at     int
 }
 
@@ -93,7 +93,7 @@ func newBridge(w *world, cfg finality.Config, instance int) *bridge {
 
 func (b *bridge) assign(p int) {
 	start := max(b.w.src.committed[p], 0)
-	b.assigned[p] = &assignment{partition: p, Partition: watermark.New(start)}
+	b.assigned[p] = &assignment{partition: p, Partition: checkpoint.New(start)}
 }
 
 // revoke commits what is final, then ends the assignment. A commit in flight may still arrive.
@@ -141,11 +141,11 @@ func (b *bridge) connect() {
 		if !p.up || slices.ContainsFunc(b.conns, func(c *conn) bool { return c.proxy == p }) || b.r.IntN(3) > 0 {
 			continue
 		}
-		b.nextInc++
-		c := &conn{inc: b.nextInc, proxy: p}
+		b.nextEpoch++
+		c := &conn{epoch: b.nextEpoch, proxy: p}
 		p.conns = append(p.conns, c)
 		b.conns = append(b.conns, c)
-		b.m.Opened(c.inc, p.id, b.w.time())
+		b.m.Opened(c.epoch, p.id, b.w.time())
 	}
 }
 
@@ -158,18 +158,18 @@ func (b *bridge) receive() {
 			b.w.events++
 			switch {
 			case r.heartbeat:
-				b.m.Answered(c.inc, b.w.time())
+				b.m.Answered(c.epoch, b.w.time())
 			case r.code != 0:
-				if info := b.packs[r.pack]; info != nil && info.written && info.inc == c.inc {
+				if info := b.packs[r.pack]; info != nil && info.written && info.epoch == c.epoch {
 					info.written = false
-					b.m.Refused(r.pack, c.inc, r.code == 114, b.w.time())
+					b.m.Refused(r.pack, c.epoch, r.code == 114, b.w.time())
 					b.resends = append(b.resends, r.pack)
 				}
 			default:
-				if info := b.packs[r.pack]; info != nil && info.written && info.inc == c.inc {
+				if info := b.packs[r.pack]; info != nil && info.written && info.epoch == c.epoch {
 					info.acked = true
 				}
-				b.m.Acked(r.pack, c.inc, b.w.time())
+				b.m.Acked(r.pack, c.epoch, b.w.time())
 			}
 			b.carryOut()
 		}
@@ -182,7 +182,7 @@ func (b *bridge) receive() {
 func (b *bridge) end(c *conn) {
 	b.conns = slices.DeleteFunc(b.conns, func(x *conn) bool { return x == c })
 	c.leave()
-	b.m.Ended(c.inc, b.w.time())
+	b.m.Ended(c.epoch, b.w.time())
 	b.carryOut()
 }
 
@@ -274,15 +274,15 @@ func (b *bridge) decide(d finality.Decision) {
 		}
 	case finality.Close:
 		for _, c := range slices.Clone(b.conns) {
-			if c.inc == d.Incarnation {
+			if c.epoch == d.ConnEpoch {
 				b.end(c)
 			}
 		}
 	case finality.Heartbeat:
 		for _, c := range b.conns {
-			if c.inc == d.Incarnation {
+			if c.epoch == d.ConnEpoch {
 				c.up = append(c.up, upFrame{heartbeat: true, at: b.w.now})
-				b.m.Beat(c.inc, now)
+				b.m.Beat(c.epoch, now)
 			}
 		}
 	case finality.Barrier:
@@ -323,13 +323,13 @@ func (b *bridge) readAgain() {
 			info.add(part, pieceRef{rr.a, piece})
 			b.repairs = append(b.repairs, info.id)
 		}
-		rr.a.Replaced(rr.piece, 0, watermark.Gap)
+		rr.a.Replaced(rr.piece, 0, checkpoint.Gap)
 	}
 	b.rereads = append(b.rereads, later...)
 }
 
-func originOf(recs []record) watermark.Origin {
-	return watermark.Origin{
+func originOf(recs []record) checkpoint.Origin {
+	return checkpoint.Origin{
 		First: recs[0].offset, Last: recs[len(recs)-1].offset,
 		Route: recs[0].route, Minute: recs[0].minute, Records: int32(len(recs)),
 	}
@@ -408,12 +408,12 @@ func (b *bridge) write(info *packInfo) bool {
 	for _, i := range b.r.Perm(len(b.conns)) {
 		c := b.conns[i]
 		size := 10 * len(info.records)
-		if b.m.Admit(c.inc, finality.Stream(info.route), size, b.w.time()) != finality.OK {
+		if b.m.Admit(c.epoch, finality.Stream(info.route), size, b.w.time()) != finality.OK {
 			continue
 		}
-		b.m.Written(info.id, finality.Stream(info.route), c.inc, size, b.w.time())
+		b.m.Written(info.id, finality.Stream(info.route), c.epoch, size, b.w.time())
 		owes := b.owes(c)
-		info.written, info.acked, info.charged, info.inc, info.proxy, info.sentAt = true, false, false, c.inc, c.proxy, b.w.now
+		info.written, info.acked, info.charged, info.epoch, info.proxy, info.sentAt = true, false, false, c.epoch, c.proxy, b.w.now
 		b.w.events++
 		if c.endedAt == 0 {
 			c.up = append(c.up, upFrame{msg: message{b.instance, info.id, info.route, info.records}, at: b.w.now})
@@ -434,7 +434,7 @@ func (b *bridge) write(info *packInfo) bool {
 // were written.
 func (b *bridge) owes(c *conn) bool {
 	for _, info := range b.packs {
-		if info.written && !info.acked && info.inc == c.inc && info.sentAt <= c.proxy.faultEnded {
+		if info.written && !info.acked && info.epoch == c.epoch && info.sentAt <= c.proxy.faultEnded {
 			return true
 		}
 	}
@@ -504,7 +504,7 @@ func (b *bridge) forget() {
 // and was stored already. In settle all that has not settled is sent again.
 func (b *bridge) chargeInFlight(p *proxy) {
 	for _, info := range b.packs {
-		if !info.written || info.lost || info.proxy != p || !b.open(info.inc) {
+		if !info.written || info.lost || info.proxy != p || !b.open(info.epoch) {
 			continue
 		}
 		if b.w.mode == finality.Queue && (info.acked || !p.stored[message{instance: b.instance, pack: info.id}.name()]) {
@@ -518,7 +518,7 @@ func (b *bridge) chargeInFlight(p *proxy) {
 // not noticed yet.
 func (b *bridge) chargeOrphans(p *proxy) {
 	for _, info := range b.packs {
-		if info.acked && !info.lost && info.proxy == p && !b.living(info.inc) {
+		if info.acked && !info.lost && info.proxy == p && !b.living(info.epoch) {
 			b.charge(info)
 		}
 	}
@@ -534,12 +534,12 @@ func (b *bridge) chargeAll(p *proxy) {
 }
 
 // open reports whether the bridge holds the connection for open; living, whether it is.
-func (b *bridge) open(inc finality.Incarnation) bool {
-	return slices.ContainsFunc(b.conns, func(c *conn) bool { return c.inc == inc })
+func (b *bridge) open(epoch finality.ConnEpoch) bool {
+	return slices.ContainsFunc(b.conns, func(c *conn) bool { return c.epoch == epoch })
 }
 
-func (b *bridge) living(inc finality.Incarnation) bool {
-	return slices.ContainsFunc(b.conns, func(c *conn) bool { return c.inc == inc && c.endedAt == 0 })
+func (b *bridge) living(epoch finality.ConnEpoch) bool {
+	return slices.ContainsFunc(b.conns, func(c *conn) bool { return c.epoch == epoch && c.endedAt == 0 })
 }
 
 // uncommittedRecords is what another process, or this one after a restart, will read again.

@@ -1,5 +1,5 @@
 // Package model holds no product code: its tests run the rules of delivery (sdk/finality,
-// connector/watermark, the positions of connector/confirm) through random schedules of faults against a
+// connector/checkpoint, the positions of connector/confirm) through random schedules of faults against a
 // dumb oracle that knows only what lies in the queue and what is committed.
 //
 // World (world_test.go): Kafka partitions with holes, proxies that ack from memory, queue clusters

@@ -89,7 +89,7 @@ type queued struct{ value []byte }
 
 // conn is one connection as both ends see it.
 type conn struct {
-	inc     finality.Incarnation
+	epoch   finality.ConnEpoch
 	proxy   *proxy
 	up      []upFrame // to the proxy
 	down    []reply   // to the bridge

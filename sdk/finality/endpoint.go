@@ -6,7 +6,7 @@ import "time"
 type endpoint struct {
 	id     Endpoint
 	listed bool // added and not removed
-	living int  // incarnations
+	living int  // connections
 
 	// Settle: connections in a row that ended before anything settled, though packs had been written.
 	unsettled int
@@ -80,10 +80,10 @@ func (e *endpoint) admits(now time.Duration) Refusal {
 	return EndpointPaused
 }
 
-// incarnationEnded counts connections that end before anything settles (Settle): a load balancer that
+// connEnded counts connections that end before anything settles (Settle): a load balancer that
 // cuts connections, say, would turn every settle interval into duplicates.
-func (e *endpoint) incarnationEnded(inc *incarnation, now time.Duration, cfg *Config) {
-	if !inc.used || inc.settled {
+func (e *endpoint) connEnded(c *conn, now time.Duration, cfg *Config) {
+	if !c.used || c.settled {
 		return
 	}
 	e.unsettled++
@@ -195,27 +195,27 @@ func (m *Machine) Endpoint(id Endpoint, now time.Duration) EndpointState {
 	if e == nil {
 		return st
 	}
-	for _, inc := range m.living {
-		if inc.ep != e {
+	for _, c := range m.living {
+		if c.ep != e {
 			continue
 		}
-		st.InFlight += inc.inFlight.n
-		st.Acked += inc.acked.n + inc.apart.n
-		st.InFlightBytes += inc.inFlight.bytes
-		st.AckedBytes += inc.acked.bytes + inc.apart.bytes
-		for _, p := range [...]*pack{inc.inFlight.head, inc.acked.head, inc.apart.head} {
+		st.InFlight += c.inFlight.n
+		st.Acked += c.acked.n + c.apart.n
+		st.InFlightBytes += c.inFlight.bytes
+		st.AckedBytes += c.acked.bytes + c.apart.bytes
+		for _, p := range [...]*pack{c.inFlight.head, c.acked.head, c.apart.head} {
 			if p != nil {
 				st.OldestUnfinal = max(st.OldestUnfinal, now-p.sentAt)
 			}
 		}
 		if m.cfg.Mode == Settle {
-			st.Window += inc.allowed
-			if inc.inFlight.n > 0 && inc.inFlight.bytes >= inc.allowed {
+			st.Window += c.allowed
+			if c.inFlight.n > 0 && c.inFlight.bytes >= c.allowed {
 				st.Reason = InFlightFull
 			}
 		} else {
 			st.Window += m.cfg.WindowBytes
-			if m.cfg.Mode == Queue && (inc.window.bytes >= m.cfg.WindowBytes || inc.window.packs >= m.cfg.WindowPacks) {
+			if m.cfg.Mode == Queue && (c.window.bytes >= m.cfg.WindowBytes || c.window.packs >= m.cfg.WindowPacks) {
 				st.Reason = WindowFull
 			}
 		}

@@ -26,10 +26,10 @@ func (m Mode) String() string {
 
 // Names given by the caller. Times are monotonic, from any origin.
 type (
-	Pack        uint64 // sequence number of a pack, the second half of its mid
-	Incarnation uint64 // one connection's life; never reused
-	Endpoint    int32  // a proxy
-	Stream      int32  // a (group, stream) pair
+	Pack      uint64 // sequence number of a pack, the second half of its mid
+	ConnEpoch uint64 // one connection's life; never reused
+	Endpoint  int32  // a proxy
+	Stream    int32  // a (group, stream) pair
 )
 
 // Config holds the durations and limits; see DefaultConfig.
@@ -43,10 +43,10 @@ type Config struct {
 	IdleBeat    time.Duration // heartbeat interval without acked packs
 	BusyBeat    time.Duration // heartbeat interval with acked packs (Settle)
 	TrialPause  time.Duration // Settle: the longest pause after which a full proxy is tried again with a pack, if there is one
-	LossGrace   time.Duration // Queue: an ended incarnation's packs are waited for this long
-	Patience    time.Duration // Queue: a living incarnation's packs are waited for this long
-	WindowPacks int           // per incarnation: packs in flight or acked but not final
-	WindowBytes int64         // per incarnation, the same in bytes on the wire
+	LossGrace   time.Duration // Queue: an ended connection's packs are waited for this long
+	Patience    time.Duration // Queue: a living connection's packs are waited for this long
+	WindowPacks int           // per connection: packs in flight or acked but not final
+	WindowBytes int64         // per connection, the same in bytes on the wire
 	StartPacks  int           // Queue: packs open of a stream of which none was seen yet; one always may be
 	StartBytes  int64         // Queue: the same in bytes on the wire
 	Rate        int64         // per endpoint, bytes on the wire per second, 0 for none
@@ -72,34 +72,34 @@ const (
 	Resend    Kind = iota // Pack was in flight and is waiting again; send its bytes, elsewhere first
 	Final                 // Pack is safe; it may be waiting, in flight, acked or lost
 	Lost                  // Pack was acked and must be read again from its source
-	Close                 // end Incarnation: an answer did not come in AckTimeout
-	Heartbeat             // send a heartbeat on Incarnation, and say so with Beat
+	Close                 // end ConnEpoch: an answer did not come in AckTimeout
+	Heartbeat             // send a heartbeat on ConnEpoch, and say so with Beat
 	Barrier               // begin a barrier over all queue clusters; tell BarrierPassed or BarrierFailed
 )
 
 // Decision is what the caller must do now.
 type Decision struct {
-	Kind        Kind
-	Pack        Pack
-	Incarnation Incarnation
-	Reason      string // constant text for logs and status
-	Suspect     bool   // Resend: the oldest unanswered pack of a broken connection; it travels alone first
+	Kind      Kind
+	Pack      Pack
+	ConnEpoch ConnEpoch
+	Reason    string // constant text for logs and status
+	Suspect   bool   // Resend: the oldest unanswered pack of a broken connection; it travels alone first
 }
 
 // Refusal says why a pack may not go somewhere now. The zero value means it may.
 type Refusal uint8
 
 const (
-	OK              Refusal = iota
-	WindowFull              // Queue: the proxy holds as much unconfirmed data as it may
-	ShareFull               // the stream holds its share of that
-	InFlightFull            // Settle: acks are slow, so that less may be in flight
-	RateReached             // Config.Rate
-	EndpointPaused          // Settle: connections end before anything settles
-	EndpointZombie          // Queue: nothing of the proxy is seen
-	StreamStalled           // Queue: nothing of the stream is seen any more
-	SlowStart               // Queue: nothing of the stream was seen yet
-	IncarnationGone         // the connection ended
+	OK             Refusal = iota
+	WindowFull             // Queue: the proxy holds as much unconfirmed data as it may
+	ShareFull              // the stream holds its share of that
+	InFlightFull           // Settle: acks are slow, so that less may be in flight
+	RateReached            // Config.Rate
+	EndpointPaused         // Settle: connections end before anything settles
+	EndpointZombie         // Queue: nothing of the proxy is seen
+	StreamStalled          // Queue: nothing of the stream is seen any more
+	SlowStart              // Queue: nothing of the stream was seen yet
+	ConnGone               // the connection ended
 )
 
 // String is the sentence for a person.
@@ -123,7 +123,7 @@ func (r Refusal) String() string {
 		return "the stream's packs are acked but do not reach the queue; it gets one pack per growing pause"
 	case SlowStart:
 		return "none of the stream's packs was seen in the queue yet; until one is, it gets a few at a time"
-	case IncarnationGone:
+	case ConnGone:
 		return "connection ended"
 	}
 	return "unknown"
@@ -133,8 +133,8 @@ func (r Refusal) String() string {
 type Machine struct {
 	cfg       Config
 	packs     map[Pack]*pack
-	incs      map[Incarnation]*incarnation
-	living    []*incarnation // incs in the order they were opened, so that decisions never depend on map order
+	conns     map[ConnEpoch]*conn
+	living    []*conn // conns in the order they were opened, so that decisions never depend on map order
 	endpoints map[Endpoint]*endpoint
 	streams   map[Stream]*stream
 	decisions []Decision
@@ -154,7 +154,7 @@ func New(cfg Config) *Machine {
 	return &Machine{
 		cfg:       cfg,
 		packs:     make(map[Pack]*pack),
-		incs:      make(map[Incarnation]*incarnation),
+		conns:     make(map[ConnEpoch]*conn),
 		endpoints: make(map[Endpoint]*endpoint),
 		streams:   make(map[Stream]*stream),
 	}
@@ -175,8 +175,8 @@ func (m *Machine) Tick(now time.Duration) {
 		m.thaw = now
 	}
 	m.lastTick, m.ticked = now, true
-	for _, inc := range m.living {
-		m.tickIncarnation(inc, now)
+	for _, c := range m.living {
+		m.tickConn(c, now)
 	}
 	if m.cfg.Mode == Queue {
 		m.tickQueue(now)

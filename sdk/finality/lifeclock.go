@@ -32,13 +32,13 @@ func (c *lifeClock) answer(timely, healthy bool, now, gap time.Duration) {
 }
 
 // lifeSign tells the clock of an answer that took so long, and makes final what has settled by it.
-func (m *Machine) lifeSign(inc *incarnation, took, now time.Duration) {
-	oldest := inc.inFlight.head
+func (m *Machine) lifeSign(c *conn, took, now time.Duration) {
+	oldest := c.inFlight.head
 	healthy := oldest == nil || now-oldest.sentAt <= m.cfg.Timely
-	inc.clock.answer(took <= m.cfg.Timely, healthy, now, m.cfg.ClockGap)
-	for p := inc.acked.head; p != nil && inc.clock.life-p.stamp >= m.cfg.Settle; p = inc.acked.head {
-		inc.settled = true
-		inc.ep.settled()
+	c.clock.answer(took <= m.cfg.Timely, healthy, now, m.cfg.ClockGap)
+	for p := c.acked.head; p != nil && c.clock.life-p.stamp >= m.cfg.Settle; p = c.acked.head {
+		c.settled = true
+		c.ep.settled()
 		m.final(p, "settled")
 	}
 }

@@ -32,7 +32,7 @@ func (r *rig) collect() {
 		r.ds = append(r.ds, d)
 		switch d.Kind {
 		case Heartbeat:
-			r.m.Beat(d.Incarnation, r.now)
+			r.m.Beat(d.ConnEpoch, r.now)
 		case Barrier:
 			// Passed at once unless a test takes it in hand.
 			r.m.BarrierPassed(r.now, r.now)
@@ -41,27 +41,27 @@ func (r *rig) collect() {
 	}
 }
 
-// wait lets time pass in steps of 100 ms. With healthy, the heartbeats of these incarnations are
+// wait lets time pass in steps of 100 ms. With healthy, the heartbeats of these connections are
 // answered at once.
-func (r *rig) wait(d time.Duration, healthy ...Incarnation) {
+func (r *rig) wait(d time.Duration, healthy ...ConnEpoch) {
 	for end := r.now + d; r.now < end; {
 		r.now += 100 * time.Millisecond
 		r.m.Tick(r.now)
 		r.collect()
-		for _, inc := range healthy {
-			for i := len(r.m.incs[inc].beats); i > 0; i-- {
-				r.m.Answered(inc, r.now)
+		for _, epoch := range healthy {
+			for i := len(r.m.conns[epoch].beats); i > 0; i-- {
+				r.m.Answered(epoch, r.now)
 			}
 		}
 		r.collect()
 	}
 }
 
-func (r *rig) write(p Pack, inc Incarnation) { r.m.Written(p, 1, inc, 100, r.now) }
+func (r *rig) write(p Pack, epoch ConnEpoch) { r.m.Written(p, 1, epoch, 100, r.now) }
 
-func (r *rig) ack(p Pack, inc Incarnation) {
-	r.write(p, inc)
-	r.m.Acked(p, inc, r.now)
+func (r *rig) ack(p Pack, epoch ConnEpoch) {
+	r.write(p, epoch)
+	r.m.Acked(p, epoch, r.now)
 	r.collect()
 }
 
@@ -197,7 +197,7 @@ func TestSilenceSettlesNothing(t *testing.T) {
 	r.wait(time.Minute) // nothing is answered
 	r.want(Final)
 	// All the late answers come at once.
-	for range r.m.incs[1].beats {
+	for range r.m.conns[1].beats {
 		r.m.Answered(1, r.now)
 	}
 	r.collect()
@@ -211,7 +211,7 @@ func TestLateAnswersSettleNothing(t *testing.T) {
 	r.ack(1, 1)
 	for range 300 {
 		r.wait(100 * time.Millisecond)
-		for len(r.m.incs[1].beats) > 0 && r.now-r.m.incs[1].beats[0] >= 2500*time.Millisecond {
+		for len(r.m.conns[1].beats) > 0 && r.now-r.m.conns[1].beats[0] >= 2500*time.Millisecond {
 			r.m.Answered(1, r.now)
 		}
 	}
@@ -344,7 +344,7 @@ func TestSlowAcksShrinkWhatMayBeInFlightDownToOnePack(t *testing.T) {
 func TestProxyWhoseConnectionsNeverSettleIsLeftAloneWithGrowingPauses(t *testing.T) {
 	r := newRig(t, Settle, nil)
 	var pauses []time.Duration
-	for i := Incarnation(1); i <= 8; i++ {
+	for i := ConnEpoch(1); i <= 8; i++ {
 		r.m.Opened(i, 1, r.now)
 		begin := r.now
 		for r.m.Admit(i, 1, 100, r.now) == EndpointPaused {
@@ -499,7 +499,7 @@ func TestNothingIsLostWhileTheQueueDoesNotAnswer(t *testing.T) {
 	r.want(Lost, 1, 2)
 }
 
-func TestWindowEndsWithItsIncarnation(t *testing.T) {
+func TestWindowEndsWithItsConnection(t *testing.T) {
 	r := queueRig(t, func(c *Config) { c.WindowPacks = 4 })
 	r.started(1)
 	for p := Pack(1); p <= 4; p++ {

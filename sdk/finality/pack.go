@@ -17,15 +17,15 @@ type pack struct {
 	id     Pack
 	stream *stream
 	state  state
-	inc    *incarnation // in flight or acked: where; acked and nil: its incarnation ended (an orphan)
-	ep     *endpoint    // of the last copy
-	order  uint64       // of the last copy among all that was written by the machine
-	copies int          // times written; which copy was seen nobody can tell
+	c      *conn     // in flight or acked: where; acked and nil: its connection ended (an orphan)
+	ep     *endpoint // of the last copy
+	order  uint64    // of the last copy among all that was written by the machine
+	copies int       // times written; which copy was seen nobody can tell
 	bytes  int64
 	sentAt time.Duration
 	stamp  time.Duration // acked: the life clock (Settle) or the queue clock (Queue) at the ack
 
-	inWindow  bool // counts in its incarnation's window
+	inWindow  bool // counts in its connection's window
 	isCounted bool // counts in what is open of its stream
 	// suspectSince is when a rule first wanted the acked pack lost; it is, once a barrier begun later
 	// is passed. Meaningful while suspect is set.
@@ -98,12 +98,12 @@ func (p *pack) unlink() {
 	p.prev, p.next, p.in = nil, nil, nil
 }
 
-// Written says that a pack was handed to inc: it is in flight from here. Call it before its first byte
+// Written says that a pack was handed to c: it is in flight from here. Call it before its first byte
 // is written. A pack that was waiting after Resend or Refused is written again under the same name.
 // bytes is its size on the wire.
-func (m *Machine) Written(id Pack, s Stream, incID Incarnation, bytes int, now time.Duration) {
-	inc := m.incs[incID]
-	if inc == nil {
+func (m *Machine) Written(id Pack, s Stream, epoch ConnEpoch, bytes int, now time.Duration) {
+	c := m.conns[epoch]
+	if c == nil {
 		panic("bug: pack written to a connection that is not open")
 	}
 	p := m.packs[id]
@@ -116,38 +116,38 @@ func (m *Machine) Written(id Pack, s Stream, incID Incarnation, bytes int, now t
 		panic("bug: pack written that is not waiting")
 	}
 	m.order++
-	p.state, p.inc, p.ep, p.order, p.bytes, p.sentAt = inFlight, inc, inc.ep, m.order, int64(bytes), now
+	p.state, p.c, p.ep, p.order, p.bytes, p.sentAt = inFlight, c, c.ep, m.order, int64(bytes), now
 	p.copies++
-	inc.inFlight.push(p)
-	inc.enter(p)
+	c.inFlight.push(p)
+	c.enter(p)
 	m.counted(p)
-	inc.used = true
-	inc.lastSent, inc.lastData = now, now
-	inc.ep.spend(int64(bytes), m.cfg.Rate, now)
-	m.tried(inc.ep, p.stream, now)
+	c.used = true
+	c.lastSent, c.lastData = now, now
+	c.ep.spend(int64(bytes), m.cfg.Rate, now)
+	m.tried(c.ep, p.stream, now)
 }
 
-// Acked says that inc acked the pack without an error code. It is ignored unless the pack is in flight
+// Acked says that c acked the pack without an error code. It is ignored unless the pack is in flight
 // there.
-func (m *Machine) Acked(id Pack, incID Incarnation, now time.Duration) {
-	p := m.inFlightOn(id, incID)
+func (m *Machine) Acked(id Pack, epoch ConnEpoch, now time.Duration) {
+	p := m.inFlightOn(id, epoch)
 	if p == nil {
 		return
 	}
-	inc := p.inc
+	c := p.c
 	took := now - p.sentAt
 	p.unlink()
 	p.state = acked
-	m.heard(inc.ep, now)
-	inc.pace(p.bytes, took, now, &m.cfg)
+	m.heard(c.ep, now)
+	c.pace(p.bytes, took, now, &m.cfg)
 	switch m.cfg.Mode {
 	case Ack:
 		m.final(p, "acked")
 	case Settle:
-		inc.clock.dataAnswered(took <= m.cfg.Timely)
-		m.lifeSign(inc, took, now)
-		p.stamp = inc.clock.life
-		inc.acked.push(p)
+		c.clock.dataAnswered(took <= m.cfg.Timely)
+		m.lifeSign(c, took, now)
+		p.stamp = c.clock.life
+		c.acked.push(p)
 	case Queue:
 		m.advanceQueue(now)
 		p.stamp = m.queue.clock
@@ -158,28 +158,28 @@ func (m *Machine) Acked(id Pack, incID Incarnation, now time.Duration) {
 	}
 }
 
-// Refused says that inc answered the pack with an error code: it is waiting again (no Resend comes).
+// Refused says that c answered the pack with an error code: it is waiting again (no Resend comes).
 // full says that the code was 114, the proxy's memory is full.
-func (m *Machine) Refused(id Pack, incID Incarnation, full bool, now time.Duration) {
-	p := m.inFlightOn(id, incID)
+func (m *Machine) Refused(id Pack, epoch ConnEpoch, full bool, now time.Duration) {
+	p := m.inFlightOn(id, epoch)
 	if p == nil {
 		return
 	}
-	inc := p.inc
+	c := p.c
 	p.unlink()
-	inc.leave(p)
+	c.leave(p)
 	p.uncounted()
-	m.heard(inc.ep, now)
-	p.state, p.inc = waiting, nil
+	m.heard(c.ep, now)
+	p.state, p.c = waiting, nil
 	if full {
-		inc.clock.full = true
-		inc.shrink(now, &m.cfg)
+		c.clock.full = true
+		c.shrink(now, &m.cfg)
 	}
 }
 
-func (m *Machine) inFlightOn(id Pack, incID Incarnation) *pack {
+func (m *Machine) inFlightOn(id Pack, epoch ConnEpoch) *pack {
 	p := m.packs[id]
-	if p == nil || p.state != inFlight || p.inc.id != incID {
+	if p == nil || p.state != inFlight || p.c.id != epoch {
 		return nil
 	}
 	return p
@@ -208,19 +208,19 @@ func (m *Machine) final(p *pack, why string) {
 // lose says that an acked pack must be read again. Its name stays known: it may be seen after all.
 func (m *Machine) lose(p *pack, why string) {
 	p.unlink()
-	if p.inc != nil {
-		p.inc.leave(p)
+	if p.c != nil {
+		p.c.leave(p)
 	}
 	p.uncounted()
-	p.state, p.inc, p.suspect = lost, nil, false
+	p.state, p.c, p.suspect = lost, nil, false
 	m.lost++
 	m.decide(Decision{Kind: Lost, Pack: p.id, Reason: why})
 }
 
 func (m *Machine) remove(p *pack) {
 	p.unlink()
-	if p.inc != nil {
-		p.inc.leave(p)
+	if p.c != nil {
+		p.c.leave(p)
 	}
 	p.uncounted()
 	if p.state == lost {

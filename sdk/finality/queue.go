@@ -22,10 +22,10 @@ type queueState struct {
 	retryAt   time.Duration // no barrier before, after one that failed
 	nextStart time.Duration // on the queue clock: no pack of a stream in slow start is due before
 	seenOrder uint64        // the latest pack seen of all proxies
-	orphans   []*orphans    // in the order their incarnations ended
+	orphans   []*orphans    // in the order their connections ended
 }
 
-// orphans are the acked packs of one incarnation that ended. The end of a connection does not mean the
+// orphans are the acked packs of one connection that ended. The end of a connection does not mean the
 // end of a process: they may still arrive.
 type orphans struct {
 	packs   packList
@@ -39,7 +39,7 @@ type orphans struct {
 	since   time.Duration // since then
 }
 
-// due says whether the packs of an ended incarnation have been waited for long enough: LossGrace since its
+// due says whether the packs of an ended connection have been waited for long enough: LossGrace since its
 // end. After a silence that is no measure, because no time passes for a process that stands still. There
 // LossGrace counts from when the proxy is heard again, be it the same process or a new one; a proxy that
 // stays silent is given Patience.
@@ -118,9 +118,9 @@ func (m *Machine) seenThrough(ep *endpoint, order uint64) {
 	ep.seenOrder = max(ep.seenOrder, order)
 	ep.seenAt = m.queue.clock
 	ep.suspect = false
-	for _, inc := range m.living {
-		if inc.ep == ep {
-			inc.nextProbe, inc.probePause = 0, 0
+	for _, c := range m.living {
+		if c.ep == ep {
+			c.nextProbe, c.probePause = 0, 0
 		}
 	}
 	if ep.zombie && order > ep.openOrder {
@@ -129,18 +129,18 @@ func (m *Machine) seenThrough(ep *endpoint, order uint64) {
 	}
 }
 
-// orphan takes over the acked packs of an incarnation that ended.
-func (m *Machine) orphan(inc *incarnation, now time.Duration) {
-	if inc.acked.n+inc.apart.n == 0 {
+// orphan takes over the acked packs of a connection that ended.
+func (m *Machine) orphan(c *conn, now time.Duration) {
+	if c.acked.n+c.apart.n == 0 {
 		return
 	}
 	m.advanceQueue(now)
-	o := &orphans{ep: inc.ep, endedAt: m.queue.clock, silent: inc.closing}
-	for _, l := range []*packList{&inc.acked, &inc.apart} {
+	o := &orphans{ep: c.ep, endedAt: m.queue.clock, silent: c.closing}
+	for _, l := range []*packList{&c.acked, &c.apart} {
 		for p := l.head; p != nil; p = l.head {
 			p.unlink()
-			inc.leave(p)
-			p.inc, p.suspect = nil, false
+			c.leave(p)
+			p.c, p.suspect = nil, false
 			o.packs.push(p)
 		}
 	}
@@ -161,13 +161,13 @@ func (m *Machine) tickQueue(now time.Duration) {
 		}
 		wanted = wanted || o.suspect
 	}
-	for _, inc := range m.living {
-		if inc.acked.head == nil || m.age(inc.acked.head) < m.cfg.Patience {
+	for _, c := range m.living {
+		if c.acked.head == nil || m.age(c.acked.head) < m.cfg.Patience {
 			continue
 		}
-		wanted = m.suspectOvertaken(inc, now) || wanted
-		wanted = m.suspectOldest(inc, now) || wanted
-		wanted = m.suspectZombie(inc, now) || wanted
+		wanted = m.suspectOvertaken(c, now) || wanted
+		wanted = m.suspectOldest(c, now) || wanted
+		wanted = m.suspectZombie(c, now) || wanted
 	}
 	wanted = m.suspectStarting(now) || wanted
 	if wanted && !m.queue.barrier && now >= m.queue.retryAt {
@@ -180,9 +180,9 @@ func (m *Machine) tickQueue(now time.Duration) {
 func (m *Machine) age(p *pack) time.Duration { return m.queue.clock - p.stamp }
 
 // suspectOvertaken: a pack unseen for patience while packs sent later through the same proxy were seen.
-func (m *Machine) suspectOvertaken(inc *incarnation, now time.Duration) (found bool) {
-	for p := inc.acked.head; p != nil && m.age(p) >= m.cfg.Patience; p = p.next {
-		if p.order < inc.ep.seenOrder {
+func (m *Machine) suspectOvertaken(c *conn, now time.Duration) (found bool) {
+	for p := c.acked.head; p != nil && m.age(p) >= m.cfg.Patience; p = p.next {
+		if p.order < c.ep.seenOrder {
 			p.accuse(now)
 			found = true
 		}
@@ -194,9 +194,9 @@ func (m *Machine) suspectOvertaken(inc *incarnation, now time.Duration) (found b
 // dropped, the last pack of an idle topic, a single proxy), the oldest pack is given up, then one more
 // per growing pause, until something of that proxy is seen. Without it a window full of dropped packs
 // would wait for ever.
-func (m *Machine) suspectOldest(inc *incarnation, now time.Duration) bool {
-	p := inc.acked.head
-	if p.order < inc.ep.seenOrder || m.queue.clock < inc.nextProbe {
+func (m *Machine) suspectOldest(c *conn, now time.Duration) bool {
+	p := c.acked.head
+	if p.order < c.ep.seenOrder || m.queue.clock < c.nextProbe {
 		return false
 	}
 	p.accuse(now)
@@ -205,9 +205,9 @@ func (m *Machine) suspectOldest(inc *incarnation, now time.Duration) bool {
 
 // suspectZombie: nothing of a proxy was seen for patience while other proxies' later packs were. With
 // a single proxy nobody can tell a zombie from a slow queue.
-func (m *Machine) suspectZombie(inc *incarnation, now time.Duration) bool {
-	ep := inc.ep
-	if m.queue.clock-ep.seenAt < m.cfg.Patience || !m.othersSeenAfter(ep, inc.acked.head.order) {
+func (m *Machine) suspectZombie(c *conn, now time.Duration) bool {
+	ep := c.ep
+	if m.queue.clock-ep.seenAt < m.cfg.Patience || !m.othersSeenAfter(ep, c.acked.head.order) {
 		return false
 	}
 	if !ep.suspect {
@@ -237,12 +237,12 @@ func (m *Machine) clearSuspicions() {
 	for _, o := range m.queue.orphans {
 		o.suspect = false
 	}
-	for _, inc := range m.living {
-		inc.ep.suspect = false
-		for p := inc.acked.head; p != nil; p = p.next {
+	for _, c := range m.living {
+		c.ep.suspect = false
+		for p := c.acked.head; p != nil; p = p.next {
 			p.suspect = false
 		}
-		for p := inc.apart.head; p != nil; p = p.next {
+		for p := c.apart.head; p != nil; p = p.next {
 			p.suspect = false
 		}
 	}
@@ -263,12 +263,12 @@ func (m *Machine) BarrierPassed(begun, now time.Duration) {
 			}
 		}
 	}
-	for _, inc := range slices.Clone(m.living) {
-		m.loseSuspects(inc, begun)
-		m.loseStarting(inc, begun)
+	for _, c := range slices.Clone(m.living) {
+		m.loseSuspects(c, begun)
+		m.loseStarting(c, begun)
 	}
-	for _, inc := range slices.Clone(m.living) {
-		m.loseZombie(inc, begun, now)
+	for _, c := range slices.Clone(m.living) {
+		m.loseZombie(c, begun, now)
 	}
 	for _, ep := range m.endpoints {
 		if ep.suspect && ep.suspectAt <= begun {
@@ -285,19 +285,19 @@ func (m *Machine) BarrierFailed(now time.Duration) {
 	m.queue.retryAt = now + m.cfg.PauseMin
 }
 
-func (m *Machine) loseSuspects(inc *incarnation, begun time.Duration) {
-	for p := inc.acked.head; p != nil; {
+func (m *Machine) loseSuspects(c *conn, begun time.Duration) {
+	for p := c.acked.head; p != nil; {
 		next := p.next
 		if p.suspect && p.suspectSince <= begun {
-			if p.order < inc.ep.seenOrder {
+			if p.order < c.ep.seenOrder {
 				if p.stream.overtaken == nil {
 					p.stream.overtaken = make(map[*endpoint]bool)
 				}
-				p.stream.overtaken[inc.ep] = true
+				p.stream.overtaken[c.ep] = true
 				m.lose(p, lossOvertaken)
 			} else {
-				inc.probePause = min(max(2*inc.probePause, m.cfg.PauseMin), m.cfg.PauseMax)
-				inc.nextProbe = m.queue.clock + inc.probePause
+				c.probePause = min(max(2*c.probePause, m.cfg.PauseMin), m.cfg.PauseMax)
+				c.nextProbe = m.queue.clock + c.probePause
 				m.lose(p, lossProbe)
 			}
 		}
@@ -307,13 +307,13 @@ func (m *Machine) loseSuspects(inc *incarnation, begun time.Duration) {
 
 // loseZombie gives up all that a zombie acked and makes the proxy half-open: one real pack per growing
 // pause, full again when that one is seen.
-func (m *Machine) loseZombie(inc *incarnation, begun, now time.Duration) {
-	ep := inc.ep
+func (m *Machine) loseZombie(c *conn, begun, now time.Duration) {
+	ep := c.ep
 	if !ep.suspect || ep.suspectAt > begun {
 		return
 	}
-	for inc.acked.head != nil {
-		m.lose(inc.acked.head, lossZombie)
+	for c.acked.head != nil {
+		m.lose(c.acked.head, lossZombie)
 	}
 	if !ep.zombie {
 		ep.zombie, ep.openOrder = true, m.order
@@ -335,10 +335,10 @@ func (m *Machine) stallStreams(now time.Duration) {
 		}
 		s.stalled = true
 		s.pause.grow(now, &m.cfg)
-		for _, inc := range m.living {
-			for p := inc.acked.head; p != nil; p = p.next {
+		for _, c := range m.living {
+			for p := c.acked.head; p != nil; p = p.next {
 				if p.stream == s {
-					inc.leave(p)
+					c.leave(p)
 				}
 			}
 		}

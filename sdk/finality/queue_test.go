@@ -47,8 +47,8 @@ func (r *rig) hold(d time.Duration) (asked time.Duration) {
 			r.ds = append(r.ds, d)
 			switch d.Kind {
 			case Heartbeat:
-				r.m.Beat(d.Incarnation, r.now)
-				r.m.Answered(d.Incarnation, r.now)
+				r.m.Beat(d.ConnEpoch, r.now)
+				r.m.Answered(d.ConnEpoch, r.now)
 			case Barrier:
 				asked = r.now
 			}
@@ -130,11 +130,11 @@ func TestProxyThatIsHeardWhileABarrierIsUnderWayIsGivenGrace(t *testing.T) {
 	r.m.Ended(1, r.now)
 	r.m.Opened(2, 1, r.now)
 	asked := r.hold(29 * second)
-	r.m.incs[2].closing = true // keeps it from being heard for its heartbeats
+	r.m.conns[2].closing = true // keeps it from being heard for its heartbeats
 	for asked == 0 {
 		asked = r.hold(second)
 	}
-	r.m.incs[2].closing = false
+	r.m.conns[2].closing = false
 	r.write(2, 2)
 	r.m.Acked(2, 2, r.now)
 	r.passed(asked)
@@ -169,9 +169,9 @@ func TestZombieIsOpenedOnlyByAPackSentAfterIt(t *testing.T) {
 	}
 }
 
-func (r *rig) ackOf(s Stream, p Pack, inc Incarnation) {
-	r.m.Written(p, s, inc, 100, r.now)
-	r.m.Acked(p, inc, r.now)
+func (r *rig) ackOf(s Stream, p Pack, epoch ConnEpoch) {
+	r.m.Written(p, s, epoch, 100, r.now)
+	r.m.Acked(p, epoch, r.now)
 	r.collect()
 }
 
@@ -202,9 +202,9 @@ func TestStreamThatWasSeenMeanwhileDoesNotStall(t *testing.T) {
 	r.started(1)
 	r.m.AddEndpoint(2, 0)
 	r.m.Opened(2, 2, 0)
-	vanishes := func(p Pack, inc Incarnation) {
-		r.ackOf(1, p, inc)
-		r.ackOf(2, p+1, inc)
+	vanishes := func(p Pack, epoch ConnEpoch) {
+		r.ackOf(1, p, epoch)
+		r.ackOf(2, p+1, epoch)
 		r.m.Seen(p+1, r.now)
 		r.wait(61*second, 1, 2)
 	}
@@ -253,7 +253,7 @@ func TestRefusedPackLeavesTheWindow(t *testing.T) {
 	r.m.Refused(1, 1, false, r.now)
 	r.write(2, 1)
 	r.m.Seen(2, r.now)
-	if n := r.m.incs[1].window; n != (share{}) {
+	if n := r.m.conns[1].window; n != (share{}) {
 		t.Errorf("the window holds %+v, want nothing", n)
 	}
 }
@@ -285,8 +285,8 @@ func TestSilentProxyIsHeardByAnyAnswer(t *testing.T) {
 func TestConnectionThatIsGivenUpTakesNoMorePacks(t *testing.T) {
 	r := queueRig(t, nil)
 	r.m.GivenUp(1)
-	if got := r.m.Admit(1, 1, 100, r.now); got != IncarnationGone {
-		t.Errorf("a connection that is about to be closed: %q, want %q", got, IncarnationGone)
+	if got := r.m.Admit(1, 1, 100, r.now); got != ConnGone {
+		t.Errorf("a connection that is about to be closed: %q, want %q", got, ConnGone)
 	}
 }
 
@@ -346,7 +346,7 @@ func TestOvertakenPackIsGivenPatience(t *testing.T) {
 // Eight connections in a row on which nothing was sent, as those of a proxy that is the last choice.
 func TestIdleConnectionsCauseNoPause(t *testing.T) {
 	r := newRig(t, Settle, nil)
-	for i := Incarnation(1); i <= 8; i++ {
+	for i := ConnEpoch(1); i <= 8; i++ {
 		r.m.Opened(i, 1, r.now)
 		if got := r.m.Admit(i, 1, 100, r.now); got != OK {
 			t.Fatalf("connection %d: %q", i, got)

@@ -12,7 +12,7 @@ import (
 // one of them per growing pause. The first one seen ends the slow start.
 //
 // The acked packs of a stream that starts, or whose topic is missing, are kept in a list of their own
-// (incarnation.apart): the rules of a living connection do not apply to them. The end of a connection does.
+// (conn.apart): the rules of a living connection do not apply to them. The end of a connection does.
 
 // Missing says whether the stream's topic is known to be missing in every queue cluster. While it is, nothing
 // of the stream can be seen, so its packs do not grow older, save those whose connection ended.
@@ -33,10 +33,10 @@ func (m *Machine) Missing(id Stream, missing bool, now time.Duration) {
 	if missing {
 		s.missingAt = m.queue.clock
 	}
-	for _, inc := range m.living {
-		from := &inc.apart
+	for _, c := range m.living {
+		from := &c.apart
 		if missing && s.seen {
-			from = &inc.acked
+			from = &c.acked
 		}
 		for p := from.head; p != nil; {
 			next := p.next
@@ -55,12 +55,12 @@ func (m *Machine) Missing(id Stream, missing bool, now time.Duration) {
 // place puts an acked pack of a living connection into the list where it belongs.
 func (p *pack) place() {
 	switch apart := p.stream.apart(); {
-	case apart && p.in != &p.inc.apart:
+	case apart && p.in != &p.c.apart:
 		p.unlink()
-		p.inc.apart.push(p)
-	case !apart && p.in != &p.inc.acked:
+		p.c.apart.push(p)
+	case !apart && p.in != &p.c.acked:
 		p.unlink()
-		p.inc.acked.insert(p)
+		p.c.acked.insert(p)
 	}
 }
 
@@ -97,7 +97,7 @@ func (p *pack) uncounted() {
 func (m *Machine) started(s *stream) {
 	s.seen = true
 	for _, p := range s.starting {
-		if p.state == acked && p.inc != nil {
+		if p.state == acked && p.c != nil {
 			p.suspect = false
 			p.place()
 		}
@@ -131,7 +131,7 @@ func (m *Machine) admitStart(ep *endpoint, s *stream, n int64) Refusal {
 func (s *stream) oldestStarting() *pack {
 	var oldest *pack
 	for _, p := range s.starting {
-		if p.state == acked && p.inc != nil && (oldest == nil || p.stamp < oldest.stamp) {
+		if p.state == acked && p.c != nil && (oldest == nil || p.stamp < oldest.stamp) {
 			oldest = p
 		}
 	}
@@ -146,8 +146,8 @@ func (m *Machine) suspectStarting(now time.Duration) (found bool) {
 		return false
 	}
 	next := clock + m.cfg.Patience // whatever is acked from now on is due later
-	for _, inc := range m.living {
-		for p := inc.apart.head; p != nil; p = p.next {
+	for _, c := range m.living {
+		for p := c.apart.head; p != nil; p = p.next {
 			s := p.stream
 			if s.missing || s.oldestStarting() != p {
 				continue
@@ -165,8 +165,8 @@ func (m *Machine) suspectStarting(now time.Duration) (found bool) {
 }
 
 // loseStarting gives up what suspectStarting suspected before the barrier began.
-func (m *Machine) loseStarting(inc *incarnation, begun time.Duration) {
-	for p := inc.apart.head; p != nil; {
+func (m *Machine) loseStarting(c *conn, begun time.Duration) {
+	for p := c.apart.head; p != nil; {
 		next := p.next
 		if s := p.stream; p.suspect && p.suspectSince <= begun {
 			s.giveUpPause = min(max(2*s.giveUpPause, m.cfg.PauseMin), m.cfg.PauseMax)

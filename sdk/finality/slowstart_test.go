@@ -6,18 +6,18 @@ import (
 )
 
 // admitted hands out packs from first on for as long as the connections take them, and returns how many each took.
-func (r *rig) admitted(first Pack, s Stream, bytes int, incs ...Incarnation) map[Incarnation]int {
-	took := make(map[Incarnation]int)
+func (r *rig) admitted(first Pack, s Stream, bytes int, epochs ...ConnEpoch) map[ConnEpoch]int {
+	took := make(map[ConnEpoch]int)
 	for more := true; more; {
 		more = false
-		for _, inc := range incs {
-			if r.m.Admit(inc, s, bytes, r.now) != OK {
+		for _, epoch := range epochs {
+			if r.m.Admit(epoch, s, bytes, r.now) != OK {
 				continue
 			}
-			r.m.Written(first, s, inc, bytes, r.now)
-			r.m.Acked(first, inc, r.now)
+			r.m.Written(first, s, epoch, bytes, r.now)
+			r.m.Acked(first, epoch, r.now)
 			first++
-			took[inc]++
+			took[epoch]++
 			more = true
 		}
 	}
@@ -74,7 +74,7 @@ func TestSlowStartSpreadsOverTheProxies(t *testing.T) {
 		r := queueRig(t, nil)
 		for ep := 2; ep <= row.proxies; ep++ {
 			r.m.AddEndpoint(Endpoint(ep), 0)
-			r.m.Opened(Incarnation(ep), Endpoint(ep), 0)
+			r.m.Opened(ConnEpoch(ep), Endpoint(ep), 0)
 		}
 		if got := r.admitted(1, 1, 100, 1)[1]; got != row.want {
 			t.Errorf("%d proxies: %d packs on the first one, want %d", row.proxies, got, row.want)
@@ -99,9 +99,9 @@ func TestPatienceGivesUpOneByOneWhatWasNeverSeen(t *testing.T) {
 	lostAt, lost := []time.Duration{}, 0
 	for r.now < 30*time.Minute {
 		r.wait(100*time.Millisecond, 1, 2)
-		for _, inc := range []Incarnation{1, 2} {
-			r.m.Written(other, 2, inc, 100, r.now)
-			r.m.Acked(other, inc, r.now)
+		for _, epoch := range []ConnEpoch{1, 2} {
+			r.m.Written(other, 2, epoch, 100, r.now)
+			r.m.Acked(other, epoch, r.now)
 			r.m.Seen(other, r.now)
 			other++
 		}

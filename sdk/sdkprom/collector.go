@@ -92,7 +92,7 @@ var (
 		{counter("reconnects_total", "Connections opened after one had ended. Growing: something ends connections; see last_error in the status.", "endpoint"),
 			func(s *sdk.EndpointStatus) float64 { return float64(s.Reconnects) }},
 		{counter("connections_ended_total", "Connections that ended, for whatever reason.", "endpoint"),
-			func(s *sdk.EndpointStatus) float64 { return float64(s.IncarnationsEnded) }},
+			func(s *sdk.EndpointStatus) float64 { return float64(s.ConnectionsEnded) }},
 		{counter("unknown_acks_total", "Answers to nothing that was in flight on that connection. Growing: something between here and the proxy changes or repeats bytes.", "endpoint"),
 			func(s *sdk.EndpointStatus) float64 { return float64(s.UnknownAcks) }},
 		{counter("endpoint_packs_lost_total", "Packs that the proxy acked and that are gone with it. Growing: the proxy or a connection to it ended, or it delivers nothing; they are read and sent again.", "endpoint"),

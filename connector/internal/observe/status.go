@@ -133,9 +133,9 @@ type PartitionStatus struct {
 	Partition     int32         `json:"partition"`
 	Start         int64         `json:"start_offset"`     // of this assignment
 	Position      int64         `json:"position_offset"`  // fetched up to
-	Final         int64         `json:"final_offset"`     // the watermark
+	Final         int64         `json:"final_offset"`     // the checkpoint
 	Committed     int64         `json:"committed_offset"` // -1 when this assignment committed nothing yet
-	Lag           int64         `json:"lag"`              // end of the log - watermark; -1 when unknown
+	Lag           int64         `json:"lag"`              // end of the log - checkpoint; -1 when unknown
 	LagSeconds    float64       `json:"lag_seconds"`      // age of the oldest record that is not final, 0 when there is none; -1 when unknown
 	Unfinal       int           `json:"unfinal_pieces"`
 	OldestUnfinal time.Duration `json:"oldest_unfinal_ns"`

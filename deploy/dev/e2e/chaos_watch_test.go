@@ -147,7 +147,7 @@ type monitor struct {
 
 	mu       sync.Mutex
 	last     map[string]moment // by bridge and endpoint
-	ended    int               // records, over all incarnations that ended
+	ended    int               // records, over all connections that ended
 	endings  int
 	inFlight int // records, the most at one time
 	notFinal int // records fetched and not committed, the most since forget
@@ -228,7 +228,7 @@ func (m *monitor) look(br *chaosBridge) int {
 	inFlight := 0
 	for _, e := range s.Sender.Endpoints {
 		key := br.name + " " + e.Address + " " + e.Group
-		was, now := m.last[key], moment{s.Instance, e.IncarnationsEnded, e.InFlightPacks, e.AckedPacks}
+		was, now := m.last[key], moment{s.Instance, e.ConnectionsEnded, e.InFlightPacks, e.AckedPacks}
 		m.last[key] = now
 		inFlight += e.InFlightPacks
 		if was.instance != now.instance || now.ends == was.ends {

@@ -7,7 +7,7 @@
 //
 //	go run ./deploy/dev/mutations            # all, with a table at the end
 //	go run ./deploy/dev/mutations -run barrier
-//	go run ./deploy/dev/mutations -update    # also rewrite the table in DESIGN.md
+//	go run ./deploy/dev/mutations -update    # also rewrite the table in docs/mutations.md
 package main
 
 import (
@@ -48,7 +48,7 @@ const notAllocations = "Allocate"
 
 func main() {
 	only := flag.String("run", "", "only mutations whose name matches this expression")
-	update := flag.Bool("update", false, "rewrite the table in DESIGN.md")
+	update := flag.Bool("update", false, "rewrite the table in docs/mutations.md")
 	flag.Parse()
 	if err := run(*only, *update); err != nil {
 		fmt.Fprintln(os.Stderr, "mutations:", err)
@@ -118,7 +118,7 @@ func run(only string, update bool) error {
 		return fmt.Errorf("not caught: %s", strings.Join(survivors, "; "))
 	}
 	if update {
-		return updateTable("DESIGN.md", rows)
+		return updateTable("docs/mutations.md", rows)
 	}
 	return nil
 }

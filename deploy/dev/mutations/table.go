@@ -2,62 +2,62 @@ package main
 
 // Tests that catch. The model test plays schedules of faults; the others pin one rule each.
 const (
-	model     = "./connector/model"
-	finality  = "./sdk/finality"
-	watermark = "./connector/watermark"
-	sender    = "./sdk"
-	connector = "./connector"
-	absence   = "./connector/internal/absence"
-	gate      = "./connector/internal/gate"
-	observe   = "./connector/internal/observe"
-	bench     = "./deploy/dev/bench"
+	model      = "./connector/model"
+	finality   = "./sdk/finality"
+	checkpoint = "./connector/checkpoint"
+	sender     = "./sdk"
+	connector  = "./connector"
+	absence    = "./connector/internal/absence"
+	gate       = "./connector/internal/gate"
+	observe    = "./connector/internal/observe"
+	bench      = "./deploy/dev/bench"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
 // cost duplicates or liveness, which the oracle bounds too.
 var mutations = []mutation{
-	// Watermark.
+	// Checkpoint.
 	{
-		name: "replacement does not keep the lost piece's place", file: "connector/watermark/piece.go",
+		name: "replacement does not keep the lost piece's place", file: "connector/checkpoint/piece.go",
 		old: "	if x.children > 0 {\n		return false\n	}\n	p.resolve(i)",
 		new: "	p.resolve(i)",
 		pkg: model,
 	},
 	{
-		name: "watermark by `offset + 1`", file: "connector/watermark/piece.go",
+		name: "checkpoint by `offset + 1`", file: "connector/checkpoint/piece.go",
 		old: "		p.resolve(i)\n		return p.advance()\n	}\n	return false",
-		new: "		p.resolve(i)\n		p.advance()\n		p.watermark = max(p.watermark, x.origin.Last+1)\n		return true\n	}\n	return false",
+		new: "		p.resolve(i)\n		p.advance()\n		p.checkpoint = max(p.checkpoint, x.origin.Last+1)\n		return true\n	}\n	return false",
 		pkg: model,
 	},
 	{
-		name: "revoked flag dropped", file: "connector/watermark/commit.go",
+		name: "revoked flag dropped", file: "connector/checkpoint/commit.go",
 		old: "if p.revoked || p.inCommit ||", new: "if p.inCommit ||",
-		pkg: model + " " + watermark,
+		pkg: model + " " + checkpoint,
 	},
 	{
-		name: "flag and mark under different locks", file: "connector/watermark/commit.go",
+		name: "flag and mark under different locks", file: "connector/checkpoint/commit.go",
 		old: "	p.mu.Lock()\n	defer p.mu.Unlock()\n	if p.revoked || p.inCommit ||",
 		// What stands between the two makes the window wide enough to be hit on any machine.
 		new: "	revoked := p.Revoked()\n	for range 2000 {\n		p.Position()\n	}\n	p.mu.Lock()\n	defer p.mu.Unlock()\n	if revoked || p.inCommit ||",
-		pkg: watermark,
+		pkg: checkpoint,
 	},
 	{
-		name: "late ack from an older generation counted", file: "connector/watermark/slab.go",
+		name: "late ack from an older generation counted", file: "connector/checkpoint/slab.go",
 		old: "return i, s.at(i).handle == h", new: "return i, s.at(i).handle != 0",
-		pkg: model + " " + watermark,
+		pkg: model + " " + checkpoint,
 	},
 	{
-		name: "commit before final", file: "connector/watermark/partition.go",
+		name: "commit before final", file: "connector/checkpoint/partition.go",
 		old: "if !s.ended || s.open > 0 {", new: "if !s.ended {",
 		pkg: model,
 	},
 	{
-		name: "commit rewinds", file: "connector/watermark/commit.go",
-		old: "p.watermark > max(p.committed, p.start)", new: "p.watermark != p.committed",
-		pkg: model + " " + watermark,
+		name: "commit rewinds", file: "connector/checkpoint/commit.go",
+		old: "p.checkpoint > max(p.committed, p.start)", new: "p.checkpoint != p.committed",
+		pkg: model + " " + checkpoint,
 	},
 	{
-		name: "a lost piece's whole range sent again instead of its own records", file: "connector/watermark/piece.go",
+		name: "a lost piece's whole range sent again instead of its own records", file: "connector/checkpoint/piece.go",
 		old: "return offset >= o.First && offset <= o.Last && route == o.Route && minute == o.Minute",
 		new: "return offset >= o.First && offset <= o.Last",
 		pkg: model,
@@ -85,12 +85,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "a 114 that does not stop the clock", file: "sdk/finality/pack.go",
-		old: "		inc.clock.full = true\n", new: "",
+		old: "		c.clock.full = true\n", new: "",
 		pkg: finality,
 	},
 	{
-		name: "a full proxy without data keeps its packs for ever", file: "sdk/finality/incarnation.go",
-		old: "		m.giveUpFull(inc, now)\n", new: "",
+		name: "a full proxy without data keeps its packs for ever", file: "sdk/finality/connection.go",
+		old: "		m.giveUpFull(c, now)\n", new: "",
 		pkg: model,
 	},
 	// queue.
@@ -165,23 +165,23 @@ var mutations = []mutation{
 		pkg: model,
 	},
 	{
-		name: "window not released at the end of an incarnation", file: "sdk/finality/incarnation.go",
-		old: "	w := inc.window\n", new: "	w := inc.window\n	for _, o := range m.queue.orphans {\n		w.add(o.packs.n, o.packs.bytes)\n	}\n",
+		name: "window not released at the end of a connection", file: "sdk/finality/connection.go",
+		old: "	w := c.window\n", new: "	w := c.window\n	for _, o := range m.queue.orphans {\n		w.add(o.packs.n, o.packs.bytes)\n	}\n",
 		pkg: finality,
 	},
 	{
-		name: "one stream filling a window", file: "sdk/finality/incarnation.go",
+		name: "one stream filling a window", file: "sdk/finality/connection.go",
 		old: "if m.several() && st != nil {", new: "if false && st != nil {",
 		pkg: finality,
 	},
 	{
 		name: "zombie rule with a single proxy", file: "sdk/finality/queue.go",
-		old: "|| !m.othersSeenAfter(ep, inc.acked.head.order)", new: "",
+		old: "|| !m.othersSeenAfter(ep, c.acked.head.order)", new: "",
 		pkg: finality,
 	},
 	{
 		name: "no probe", file: "sdk/finality/queue.go",
-		old: "wanted = m.suspectOldest(inc, now) || wanted", new: "",
+		old: "wanted = m.suspectOldest(c, now) || wanted", new: "",
 		pkg: model,
 	},
 	{
@@ -221,7 +221,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "what is lost keeps its place in the slow start", file: "sdk/finality/pack.go",
-		old: "	p.uncounted()\n	p.state, p.inc, p.suspect = lost", new: "	p.state, p.inc, p.suspect = lost",
+		old: "	p.uncounted()\n	p.state, p.c, p.suspect = lost", new: "	p.state, p.c, p.suspect = lost",
 		pkg: finality,
 	},
 	{
@@ -366,9 +366,9 @@ var mutations = []mutation{
 		pkg: connector, run: "TestBooksGoOn",
 	},
 	{
-		name: "the books of a commit run ahead of its offset", file: "connector/watermark/commit.go",
+		name: "the books of a commit run ahead of its offset", file: "connector/checkpoint/commit.go",
 		old: "	return p.offered\n", new: "	return p.ledgerLocked()\n",
-		pkg: watermark,
+		pkg: checkpoint,
 	},
 	{
 		name: "an idle partition keeps a commit without a line", file: "connector/commit.go",
@@ -628,12 +628,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "records that are gone are booked as compaction", file: "connector/reread.go",
-		old: "	if t.gone {\n		class = watermark.LostGap", new: "	if t.gone {\n		class = watermark.Gap",
+		old: "	if t.gone {\n		class = checkpoint.LostGap", new: "	if t.gone {\n		class = checkpoint.Gap",
 		pkg: connector, run: "GoneFromHalf",
 	},
 	{
 		name: "a lost piece that is gone whole is booked as compaction", file: "connector/reread.go",
-		old: "int64(t.origin.Records-t.found), watermark.LostGap)", new: "int64(t.origin.Records-t.found), watermark.Gap)",
+		old: "int64(t.origin.Records-t.found), checkpoint.LostGap)", new: "int64(t.origin.Records-t.found), checkpoint.Gap)",
 		pkg: connector, run: "ReadingAgainThatJumps",
 	},
 	{
@@ -673,17 +673,17 @@ var mutations = []mutation{
 	},
 	{
 		name: "what is seen does not shorten the pause between probes", file: "sdk/finality/queue.go",
-		old: "			inc.nextProbe, inc.probePause = 0, 0\n", new: "",
+		old: "			c.nextProbe, c.probePause = 0, 0\n", new: "",
 		pkg: finality,
 	},
 	{
 		name: "a refused pack stays in the window", file: "sdk/finality/pack.go",
-		old: "	p.unlink()\n	inc.leave(p)\n	p.uncounted()\n	m.heard", new: "	p.unlink()\n	p.uncounted()\n	m.heard",
+		old: "	p.unlink()\n	c.leave(p)\n	p.uncounted()\n	m.heard", new: "	p.unlink()\n	p.uncounted()\n	m.heard",
 		pkg: finality,
 	},
 	{
-		name: "a connection that is being closed takes packs", file: "sdk/finality/incarnation.go",
-		old: "inc == nil || inc.closing {", new: "inc == nil {",
+		name: "a connection that is being closed takes packs", file: "sdk/finality/connection.go",
+		old: "c == nil || c.closing {", new: "c == nil {",
 		pkg: finality,
 	},
 	{
@@ -698,7 +698,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "connections on which nothing was sent count as ended early", file: "sdk/finality/endpoint.go",
-		old: "if !inc.used || inc.settled {", new: "if inc.settled {",
+		old: "if !c.used || c.settled {", new: "if c.settled {",
 		pkg: finality,
 	},
 	{
@@ -707,14 +707,14 @@ var mutations = []mutation{
 		pkg: finality,
 	},
 	{
-		name: "a commit that failed counts", file: "connector/watermark/commit.go",
+		name: "a commit that failed counts", file: "connector/checkpoint/commit.go",
 		old: "	if !committed {\n		return\n	}\n", new: "",
-		pkg: watermark,
+		pkg: checkpoint,
 	},
 	{
-		name: "pieces above the committed offset are forgotten", file: "connector/watermark/commit.go",
+		name: "pieces above the committed offset are forgotten", file: "connector/checkpoint/commit.go",
 		old: "if s.next > p.committed {", new: "if s.from > p.committed {",
-		pkg: watermark,
+		pkg: checkpoint,
 	},
 	// Batches of the queue that cannot be read.
 	// Values that look right.

@@ -1,29 +1,29 @@
-package watermark_test
+package checkpoint_test
 
 import (
 	"runtime"
 	"testing"
 
-	"inlong-bridge/connector/watermark"
+	"inlong-bridge/connector/checkpoint"
 )
 
 // follow tracks and resolves one piece while n others stay open, committing now and then.
 type follow struct {
-	p    *watermark.Partition
-	open []watermark.Piece
+	p    *checkpoint.Partition
+	open []checkpoint.Piece
 	at   int
 	off  int64
 }
 
 func newFollow(n int) *follow {
-	f := &follow{p: watermark.New(0), open: make([]watermark.Piece, n)}
+	f := &follow{p: checkpoint.New(0), open: make([]checkpoint.Piece, n)}
 	for i := range f.open {
 		f.open[i] = f.track()
 	}
 	return f
 }
 
-func (f *follow) track() watermark.Piece {
+func (f *follow) track() checkpoint.Piece {
 	s := f.p.Begin(f.off, f.off+1)
 	pc := f.p.Add(s, origin(f.off, f.off))
 	f.p.End(s)
@@ -56,8 +56,8 @@ func BenchmarkTrackAndResolve(b *testing.B) {
 			for b.Loop() {
 				f.step()
 			}
-			if f.p.Unfinal() != bb.open || f.p.Watermark() == 0 && b.N > bb.open {
-				b.Fatalf("unfinal %d, watermark %d", f.p.Unfinal(), f.p.Watermark())
+			if f.p.Unfinal() != bb.open || f.p.Checkpoint() == 0 && b.N > bb.open {
+				b.Fatalf("unfinal %d, checkpoint %d", f.p.Unfinal(), f.p.Checkpoint())
 			}
 		})
 	}
@@ -78,7 +78,7 @@ func TestAPieceCostsLessThan100Bytes(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	p := watermark.New(0)
+	p := checkpoint.New(0)
 	for off := int64(0); off < n; off += 20 {
 		s := p.Begin(off, off+20)
 		for i := range int64(20) {
@@ -119,6 +119,6 @@ func TestMemoryIsGivenBackAfterAnOutage(t *testing.T) {
 		t.Error("a stale handle answered in a page that was given back")
 	}
 	if !f.p.Final(fresh) {
-		t.Error("the fresh piece did not move the watermark")
+		t.Error("the fresh piece did not move the checkpoint")
 	}
 }

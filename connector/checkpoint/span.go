@@ -1,4 +1,4 @@
-package watermark
+package checkpoint
 
 // Span names a fetched chunk of a Partition, in arrival order. The zero Span is never a real one.
 type Span uint64
@@ -38,7 +38,7 @@ func (p *Partition) Add(s Span, o Origin) Piece {
 	}
 	sp := p.unended(s)
 	if sp == nil {
-		// Nothing harmless is left to do: the watermark may have passed, the records would be lost.
+		// Nothing harmless is left to do: the checkpoint may have passed, the records would be lost.
 		panic("bug: a piece was added to a span that has ended")
 	}
 	i := p.pieces.take()
@@ -72,7 +72,7 @@ func (p *Partition) Count(s Span, c Class, n int64) {
 }
 
 // End says that the span gets no more pieces; what it did not account for counts as Gap.
-// Only a span that has ended lets the watermark pass.
+// Only a span that has ended lets the checkpoint pass.
 func (p *Partition) End(s Span) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,4 +1,4 @@
-package watermark_test
+package checkpoint_test
 
 import (
 	"slices"
@@ -6,13 +6,13 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"inlong-bridge/connector/watermark"
+	"inlong-bridge/connector/checkpoint"
 )
 
 // chunk adds a span of n records from first, one piece each.
-func chunk(p *watermark.Partition, first, n int64) []watermark.Piece {
+func chunk(p *checkpoint.Partition, first, n int64) []checkpoint.Piece {
 	s := p.Begin(first, first+n)
-	var out []watermark.Piece
+	var out []checkpoint.Piece
 	for off := first; off < first+n; off++ {
 		out = append(out, p.Add(s, origin(off, off)))
 	}
@@ -20,45 +20,45 @@ func chunk(p *watermark.Partition, first, n int64) []watermark.Piece {
 	return out
 }
 
-func origin(first, last int64) watermark.Origin {
-	return watermark.Origin{First: first, Last: last, Records: int32(last - first + 1)}
+func origin(first, last int64) checkpoint.Origin {
+	return checkpoint.Origin{First: first, Last: last, Records: int32(last - first + 1)}
 }
 
-func wantMark(t *testing.T, p *watermark.Partition, want int64) {
+func wantMark(t *testing.T, p *checkpoint.Partition, want int64) {
 	t.Helper()
-	if got := p.Watermark(); got != want {
-		t.Fatalf("watermark %d, want %d", got, want)
+	if got := p.Checkpoint(); got != want {
+		t.Fatalf("checkpoint %d, want %d", got, want)
 	}
 }
 
-func TestWatermarkWaitsForTheOldestOpenSpan(t *testing.T) {
-	p := watermark.New(100)
+func TestCheckpointWaitsForTheOldestOpenSpan(t *testing.T) {
+	p := checkpoint.New(100)
 	a, b := chunk(p, 100, 2), chunk(p, 102, 2)
 	p.Final(b[0])
 	p.Final(b[1])
 	p.Final(a[1])
 	wantMark(t, p, 100)
 	if !p.Final(a[0]) {
-		t.Error("Final of the last open piece did not report that the watermark moved")
+		t.Error("Final of the last open piece did not report that the checkpoint moved")
 	}
 	wantMark(t, p, 104)
 }
 
-func TestHolesDoNotHoldTheWatermark(t *testing.T) {
-	p := watermark.New(0)
+func TestHolesDoNotHoldTheCheckpoint(t *testing.T) {
+	p := checkpoint.New(0)
 	a := chunk(p, 5, 1)   // 0..4 compacted away
 	s := p.Begin(90, 100) // 6..89 too; 90..99 a transaction's control records
 	p.End(s)
 	p.Final(a[0])
 	wantMark(t, p, 100)
-	want := watermark.Ledger{Start: 0, Watermark: 100, Final: 1, Gap: 99}
+	want := checkpoint.Ledger{Start: 0, Checkpoint: 100, Final: 1, Gap: 99}
 	if got := p.Ledger(); got != want {
 		t.Errorf("ledger %+v, want %+v", got, want)
 	}
 }
 
-func TestASpanThatHasNotEndedHoldsTheWatermark(t *testing.T) {
-	p := watermark.New(0)
+func TestASpanThatHasNotEndedHoldsTheCheckpoint(t *testing.T) {
+	p := checkpoint.New(0)
 	s := p.Begin(0, 2)
 	p.Final(p.Add(s, origin(0, 0)))
 	wantMark(t, p, 0)
@@ -68,7 +68,7 @@ func TestASpanThatHasNotEndedHoldsTheWatermark(t *testing.T) {
 }
 
 func TestLostPieceKeepsItsPlace(t *testing.T) {
-	p := watermark.New(0)
+	p := checkpoint.New(0)
 	a, b := chunk(p, 0, 1), chunk(p, 1, 1)
 	if o, again := p.Lost(a[0]); !again || o != origin(0, 0) {
 		t.Fatalf("Lost = %v %v", o, again)
@@ -76,7 +76,7 @@ func TestLostPieceKeepsItsPlace(t *testing.T) {
 	r := p.Replace(a[0], origin(0, 0))
 	p.Final(b[0])
 	wantMark(t, p, 0)
-	p.Replaced(a[0], 0, watermark.Gap)
+	p.Replaced(a[0], 0, checkpoint.Gap)
 	wantMark(t, p, 0)
 	if p.Unfinal() != 1 {
 		t.Errorf("unfinal %d, want 1: a replacement takes no place", p.Unfinal())
@@ -86,7 +86,7 @@ func TestLostPieceKeepsItsPlace(t *testing.T) {
 }
 
 func TestPartlyReplacedPieceWaitsForAllOfIt(t *testing.T) {
-	p := watermark.New(0)
+	p := checkpoint.New(0)
 	s := p.Begin(0, 4)
 	a := p.Add(s, origin(0, 3))
 	p.End(s)
@@ -95,43 +95,43 @@ func TestPartlyReplacedPieceWaitsForAllOfIt(t *testing.T) {
 	p.Final(r1)
 	wantMark(t, p, 0) // Replaced has not been called: 2 and 3 are nowhere yet
 	r2 := p.Replace(a, origin(2, 3))
-	p.Replaced(a, 0, watermark.Gap)
+	p.Replaced(a, 0, checkpoint.Gap)
 	wantMark(t, p, 0)
 	p.Lost(r2)
 	r3 := p.Replace(r2, origin(2, 2))
-	p.Replaced(r2, 1, watermark.LostGap)
+	p.Replaced(r2, 1, checkpoint.LostGap)
 	wantMark(t, p, 0)
 	p.Final(r3)
 	wantMark(t, p, 4)
-	want := watermark.Ledger{Watermark: 4, Final: 3, Lost: 1}
+	want := checkpoint.Ledger{Checkpoint: 4, Final: 3, Lost: 1}
 	if got := p.Ledger(); got != want {
 		t.Errorf("ledger %+v, want %+v", got, want)
 	}
 }
 
 func TestReplacementLostAfterOriginalWasSeenNeedsNothing(t *testing.T) {
-	p := watermark.New(0)
+	p := checkpoint.New(0)
 	a := chunk(p, 0, 1)
 	p.Lost(a[0])
 	r := p.Replace(a[0], origin(0, 0))
-	p.Replaced(a[0], 0, watermark.Gap)
+	p.Replaced(a[0], 0, checkpoint.Gap)
 	p.Final(a[0]) // seen after all
 	wantMark(t, p, 1)
 	if _, again := p.Lost(r); again {
 		t.Error("a copy of what is final was asked for again")
 	}
 	if p.Final(r) {
-		t.Error("the copy moved the watermark")
+		t.Error("the copy moved the checkpoint")
 	}
 }
 
 func TestNothingIsCommittedAfterRevoke(t *testing.T) {
-	p := watermark.New(0)
+	p := checkpoint.New(0)
 	a := chunk(p, 0, 2)
 	p.Final(a[0])
 	p.Revoke()
 	if p.Final(a[1]) {
-		t.Error("a late ack moved the watermark of a revoked partition")
+		t.Error("a late ack moved the checkpoint of a revoked partition")
 	}
 	if off, ok := p.BeginCommit(); ok {
 		t.Errorf("BeginCommit = %d after Revoke", off)
@@ -142,7 +142,7 @@ func TestNothingIsCommittedAfterRevoke(t *testing.T) {
 }
 
 func TestCommitInFlightAtRevokeMayEnd(t *testing.T) {
-	p := watermark.New(0)
+	p := checkpoint.New(0)
 	p.Final(chunk(p, 0, 1)[0])
 	off, ok := p.BeginCommit()
 	if !ok || off != 1 {
@@ -156,7 +156,7 @@ func TestCommitInFlightAtRevokeMayEnd(t *testing.T) {
 }
 
 func TestOneCommitInFlightAndNeverBackwards(t *testing.T) {
-	p := watermark.New(10)
+	p := checkpoint.New(10)
 	if _, ok := p.BeginCommit(); ok {
 		t.Error("nothing new was offered")
 	}
@@ -181,11 +181,11 @@ func TestOneCommitInFlightAndNeverBackwards(t *testing.T) {
 }
 
 func TestHandlesLiveUntilTheCommitNotUntilFinal(t *testing.T) {
-	p := watermark.New(0)
+	p := checkpoint.New(0)
 	a := chunk(p, 0, 1)
 	p.Lost(a[0])
 	r := p.Replace(a[0], origin(0, 0))
-	p.Replaced(a[0], 0, watermark.Gap)
+	p.Replaced(a[0], 0, checkpoint.Gap)
 	p.Final(r)
 	if p.Forgotten(a[0]) {
 		t.Error("the lost piece was forgotten before its offset was committed")
@@ -202,33 +202,33 @@ func TestHandlesLiveUntilTheCommitNotUntilFinal(t *testing.T) {
 }
 
 func TestBooksCloseWhenMoreIsCountedThanThereIs(t *testing.T) {
-	p := watermark.New(0)
+	p := checkpoint.New(0)
 	s := p.Begin(0, 10)
-	p.Final(p.Add(s, watermark.Origin{First: 0, Last: 9, Records: 30}))
-	p.Count(s, watermark.LostGap, 1<<62)
-	p.Count(s, watermark.LostGap, 1<<62)
-	p.Count(s, watermark.Skipped, -5)
+	p.Final(p.Add(s, checkpoint.Origin{First: 0, Last: 9, Records: 30}))
+	p.Count(s, checkpoint.LostGap, 1<<62)
+	p.Count(s, checkpoint.LostGap, 1<<62)
+	p.Count(s, checkpoint.Skipped, -5)
 	p.End(s)
-	want := watermark.Ledger{Watermark: 10, Lost: 10}
+	want := checkpoint.Ledger{Checkpoint: 10, Lost: 10}
 	if got := p.Ledger(); got != want {
 		t.Errorf("ledger %+v, want %+v", got, want)
 	}
 	// A chunk that reaches back does not count twice.
 	s = p.Begin(5, 12)
 	p.End(s)
-	if got := p.Ledger(); got.Watermark != 12 || got.Gap != 2 {
-		t.Errorf("ledger %+v, want watermark 12, gap 2", got)
+	if got := p.Ledger(); got.Checkpoint != 12 || got.Gap != 2 {
+		t.Errorf("ledger %+v, want checkpoint 12, gap 2", got)
 	}
 	// One that ends before them moves nothing.
 	s = p.Begin(3, 6)
 	p.End(s)
-	if got := p.Ledger(); got.Watermark != 12 || p.Position() != 12 {
+	if got := p.Ledger(); got.Checkpoint != 12 || p.Position() != 12 {
 		t.Errorf("ledger %+v and position %d, want both at 12", got, p.Position())
 	}
 }
 
 func TestAddToEndedSpanPanics(t *testing.T) {
-	p := watermark.New(0)
+	p := checkpoint.New(0)
 	s := p.Begin(0, 1)
 	p.End(s)
 	defer func() {
@@ -243,7 +243,7 @@ func TestAddToEndedSpanPanics(t *testing.T) {
 // been begun before Revoke returned, and must not be ahead of a piece that nobody called final.
 func TestRevokeRacesCommitAndNews(t *testing.T) {
 	for range 200 {
-		p := watermark.New(0)
+		p := checkpoint.New(0)
 		pieces := chunk(p, 0, 64)
 		var called atomic.Int64 // pieces that Final was called for, or is about to be
 		var revoked atomic.Bool
@@ -279,7 +279,7 @@ func TestRevokeRacesCommitAndNews(t *testing.T) {
 		}
 		wg.Go(func() {
 			for called.Load() < 60 && !t.Failed() {
-				p.Watermark()
+				p.Checkpoint()
 			}
 			p.Revoke()
 			revoked.Store(true)
@@ -292,7 +292,7 @@ func TestRevokeRacesCommitAndNews(t *testing.T) {
 }
 
 func TestPlanMergesWhatOverlapsOrIsNear(t *testing.T) {
-	o := func(ranges ...int64) (out []watermark.Origin) {
+	o := func(ranges ...int64) (out []checkpoint.Origin) {
 		for i := 0; i < len(ranges); i += 2 {
 			out = append(out, origin(ranges[i], ranges[i+1]))
 		}
@@ -300,21 +300,21 @@ func TestPlanMergesWhatOverlapsOrIsNear(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		in     []watermark.Origin
+		in     []checkpoint.Origin
 		maxGap int64
-		want   []watermark.Range
+		want   []checkpoint.Range
 	}{
 		{"nothing", nil, 5, nil},
-		{"one", o(3, 4), 0, []watermark.Range{{First: 3, Last: 4}}},
-		{"overlap", o(5, 9, 0, 6), 0, []watermark.Range{{First: 0, Last: 9}}},
-		{"inside", o(0, 100, 5, 6, 90, 95), 0, []watermark.Range{{First: 0, Last: 100}}},
-		{"touch", o(0, 4, 5, 9), 0, []watermark.Range{{First: 0, Last: 9}}},
-		{"hole as large as allowed", o(0, 4, 15, 19), 10, []watermark.Range{{First: 0, Last: 19}}},
-		{"hole too large", o(0, 4, 16, 19), 10, []watermark.Range{{First: 0, Last: 4}, {First: 16, Last: 19}}},
-		{"far apart", o(1<<62, 1<<62, 0, 0), 1 << 61, []watermark.Range{{First: 0, Last: 0}, {First: 1 << 62, Last: 1 << 62}}},
+		{"one", o(3, 4), 0, []checkpoint.Range{{First: 3, Last: 4}}},
+		{"overlap", o(5, 9, 0, 6), 0, []checkpoint.Range{{First: 0, Last: 9}}},
+		{"inside", o(0, 100, 5, 6, 90, 95), 0, []checkpoint.Range{{First: 0, Last: 100}}},
+		{"touch", o(0, 4, 5, 9), 0, []checkpoint.Range{{First: 0, Last: 9}}},
+		{"hole as large as allowed", o(0, 4, 15, 19), 10, []checkpoint.Range{{First: 0, Last: 19}}},
+		{"hole too large", o(0, 4, 16, 19), 10, []checkpoint.Range{{First: 0, Last: 4}, {First: 16, Last: 19}}},
+		{"far apart", o(1<<62, 1<<62, 0, 0), 1 << 61, []checkpoint.Range{{First: 0, Last: 0}, {First: 1 << 62, Last: 1 << 62}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := watermark.Plan(tt.in, tt.maxGap); !slices.Equal(got, tt.want) {
+			if got := checkpoint.Plan(tt.in, tt.maxGap); !slices.Equal(got, tt.want) {
 				t.Errorf("Plan = %v, want %v", got, tt.want)
 			}
 		})
@@ -322,18 +322,18 @@ func TestPlanMergesWhatOverlapsOrIsNear(t *testing.T) {
 }
 
 // 1. a commit begins  2. more becomes final while it is on its way  3. its books are asked for: they are those of its
-// offset, not of the watermark.
+// offset, not of the checkpoint.
 func TestOfferedBooksAreThoseOfTheOffset(t *testing.T) {
-	p := watermark.New(5)
+	p := checkpoint.New(5)
 	s := p.Begin(5, 10)
 	pc := p.Add(s, origin(5, 9))
 	p.End(s)
 	p.Final(pc)
 	offset, ok := p.BeginCommit()
 	s = p.Begin(10, 30)
-	p.Count(s, watermark.Skipped, 20)
+	p.Count(s, checkpoint.Skipped, 20)
 	p.End(s)
-	if got := p.Offered(); !ok || offset != 10 || got.Watermark != 10 || got.Skipped != 0 || got.Start != 5 {
+	if got := p.Offered(); !ok || offset != 10 || got.Checkpoint != 10 || got.Skipped != 0 || got.Start != 5 {
 		t.Errorf("Offered = %+v at %d, want the books of 5 to 10", got, offset)
 	}
 }

@@ -1,4 +1,4 @@
-package watermark
+package checkpoint
 
 // BeginCommit returns the offset to commit. ok is false while a commit is in flight, when there is
 // nothing new, and after Revoke. EndCommit must follow.
@@ -9,20 +9,20 @@ func (p *Partition) BeginCommit() (offset int64, ok bool) {
 		return 0, false
 	}
 	p.inCommit = true
-	p.committing, p.offered = p.watermark, p.ledgerLocked()
+	p.committing, p.offered = p.checkpoint, p.ledgerLocked()
 	return p.committing, true
 }
 
-// Uncommitted reports whether the watermark is above what was committed, or above the start while nothing was.
+// Uncommitted reports whether the checkpoint is above what was committed, or above the start while nothing was.
 func (p *Partition) Uncommitted() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.uncommittedLocked()
 }
 
-func (p *Partition) uncommittedLocked() bool { return p.watermark > max(p.committed, p.start) }
+func (p *Partition) uncommittedLocked() bool { return p.checkpoint > max(p.committed, p.start) }
 
-// Offered returns the books up to exactly the offset that BeginCommit returned last. The watermark may have
+// Offered returns the books up to exactly the offset that BeginCommit returned last. The checkpoint may have
 // moved on since.
 func (p *Partition) Offered() Ledger {
 	p.mu.Lock()
@@ -48,7 +48,7 @@ func (p *Partition) EndCommit(committed bool) {
 	}
 }
 
-// release forgets the spans below the committed watermark and their pieces.
+// release forgets the spans below the committed checkpoint and their pieces.
 func (p *Partition) release() {
 	for p.spans.base < p.passed {
 		s := p.spans.at(p.spans.base)

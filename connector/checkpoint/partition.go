@@ -1,4 +1,4 @@
-package watermark
+package checkpoint
 
 import (
 	"sync"
@@ -11,39 +11,39 @@ type Partition struct {
 	mu      sync.Mutex
 	revoked bool // guarded by mu, the same lock as the marks below; see the package comment
 
-	start     int64 // where this assignment began
-	watermark int64
-	position  int64 // end of the newest span
+	start      int64 // where this assignment began
+	checkpoint int64
+	position   int64 // end of the newest span
 
 	// committed is what the broker took, -1 if nothing yet; committing is what was offered to it.
-	// Invariant: committed <= committing <= watermark while inCommit.
+	// Invariant: committed <= committing <= checkpoint while inCommit.
 	committed, committing int64
 	inCommit              bool
 	offered               Ledger // the books up to committing
 
 	spans   spanRing
-	passed  Span // first span the watermark has not passed; all before wait for a commit
+	passed  Span // first span the checkpoint has not passed; all before wait for a commit
 	pieces  slab
 	unfinal int           // pieces with a place that are not final
 	total   *atomic.Int64 // nil, or the same over all partitions that share it
 	held    *atomic.Int64 // nil, or the pieces remembered over all partitions that share it
 
-	books Ledger // up to the watermark; its Start and Watermark are filled when it is asked for
+	books Ledger // up to the checkpoint; its Start and Checkpoint are filled when it is asked for
 }
 
 // New returns a partition that starts at offset start with nothing fetched.
 func New(start int64) *Partition {
 	return &Partition{
-		start: start, watermark: start, position: start, committed: -1,
+		start: start, checkpoint: start, position: start, committed: -1,
 		spans: spanRing{base: 1}, passed: 1,
 	}
 }
 
-// Watermark is the offset after the longest prefix of spans without open pieces.
-func (p *Partition) Watermark() int64 {
+// Checkpoint is the offset after the longest prefix of spans without open pieces.
+func (p *Partition) Checkpoint() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.watermark
+	return p.checkpoint
 }
 
 // Position is the offset after the last one a span covered.
@@ -85,26 +85,26 @@ func (p *Partition) count(n int) {
 }
 
 // Held is the number of pieces remembered: those not final, those final but not below the committed
-// watermark, and replacements. It grows while commits fail and is 0 after Revoke.
+// checkpoint, and replacements. It grows while commits fail and is 0 after Revoke.
 func (p *Partition) Held() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.pieces.live
 }
 
-// advance moves the watermark over the spans that are done and reports whether it moved.
+// advance moves the checkpoint over the spans that are done and reports whether it moved.
 func (p *Partition) advance() bool {
-	before := p.watermark
+	before := p.checkpoint
 	for p.passed < p.spans.end() {
 		s := p.spans.at(p.passed)
 		if !s.ended || s.open > 0 {
 			break
 		}
 		p.books.add(s)
-		p.watermark = s.next
+		p.checkpoint = s.next
 		p.passed++
 	}
-	return p.watermark != before
+	return p.checkpoint != before
 }
 
 // Routes marks the routes of all pieces that are remembered.
@@ -122,7 +122,7 @@ func (p *Partition) Routes(in map[int32]bool) {
 }
 
 // Oldest returns where the oldest piece that is not final is from: the one of the lowest offset in the first span that holds the
-// watermark back. ok is false when no piece is open.
+// checkpoint back. ok is false when no piece is open.
 func (p *Partition) Oldest() (o Origin, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,4 +1,4 @@
-package watermark_test
+package checkpoint_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"inlong-bridge/connector/watermark"
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/sdk/dptest/seeds"
 )
 
@@ -21,16 +21,16 @@ type oracle struct {
 }
 
 type oSpan struct {
-	id         watermark.Span
+	id         checkpoint.Span
 	from, next int64
 	ended      bool
-	classes    map[int64]watermark.Class // of offsets that need no piece
+	classes    map[int64]checkpoint.Class // of offsets that need no piece
 	roots      []*oPiece
 }
 
 type oPiece struct {
-	handle   watermark.Piece
-	origin   watermark.Origin
+	handle   checkpoint.Piece
+	origin   checkpoint.Origin
 	offsets  []int64 // the records it holds
 	span     *oSpan
 	parent   *oPiece
@@ -38,10 +38,10 @@ type oPiece struct {
 
 	seen, lost, replaced bool
 	left                 []int64 // lost: records no replacement holds yet
-	gone                 map[int64]watermark.Class
+	gone                 map[int64]checkpoint.Class
 
-	final  bool                      // as of the last look
-	frozen map[int64]watermark.Class // gone when it became final
+	final  bool                       // as of the last look
+	frozen map[int64]checkpoint.Class // gone when it became final
 }
 
 func (x *oPiece) isFinal() bool {
@@ -75,7 +75,7 @@ func (o *oracle) look() {
 			continue
 		}
 		x.final = true
-		x.frozen = map[int64]watermark.Class{}
+		x.frozen = map[int64]checkpoint.Class{}
 		if x.seen {
 			continue
 		}
@@ -90,13 +90,13 @@ func (o *oracle) done(s *oSpan) bool {
 	return s.ended && !slices.ContainsFunc(s.roots, func(x *oPiece) bool { return !x.final })
 }
 
-func (o *oracle) ledger() watermark.Ledger {
-	l := watermark.Ledger{Start: o.start, Watermark: o.start}
+func (o *oracle) ledger() checkpoint.Ledger {
+	l := checkpoint.Ledger{Start: o.start, Checkpoint: o.start}
 	for _, s := range o.spans {
 		if !o.done(s) {
 			break
 		}
-		l.Watermark = s.next
+		l.Checkpoint = s.next
 		for off := s.from; off < s.next; off++ {
 			class, known := s.classes[off]
 			isFinal := false
@@ -109,13 +109,13 @@ func (o *oracle) ledger() watermark.Ledger {
 			switch {
 			case isFinal:
 				l.Final++
-			case !known || class == watermark.Gap:
+			case !known || class == checkpoint.Gap:
 				l.Gap++
-			case class == watermark.Skipped:
+			case class == checkpoint.Skipped:
 				l.Skipped++
-			case class == watermark.Quarantined:
+			case class == checkpoint.Quarantined:
 				l.Quarantined++
-			case class == watermark.LostGap:
+			case class == checkpoint.LostGap:
 				l.Lost++
 			}
 		}
@@ -142,9 +142,9 @@ func (o *oracle) forgotten(x *oPiece) bool {
 func schedule(t *testing.T, steps int, pick func(n int) int) {
 	t.Helper()
 	o := &oracle{start: int64(pick(1000)), committed: -1}
-	p := watermark.New(o.start)
-	position, lastWatermark := o.start, o.start
-	var frozen watermark.Ledger
+	p := checkpoint.New(o.start)
+	position, lastCheckpoint := o.start, o.start
+	var frozen checkpoint.Ledger
 	var log []string
 	fail := func(format string, args ...any) {
 		t.Helper()
@@ -176,28 +176,28 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 		}
 		o.pieces = append(o.pieces, x)
 	}
-	originOf := func(offs []int64, route, minute int32) watermark.Origin {
-		return watermark.Origin{First: offs[0], Last: offs[len(offs)-1], Route: route, Minute: minute, Records: int32(len(offs))}
+	originOf := func(offs []int64, route, minute int32) checkpoint.Origin {
+		return checkpoint.Origin{First: offs[0], Last: offs[len(offs)-1], Route: route, Minute: minute, Records: int32(len(offs))}
 	}
 
 	for range steps {
 		switch op := pick(100); {
 		case op < 18: // a chunk arrives, with holes
 			first := position + int64(pick(3)*pick(4))
-			s := &oSpan{from: position, classes: map[int64]watermark.Class{}}
+			s := &oSpan{from: position, classes: map[int64]checkpoint.Class{}}
 			byRoute := map[int32][]int64{}
 			off := first
 			for range pick(7) {
 				off += int64(pick(2) * pick(3))
 				switch k := pick(12); k {
 				case 0:
-					s.classes[off] = watermark.Skipped
+					s.classes[off] = checkpoint.Skipped
 				case 1:
-					s.classes[off] = watermark.Quarantined
+					s.classes[off] = checkpoint.Quarantined
 				case 2:
-					s.classes[off] = watermark.LostGap
+					s.classes[off] = checkpoint.LostGap
 				case 3:
-					s.classes[off] = watermark.Gap
+					s.classes[off] = checkpoint.Gap
 				default:
 					byRoute[int32(k%3)] = append(byRoute[int32(k%3)], off)
 				}
@@ -207,7 +207,7 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 			id := p.Begin(first, s.next)
 			say("begin %d: %d..%d", id, first, s.next)
 			if o.revoked {
-				if id != 0 || p.Add(id, watermark.Origin{}) != 0 {
+				if id != 0 || p.Add(id, checkpoint.Origin{}) != 0 {
 					fail("a span began after Revoke")
 				}
 				continue
@@ -215,7 +215,7 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 			s.id = id
 			position = s.next
 			o.spans = append(o.spans, s)
-			counts := map[watermark.Class]int64{}
+			counts := map[checkpoint.Class]int64{}
 			for _, c := range s.classes {
 				counts[c]++
 			}
@@ -253,14 +253,14 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 				continue
 			}
 			known := !o.forgotten(x)
-			before := o.ledger().Watermark
+			before := o.ledger().Checkpoint
 			moved := p.Final(x.handle)
 			say("final %d: %v", x.handle, moved)
 			if known {
 				x.seen = true
 				o.look()
 			}
-			if want := !o.revoked && o.ledger().Watermark != before; moved != want {
+			if want := !o.revoked && o.ledger().Checkpoint != before; moved != want {
 				fail("Final(%d) = %v, want %v", x.handle, moved, want)
 			}
 		case op < 60: // news: lost
@@ -277,7 +277,7 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 			if want {
 				x.lost = true
 				x.left = slices.Clone(x.offsets)
-				x.gone = map[int64]watermark.Class{}
+				x.gone = map[int64]checkpoint.Class{}
 			}
 		case op < 74: // some of a lost piece's records were read again
 			x := some()
@@ -311,11 +311,11 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 			if x == nil {
 				continue
 			}
-			c := watermark.Gap
+			c := checkpoint.Gap
 			if pick(2) == 0 {
-				c = watermark.LostGap
+				c = checkpoint.LostGap
 			}
-			before := o.ledger().Watermark
+			before := o.ledger().Checkpoint
 			moved := p.Replaced(x.handle, int64(len(x.left)), c)
 			say("replaced %d, %d gone: %v", x.handle, len(x.left), moved)
 			if !o.forgotten(x) && x.lost && !x.replaced && !x.final {
@@ -325,13 +325,13 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 				}
 				o.look()
 			}
-			if want := !o.revoked && o.ledger().Watermark != before; moved != want {
+			if want := !o.revoked && o.ledger().Checkpoint != before; moved != want {
 				fail("Replaced(%d) = %v, want %v", x.handle, moved, want)
 			}
 		case op < 90:
 			off, ok := p.BeginCommit()
 			say("begin commit: %d %v", off, ok)
-			wm := o.ledger().Watermark
+			wm := o.ledger().Checkpoint
 			want := !o.revoked && !o.inCommit && wm > max(o.committed, o.start)
 			if ok != want || ok && off != wm {
 				fail("BeginCommit = %d %v, want %d %v", off, ok, wm, want)
@@ -348,19 +348,19 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 			}
 			o.inCommit = false
 		case op < 98: // handles nobody ever issued
-			h := watermark.Piece(pick(1<<16))<<26 | watermark.Piece(pick(1<<16))
+			h := checkpoint.Piece(pick(1<<16))<<26 | checkpoint.Piece(pick(1<<16))
 			if slices.ContainsFunc(o.pieces, func(x *oPiece) bool { return x.handle == h }) {
 				continue
 			}
-			if p.Final(h) || p.Wanted(h) || p.Replace(h, watermark.Origin{Records: 1}) != 0 || p.Replaced(h, 9, watermark.Gap) {
+			if p.Final(h) || p.Wanted(h) || p.Replace(h, checkpoint.Origin{Records: 1}) != 0 || p.Replaced(h, 9, checkpoint.Gap) {
 				fail("foreign handle %d moved something", h)
 			}
 			if _, again := p.Lost(h); again || !p.Forgotten(h) {
 				fail("foreign handle %d is known", h)
 			}
-			p.End(watermark.Span(len(o.spans) + 7))
-			p.Count(watermark.Span(len(o.spans)+7), watermark.Skipped, 5)
-			p.Count(0, watermark.Skipped, 5)
+			p.End(checkpoint.Span(len(o.spans) + 7))
+			p.Count(checkpoint.Span(len(o.spans)+7), checkpoint.Skipped, 5)
+			p.Count(0, checkpoint.Skipped, 5)
 		case op == 99 && pick(4) == 0:
 			if !o.revoked {
 				frozen = o.ledger()
@@ -377,11 +377,11 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 		if got := p.Ledger(); got != want {
 			fail("ledger %+v, want %+v", got, want)
 		}
-		if got := p.Watermark(); got != want.Watermark || got < lastWatermark {
-			fail("watermark %d after %d, want %d", got, lastWatermark, want.Watermark)
+		if got := p.Checkpoint(); got != want.Checkpoint || got < lastCheckpoint {
+			fail("checkpoint %d after %d, want %d", got, lastCheckpoint, want.Checkpoint)
 		}
-		lastWatermark = want.Watermark
-		if got := p.Committed(); got != o.committed || got > want.Watermark {
+		lastCheckpoint = want.Checkpoint
+		if got := p.Committed(); got != o.committed || got > want.Checkpoint {
 			fail("committed %d, want %d", got, o.committed)
 		}
 		if got := p.Position(); got != position {

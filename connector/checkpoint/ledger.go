@@ -1,4 +1,4 @@
-package watermark
+package checkpoint
 
 import "math"
 
@@ -12,14 +12,14 @@ const (
 	LostGap                  // gone from Kafka before it was safe (on_gap: continue)
 )
 
-// Ledger counts offsets between the start and the watermark: Final + Skipped + Gap + Quarantined +
-// Lost = Watermark - Start, always.
+// Ledger counts offsets between the start and the checkpoint: Final + Skipped + Gap + Quarantined +
+// Lost = Checkpoint - Start, always.
 type Ledger struct {
-	Start, Watermark                       int64
+	Start, Checkpoint                      int64
 	Final, Skipped, Gap, Quarantined, Lost int64
 }
 
-// Ledger returns the books up to the watermark.
+// Ledger returns the books up to the checkpoint.
 func (p *Partition) Ledger() Ledger {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -28,14 +28,14 @@ func (p *Partition) Ledger() Ledger {
 
 func (p *Partition) ledgerLocked() Ledger {
 	l := p.books
-	l.Start, l.Watermark = p.start, p.watermark
-	if l.Final+l.Skipped+l.Gap+l.Quarantined+l.Lost != l.Watermark-l.Start {
+	l.Start, l.Checkpoint = p.start, p.checkpoint
+	if l.Final+l.Skipped+l.Gap+l.Quarantined+l.Lost != l.Checkpoint-l.Start {
 		panic("bug: the ledger does not close")
 	}
 	return l
 }
 
-// add books a span that the watermark passes. What nobody accounted for is Gap; should a caller account
+// add books a span that the checkpoint passes. What nobody accounted for is Gap; should a caller account
 // for more than there is, the books still close, the worst news first.
 func (l *Ledger) add(s *span) {
 	left := s.next - s.from

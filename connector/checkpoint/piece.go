@@ -1,4 +1,4 @@
-package watermark
+package checkpoint
 
 // Piece names a piece of a Partition. The zero Piece is never a real one: it is what Add and Replace
 // return when nothing has to be followed, and news of it is ignored. A handle is never reused.
@@ -44,7 +44,7 @@ type piece struct {
 }
 
 // Final says that the piece is safe. It may come after Lost; it may come twice. It reports whether the
-// watermark moved.
+// checkpoint moved.
 func (p *Partition) Final(pc Piece) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,7 +116,7 @@ func (p *Partition) Replace(old Piece, o Origin) Piece {
 
 // Replaced says that all records of the lost piece are in its replacements now: when they are final,
 // the lost one is. gone offsets of it no longer exist and count as c (Gap or LostGap). It reports
-// whether the watermark moved, which it does when there was nothing left to wait for.
+// whether the checkpoint moved, which it does when there was nothing left to wait for.
 func (p *Partition) Replaced(old Piece, gone int64, c Class) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +138,7 @@ func (p *Partition) Replaced(old Piece, gone int64, c Class) bool {
 	return p.advance()
 }
 
-// Forgotten reports whether the piece needs no more news: it is below the committed watermark, or the
+// Forgotten reports whether the piece needs no more news: it is below the committed checkpoint, or the
 // partition was revoked.
 func (p *Partition) Forgotten(pc Piece) bool {
 	p.mu.Lock()

@@ -1,4 +1,4 @@
-package watermark
+package checkpoint
 
 import (
 	"sync/atomic"

@@ -1,8 +1,8 @@
-package watermark
+package checkpoint
 
 import "testing"
 
-func TestOldestIsTheOpenPieceThatHoldsTheWatermarkBack(t *testing.T) {
+func TestOldestIsTheOpenPieceThatHoldsTheCheckpointBack(t *testing.T) {
 	p := New(0)
 	if o, ok := p.Oldest(); ok {
 		t.Fatalf("Oldest = %+v of an empty partition", o)
