@@ -131,7 +131,7 @@ func TestOnlyRowsThatMayBeWorseAreRunAgain(t *testing.T) {
 	}
 	// unlucky is slow in the first three rounds and never again.
 	jobs := []job{alternate("steady", steady), alternate("unlucky", slow, slow, slow, steady), alternate("slow", slow)}
-	rows, err := runPairs(t.Context(), jobs, "base", 3, 2, log.New(t.Output(), "", 0))
+	rows, err := runPairs(t.Context(), jobs, "base", "new", 3, 2, log.New(t.Output(), "", 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestOldAndNewTakeTurns(t *testing.T) {
 			return measured{Rate: 1, CPU: 1, PerRecord: 1, PerPack: 1}, nil
 		}}
 	}
-	if _, err := runPairs(t.Context(), []job{one("a"), one("b")}, "base", 2, 0, log.New(t.Output(), "", 0)); err != nil {
+	if _, err := runPairs(t.Context(), []job{one("a"), one("b")}, "base", "new", 2, 0, log.New(t.Output(), "", 0)); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"a old", "a new", "b new", "b old", "b old", "b new", "a new", "a old"}
@@ -177,7 +177,7 @@ func TestARoundThatFailsIsRepeated(t *testing.T) {
 		}
 		return good, nil
 	}}
-	rows, err := runPairs(t.Context(), []job{flaky}, "base", 2, 0, log.New(t.Output(), "", 0))
+	rows, err := runPairs(t.Context(), []job{flaky}, "base", "new", 2, 0, log.New(t.Output(), "", 0))
 	if err != nil || len(rows) != 1 || len(rows[0].pairs) != 2 || runs != 6 {
 		t.Errorf("%d runs and %+v, %v; want two rounds from six runs", runs, rows, err)
 	}
@@ -188,7 +188,7 @@ func TestARoundThatFailsIsRepeated(t *testing.T) {
 		}
 		return good, nil
 	}}
-	rows, err = runPairs(t.Context(), []job{broken}, "base", 2, 0, log.New(t.Output(), "", 0))
+	rows, err = runPairs(t.Context(), []job{broken}, "base", "new", 2, 0, log.New(t.Output(), "", 0))
 	if err == nil || !strings.Contains(err.Error(), "broken") || len(rows) != 1 || len(rows[0].pairs) != 1 {
 		t.Errorf("%+v, %v; want the one complete round and an error that names the row", rows, err)
 	}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"log"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,16 +21,35 @@ import (
 // comparedRounds is how many rounds a comparison has unless -rounds says otherwise: quartiles of fewer mean little.
 const comparedRounds = 10
 
-// baseProgram checks that the program exists before anything is measured.
-func baseProgram(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err == nil {
-		_, err = exec.LookPath(abs)
-	}
+// copyPrograms copies both programs into a folder: how the page cache holds a file decides some of a process's memory and
+// speed, so both files are written in the same way, and neither changes if somebody builds meanwhile.
+func copyPrograms(base, dir string) (old, current string, err error) {
+	self, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("finding -base: %w (hint: make bench-base BASE=<commit> builds one)", err)
+		return "", "", fmt.Errorf("finding this program: %w", err)
 	}
-	return abs, nil
+	old, current = filepath.Join(dir, "old"), filepath.Join(dir, "new")
+	if err := copyProgram(old, base); err != nil {
+		return "", "", fmt.Errorf("copying -base: %w (hint: make bench-base BASE=<commit> builds one)", err)
+	}
+	if err := copyProgram(current, self); err != nil {
+		return "", "", fmt.Errorf("copying this program: %w", err)
+	}
+	return old, current, nil
+}
+
+func copyProgram(to, from string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // it was only read
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
 
 // withDefaults changes flags that the caller did not set.
@@ -57,11 +75,7 @@ const roundTries = 3
 // runPairs runs every job for so many rounds. Those that are worse or undecided then are run for as many rounds more, up
 // to again times, and judged by all of their rounds: the first ones may have been bad luck. On an error it also returns
 // the rounds that are complete.
-func runPairs(ctx context.Context, jobs []job, base string, rounds, again int, progress *log.Logger) ([]compared, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding this program: %w", err)
-	}
+func runPairs(ctx context.Context, jobs []job, old, current string, rounds, again int, progress *log.Logger) ([]compared, error) {
 	all := make([]compared, len(jobs))
 	left := make([]int, len(jobs))
 	for i := range jobs {
@@ -77,7 +91,7 @@ func runPairs(ctx context.Context, jobs []job, base string, rounds, again int, p
 				if round%2 == 1 {
 					k = left[len(left)-1-n]
 				}
-				p, err := runPair(ctx, &jobs[k], base, self, (round+k)%2 == 1, fmt.Sprintf("round %d of %d", len(all[k].pairs)+1, (pass+1)*rounds), progress)
+				p, err := runPair(ctx, &jobs[k], old, current, (round+k)%2 == 1, fmt.Sprintf("round %d of %d", len(all[k].pairs)+1, (pass+1)*rounds), progress)
 				if err != nil {
 					return complete(), err
 				}
@@ -92,14 +106,14 @@ func runPairs(ctx context.Context, jobs []job, base string, rounds, again int, p
 	return complete(), nil
 }
 
-// runPair runs a job with both programs, one right after the other: base first, or self first if swapped.
-func runPair(ctx context.Context, j *job, base, self string, swapped bool, round string, progress *log.Logger) (pair, error) {
+// runPair runs a job with both programs, one right after the other: old first, or current first if swapped.
+func runPair(ctx context.Context, j *job, old, current string, swapped bool, round string, progress *log.Logger) (pair, error) {
 	for try := 1; ; try++ {
 		var p pair
 		sides := []struct {
 			name, program string
 			to            *measured
-		}{{"old", base, &p.Old}, {"new", self, &p.New}}
+		}{{"old", old, &p.Old}, {"new", current, &p.New}}
 		if swapped {
 			slices.Reverse(sides)
 		}
@@ -141,22 +155,27 @@ func (c *comparison) flags(flags *flag.FlagSet) {
 
 // run runs the jobs, prints the table and writes the results. The error says which rows are worse.
 func (c *comparison) run(ctx context.Context, jobs []job, stdout, stderr io.Writer) error {
-	base, err := baseProgram(c.base)
-	if err != nil {
-		return err
-	}
 	if c.again < 0 {
 		return fmt.Errorf("-again is %d; want 0 or more", c.again)
 	}
 	if len(jobs) == 0 {
 		return errors.New("no row that -only matches can be compared (hint: -only matches names such as those of a table without -base)")
 	}
-	rows, err := runPairs(ctx, jobs, base, c.rounds, c.again, log.New(stderr, "", 0))
+	dir, err := os.MkdirTemp("", "bench-programs-")
+	if err != nil {
+		return fmt.Errorf("making a folder for the programs: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	old, current, err := copyPrograms(c.base, dir)
+	if err != nil {
+		return err
+	}
+	rows, err := runPairs(ctx, jobs, old, current, c.rounds, c.again, log.New(stderr, "", 0))
 	if len(rows) == 0 {
 		return err
 	}
 	text, worseErr := report(rows)
-	text = fmt.Sprintf("%d rounds, %s; old is %s\n%s\n\n%s", c.rounds, c.title, base, environment(), text)
+	text = fmt.Sprintf("%d rounds, %s; old is %s\n%s\n\n%s", c.rounds, c.title, c.base, environment(), text)
 	if _, printErr := io.WriteString(stdout, text); printErr != nil {
 		err = errors.Join(err, fmt.Errorf("printing the table: %w", printErr))
 	}
