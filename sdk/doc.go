@@ -34,8 +34,8 @@
 //     free. A stream takes about a kilobyte of it until it is forgotten (ForgetStream). A record takes its bytes until its pack is encoded, and its share of the frame from then on.
 //     "Full" is an error value (TrySend, TrySendBatch) or a wait bounded by the context, never a drop. From the
 //     ack on, what waits for slow callbacks is bounded by WithBacklog in the same way.
-//   - Bytes arrive as they were given, empty records too. What another message type than 7 would change is
-//     refused (WithMessageType).
+//   - Bytes arrive in the queue as they were given, empty records too (InLong Sort's row and rowdata formats drop those
+//     there). What another message type than 7 would change is refused (WithMessageType).
 //
 // # What it does not promise
 //

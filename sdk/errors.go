@@ -9,8 +9,8 @@ import (
 // Errors callers branch on.
 var (
 	ErrClosed     = errors.New("sender is closed")
-	ErrBufferFull = errors.New("no room for the record in the byte budget, or too much news for callbacks that are slow")
-	ErrStreamFull = errors.New("stream holds as many waiting bytes as are free")
+	ErrBufferFull = errors.New("no room for the record in the byte budget (WithBudget), or more news waits for slow callbacks than WithBacklog allows")
+	ErrStreamFull = errors.New("stream holds as many waiting bytes as are free in the byte budget (WithBudget)")
 	ErrTooLarge   = errors.New("record does not fit into a frame") // as *TooLargeError, which says by how much
 	ErrLost       = errors.New("a proxy acked the message and ended before it was safe; send it again")
 )
@@ -21,7 +21,7 @@ var errNoProxies = errors.New("the Manager names no proxy; hint: look at the gro
 type TooLargeError struct{ Size, Limit int }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("record of %d bytes is longer than %d, the most that fits into a frame; raise the largest frame here and at the proxies, or cut the record", e.Size, e.Limit)
+	return fmt.Sprintf("record of %d bytes is longer than %d, the most that fits into a frame (see WithMaxFrame)", e.Size, e.Limit)
 }
 
 // Is makes errors.Is(err, ErrTooLarge) true.

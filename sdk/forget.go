@@ -18,7 +18,7 @@ func (s *Stream) bytes() int64 { return streamCost + int64(3*len(s.text)) } // t
 var ErrForgotten = errors.New("the stream was forgotten; get it again from Sender.Stream")
 
 // ErrTooManyStreams says that one more stream would leave less room in the byte budget than two of the largest frames need.
-var ErrTooManyStreams = errors.New("the streams take too much of the byte budget; forget idle ones, or raise the budget")
+var ErrTooManyStreams = errors.New("the streams take too much of the byte budget; forget idle ones with ForgetStream, or raise WithBudget")
 
 // Unwatcher is a Confirmer that can be told that a stream is not needed any more.
 type Unwatcher interface {

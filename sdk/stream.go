@@ -81,7 +81,7 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	if s.closing.Load() {
 		return nil, ErrClosed
 	}
-	if err := errors.Join(checkID("groupId", group), checkID("streamId", stream)); err != nil {
+	if err := checkIDs(group, stream); err != nil {
 		return nil, err
 	}
 	// One text for all three: what the caller gave may be a piece of something much larger.
@@ -90,7 +90,7 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	longest := len(st.appendAttrs(nil)) + len("9223372036854775807") + len("&mid=.ffffffffffffffff") + len(s.o.instance)
 	st.overhead = int32(s.o.messageType.overhead(longest))
 	if s.o.maxFrame-int(st.overhead)-maxPackAttrs <= frame.ItemAttrOverhead {
-		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise the largest frame", st.text, s.o.maxFrame, longest)
+		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise WithMaxFrame", st.text, s.o.maxFrame, longest)
 	}
 	if s.general.most(st.bytes()) < 2*int64(s.o.maxFrame) {
 		return nil, fmt.Errorf("stream %s: %w (%d streams, %d bytes)", text, ErrTooManyStreams, len(s.streams), s.general.fixed.Load())
@@ -108,6 +108,10 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	s.streams[streamKey{st.group, st.name}] = st
 	s.streamList = append(s.streamList, st)
 	return st, nil
+}
+
+func checkIDs(group, stream string) error {
+	return errors.Join(checkID("groupId", group), checkID("streamId", stream))
 }
 
 func checkID(key, id string) error {

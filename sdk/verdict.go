@@ -50,7 +50,7 @@ var verdicts = [...]verdict{
 	{101, refusedForGood, "MISS_REQUIRED_STREAMID", hintBug},
 	{102, refusedForGood, "MISS_REQUIRED_DT", hintBug},
 	{103, refusedForGood, "MISS_REQUIRED_BODY", hintBug},
-	{104, refusedForGood, "BODY_EXCEED_MAX_LEN", "lower the largest frame to the proxy's max-msg-length"},
+	{104, refusedForGood, "BODY_EXCEED_MAX_LEN", "lower the largest frame (WithMaxFrame) to the proxy's max-msg-length"},
 	{105, refusedForGood, "BODY_LENGTH_ZERO", hintBug},
 	{106, refusedForGood, "BODY_LENGTH_LESS_ZERO", hintBug},
 	{107, refusedForGood, "ATTR_LENGTH_LESS_ZERO", hintBug},

@@ -12,14 +12,15 @@ import (
 // Template is a name in which {group} and {stream} stand for a group and a stream: {group}.{stream}.
 type Template string
 
-var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+var placeholder = regexp.MustCompile(`\{[^{}]*\}|[{}]`)
 
 // Fill returns the name for one stream. It replaces the placeholders once: braces in a group or a stream are kept.
 func (t Template) Fill(group, stream string) string {
 	return strings.NewReplacer("{group}", group, "{stream}", stream).Replace(string(t))
 }
 
-// Unknown returns the first placeholder that is neither {group} nor {stream}, "" if there is none.
+// Unknown returns the first placeholder that is neither {group} nor {stream}, or the first brace without its partner,
+// "" if there is neither.
 func (t Template) Unknown() string {
 	for _, p := range placeholder.FindAllString(string(t), -1) {
 		if p != "{group}" && p != "{stream}" {

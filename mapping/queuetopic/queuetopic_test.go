@@ -19,8 +19,9 @@ func TestTemplate(t *testing.T) {
 		{"{group}.{topic}.{x}", "g.{topic}.{x}", "{topic}", ".."},
 		{"{Group}", "{Group}", "{Group}", ""},
 		{"{}", "{}", "{}", ""},
-		{"{group", "{group", "", "{group"}, // no placeholder: whoever checks characters refuses the brace
-		{"{{group}}", "{g}", "", "{}"},
+		{"{group", "{group", "{", "group"},
+		{"{group}}", "g}", "}", ""},
+		{"{{group}}", "{g}", "{", ""},
 		{"", "", "", ""},
 	} {
 		if got := tt.template.Fill("g", "{group}"); got != tt.fill {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"log"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,18 +26,21 @@ func TestJobsMeasureWhatTheRuleNeeds(t *testing.T) {
 	}
 	l := &lab{dir: t.TempDir()}
 	jobs := senderJobs(rows(1, length{Records: 20_000}), regexp.MustCompile("^json1k$"))
-	jobs = append(jobs, l.bridgeJobs(bridgeRows(1, 64, ""), regexp.MustCompile("^json1k$"))...)
+	// Without end, so that there is something left to count whenever the metrics are read.
+	jobs = append(jobs, l.bridgeJobs(bridgeRows(1, 32, ""), regexp.MustCompile("^json1k, endless$"))...)
 	if len(jobs) != 2 {
-		t.Fatalf("%d jobs are named json1k, want one of the sender and one of the bridge", len(jobs))
+		t.Fatalf("%d jobs have these names, want one of the sender and one of the bridge", len(jobs))
+	}
+	rows, err := runPairs(t.Context(), jobs, self, self, 1, 0, log.New(t.Output(), "", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if p := r.pairs[0]; p.Old.RSS <= 0 || p.New.RSS <= 0 {
+			t.Errorf("%s: %+v; want everything measured", r.name, p)
+		}
 	}
 	for _, j := range jobs {
-		m, err := j.run(t.Context(), self)
-		if err == nil {
-			err = m.check()
-		}
-		if err != nil || m.RSS <= 0 {
-			t.Errorf("%s: %+v, %v; want everything measured", j.name, m, err)
-		}
 		if _, err := j.run(t.Context(), filepath.Join(t.TempDir(), "nothing")); err == nil {
 			t.Errorf("%s: a program that does not exist gives no error", j.name)
 		}

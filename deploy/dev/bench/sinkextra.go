@@ -17,6 +17,7 @@ import (
 	"inlong-bridge/connector/pulsarhandler"
 	"inlong-bridge/sdk/dptest"
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/signal"
 )
 
 // queueWriter moves what the sink acked into a Kafka topic, as DataProxy's KafkaHandler does.
@@ -25,7 +26,7 @@ type queueWriter struct {
 		dptest.Queue
 		Close()
 	}
-	wake  chan struct{}
+	wake  signal.Poke
 	ended chan struct{}
 
 	mu      sync.Mutex
@@ -35,7 +36,7 @@ type queueWriter struct {
 }
 
 func newQueueWriter(to, topic string) (*queueWriter, error) {
-	w := &queueWriter{wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	w := &queueWriter{wake: signal.NewPoke(), ended: make(chan struct{})}
 	if strings.HasPrefix(to, "pulsar") {
 		place, err := parsePulsar(to)
 		if err != nil {
@@ -91,10 +92,7 @@ func (w *queueWriter) put(f []byte) {
 	if err != nil {
 		w.fail(err)
 	}
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.wake.Poke()
 }
 
 func (w *queueWriter) fail(err error) {
@@ -129,10 +127,7 @@ func (w *queueWriter) close() error {
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.wake.Poke()
 	<-w.ended
 	w.queue.Close()
 	return w.err

@@ -9,6 +9,8 @@ import (
 	"runtime/pprof"
 	"sync/atomic"
 	"time"
+
+	"inlong-bridge/sdk/signal"
 )
 
 // work is what one sender process is to do.
@@ -157,22 +159,19 @@ const ackTimeout = 30 * time.Second
 type tally struct {
 	_         [128]byte // a cache line of its own: it is written for every record
 	n, target atomic.Int64
-	reached   chan struct{}
+	reached   signal.Poke
 	failed    chan error
 }
 
 func newTally() *tally {
-	t := &tally{reached: make(chan struct{}, 1), failed: make(chan error, 1)}
+	t := &tally{reached: signal.NewPoke(), failed: make(chan error, 1)}
 	t.target.Store(math.MaxInt64)
 	return t
 }
 
 func (t *tally) add(n int64) {
 	if t.n.Add(n) >= t.target.Load() {
-		select {
-		case t.reached <- struct{}{}:
-		default:
-		}
+		t.reached.Poke()
 	}
 }
 

@@ -135,24 +135,24 @@ var mutations = []mutation{
 		pkg: "./connector/confirm", run: "TestNoBarrierOverAPartition",
 	},
 	{
-		name: "a cluster that joins is asked by barriers before anything is watched in it", file: "connector/confirm/joining.go",
+		name: "a cluster that joins is asked by barriers before anything is watched in it", file: "connector/confirm/roster.go",
 		old: "if len(left) > 0 {", new: "if false {",
-		pkg: "./connector/confirm", run: "TestContractOfKafka/ClusterThatJoins",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka/ClusterThatJoins",
 	},
 	{
 		name: "a barrier that was under way takes no notice of a cluster that joins", file: "connector/confirm/barrier.go",
 		old: "if b.joins != p.joins {", new: "if false {",
-		pkg: "./connector/confirm", run: "TestBarrierUnderWayTakesIn",
+		pkg: "./connector/confirm/kafka", run: "TestBarrierUnderWayTakesIn",
 	},
 	{
-		name: "a cluster that joins is read from an end listed later than the time was asked for", file: "connector/confirm/kafka_list.go",
+		name: "a cluster that joins is read from an end listed later than the time was asked for", file: "connector/confirm/kafka/list.go",
 		old: "times = append(times, also)", new: "times = []int64{also, latest}",
-		pkg: "./connector/confirm", run: "TestClusterThatJoinsIsReadFromAnEnd",
+		pkg: "./connector/confirm/kafka", run: "TestClusterThatJoinsIsReadFromAnEnd",
 	},
 	{
-		name: "a Pulsar reader goes on after it has reconnected", file: "connector/confirm/pulsar_cluster.go",
+		name: "a Pulsar reader goes on after it has reconnected", file: "connector/confirm/pulsar/cluster.go",
 		old: "func() { stop(errReconnects) }", new: "func() {}",
-		pkg: "./connector/confirm", run: "TestReaderOfPulsarIsOpened",
+		pkg: "./connector/confirm/pulsar", run: "TestReaderOfPulsarIsOpened",
 	},
 	{
 		name: "`mid` forgotten at loss", file: "sdk/finality/queue.go",
@@ -160,7 +160,7 @@ var mutations = []mutation{
 		pkg: finality,
 	},
 	{
-		name: "foreign `mid` accepted", file: "connector/confirm/mine.go",
+		name: "foreign `mid` accepted", file: "connector/confirm/whose.go",
 		old: "if !ok || string(who) != instance {", new: "if _ = who; !ok {",
 		pkg: model,
 	},
@@ -235,19 +235,19 @@ var mutations = []mutation{
 		pkg: sender, run: "WrongTopic",
 	},
 	{
-		name: "a topic that one cluster lacks counts as missing", file: "connector/confirm/missing.go",
-		old: "if !r.pos.Lacks(c.name(), m.name(c, at)) {", new: "if c == clusters[0] && !r.pos.Lacks(c.name(), m.name(c, at)) {",
-		pkg: "./connector/confirm", run: "TestContractOfKafka/TopicIsMissing",
+		name: "a topic that one cluster lacks counts as missing", file: "connector/confirm/roster.go",
+		old: "if !p.Lacks(c.Name(), n.of(c, at)) {", new: "if c == r.members[0] && !p.Lacks(c.Name(), n.of(c, at)) {",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka/TopicIsMissing",
 	},
 	{
 		name: "a topic that was deleted counts as there", file: "connector/confirm/positions.go",
 		old: "	if t.there != said.Exists {", new: "	if !t.there && said.Exists {",
-		pkg: "./connector/confirm", run: "TestContractOfKafka/TopicIsMissing",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka/TopicIsMissing",
 	},
 	{
-		name: "nobody says which topic is looked at", file: "connector/queuetopics.go",
+		name: "nobody says which topic is looked at", file: "connector/internal/queue/topics.go",
 		old: "	starts := st.Unseen > 0\n", new: "	starts := false\n",
-		pkg: connector, run: "ReasonNames",
+		pkg: "./connector/internal/queue", run: "ReasonNames",
 	},
 	{
 		name: "the cluster's tenant wins over the stream's", file: "sdk/manager/allconfig.go",
@@ -255,9 +255,9 @@ var mutations = []mutation{
 		pkg: "./sdk/manager", run: "Tenant",
 	},
 	{
-		name: "a wrap type that the bridge cannot read is not named", file: "connector/queuewrap.go",
+		name: "a wrap type that the bridge cannot read is not named", file: "connector/confirm/managed/wrap.go",
 		old: "wrap != manager.WrapInLongMsg {", new: "wrap == \"\" {",
-		pkg: connector, run: "WrapType",
+		pkg: "./connector/confirm/managed", run: "WrapType",
 	},
 	// Memory and reading again.
 	{
@@ -611,10 +611,10 @@ var mutations = []mutation{
 		pkg: finality,
 	},
 	{
-		name: "the position is moved before the sink was told", file: "connector/confirm/kafka_cluster.go",
-		old: "	if len(found.seqs) > 0 {\n		sink.Seen(found.seqs)\n	}\n	c.counted(&found)\n",
-		new: "	for _, s := range steps {\n		c.r.pos.Advance(s.at, s.life, s.next)\n	}\n	c.r.moved.happened()\n	if len(found.seqs) > 0 {\n		sink.Seen(found.seqs)\n	}\n	c.counted(&found)\n",
-		pkg: "./connector/confirm", run: "TestContractOfKafka",
+		name: "the position is moved before the sink was told", file: "connector/confirm/tracker.go",
+		old: "	if len(found.Seqs) > 0 {\n		sink.Seen(found.Seqs)\n	}\n",
+		new: "	for _, s := range steps {\n		t.e.pos.Advance(s.Place, s.Life, s.Next)\n	}\n	t.Moved()\n	if len(found.Seqs) > 0 {\n		sink.Seen(found.Seqs)\n	}\n",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka",
 	},
 	{
 		name: "a migration takes the record at its end", file: "connector/chunk.go",
@@ -749,29 +749,29 @@ var mutations = []mutation{
 		pkg: connector, run: "TestPatternThatMatchesNoTopic",
 	},
 	{
-		name: "a batch of the queue that cannot be read is waited for", file: "connector/confirm/kafka_cluster.go",
+		name: "a batch of the queue that cannot be read is waited for", file: "connector/confirm/kafka/cluster.go",
 		old: "moved = c.passOver(sink, u, bad) || moved", new: "_ = bad",
-		pkg: "./connector/confirm", run: "TestBatchThatCannotBeRead",
+		pkg: "./connector/confirm/kafka", run: "TestBatchThatCannotBeRead",
 	},
 	{
-		name: "a batch of the queue unfolds to any size", file: "connector/confirm/kafka_cluster.go",
-		old: "		kgo.MaxDecompressBatchBytes(r.unfold),\n", new: "",
-		pkg: "./connector/confirm", run: "TestBatchThatCannotBeRead",
+		name: "a batch of the queue unfolds to any size", file: "connector/confirm/kafka/cluster.go",
+		old: "		kgo.MaxDecompressBatchBytes(r.cfg.Unfold),\n", new: "",
+		pkg: "./connector/confirm/kafka", run: "TestBatchThatCannotBeRead",
 	},
 	{
 		name: "unreadable batches are passed over without end", file: "connector/confirm/passover.go",
-		old: "	case p.row[at] >= maxPasses:", new: "	case p.row[at] >= 1<<30:",
-		pkg: "./connector/confirm", run: "TestTenUnreadable",
+		old: "	case p.row[at] >= MaxPassOvers:", new: "	case p.row[at] >= 1<<30:",
+		pkg: "./connector/confirm/kafka", run: "TestTenUnreadable",
 	},
 	{
 		name: "a batch that may hold what was sent again is passed over", file: "connector/confirm/passover.go",
 		old: "	case p.any && repairsUnseen > 0:", new: "	case false:",
-		pkg: "./connector/confirm", run: "TestSecondUnreadable",
+		pkg: "./connector/confirm/kafka", run: "TestSecondUnreadable",
 	},
 	{
-		name: "the end of a damaged batch is believed wherever it leads", file: "connector/confirm/passover.go",
-		old: "if next := At(e.next); !u.Next.before(next) || u.End.before(next) {", new: "if next := At(e.next); false && u.End.before(next) {",
-		pkg: "./connector/confirm", run: "TestDamagedBatch",
+		name: "the end of a damaged batch is believed wherever it leads", file: "connector/confirm/kafka/unreadable.go",
+		old: "if next := confirm.At(e.next); !u.Next.Before(next) || u.End.Before(next) {", new: "if next := confirm.At(e.next); false && u.End.Before(next) {",
+		pkg: "./connector/confirm/kafka", run: "TestDamagedBatch",
 	},
 	{
 		name: "packs that are sent again are not counted until they are seen", file: "sdk/dispatch.go",
@@ -951,9 +951,24 @@ var mutations = []mutation{
 		pkg: "./connector/confirm", run: "TestBarrierDoesNotWait",
 	},
 	{
-		name: "a topic is dropped while another stream uses it", file: "connector/confirm/unwatch.go",
-		old: "	if r.uses[at] > 0 {\n		return\n	}\n", new: "",
-		pkg: "./connector/confirm", run: "TestTopicIsWatchedWhile",
+		name: "a topic is dropped while another stream uses it", file: "connector/confirm/roster.go",
+		old: "	if r.uses[u] > 0 {\n		return true\n	}\n", new: "",
+		pkg: "./connector/confirm/kafka", run: "TestTopicIsWatchedWhile",
+	},
+	{
+		name: "a topic is dropped although a stream that uses it is about to be watched", file: "connector/confirm/roster.go",
+		old: "		if r.use(c, at) == u {", new: "		if false && r.use(c, at) == u {",
+		pkg: "./connector/confirm", run: "TestTopicIsNeeded",
+	},
+	{
+		name: "a cluster joins with a stream that is not watched there", file: "connector/confirm/roster.go",
+		old: "		if !done[at] {", new: "		if len(done) == 0 && !done[at] {",
+		pkg: "./connector/confirm", run: "TestClusterIsAMember",
+	},
+	{
+		name: "each question of a fault is logged", file: "connector/internal/faults/faults.go",
+		old: "	if now.Sub(f.logged) < every {", new: "	if false {",
+		pkg: "./connector/internal/faults",
 	},
 	// What the log says of proxies.
 	{
@@ -1240,6 +1255,32 @@ var mutations = []mutation{
 		old: "		o.committed = p.Start\n", new: "		o.committed = 0\n",
 		pkg: "./connector/internal/observe", run: "TestSeriesOfPartitions",
 	},
+	// The comparison of two benches.
+	{
+		name: "a slower row passes because some rounds were faster", file: "deploy/dev/bench/compare.go",
+		old: "	case below && q.Q3 < 1:\n", new: "	case below && slices.Max(ratios) < 1:\n",
+		pkg: bench, run: "TestJudgeFollowsTheRule",
+	},
+	{
+		name: "a row that is undecided counts as the same", file: "deploy/dev/bench/compare.go",
+		old: "	case above && rising == worse, below && falling == worse:\n", new: "	case false:\n",
+		pkg: bench, run: "TestJudgeFollowsTheRule",
+	},
+	{
+		name: "allocations may rise by as much as CPU", file: "deploy/dev/bench/compare.go",
+		old: "	case median > resolution && quantile(v, 0.1) > 0:\n", new: "	case median > resolution && median > mostCPU && quantile(v, 0.1) > 0:\n",
+		pkg: bench, run: "TestJudge",
+	},
+	{
+		name: "old and new are compared across rounds", file: "deploy/dev/bench/compare.go",
+		old: "return p.New.Rate / p.Old.Rate })", new: "return p.New.Rate / pairs[0].Old.Rate })",
+		pkg: bench, run: "TestRatiosPair",
+	},
+	{
+		name: "a comparison with a worse row ends with exit code 0", file: "deploy/dev/bench/compare.go",
+		old: "	if names := named[worse]; len(names) > 0 {\n", new: "	if names := named[worse]; len(names) > len(rows) {\n",
+		pkg: bench, run: "TestComparison",
+	},
 	// Ends of conditions.
 	{
 		name: "a migration does not fetch again what a stop gave back", file: "connector/dispatch.go",
@@ -1266,30 +1307,24 @@ var mutations = []mutation{
 		old: "		o.board.Replace(\"stalls\", nil)\n", new: "",
 		pkg: "./connector/internal/observe", run: "TestDrainEndsTheReasons",
 	},
-	// The comparison of two benches.
 	{
-		name: "a slower row passes because some rounds were faster", file: "deploy/dev/bench/compare.go",
-		old: "	case below && q.Q3 < 1:\n", new: "	case below && slices.Max(ratios) < 1:\n",
-		pkg: bench, run: "TestJudgeFollowsTheRule",
+		name: "a message is sent though its context has ended", file: "sdk/message.go",
+		old: "		if ctx.Err() != nil {\n			return notSent(ctx, \"message\", m.Stream)\n		}\n", new: "",
+		pkg: sender, run: "TestContextThatHasEndedSendsNothing",
 	},
 	{
-		name: "a row that is undecided counts as the same", file: "deploy/dev/bench/compare.go",
-		old: "	case above && rising == worse, below && falling == worse:\n", new: "	case false:\n",
-		pkg: bench, run: "TestJudgeFollowsTheRule",
+		name: "a batch is sent though its context has ended", file: "sdk/batch.go",
+		old: "		if ctx.Err() != nil {\n			return n, notSent(ctx, \"batch\", b.Stream)\n		}\n", new: "",
+		pkg: sender, run: "TestContextThatHasEndedSendsNothing",
 	},
 	{
-		name: "allocations may rise by as much as CPU", file: "deploy/dev/bench/compare.go",
-		old: "	case median > resolution && quantile(v, 0.1) > 0:\n", new: "	case median > resolution && median > mostCPU && quantile(v, 0.1) > 0:\n",
-		pkg: bench, run: "TestJudge",
+		name: "a message's Meta does not come back", file: "sdk/token.go",
+		old: "	r.Meta = c.meta\n", new: "",
+		pkg: sender, run: "TestMetaComesBackWhateverBecomesOfAMessage",
 	},
 	{
-		name: "old and new are compared across rounds", file: "deploy/dev/bench/compare.go",
-		old: "return p.New.Rate / p.Old.Rate })", new: "return p.New.Rate / pairs[0].Old.Rate })",
-		pkg: bench, run: "TestRatiosPair",
-	},
-	{
-		name: "a comparison with a worse row ends with exit code 0", file: "deploy/dev/bench/compare.go",
-		old: "	if names := named[worse]; len(names) > 0 {\n", new: "	if names := named[worse]; len(names) > len(rows) {\n",
-		pkg: bench, run: "TestComparison",
+		name: "a module path that nobody can fetch is taken", file: "deploy/dev/module/main.go",
+		old: "	if err := checkPath(to); err != nil {\n		return err\n	}\n", new: "",
+		pkg: "./deploy/dev/module", run: "TestPathThatCannotBeFetchedChangesNothing",
 	},
 }
