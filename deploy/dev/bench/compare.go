@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -187,25 +188,40 @@ func (j *judgement) String() string {
 type compared struct {
 	name  string
 	pairs []pair
+	err   error // why the row could not be measured, nil if it could
 }
 
-// report is a Markdown table of the rows, and an error that names those that are worse.
+// report is a Markdown table of the rows, and an error that names those that are worse or could not be measured.
 func report(rows []compared) (text string, err error) {
 	var out strings.Builder
 	fmt.Fprintln(&out, "| work | rounds | rate, new/old (quartiles) | CPU, new/old (quartiles) | allocs/record | allocs/pack | RSS MiB | verdict |")
 	fmt.Fprintln(&out, "|---|---:|---|---|---|---|---|---|")
 	named := map[verdict][]string{}
+	var failed []string
+	short := false
 	for _, r := range rows {
+		if r.err != nil {
+			fmt.Fprintf(&out, "| %s | failed: %s | | | | | | |\n", r.name, strings.ReplaceAll(r.err.Error(), "\n", "; "))
+			failed = append(failed, r.name)
+			continue
+		}
 		j := judge(r.pairs)
 		fmt.Fprintf(&out, "| %s | %d | %s | %s | %.3f -> %.3f | %.1f -> %.1f | %.0f -> %.0f | %s |\n", r.name, len(r.pairs), j.rate, j.cpu,
 			j.old.PerRecord, j.new.PerRecord, j.old.PerPack, j.new.PerPack, j.old.RSS, j.new.RSS, j.String())
 		named[j.verdict] = append(named[j.verdict], fmt.Sprintf("%s (%s)", r.name, strings.Join(j.because, ", ")))
+		short = short || len(r.pairs) < comparedRounds
+	}
+	if short {
+		fmt.Fprintf(&out, "\nFewer than %d rounds: read the figures, not the verdicts.\n", comparedRounds)
 	}
 	if names := named[undecided]; len(names) > 0 {
 		fmt.Fprintf(&out, "\nUndecided: %s. More rounds decide: -only and -rounds.\n", strings.Join(names, "; "))
 	}
 	if names := named[worse]; len(names) > 0 {
 		err = fmt.Errorf("%d of %d rows are worse: %s", len(names), len(rows), strings.Join(names, "; "))
+	}
+	if len(failed) > 0 {
+		err = errors.Join(err, fmt.Errorf("%d of %d rows were not measured: %s", len(failed), len(rows), strings.Join(failed, ", ")))
 	}
 	return out.String(), err
 }

@@ -166,31 +166,56 @@ func TestOldAndNewTakeTurns(t *testing.T) {
 	}
 }
 
-// A long comparison does not end because one run of many was disturbed; one that always fails ends it, and what was
-// measured until then is kept.
-func TestARoundThatFailsIsRepeated(t *testing.T) {
+// A long comparison does not end because one run of many was disturbed, or one row cannot be measured: that row is named
+// with the reason, and the others count.
+func TestARowThatFailsDoesNotEndTheComparison(t *testing.T) {
 	good := measured{Rate: 1, CPU: 1, PerRecord: 1, PerPack: 1}
-	runs := 0
-	flaky := job{"flaky", func(context.Context, string) (measured, error) {
-		if runs++; runs == 2 {
-			return measured{}, errors.New("disturbed")
-		}
-		return good, nil
-	}}
-	rows, err := runPairs(t.Context(), []job{flaky}, "base", "new", 2, 0, log.New(t.Output(), "", 0))
-	if err != nil || len(rows) != 1 || len(rows[0].pairs) != 2 || runs != 6 {
-		t.Errorf("%d runs and %+v, %v; want two rounds from six runs", runs, rows, err)
+	runs := map[string]int{}
+	failing := func(name string, fails func(run int) bool, err error) job {
+		return job{name, func(context.Context, string) (measured, error) {
+			if runs[name]++; !fails(runs[name]) {
+				return good, nil
+			}
+			if err == nil {
+				return measured{Rate: 1}, nil // nothing else was measured
+			}
+			return measured{}, err
+		}}
 	}
-	runs = 0
-	broken := job{"broken", func(context.Context, string) (measured, error) {
-		if runs++; runs > 2 {
-			return measured{Rate: 1}, nil // nothing else was measured
+	jobs := []job{
+		failing("flaky", func(run int) bool { return run == 2 }, errors.New("disturbed")),
+		failing("broken", func(run int) bool { return run > 2 }, errors.New("no broker")),
+		failing("empty", func(int) bool { return true }, nil),
+		failing("steady", func(int) bool { return false }, nil),
+	}
+	rows, err := runPairs(t.Context(), jobs, "base", "new", 3, 1, log.New(t.Output(), "", 0))
+	if err != nil || len(rows) != 4 {
+		t.Fatalf("%+v, %v; want all four rows", rows, err)
+	}
+	for i, want := range []struct {
+		rounds, runs int
+		err          string
+	}{{3, 8, ""}, {1, 2 + roundTries, "no broker"}, {0, roundTries, "CPU is 0"}, {3, 6, ""}} {
+		r := rows[i]
+		if len(r.pairs) != want.rounds || runs[r.name] != want.runs || (r.err == nil) != (want.err == "") || r.err != nil && !strings.Contains(r.err.Error(), want.err) {
+			t.Errorf("%s: %d rounds from %d runs, error %v; want %d from %d, %q", r.name, len(r.pairs), runs[r.name], r.err, want.rounds, want.runs, want.err)
 		}
-		return good, nil
-	}}
-	rows, err = runPairs(t.Context(), []job{broken}, "base", "new", 2, 0, log.New(t.Output(), "", 0))
-	if err == nil || !strings.Contains(err.Error(), "broken") || len(rows) != 1 || len(rows[0].pairs) != 1 {
-		t.Errorf("%+v, %v; want the one complete round and an error that names the row", rows, err)
+	}
+	text, err := report(rows)
+	if err == nil || !strings.Contains(err.Error(), "2 of 4 rows were not measured: broken, empty") {
+		t.Errorf("error %v, want one that names the two rows", err)
+	}
+	if !strings.Contains(text, "| steady | 3 |") || !strings.Contains(text, "| empty | failed: ") || !strings.Contains(text, "| broken | failed: ") {
+		t.Errorf("the report is\n%s", text)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	rows, err = runPairs(ctx, []job{jobs[3], {"interrupted", func(context.Context, string) (measured, error) {
+		cancel()
+		return measured{}, ctx.Err()
+	}}}, "base", "new", 3, 1, log.New(t.Output(), "", 0))
+	if !errors.Is(err, context.Canceled) || len(rows) != 2 || len(rows[0].pairs) != 1 {
+		t.Errorf("interrupted: %+v, %v; want the one complete round and that it was interrupted", rows, err)
 	}
 }
 
@@ -245,7 +270,10 @@ func TestComparisonNamesWhatIsWorseAndWhatIsUndecided(t *testing.T) {
 			t.Errorf("the report has no %q:\n%s", want, text)
 		}
 	}
-	if text, err := report(rows[:1]); err != nil || strings.Contains(text, "Undecided") {
+	if text, err := report([]compared{{name: "short", pairs: rows[0].pairs[:9]}}); err != nil || !strings.Contains(text, "Fewer than 10 rounds") {
+		t.Errorf("nine rounds: %v and\n%s", err, text)
+	}
+	if text, err := report(rows[:1]); err != nil || strings.Contains(text, "Fewer than") || strings.Contains(text, "Undecided") {
 		t.Errorf("a row that is the same: %v and\n%s", err, text)
 	}
 	if _, err := report(rows[2:]); err != nil {

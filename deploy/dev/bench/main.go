@@ -41,7 +41,7 @@ the two comes first alternates. BINARY is the bench of another commit: make benc
   same       anything else
 
 Rows that are worse or undecided run for 10 rounds more and are judged by all of them; -again says how often. The exit code is 1
-if a row is worse. On a busy machine, read CPU and allocations; the rate needs a quiet one.
+if a row is worse or cannot be measured. On a busy machine, read CPU and allocations; the rate needs a quiet one.
 `
 
 func main() {

@@ -69,20 +69,17 @@ type job struct {
 	run  func(ctx context.Context, program string) (measured, error)
 }
 
-// roundTries is how often a round of a row is tried before the comparison ends: a run of many may be disturbed.
-const roundTries = 3
+// roundTries is how often a round of a row is tried before the row is given up: a run of many may be disturbed.
+const roundTries = 2
 
 // runPairs runs every job for so many rounds. Those that are worse or undecided then are run for as many rounds more, up
-// to again times, and judged by all of their rounds: the first ones may have been bad luck. On an error it also returns
-// the rounds that are complete.
+// to again times, and judged by all of their rounds: the first ones may have been bad luck. The error is that of ctx; with
+// it come the rounds that are complete.
 func runPairs(ctx context.Context, jobs []job, old, current string, rounds, again int, progress *log.Logger) ([]compared, error) {
 	all := make([]compared, len(jobs))
 	left := make([]int, len(jobs))
 	for i := range jobs {
 		all[i].name, left[i] = jobs[i].name, i
-	}
-	complete := func() []compared {
-		return slices.DeleteFunc(all, func(c compared) bool { return len(c.pairs) == 0 })
 	}
 	for pass := 0; pass <= again && len(left) > 0; pass++ {
 		for round := range rounds {
@@ -91,19 +88,25 @@ func runPairs(ctx context.Context, jobs []job, old, current string, rounds, agai
 				if round%2 == 1 {
 					k = left[len(left)-1-n]
 				}
-				p, err := runPair(ctx, &jobs[k], old, current, (round+k)%2 == 1, fmt.Sprintf("round %d of %d", len(all[k].pairs)+1, (pass+1)*rounds), progress)
-				if err != nil {
-					return complete(), err
+				r := &all[k]
+				if r.err != nil {
+					continue
 				}
-				all[k].pairs = append(all[k].pairs, p)
+				p, err := runPair(ctx, &jobs[k], old, current, (round+k)%2 == 1, fmt.Sprintf("round %d of %d", len(r.pairs)+1, (pass+1)*rounds), progress)
+				if ctx.Err() != nil {
+					return all, fmt.Errorf("comparing: %w", context.Cause(ctx))
+				}
+				if r.err = err; err == nil {
+					r.pairs = append(r.pairs, p)
+				}
 			}
 		}
 		left = slices.DeleteFunc(left, func(k int) bool {
 			v := judge(all[k].pairs).verdict
-			return v != worse && v != undecided
+			return all[k].err != nil || v != worse && v != undecided
 		})
 	}
-	return complete(), nil
+	return all, nil
 }
 
 // runPair runs a job with both programs, one right after the other: old first, or current first if swapped.
@@ -131,10 +134,13 @@ func runPair(ctx context.Context, j *job, old, current string, swapped bool, rou
 			progress.Printf("%s  %-40s %s %12s rec/s %7.3f CPU s/M %7.3f allocs/record %7.1f allocs/pack %5.0f MiB",
 				round, j.name, side.name, thousands(m.Rate), m.CPU, m.PerRecord, m.PerPack, m.RSS)
 		}
-		if err == nil || try == roundTries || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil {
 			return p, err
 		}
-		progress.Printf("try %d of %d failed, the round is repeated: %v", try, roundTries, err)
+		progress.Printf("try %d of %d failed: %v", try, roundTries, err)
+		if try == roundTries {
+			return p, err
+		}
 	}
 }
 
@@ -171,9 +177,7 @@ func (c *comparison) run(ctx context.Context, jobs []job, stdout, stderr io.Writ
 		return err
 	}
 	rows, err := runPairs(ctx, jobs, old, current, c.rounds, c.again, log.New(stderr, "", 0))
-	if len(rows) == 0 {
-		return err
-	}
+	rows = slices.DeleteFunc(rows, func(r compared) bool { return len(r.pairs) == 0 && r.err == nil }) // interrupted before
 	text, worseErr := report(rows)
 	text = fmt.Sprintf("%d rounds, %s; old is %s\n%s\n\n%s", c.rounds, c.title, c.base, environment(), text)
 	if _, printErr := io.WriteString(stdout, text); printErr != nil {
@@ -190,6 +194,7 @@ type comparedRow struct {
 	Work    string    `json:"work"`
 	Verdict verdict   `json:"verdict"`
 	Because []string  `json:"because,omitempty"`
+	Failed  string    `json:"failed,omitempty"`
 	Rate    quartiles `json:"rate_ratio"`
 	CPU     quartiles `json:"cpu_ratio"`
 	Rounds  []pair    `json:"rounds"`
@@ -198,6 +203,10 @@ type comparedRow struct {
 func comparedJSON(rows []compared) []comparedRow {
 	out := make([]comparedRow, len(rows))
 	for i, r := range rows {
+		if r.err != nil {
+			out[i] = comparedRow{Work: r.name, Failed: r.err.Error(), Rounds: r.pairs}
+			continue
+		}
 		j := judge(r.pairs)
 		out[i] = comparedRow{Work: r.name, Verdict: j.verdict, Because: j.because, Rate: j.rate, CPU: j.cpu, Rounds: r.pairs}
 	}
