@@ -107,6 +107,11 @@ bench-sender: ## the sender against the limit: a table and deploy/dev/bench/out/
 	$(GO) build -o bin/bench ./deploy/dev/bench
 	./bin/bench sender -rounds $(or $(ROUNDS),5) -time $(or $(SECONDS),3)s $(if $(RECORDS),-records $(RECORDS)) $(ARGS)
 
+.PHONY: faults-sender
+faults-sender: build ## what a sender loses in six faults of a devproxy, as a table (ARGS="-only killed -sender 'my-sender {proxy}'")
+	$(GO) build -o bin/faults ./deploy/dev/faults
+	./bin/faults $(ARGS)
+
 .PHONY: bench-compare
 bench-compare: bin/benchstat ## benchmarks of the working tree against BASE=<commit> (COUNT=6 BENCH=. PKGS=./... BENCHTIME=1s)
 	@BASE='$(BASE)' COUNT='$(COUNT)' BENCH='$(BENCH)' PKGS='$(PKGS)' BENCHTIME='$(BENCHTIME)' GO='$(GO)' ./deploy/dev/ci/bench-compare.sh

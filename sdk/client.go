@@ -20,5 +20,5 @@ func UnboundStream(group, stream string) (*Stream, error) {
 	if err := checkIDs(group, stream); err != nil {
 		return nil, err
 	}
-	return &Stream{group: group, name: stream, text: group + "." + stream}, nil
+	return &Stream{text: group + "." + stream, groupLen: int32(len(group))}, nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"inlong-bridge/sdk/engine"
 )
 
 // Errors callers branch on.
@@ -63,26 +65,19 @@ type AckError struct {
 }
 
 func (e *AckError) Error() string {
-	v := verdictOf(e.Code)
+	c := engine.LookUp(e.Code)
 	text := fmt.Sprintf("sending to %s.%s: proxy %s answered errCode %d", e.Group, e.Stream, e.Endpoint, e.Code)
-	if v.name != "" {
-		text += " (" + v.name + ")"
+	if c.Name != "" {
+		text += " (" + c.Name + ")"
 	}
 	if e.Message != "" {
 		text += ": " + e.Message
 	}
-	if v.hint != "" {
-		text += "; hint: " + v.hint
+	if c.Hint != "" {
+		text += "; hint: " + c.Hint
 	}
 	return text
 }
 
 // Retryable reports whether the same bytes may be accepted later.
-func (e *AckError) Retryable() bool {
-	switch verdictOf(e.Code).class {
-	case elsewhere, later, unknownStream:
-		return true
-	case accepted, onceMore, refusedForGood:
-	}
-	return false
-}
+func (e *AckError) Retryable() bool { return engine.LookUp(e.Code).Class.Retryable() }

@@ -169,9 +169,9 @@ func TestLargeAnswersAreRead(t *testing.T) {
 func TestIDsThatReadTheSameTogetherShareNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		e := setup(t, 1)
-		e.batch(e.streamOf("a", "bc"), 5)
-		e.batch(e.streamOf("ab", "c"), 7)
-		e.batch(e.streamOf("abc", "."), 1)
+		e.batch(e.streamOfLocked("a", "bc"), 5)
+		e.batch(e.streamOfLocked("ab", "c"), 7)
+		e.batch(e.streamOfLocked("abc", "."), 1)
 		e.close(time.Second)
 		settle(10 * time.Second)
 		for _, tt := range []struct {

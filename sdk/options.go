@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/frame"
 	"inlong-bridge/sdk/manager"
@@ -333,8 +334,8 @@ const (
 	maxMaxFrame = 20 << 20 // DataProxy allows no more
 )
 
-func (o *options) backoff() backoff {
-	return backoff{min: o.retryMin, max: o.retryMax, random: mathrand.Float64}
+func (o *options) backoff() backoff.Backoff {
+	return backoff.Backoff{Min: o.retryMin, Max: o.retryMax}
 }
 
 // NewInstance returns a fresh name for a sender: 128 random bits, 22 characters.

@@ -50,8 +50,7 @@ func checkPath(to string) error {
 		return errors.New("MODULE is missing, nothing was changed; " + hint)
 	}
 	if err := module.CheckPath(to); err != nil {
-		var invalid *module.InvalidPathError
-		if errors.As(err, &invalid) {
+		if invalid, ok := errors.AsType[*module.InvalidPathError](err); ok {
 			err = invalid.Err
 		}
 		return fmt.Errorf("MODULE %q is no module path that go get can fetch (%w), nothing was changed; %s", to, err, hint)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,9 +117,7 @@ func TestPathThatCannotBeFetchedChangesNothing(t *testing.T) {
 func TestFileThatCannotBeReadChangesNothing(t *testing.T) {
 	for name, text := range map[string]string{"sdk/broken.go": "package sdk\n\nvar x = \"bridge/sdk\n", "zzz/go.mod": "no module\n"} {
 		files := map[string]string{name: text}
-		for n, s := range small {
-			files[n] = s
-		}
+		maps.Copy(files, small)
 		dir := writeTree(t, files)
 		if err := rename(dir, "example.org/you/b"); err == nil || !strings.Contains(err.Error(), "nothing was changed") || !strings.Contains(err.Error(), name) {
 			t.Errorf("with %s: %v", name, err)
