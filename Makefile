@@ -27,8 +27,17 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9_-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build bin/inlong-bridge: static, with its version
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/inlong-bridge ./cmd/inlong-bridge
+build: ## build bin/inlong-bridge: static, with its version (TAGS=nopulsar leaves out Pulsar's client)
+	CGO_ENABLED=0 $(GO) build $(if $(TAGS),-tags $(TAGS)) -trimpath -ldflags '$(LDFLAGS)' -o bin/inlong-bridge ./cmd/inlong-bridge
+
+# The packages whose tests differ in a build without Pulsar's client.
+NOPULSAR_PKGS = ./cmd/inlong-bridge ./connector/config ./connector/internal/queue
+
+.PHONY: nopulsar
+nopulsar: ## vet, build (bin/inlong-bridge-nopulsar) and test without Pulsar's client
+	$(GO) vet -tags nopulsar ./...
+	CGO_ENABLED=0 $(GO) build -tags nopulsar -trimpath -ldflags '$(LDFLAGS)' -o bin/inlong-bridge-nopulsar ./cmd/inlong-bridge
+	$(GO) test -tags nopulsar $(NOPULSAR_PKGS) $(ARGS)
 
 .PHONY: demo
 demo: build ## kill a proxy under load and count what arrives; no network (ARGS='--json --seed 2')
@@ -92,6 +101,11 @@ bench: ## every benchmark, for reading only (ARGS='-benchtime 3s')
 bench-sender: ## the sender against the limit: a table and deploy/dev/bench/out/sender.json (ROUNDS=5 SECONDS=3 or RECORDS=n)
 	$(GO) build -o bin/bench ./deploy/dev/bench
 	./bin/bench sender -rounds $(or $(ROUNDS),5) -time $(or $(SECONDS),3)s $(if $(RECORDS),-records $(RECORDS)) $(ARGS)
+
+.PHONY: faults-sender
+faults-sender: build ## what a sender loses in six faults of a devproxy, as a table (ARGS="-only killed -sender 'my-sender {proxy}'")
+	$(GO) build -o bin/faults ./deploy/dev/faults
+	./bin/faults $(ARGS)
 
 .PHONY: bench-compare
 bench-compare: bin/benchstat ## benchmarks of the working tree against BASE=<commit> (COUNT=6 BENCH=. PKGS=./... BENCHTIME=1s)
@@ -211,6 +225,15 @@ release-snapshot: bin/goreleaser bin/cyclonedx-gomod ## archives, packages, SBOM
 .PHONY: pages
 pages: ## manual pages and completions of the shells into out/release-pages
 	GO=$(GO) ./deploy/dev/release/pages.sh out/release-pages
+
+.PHONY: module
+module: ## give the Go module a path that go get can fetch: MODULE=example.org/you/inlong-bridge (not PATH=, which is the shell's)
+	@$(GO) build -o bin/module ./deploy/dev/module
+	@./bin/module
+
+.PHONY: module-check
+module-check: bin/golangci-lint ## do that to a copy: build, lint, test it, and fetch sdk from a second module (two minutes)
+	GO=$(GO) ./deploy/dev/module/check.sh
 
 .PHONY: verify
 verify: vet tidy-check lint test chart image ## what to run before a change is proposed

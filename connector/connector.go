@@ -16,9 +16,11 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/internal/queue"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -51,10 +53,10 @@ type Bridge struct {
 	started time.Time
 	web     *web
 	sender  outlet
-	reader  confirm.Reader // nil but in mode queue
-	delay   *queueDelay    // nil but in mode queue
-	source  *queueSource   // nil unless the Manager tells the queue
-	direct  *kgo.Client    // without a group: listings and reading again
+	reader  confirm.Reader  // nil but in mode queue
+	delay   *queue.Delay    // nil but in mode queue
+	source  *managed.Source // nil unless the Manager names the queue
+	direct  *kgo.Client     // without a group: listings and reading again
 	admin   *kadm.Client
 	group   *kgo.Client
 	routes  *routes
@@ -152,7 +154,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}
-	if err := b.checkQueueSecrets(); err != nil {
+	if err := b.queue().Check(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}
 	if _, err := b.managerClient(); err != nil {

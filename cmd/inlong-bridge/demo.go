@@ -182,7 +182,7 @@ func runBeside(ctx, hard context.Context, bridge *connector.Bridge) (stop func()
 func (d *demo) introduce() {
 	if p := d.cluster.pulsar; p != nil {
 		d.live.say("kafka    %s: %d topics", d.cluster.kafka.ListenAddrs()[0], len(demoTopics))
-		d.live.say("queue    %s: %s", p.ServiceURL, p.TopicOf("{group}", "{stream}"))
+		d.live.say("queue    %s: %s", p.serviceURL, p.topicOf("{group}", "{stream}"))
 	} else {
 		d.live.say("kafka    %s: %d topics, and the queue behind the proxies", d.cluster.kafka.ListenAddrs()[0], len(demoTopics))
 	}

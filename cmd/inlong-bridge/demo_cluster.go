@@ -17,7 +17,6 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/kafkahandler"
-	"inlong-bridge/connector/pulsarhandler"
 	"inlong-bridge/mapping/queuetopic"
 	"inlong-bridge/sdk/dptest"
 )
@@ -36,7 +35,7 @@ type demoCluster struct {
 		dptest.Queue
 		Close()
 	}
-	pulsar  *pulsarhandler.Cluster // holds the queue; nil if the Kafka does
+	pulsar  *pulsarPlace // holds the queue; nil if the Kafka does
 	proxies []*dptest.Proxy
 	manager *dptest.Manager
 	admin   *kadm.Client
@@ -118,8 +117,8 @@ func (c *demoCluster) openQueue(ctx context.Context, queue string) (err error) {
 		return err
 	}
 	at := q.pulsar()
-	at.Topic = "inlong-bridge-demo-" + strings.ToLower(rand.Text()[:8]) + "-{group}-{stream}" // the records of another run would count as foreign
-	opened, err := pulsarhandler.New(at)
+	at.topic = "inlong-bridge-demo-" + strings.ToLower(rand.Text()[:8]) + "-{group}-{stream}" // the records of another run would count as foreign
+	opened, err := openPulsarQueue(at)
 	if err != nil {
 		return err
 	}
@@ -184,7 +183,7 @@ func (c *demoCluster) config(f *demoFlags) (*config.Config, error) {
 	fmt.Fprintf(&b, "delivery: {confirm: %s, settle: %v, drain: %v}\n", f.confirm, f.settle, f.settle+30*time.Second)
 	if f.confirm == "queue" {
 		if p := c.pulsar; p != nil {
-			fmt.Fprintf(&b, "queue: {pulsar: [{service_url: '%s', tenant: '%s', namespace: '%s', topic: '%s'}]", p.ServiceURL, p.Tenant, p.Namespace, p.Topic)
+			fmt.Fprintf(&b, "queue: {pulsar: [{service_url: '%s', tenant: '%s', namespace: '%s', topic: '%s'}]", p.serviceURL, p.tenant, p.namespace, p.topic)
 		} else {
 			fmt.Fprintf(&b, "queue: {kafka: [{brokers: [%s], topic: '%s'}]", brokers, demoQueueTopic)
 		}
@@ -229,11 +228,8 @@ func (c *demoCluster) readQueue(ctx context.Context, pack func(topic int, stream
 	for topic := range demoTopics {
 		for _, stream := range streamsOf(topic) {
 			if c.pulsar != nil {
-				name := c.pulsar.TopicOf(demoTopics[topic].group, stream)
-				if err := pulsarhandler.ReadAll(ctx, *c.pulsar, []string{name}, func(p pulsarhandler.Pack) error {
-					pack(topic, stream, &p.Pack)
-					return nil
-				}); err != nil {
+				name := c.pulsar.topicOf(demoTopics[topic].group, stream)
+				if err := readPulsarQueue(ctx, c.pulsar, name, func(p *kafkahandler.Pack) { pack(topic, stream, p) }); err != nil {
 					return err
 				}
 				continue

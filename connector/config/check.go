@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -174,11 +175,17 @@ func (d *decoder) checkPulsar(c *Config) {
 	}
 }
 
+// ErrNoPulsar says that this program was built with the tag nopulsar.
+var ErrNoPulsar = errors.New("this inlong-bridge was built without Pulsar (build tag nopulsar)")
+
 // checkQueueSource looks at where the clusters of the queue come from: the file or the Manager.
 func (d *decoder) checkQueueSource(c *Config) {
 	q := &c.Queue
 	listed := d.lines["queue.kafka"] > 0 || d.lines["queue.pulsar"] > 0
 	other := d.dead["queue.pulsar"] || d.dead["queue.tubemq"] || d.dead["queue.tube"] || d.dead["queue.tdmq"]
+	if d.lines["queue.pulsar"] > 0 && !HasPulsar {
+		d.combined("cannot be read: "+ErrNoPulsar.Error()+"; hint: use the standard build, or delivery.confirm: settle without a queue section", "queue.pulsar")
+	}
 	switch {
 	case d.lines["queue"] == 0 || d.dead["queue"] || d.dead["queue.kafka"] || d.dead["queue.manager"] || other:
 	case d.lines["queue.kafka"] > 0 && d.lines["queue.pulsar"] > 0:

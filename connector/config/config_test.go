@@ -75,6 +75,9 @@ func TestInvalidFilesSayEverythingThatIsWrong(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if !HasPulsar && bytes.Contains(data, []byte("pulsar:")) {
+				t.Skip("what is wrong beside Pulsar is said in the standard build")
+			}
 			c, err := Parse(filepath.Base(path), data, env())
 			if err == nil || c != nil {
 				t.Fatalf("Parse = %v, %v, want only an error", c, err)

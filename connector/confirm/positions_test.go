@@ -86,7 +86,7 @@ func TestReadingBeginsAtTheEndsThatWereListed(t *testing.T) {
 	// A second stream in the same topic moves nothing.
 	b.read("a", "t", 0, 12)
 	if s := b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, ends(30, 30)))); len(s) != 0 {
-		t.Errorf("watching a watched topic began reading anew: %v", s)
+		t.Errorf("watching a watched topic started reading again: %v", s)
 	}
 }
 
@@ -222,7 +222,7 @@ func TestClusterThatJoinsIsReadFromWhereItWasTold(t *testing.T) {
 	b.wantStart("b", "t", 0, 20, confirm.Fixed, 0)
 	// A second stream in the same topic: where it was told to begin is not where the log begins.
 	if s := b.take(b.p.FixFrom("b", "t", says(b.p.Ask(), "t", 9, bounds{0: {Start: confirm.At(24), End: confirm.At(26)}}))); len(s) != 0 {
-		t.Errorf("watching a watched topic began reading anew: %v", s)
+		t.Errorf("watching a watched topic started reading again: %v", s)
 	}
 	since := b.p.Ask()
 	only := map[string]confirm.Listing{"a": says(since, "t", 1, ends(0))}
@@ -311,7 +311,7 @@ func TestDeletedTopicThatIsBackKeepsItsPositions(t *testing.T) {
 	b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, ends(10))))
 	b.take(b.p.Update("a", says(b.p.Ask(), "t", 0, nil)))
 	if s := b.take(b.p.Update("a", says(b.p.Ask(), "t", 1, ends(12)))); len(s) != 0 {
-		t.Errorf("a broker that was behind made us begin anew: %v", s)
+		t.Errorf("a broker that was behind made us start again: %v", s)
 	}
 }
 
@@ -343,7 +343,7 @@ func TestReadingOnWhileTheAnswerTravelsIsNoCut(t *testing.T) {
 	asked := b.p.Ask()
 	b.read("a", "t", 0, 40)
 	if s := b.take(b.p.Update("a", says(asked, "t", 1, ends(30)))); len(s) != 0 {
-		t.Errorf("began anew: %v", s)
+		t.Errorf("started again: %v", s)
 	}
 	// Nor when the question of a barrier overtakes it.
 	slow := b.p.Ask()
@@ -351,7 +351,7 @@ func TestReadingOnWhileTheAnswerTravelsIsNoCut(t *testing.T) {
 	quick := b.p.Ask()
 	b.take(b.p.Update("a", says(slow, "t", 1, ends(45))))
 	if s := b.take(b.p.Update("a", says(quick, "t", 1, ends(50)))); len(s) != 0 {
-		t.Errorf("began anew: %v", s)
+		t.Errorf("started again: %v", s)
 	}
 }
 

@@ -13,7 +13,7 @@
 // `make e2e-pulsar` runs the stories of the same tag that need Apache Pulsar, a standalone of which is
 // started by each.
 //
-//	E2E_PULSAR_GO_ON=1    lets the test of the slow reader on Pulsar fail: its reader goes on after a reconnect
+//	E2E_PULSAR_RESUME=1   lets the test of the slow reader on Pulsar fail: its reader resumes after a reconnect
 //	E2E_SEED=N            the moments of the kills; printed by each test that draws any
 //	E2E_REQUIRED=1        what cannot run fails instead of being skipped
 //	E2E_KAFKA=3.9,4       the versions of Apache Kafka to run against (default both): NAME of the directories kafka-NAME

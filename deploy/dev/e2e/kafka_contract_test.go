@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/confirmtest"
+	confirmkafka "inlong-bridge/connector/confirm/kafka"
 )
 
 // kafkaContract is one Kafka of one broker with the topic of the contract, a topic for each test.
@@ -36,7 +36,7 @@ func TestKafkaContract(t *testing.T) {
 	made := 0
 	confirmtest.Run(t, func(t *testing.T, n, read int, timeout time.Duration) confirmtest.Opened {
 		made++
-		cfg := confirm.KafkaConfig{Instance: confirmtest.Instance, Timeout: max(timeout, contractTimeout)}
+		cfg := confirmkafka.Config{Instance: confirmtest.Instance, Timeout: max(timeout, contractTimeout)}
 		var brokers []confirmtest.Broker
 		for i, k := range clusters[:n] {
 			template := fmt.Sprintf("contract-%d.{group}.{stream}", made)
@@ -50,11 +50,11 @@ func TestKafkaContract(t *testing.T) {
 			}
 			t.Cleanup(c.client.Close)
 			brokers = append(brokers, c)
-			cfg.Clusters = append(cfg.Clusters, confirm.KafkaCluster{Name: fmt.Sprintf("q%d", i), Opts: k.opts, Topic: template})
+			cfg.Clusters = append(cfg.Clusters, confirmkafka.Cluster{Name: fmt.Sprintf("q%d", i), Opts: k.opts, Topic: template})
 		}
 		all := cfg.Clusters
 		cfg.Clusters = all[:read]
-		reader, err := confirm.NewKafka(cfg)
+		reader, err := confirmkafka.New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}

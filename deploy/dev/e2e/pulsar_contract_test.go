@@ -18,8 +18,8 @@ import (
 
 	"log/slog"
 
-	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/confirmtest"
+	confirmpulsar "inlong-bridge/connector/confirm/pulsar"
 )
 
 // contractBroker is one Pulsar with the topic of the contract in a namespace of its own.
@@ -40,19 +40,19 @@ func pulsarQueue(nodes []*pulsarNode) confirmtest.Queue {
 	made := 0
 	return func(t *testing.T, n, read int, timeout time.Duration) confirmtest.Opened {
 		made++
-		cfg := confirm.PulsarConfig{Instance: confirmtest.Instance, Timeout: max(timeout, contractTimeout)}
+		cfg := confirmpulsar.Config{Instance: confirmtest.Instance, Timeout: max(timeout, contractTimeout)}
 		var brokers []confirmtest.Broker
 		for i, node := range nodes[:n] {
 			b := newContractBroker(t, node, fmt.Sprintf("contract-%d", made))
 			brokers = append(brokers, b)
-			cfg.Clusters = append(cfg.Clusters, confirm.PulsarCluster{
+			cfg.Clusters = append(cfg.Clusters, confirmpulsar.Cluster{
 				Name: fmt.Sprintf("q%d", i), ServiceURL: "pulsar://" + node.broker, AdminURL: "http://" + node.web,
 				Tenant: pulsarTenant, Namespace: b.namespace, Topic: "{stream}",
 			})
 		}
 		all := cfg.Clusters
 		cfg.Clusters = all[:read]
-		r, err := confirm.NewPulsar(cfg)
+		r, err := confirmpulsar.New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/confirmtest"
+	confirmpulsar "inlong-bridge/connector/confirm/pulsar"
 )
 
 // slowSink takes its time for each pack, so that its reader always holds some when its connection ends.
@@ -38,7 +39,7 @@ var errTooFew = errors.New("too few packs are acknowledged")
 
 // A broker is killed ten times under 2,000 packs a second, and a slow reader misses nothing. A reader that goes on
 // after a reconnect, as the client's do, reads the same at the same time. How much that one misses is told and
-// decides nothing: it is a batch or none for each connection, as the moments fall. With E2E_PULSAR_GO_ON=1 it is the
+// decides nothing: it is a batch or none for each connection, as the moments fall. With E2E_PULSAR_RESUME=1 it is the
 // one under test, to see the test fail.
 func TestPulsarSlowReaderWhileTheBrokerIsKilledTenTimes(t *testing.T) {
 	const (
@@ -51,9 +52,9 @@ func TestPulsarSlowReaderWhileTheBrokerIsKilledTenTimes(t *testing.T) {
 	node := b.startPulsar(r, "pulsar")
 	broker := newContractBroker(t, node, "slow")
 	broker.Create(t, 2)
-	cfg := confirm.PulsarConfig{
+	cfg := confirmpulsar.Config{
 		Instance: confirmtest.Instance, Timeout: contractTimeout,
-		Clusters: []confirm.PulsarCluster{{Name: "q", ServiceURL: "pulsar://" + node.broker, Tenant: pulsarTenant, Namespace: "slow", Topic: "{stream}"}},
+		Clusters: []confirmpulsar.Cluster{{Name: "q", ServiceURL: "pulsar://" + node.broker, Tenant: pulsarTenant, Namespace: "slow", Topic: "{stream}"}},
 	}
 	type watcher struct {
 		reader confirm.Reader
@@ -61,7 +62,7 @@ func TestPulsarSlowReaderWhileTheBrokerIsKilledTenTimes(t *testing.T) {
 	}
 	var held sync.RWMutex
 	var watchers []watcher
-	for _, open := range []func(confirm.PulsarConfig) (*confirm.Pulsar, error){confirm.NewPulsar, confirm.NewPulsarThatGoesOn} {
+	for _, open := range []func(confirmpulsar.Config) (*confirmpulsar.Reader, error){confirmpulsar.New, confirmpulsar.NewResumingAfterReconnect} {
 		reader, err := open(cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -84,7 +85,7 @@ func TestPulsarSlowReaderWhileTheBrokerIsKilledTenTimes(t *testing.T) {
 		watchers = append(watchers, w)
 	}
 	good, naive := watchers[0], watchers[1]
-	if os.Getenv("E2E_PULSAR_GO_ON") != "" {
+	if os.Getenv("E2E_PULSAR_RESUME") != "" {
 		good = naive
 	}
 	holding := false

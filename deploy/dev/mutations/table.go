@@ -5,6 +5,7 @@ const (
 	model      = "./connector/model"
 	finality   = "./sdk/finality"
 	checkpoint = "./connector/checkpoint"
+	engine     = "./sdk/engine"
 	sender     = "./sdk"
 	connector  = "./connector"
 	absence    = "./connector/internal/absence"
@@ -134,24 +135,24 @@ var mutations = []mutation{
 		pkg: "./connector/confirm", run: "TestNoBarrierOverAPartition",
 	},
 	{
-		name: "a cluster that joins is asked by barriers before anything is watched in it", file: "connector/confirm/joining.go",
+		name: "a cluster that joins is asked by barriers before anything is watched in it", file: "connector/confirm/roster.go",
 		old: "if len(left) > 0 {", new: "if false {",
-		pkg: "./connector/confirm", run: "TestContractOfKafka/ClusterThatJoins",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka/ClusterThatJoins",
 	},
 	{
 		name: "a barrier that was under way takes no notice of a cluster that joins", file: "connector/confirm/barrier.go",
 		old: "if b.joins != p.joins {", new: "if false {",
-		pkg: "./connector/confirm", run: "TestBarrierUnderWayTakesIn",
+		pkg: "./connector/confirm/kafka", run: "TestBarrierUnderWayTakesIn",
 	},
 	{
-		name: "a cluster that joins is read from an end listed later than the time was asked for", file: "connector/confirm/kafka_list.go",
+		name: "a cluster that joins is read from an end listed later than the time was asked for", file: "connector/confirm/kafka/list.go",
 		old: "times = append(times, also)", new: "times = []int64{also, latest}",
-		pkg: "./connector/confirm", run: "TestClusterThatJoinsIsReadFromAnEnd",
+		pkg: "./connector/confirm/kafka", run: "TestClusterThatJoinsIsReadFromAnEnd",
 	},
 	{
-		name: "a Pulsar reader goes on after it has reconnected", file: "connector/confirm/pulsar_cluster.go",
+		name: "a Pulsar reader goes on after it has reconnected", file: "connector/confirm/pulsar/cluster.go",
 		old: "func() { stop(errReconnects) }", new: "func() {}",
-		pkg: "./connector/confirm", run: "TestReaderOfPulsarIsOpened",
+		pkg: "./connector/confirm/pulsar", run: "TestReaderOfPulsarIsOpened",
 	},
 	{
 		name: "`mid` forgotten at loss", file: "sdk/finality/queue.go",
@@ -159,7 +160,7 @@ var mutations = []mutation{
 		pkg: finality,
 	},
 	{
-		name: "foreign `mid` accepted", file: "connector/confirm/mine.go",
+		name: "foreign `mid` accepted", file: "connector/confirm/whose.go",
 		old: "if !ok || string(who) != instance {", new: "if _ = who; !ok {",
 		pkg: model,
 	},
@@ -229,24 +230,24 @@ var mutations = []mutation{
 		pkg: finality, run: "SlowStart",
 	},
 	{
-		name: "a stream that starts holds up the others", file: "sdk/choice.go",
+		name: "a stream that starts holds up the others", file: "sdk/engine/choose.go",
 		old: "finality.StreamStalled, finality.SlowStart:", new: "finality.StreamStalled:",
 		pkg: sender, run: "WrongTopic",
 	},
 	{
-		name: "a topic that one cluster lacks counts as missing", file: "connector/confirm/missing.go",
-		old: "if !r.pos.Lacks(c.name(), m.name(c, at)) {", new: "if c == clusters[0] && !r.pos.Lacks(c.name(), m.name(c, at)) {",
-		pkg: "./connector/confirm", run: "TestContractOfKafka/TopicIsMissing",
+		name: "a topic that one cluster lacks counts as missing", file: "connector/confirm/roster.go",
+		old: "if !p.Lacks(c.Name(), n.of(c, at)) {", new: "if c == r.members[0] && !p.Lacks(c.Name(), n.of(c, at)) {",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka/TopicIsMissing",
 	},
 	{
 		name: "a topic that was deleted counts as there", file: "connector/confirm/positions.go",
 		old: "	if t.there != said.Exists {", new: "	if !t.there && said.Exists {",
-		pkg: "./connector/confirm", run: "TestContractOfKafka/TopicIsMissing",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka/TopicIsMissing",
 	},
 	{
-		name: "nobody says which topic is looked at", file: "connector/queuetopics.go",
+		name: "nobody says which topic is looked at", file: "connector/internal/queue/topics.go",
 		old: "	starts := st.Unseen > 0\n", new: "	starts := false\n",
-		pkg: connector, run: "ReasonNames",
+		pkg: "./connector/internal/queue", run: "ReasonNames",
 	},
 	{
 		name: "the cluster's tenant wins over the stream's", file: "sdk/manager/allconfig.go",
@@ -254,9 +255,9 @@ var mutations = []mutation{
 		pkg: "./sdk/manager", run: "Tenant",
 	},
 	{
-		name: "a wrap type that the bridge cannot read is not named", file: "connector/queuewrap.go",
+		name: "a wrap type that the bridge cannot read is not named", file: "connector/confirm/managed/wrap.go",
 		old: "wrap != manager.WrapInLongMsg {", new: "wrap == \"\" {",
-		pkg: connector, run: "WrapType",
+		pkg: "./connector/confirm/managed", run: "WrapType",
 	},
 	// Memory and reading again.
 	{
@@ -292,7 +293,7 @@ var mutations = []mutation{
 		pkg: sender, run: "Text",
 	},
 	{
-		name: "an error without an echo held against a text pack that may not be meant", file: "sdk/text.go",
+		name: "an error without an echo held against a text pack that may not be meant", file: "sdk/engine/connection.go",
 		old: "	if c.unclear {\n		return nil\n	}\n", new: "",
 		pkg: sender, run: "Text",
 	},
@@ -590,13 +591,13 @@ var mutations = []mutation{
 	},
 	// Breaks that once survived.
 	{
-		name: "a frame freed while a writer holds it", file: "sdk/answer.go",
+		name: "a frame freed while a writer holds it", file: "sdk/perform.go",
 		old: "p.released && p.writers == 0 && p", new: "p.released && p",
 		pkg: sender, run: "BufferIsKept",
 	},
 	{
-		name: "an ack for a pack that was never written", file: "sdk/answer.go",
-		old: "if p == nil || !p.taken {", new: "if p == nil {",
+		name: "an ack for a pack that was never written", file: "sdk/engine/connection.go",
+		old: "p != nil && p.taken {", new: "p != nil {",
 		pkg: sender, run: "NotWritten",
 	},
 	{
@@ -610,10 +611,10 @@ var mutations = []mutation{
 		pkg: finality,
 	},
 	{
-		name: "the position is moved before the sink was told", file: "connector/confirm/kafka_cluster.go",
-		old: "	if len(found.seqs) > 0 {\n		sink.Seen(found.seqs)\n	}\n	c.counted(&found)\n",
-		new: "	for _, s := range steps {\n		c.r.pos.Advance(s.at, s.life, s.next)\n	}\n	c.r.moved.happened()\n	if len(found.seqs) > 0 {\n		sink.Seen(found.seqs)\n	}\n	c.counted(&found)\n",
-		pkg: "./connector/confirm", run: "TestContractOfKafka",
+		name: "the position is moved before the sink was told", file: "connector/confirm/tracker.go",
+		old: "	if len(found.Seqs) > 0 {\n		sink.Seen(found.Seqs)\n	}\n",
+		new: "	for _, s := range steps {\n		t.e.pos.Advance(s.Place, s.Life, s.Next)\n	}\n	t.Moved()\n	if len(found.Seqs) > 0 {\n		sink.Seen(found.Seqs)\n	}\n",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka",
 	},
 	{
 		name: "a migration takes the record at its end", file: "connector/chunk.go",
@@ -748,33 +749,33 @@ var mutations = []mutation{
 		pkg: connector, run: "TestPatternThatMatchesNoTopic",
 	},
 	{
-		name: "a batch of the queue that cannot be read is waited for", file: "connector/confirm/kafka_cluster.go",
+		name: "a batch of the queue that cannot be read is waited for", file: "connector/confirm/kafka/cluster.go",
 		old: "moved = c.passOver(sink, u, bad) || moved", new: "_ = bad",
-		pkg: "./connector/confirm", run: "TestBatchThatCannotBeRead",
+		pkg: "./connector/confirm/kafka", run: "TestBatchThatCannotBeRead",
 	},
 	{
-		name: "a batch of the queue unfolds to any size", file: "connector/confirm/kafka_cluster.go",
-		old: "		kgo.MaxDecompressBatchBytes(r.unfold),\n", new: "",
-		pkg: "./connector/confirm", run: "TestBatchThatCannotBeRead",
+		name: "a batch of the queue unfolds to any size", file: "connector/confirm/kafka/cluster.go",
+		old: "		kgo.MaxDecompressBatchBytes(r.cfg.Unfold),\n", new: "",
+		pkg: "./connector/confirm/kafka", run: "TestBatchThatCannotBeRead",
 	},
 	{
 		name: "unreadable batches are passed over without end", file: "connector/confirm/passover.go",
-		old: "	case p.row[at] >= maxPasses:", new: "	case p.row[at] >= 1<<30:",
-		pkg: "./connector/confirm", run: "TestTenUnreadable",
+		old: "	case p.row[at] >= MaxPassOvers:", new: "	case p.row[at] >= 1<<30:",
+		pkg: "./connector/confirm/kafka", run: "TestTenUnreadable",
 	},
 	{
 		name: "a batch that may hold what was sent again is passed over", file: "connector/confirm/passover.go",
 		old: "	case p.any && repairsUnseen > 0:", new: "	case false:",
-		pkg: "./connector/confirm", run: "TestSecondUnreadable",
+		pkg: "./connector/confirm/kafka", run: "TestSecondUnreadable",
 	},
 	{
-		name: "the end of a damaged batch is believed wherever it leads", file: "connector/confirm/passover.go",
-		old: "if next := At(e.next); !u.Next.before(next) || u.End.before(next) {", new: "if next := At(e.next); false && u.End.before(next) {",
-		pkg: "./connector/confirm", run: "TestDamagedBatch",
+		name: "the end of a damaged batch is believed wherever it leads", file: "connector/confirm/kafka/unreadable.go",
+		old: "if next := confirm.At(e.next); !u.Next.Before(next) || u.End.Before(next) {", new: "if next := confirm.At(e.next); false && u.End.Before(next) {",
+		pkg: "./connector/confirm/kafka", run: "TestDamagedBatch",
 	},
 	{
-		name: "packs that are sent again are not counted until they are seen", file: "sdk/dispatch.go",
-		old: "		s.repairStates[p.state]--\n		s.repairStates[to]++\n", new: "",
+		name: "packs that are sent again are not counted until they are seen", file: "sdk/engine/pack.go",
+		old: "		e.repairs[p.state] += n\n", new: "		e.repairs[p.state] += n * int(1-min(p.sends, 1))\n",
 		pkg: sender, run: "TestRepairsAreCounted",
 	},
 	// Start and stop.
@@ -836,76 +837,76 @@ var mutations = []mutation{
 	},
 	// What is refused for good.
 	{
-		name: "a refusal of one proxy of two is believed", file: "sdk/held.go",
+		name: "a refusal of one proxy of two is believed", file: "sdk/engine/refused.go",
 		old: "return len(r.by) > 1 || ", new: "return len(r.by) > 0 || ",
 		pkg: sender, run: "TestRefusalOf",
 	},
 	{
-		name: "a pack goes on being sent to the proxy that refused it", file: "sdk/choice.go",
-		old: "if p.avoidsLocked(ep) {", new: "if p.trying() && p.avoidsLocked(ep) {",
+		name: "a pack goes on being sent to the proxy that refused it", file: "sdk/engine/choose.go",
+		old: "if p.avoids(ep) ||", new: "if (p.probed() && p.avoids(ep)) ||",
 		pkg: sender, run: "TestPackThatOneProxyRefused",
 	},
 	{
-		name: "all held packs are tried together", file: "sdk/held.go",
-		old: "	h.trying = p\n", new: "	h.trying = nil\n	h.next = now\n",
+		name: "all held packs are tried together", file: "sdk/engine/refused.go",
+		old: "	h.probing = p\n", new: "	h.probing = nil\n	h.next = now\n",
 		pkg: sender, run: "TestHeldPack",
 	},
 	{
-		name: "the pause before held packs never grows", file: "sdk/held.go",
+		name: "the pause before held packs never grows", file: "sdk/engine/refused.go",
 		old: "	h.pauses++\n	h.next = now", new: "	h.next = now",
 		pkg: sender, run: "TestHeldPack",
 	},
 	{
-		name: "a held pack that is never taken stands before the others", file: "sdk/held.go",
-		old: "	p.st.keptTurns++\n", new: "",
+		name: "a held pack that is never taken stands before the others", file: "sdk/engine/refused.go",
+		old: "	p.stream.probes++\n", new: "",
 		pkg: sender, run: "TestHeldPackThatIsNeverTaken",
 	},
 	{
-		name: "one held pack is taken and the others stay", file: "sdk/held.go",
-		old: "	for _, q := range released {", new: "	h.packs, released = released, nil\n	for _, q := range released {",
+		name: "one held pack is taken and the others stay", file: "sdk/engine/refused.go",
+		old: "	for _, q := range released {", new: "	h.held, released = released, nil\n	for _, q := range released {",
 		pkg: sender, run: "TestHeldPack",
 	},
 	{
-		name: "a pack that is held no more is not told so", file: "sdk/held.go",
-		old: "	s.tellTokensLocked(p, result)\n", new: "	_ = result\n",
+		name: "a pack that is held no more is not told so", file: "sdk/engine/refused.go",
+		old: "	p.refusal = nil\n	if r.held {\n", new: "	p.refusal = nil\n	if false {\n",
 		pkg: sender, run: "TestHeldAndReleased|TestHeldPack",
 	},
 	{
-		name: "the sender waits for held packs when it closes", file: "sdk/dispatch.go",
-		old: "return n[packWaiting] + n[packInFlight] + n[packAcked] }", new: "return n[packWaiting] + n[packInFlight] + n[packAcked] + n[packHeld] }",
+		name: "the sender waits for held packs when it closes", file: "sdk/engine/pack.go",
+		old: "return n[Waiting] + n[InFlight] + n[Acked] }", new: "return n[Waiting] + n[InFlight] + n[Acked] + n[Held] }",
 		pkg: sender, run: "TestHeldPackThatIsNeverTaken",
 	},
 	{
-		name: "a held message whose callback waits is dropped", file: "sdk/held.go",
+		name: "a held message whose callback waits is dropped", file: "sdk/forgetting.go",
 		old: "!slices.ContainsFunc(pieces, piece.single) && ", new: "",
 		pkg: sender, run: "TestHeldPackThatIsForgotten",
 	},
 	{
-		name: "an unknown stream is asked about by several packs at once", file: "sdk/hold.go",
-		old: "		if h.trial != 0 {\n			return true\n", new: "		if h.trial != 0 {\n			return false\n",
+		name: "an unknown stream is asked about by several packs at once", file: "sdk/engine/stream.go",
+		old: "		if b.trial != 0 {\n			return true\n", new: "		if b.trial != 0 {\n			return false\n",
 		pkg: sender, run: "TestUnknownStream",
 	},
 	{
-		name: "the pause of an unknown stream ends where other pauses do", file: "sdk/hold.go",
-		old: "		b.max = max(b.max, s.o.refusedMax)\n", new: "",
+		name: "the pause of an unknown stream ends where other pauses do", file: "sdk/engine/breaker.go",
+		old: "		b.Max = max(b.Max, e.cfg.HeldRetry.Max)\n", new: "",
 		pkg: sender, run: "TestUnknownStream",
 	},
 	{
-		name: "a connection is kept empty for a pack that is final", file: "sdk/answer.go",
-		old: "	p.unreserveLocked() // it may", new: "	// it may",
-		pkg: sender, run: "TestConnectionIsNotKept",
+		name: "a connection is kept empty for a pack that is final", file: "sdk/engine/pack.go",
+		old: "	p.unreserve() // it may", new: "	// it may",
+		pkg: engine, run: "TestConnectionIsNotKept",
 	},
 	// Streams that are forgotten.
 	{
-		name: "a stream is forgotten while a pack of it is acked", file: "sdk/forget.go",
-		old: "	if st.open.len() > 0 || st.known > 0 || st.watch == watching || s.closing.Load() {\n		return false\n	}\n	code, _ := s.stallLocked(st, s.now())\n	return code == StreamOK && s.m.ForgetStream(st.id)",
-		new: "	if st.open.len() > 0 || s.states[packWaiting]+s.states[packInFlight]+s.states[packLost]+s.states[packHeld] > 0 || st.watch == watching || s.closing.Load() {\n		return false\n	}\n	s.m.ForgetStream(st.id)\n	return true",
+		name: "a stream is forgotten while a pack of it is acked", file: "sdk/engine/stream.go",
+		old: "	if st.known > 0 || !e.confirm.ForgetStream(st.id) {\n		return false\n	}\n",
+		new: "	if e.states[Waiting]+e.states[InFlight]+e.states[Lost]+e.states[Held] > 0 {\n		return false\n	}\n	e.confirm.ForgetStream(st.id)\n",
 		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
 	},
 	{
-		name: "a stream is forgotten while a lost pack of it is remembered", file: "sdk/forget.go",
-		old: "	if st.open.len() > 0 || st.known > 0 || st.watch == watching || s.closing.Load() {\n		return false\n	}\n	code, _ := s.stallLocked(st, s.now())\n	return code == StreamOK && s.m.ForgetStream(st.id)",
-		new: "	if st.open.len() > 0 || s.states[packWaiting]+s.states[packInFlight]+s.states[packAcked]+s.states[packHeld] > 0 || st.watch == watching || s.closing.Load() {\n		return false\n	}\n	s.m.ForgetStream(st.id)\n	return true",
+		name: "a stream is forgotten while a lost pack of it is remembered", file: "sdk/engine/stream.go",
+		old: "	if st.known > 0 || !e.confirm.ForgetStream(st.id) {\n		return false\n	}\n",
+		new: "	if e.states[Waiting]+e.states[InFlight]+e.states[Acked]+e.states[Held] > 0 {\n		return false\n	}\n	e.confirm.ForgetStream(st.id)\n",
 		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
 	},
 	{
@@ -950,14 +951,29 @@ var mutations = []mutation{
 		pkg: "./connector/confirm", run: "TestBarrierDoesNotWait",
 	},
 	{
-		name: "a topic is dropped while another stream uses it", file: "connector/confirm/unwatch.go",
-		old: "	if r.uses[at] > 0 {\n		return\n	}\n", new: "",
-		pkg: "./connector/confirm", run: "TestTopicIsWatchedWhile",
+		name: "a topic is dropped while another stream uses it", file: "connector/confirm/roster.go",
+		old: "	if r.uses[u] > 0 {\n		return true\n	}\n", new: "",
+		pkg: "./connector/confirm/kafka", run: "TestTopicIsWatchedWhile",
+	},
+	{
+		name: "a topic is dropped although a stream that uses it is about to be watched", file: "connector/confirm/roster.go",
+		old: "		if r.use(c, at) == u {", new: "		if false && r.use(c, at) == u {",
+		pkg: "./connector/confirm", run: "TestTopicIsNeeded",
+	},
+	{
+		name: "a cluster joins with a stream that is not watched there", file: "connector/confirm/roster.go",
+		old: "		if !done[at] {", new: "		if len(done) == 0 && !done[at] {",
+		pkg: "./connector/confirm", run: "TestClusterIsAMember",
+	},
+	{
+		name: "each question of a fault is logged", file: "connector/internal/faults/faults.go",
+		old: "	if now.Sub(f.logged) < every {", new: "	if false {",
+		pkg: "./connector/internal/faults",
 	},
 	// What the log says of proxies.
 	{
 		name: "each lost pack is a line of its own", file: "sdk/loss.go",
-		old: "return e.endpoint == p.endpoint && e.why == why", new: "return false",
+		old: "return e.endpoint == ep && e.why == why", new: "return false",
 		pkg: sender, run: "TestLossOfAProxy",
 	},
 	{
@@ -967,17 +983,17 @@ var mutations = []mutation{
 	},
 	{
 		name: "losses that go on are logged each second", file: "sdk/loss.go",
-		old: "window := min(2*s.losses[i].window, lastLossWindow)", new: "window := firstLossWindow",
+		old: "window := min(2*(*l)[i].window, lastLossWindow)", new: "window := firstLossWindow",
 		pkg: sender, run: "TestLossesW|TestLossesThat",
 	},
 	{
-		name: "a proxy that stays away is logged once", file: "sdk/outage.go",
+		name: "a proxy that stays away is logged once", file: "sdk/engine/outage.go",
 		old: "case now >= o.next:", new: "case false:",
 		pkg: sender, run: "TestOutageIsLoggedAgain",
 	},
 	{
-		name: "each failed dial is logged", file: "sdk/outage.go",
-		old: "case !slices.Contains(o.told, code):", new: "case !slices.Contains(o.told, code) || true:",
+		name: "each failed dial is logged", file: "sdk/engine/outage.go",
+		old: "case !slices.Contains(o.told, f):", new: "case !slices.Contains(o.told, f) || true:",
 		pkg: sender, run: "TestOutage",
 	},
 	// Reaching proxies.
@@ -988,27 +1004,27 @@ var mutations = []mutation{
 	},
 	{
 		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
-		old: "	b.max = max(b.min, min(b.max, maxDialPause))\n", new: "",
+		old: "	b.Max = max(b.Min, min(b.Max, maxDialPause))\n", new: "",
 		pkg: sender, run: "TestProxyThatIsBack",
 	},
 	{
-		name: "a proxy's next dial is waited for while none is connected", file: "sdk/endpoint.go",
-		old: "		ep.redial.wake()\n", new: "		_ = ep\n",
+		name: "a proxy's next dial is waited for while none is connected", file: "sdk/engine/endpoint.go",
+		old: "		e.emit(Effect{Kind: Redial, Endpoint: ep})\n", new: "		_ = ep\n",
 		pkg: sender, run: "TestAllProxiesAreDialled",
 	},
 	{
-		name: "a pack is blamed for a connection that never answered", file: "sdk/decide.go",
-		old: "if taken && !p.conn.answers {", new: "if false {",
+		name: "a pack is blamed for a connection that never answered", file: "sdk/engine/retry.go",
+		old: "if taken && !c.answers {", new: "if false {",
 		pkg: sender, run: "TestNoPackIsBlamed",
 	},
 	{
-		name: "a load balancer without proxies gets packs", file: "sdk/choice.go",
-		old: "c.draining || c.closing || c.unproven:", new: "c.draining || c.closing:",
+		name: "a load balancer without proxies gets packs", file: "sdk/engine/choose.go",
+		old: "!c.takes() || c.unproven:", new: "!c.takes():",
 		pkg: sender, run: "TestNoPackIsBlamed",
 	},
 	{
 		name: "a load balancer is the only way and is tried as seldom as one of many", file: "sdk/endpoint.go",
-		old: "if unproven && end.alone {", new: "if false {",
+		old: "if unproven && end.Alone {", new: "if false {",
 		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
 	},
 	{
@@ -1040,6 +1056,162 @@ var mutations = []mutation{
 		name: "a stream is forgotten while a piece names it", file: "connector/idle.go",
 		old: "	p.wm.Routes(in)\n", new: "",
 		pkg: connector, run: "TestRouteThatAPiece",
+	},
+	// Engine: dispatch, breaker, run queue, retry, isolation and cutting, held packs.
+	{
+		name: "a pack that is sent again waits behind younger ones", file: "sdk/engine/runqueue.go",
+		old: "q.tail == nil || q.tail.seq < p.seq {", new: "true {",
+		pkg: engine, run: "TestPackQueue",
+	},
+	{
+		name: "new packs go before repairs", file: "sdk/engine/pack.go",
+		old: "	case p.Repair:\n		return laneRepair\n", new: "	case p.Repair:\n		return laneNew\n",
+		pkg: engine, run: "TestRepairsGoBefore",
+	},
+	{
+		name: "a blocked stream waits for its turn though something happened to its packs", file: "sdk/engine/runqueue.go",
+		old: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked && e.scanAll {",
+		pkg: engine, run: "TestStreamThatMayGoAgain",
+	},
+	{
+		name: "every event tries all blocked streams", file: "sdk/engine/dispatch.go",
+		old: "tries = min(tries, blockedTries)", new: "tries = max(tries, blockedTries)",
+		pkg: engine, run: "TestBlockedStreams",
+	},
+	{
+		name: "a stream whose queue is not read sends packs", file: "sdk/engine/dispatch.go",
+		old: "(e.cfg.Finality.Mode == finality.Queue && !st.watched)", new: "(e.cfg.Finality.Mode != finality.Queue && !st.watched)",
+		pkg: engine, run: "TestStreamWhoseQueueIsNotRead",
+	},
+	{
+		name: "any number of bytes waits for a writer", file: "sdk/engine/choose.go",
+		old: "case c.unwritten >= maxUnwritten:", new: "case c.unwritten < 0:",
+		pkg: engine, run: "TestNoMoreThanABound",
+	},
+	{
+		name: "the busier of two connections takes the pack", file: "sdk/engine/choose.go",
+		old: "list[j].inFlightBytes < list[i].inFlightBytes", new: "list[j].inFlightBytes > list[i].inFlightBytes",
+		pkg: engine, run: "TestBusyConnection",
+	},
+	{
+		name: "a refused pack goes to the same proxy again", file: "sdk/engine/choose.go",
+		old: "if p.sends > 0 && c.endpoint == p.endpoint {", new: "if p.sends > 0 && c.endpoint != p.endpoint {",
+		pkg: engine, run: "TestResendPrefers",
+	},
+	{
+		name: "one refusal of a proxy pauses it", file: "sdk/engine/endpoint.go",
+		old: "			ep.throttled, ep.throttledAt = true, now\n			return\n", new: "			ep.throttled, ep.throttledAt = true, now\n",
+		pkg: engine, run: "TestRefusingProxy",
+	},
+	{
+		name: "packs in flight when a proxy was full count as new refusals", file: "sdk/engine/endpoint.go",
+		old: "		if sentAt < ep.throttledAt {\n			return", new: "		if sentAt < ep.throttledAt && false {\n			return",
+		pkg: engine, run: "TestRefusalsOfOneRound",
+	},
+	{
+		name: "a throttled proxy gets packs as before", file: "sdk/engine/endpoint.go",
+		old: "return ep.throttled && slices", new: "return !ep.throttled && slices",
+		pkg: engine, run: "TestRefusingProxy",
+	},
+	{
+		name: "a trial that is acked late closes the breaker", file: "sdk/engine/endpoint.go",
+		old: "case b.trial == p.seq && !inTime:", new: "case b.trial == p.seq && !inTime && false:",
+		pkg: engine, run: "TestTrialThatIsAckedLate",
+	},
+	{
+		name: "each refusal of one round makes the pause longer", file: "sdk/engine/breaker.go",
+		old: "if b.pauses > 0 && sentAt < b.until {", new: "if b.pauses > 0 && sentAt < 0 {",
+		pkg: engine, run: "TestBreakerGrows",
+	},
+	{
+		name: "a breaker lets packs through while its trial is in flight", file: "sdk/engine/breaker.go",
+		old: "	case b.trial != 0:\n		return Trial\n", new: "",
+		pkg: engine, run: "TestBreakerGrows|TestStreamThatAProxyRefuses|TestRefusingProxy",
+	},
+	{
+		name: "a stream that one proxy refuses goes on being sent there", file: "sdk/engine/dispatch.go",
+		old: "	if b := p.stream.breakers[c.endpoint]; b != nil && b.pauses > 0 {\n", new: "	if b := p.stream.breakers[c.endpoint]; b != nil && b.pauses > 99 {\n",
+		pkg: engine, run: "TestStreamThatAProxyRefuses",
+	},
+	{
+		name: "no pack is isolated after a connection ended", file: "sdk/engine/isolate.go",
+		old: "	p.isolated = oldest && taken\n", new: "	p.isolated = false\n",
+		pkg: engine, run: "TestOldestUnanswered",
+	},
+	{
+		name: "other packs join an isolated one on its connection", file: "sdk/engine/choose.go",
+		old: "case c.epoch == p.avoid || c.reserved != nil:", new: "case c.epoch == p.avoid:",
+		pkg: engine, run: "TestOldestUnanswered",
+	},
+	{
+		name: "no heartbeat goes ahead of an isolated pack", file: "sdk/engine/dispatch.go",
+		old: "		e.emit(Effect{Kind: Heartbeat, Conn: c})\n", new: "",
+		pkg: engine, run: "TestOldestUnanswered",
+	},
+	{
+		name: "a pack is cut after the first connection that it ended alone", file: "sdk/engine/isolate.go",
+		old: "case len(r.endpoints) < 2 && (r.ends < 2 ||", new: "case len(r.endpoints) < 1 && (r.ends < 1 ||",
+		pkg: engine, run: "TestPackIsCutAfter",
+	},
+	{
+		name: "a record is given up after two connections that it ended", file: "sdk/engine/isolate.go",
+		old: "case len(r.endpoints) < 2 || r.ends < poisonTries:", new: "case len(r.endpoints) < 2:",
+		pkg: engine, run: "TestRecordThatEnds",
+	},
+	{
+		name: "connections that we closed count against an isolated pack", file: "sdk/engine/isolate.go",
+		old: "if c.byUs || !c.answers {", new: "if !c.answers {",
+		pkg: engine, run: "TestConnectionsThatSayNothing",
+	},
+	{
+		name: "the halves of a pack travel with others", file: "sdk/engine/isolate.go",
+		old: "p.stream, p.endpoint, p.maybe, true\n", new: "p.stream, p.endpoint, p.maybe, false\n",
+		pkg: engine, run: "TestPackIsCutAfter",
+	},
+	{
+		name: "a whole pack that was cut and is seen ends only itself", file: "sdk/engine/isolate.go",
+		old: "			e.confirm.Seen(finality.Pack(q.seq), now)\n", new: "			_ = now\n",
+		pkg: engine, run: "TestWholePackSeen",
+	},
+	{
+		name: "a whole pack is remembered for ever", file: "sdk/engine/isolate.go",
+		old: "p.unended == 0 && p.state == Split {", new: "p.unended < 0 && p.state == Split {",
+		pkg: engine, run: "TestCutPackIsForgotten",
+	},
+	{
+		name: "one try too many", file: "sdk/engine/retry.go",
+		old: "p.fails <= e.cfg.RetryLimit {", new: "p.fails <= e.cfg.RetryLimit+1 {",
+		pkg: engine, run: "TestRetryLimit",
+	},
+	{
+		name: "dials count as tries while another proxy is connected", file: "sdk/engine/endpoint.go",
+		old: "slices.Contains(l.endpoints, ep) && !l.up()\n", new: "slices.Contains(l.endpoints, ep)\n",
+		pkg: sender, run: "TestRetryLimitLeaves",
+	},
+	{
+		name: "a pack that nobody wrote counts as tried", file: "sdk/engine/retry.go",
+		old: "if taken && e.tryFailed(p, c.endpoint, nil, why) {", new: "if e.tryFailed(p, c.endpoint, nil, why) {",
+		pkg: engine, run: "TestUnwrittenPack|TestRetryLimitCountsConnections",
+	},
+	{
+		name: "a copy whose answer never came is not told as perhaps delivered", file: "sdk/engine/retry.go",
+		old: "	p.maybe = p.maybe || taken\n", new: "",
+		pkg: engine, run: "TestRetryLimitCountsConnections",
+	},
+	{
+		name: "a connection is closed while a pack that it acked is not final", file: "sdk/engine/connection.go",
+		old: "if c.inFlight > 0 || (c.acked > 0 &&", new: "if c.inFlight > 0 || (c.acked > 99 &&",
+		pkg: engine, run: "TestDrainedConnection",
+	},
+	{
+		name: "a damaged pack goes out on the same connection", file: "sdk/engine/refused.go",
+		old: "		if e.drain(c); c.drainBy == 0 {\n", new: "		if c.drainBy == 0 {\n",
+		pkg: engine, run: "TestDamagedPack",
+	},
+	{
+		name: "a pack that one proxy refused stands before the others", file: "sdk/engine/refused.go",
+		old: "	e.refused.single = append(e.refused.single, p)\n", new: "	e.enqueue(p)\n",
+		pkg: engine, run: "TestOneProxyOfTwo",
 	},
 	// Gate and condition: why a partition does not go on.
 	{
@@ -1264,5 +1436,25 @@ var mutations = []mutation{
 		name: "reasons that a look found outlast the looks", file: "connector/internal/observe/observer.go",
 		old: "		o.board.Replace(\"stalls\", nil)\n", new: "",
 		pkg: "./connector/internal/observe", run: "TestDrainEndsTheReasons",
+	},
+	{
+		name: "a message is sent though its context has ended", file: "sdk/message.go",
+		old: "		if ctx.Err() != nil {\n			return notSent(ctx, \"message\", m.Stream)\n		}\n", new: "",
+		pkg: sender, run: "TestContextThatHasEndedSendsNothing",
+	},
+	{
+		name: "a batch is sent though its context has ended", file: "sdk/batch.go",
+		old: "		if ctx.Err() != nil {\n			return n, notSent(ctx, \"batch\", b.Stream)\n		}\n", new: "",
+		pkg: sender, run: "TestContextThatHasEndedSendsNothing",
+	},
+	{
+		name: "a message's Meta does not come back", file: "sdk/token.go",
+		old: "	r.Meta = c.meta\n", new: "",
+		pkg: sender, run: "TestMetaComesBackWhateverBecomesOfAMessage",
+	},
+	{
+		name: "a module path that nobody can fetch is taken", file: "deploy/dev/module/main.go",
+		old: "	if err := checkPath(to); err != nil {\n		return err\n	}\n", new: "",
+		pkg: "./deploy/dev/module", run: "TestPathThatCannotBeFetchedChangesNothing",
 	},
 }
