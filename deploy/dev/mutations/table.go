@@ -1076,7 +1076,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a blocked stream waits for its turn though something happened to its packs", file: "sdk/engine/runqueue.go",
-		old: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked && e.scanAll {",
+		old: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked && e.scanAll {",
 		pkg: engine, run: "TestStreamThatMayGoAgain",
 	},
 	{
