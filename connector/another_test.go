@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/reason"
@@ -23,7 +25,7 @@ func TestFetchOfAnotherTopicOfTheSameNameIsNotTaken(t *testing.T) {
 	if err := r.b.fetched(ofAnotherTopic(e.jump("orders", 10, 5)), split()); err != nil {
 		t.Fatal(err)
 	}
-	p := r.b.lookup(tp{"orders", 0})
+	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
 	if h := p.stopped(); h == nil || h.Code != reason.Recreated {
 		t.Errorf("halted by %+v, want %s", h, reason.Recreated)
 	}
@@ -62,7 +64,7 @@ func (e *env) lostPieces(acceptGap bool, n int, id [16]byte) (*rereader, *partit
 	}
 	e.t.Cleanup(cl.Close)
 	ev, s := new(fakeEvents), &fakeSender{room: -1}
-	p := newPartition(tp{"orders", 0}, &topic{name: "orders", id: id}, testRouter(e.t, false), 0, ev, testGate(tp{"orders", 0}), new(heldBack), slog.New(slog.DiscardHandler))
+	p := newPartition(part.ID{Topic: "orders", Num: 0}, &topic{name: "orders", id: id}, testRouter(e.t, false), 0, ev, testGate(part.ID{Topic: "orders", Num: 0}), new(heldBack), slog.New(slog.DiscardHandler))
 	p.take(s, split(), recs(0, n))
 	s.settle(sdk.Lost)
 	s.taken = nil

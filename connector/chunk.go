@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
@@ -109,7 +111,7 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		}
 		r, err := s.router.route(rec)
 		if err != nil {
-			c.stop = stopFor(tp{rec.Topic, rec.Partition}, unroutedCode(err), rec.Offset, err.Error())
+			c.stop = part.Stop(part.ID{Topic: rec.Topic, Num: rec.Partition}, unroutedCode(err), rec.Offset, err.Error())
 			return chunks, used
 		}
 		if r != nil && frame.MayBeInLongMsg(rec.Value) {

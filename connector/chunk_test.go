@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 	"gopkg.in/yaml.v3"
 
@@ -148,7 +150,7 @@ func TestSplitEndsAtTheLimit(t *testing.T) {
 }
 
 func TestBeginAt(t *testing.T) {
-	id := tp{"t", 0}
+	id := part.ID{Topic: "t", Num: 0}
 	for _, tt := range []struct {
 		name                  string
 		committed, start, end int64

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
@@ -31,7 +33,7 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 	}
 	if first := recs[0].Offset; first < p.expect {
 		// The client went back by itself: the log was cut off behind us and grew again with other records.
-		p.stop(stopFor(p.id, reason.Truncated, first, truncatedReason(p.id, first, p.expect)))
+		p.stop(part.Truncated(p.id, first, p.expect))
 		return 0
 	}
 	now := time.Now()
@@ -118,7 +120,7 @@ func (p *partition) backToStopLocked(h *gate.Entry) {
 		p.dropParkedLocked(0)
 	}
 	if p.expect < p.limit {
-		p.gate.Drop(partitionKey(p.id, reason.AtEnd)) // or what was given back would not be fetched again
+		p.gate.Drop(part.Key(p.id, reason.AtEnd)) // or what was given back would not be fetched again
 	}
 }
 
@@ -148,9 +150,9 @@ func (p *partition) offerLocked(s sender, c *chunk, now time.Time) (wait reason.
 			return budgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
 			p.tooLarge = oversize{stream: g.route.stream, bytes: len(g.payloads[g.sent])}
-			return reason.Key{}, stopFor(p.id, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.id, g, err))
+			return reason.Key{}, part.Stop(p.id, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.id, g, err))
 		default:
-			return reason.Key{}, stopFor(p.id, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
+			return reason.Key{}, part.Stop(p.id, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
 		}
 	}
 	if wait == (reason.Key{}) {

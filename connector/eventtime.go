@@ -53,8 +53,8 @@ func (b *Bridge) tookReplaced(p *partition, r replaced) {
 	if r.n == 0 {
 		return
 	}
-	if b.counters.replaced.add(p.id.topic, uint64(r.n)) {
-		b.log.Warn("records have an impossible event time, sending them with the time of arrival", "topic", p.id.topic, "partition", p.id.partition,
+	if b.counters.replaced.add(p.id.Topic, uint64(r.n)) {
+		b.log.Warn("records have an impossible event time, sending them with the time of arrival", "topic", p.id.Topic, "partition", p.id.Num,
 			"offset", r.first.Offset, "hint", "Kafka's timestamps are milliseconds since 1970; a producer that sets micro- or nanoseconds, or none, looks like this. "+
 				"inlong_bridge_event_time_replaced_total counts them")
 	}

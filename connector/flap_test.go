@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/reason"
@@ -17,7 +19,7 @@ const flaps = 100
 func (r *running) calm(topic string, num int32) {
 	r.e.t.Helper()
 	eventually(r.e.t, 10*time.Second, func() error {
-		p := r.b.lookup(tp{topic, num})
+		p := r.b.lookup(part.ID{Topic: topic, Num: num})
 		if n := p.gate.Condition().Entries(); len(n) != 0 || p.gate.Stranded() != 0 || p.wm.Unfinal() != 0 {
 			return fmt.Errorf("left behind: %+v, %d stranded, %d not final", n, p.gate.Stranded(), p.wm.Unfinal())
 		}
@@ -51,7 +53,7 @@ func TestStreamsThatAreTooManyAndIdleInTurnSkipNothing(t *testing.T) {
 		})
 	}
 	e.waitCommitted("orders", 0, flaps)
-	if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Final != flaps || l.Gap+l.Skipped != 0 {
+	if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).wm.Ledger(); l.Final != flaps || l.Gap+l.Skipped != 0 {
 		t.Errorf("ledger = %+v, want each of %d records final", l, flaps)
 	}
 	r.calm("orders", 0)
@@ -89,7 +91,7 @@ func TestLimitOfFramesThatComesAndGoesSkipsNothing(t *testing.T) {
 		limit(128 << 10)
 		e.waitCommitted("orders", 0, int64(2*(i+1)))
 	}
-	if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Final != 2*flaps || l.Gap+l.Skipped != 0 {
+	if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).wm.Ledger(); l.Final != 2*flaps || l.Gap+l.Skipped != 0 {
 		t.Errorf("ledger = %+v, want each of %d records final", l, 2*flaps)
 	}
 	eventually(t, 10*time.Second, func() error { // an ack comes before the queue has the record

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -428,7 +430,7 @@ func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
 		s := &fakeSender{room: -1}
 		p.take(s, split(), recs(0, 10))
 		s.settle(sdk.Final)
-		p.stop(stopFor(p.id, code, -1, "test"))
+		p.stop(part.Stop(p.id, code, -1, "test"))
 		r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now())
 		if got, want := len(r.parts), btoi(code == reason.Gap); got != want {
 			t.Errorf("stopped as %s: %d partitions are committed, want %d", code, got, want)
@@ -442,7 +444,7 @@ func TestDeletedTopicCommitsOnlyAfterItsIDIsConfirmed(t *testing.T) {
 	s := &fakeSender{room: -1}
 	p.take(s, split(), recs(0, 10))
 	s.settle(sdk.Final)
-	p.stop(deleted(p.id))
+	p.stop(part.Deleted(p.id))
 	if r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now()); len(r.parts) != 0 {
 		t.Error("a deleted topic's offset is committed without asking")
 	}
@@ -503,7 +505,7 @@ func TestReadingAgainDoesNotJudgeAnotherTopicsLog(t *testing.T) {
 	}
 	t.Cleanup(cl.Close)
 	ev, s := new(fakeEvents), &fakeSender{room: -1}
-	p := newPartition(tp{"orders", 0}, &topic{name: "orders", id: old}, testRouter(t, false), 0, ev, testGate(tp{"orders", 0}), new(heldBack), slog.New(slog.DiscardHandler))
+	p := newPartition(part.ID{Topic: "orders", Num: 0}, &topic{name: "orders", id: old}, testRouter(t, false), 0, ev, testGate(part.ID{Topic: "orders", Num: 0}), new(heldBack), slog.New(slog.DiscardHandler))
 	p.take(s, split(), recs(0, 100))
 	s.settle(sdk.Lost)
 	e.createAgain("orders", 1)

@@ -3,6 +3,8 @@ package connector
 import (
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"inlong-bridge/connector/reason"
 )
 
@@ -65,7 +67,7 @@ func (b *Bridge) refusalsOver() {
 // fitsAgain has partitions go on that stopped at a record too large for a frame, once the limit that the Manager names has grown.
 func (b *Bridge) fitsAgain() {
 	for _, p := range b.assigned() {
-		k := partitionKey(p.id, reason.TooLarge)
+		k := part.Key(p.id, reason.TooLarge)
 		if p.gate.Condition().Get(k) == nil {
 			continue
 		}
@@ -83,7 +85,7 @@ func (b *Bridge) fitsAgain() {
 // streamsAgain has partitions go on that stopped for want of a stream, once there is room.
 func (b *Bridge) streamsAgain() {
 	for _, p := range b.assigned() {
-		k := partitionKey(p.id, reason.TooManyStreams)
+		k := part.Key(p.id, reason.TooManyStreams)
 		if !b.routes.room() {
 			return
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/reason"
@@ -88,7 +90,7 @@ func TestIndexOfARouteIsNeverGivenTwice(t *testing.T) {
 // What waits for room, and what may be read again, keeps its route.
 func TestRouteThatAPieceOrAParkedRecordNamesIsKept(t *testing.T) {
 	rt := routerBy(t, "- {topics: [t], group: g, stream: '{key}'}\n")
-	p := newPartition(tp{"t", 0}, &topic{name: "t"}, rt, 0, new(fakeEvents), testGate(tp{"t", 0}), new(heldBack), testLog(t))
+	p := newPartition(part.ID{Topic: "t", Num: 0}, &topic{name: "t"}, rt, 0, new(fakeEvents), testGate(part.ID{Topic: "t", Num: 0}), new(heldBack), testLog(t))
 	keyedBy := func(at int, key string) []*kgo.Record {
 		return []*kgo.Record{{Topic: "t", Offset: int64(at), Key: []byte(key), Value: []byte("v"), Timestamp: time.Unix(6000, 0)}}
 	}

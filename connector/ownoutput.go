@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -338,15 +340,15 @@ func (b *Bridge) stopOutput() {
 }
 
 // outputStop is why a partition of a topic that this bridge writes does not go on, nil for every other one.
-func (b *Bridge) outputStop(id tp) *reason.Reason {
+func (b *Bridge) outputStop(id part.ID) *reason.Reason {
 	b.own.mu.Lock()
 	defer b.own.mu.Unlock()
-	why := b.own.stopped[id.topic]
+	why := b.own.stopped[id.Topic]
 	if why == "" {
 		return nil
 	}
-	return stopFor(id, reason.Loop, -1, fmt.Sprintf("topic %s would be sent round for ever: %s; "+
-		"hint: exclude it in routes, or give the topics of the queue another name, and restart the bridge", id.topic, why))
+	return part.Stop(id, reason.Loop, -1, fmt.Sprintf("topic %s would be sent round for ever: %s; "+
+		"hint: exclude it in routes, or give the topics of the queue another name, and restart the bridge", id.Topic, why))
 }
 
 // leftOutTopics lists what is not consumed although a rule matches it.

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/reason"
@@ -45,20 +47,20 @@ func whosePack(value []byte, origin string) packFrom {
 }
 
 // looped is the reason that stops a partition at a record that this group sent itself.
-func looped(id tp, offset int64, value []byte) *reason.Reason {
+func looped(id part.ID, offset int64, value []byte) *reason.Reason {
 	of := func(key string) []byte {
 		attr, _ := frame.InLongMsgAttr(value) // it was read before
 		v, _ := frame.Attribute(attr, key)
 		return v
 	}
-	return stopFor(id, reason.Loop, offset, fmt.Sprintf(
+	return part.Stop(id, reason.Loop, offset, fmt.Sprintf(
 		"the record at offset %d of %s is a pack that this consumer group sent to group %s, stream %s: the topic holds the queue behind the proxies, "+
 			"or a copy of it, and would be sent round for ever; hint: take topic %s out of routes, or stop what copies the queue into it",
-		offset, id, of("groupId"), of("streamId"), id.topic))
+		offset, id, of("groupId"), of("streamId"), id.Topic))
 }
 
 // loopIn returns why a partition stops at the first record of a batch that this group sent itself, nil for none.
-func loopIn(id tp, origin string, payloads [][]byte, offsets []int64) *reason.Reason {
+func loopIn(id part.ID, origin string, payloads [][]byte, offsets []int64) *reason.Reason {
 	for i, v := range payloads {
 		if frame.MayBeInLongMsg(v) && whosePack(v, origin) == ownPack {
 			return looped(id, offsets[i], v)
@@ -72,7 +74,7 @@ func loopIn(id tp, origin string, payloads [][]byte, offsets []int64) *reason.Re
 func (s *splitter) foreign(rec *kgo.Record) *reason.Reason {
 	switch whosePack(rec.Value, s.origin) {
 	case ownPack:
-		return looped(tp{rec.Topic, rec.Partition}, rec.Offset, rec.Value)
+		return looped(part.ID{Topic: rec.Topic, Num: rec.Partition}, rec.Offset, rec.Value)
 	case foreignPack:
 		s.packs++
 	case noPack:

@@ -8,24 +8,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
 
-// tp names a partition.
-type tp struct {
-	topic     string
-	partition int32
-}
-
-func (t tp) String() string { return fmt.Sprintf("%s/%d", t.topic, t.partition) }
-
 // partition is one assignment of one partition to this process. It is the token of its batches: what
 // comes late for an older assignment reaches an object whose checkpoint was revoked, and moves nothing.
 type partition struct {
-	id     tp
+	id     part.ID
 	topic  *topic
 	router *router
 	wm     *checkpoint.Partition
@@ -105,9 +99,9 @@ type epochFrom struct {
 	epoch  int32
 }
 
-func newPartition(id tp, t *topic, rt *router, start int64, ev partitionEvents, g *gate.Gate, held *heldBack, log *slog.Logger) *partition {
+func newPartition(id part.ID, t *topic, rt *router, start int64, ev partitionEvents, g *gate.Gate, held *heldBack, log *slog.Logger) *partition {
 	p := &partition{
-		id: id, gate: g, shareKey: partitionKey(id, reason.MaxUnfinal), topic: t, router: rt, wm: checkpoint.New(start), start: start, limit: -1, expect: start,
+		id: id, gate: g, shareKey: part.Key(id, reason.MaxUnfinal), topic: t, router: rt, wm: checkpoint.New(start), start: start, limit: -1, expect: start,
 		events: ev, held: held, log: log, heard: time.Now(),
 	}
 	p.high.Store(-1)
@@ -138,7 +132,7 @@ func (p *partition) Settled(piece uint64, r sdk.Result) {
 			return // nothing was decided; what is not final is read again after the restart
 		}
 		p.gate.Strand(1)
-		p.stop(stopFor(p.id, refusal(r.Err), -1, fmt.Sprintf("proxy %s refuses a pack for good: %v", r.Endpoint, r.Err)))
+		p.stop(part.Stop(p.id, refusal(r.Err), -1, fmt.Sprintf("proxy %s refuses a pack for good: %v", r.Endpoint, r.Err)))
 		p.events.moved()
 	}
 }
@@ -154,7 +148,7 @@ func (p *partition) heldBy(pc checkpoint.Piece, r sdk.Result) {
 	}
 	p.countRefused(k, 1)
 	if p.gate.Refer(k, time.Now(), true) {
-		p.events.stopped(p, stopFor(p.id, reason.Refused, first, fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
+		p.events.stopped(p, part.Stop(p.id, reason.Refused, first, fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
 			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, r.Err)))
 	}
 	p.events.moved()

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
@@ -94,7 +96,7 @@ func (p *partition) waitsFor() reason.Code {
 }
 
 // testGate is a gate without a client.
-func testGate(id tp) *gate.Gate { return new(gate.Gates).New(id.topic, id.partition) }
+func testGate(id part.ID) *gate.Gate { return new(gate.Gates).New(id.Topic, id.Num) }
 
 func each(c *byLabel, f func(label string, n uint64)) {
 	for label, n := range c.snapshot() {
@@ -104,7 +106,7 @@ func each(c *byLabel, f func(label string, n uint64)) {
 
 func testPartition(t *testing.T, ev *fakeEvents) *partition {
 	t.Helper()
-	return newPartition(tp{"t", 0}, &topic{name: "t"}, testRouter(t, false), 0, ev, testGate(tp{"t", 0}), new(heldBack), slog.New(slog.DiscardHandler))
+	return newPartition(part.ID{Topic: "t", Num: 0}, &topic{name: "t"}, testRouter(t, false), 0, ev, testGate(part.ID{Topic: "t", Num: 0}), new(heldBack), slog.New(slog.DiscardHandler))
 }
 
 func recs(from, n int) (out []*kgo.Record) {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -34,7 +36,7 @@ type rereader struct {
 	tasks map[*task]struct{} // guarded by mu; all that are not done
 
 	// Of the goroutine alone.
-	active  map[tp]*reading
+	active  map[part.ID]*reading
 	backing bool // the client fails; for the log
 
 	ranges, records, bytes counter
@@ -50,7 +52,7 @@ const (
 func newRereader(cl *kgo.Client, s sender, acceptGap bool, bell *bell, log *slog.Logger) *rereader {
 	return &rereader{
 		cl: cl, admin: kadm.NewClient(cl), send: s, acceptGap: acceptGap, bell: bell, log: log,
-		wake: make(chan struct{}, 1), tasks: make(map[*task]struct{}), active: make(map[tp]*reading),
+		wake: make(chan struct{}, 1), tasks: make(map[*task]struct{}), active: make(map[part.ID]*reading),
 	}
 }
 
@@ -146,7 +148,7 @@ func (r *rereader) sleep(ctx context.Context, until time.Time) {
 // returns when the next task that waits is due, zero for none.
 func (r *rereader) plan(now time.Time) (next time.Time) {
 	r.mu.Lock()
-	due := make(map[tp][]*task)
+	due := make(map[part.ID][]*task)
 	busy := make(map[*task]bool)
 	for _, rd := range r.active {
 		for _, t := range rd.tasks {
@@ -193,15 +195,15 @@ func (r *rereader) plan(now time.Time) (next time.Time) {
 	return next
 }
 
-func (r *rereader) begin(id tp, tasks []*task) {
+func (r *rereader) begin(id part.ID, tasks []*task) {
 	rd, _ := planReading(tasks)
 	r.active[id] = &rd
 	r.ranges.Add(1)
-	r.cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{id.topic: {id.partition: kgo.NoResetOffset().At(rd.first)}})
+	r.cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{id.Topic: {id.Num: kgo.NoResetOffset().At(rd.first)}})
 }
 
 // end stops reading a partition; its tasks that are not done wait for plan.
-func (r *rereader) end(id tp) {
+func (r *rereader) end(id part.ID) {
 	delete(r.active, id)
 	r.cl.RemoveConsumePartitions(one(id))
 }
@@ -210,7 +212,7 @@ func (r *rereader) fetched(ctx context.Context, fs kgo.Fetches) {
 	fs.EachTopic(func(t kgo.FetchTopic) {
 		for i := range t.Partitions {
 			fp := &t.Partitions[i]
-			id := tp{t.Topic, fp.Partition}
+			id := part.ID{Topic: t.Topic, Num: fp.Partition}
 			rd := r.active[id]
 			if rd == nil {
 				continue // of a range that was given up
@@ -218,9 +220,9 @@ func (r *rereader) fetched(ctx context.Context, fs kgo.Fetches) {
 			if id := rd.tasks[0].p.topic.id; t.TopicID != ([16]byte{}) && id != ([16]byte{}) && t.TopicID != id {
 				// The same name and offsets, but other records: the lost ones are gone.
 				for _, t := range rd.tasks {
-					t.p.stop(recreated(t.p))
+					t.p.stopRecreated()
 				}
-				r.end(tp{t.Topic, fp.Partition})
+				r.end(part.ID{Topic: t.Topic, Num: fp.Partition})
 				continue
 			}
 			if jumpsTheStart(fp, rd.next()) {
@@ -239,7 +241,7 @@ func (r *rereader) fetched(ctx context.Context, fs kgo.Fetches) {
 
 // handle hands the records that belong to tasks to the sender and ends the range after its last record,
 // or when the sender has no room.
-func (r *rereader) handle(id tp, rd *reading, recs []*kgo.Record) {
+func (r *rereader) handle(id part.ID, rd *reading, recs []*kgo.Record) {
 	if r.backing {
 		r.backing = false
 		r.log.Info("reading lost records again works")
@@ -305,7 +307,7 @@ func (r *rereader) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 		if n < len(payloads) {
 			t.from = offsets[n]
 			if errors.Is(err, sdk.ErrTooLarge) { // it was sent before: the proxies' limit shrank
-				t.p.stop(stopFor(t.p.id, reason.TooLarge, offsets[n], "reading a lost record again: "+err.Error()))
+				t.p.stop(part.Stop(t.p.id, reason.TooLarge, offsets[n], "reading a lost record again: "+err.Error()))
 				t.p.gate.Strand(1)
 				return taskDone
 			}
@@ -340,7 +342,7 @@ func (r *rereader) giveUp(t *task) {
 }
 
 // failed judges the error of a range: offsets that are gone are decided by on_gap, the rest is tried again.
-func (r *rereader) failed(ctx context.Context, id tp, rd *reading, err error) {
+func (r *rereader) failed(ctx context.Context, id part.ID, rd *reading, err error) {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return
 	}
@@ -352,7 +354,7 @@ func (r *rereader) failed(ctx context.Context, id tp, rd *reading, err error) {
 	}
 	if !r.backing {
 		r.backing = true
-		r.log.Warn("reading lost records again fails, trying again", "topic", id.topic, "partition", id.partition,
+		r.log.Warn("reading lost records again fails, trying again", "topic", id.Topic, "partition", id.Num,
 			"err", kafkaclient.Explain(err, "reading "+id.String()))
 	}
 	for _, t := range rd.tasks {
@@ -362,26 +364,26 @@ func (r *rereader) failed(ctx context.Context, id tp, rd *reading, err error) {
 }
 
 // gap deals with lost records that Kafka does not have any more.
-func (r *rereader) gap(ctx context.Context, id tp, rd *reading) error {
+func (r *rereader) gap(ctx context.Context, id part.ID, rd *reading) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	found, err := identify(ctx, r.cl, []string{id.topic})
+	found, err := identify(ctx, r.cl, []string{id.Topic})
 	if err != nil {
 		return err
 	}
-	if t := found.topics[id.topic]; t.err != nil {
+	if t := found.topics[id.Topic]; t.err != nil {
 		return t.err
-	} else if differ(rd.tasks[0].p.topic.id, t.id) { // the offsets that are listed would be another topic's
+	} else if part.OtherTopic(rd.tasks[0].p.topic.id, t.id) { // the offsets that are listed would be another topic's
 		for _, t := range rd.tasks {
-			t.p.stop(recreated(t.p))
+			t.p.stopRecreated()
 		}
 		return nil
 	}
-	starts, err := r.admin.ListStartOffsets(ctx, id.topic)
+	starts, err := r.admin.ListStartOffsets(ctx, id.Topic)
 	if err != nil {
 		return err
 	}
-	ends, err := r.admin.ListEndOffsets(ctx, id.topic)
+	ends, err := r.admin.ListEndOffsets(ctx, id.Topic)
 	if err != nil {
 		return err
 	}
@@ -392,14 +394,14 @@ func (r *rereader) gap(ctx context.Context, id tp, rd *reading) error {
 	for _, t := range rd.tasks {
 		switch {
 		case t.from > end:
-			t.p.stop(stopFor(id, reason.Truncated, end, truncatedReason(id, end, t.from)))
+			t.p.stop(part.Truncated(id, end, t.from))
 			r.giveUp(t)
 		case t.from >= start: // it was out of range only as part of a wider range
 		case !r.acceptGap:
-			t.p.stop(stopFor(id, reason.Gap, t.from, gapReason(id, t.from, min(start, t.origin.Last+1))))
+			t.p.stop(part.Gap(id, t.from, min(start, t.origin.Last+1)))
 			r.giveUp(t)
 		default:
-			r.log.Warn("lost records are gone from Kafka, going on without them", "topic", id.topic, "partition", id.partition,
+			r.log.Warn("lost records are gone from Kafka, going on without them", "topic", id.Topic, "partition", id.Num,
 				"from", t.from, "to", min(start-1, t.origin.Last), "on_gap", "continue")
 			t.gone, t.from = true, start
 			if t.from > t.origin.Last {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -105,7 +107,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 	fs.EachTopic(func(t kgo.FetchTopic) {
 		for i := range t.Partitions {
 			fp := &t.Partitions[i]
-			p := b.lookup(tp{t.Topic, fp.Partition})
+			p := b.lookup(part.ID{Topic: t.Topic, Num: fp.Partition})
 			if p == nil && t.Topic != "" && fp.Partition < 0 && absentError(fp.Err) {
 				b.missTopic(t.Topic, fp.Err)
 				continue
@@ -114,14 +116,14 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				if err := b.sessionError(fp.Err); err != nil {
 					fatal = err
 				}
-				b.unread(tp{t.Topic, fp.Partition}, fp.Err)
+				b.unread(part.ID{Topic: t.Topic, Num: fp.Partition}, fp.Err)
 				continue
 			}
 			if p.from.absent != nil {
 				continue // nothing says yet where it begins
 			}
 			if t.TopicID != ([16]byte{}) && p.topic.id != ([16]byte{}) && t.TopicID != p.topic.id {
-				p.stop(recreated(p))
+				p.stopRecreated()
 				continue
 			}
 			if fp.HighWatermark >= 0 && (fp.Err == nil || fp.HighWatermark > 0) {
@@ -175,10 +177,10 @@ func (b *Bridge) partitionError(p *partition, err error) {
 	var unfolds *kgo.ErrDecompressTooLarge
 	switch {
 	case errors.As(err, &unfolds):
-		p.stop(stopFor(p.id, reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
+		p.stop(part.Stop(p.id, reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
 			"the whole budget; hint: raise memory.budget", unfolds.Offset, p.id, config.Bytes{N: b.limits.Budget})))
 	case errors.As(err, &loss):
-		p.stop(stopFor(p.id, reason.Truncated, loss.ResetTo, truncatedReason(p.id, loss.ResetTo, loss.ConsumedTo)))
+		p.stop(part.Truncated(p.id, loss.ResetTo, loss.ConsumedTo))
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		b.fault(p, err, true)
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), absentError(err):
@@ -198,7 +200,7 @@ func (p *partition) reachedEnd() {
 	if p.expect < p.limit { // a stop may have given back what was fetched
 		return
 	}
-	p.gate.Add(reason.New(partitionKey(p.id, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.id, p.limit)), true)
+	p.gate.Add(reason.New(part.Key(p.id, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.id, p.limit)), true)
 }
 
 // noteWaitsLocked keeps waits true while unparkAll has something to do for p. Whoever parks calls it.
@@ -279,8 +281,8 @@ func (b *Bridge) rewind(p *partition) {
 
 // setOffset moves where kgo fetches a partition. It is not the group's rewind: kgo skips what is not assigned any more, so a
 // revoke in between does no harm.
-func (b *Bridge) setOffset(id tp, offset int64) {
-	b.group.SetOffsets(map[string]map[int32]kgo.EpochOffset{id.topic: {id.partition: {Epoch: -1, Offset: offset}}})
+func (b *Bridge) setOffset(id part.ID, offset int64) {
+	b.group.SetOffsets(map[string]map[int32]kgo.EpochOffset{id.Topic: {id.Num: {Epoch: -1, Offset: offset}}})
 }
 
 // goOn ends a reason that stopped a partition, and has it go on from where it stopped. What the poll loop has in hand was
@@ -301,11 +303,11 @@ func (b *Bridge) goOn(p *partition, k reason.Key) bool {
 		return false
 	}
 	b.counters.goneOn.add(string(k.Code), 1)
-	b.observer.Ended(reason.Reason{Key: partitionKey(p.id, k.Code), Since: dropped.Since})
+	b.observer.Ended(reason.Reason{Key: part.Key(p.id, k.Code), Since: dropped.Since})
 	return true
 }
 
-func one(id tp) map[string][]int32 { return map[string][]int32{id.topic: {id.partition}} }
+func one(id part.ID) map[string][]int32 { return map[string][]int32{id.Topic: {id.Num}} }
 
 // suspect is the payload size above which a record may fit into no frame.
 func (b *Bridge) suspect() int {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -90,7 +92,7 @@ func TestRangeGoneAtStartStopsOrContinues(t *testing.T) {
 				return
 			}
 			e.waitCommitted("orders", 0, 100)
-			if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 40 || l.Final != 40 {
+			if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).wm.Ledger(); l.Lost != 40 || l.Final != 40 {
 				t.Errorf("ledger = %+v, want 40 lost and 40 final", l)
 			}
 		})
@@ -121,7 +123,7 @@ func TestRangeGoneWhileRunningStopsOrContinues(t *testing.T) {
 				return
 			}
 			e.waitCommitted("orders", 0, 60)
-			if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 30 || l.Final != 30 {
+			if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).wm.Ledger(); l.Lost != 30 || l.Final != 30 {
 				t.Errorf("ledger = %+v, want 30 lost and 30 final", l)
 			}
 			if n := r.b.counters.offsetsLost.Load(); n != 30 {
@@ -158,7 +160,7 @@ func TestFetchThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 				return
 			}
 			e.waitCommitted("orders", 0, 60)
-			if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 30 || l.Final != 30 {
+			if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).wm.Ledger(); l.Lost != 30 || l.Final != 30 {
 				t.Errorf("ledger = %+v, want 30 lost and 30 final", l)
 			}
 		})
@@ -185,7 +187,7 @@ func TestReadingAgainThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 			}
 			t.Cleanup(cl.Close)
 			ev, s := new(fakeEvents), &fakeSender{room: -1}
-			p := newPartition(tp{"orders", 0}, &topic{name: "orders"}, testRouter(t, false), 0, ev, testGate(tp{"orders", 0}), new(heldBack), slog.New(slog.DiscardHandler))
+			p := newPartition(part.ID{Topic: "orders", Num: 0}, &topic{name: "orders"}, testRouter(t, false), 0, ev, testGate(part.ID{Topic: "orders", Num: 0}), new(heldBack), slog.New(slog.DiscardHandler))
 			p.take(s, split(), recs(0, 100))
 			s.settle(sdk.Lost)
 			s.taken = nil
@@ -242,7 +244,7 @@ func TestRangeGoneBeforeItWasReadAgainStopsOrContinues(t *testing.T) {
 				return
 			}
 			eventually(t, 20*time.Second, func() error {
-				if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 100 {
+				if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).wm.Ledger(); l.Lost != 100 {
 					return fmt.Errorf("ledger = %+v, want 100 lost", l)
 				}
 				return nil
@@ -332,12 +334,12 @@ func TestTransactionsLeaveNoLag(t *testing.T) {
 	if got := e.arrived(); p.Final != 8 || len(got) != 2 || got["txn 0"] != 1 || got["txn 2"] != 1 {
 		t.Errorf("final offset %d, arrived %v; want 8 and the two committed records", p.Final, got)
 	}
-	if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Final != 2 || l.Gap != 6 {
+	if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).wm.Ledger(); l.Final != 2 || l.Gap != 6 {
 		t.Errorf("ledger = %+v, want 2 final and 6 gap", l)
 	}
 	// The same asked by hand, as it is for a log that ends in nothing: where is the next record?
 	for from, want := range map[int64]int64{0: 0, 1: 4, 2: 4, 5: 8, 7: 8} {
-		if next, err := r.b.nextRecord(t.Context(), r.b.lookup(tp{"orders", 0}), from); err != nil || next != want {
+		if next, err := r.b.nextRecord(t.Context(), r.b.lookup(part.ID{Topic: "orders", Num: 0}), from); err != nil || next != want {
 			t.Errorf("nextRecord from %d = %d, %v; want %d", from, next, err, want)
 		}
 	}
@@ -431,7 +433,7 @@ func TestCompactedLogLeavesNoLag(t *testing.T) {
 	end, _ := ends.Lookup("table", 0)
 	r := e.start(e.config("queue"))
 	p := r.part("table", 0, func(p PartitionStatus) bool { return p.Lag == 0 && p.Final == end.Offset })
-	if l := r.b.lookup(tp{"table", 0}).wm.Ledger(); l.Gap == 0 || l.Start+l.Final+l.Gap != p.Final {
+	if l := r.b.lookup(part.ID{Topic: "table", Num: 0}).wm.Ledger(); l.Gap == 0 || l.Start+l.Final+l.Gap != p.Final {
 		t.Errorf("ledger = %+v, want holes among %d offsets", l, p.Final)
 	}
 	e.waitCommitted("table", 0, end.Offset)
@@ -476,7 +478,7 @@ func TestHoleAtTheEndIsPassed(t *testing.T) {
 		txn.EndTransaction(t.Context(), kgo.TryAbort)); err != nil {
 		t.Fatal(err)
 	}
-	p := r.b.lookup(tp{"orders", 0})
+	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
 	p.high.Store(3)
 	e.waitCommitted("orders", 0, 3)
 	if l := p.wm.Ledger(); l.Final != 1 || l.Gap != 2 {

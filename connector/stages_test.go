@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 	"gopkg.in/yaml.v3"
 
@@ -64,7 +66,7 @@ func (quiet) lost(*partition, checkpoint.Piece, checkpoint.Origin) {}
 func (quiet) stopped(*partition, *reason.Reason)                   {}
 
 func quietPartition(id int32, rt *router) *partition {
-	return newPartition(tp{"t", id}, &topic{name: "t"}, rt, 0, quiet{}, testGate(tp{"t", id}), new(heldBack), slog.New(slog.DiscardHandler))
+	return newPartition(part.ID{Topic: "t", Num: id}, &topic{name: "t"}, rt, 0, quiet{}, testGate(part.ID{Topic: "t", Num: id}), new(heldBack), slog.New(slog.DiscardHandler))
 }
 
 // instantSender takes everything in packs of 250 records, and all of it is final at once.
@@ -156,7 +158,7 @@ func BenchmarkTake(b *testing.B) {
 // bridgeOf is a bridge with so many partitions and nothing else.
 func bridgeOf(tb testing.TB, n int) *Bridge {
 	tb.Helper()
-	b := &Bridge{cfg: &config.Config{}, parts: make(map[tp]*partition)}
+	b := &Bridge{cfg: &config.Config{}, parts: make(map[part.ID]*partition)}
 	b.cfg.Delivery.MaxUnfinal = 500_000
 	rt := routerBy(tb, ways[0].rule)
 	for i := range n {

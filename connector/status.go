@@ -113,7 +113,7 @@ func (o observed) Stalled(found map[uint64][]gate.Entry) {
 func (p *partition) status(now time.Time) PartitionStatus {
 	ledger := p.wm.Ledger()
 	ps := PartitionStatus{
-		Topic: p.id.topic, Partition: p.id.partition, Start: p.start, Position: p.expects(), Final: ledger.Checkpoint,
+		Topic: p.id.Topic, Partition: p.id.Num, Start: p.start, Position: p.expects(), Final: ledger.Checkpoint,
 		Committed: p.wm.Committed(), Lag: p.lag(ledger.Checkpoint), Unfinal: p.wm.Unfinal(), OldestUnfinal: p.oldest(now), Lost: p.losses.Load(),
 		LagSeconds: p.lagSeconds(now), Assignment: p.assignment, Condition: p.gate.Condition(), Behind: p.behind(), OpenTransaction: p.openTxn.Load(),
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/reason"
@@ -73,11 +75,11 @@ func (b *Bridge) remove(p *partition) {
 // reorderLocked makes the list that assigned returns.
 func (b *Bridge) reorderLocked() {
 	b.order = slices.SortedFunc(maps.Values(b.parts), func(a, c *partition) int {
-		return cmp.Or(cmp.Compare(a.id.topic, c.id.topic), cmp.Compare(a.id.partition, c.id.partition))
+		return cmp.Or(cmp.Compare(a.id.Topic, c.id.Topic), cmp.Compare(a.id.Num, c.id.Num))
 	})
 }
 
-func (b *Bridge) lookup(id tp) *partition {
+func (b *Bridge) lookup(id part.ID) *partition {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.parts[id]
@@ -97,7 +99,7 @@ func (b *Bridge) pick(names map[string][]int32) []*partition {
 	var out []*partition
 	for topic, nums := range names {
 		for _, num := range nums {
-			if p := b.parts[tp{topic, num}]; p != nil {
+			if p := b.parts[part.ID{Topic: topic, Num: num}]; p != nil {
 				out = append(out, p)
 			}
 		}
@@ -106,7 +108,7 @@ func (b *Bridge) pick(names map[string][]int32) []*partition {
 }
 
 // limitOf is where a migration ends a partition and of which topic that is, -1 without a migration.
-func (b *Bridge) limitOf(id tp) (limit int64, of resume.TopicID) {
+func (b *Bridge) limitOf(id part.ID) (limit int64, of resume.TopicID) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.ends == nil {

@@ -309,7 +309,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a commit by name without asking for the topic's id", file: "connector/identity.go",
-		old: "	return c.all || c.agreed[p.id.topic]", new: "	return true",
+		old: "	return c.all || c.agreed[p.id.Topic]", new: "	return true",
 		pkg: connector, run: "TestNothingIsCommittedByName",
 	},
 	{
@@ -396,7 +396,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a topic that was created again is never joined", file: "connector/offsets.go",
-		old: "		b.joinAgain(id.topic, \"it was deleted and created again\")\n", new: "",
+		old: "		b.joinAgain(id.Topic, \"it was deleted and created again\")\n", new: "",
 		pkg: connector, run: "TestMemberThatTakesOver",
 	},
 	// What the bridge wrote itself.
@@ -457,12 +457,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "a partition that the client dropped from its session stays unread", file: "connector/source.go",
-		old: "				b.unread(tp{t.Topic, fp.Partition}, fp.Err)\n", new: "",
+		old: "				b.unread(part.ID{Topic: t.Topic, Num: fp.Partition}, fp.Err)\n", new: "",
 		pkg: connector, run: "TestPartitionThatTheClientDrops",
 	},
 	{
 		name: "reading again judges the log of another topic", file: "connector/reread.go",
-		old: "} else if differ(rd.tasks[0].p.topic.id, t.id) {", new: "} else if false {",
+		old: "} else if part.OtherTopic(rd.tasks[0].p.topic.id, t.id) {", new: "} else if false {",
 		pkg: connector, run: "TestReadingAgainDoesNotJudge",
 	},
 	// Spans and event time.
