@@ -9,11 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"inlong-bridge/connector/internal/absence"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 )
@@ -338,7 +338,7 @@ func (b *Bridge) openLater(s *survey, old *partition) (*partition, error) {
 		return nil, err
 	}
 	t = b.withID(t, s.topics[old.id.Topic].id)
-	rt, err := newRouter(t.mapping, b.routes)
+	rt, err := route.NewRouter(t.mapping, b.routes)
 	if err != nil {
 		return nil, err
 	}

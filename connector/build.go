@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/finality"
@@ -31,7 +32,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err := b.buildSender(ctx); err != nil {
 		return err
 	}
-	b.routes = newRoutes(b.openStream, b.cfg.InLong.MaxStreams)
+	b.routes = route.NewTable(b.openStream, b.cfg.InLong.MaxStreams)
 
 	opts, err := b.clientOpts()
 	if err != nil {

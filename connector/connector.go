@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,6 +19,8 @@ import (
 	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -59,7 +59,7 @@ type Bridge struct {
 	direct  *kgo.Client    // without a group: listings and reading again
 	admin   *kadm.Client
 	group   *kgo.Client
-	routes  *routes
+	routes  *route.Table
 	reread  *rereader
 	origin  string // of this group, in the packs that it sends
 	own     ownOutput

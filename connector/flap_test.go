@@ -5,10 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/dptest"
 )
@@ -41,12 +40,12 @@ func TestStreamsThatAreTooManyAndIdleInTurnSkipNothing(t *testing.T) {
 		e.waitCommitted("orders", 0, int64(i+1))
 		r.part("orders", 0, func(p PartitionStatus) bool { return p.Stall == string(reason.TooManyStreams) })
 		eventually(t, 10*time.Second, func() error {
-			r.b.routes.tick.Add(idleTicks)
+			r.b.routes.Pass(idleTicks)
 			inUse := make(map[int32]bool)
 			for _, p := range r.b.assigned() {
 				p.routesInUse(inUse)
 			}
-			if len(r.b.routes.forgetIdle(idleTicks, inUse, r.b.sender.ForgetStream)) != 1 {
+			if len(r.b.routes.ForgetIdle(idleTicks, inUse, r.b.sender.ForgetStream)) != 1 {
 				return fmt.Errorf("stream %d is not idle yet", i)
 			}
 			return nil
@@ -72,8 +71,8 @@ func TestLimitOfFramesThatComesAndGoesSkipsNothing(t *testing.T) {
 	limit := func(n int) {
 		m.SetMaxPacketLength(n)
 		eventually(t, 10*time.Second, func() error {
-			for _, x := range r.b.routes.all() {
-				if got := x.stream.MaxRecord(); (got > 60<<10) != (n > 60<<10) {
+			for _, x := range r.b.routes.All() {
+				if got := x.Stream.MaxRecord(); (got > 60<<10) != (n > 60<<10) {
 					return fmt.Errorf("records may have %d bytes with a limit of %d", got, n)
 				}
 			}

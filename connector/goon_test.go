@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -125,7 +125,7 @@ func TestStreamThatTheStallDetectionNamedIsNoStopToGoOnFrom(t *testing.T) {
 func TestNothingIsParkedBehindARecordThatStopsThePartition(t *testing.T) {
 	for name, err := range map[string]error{"budget": sdk.ErrBufferFull, "stream": sdk.ErrStreamFull} {
 		tab := table(t, "- {topics: [t], group: g, stream: '{header:s}', unmatched: skip}\n")
-		rt, rerr := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 1))
+		rt, rerr := route.NewRouter(tab.ForTopic("t"), route.NewTable(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 1))
 		if rerr != nil {
 			t.Fatal(rerr)
 		}

@@ -9,14 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -152,7 +152,7 @@ func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[strin
 			return nil, nil, err
 		}
 		t = b.withID(t, s.topics[name].id)
-		rt, err := newRouter(t.mapping, b.routes)
+		rt, err := route.NewRouter(t.mapping, b.routes)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -189,7 +189,7 @@ func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[strin
 }
 
 // open makes the object of one assignment.
-func (b *Bridge) open(s *survey, id part.ID, t *topic, rt *router) *partition {
+func (b *Bridge) open(s *survey, id part.ID, t *topic, rt *route.Router) *partition {
 	bg := s.begin(id, startPolicy(&b.cfg.Kafka), b.cfg.Delivery.OnGap == "continue")
 	limit, planned := b.limitOf(id)
 	switch asked := s.topics[id.Topic].id; {

@@ -11,13 +11,13 @@ import (
 	"sync"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
@@ -90,7 +90,7 @@ func (b *Bridge) findOutput(ctx context.Context) error {
 	o := &b.own
 	o.source, o.sides, o.targets, o.judged = m.Cluster, make(map[string]*queueSide), make(map[mapping.Target]bool), make(map[string]bool)
 	o.left, o.stopped = make(map[string]leftOut), make(map[string]string)
-	b.origin = originOf(m.Cluster, b.cfg.Kafka.Group)
+	b.origin = route.OriginOf(m.Cluster, b.cfg.Kafka.Group)
 	if err := b.sender.SetOrigin(b.origin); err != nil {
 		return err
 	}
@@ -186,10 +186,10 @@ func (b *Bridge) output() outputs {
 			}
 		}
 	}
-	routes := b.routes.all()
+	routes := b.routes.All()
 	o.routes = len(routes)
 	for _, r := range routes {
-		o.targets[r.target] = true
+		o.targets[r.Target] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.sides)) {
 		s := o.sides[name]
@@ -306,7 +306,7 @@ func (b *Bridge) refuseOutput() error {
 
 // lookAtOutput looks at the topics that are consumed once streams have come into use since the last look.
 func (b *Bridge) lookAtOutput() {
-	if n := b.routes.count(); n != b.own.routes {
+	if n := b.routes.Count(); n != b.own.routes {
 		b.stopOutput()
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -21,7 +21,7 @@ import (
 type partition struct {
 	id     part.ID
 	topic  *topic
-	router *router
+	router *route.Router
 	wm     *checkpoint.Partition
 	start  int64
 	limit  int64 // a migration wants nothing at or above it; -1 for none
@@ -99,7 +99,7 @@ type epochFrom struct {
 	epoch  int32
 }
 
-func newPartition(id part.ID, t *topic, rt *router, start int64, ev partitionEvents, g *gate.Gate, held *heldBack, log *slog.Logger) *partition {
+func newPartition(id part.ID, t *topic, rt *route.Router, start int64, ev partitionEvents, g *gate.Gate, held *heldBack, log *slog.Logger) *partition {
 	p := &partition{
 		id: id, gate: g, shareKey: part.Key(id, reason.MaxUnfinal), topic: t, router: rt, wm: checkpoint.New(start), start: start, limit: -1, expect: start,
 		events: ev, held: held, log: log, heard: time.Now(),
@@ -179,11 +179,11 @@ func (p *partition) refusedKey(pc checkpoint.Piece) (k reason.Key, first int64, 
 	if !ok {
 		return reason.Key{}, 0, false // revoked: nobody waits for it
 	}
-	r := p.router.routes.at(o.Route)
+	r := p.router.At(o.Route)
 	if r == nil {
 		return reason.Key{}, 0, false
 	}
-	return streamKey(r.target.Group, r.target.Stream, reason.Refused), o.First, true
+	return streamKey(r.Target.Group, r.Target.Stream, reason.Refused), o.First, true
 }
 
 // refusals is how many pieces of the partition proxies refuse for the reason.

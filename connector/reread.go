@@ -7,13 +7,13 @@ import (
 	"sync"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
@@ -285,14 +285,14 @@ func (r *rereader) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 		return taskOpen
 	}
 	payloads, offsets, at := t.pick(recs)
-	if h := loopIn(t.p.id, r.origin, payloads, offsets); h != nil { // the log was cut and grew again with other records
+	if h := route.LoopIn(t.p.id, r.origin, payloads, offsets); h != nil { // the log was cut and grew again with other records
 		t.p.stop(h)
 		t.p.gate.Strand(1)
 		return taskDone
 	}
 	if len(payloads) > 0 {
 		n, err := r.send.TrySendBatch(&sdk.Batch{
-			Stream: t.p.router.routes.at(t.origin.Route).stream, Time: at, Payloads: payloads, Token: t.p, Repair: true,
+			Stream: t.p.router.At(t.origin.Route).Stream, Time: at, Payloads: payloads, Token: t.p, Repair: true,
 			Packed: func(from, to int) uint64 {
 				return uint64(t.p.wm.Replace(t.piece, checkpoint.Origin{
 					First: offsets[from], Last: offsets[to-1], Route: t.origin.Route, Minute: t.origin.Minute, Records: int32(to - from), Arrived: t.origin.Arrived,

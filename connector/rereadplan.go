@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 )
 
@@ -95,7 +96,7 @@ func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, whe
 		if rec.Attrs.IsControl() {
 			continue
 		}
-		eventAt, minute, ok := eventTime(rec)
+		eventAt, minute, ok := route.EventTime(rec)
 		if !ok { // it went with the time of its arrival then, and is in that minute still
 			if !t.origin.Arrived {
 				continue
@@ -105,8 +106,8 @@ func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, whe
 		if minute != t.origin.Minute {
 			continue
 		}
-		r := t.p.router.known(rec)
-		if r == nil || !t.origin.Holds(rec.Offset, r.index, minute) {
+		r := t.p.router.Known(rec)
+		if r == nil || !t.origin.Holds(rec.Offset, r.Index, minute) {
 			continue // it was not routed here when it was sent, so it is not of this piece
 		}
 		if len(payloads) == 0 {

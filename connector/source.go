@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 )
@@ -312,4 +311,27 @@ func one(id part.ID) map[string][]int32 { return map[string][]int32{id.Topic: {i
 // suspect is the payload size above which a record may fit into no frame.
 func (b *Bridge) suspect() int {
 	return int(max(b.cfg.InLong.MaxFrame.N/2, 1))
+}
+
+// tookPacks counts records of a topic that are packs of somebody else, and tells of the first.
+func (b *Bridge) tookPacks(topic string, n int64) {
+	if n == 0 {
+		return
+	}
+	if b.counters.packs.add(topic, uint64(n)) {
+		b.log.Warn("the topic holds packs that another bridge or sender wrote; they are moved as records like any other, so that readers find packs inside packs",
+			"topic", topic, "hint", "if that is not wanted, take the topic out of routes")
+	}
+}
+
+// tookReplaced counts records of a partition whose event time was replaced, and tells of the topic's first.
+func (b *Bridge) tookReplaced(p *partition, r replaced) {
+	if r.n == 0 {
+		return
+	}
+	if b.counters.replaced.add(p.id.Topic, uint64(r.n)) {
+		b.log.Warn("records have an impossible event time, sending them with the time of arrival", "topic", p.id.Topic, "partition", p.id.Num,
+			"offset", r.first.Offset, "hint", "Kafka's timestamps are milliseconds since 1970; a producer that sets micro- or nanoseconds, or none, looks like this. "+
+				"inlong_bridge_event_time_replaced_total counts them")
+	}
 }

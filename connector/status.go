@@ -60,15 +60,15 @@ func (o observed) Snapshot() Status {
 		ps.Repair = repair[p]
 		ps.Retention = b.retention.left(p, now)
 		if at, ok := p.wm.Oldest(); ok {
-			if r := b.routes.at(at.Route); r != nil {
-				ps.Oldest = &RouteStatus{Group: r.target.Group, Stream: r.target.Stream}
+			if r := b.routes.At(at.Route); r != nil {
+				ps.Oldest = &RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream}
 			}
 		}
 		s.Parts = append(s.Parts, ps)
 		s.Memory.Unfinal += p.wm.Unfinal()
 	}
-	for _, r := range b.routes.all() {
-		s.Routes = append(s.Routes, RouteStatus{Group: r.target.Group, Stream: r.target.Stream})
+	for _, r := range b.routes.All() {
+		s.Routes = append(s.Routes, RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream})
 	}
 	sort.Slice(s.Routes, func(i, j int) bool {
 		a, c := s.Routes[i], s.Routes[j]

@@ -10,6 +10,7 @@ const (
 	absence    = "./connector/internal/absence"
 	gate       = "./connector/internal/gate"
 	observe    = "./connector/internal/observe"
+	route      = "./connector/internal/route"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -431,14 +432,14 @@ var mutations = []mutation{
 		pkg: connector, run: "RefusedWhereItIsNamed",
 	},
 	{
-		name: "an own pack sent round again", file: "connector/ownpacks.go",
-		old: "	case ownPack:\n		return looped(", new: "	case ownPack:\n		_ = looped(",
+		name: "an own pack sent round again", file: "connector/chunk.go",
+		old: "	case route.OwnPack:\n		return route.Looped(", new: "	case route.OwnPack:\n		_ = route.Looped(",
 		pkg: connector, run: "OwnPack|CopyOfTheOwnQueue",
 	},
 	{
-		name: "a pack of another group taken for a loop", file: "connector/ownpacks.go",
+		name: "a pack of another group taken for a loop", file: "connector/internal/route/origin.go",
 		old: "ok && string(from) == origin", new: "ok && len(from) > 0",
-		pkg: connector, run: "OwnPack|CopyOfTheOwnQueue|PackOfThisGroup",
+		pkg: connector + " " + route, run: "OwnPack|CopyOfTheOwnQueue|PackOfThisGroup",
 	},
 	{
 		name: "packs without the group they come from", file: "sdk/stream.go",
@@ -447,7 +448,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "an own pack read again and sent", file: "connector/reread.go",
-		old: "h != nil { // the log was cut", new: "h != nil && n == 0 { // the log was cut", more: [][2]string{{"	if h := loopIn(", "	n := 1\n	if h := loopIn("}},
+		old: "h != nil { // the log was cut", new: "h != nil && n == 0 { // the log was cut", more: [][2]string{{"	if h := route.LoopIn(", "	n := 1\n	if h := route.LoopIn("}},
 		pkg: connector, run: "ReadingAgain",
 	},
 	{
@@ -477,9 +478,9 @@ var mutations = []mutation{
 		pkg: connector, run: "Span",
 	},
 	{
-		name: "a timestamp that wrapped taken for a time", file: "connector/eventtime.go",
+		name: "a timestamp that wrapped taken for a time", file: "connector/internal/route/eventtime.go",
 		old: " || rec.Timestamp.Nanosecond()%int(time.Millisecond) != 0 {", new: " {",
-		pkg: connector, run: "EventTimes",
+		pkg: route, run: "EventTimes",
 	},
 	{
 		name: "a replaced time not found when read again", file: "connector/rereadplan.go",
@@ -1022,18 +1023,23 @@ var mutations = []mutation{
 		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
 	},
 	{
-		name: "streams have no bound", file: "connector/route.go",
-		old: "if rs.max > 0 && len(rs.byTarget) >= rs.max {", new: "if false {",
+		name: "a stream is used while it is forgotten", file: "connector/internal/route/route.go",
+		old: "if ch := rs.leaving[t]; ch != nil {", new: "if ch := rs.leaving[t]; false {",
+		pkg: route, run: "TestOtherRoutesAreFound",
+	},
+	{
+		name: "streams have no bound", file: "connector/internal/route/route.go",
+		old: "if rs.max > 0 && inUse >= rs.max {", new: "if false {",
 		pkg: connector, run: "TestStreamTooMany",
 	},
 	{
-		name: "an index of a forgotten stream is given again", file: "connector/route.go",
+		name: "an index of a forgotten stream is given again", file: "connector/internal/route/route.go",
 		old: "	rs.next++\n", new: "	rs.next = int32(len(rs.byTarget)) + 1\n",
-		pkg: connector, run: "TestIndexOfARoute",
+		pkg: route, run: "TestIndexOfARoute",
 	},
 	{
 		name: "a stream is forgotten while a record waits for it", file: "connector/idle.go",
-		old: "			in[c.groups[i].route.index] = true\n", new: "			_ = i\n",
+		old: "			in[c.groups[i].route.Index] = true\n", new: "			_ = i\n",
 		pkg: connector, run: "TestRouteThatAPiece",
 	},
 	{
@@ -1256,9 +1262,9 @@ var mutations = []mutation{
 		pkg: connector, run: "TestDrainDoesNotWait",
 	},
 	{
-		name: "a stream that the budget has no room for is a record without a rule", file: "connector/route.go",
+		name: "a stream that the budget has no room for is a record without a rule", file: "connector/internal/route/route.go",
 		old: "	if errors.Is(err, sdk.ErrTooManyStreams) {", new: "	if false {",
-		pkg: connector, run: "TestStreamThatTheBudget",
+		pkg: route, run: "TestStreamThatTheBudget",
 	},
 	{
 		name: "reasons that a look found outlast the looks", file: "connector/internal/observe/observer.go",
