@@ -20,6 +20,7 @@ import (
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
@@ -60,7 +61,7 @@ type Bridge struct {
 	admin   *kadm.Client
 	group   *kgo.Client
 	routes  *route.Table
-	reread  *rereader
+	reread  *replay.Reader
 	origin  string // of this group, in the packs that it sends
 	own     ownOutput
 

@@ -289,13 +289,6 @@ func btoi(v bool) int {
 	return 0
 }
 
-// jumpsTheStart reports whether a fetch that was to begin at want begins behind offsets that are gone. kgo says
-// nothing then when it had to list the partition's offsets first, as it does when its metadata came late:
-// an offset below the log's start becomes the start. A hole that compaction left lies behind the start.
-func jumpsTheStart(fp *kgo.FetchPartition, want int64) bool {
-	return len(fp.Records) > 0 && fp.Records[0].Offset > want && fp.LogStartOffset > want
-}
-
 // loseBefore books the offsets up to next as lost and goes on there. It refuses while something is parked, whose span has not
 // begun: the one that is booked would cover it, and be final.
 func (p *partition) loseBefore(next int64) (ok bool) {

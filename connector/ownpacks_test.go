@@ -39,29 +39,6 @@ func TestOwnPackStopsItsPartitionExactlyBeforeIt(t *testing.T) {
 	}
 }
 
-// The log was cut behind a lost piece and grew again with what this group sent.
-func TestReadingAgainStopsAtAnOwnPack(t *testing.T) {
-	ev := new(fakeEvents)
-	p, s := testPartition(t, ev), &fakeSender{room: -1}
-	p.take(s, split(), []*kgo.Record{rec(0, "a", 1, "x")})
-	s.settle(sdk.Lost)
-	sent := len(s.order)
-	r := newTestRereader(s)
-	r.origin = "me"
-	x := ev.losses[0]
-	own := rec(0, "a", 1, string(packOf(t, "groupId=g&streamId=s&bg=me&mid=i.1")))
-	task := &task{p: x.p, piece: x.piece, origin: x.origin, from: x.origin.First}
-	if got := r.serve(task, []*kgo.Record{own}, 0); got != taskDone || len(s.order) != sent {
-		t.Errorf("serve = %v with %d records sent, want done and none", got, len(s.order)-sent)
-	}
-	if h := p.stopped(); h == nil || h.Code != reason.Loop {
-		t.Errorf("halted by %+v, want %s", h, reason.Loop)
-	}
-	if l := p.wm.Ledger(); l.Checkpoint != 0 {
-		t.Errorf("ledger = %+v, want nothing passed", l)
-	}
-}
-
 // Something copies the queue into a topic that the bridge reads. The copy has a name and an id of its own: only
 // the packs tell. Packs of another group are moved, counted and told once.
 func TestCopyOfTheOwnQueueStopsAsALoop(t *testing.T) {

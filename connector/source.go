@@ -129,7 +129,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				p.high.Store(fp.HighWatermark)
 				p.logStart.Store(fp.LogStartOffset)
 			}
-			if jumpsTheStart(fp, p.expects()) {
+			if part.JumpsStart(fp.Records, fp.LogStartOffset, p.expects()) {
 				b.partitionError(p, kerr.OffsetOutOfRange)
 				continue
 			}
@@ -221,7 +221,7 @@ func (b *Bridge) unparkLoop(ctx context.Context) {
 		case <-b.sender.Room():
 		case <-tick.C:
 		}
-		b.reread.room()
+		b.reread.Nudge()
 		b.unparkAll()
 	}
 }

@@ -4,19 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
-
-	"inlong-bridge/connector/internal/part"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -173,45 +170,6 @@ func (e *env) jump(topic string, start int64, n int) kgo.Fetches {
 	return kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: topic, Partitions: []kgo.FetchPartition{{
 		Partition: 0, LogStartOffset: start, HighWatermark: start + int64(n), Records: recs(int(start), n),
 	}}}}}}
-}
-
-func TestReadingAgainThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
-	for _, onGap := range []string{"stop", "continue"} {
-		t.Run(onGap, func(t *testing.T) {
-			e := newEnv(t, withPartitions(1))
-			e.produce("orders", 0, 0, 120, 0)
-			e.deleteBefore("orders", 0, 100)
-			cl, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(cl.Close)
-			ev, s := new(fakeEvents), &fakeSender{room: -1}
-			p := newPartition(part.ID{Topic: "orders", Num: 0}, &topic{name: "orders"}, testRouter(t, false), 0, ev, testGate(part.ID{Topic: "orders", Num: 0}), new(heldBack), slog.New(slog.DiscardHandler))
-			p.take(s, split(), recs(0, 100))
-			s.settle(sdk.Lost)
-			s.taken = nil
-			r := newRereader(cl, s, onGap == "continue", new(bell), slog.New(slog.DiscardHandler))
-			for _, x := range ev.losses {
-				r.add(x.p, x.piece, x.origin)
-			}
-			r.plan(time.Now())
-			r.fetched(t.Context(), e.jump("orders", 100, 20))
-			l := p.wm.Ledger()
-			switch h := p.stopped(); {
-			case len(s.taken) > 0:
-				t.Errorf("%v was sent for records that are gone", s.taken)
-			case onGap == "continue":
-				if l.Lost != 100 || l.Gap != 0 {
-					t.Errorf("ledger = %+v, want 100 lost", l)
-				}
-			case h == nil || h.Code != reason.Gap:
-				t.Errorf("halted by %+v, want %s", h, reason.Gap)
-			case l.Checkpoint != 0:
-				t.Errorf("ledger = %+v, want nothing passed", l)
-			}
-		})
-	}
 }
 
 // Records that a proxy lost are gone from Kafka when they are to be read again.

@@ -52,7 +52,7 @@ func (o observed) Snapshot() Status {
 		SenderBytes: b.limits.SenderBytes, RepairBytes: b.limits.RepairBytes, MaxUnfinal: b.cfg.Delivery.MaxUnfinal,
 	}
 	now := time.Now()
-	repair := b.reread.partitions()
+	repair := b.reread.Outstanding()
 	for _, p := range b.assigned() {
 		_, parked := p.waiting()
 		s.Memory.ParkedBytes += parked
@@ -78,7 +78,8 @@ func (o observed) Snapshot() Status {
 	b.mu.RLock()
 	s.Group.Missing, s.Group.Unmatched = b.missing, b.unmatched
 	b.mu.RUnlock()
-	s.Reread = RereadStatus{Pending: b.reread.pending(), Ranges: b.reread.ranges.Load(), Records: b.reread.records.Load(), Bytes: b.reread.bytes.Load()}
+	again := b.reread.Counts()
+	s.Reread = RereadStatus{Pending: b.reread.Pending(), Ranges: again.Ranges, Records: again.Records, Bytes: again.Bytes}
 	s.Sender = b.sender.Status()
 	if b.reader != nil {
 		nameQueueTopics(s.Sender.Streams, b.reader.Topics)
@@ -95,7 +96,7 @@ func (o observed) Snapshot() Status {
 		s.Starting = "the bridge has not joined its group yet"
 	}
 	s.Counters = b.counters.snapshot(s.Group.Topics)
-	s.Counters.OffsetsLost += b.reread.gone.Load()
+	s.Counters.OffsetsLost += again.Gone
 	s.Loops = b.loops.Snapshot()
 	if at := b.heldAt.Load(); at > 0 {
 		s.HeldAt = time.Unix(0, at)

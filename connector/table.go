@@ -7,10 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/mapping"
@@ -128,7 +127,10 @@ func (b *Bridge) close(p *partition) {
 // moved, lost and stopped implement partitionEvents.
 func (b *Bridge) moved() { b.bell.ring() }
 
-func (b *Bridge) lost(p *partition, pc checkpoint.Piece, o checkpoint.Origin) { b.reread.add(p, pc, o) }
+func (b *Bridge) lost(p *partition, pc checkpoint.Piece, o checkpoint.Origin) {
+	b.reread.Add(p, pc, o)
+	b.reread.Nudge()
+}
 
 func (b *Bridge) stopped(_ *partition, r *reason.Reason) {
 	b.counters.partitionsStops.add(string(r.Code), 1)

@@ -271,15 +271,15 @@ var mutations = []mutation{
 		pkg: sender, run: "Stream|Budget|Repair",
 	},
 	{
-		name: "a record of the range skipped because its offset was sent before, by another route", file: "connector/rereadplan.go",
+		name: "a record of the range skipped because its offset was sent before, by another route", file: "connector/internal/replay/task.go",
 		old:  "		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
-		new:  "		if rec.Offset < sentBefore[t.p] {\n			continue\n		}\n		sentBefore[t.p] = rec.Offset + 1\n		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
-		more: [][2]string{{"type task struct {", "var sentBefore = map[*partition]int64{}\n\ntype task struct {"}},
+		new:  "		if rec.Offset < sentBefore[t.of] {\n			continue\n		}\n		sentBefore[t.of] = rec.Offset + 1\n		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
+		more: [][2]string{{"type task struct {", "var sentBefore = map[Assignment]int64{}\n\ntype task struct {"}},
 		pkg:  connector, run: "ReadingAgain",
 	},
 	{
-		name: "a jump to the log's start taken for compaction", file: "connector/offsets.go",
-		old: "return len(fp.Records) > 0 &&", new: "return len(fp.Records) < 0 &&",
+		name: "a jump to the log's start taken for compaction", file: "connector/internal/part/part.go",
+		old: "return len(recs) > 0 &&", new: "return len(recs) < 0 &&",
 		pkg: connector, run: "Jumps",
 	},
 	{
@@ -447,7 +447,7 @@ var mutations = []mutation{
 		pkg: sender + " " + connector, run: "Origin|CopyOfTheOwnQueue",
 	},
 	{
-		name: "an own pack read again and sent", file: "connector/reread.go",
+		name: "an own pack read again and sent", file: "connector/internal/replay/planner.go",
 		old: "h != nil { // the log was cut", new: "h != nil && n == 0 { // the log was cut", more: [][2]string{{"	if h := route.LoopIn(", "	n := 1\n	if h := route.LoopIn("}},
 		pkg: connector, run: "ReadingAgain",
 	},
@@ -462,8 +462,8 @@ var mutations = []mutation{
 		pkg: connector, run: "TestPartitionThatTheClientDrops",
 	},
 	{
-		name: "reading again judges the log of another topic", file: "connector/reread.go",
-		old: "} else if part.OtherTopic(rd.tasks[0].p.topic.id, t.id) {", new: "} else if false {",
+		name: "reading again judges the log of another topic", file: "connector/internal/replay/planner.go",
+		old: "if part.OtherTopic(rd.tasks[0].of.TopicID(), x.Topic) {", new: "if false {",
 		pkg: connector, run: "TestReadingAgainDoesNotJudge",
 	},
 	// Spans and event time.
@@ -483,12 +483,12 @@ var mutations = []mutation{
 		pkg: route, run: "EventTimes",
 	},
 	{
-		name: "a replaced time not found when read again", file: "connector/rereadplan.go",
+		name: "a replaced time not found when read again", file: "connector/internal/replay/task.go",
 		old: "if !t.origin.Arrived {", new: "if true {",
 		pkg: connector, run: "ReadingAgainFinds",
 	},
 	{
-		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/reread.go",
+		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/internal/replay/planner.go",
 		old: ", Arrived: t.origin.Arrived,", new: ",",
 		pkg: connector, run: "ReadingAgainFinds",
 	},
@@ -627,13 +627,13 @@ var mutations = []mutation{
 		pkg: connector, run: "TestMigrateLeavesWhat",
 	},
 	{
-		name: "records that are gone are booked as compaction", file: "connector/reread.go",
+		name: "records that are gone are booked as compaction", file: "connector/internal/replay/planner.go",
 		old: "	if t.gone {\n		class = checkpoint.LostGap", new: "	if t.gone {\n		class = checkpoint.Gap",
 		pkg: connector, run: "GoneFromHalf",
 	},
 	{
-		name: "a lost piece that is gone whole is booked as compaction", file: "connector/reread.go",
-		old: "int64(t.origin.Records-t.found), checkpoint.LostGap)", new: "int64(t.origin.Records-t.found), checkpoint.Gap)",
+		name: "a lost piece that is gone whole is booked as compaction", file: "connector/internal/replay/planner.go",
+		old: "int64(t.missing()), checkpoint.LostGap)", new: "int64(t.missing()), checkpoint.Gap)",
 		pkg: connector, run: "ReadingAgainThatJumps",
 	},
 	{
@@ -647,8 +647,8 @@ var mutations = []mutation{
 		pkg: connector, run: "FetchOfAnotherTopic",
 	},
 	{
-		name: "records of another topic of the same name are sent for lost ones", file: "connector/reread.go",
-		old: "t.TopicID != id {", new: "false {",
+		name: "records of another topic of the same name are sent for lost ones", file: "connector/internal/replay/planner.go",
+		old: "case part.OtherTopic(topic, rd.tasks[0].of.TopicID()):", new: "case false:",
 		pkg: connector, run: "TakesNothingOfAnotherTopic",
 	},
 	{

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"inlong-bridge/connector/reason"
 )
 
@@ -31,4 +33,11 @@ func Stop(id ID, code reason.Code, offset int64, text string) *reason.Reason {
 	r := reason.New(Key(id, code), time.Now(), text)
 	r.Offset = offset
 	return &r
+}
+
+// JumpsStart reports whether fetched records that were to begin at want begin behind offsets that are gone. kgo does not report
+// offsets below the log's start when it had to list the partition's offsets first, as it does when its metadata came late: it fetches
+// from the log's start. A gap that compaction left lies behind the log's start.
+func JumpsStart(recs []*kgo.Record, logStart, want int64) bool {
+	return len(recs) > 0 && recs[0].Offset > want && logStart > want
 }
