@@ -14,6 +14,7 @@ import (
 	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 )
@@ -21,11 +22,6 @@ import (
 // A partition that Kafka does not find is paused and asked about by name, another broker each time. A broker that lags, or a
 // right that is missing for a moment, ends with the next good answer. Several answers that agree prove a deletion
 // (package absence); it stops the partition until its topic is back under the same id.
-
-// absentError reports whether an answer says that a topic or partition is not there, as far as this user may see.
-func absentError(err error) bool {
-	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.TopicAuthorizationFailed)
-}
 
 // errAbsent says that a partition was not found and is asked about by name.
 var errAbsent = errors.New("the partition is not found, and asked about by name")
@@ -179,7 +175,7 @@ func (b *Bridge) askForAbsent(ctx context.Context) {
 		}
 		return
 	}
-	b.absent.know(m.brokers)
+	b.absent.know(m.Brokers)
 	var begin []*absentee
 	for _, a := range due {
 		if b.heardOf(a, m, broker, time.Now()) {
@@ -192,47 +188,47 @@ func (b *Bridge) askForAbsent(ctx context.Context) {
 }
 
 // identifyInTurn asks the broker whose turn it is, so that answers come from all of them.
-func (b *Bridge) identifyInTurn(ctx context.Context, names []string) (m *identified, broker int32, err error) {
+func (b *Bridge) identifyInTurn(ctx context.Context, names []string) (m *source.Metadata, broker int32, err error) {
 	broker, ok := b.absent.next()
 	if !ok { // whoever answers says which there are
-		ctx, cancel := context.WithTimeout(ctx, identifyTime)
+		ctx, cancel := context.WithTimeout(ctx, source.IdentifyTime)
 		defer cancel()
-		if m, err = b.identify(ctx, names); err != nil {
+		if m, err = b.kafka.Identify(ctx, names); err != nil {
 			return nil, 0, err
 		}
-		b.absent.know(m.brokers)
+		b.absent.know(m.Brokers)
 		if broker, ok = b.absent.next(); !ok {
 			return nil, 0, errors.New("a broker's answer names no broker")
 		}
 	}
-	m, err = b.identifyAt(ctx, broker, names)
+	m, err = b.kafka.IdentifyAt(ctx, broker, names)
 	return m, broker, err
 }
 
 // answerAbout is what an answer says of one partition.
-func answerAbout(id part.ID, t identifiedTopic) (absence.Answer, error) {
+func answerAbout(id part.ID, t source.TopicMetadata) (absence.Answer, error) {
 	switch {
-	case errors.Is(t.err, kerr.TopicAuthorizationFailed):
-		return absence.Denied, t.err
-	case t.err != nil:
-		return absence.Missing, t.err
-	case !slices.Contains(t.partitions, id.Num):
+	case errors.Is(t.Err, kerr.TopicAuthorizationFailed):
+		return absence.Denied, t.Err
+	case t.Err != nil:
+		return absence.Missing, t.Err
+	case !slices.Contains(t.Partitions, id.Num):
 		return absence.Missing, kerr.UnknownTopicOrPartition
 	}
 	return absence.Present, nil
 }
 
 // heardOf acts on one broker's answer about one partition. It reports whether the partition was found and is to begin.
-func (b *Bridge) heardOf(a *absentee, m *identified, broker int32, now time.Time) (begins bool) {
-	p, t := a.p, m.topics[a.p.id.Topic]
+func (b *Bridge) heardOf(a *absentee, m *source.Metadata, broker int32, now time.Time) (begins bool) {
+	p, t := a.p, m.Topics[a.p.id.Topic]
 	answer, err := answerAbout(p.id, t)
 	a.tracker.Saw(broker, answer, now)
 	switch {
 	case p.gate.Condition().Has(reason.Recreated, reason.Truncated): // no answer ends these
 		b.found(a)
-	case answer == absence.Present && p.from.absent != nil:
+	case answer == absence.Present && p.from.Absent != nil:
 		return true
-	case answer == absence.Present && part.OtherTopic(p.topic.id, t.id):
+	case answer == absence.Present && part.OtherTopic(p.topic.id, t.ID):
 		p.stopRecreated()
 		b.found(a)
 	case answer == absence.Present:
@@ -240,7 +236,7 @@ func (b *Bridge) heardOf(a *absentee, m *identified, broker int32, now time.Time
 	case p.gate.Condition().Has(reason.Deleted):
 	default:
 		b.faultAbsent(p, err)
-		if a.tracker.Believed(b.absent.rules, len(m.brokers)) {
+		if a.tracker.Believed(b.absent.rules, len(m.Brokers)) {
 			p.stop(part.Deleted(p.id))
 			p.gate.Drop(part.Key(p.id, reason.Fault))
 		}
@@ -303,7 +299,7 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 	for _, a := range list {
 		parts[a.p.id.Topic] = append(parts[a.p.id.Topic], a.p.id.Num)
 	}
-	s, err := b.survey(ctx, parts)
+	s, err := b.kafka.Survey(ctx, parts)
 	if err != nil {
 		if err = kafkaclient.Explain(err, "listing offsets"); ctx.Err() == nil && b.sourceFault("offsets", err) {
 			b.log.Warn("listing the offsets of partitions that were found fails, trying again", "partitions", len(list), "err", err)
@@ -312,7 +308,7 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 	}
 	var opened []*partition
 	for _, a := range list {
-		if err := s.logs[a.p.id].err; err != nil {
+		if err := s.Logs[a.p.id].Err; err != nil {
 			b.faultAbsent(a.p, err)
 			continue
 		}
@@ -332,12 +328,12 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 
 // openLater makes the object of an assignment in the place of one whose log was not found. It returns nil when the assignment
 // has ended meanwhile.
-func (b *Bridge) openLater(s *survey, old *partition) (*partition, error) {
+func (b *Bridge) openLater(s *source.Survey, old *partition) (*partition, error) {
 	t, err := b.topicOf(old.id.Topic)
 	if err != nil {
 		return nil, err
 	}
-	t = b.withID(t, s.topics[old.id.Topic].id)
+	t = b.withID(t, s.Topics[old.id.Topic].ID)
 	rt, err := route.NewRouter(t.mapping, b.routes)
 	if err != nil {
 		return nil, err
@@ -360,7 +356,7 @@ func (b *Bridge) openLater(s *survey, old *partition) (*partition, error) {
 		b.observer.Ended(*e.Own)
 	}
 	b.gates.Begin(p.gate)
-	if h := p.stopped(); h != nil && !p.from.again {
+	if h := p.stopped(); h != nil && !p.from.Again {
 		b.stopped(p, h.Own)
 	}
 	return p, nil

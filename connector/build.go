@@ -13,9 +13,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/manager"
@@ -48,6 +51,10 @@ func (b *Bridge) build(ctx context.Context) error {
 		return fmt.Errorf("creating kafka client: %w", err)
 	}
 	b.admin = kadm.NewClient(b.direct)
+	b.kafka = source.New(source.Config{
+		Client: b.direct, Group: b.cfg.Kafka.Group, Start: startPolicy(&b.cfg.Kafka),
+		ReadCommitted: b.cfg.Kafka.Isolation == "read_committed", FoundRunning: b.foundRunning,
+	})
 	if err := b.findOutput(ctx); err != nil {
 		return err
 	}
@@ -62,8 +69,8 @@ func (b *Bridge) build(ctx context.Context) error {
 		}
 	}
 	b.reread = replay.NewReader(replay.Config{
-		Outlet: replayOutlet{b.sender}, Origin: b.origin, AcceptGap: b.cfg.Delivery.OnGap == "continue", Moved: b.bell.ring,
-	}, b.direct, logExtents{b.direct, b.admin}, b.log)
+		Outlet: replayOutlet{b.sender}, Origin: b.origin, AcceptGap: b.acceptsGap(), Moved: b.bell.ring,
+	}, b.direct, b.kafka, b.log)
 
 	groupOpts, err := b.groupOpts(topics, b.limits)
 	if err != nil {
@@ -244,3 +251,17 @@ func (b *Bridge) consumed() []string {
 	defer b.mu.RUnlock()
 	return slices.Sorted(maps.Keys(b.topics))
 }
+
+// startPolicy is kafka.start.
+func startPolicy(k *config.Kafka) resume.Origin {
+	switch k.Start {
+	case "latest":
+		return resume.Latest()
+	case "timestamp":
+		return resume.Since(k.StartTime)
+	}
+	return resume.Start()
+}
+
+// acceptsGap reports whether the bridge goes on after offsets that are gone from Kafka.
+func (b *Bridge) acceptsGap() bool { return b.cfg.Delivery.OnGap == "continue" }

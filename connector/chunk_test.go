@@ -10,9 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"gopkg.in/yaml.v3"
 
-	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
-	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest/seeds"
@@ -146,32 +144,6 @@ func TestSplitEndsAtTheLimit(t *testing.T) {
 				t.Errorf("split = %+v, want [%d, %d) with %d records", chunks[0], tt.first, tt.next, tt.records)
 			}
 		})
-	}
-}
-
-func TestBeginAt(t *testing.T) {
-	id := part.ID{Topic: "t", Num: 0}
-	for _, tt := range []struct {
-		name                  string
-		committed, start, end int64
-		accept                bool
-		want                  begin
-		stop                  reason.Code
-	}{
-		{"commit", 12, 10, 20, false, begin{offset: 12}, ""},
-		{"commit at the end", 20, 10, 20, false, begin{offset: 20}, ""},
-		{"gap, stop", 5, 10, 20, false, begin{offset: 5}, reason.Gap},
-		{"gap, continue", 5, 10, 20, true, begin{offset: 10, lost: 5}, ""},
-		{"beyond the end", 25, 10, 20, true, begin{offset: 25}, reason.Truncated},
-	} {
-		got := beginAt(id, tt.committed, tt.start, tt.end, tt.accept)
-		code := reason.Code("")
-		if got.stop != nil {
-			code = got.stop.Code
-		}
-		if got.stop = nil; got != tt.want || code != tt.stop {
-			t.Errorf("%s: beginAt = %+v halt %q, want %+v halt %q", tt.name, got, code, tt.want, tt.stop)
-		}
 	}
 }
 

@@ -8,13 +8,13 @@ import (
 	"slices"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -50,7 +50,7 @@ func (b *Bridge) commit(ctx context.Context, parts []*partition) bool {
 }
 
 // beginning reports whether where p begins still has to be committed before it is fetched, which adjust does.
-func (p *partition) beginning() bool { return p.from.commitFirst && !p.restated.Load() }
+func (p *partition) beginning() bool { return p.from.CommitFirst && !p.restated.Load() }
 
 // sendCommit sends the offsets of a round, with their lines unless lines is false.
 type sendCommit func(ctx context.Context, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error)
@@ -182,7 +182,7 @@ func wanting(parts []*partition) []*partition {
 
 // mustRestate reports whether the offset where the assignment began still has to be committed with its line.
 func (p *partition) mustRestate() bool {
-	return (p.from.commitFirst || p.from.restate) && !p.restated.Load() && !p.wm.Revoked() && p.wm.Committed() < 0
+	return (p.from.CommitFirst || p.from.Restate) && !p.restated.Load() && !p.wm.Revoked() && p.wm.Committed() < 0
 }
 
 // round is one commit on its way.
@@ -203,7 +203,7 @@ func beginRound(parts []*partition, check *idCheck, now time.Time) *round {
 			continue
 		}
 		offset, ok := p.wm.BeginCommit()
-		books := p.from.books
+		books := p.from.Books
 		if ok {
 			books = books.Add(ledgerBooks(p.wm.Offered()))
 		} else {
@@ -221,7 +221,7 @@ func beginRound(parts []*partition, check *idCheck, now time.Time) *round {
 			r.offsets[p.id.Topic] = of
 		}
 		of[p.id.Num] = kgo.EpochOffset{Epoch: p.epochAt(offset), Offset: offset}
-		r.lines[p.id] = resume.Line{Cluster: p.cluster, Topic: p.topic.id, Seen: p.from.sight, At: now, Books: books}
+		r.lines[p.id] = resume.Line{Cluster: p.cluster, Topic: p.topic.id, Seen: p.from.Sight, At: now, Books: books}
 		r.parts = append(r.parts, p)
 	}
 	return r
@@ -258,7 +258,7 @@ func (b *Bridge) endRound(r *round, err error, results map[part.ID]error, unchec
 		case err != nil:
 			e = err
 		case !answered:
-			e = errNoAnswer
+			e = source.ErrNoAnswer
 		}
 		if r.first[p] {
 			p.restated.Store(e == nil)
@@ -303,8 +303,6 @@ func (b *Bridge) leaveLinesOut() {
 		"while no bridge runs is not noticed, and a migration that is resumed cannot prove what it moved before; hint: set offset.metadata.max.bytes of the brokers to at least 512",
 		"group", b.cfg.Kafka.Group)
 }
-
-var errNoAnswer = errors.New("the broker's answer leaves the partition out")
 
 // commitClasses are what commitClass returns, and identity.
 var commitClasses = []string{"rebalance", "fenced", "generation", "coordinator", "authorization", "topic", "timeout", "other", "identity"}

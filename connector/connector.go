@@ -22,6 +22,7 @@ import (
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -59,6 +60,7 @@ type Bridge struct {
 	source  *queueSource   // nil unless the Manager tells the queue
 	direct  *kgo.Client    // without a group: listings and reading again
 	admin   *kadm.Client
+	kafka   *source.Source
 	group   *kgo.Client
 	routes  *route.Table
 	reread  *replay.Reader

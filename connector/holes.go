@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
+	"inlong-bridge/connector/internal/source"
 )
 
 // A log may end in offsets without records: compaction took the last ones. kgo moves on over them without
@@ -23,7 +23,10 @@ func (b *Bridge) passHoles(ctx context.Context) {
 		if !ok {
 			continue
 		}
-		next, err := b.nextRecord(ctx, p, from)
+		next, err := b.kafka.NextRecord(ctx, p.id, p.topic.id, from)
+		if errors.Is(err, source.ErrOtherTopic) {
+			p.stopRecreated()
+		}
 		if err != nil {
 			continue // the fetches of kgo see the same error, and say so
 		}
@@ -63,33 +66,4 @@ func (p *partition) passHole(from, next int64) bool {
 		p.epochs = append(p.epochs, epochFrom{from, -1}) // nothing tells in which epoch the hole ends
 	}
 	return true
-}
-
-// nextRecord returns the offset of the first record from offset on, or where the fetched part of the log
-// ends when there is none in it.
-func (b *Bridge) nextRecord(ctx context.Context, p *partition, from int64) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	isolation := kgo.ReadUncommitted()
-	if b.cfg.Kafka.Isolation == "read_committed" {
-		isolation = kgo.ReadCommitted()
-	}
-	fp, next, err := b.fetchAt(ctx, p.id, p.topic.id, from, isolation)
-	switch {
-	case errors.Is(err, errOtherTopic):
-		p.stopRecreated()
-		return from, nil
-	case err != nil:
-		return 0, err
-	case len(fp.Records) > 0:
-		return fp.Records[0].Offset, nil
-	}
-	return next, nil
-}
-
-// unfolding is what a client unfolds batches with, and has its bound (kgo.MaxDecompressBatchBytes). The client library's default
-// has none to speak of: it would unfold a batch of some KiB to 2 GiB.
-func unfolding(cl *kgo.Client) kgo.Decompressor {
-	d, _ := cl.OptValue(kgo.WithDecompressor).(kgo.Decompressor)
-	return d
 }

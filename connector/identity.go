@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"inlong-bridge/connector/internal/part"
-
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
@@ -45,17 +44,17 @@ func (b *Bridge) checkIDs(ctx context.Context, parts []*partition) *idCheck {
 	if len(ask) == 0 {
 		return c
 	}
-	m, err := b.identify(ctx, slices.Sorted(maps.Keys(ask)))
+	m, err := b.kafka.Identify(ctx, slices.Sorted(maps.Keys(ask)))
 	if err != nil {
 		c.failed = fmt.Errorf("confirming the ids of topics before a commit: %w", err)
 		return c
 	}
 	for _, p := range parts {
-		switch t := m.topics[p.id.Topic]; {
+		switch t := m.Topics[p.id.Topic]; {
 		case !ask[p.id.Topic]:
-		case t.err != nil:
-			c.failed = fmt.Errorf("confirming the id of topic %s before a commit: %w", p.id.Topic, t.err)
-		case part.OtherTopic(p.topic.id, t.id):
+		case t.Err != nil:
+			c.failed = fmt.Errorf("confirming the id of topic %s before a commit: %w", p.id.Topic, t.Err)
+		case part.OtherTopic(p.topic.id, t.ID):
 			p.stopRecreated()
 		default:
 			c.agreed[p.id.Topic] = true
@@ -181,16 +180,16 @@ func (b *Bridge) joinTopicsAgain(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	found, err := b.identify(ctx, join)
+	found, err := b.kafka.Identify(ctx, join)
 	if err != nil {
 		return // asked again at the next look
 	}
-	join = slices.DeleteFunc(join, func(name string) bool { return found.topics[name].err != nil }) // not there yet
+	join = slices.DeleteFunc(join, func(name string) bool { return found.Topics[name].Err != nil }) // not there yet
 	b.mu.Lock()
 	for _, name := range join {
 		t := b.topics[name]
 		// Found: what a topic of that name holds now came while this bridge ran.
-		b.topics[name] = &topic{name: name, id: found.topics[name].id, found: t.found || part.OtherTopic(t.id, found.topics[name].id), mapping: t.mapping}
+		b.topics[name] = &topic{name: name, id: found.Topics[name].ID, found: t.found || part.OtherTopic(t.id, found.Topics[name].ID), mapping: t.mapping}
 		b.again[name].asked = false
 	}
 	b.mu.Unlock()
@@ -259,22 +258,4 @@ func (b *Bridge) sayIfUnprotected() {
 	if len(b.topics) > 0 {
 		b.log.Warn("the brokers tell no topic ids (Kafka before 2.8): a topic that is deleted and created again cannot be told from the old one; stop the bridge and delete the group's offsets before you create a topic again")
 	}
-}
-
-// stillThere reports whether the topic of a partition has the id of its assignment, asked for afresh. It stops
-// the partition otherwise: what is asked for by name next would be of another topic.
-func (b *Bridge) stillThere(ctx context.Context, p *partition) (bool, error) {
-	m, err := b.identify(ctx, []string{p.id.Topic})
-	if err != nil {
-		return false, err
-	}
-	switch t := m.topics[p.id.Topic]; {
-	case t.err != nil:
-		b.miss(p, byPosition, t.err)
-		return false, errAbsent
-	case part.OtherTopic(p.topic.id, t.id):
-		p.stopRecreated()
-		return false, nil
-	}
-	return true, nil
 }

@@ -483,10 +483,10 @@ func TestTopicCreatedWhileItsOffsetsAreListedIsAskedForAgain(t *testing.T) {
 		e.createAgain("orders", 1)
 		close(again)
 	}()
-	if s, err := b.survey(t.Context(), map[string][]int32{"orders": {0}}); err == nil {
+	if s, err := b.kafka.Survey(t.Context(), map[string][]int32{"orders": {0}}); err == nil {
 		t.Errorf("survey = %+v; want an error: the topic was created while its offsets were listed", s)
 	}
-	if _, err := b.survey(t.Context(), map[string][]int32{"orders": {0}}); err != nil {
+	if _, err := b.kafka.Survey(t.Context(), map[string][]int32{"orders": {0}}); err != nil {
 		t.Errorf("asked again: %v", err)
 	}
 }

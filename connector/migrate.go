@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/internal/part"
-
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -56,7 +56,7 @@ type planned struct {
 	id         part.ID
 	topic      resume.TopicID
 	start, end int64
-	from       begin
+	from       source.Begin
 	done       bool   // nothing is to be moved
 	reason     string // why not
 }
@@ -69,7 +69,7 @@ type planEnd struct {
 
 // plan takes the end offsets and says what is to be moved. It reports whether anything is.
 func (m *migration) plan(ctx context.Context) (work bool, err error) {
-	var s *survey
+	var s *source.Survey
 	err = m.b.awaitStart(ctx, "offsets", outlookOf, func(ctx context.Context) (err error) {
 		s, err = m.ask(ctx)
 		return err
@@ -77,22 +77,22 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	m.cluster = s.cluster
+	m.cluster = s.Cluster
 	m.mu.Lock()
-	m.commits = s.commits
+	m.commits = s.Commits
 	m.mu.Unlock()
 	ends := make(map[part.ID]planEnd)
-	for id, log := range s.logs {
+	for id, log := range s.Logs {
 		// What retention took is found at the assignment, where on_gap decides; here the books would begin behind it.
-		p := planned{id: id, topic: s.topics[id.Topic].id, end: log.end, from: s.begin(id, startPolicy(&m.b.cfg.Kafka), false)}
-		p.start = p.from.offset
+		p := planned{id: id, topic: s.Topics[id.Topic].ID, end: log.End, from: s.Begin(id, false)}
+		p.start = p.from.Offset
 		switch {
-		case p.from.refused != nil:
-			p.reason = refusedReason(id, p.from.refused, p.topic)
-		case p.from.stop != nil && p.from.stop.Code == reason.Truncated:
-			p.reason = p.from.stop.Text()
+		case p.from.Refused != nil:
+			p.reason = source.DeletedTopic(id, p.from.Refused, p.topic).Text()
+		case p.from.Stop != nil && p.from.Stop.Code == reason.Truncated:
+			p.reason = p.from.Stop.Text()
 		case p.start < p.end:
-		case p.from.commitFirst:
+		case p.from.CommitFirst:
 			p.done, p.reason = true, "holds nothing to move"
 		default:
 			p.done, p.reason = true, "committed up to its end before"
@@ -111,26 +111,26 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 }
 
 // ask asks for all that is planned with: offsets of every partition, or an error.
-func (m *migration) ask(ctx context.Context) (*survey, error) {
+func (m *migration) ask(ctx context.Context) (*source.Survey, error) {
 	names := m.b.consumed()
-	described, err := m.b.identify(ctx, names)
+	described, err := m.b.kafka.Identify(ctx, names)
 	if err != nil {
 		return nil, kafkaclient.Explain(err, "asking for the partitions of topics")
 	}
 	parts := make(map[string][]int32)
 	for _, name := range names {
-		if err := described.topics[name].err; err != nil {
+		if err := described.Topics[name].Err; err != nil {
 			return nil, kafkaclient.Explain(err, "asking for the partitions of topic "+name)
 		}
-		parts[name] = described.topics[name].partitions
+		parts[name] = described.Topics[name].Partitions
 	}
-	s, err := m.b.survey(ctx, parts)
+	s, err := m.b.kafka.Survey(ctx, parts)
 	if err != nil {
 		return nil, kafkaclient.Explain(err, "listing offsets")
 	}
-	for id, log := range s.logs {
-		if log.err != nil {
-			return nil, kafkaclient.Explain(log.err, "listing offsets of "+id.String())
+	for id, log := range s.Logs {
+		if log.Err != nil {
+			return nil, kafkaclient.Explain(log.Err, "listing offsets of "+id.String())
 		}
 	}
 	return s, nil
@@ -141,7 +141,7 @@ const refreshTime = 5 * time.Second
 
 // refresh asks for the group's commits: those of other members count too.
 func (m *migration) refresh(ctx context.Context) {
-	commits, err := m.b.fetchCommits(ctx)
+	commits, err := m.b.kafka.FetchCommits(ctx)
 	if err != nil {
 		return // asked again in a second, and at the end this process knows its own
 	}
@@ -264,7 +264,7 @@ func (m *migration) noteLocked(p *partition) {
 	if c := p.booked.Load(); c != nil && c.offset >= m.booked[p.id].offset {
 		m.booked[p.id] = *c
 	}
-	if h := p.stopped(); h != nil && !p.from.again && (!h.MayEnd() || time.Since(h.Since) >= stopPatience) {
+	if h := p.stopped(); h != nil && !p.from.Again && (!h.MayEnd() || time.Since(h.Since) >= stopPatience) {
 		m.stopped[p.id] = m.b.textOf(h)
 	}
 }
@@ -327,11 +327,11 @@ func (m *migration) verdict() Verdict {
 		if pl.topic != (resume.TopicID{}) {
 			pv.TopicID = pl.topic.String()
 		}
-		books := pl.from.books
+		books := pl.from.Books
 		switch {
 		case told:
 			books = c.books
-		case c.offset > pl.from.offset: // another member of the group committed it, without books
+		case c.offset > pl.from.Offset: // another member of the group committed it, without books
 			books = resume.Books{From: c.offset, Passed: books.Passed, Unproven: books.Unproven + c.offset - books.From}
 		}
 		pv.enter(books)

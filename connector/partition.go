@@ -12,6 +12,7 @@ import (
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -26,8 +27,8 @@ type partition struct {
 	start  int64
 	limit  int64 // a migration wants nothing at or above it; -1 for none
 
-	cluster string // id of the Kafka cluster
-	from    begin  // why it begins there, what its commits hand on, and whether the start is committed
+	cluster string       // id of the Kafka cluster
+	from    source.Begin // why it begins there, what its commits hand on, and whether the start is committed
 
 	events partitionEvents
 	log    *slog.Logger
@@ -272,7 +273,7 @@ func (p *partition) oldest(now time.Time) time.Duration {
 // epochAt returns the leader epoch to commit offset with: that of the record before it, -1 if unknown.
 func (p *partition) epochAt(offset int64) int32 {
 	if offset == p.start {
-		return p.from.epoch
+		return p.from.Epoch
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -298,7 +299,7 @@ func (p *partition) reached() (offset int64, epoch int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.expect == p.start {
-		return p.expect, p.from.epoch
+		return p.expect, p.from.Epoch
 	}
 	epoch, _ = p.epochBeforeLocked(p.expect)
 	return p.expect, epoch

@@ -1,10 +1,8 @@
 package connector
 
 import (
-	"context"
 	"errors"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
@@ -43,33 +41,4 @@ func (p *partition) Known(rec *kgo.Record) (index int32, ok bool) {
 		return 0, false
 	}
 	return r.Index, true
-}
-
-// logExtents asks the source where logs begin and end.
-type logExtents struct {
-	cl    *kgo.Client
-	admin *kadm.Client
-}
-
-// Extent implements replay.Log.
-func (l logExtents) Extent(ctx context.Context, id part.ID) (x replay.Extent, err error) {
-	found, err := identify(ctx, l.cl, []string{id.Topic})
-	if err != nil {
-		return x, err
-	}
-	t := found.topics[id.Topic]
-	if t.err != nil {
-		return x, t.err
-	}
-	starts, err := l.admin.ListStartOffsets(ctx, id.Topic)
-	if err != nil {
-		return x, err
-	}
-	ends, err := l.admin.ListEndOffsets(ctx, id.Topic)
-	if err != nil {
-		return x, err
-	}
-	x.Topic = t.id
-	x.Start, x.End, err = within(starts, ends, id)
-	return x, err
 }

@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest/seeds"
@@ -190,7 +190,7 @@ func TestRecordsGoneFromHalfOfALostRangeAreBookedAsLost(t *testing.T) {
 	if next := r.Fetched(orders, [16]byte{}, 50, recs(50, 70), now); next != replay.AskLog { // shows that the log begins at 50
 		t.Fatalf("Fetched = %v, want the log to be asked for", next)
 	}
-	if gone := r.Gap(orders, replay.Extent{Start: 50, End: 120}); len(gone) == 0 || gone[0].To != 49 {
+	if gone := r.Gap(orders, part.Extent{Start: 50, End: 120}); len(gone) == 0 || gone[0].To != 49 {
 		t.Errorf("gone = %v, want up to 49", gone)
 	}
 	r.Plan(now)
@@ -209,7 +209,7 @@ func TestReadingAgainThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 			if next := r.Fetched(orders, [16]byte{}, 100, recs(100, 20), time.Now()); next != replay.AskLog {
 				t.Fatalf("Fetched = %v, want the log to be asked for", next)
 			}
-			r.Gap(orders, replay.Extent{Start: 100, End: 120})
+			r.Gap(orders, part.Extent{Start: 100, End: 120})
 			l := p.wm.Ledger()
 			switch h := p.stopped(); {
 			case len(s.taken) > 0:
@@ -243,7 +243,7 @@ func TestReadingAgainDoesNotJudgeAnotherTopicsLog(t *testing.T) {
 	e.createAgain("orders", 1)
 	e.produceNew(10)
 	r.Plan(time.Now())
-	x, err := logExtents{cl, kadm.NewClient(cl)}.Extent(t.Context(), orders)
+	x, err := source.New(source.Config{Client: cl}).Extent(t.Context(), orders)
 	if err != nil || x.Topic == old || x.End != 10 {
 		t.Fatalf("Extent = %+v, %v; want the new topic of 10 records", x, err)
 	}

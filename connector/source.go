@@ -11,6 +11,7 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 )
@@ -107,7 +108,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 		for i := range t.Partitions {
 			fp := &t.Partitions[i]
 			p := b.lookup(part.ID{Topic: t.Topic, Num: fp.Partition})
-			if p == nil && t.Topic != "" && fp.Partition < 0 && absentError(fp.Err) {
+			if p == nil && t.Topic != "" && fp.Partition < 0 && source.IsAbsent(fp.Err) {
 				b.missTopic(t.Topic, fp.Err)
 				continue
 			}
@@ -118,7 +119,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				b.unread(part.ID{Topic: t.Topic, Num: fp.Partition}, fp.Err)
 				continue
 			}
-			if p.from.absent != nil {
+			if p.from.Absent != nil {
 				continue // nothing says yet where it begins
 			}
 			if t.TopicID != ([16]byte{}) && p.topic.id != ([16]byte{}) && t.TopicID != p.topic.id {
@@ -182,7 +183,7 @@ func (b *Bridge) partitionError(p *partition, err error) {
 		p.stop(part.Truncated(p.id, loss.ResetTo, loss.ConsumedTo))
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		b.fault(p, err, true)
-	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), absentError(err):
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), source.IsAbsent(err):
 		b.miss(p, byFetch, err) // a broker may lag; an answer by name tells
 	default:
 		b.fault(p, kafkaclient.Explain(err, "fetching "+p.id.String()), false)

@@ -297,7 +297,7 @@ func TestTransactionsLeaveNoLag(t *testing.T) {
 	}
 	// The same asked by hand, as it is for a log that ends in nothing: where is the next record?
 	for from, want := range map[int64]int64{0: 0, 1: 4, 2: 4, 5: 8, 7: 8} {
-		if next, err := r.b.nextRecord(t.Context(), r.b.lookup(part.ID{Topic: "orders", Num: 0}), from); err != nil || next != want {
+		if next, err := r.b.kafka.NextRecord(t.Context(), orders, [16]byte{}, from); err != nil || next != want {
 			t.Errorf("nextRecord from %d = %d, %v; want %d", from, next, err, want)
 		}
 	}

@@ -121,10 +121,10 @@ func (p *partition) status(now time.Time) PartitionStatus {
 	if p.topic.id != ([16]byte{}) {
 		ps.TopicID = resume.TopicID(p.topic.id).String()
 	}
-	if r := p.from.refused; r != nil {
-		ps.RefusedOffset, ps.RefusedTopicID = &r.offset, r.topic.String()
+	if r := p.from.Refused; r != nil {
+		ps.RefusedOffset, ps.RefusedTopicID = &r.Offset, r.Topic.String()
 	}
-	ps.Books = p.from.books
+	ps.Books = p.from.Books
 	if c := p.booked.Load(); c != nil {
 		ps.Books = c.books
 	}

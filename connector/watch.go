@@ -3,15 +3,14 @@ package connector
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
-
-	"inlong-bridge/connector/internal/part"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -157,67 +156,59 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 			return errStartNotTaken
 		}
 	}
-	if there, err := b.stillThere(ctx, p); err != nil || !there {
-		return err
-	}
-	starts, err := b.admin.ListStartOffsets(ctx, p.id.Topic)
-	if err != nil {
-		return err
-	}
-	ends, err := b.admin.ListEndOffsets(ctx, p.id.Topic)
-	if err != nil {
-		return err
-	}
-	start, end, err := within(starts, ends, p.id)
-	if absentError(err) {
+	log, err := b.kafka.Extent(ctx, p.id)
+	switch {
+	case source.IsAbsent(err):
 		b.miss(p, byPosition, err)
 		return errAbsent
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case part.OtherTopic(p.topic.id, log.Topic):
+		p.stopRecreated()
+		return nil
 	}
-	bg := beginAt(p.id, p.expects(), start, end, b.cfg.Delivery.OnGap == "continue")
-	if bg.stop != nil {
-		p.stop(bg.stop)
+	bg := source.BeginAt(p.id, p.expects(), log.Start, log.End, b.acceptsGap())
+	if bg.Stop != nil {
+		p.stop(bg.Stop)
 		return nil
 	}
 	if cut, err := b.cutBelow(ctx, p, bg); err != nil || cut {
 		return err
 	}
-	if bg.lost > 0 {
-		if !p.loseBefore(bg.offset) {
+	if bg.Lost > 0 {
+		if !p.loseBefore(bg.Offset) {
 			return errors.New("what was fetched before the gap waits for room in the sender")
 		}
 		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", p.id.Topic, "partition", p.id.Num,
-			"from", bg.offset-bg.lost, "to", bg.offset-1, "on_gap", "continue")
-		b.counters.offsetsLost.Add(uint64(bg.lost))
+			"from", bg.Offset-bg.Lost, "to", bg.Offset-1, "on_gap", "continue")
+		b.counters.offsetsLost.Add(uint64(bg.Lost))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.gate.Ended() {
-		b.setOffset(p.id, bg.offset)
+		b.setOffset(p.id, bg.Offset)
 	}
 	return nil
 }
 
 // cutBelow stops a partition whose log was cut off below its position and has grown past it since.
-func (b *Bridge) cutBelow(ctx context.Context, p *partition, bg begin) (bool, error) {
+func (b *Bridge) cutBelow(ctx context.Context, p *partition, bg source.Begin) (bool, error) {
 	offset, epoch := p.reached()
-	if bg.lost > 0 || epoch < 0 {
+	if bg.Lost > 0 || epoch < 0 {
 		return false, nil
 	}
 	c := resume.Commit{Offset: offset, Epoch: epoch}
-	verdicts := make(map[part.ID]epochVerdict)
-	err := b.checkEpochs(ctx, map[part.ID]resume.Commit{p.id: c}, func(string) [16]byte { return p.topic.id }, verdicts)
+	verdicts := make(map[part.ID]source.EpochCheck)
+	err := b.kafka.CheckEpochs(ctx, map[part.ID]resume.Commit{p.id: c}, func(string) [16]byte { return p.topic.id }, verdicts)
 	v := verdicts[p.id]
-	if v.absent != nil {
-		b.miss(p, byPosition, v.absent)
+	if v.Absent != nil {
+		b.miss(p, byPosition, v.Absent)
 		return false, errAbsent
 	}
-	if v.cut {
-		p.stop(part.Overwritten(p.id, v.at, c.Offset, c.Epoch))
+	if v.Cut {
+		p.stop(part.Overwritten(p.id, v.At, c.Offset, c.Epoch))
 	}
-	return v.cut, err
+	return v.Cut, err
 }
 
 // checkTopics asks for the cluster's topics: new ones that a rule wants are consumed, ones that were
@@ -239,7 +230,7 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 			return
 		}
 	}
-	details, err := b.listTopics(ctx, ask)
+	details, err := b.kafka.ListTopics(ctx, ask)
 	if err != nil {
 		if ctx.Err() == nil && b.sourceFault("topics", kafkaclient.Explain(err, "listing topics")) {
 			b.log.Warn("listing topics fails, trying again", "err", kafkaclient.Explain(err, "listing topics"))
@@ -262,43 +253,12 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 		switch {
 		case !ok && all:
 			b.miss(p, byList, kerr.UnknownTopicOrPartition)
-		case ok && absentError(d.Err):
+		case ok && source.IsAbsent(d.Err):
 			b.miss(p, byList, d.Err)
 		case ok && d.Err == nil && p.topic.id != ([16]byte{}) && [16]byte(d.ID) != ([16]byte{}) && [16]byte(d.ID) != p.topic.id:
 			p.stopRecreated()
 		}
 	}
-}
-
-// listTopics lists topics by name, nil for all. A topic that may not be described has that as its error: kadm would give no
-// answer about the others then.
-func (b *Bridge) listTopics(ctx context.Context, names []string) (kadm.TopicDetails, error) {
-	details, err := b.admin.ListTopics(ctx, names...)
-	if _, denied := errors.AsType[*kadm.AuthError](err); !denied || len(names) == 0 {
-		return details, err
-	}
-	m, e := b.identify(ctx, names)
-	if e != nil {
-		return nil, e
-	}
-	refused := make(kadm.TopicDetails)
-	readable := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		if !errors.Is(m.topics[name].err, kerr.TopicAuthorizationFailed) {
-			return false
-		}
-		refused[name] = kadm.TopicDetail{Topic: name, Err: m.topics[name].err}
-		return true
-	})
-	switch {
-	case len(refused) == 0: // the right is back since the first question
-		return nil, err
-	case len(readable) == 0:
-		return refused, nil
-	}
-	if details, err = b.admin.ListTopics(ctx, readable...); err == nil {
-		maps.Copy(details, refused)
-	}
-	return details, err
 }
 
 // wanted returns the topics of details that a rule wants and that are not among known, and notes them with

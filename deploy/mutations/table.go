@@ -11,6 +11,7 @@ const (
 	gate       = "./connector/internal/gate"
 	observe    = "./connector/internal/observe"
 	route      = "./connector/internal/route"
+	brokers    = "./connector/internal/source"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -314,15 +315,15 @@ var mutations = []mutation{
 		pkg: connector, run: "TestNothingIsCommittedByName",
 	},
 	{
-		name: "the topic's id taken from what the client remembers", file: "connector/survey.go",
+		name: "the topic's id taken from what the client remembers", file: "connector/internal/source/source.go",
 		old: "resp, err := req.RequestWith(ctx, whom)",
 		new: "resp, err := func() (*kmsg.MetadataResponse, error) {\n\t\tcl, ok := whom.(interface {\n\t\t\tRequestCachedMetadata(context.Context, *kmsg.MetadataRequest, time.Duration) (*kmsg.MetadataResponse, error)\n\t\t})\n" +
 			"\t\tif ok {\n\t\t\treturn cl.RequestCachedMetadata(ctx, req, time.Minute)\n\t\t}\n\t\treturn req.RequestWith(ctx, whom)\n\t}()",
 		pkg: connector, run: "TestTopicCreatedAgainUnderLoad|TestNothingIsCommittedByName",
 	},
 	{
-		name: "a topic that is created while its offsets are listed is not noticed", file: "connector/survey.go",
-		old: "after.topics[name].id != s.topics[name].id {", new: "false {",
+		name: "a topic that is created while its offsets are listed is not noticed", file: "connector/internal/source/survey.go",
+		old: "after.Topics[name].ID != s.Topics[name].ID {", new: "false {",
 		pkg: connector, run: "TestTopicCreatedWhileItsOffsetsAreListed",
 	},
 	{
@@ -356,8 +357,8 @@ var mutations = []mutation{
 		pkg: connector, run: "TestStartIsCommittedBeforeTheFirstFetch",
 	},
 	{
-		name: "a time start takes a partition that the answer leaves out to be at its end", file: "connector/survey.go",
-		old: "		case !ok:\n			return fmt.Errorf(\"listing the offset of %s at a time: %w\", id, errNoAnswer)", new: "		case !ok:\n			x := s.logs[id]\n			x.at = x.end\n			s.logs[id] = x\n			continue",
+		name: "a time start takes a partition that the answer leaves out to be at its end", file: "connector/internal/source/survey.go",
+		old: "		case !ok:\n			return fmt.Errorf(\"listing the offset of %s at a time: %w\", id, ErrNoAnswer)", new: "		case !ok:\n			x := s.Logs[id]\n			x.at = x.End\n			s.Logs[id] = x\n			continue",
 		pkg: connector, run: "TestTimeStart",
 	},
 	{
@@ -372,12 +373,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "an idle partition keeps a commit without a line", file: "connector/commit.go",
-		old: "return (p.from.commitFirst || p.from.restate) &&", new: "return p.from.commitFirst &&",
+		old: "return (p.from.CommitFirst || p.from.Restate) &&", new: "return p.from.CommitFirst &&",
 		pkg: connector, run: "TestUpgradeFrom",
 	},
 	{
-		name: "offsets without books are added to what was moved", file: "connector/survey.go",
-		old: "bg.books = resume.Books{From: c.Offset, Unproven: max(0, c.Offset-log.start)}", new: "bg.books = resume.Books{From: log.start, Final: c.Offset - log.start}",
+		name: "offsets without books are added to what was moved", file: "connector/internal/source/begin.go",
+		old: "bg.Books = resume.Books{From: c.Offset, Unproven: max(0, c.Offset-log.Start)}", new: "bg.Books = resume.Books{From: log.Start, Final: c.Offset - log.Start}",
 		pkg: connector, run: "TestMigrateNames",
 	},
 	{
@@ -392,7 +393,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a migration goes on with a topic that was created again", file: "connector/offsets.go",
-		old: "	case bg.refused != nil && b.migration != nil:", new: "	case false:",
+		old: "	case bg.Refused != nil && b.migration != nil:", new: "	case false:",
 		pkg: connector, run: "TestMigrationLeaves",
 	},
 	{
@@ -520,17 +521,17 @@ var mutations = []mutation{
 	},
 	{
 		name: "a list without a topic stops its partitions", file: "connector/watch.go",
-		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.stop(deleted(p.id))",
+		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.stop(part.Deleted(p.id))",
 		pkg: connector, run: "TestIncompleteList",
 	},
 	{
 		name: "a partition whose log is not found at the assignment is stopped", file: "connector/offsets.go",
-		old: "	case bg.absent != nil: // it begins later\n", new: "	case bg.absent != nil:\n		bg.stop = deleted(id)\n",
+		old: "	case bg.Absent != nil: // it begins later\n", new: "	case bg.Absent != nil:\n		bg.Stop = part.Deleted(id)\n",
 		pkg: connector, run: "TestUnknownAnswerAtAssignment",
 	},
 	{
 		name: "a missing right counts as a missing topic", file: "connector/absent.go",
-		old: "		return absence.Denied, t.err", new: "		return absence.Missing, t.err",
+		old: "		return absence.Denied, t.Err", new: "		return absence.Missing, t.Err",
 		pkg: connector, run: "TestMissingRight",
 	},
 	{
@@ -540,7 +541,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a topic that may not be described hides the others", file: "connector/watch.go",
-		old: "details, err := b.listTopics(ctx, ask)", new: "details, err := b.admin.ListTopics(ctx, ask...)",
+		old: "details, err := b.kafka.ListTopics(ctx, ask)", new: "details, err := b.admin.ListTopics(ctx, ask...)",
 		pkg: connector, run: "TestMissingRightOfOneTopic",
 	},
 	{
@@ -555,28 +556,28 @@ var mutations = []mutation{
 	},
 	// A log that was cut off.
 	{
-		name: "a truncation ends when the log has grown past the offset", file: "connector/epochs.go",
-		old: "		ask[id] = c\n", new: "		s.epochs[id] = epochVerdict{}\n",
+		name: "a truncation ends when the log has grown past the offset", file: "connector/internal/source/epochs.go",
+		old: "		ask[id] = c\n", new: "		s.epochs[id] = EpochCheck{}\n",
 		pkg: connector, run: "TestCommitOfALogThatWasCutOff",
 	},
 	{
 		name: "a truncation while the bridge runs ends when the log has grown past the position", file: "connector/watch.go",
-		old: "if bg.lost > 0 || epoch < 0 {", new: "if epoch >= -1 {",
+		old: "if bg.Lost > 0 || epoch < 0 {", new: "if epoch >= -1 {",
 		pkg: connector, run: "TestPositionOutOfRangeInALogThatHasGrown",
 	},
 	{
-		name: "an epoch that the log does not have is believed", file: "connector/epochs.go",
-		old: "	case at == epoch:\n		return epochVerdict{}\n	}", new: "	}\n	if found {\n		return epochVerdict{}\n	}",
-		pkg: connector, run: "TestEpochTells|TestCommitOfALogThatWasCutOff",
+		name: "an epoch that the log does not have is believed", file: "connector/internal/source/epochs.go",
+		old: "	case at == epoch:\n		return EpochCheck{}\n	}", new: "	}\n	if found {\n		return EpochCheck{}\n	}",
+		pkg: brokers, run: "TestEpochTells|TestCommitOfALogThatWasCutOff",
 	},
 	{
-		name: "an older epoch counts as a log that was cut off", file: "connector/epochs.go",
+		name: "an older epoch counts as a log that was cut off", file: "connector/internal/source/epochs.go",
 		old: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch, found)\n", new: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch+1, found)\n",
 		pkg: connector, run: "TestCommitOfAnOlderEpoch",
 	},
 	{
-		name: "an offset without an epoch is not named", file: "connector/survey.go",
-		old: "		bg.bare = true\n", new: "",
+		name: "an offset without an epoch is not named", file: "connector/internal/source/begin.go",
+		old: "		bg.Bare = true\n", new: "",
 		pkg: connector, run: "TestCommitWithoutAnEpochIsNamed",
 	},
 	{
@@ -585,8 +586,8 @@ var mutations = []mutation{
 		pkg: connector, run: "TestPositionBehindAHole",
 	},
 	{
-		name: "a fetch by hand that unfolds without bound", file: "connector/epochs.go",
-		old: "unfolding(b.direct), nil)", new: "kgo.DefaultDecompressor(), nil)",
+		name: "a fetch by hand that unfolds without bound", file: "connector/internal/source/fetch.go",
+		old: "unfolding(src.client), nil)", new: "kgo.DefaultDecompressor(), nil)",
 		pkg: connector, run: "NextRecordUnfolds",
 	},
 	// Breaks that once survived.
