@@ -237,7 +237,7 @@ func (b *Bridge) heardOf(a *absentee, m *source.Metadata, broker int32, now time
 	default:
 		b.faultAbsent(p, err)
 		if a.tracker.Believed(b.absent.rules, len(m.Brokers)) {
-			p.stop(part.Deleted(p.id))
+			p.Stop(part.Deleted(p.id))
 			p.gate.Drop(part.Key(p.id, reason.Fault))
 		}
 	}
@@ -258,7 +258,7 @@ func (b *Bridge) found(a *absentee) {
 		// Its log is looked at before anything of it is fetched.
 		b.tryAgain(p, fmt.Errorf("topic %s is found again; looking at its log", p.id.Topic), true)
 		if wasGone {
-			b.goOn(p, gone)
+			b.goOn(ending{p, gone})
 		}
 	case why == byFetch:
 		// The topic is there: what the fetch itself said is the cause.
@@ -374,20 +374,4 @@ func (b *Bridge) succeed(old, p *partition) bool {
 	old.detach()
 	old.wm.Revoke()
 	return true
-}
-
-func (p *partition) givesWayTo(next *partition) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.gate.Ended() {
-		return false
-	}
-	p.successor = next
-	return true
-}
-
-func (p *partition) succeeded() *partition {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.successor
 }

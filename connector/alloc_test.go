@@ -39,7 +39,7 @@ func TestTakeAllocatesNothingPerRecord(t *testing.T) {
 	for _, way := range ways {
 		perFetch := func(n int) float64 {
 			rt := routerBy(t, way.rule)
-			p, s, sp := quietPartition(0, rt), new(instantSender), &splitter{pack: 256 << 10, suspect: 1 << 20}
+			p, s, sp := quietPartition(0, rt), new(instantSender), &splitter{pack: 256 << 10, oversize: 1 << 20}
 			recs := keyed(n, 10)
 			for _, r := range recs { // ten streams, so that groups are the same in both fetches
 				r.Key = r.Key[:1]

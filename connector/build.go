@@ -227,14 +227,6 @@ func (b *Bridge) managerClient() (*manager.Client, error) {
 	return manager.New(mc)
 }
 
-// topic is one topic that is consumed.
-type topic struct {
-	name    string
-	id      [16]byte // all 0 when the brokers do not tell
-	found   bool     // it appeared while the bridge ran
-	mapping *topicMapping
-}
-
 // noteTopic remembers a topic that is to be consumed.
 func (b *Bridge) noteTopic(name string, id [16]byte, found bool) {
 	b.mu.Lock()

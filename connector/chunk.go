@@ -67,19 +67,24 @@ type splitter struct {
 	// pack is the bytes that the records of one chunk take in packs, at most. A record that is larger has a
 	// chunk to itself.
 	pack int
-	// A record above suspect bytes gets a span of its own: should it fit into no frame, the partition stops
+	// A record above oversize bytes gets a span of its own: should it fit into no frame, the partition stops
 	// exactly before it, and nothing is sent twice because of it.
-	suspect int
-	limit   int64  // records at and above it are not wanted; -1 for none
-	bytes   int64  // of the values of all records used
-	skipped int64  // of them, that no rule wants
-	origin  string // of this group's packs
-	packs   int64  // of them, that are packs of somebody else
+	oversize int
+	limit    int64  // records at and above it are not wanted; -1 for none
+	origin   string // of this group's packs
 
-	arrived  route.Arrival // of the fetch
-	replaced replaced      // records of the fetch that go with the time of its arrival
+	arrived route.Arrival // of the fetch
+	taken   taken         // of the fetch
 
 	perGroup int // records of a group in the chunk before, on average: so many are made room for
+}
+
+// taken is what was taken of one fetch.
+type taken struct {
+	bytes    int64    // of the values of all records
+	skipped  int64    // records that no rule wants
+	packs    int64    // records that are packs of somebody else
+	replaced replaced // records that are sent with the time of arrival
 }
 
 // split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
@@ -96,8 +101,8 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 			return chunks, used
 		}
 		control := rec.Attrs.IsControl()
-		suspect := !control && len(rec.Value) > s.suspect
-		if c == nil || suspect || c.full(rec, s.pack) {
+		oversize := !control && len(rec.Value) > s.oversize
+		if c == nil || oversize || c.full(rec, s.pack) {
 			s.ended(c)
 			c = &chunk{first: rec.Offset, next: rec.Offset, arrived: s.arrived}
 			c.groups = c.one[:0]
@@ -123,23 +128,23 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		used++
 		c.seen++
 		c.records++
-		s.bytes += int64(len(rec.Value))
+		s.taken.bytes += int64(len(rec.Value))
 		if r == nil {
 			c.skipped++
-			s.skipped++
+			s.taken.skipped++
 			continue
 		}
 		at, minute, ok := route.EventTime(rec)
 		if !ok {
 			at, minute = s.arrived.At, s.arrived.Minute
-			s.replaced.add(rec)
+			s.taken.replaced.add(rec)
 		}
 		room := s.perGroup
 		if len(c.groups) == 0 { // mostly its group is the only one
 			room = c.room(rec, len(recs)-i, s.pack)
 		}
 		c.add(r, rec, at, minute, room)
-		if suspect {
+		if oversize {
 			c = nil
 		}
 	}
@@ -234,7 +239,7 @@ func (s *splitter) foreign(rec *kgo.Record) *reason.Reason {
 	case route.OwnPack:
 		return route.Looped(part.ID{Topic: rec.Topic, Num: rec.Partition}, rec.Offset, rec.Value)
 	case route.ForeignPack:
-		s.packs++
+		s.taken.packs++
 	case route.NoPack:
 	}
 	return nil

@@ -58,7 +58,7 @@ func rec(offset int64, stream string, minute int64, value string) *kgo.Record {
 func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
 	seeds.Run(t, 200, 100, func(t *testing.T, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, 2))
-		s := &splitter{router: testRouter(t, false), pack: 100, suspect: 20, limit: -1}
+		s := &splitter{router: testRouter(t, false), pack: 100, oversize: 20, limit: -1}
 		var recs []*kgo.Record
 		type want struct {
 			stream string
@@ -88,8 +88,8 @@ func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
 		if used != len(recs) {
 			t.Fatalf("used %d of %d records", used, len(recs))
 		}
-		if s.skipped != skipped {
-			t.Fatalf("%d skipped in all, want %d", s.skipped, skipped)
+		if s.taken.skipped != skipped {
+			t.Fatalf("%d skipped in all, want %d", s.taken.skipped, skipped)
 		}
 		next := int64(-1)
 		for _, c := range chunks {
@@ -120,7 +120,7 @@ func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
 }
 
 func TestSplitEndsBeforeWhatCannotBeRouted(t *testing.T) {
-	s := &splitter{router: testRouter(t, true), pack: 100, suspect: 100, limit: -1}
+	s := &splitter{router: testRouter(t, true), pack: 100, oversize: 100, limit: -1}
 	chunks, used := s.split([]*kgo.Record{rec(5, "a", 0, "x"), rec(6, "a", 0, "x"), rec(7, "", 0, "x"), rec(8, "a", 0, "x")})
 	if used != 2 || len(chunks) != 1 || chunks[0].next != 7 || chunks[0].stop == nil || chunks[0].stop.Offset != 7 {
 		t.Fatalf("split = %+v, used %d; want one chunk that ends at 7 and halts there", chunks[0], used)
@@ -138,7 +138,7 @@ func TestSplitEndsAtTheLimit(t *testing.T) {
 		{"a hole up to it", []*kgo.Record{rec(15, "a", 0, "x")}, 10, 10, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &splitter{router: testRouter(t, false), pack: 100, suspect: 100, limit: 10}
+			s := &splitter{router: testRouter(t, false), pack: 100, oversize: 100, limit: 10}
 			chunks, _ := s.split(tt.recs)
 			if len(chunks) != 1 || chunks[0].first != tt.first || chunks[0].next != tt.next || chunks[0].records != tt.records {
 				t.Errorf("split = %+v, want [%d, %d) with %d records", chunks[0], tt.first, tt.next, tt.records)

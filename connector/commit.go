@@ -49,9 +49,6 @@ func (b *Bridge) commit(ctx context.Context, parts []*partition) bool {
 	return b.commitBy(ctx, slices.DeleteFunc(slices.Clone(parts), (*partition).beginning), send)
 }
 
-// beginning reports whether where p begins still has to be committed before it is fetched, which adjust does.
-func (p *partition) beginning() bool { return p.from.CommitFirst && !p.restated.Load() }
-
 // sendCommit sends the offsets of a round, with their lines unless lines is false.
 type sendCommit func(ctx context.Context, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error)
 
@@ -180,11 +177,6 @@ func wanting(parts []*partition) []*partition {
 	return out
 }
 
-// mustRestate reports whether the offset where the assignment began still has to be committed with its line.
-func (p *partition) mustRestate() bool {
-	return (p.from.CommitFirst || p.from.Restate) && !p.restated.Load() && !p.wm.Revoked() && p.wm.Committed() < 0
-}
-
 // round is one commit on its way.
 type round struct {
 	parts   []*partition
@@ -261,13 +253,12 @@ func (b *Bridge) endRound(r *round, err error, results map[part.ID]error, unchec
 			e = source.ErrNoAnswer
 		}
 		if r.first[p] {
-			p.restated.Store(e == nil)
+			p.commits.startTaken.Store(e == nil)
 		} else {
 			p.wm.EndCommit(e == nil)
 		}
 		if e == nil {
-			p.committed.Store(now.UnixNano())
-			p.booked.Store(&bookedCommit{offset: r.offsets[p.id.Topic][p.id.Num].Offset, books: r.lines[p.id].Books})
+			p.commits.took(r.offsets[p.id.Topic][p.id.Num].Offset, r.lines[p.id].Books, now)
 			continue
 		}
 		all = false
@@ -288,12 +279,6 @@ func (b *Bridge) endRound(r *round, err error, results map[part.ID]error, unchec
 	b.commitFault(failed, unchecked)
 	b.bell.ring()
 	return all
-}
-
-// bookedCommit is an offset that the broker took from this assignment, with the books up to it.
-type bookedCommit struct {
-	offset int64
-	books  resume.Books
 }
 
 // leaveLinesOut notes that the brokers take no metadata of a line's size, and says so.

@@ -16,14 +16,14 @@ func TestMigrationFetchesAgainWhatAStopGaveBack(t *testing.T) {
 	p, s := testPartition(t, ev), &fakeSender{room: 4, err: sdk.ErrBufferFull}
 	p.limit = 20
 	p.take(s, split(), recs(0, 10))
-	p.take(s, &splitter{pack: 256 << 10, suspect: 1 << 20, limit: 20}, recs(10, 10))
+	p.take(s, &splitter{pack: 256 << 10, oversize: 1 << 20, limit: 20}, recs(10, 10))
 	p.reachedEnd()
 	if !p.gate.Condition().Closed() {
 		t.Fatal("a partition at its end is fetched")
 	}
 	k := streamKey("g", "a", reason.Refused)
 	p.gate.Refer(k, p.heard, true)
-	p.unpark(s)
+	p.offer(s)
 	p.gate.Drop(k)
 	if at := p.expects(); at != 10 || p.gate.Condition().Closed() {
 		t.Errorf("the partition goes on at %d, closed for %+v; want 10 and to be fetched", at, p.gate.Condition().Entries())
@@ -65,7 +65,7 @@ func TestDrainDoesNotWaitForWhatIsParkedBehindAStop(t *testing.T) {
 		t.Error("nothing is open while a chunk is half sent and waits for room")
 	}
 	p.gate.Refer(streamKey("g", "a", reason.Refused), p.heard, true)
-	p.unpark(s)
+	p.offer(s)
 	if open, stuck := b.unfinishedWork(); open != 0 || stuck == 0 {
 		t.Errorf("%d open and %d stuck behind a stop, want none open", open, stuck)
 	}

@@ -81,7 +81,7 @@ type Bridge struct {
 	assignments     atomic.Uint64 // made so far
 	unfinal         atomic.Int64  // pieces of all partitions that are not final
 	pieces          atomic.Int64  // pieces of all partitions that are remembered: not final, or final and not committed
-	held            heldBack
+	pending         pendingBytes
 	turn            int // of the unpark goroutine
 	counters        counters
 	retention       retentionWatch

@@ -14,79 +14,66 @@ import (
 	"inlong-bridge/sdk"
 )
 
-// sender is what dispatch needs of *sdk.Sender.
-type sender interface {
-	TrySendBatch(b *sdk.Batch) (int, error)
-}
-
-// take cuts the records of one fetch into chunks and offers them, behind what is parked. It returns how
-// many bytes their values are, runs on the poll goroutine and never waits.
-func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
-	sp.bytes, sp.skipped, sp.packs, sp.replaced = 0, 0, 0, replaced{}
+// take cuts the records of one fetch into chunks and offers them to the sender, behind the pending ones. It runs on the poll
+// goroutine and never waits.
+func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) taken {
+	sp.taken = taken{}
 	if len(recs) == 0 || p.stopped() != nil {
-		return 0
+		return sp.taken
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rewind || p.gate.Ended() || p.stopsBehindParkedLocked() {
-		return 0
+	if p.rewind || p.gate.Ended() || p.pending.stopsAtEnd() {
+		return sp.taken
 	}
 	if first := recs[0].Offset; first < p.expect {
 		// The client went back by itself: the log was cut off behind us and grew again with other records.
-		p.stop(part.Truncated(p.id, first, p.expect))
-		return 0
+		p.Stop(part.Truncated(p.id, first, p.expect))
+		return sp.taken
 	}
 	now := time.Now()
 	sp.router, sp.limit, sp.arrived = p.router, p.limit, route.ArrivalAt(now)
 	chunks, _ := sp.split(recs)
 	if len(chunks) == 0 {
-		return 0
+		return sp.taken
 	}
 	p.expect, p.heard = chunks[len(chunks)-1].next, now
 	p.times.fetched(recs, chunks, p.expect, now)
-	p.parkLocked(chunks)
-	p.offerParkedLocked(s)
-	return sp.bytes
+	p.pending.push(chunks)
+	p.offerPendingLocked(s)
+	return sp.taken
 }
 
-// stopsBehindParkedLocked reports whether the partition stops as soon as the sender has what is parked. Nothing is parked behind
-// that. Otherwise: 1. records up to a record without a stream wait for room  2. the next fetch is parked behind them  3. they
-// are sent, and the partition stops  4. it goes on at the fetch of 2, and the rest of the first is skipped.
-func (p *partition) stopsBehindParkedLocked() bool {
-	n := len(p.parked)
-	return n > 0 && p.parked[n-1].stop != nil
-}
-
-// unpark offers again what the sender had no room for.
-func (p *partition) unpark(s sender) {
+// offer offers again what the sender had no room for.
+func (p *partition) offer(s sender) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.offerParkedLocked(s)
+	p.offerPendingLocked(s)
 }
 
-// offerParkedLocked offers chunks in order until one is not taken whole.
-func (p *partition) offerParkedLocked(s sender) {
+// offerPendingLocked offers chunks in order until one is not taken whole.
+func (p *partition) offerPendingLocked(s sender) {
 	defer p.noteWaitsLocked()
 	now := time.Now()
-	for len(p.parked) > 0 {
+	for len(p.pending.chunks) > 0 {
 		if p.gate.Ended() {
-			p.dropParkedLocked(0)
+			p.dropPendingLocked(0)
 			return
 		}
 		if h := p.stopped(); h != nil {
 			p.backToStopLocked(h)
 			return
 		}
-		c := p.parked[0]
+		c := p.pending.chunks[0]
 		wait, h := p.offerLocked(s, c, now)
 		if h == nil && wait == (reason.Key{}) {
-			p.shiftLocked()
+			p.pending.shift()
 			if h = c.stop; h == nil {
 				continue
 			}
 		}
 		if h != nil {
-			p.stop(h)
+			p.Stop(h)
 			continue
 		}
 		if wait != (reason.Key{}) {
@@ -98,11 +85,11 @@ func (p *partition) offerParkedLocked(s sender) {
 					p.gate.Drop(e.Key) // that stream had room: it is not the culprit any more
 				}
 			}
-			p.countLocked()
+			p.countPendingLocked()
 			return
 		}
 	}
-	p.dropParkedLocked(0)
+	p.dropPendingLocked(0)
 }
 
 // backToStopLocked gives back the memory of what waits behind the reason that stops the partition. When that reason may end, the
@@ -111,13 +98,13 @@ func (p *partition) backToStopLocked(h *gate.Entry) {
 	p.gate.Drop(budgetKey) // or what is kept would hold the polling up
 	switch {
 	case reason.KindOf(h.Code).Terminal:
-		p.dropParkedLocked(0)
-	case p.parked[0].begun:
-		p.expect = p.parked[0].next
-		p.dropParkedLocked(1)
+		p.dropPendingLocked(0)
+	case p.pending.chunks[0].begun:
+		p.expect = p.pending.chunks[0].next
+		p.dropPendingLocked(1)
 	default:
-		p.expect = p.parked[0].first
-		p.dropParkedLocked(0)
+		p.expect = p.pending.chunks[0].first
+		p.dropPendingLocked(0)
 	}
 	if p.expect < p.limit {
 		p.gate.Drop(part.Key(p.id, reason.AtEnd)) // or what was given back would not be fetched again
@@ -129,7 +116,7 @@ func (p *partition) backToStopLocked(h *gate.Entry) {
 func (p *partition) offerLocked(s sender, c *chunk, now time.Time) (wait reason.Key, h *reason.Reason) {
 	if !c.begun {
 		c.span, c.begun = p.wm.Begin(c.first, c.next), true
-		p.openingLocked(c, now)
+		p.openedLocked(c, now)
 		p.wm.Count(c.span, checkpoint.Skipped, c.skipped)
 	}
 	for i := range c.groups {

@@ -75,10 +75,8 @@ func (b *Bridge) askEnds(ctx context.Context, quiet time.Duration) {
 		if !ok || end.Err != nil {
 			continue
 		}
-		for high := p.high.Load(); high < end.Offset && !p.high.CompareAndSwap(high, end.Offset); {
-			high = p.high.Load()
-		}
+		p.log.grew(end.Offset)
 		s, ok := stable.Lookup(p.id.Topic, p.id.Num)
-		p.openTxn.Store(ok && s.Err == nil && s.Offset < end.Offset && p.expects() >= s.Offset)
+		p.log.openTxn.Store(ok && s.Err == nil && s.Offset < end.Offset && p.expects() >= s.Offset)
 	}
 }

@@ -24,7 +24,7 @@ func TestPositionBehindAHoleHasNoEpoch(t *testing.T) {
 		r.LeaderEpoch = 4
 	}
 	p.take(s, split(), rs)
-	if !p.passHole(3, 9) || p.epochAt(3) != 4 || p.epochAt(9) != -1 {
+	if !p.passGap(3, 9) || p.epochAt(3) != 4 || p.epochAt(9) != -1 {
 		t.Errorf("epochs %d at 3 and %d at 9, want 4 and none", p.epochAt(3), p.epochAt(9))
 	}
 }

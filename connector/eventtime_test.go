@@ -45,8 +45,8 @@ func TestReadingAgainFindsRecordsWhoseTimeWasReplaced(t *testing.T) {
 			p.take(s, sp, all[:50])
 			time.Sleep(3 * time.Minute)
 			p.take(s, sp, all[50:])
-			if sp.replaced.n != 11 || sp.replaced.first.Offset != 51 {
-				t.Errorf("%d times replaced, the first at %+v; want 11 from 51 on", sp.replaced.n, sp.replaced.first)
+			if sp.taken.replaced.n != 11 || sp.taken.replaced.first.Offset != 51 {
+				t.Errorf("%d times replaced, the first at %+v; want 11 from 51 on", sp.taken.replaced.n, sp.taken.replaced.first)
 			}
 			s.settle(sdk.Lost)
 
@@ -104,7 +104,7 @@ func TestTimeOfArrivalIsOneForAFetch(t *testing.T) {
 			r.Timestamp = clientTime(began.UnixMicro())
 			recs = append(recs, r)
 		}
-		p.take(s, &splitter{pack: 10, suspect: 1 << 20, limit: -1}, recs) // a span for each two
+		p.take(s, &splitter{pack: 10, oversize: 1 << 20, limit: -1}, recs) // a span for each two
 		if want := slices.Repeat([]int64{began.Unix()}, 5); !slices.Equal(s.times, want) {
 			t.Errorf("times %v, want %v", s.times, want)
 		}

@@ -41,7 +41,7 @@ func TestPartitionThatGoesOnTakesNothingThatWasFetchedBeforeItStopped(t *testing
 			p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
 			p.gate.Add(reason.New(part.Key(p.id, reason.AtEnd), time.Now(), "the test holds it"), true) // so that kgo fetches nothing yet
 			stop := part.Stop(p.id, reason.TooLarge, 10, "a record fits into no frame")
-			p.stop(stop)
+			p.Stop(stop)
 			e.produce("orders", 0, 10, 20, 0)
 			var inHand [][]*kgo.Record
 			for i, from := range tt.cuts[:len(tt.cuts)-1] {
@@ -51,11 +51,11 @@ func TestPartitionThatGoesOnTakesNothingThatWasFetchedBeforeItStopped(t *testing
 				}
 				inHand = append(inHand, recs)
 			}
-			sp := &splitter{pack: int(r.b.cfg.Pack.Bytes.N), suspect: r.b.suspect(), origin: r.b.origin}
+			sp := &splitter{pack: int(r.b.cfg.Pack.Bytes.N), oversize: r.b.oversize(), origin: r.b.origin}
 			if err := r.b.fetched(fetchOf(inHand...), sp); err != nil || p.expects() != 10 {
 				t.Fatalf("position = %d, err = %v; a partition that has stopped takes nothing", p.expects(), err)
 			}
-			if !r.b.goOn(p, stop.Key) {
+			if len(r.b.goOn(ending{p, stop.Key})) == 0 {
 				t.Fatal("does not go on")
 			}
 			if err := r.b.fetched(fetchOf(inHand...), sp); err != nil || p.expects() != 10 {
@@ -81,7 +81,7 @@ func watchedPartition(t *testing.T, f gate.Fetcher) (*Bridge, *partition) {
 	if f != nil {
 		gs.Attach(f)
 	}
-	p := newPartition(part.ID{Topic: "t", Num: 0}, &topic{name: "t"}, testRouter(t, false), 0, b, gs.New("t", 0), &b.held, b.log)
+	p := newPartition(spec{id: part.ID{Topic: "t", Num: 0}, topic: &topic{name: "t"}, router: testRouter(t, false), limit: -1}, b, gs.New("t", 0), &b.pending)
 	gs.Begin(p.gate)
 	b.put(p)
 	return b, p
@@ -90,15 +90,15 @@ func watchedPartition(t *testing.T, f gate.Fetcher) (*Bridge, *partition) {
 func TestNothingGoesOnFromAReasonThatStays(t *testing.T) {
 	b, p := watchedPartition(t, nil)
 	stop := part.Stop(p.id, reason.Gap, 0, "offsets are gone")
-	p.stop(stop)
-	if b.goOn(p, stop.Key) || p.rewind || p.stopped() == nil {
+	p.Stop(stop)
+	if len(b.goOn(ending{p, stop.Key})) > 0 || p.rewind || p.stopped() == nil {
 		t.Errorf("a gap ended by itself, or what comes next is dropped: rewind = %v", p.rewind)
 	}
-	if b.goOn(p, streamKey("g", "s", reason.Refused)) || p.rewind {
+	if len(b.goOn(ending{p, streamKey("g", "s", reason.Refused)})) > 0 || p.rewind {
 		t.Error("went on from a reason that it does not have")
 	}
 	p.detach()
-	if b.goOn(p, stop.Key) {
+	if len(b.goOn(ending{p, stop.Key})) > 0 {
 		t.Error("went on after its assignment ended")
 	}
 }
@@ -148,15 +148,15 @@ func TestNothingIsParkedBehindARecordThatStopsThePartition(t *testing.T) {
 		p.take(full, split(), first)
 		p.take(full, split(), second)
 		room := &fakeSender{room: -1}
-		p.unpark(room)
+		p.offer(room)
 		if s := p.stopped(); s == nil || s.Code != reason.TooManyStreams || s.Own.Offset != 5 {
 			t.Fatalf("%s: stop = %+v, want %s at offset 5", name, s, reason.TooManyStreams)
 		}
 		if p.expects() != 5 || len(room.order) != 5 {
 			t.Errorf("%s: goes on at %d with %v sent, want at 5 with what lies before", name, p.expects(), room.order)
 		}
-		if chunks, _ := p.waiting(); chunks != 0 || p.held.bytes.Load() != 0 {
-			t.Errorf("%s: %d chunks wait, %d bytes are held back", name, chunks, p.held.bytes.Load())
+		if chunks, _ := p.waiting(); chunks != 0 || p.pending.shared.bytes.Load() != 0 {
+			t.Errorf("%s: %d chunks wait, %d bytes are held back", name, chunks, p.pending.shared.bytes.Load())
 		}
 	}
 }
@@ -168,16 +168,16 @@ func TestChunkThatIsHalfSentIsKeptWhileItsPartitionIsStopped(t *testing.T) {
 	p.take(s, split(), recs(0, 8))
 	p.take(s, split(), recs(8, 8))
 	stop := part.Stop(p.id, reason.Deleted, -1, "deleted")
-	p.stop(stop)
+	p.Stop(stop)
 	s.room = -1
 	for range 3 { // as often as there is news of room
-		p.unpark(s)
+		p.offer(s)
 	}
 	if chunks, _ := p.waiting(); chunks != 1 || p.expects() != 8 || len(s.order) != 3 {
 		t.Errorf("%d chunks wait, goes on at %d, %d sent; want the half chunk, 8 and 3", chunks, p.expects(), len(s.order))
 	}
 	p.gate.Drop(stop.Key)
-	p.unpark(s)
+	p.offer(s)
 	p.take(s, split(), recs(8, 8))
 	s.settle(sdk.Final)
 	if p.wm.Checkpoint() != 16 || len(s.order) != 16 {
@@ -196,20 +196,20 @@ func TestRefusedPiecesStopOnceAndAreCountedBack(t *testing.T) {
 		f.token.Settled(pc, refused)
 	}
 	a, b := streamKey("g", "a", reason.Refused), streamKey("g", "b", reason.Refused)
-	if p.refusals(a) != 3 || p.refusals(b) != 3 || p.gate.Stranded() != 6 || len(ev.halts) != 2 || p.stopped() == nil || p.unfinished() != 0 {
-		t.Errorf("%d and %d refused, %d stranded, told %d times; want 3, 3, 6 and once per stream", p.refusals(a), p.refusals(b), p.gate.Stranded(), len(ev.halts))
+	if p.refused.of(a) != 3 || p.refused.of(b) != 3 || p.gate.Stranded() != 6 || len(ev.halts) != 2 || p.stopped() == nil || p.unfinished() != 0 {
+		t.Errorf("%d and %d refused, %d stranded, told %d times; want 3, 3, 6 and once per stream", p.refused.of(a), p.refused.of(b), p.gate.Stranded(), len(ev.halts))
 	}
 	for pc, f := range s.taken {
 		f.token.Settled(pc, sdk.Result{Outcome: sdk.Released})
 	}
-	if p.refusals(a)+p.refusals(b)+p.gate.Stranded()+len(p.refused) != 0 || p.stopped() == nil {
-		t.Errorf("%d and %d refused, %d stranded; want none, and the watch loop has it go on", p.refusals(a), p.refusals(b), p.gate.Stranded())
+	if p.refused.of(a)+p.refused.of(b)+p.gate.Stranded()+len(p.refused.pieces) != 0 || p.stopped() == nil {
+		t.Errorf("%d and %d refused, %d stranded; want none, and the watch loop has it go on", p.refused.of(a), p.refused.of(b), p.gate.Stranded())
 	}
 	p.wm.Revoke()
 	for pc, f := range s.taken { // late news of an assignment that is over
 		f.token.Settled(pc, refused)
 	}
-	if len(p.refused) != 0 || p.gate.Stranded() != 0 {
+	if len(p.refused.pieces) != 0 || p.gate.Stranded() != 0 {
 		t.Error("a revoked assignment counts refusals")
 	}
 }
@@ -226,7 +226,7 @@ func TestGapIsNotBookedOverRecordsThatWaitForRoom(t *testing.T) {
 		t.Errorf("checkpoint = %d, want 0: nothing was sent", wm)
 	}
 	s.room = -1
-	p.unpark(s)
+	p.offer(s)
 	if !p.loseBefore(10) || p.expects() != 10 {
 		t.Errorf("position = %d, want 10", p.expects())
 	}
@@ -273,7 +273,7 @@ func TestPartitionThatHoldsTooManyPiecesIsLookedAt(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		b.pieceShare(p, time.Now()) // 2
+		b.share(p, time.Now()) // 2
 	}()
 	eventually(t, 10*time.Second, func() error {
 		if p.gate.Condition().Get(p.shareKey) == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk"
@@ -429,7 +430,7 @@ func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
 		s := &fakeSender{room: -1}
 		p.take(s, split(), recs(0, 10))
 		s.settle(sdk.Final)
-		p.stop(part.Stop(p.id, code, -1, "test"))
+		p.Stop(part.Stop(p.id, code, -1, "test"))
 		r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now())
 		if got, want := len(r.parts), btoi(code == reason.Gap); got != want {
 			t.Errorf("stopped as %s: %d partitions are committed, want %d", code, got, want)
@@ -443,7 +444,7 @@ func TestDeletedTopicCommitsOnlyAfterItsIDIsConfirmed(t *testing.T) {
 	s := &fakeSender{room: -1}
 	p.take(s, split(), recs(0, 10))
 	s.settle(sdk.Final)
-	p.stop(part.Deleted(p.id))
+	p.Stop(part.Deleted(p.id))
 	if r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now()); len(r.parts) != 0 {
 		t.Error("a deleted topic's offset is committed without asking")
 	}
@@ -466,12 +467,12 @@ func TestTopicCreatedWhileItsOffsetsAreListedIsAskedForAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.direct, err = kgo.NewClient(opts...); err != nil {
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.direct.Close()
-	b.admin = kadm.NewClient(b.direct)
-	b.noteTopic("orders", [16]byte{}, false)
+	defer cl.Close()
+	src := source.New(source.Config{Client: cl, Group: "bridge", FoundRunning: func(string) bool { return false }})
 	asked, again := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	e.kafka.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -483,10 +484,10 @@ func TestTopicCreatedWhileItsOffsetsAreListedIsAskedForAgain(t *testing.T) {
 		e.createAgain("orders", 1)
 		close(again)
 	}()
-	if s, err := b.kafka.Survey(t.Context(), map[string][]int32{"orders": {0}}); err == nil {
+	if s, err := src.Survey(t.Context(), map[string][]int32{"orders": {0}}); err == nil {
 		t.Errorf("survey = %+v; want an error: the topic was created while its offsets were listed", s)
 	}
-	if _, err := b.kafka.Survey(t.Context(), map[string][]int32{"orders": {0}}); err != nil {
+	if _, err := src.Survey(t.Context(), map[string][]int32{"orders": {0}}); err != nil {
 		t.Errorf("asked again: %v", err)
 	}
 }

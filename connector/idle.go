@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"slices"
 	"time"
 
 	"inlong-bridge/connector/internal/part"
@@ -33,63 +34,48 @@ func (b *Bridge) forgetIdleStreams() {
 	}
 }
 
-// routesInUse marks the routes that the assignment needs.
-func (p *partition) routesInUse(in map[int32]bool) {
-	if r := p.router.Fixed(); r != nil {
-		in[r.Index] = true
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.parked {
-		for i := range c.groups {
-			in[c.groups[i].route.Index] = true
-		}
-	}
-	p.wm.Routes(in)
-}
-
 // refusalsOver has partitions go on whose refused packs are all on their way again.
 func (b *Bridge) refusalsOver() {
+	var over []ending
 	for _, p := range b.assigned() {
 		for _, e := range p.gate.Condition().Entries() {
-			// One that does not close was only found by the stall detection: the partition never stopped for it.
-			if e.Code != reason.Refused || e.Own != nil || !e.Closes || p.refusals(e.Key) > 0 || !b.goOn(p, e.Key) {
+			// An entry that does not close was only found by the stall detection: the partition never stopped for it.
+			if e.Code != reason.Refused || e.Own != nil || !e.Closes || p.refused.of(e.Key) > 0 {
 				continue
 			}
-			if p.refusals(e.Key) > 0 { // refused again in between
-				p.gate.Refer(e.Key, time.Now(), true)
-			}
+			over = append(over, ending{p, e.Key})
+			break // one reason of a partition at a time
+		}
+	}
+	gone := b.goOn(over...)
+	for _, e := range over {
+		if slices.Contains(gone, e.p) && e.p.refused.of(e.key) > 0 { // refused again in between
+			e.p.gate.Refer(e.key, time.Now(), true)
 		}
 	}
 }
 
 // fitsAgain has partitions go on that stopped at a record too large for a frame, once the limit that the Manager names has grown.
 func (b *Bridge) fitsAgain() {
+	var over []ending
 	for _, p := range b.assigned() {
-		k := part.Key(p.id, reason.TooLarge)
-		if p.gate.Condition().Get(k) == nil {
-			continue
-		}
-		p.mu.Lock()
-		o := p.tooLarge
-		p.mu.Unlock()
-		if o.stream != nil && o.bytes <= o.stream.MaxRecord() && b.goOn(p, k) {
-			p.mu.Lock()
-			p.tooLarge = oversize{}
-			p.mu.Unlock()
+		if k := part.Key(p.id, reason.TooLarge); p.gate.Condition().Get(k) != nil && p.fits() {
+			over = append(over, ending{p, k})
 		}
 	}
+	b.goOn(over...)
 }
 
 // streamsAgain has partitions go on that stopped for want of a stream, once there is room.
 func (b *Bridge) streamsAgain() {
+	if !b.routes.Room() {
+		return
+	}
+	var over []ending
 	for _, p := range b.assigned() {
-		k := part.Key(p.id, reason.TooManyStreams)
-		if !b.routes.Room() {
-			return
-		}
-		if p.gate.Condition().Get(k) != nil {
-			b.goOn(p, k)
+		if k := part.Key(p.id, reason.TooManyStreams); p.gate.Condition().Get(k) != nil {
+			over = append(over, ending{p, k})
 		}
 	}
+	b.goOn(over...)
 }

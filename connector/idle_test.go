@@ -16,7 +16,7 @@ import (
 // What waits for room, and what may be read again, keeps its route.
 func TestRouteThatAPieceOrAParkedRecordNamesIsKept(t *testing.T) {
 	rt := routerBy(t, "- {topics: [t], group: g, stream: '{key}'}\n")
-	p := newPartition(part.ID{Topic: "t", Num: 0}, &topic{name: "t"}, rt, 0, new(fakeEvents), testGate(part.ID{Topic: "t", Num: 0}), new(heldBack), testLog(t))
+	p := newPartition(spec{id: part.ID{Topic: "t", Num: 0}, topic: &topic{name: "t"}, router: rt, start: 0, limit: -1}, new(fakeEvents), testGate(part.ID{Topic: "t", Num: 0}), new(pendingBytes))
 	keyedBy := func(at int, key string) []*kgo.Record {
 		return []*kgo.Record{{Topic: "t", Offset: int64(at), Key: []byte(key), Value: []byte("v"), Timestamp: time.Unix(6000, 0)}}
 	}
@@ -33,7 +33,7 @@ func TestRouteThatAPieceOrAParkedRecordNamesIsKept(t *testing.T) {
 		t.Fatalf("forgotten %v, want none: one record is sent and one is parked", gone)
 	}
 	s.room = -1
-	p.unpark(s)
+	p.offer(s)
 	s.settle(sdk.Final)
 	if gone := forget(); len(gone) != 0 {
 		t.Fatalf("forgotten %v, want none: what is final is not committed yet", gone)

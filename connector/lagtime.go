@@ -106,25 +106,3 @@ func (r *recordTimes) drop(checkpoint int64) {
 		r.runs = nil // give back what a long outage needed
 	}
 }
-
-// lagSeconds returns the age of the oldest record that is not final, 0 where there is none, and -1 where the end of the
-// log is not known yet.
-func (p *partition) lagSeconds(now time.Time) float64 {
-	at, lag := p.oldestRecord(now)
-	if lag <= 0 {
-		return float64(lag)
-	}
-	return max(0, now.Sub(at).Seconds()) // the producer's clock may be ahead
-}
-
-// oldestRecord returns the lag, and where it is above 0 the time of the oldest record that is not final.
-func (p *partition) oldestRecord(now time.Time) (at time.Time, lag int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	checkpoint := p.wm.Checkpoint()
-	if lag = p.lag(checkpoint); lag <= 0 {
-		p.times.none(checkpoint)
-		return time.Time{}, lag
-	}
-	return p.times.oldest(checkpoint, now), lag
-}

@@ -261,7 +261,7 @@ const stopPatience = time.Minute
 
 // noteLocked remembers what an assignment committed, and why it stopped if it did; m.mu is held.
 func (m *migration) noteLocked(p *partition) {
-	if c := p.booked.Load(); c != nil && c.offset >= m.booked[p.id].offset {
+	if c := p.commits.last.Load(); c != nil && c.offset >= m.booked[p.id].offset {
 		m.booked[p.id] = *c
 	}
 	if h := p.stopped(); h != nil && !p.from.Again && (!h.MayEnd() || time.Since(h.Since) >= stopPatience) {

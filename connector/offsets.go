@@ -11,7 +11,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
@@ -168,10 +167,10 @@ func (b *Bridge) open(s *source.Survey, id part.ID, t *topic, rt *route.Router) 
 	case bg.Refused != nil && b.migration != nil:
 		bg.Stop = source.DeletedTopic(id, bg.Refused, asked)
 	}
-	p := newPartition(id, t, rt, bg.Offset-bg.Lost, b, b.gates.New(id.Topic, id.Num), &b.held, b.log)
-	p.from, p.cluster, p.limit, p.assignment = bg, s.Cluster, limit, b.assignments.Add(1)
-	p.high.Store(s.Logs[id].End)
-	p.logStart.Store(s.Logs[id].Start)
+	p := newPartition(spec{
+		id: id, topic: t, router: rt, from: bg, start: bg.Offset - bg.Lost, limit: limit, cluster: s.Cluster, number: b.assignments.Add(1),
+	}, b, b.gates.New(id.Topic, id.Num), &b.pending)
+	p.log.saw(s.Logs[id].Start, s.Logs[id].End)
 	if bg.Lost > 0 {
 		p.loseBefore(bg.Offset)
 		b.counters.offsetsLost.Add(uint64(bg.Lost))
@@ -252,23 +251,4 @@ func btoi(v bool) int {
 		return 1
 	}
 	return 0
-}
-
-// loseBefore books the offsets up to next as lost and goes on there. It refuses while something is parked, whose span has not
-// begun: the one that is booked would cover it, and be final.
-func (p *partition) loseBefore(next int64) (ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.parked) > 0 {
-		return false
-	}
-	from := p.expect
-	if next <= from || p.gate.Ended() {
-		return true
-	}
-	s := p.wm.Begin(from, next)
-	p.wm.Count(s, checkpoint.LostGap, next-from)
-	p.wm.End(s)
-	p.expect = next
-	return true
 }

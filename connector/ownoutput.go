@@ -334,7 +334,7 @@ func (b *Bridge) stopOutput() {
 	}
 	for _, p := range b.assigned() {
 		if r := b.outputStop(p.id); r != nil {
-			p.stop(r)
+			p.Stop(r)
 		}
 	}
 }

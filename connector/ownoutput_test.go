@@ -10,13 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/dptest"
 )
@@ -191,7 +190,7 @@ func TestConsumedTopicThatTurnsOutToBeTheQueueStops(t *testing.T) {
 			if why := r.leftOut(queueTopic); !strings.Contains(why, "stopped") {
 				t.Errorf("left out says %q, want that it was stopped", why)
 			}
-			later := newPartition(part.ID{Topic: queueTopic, Num: 7}, &topic{name: queueTopic}, testRouter(t, false), 0, r.b, testGate(part.ID{Topic: queueTopic, Num: 7}), &r.b.held, r.b.log)
+			later := newPartition(spec{id: part.ID{Topic: queueTopic, Num: 7}, topic: &topic{name: queueTopic}, router: testRouter(t, false), limit: -1}, r.b, testGate(part.ID{Topic: queueTopic, Num: 7}), new(pendingBytes))
 			r.b.put(later)
 			if h := later.stopped(); h == nil || h.Code != reason.Loop {
 				t.Errorf("a later assignment is halted by %+v, want %s", h, reason.Loop)

@@ -30,8 +30,8 @@ func TestOwnPackStopsItsPartitionExactlyBeforeIt(t *testing.T) {
 	if h == nil || h.Code != reason.Loop || h.Own.Offset != 3 || !strings.Contains(h.Own.Sentence, "offset 3 of t/0") {
 		t.Errorf("halted by %+v, want %s at offset 3", h, reason.Loop)
 	}
-	if sp.packs != 1 {
-		t.Errorf("%d packs of others were counted, want 1", sp.packs)
+	if sp.taken.packs != 1 {
+		t.Errorf("%d packs of others were counted, want 1", sp.taken.packs)
 	}
 	s.settle(sdk.Final)
 	if l := p.wm.Ledger(); l.Checkpoint != 3 || l.Final != 2 || l.Skipped != 1 {

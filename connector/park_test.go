@@ -14,12 +14,12 @@ import (
 func TestWhatIsHeldBackIsWhatWaitsForTheBudget(t *testing.T) {
 	seeds.Run(t, 200, 100, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		held := new(heldBack)
+		held := new(pendingBytes)
 		var parts []*partition
 		next := make([]int, 3)
 		for range next {
 			p := testPartition(t, new(fakeEvents))
-			p.held = held
+			p.pending.shared = held
 			parts = append(parts, p)
 		}
 		for range 40 {
@@ -32,7 +32,7 @@ func TestWhatIsHeldBackIsWhatWaitsForTheBudget(t *testing.T) {
 			case 1:
 				p.detach()
 			case 2, 3, 4:
-				p.unpark(s)
+				p.offer(s)
 			default:
 				n := 1 + r.IntN(6)
 				p.take(s, split(), recs(next[i], n))
@@ -42,7 +42,7 @@ func TestWhatIsHeldBackIsWhatWaitsForTheBudget(t *testing.T) {
 			for _, p := range parts {
 				p.mu.Lock()
 				if p.gate.Condition().Has(reason.Budget) {
-					for _, c := range p.parked {
+					for _, c := range p.pending.chunks {
 						want += c.weight()
 					}
 				}

@@ -3,7 +3,6 @@ package connector
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -103,7 +102,7 @@ func each(c *byLabel, f func(label string, n uint64)) {
 
 func testPartition(t *testing.T, ev *fakeEvents) *partition {
 	t.Helper()
-	return newPartition(part.ID{Topic: "t", Num: 0}, &topic{name: "t"}, testRouter(t, false), 0, ev, testGate(part.ID{Topic: "t", Num: 0}), new(heldBack), slog.New(slog.DiscardHandler))
+	return newPartition(spec{id: part.ID{Topic: "t", Num: 0}, topic: &topic{name: "t"}, router: testRouter(t, false), limit: -1}, ev, testGate(part.ID{Topic: "t", Num: 0}), new(pendingBytes))
 }
 
 func recs(from, n int) (out []*kgo.Record) {
@@ -113,7 +112,7 @@ func recs(from, n int) (out []*kgo.Record) {
 	return out
 }
 
-func split() *splitter { return &splitter{pack: 256 << 10, suspect: 1 << 20, limit: -1} }
+func split() *splitter { return &splitter{pack: 256 << 10, oversize: 1 << 20, limit: -1} }
 
 func TestRefusedRemainderIsParkedAndGoesOnWhereItStopped(t *testing.T) {
 	for _, tt := range []struct {
@@ -128,7 +127,7 @@ func TestRefusedRemainderIsParkedAndGoesOnWhereItStopped(t *testing.T) {
 			t.Errorf("waiting = %d chunks, %d bytes, %q; want 2 chunks and %q", chunks, bytes, p.waitsFor(), tt.want)
 		}
 		s.room = -1
-		p.unpark(s)
+		p.offer(s)
 		if chunks, _ := p.waiting(); chunks != 0 || p.gate.Condition().Has(reason.Budget) {
 			t.Errorf("%d chunks are parked and the condition is %+v, want nothing parked with room", chunks, p.gate.Condition().Entries())
 		}
@@ -286,8 +285,8 @@ func TestLagIsNeverNegativeAndClampedToTheLog(t *testing.T) {
 	if got := p.lag(5); got != -1 {
 		t.Errorf("lag = %d without a high watermark, want -1 for unknown", got)
 	}
-	p.high.Store(10)
-	p.logStart.Store(8)
+	p.log.high.Store(10)
+	p.log.start.Store(8)
 	for _, tt := range []struct{ checkpoint, want int64 }{{3, 2}, {9, 1}, {12, 0}} {
 		if got := p.lag(tt.checkpoint); got != tt.want {
 			t.Errorf("lag at %d = %d, want %d", tt.checkpoint, got, tt.want)

@@ -46,7 +46,7 @@ func BenchmarkPath(b *testing.B) {
 				}
 				fetches = append(fetches, recs)
 			}
-			sp := &splitter{pack: 256 << 10, suspect: 1 << 20}
+			sp := &splitter{pack: 256 << 10, oversize: 1 << 20}
 			b.SetBytes(n * size)
 			b.ReportAllocs()
 			turn := 0
@@ -65,7 +65,7 @@ func BenchmarkPath(b *testing.B) {
 					case <-s.Room():
 					case <-time.After(100 * time.Millisecond):
 					}
-					p.unpark(s)
+					p.offer(s)
 				}
 				if turn%(16*parts) == 0 {
 					for _, p := range ps {

@@ -88,7 +88,7 @@ func TestRefusalThatComesAndGoesSkipsNothing(t *testing.T) {
 	}
 	e.waitCommitted("orders", 0, int64(made))
 	e.expectAll(made, 0)
-	if p := r.b.assigned()[0]; p.gate.Stranded() != 0 || len(p.refused) != 0 || len(p.gate.Condition().Entries()) != 0 {
-		t.Errorf("left behind: %d stranded, %v refused, %+v", p.gate.Stranded(), p.refused, p.gate.Condition().Entries())
+	if p := r.b.assigned()[0]; p.gate.Stranded() != 0 || len(p.refused.pieces) != 0 || len(p.gate.Condition().Entries()) != 0 {
+		t.Errorf("left behind: %d stranded, %v refused, %+v", p.gate.Stranded(), p.refused.pieces, p.gate.Condition().Entries())
 	}
 }

@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -44,7 +43,7 @@ var orders = part.ID{Topic: "orders", Num: 0}
 func lostPieces(t *testing.T, acceptGap bool, n int, id [16]byte) (*replay.Planner, *partition, *fakeSender) {
 	t.Helper()
 	ev, s := new(fakeEvents), &fakeSender{room: -1}
-	p := newPartition(orders, &topic{name: "orders", id: id}, testRouter(t, false), 0, ev, testGate(orders), new(heldBack), slog.New(slog.DiscardHandler))
+	p := newPartition(spec{id: orders, topic: &topic{name: "orders", id: id}, router: testRouter(t, false), limit: -1}, ev, testGate(orders), new(pendingBytes))
 	p.take(s, split(), recs(0, n))
 	s.settle(sdk.Lost)
 	s.taken, s.order = nil, nil

@@ -12,10 +12,9 @@ import (
 	"sync"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/kafkaclient"
 )
 
@@ -134,10 +133,7 @@ func (w *retentionWatch) left(p *partition, now time.Time) *RetentionStatus {
 	w.mu.Lock()
 	r, moves := w.topics[p.id.Topic], w.moves[p]
 	w.mu.Unlock()
-	p.mu.Lock()
-	checkpoint := p.wm.Checkpoint()
-	at, known := p.times.known(checkpoint)
-	p.mu.Unlock()
+	checkpoint, at, known := p.waitsForRecord()
 	if p.lag(checkpoint) <= 0 {
 		return nil
 	}
@@ -188,7 +184,7 @@ func (b *Bridge) lookAtRetention(ctx context.Context) {
 	starts := make(map[*partition]int64, len(parts))
 	behind := make(map[string]bool)
 	for _, p := range parts {
-		starts[p] = p.logStart.Load()
+		starts[p] = p.log.start.Load()
 		if p.lag(p.wm.Checkpoint()) > 0 {
 			behind[p.id.Topic] = true
 		}
@@ -257,10 +253,7 @@ var guessedAges = []time.Duration{
 func (b *Bridge) guessRecordTimes(ctx context.Context, parts []*partition) {
 	want, byID := make(map[part.ID]int64), make(map[part.ID]*partition)
 	for _, p := range parts {
-		p.mu.Lock()
-		checkpoint := p.wm.Checkpoint()
-		_, known := p.times.known(checkpoint)
-		p.mu.Unlock()
+		checkpoint, _, known := p.waitsForRecord()
 		if !known && p.lag(checkpoint) > 0 {
 			want[p.id], byID[p.id] = checkpoint, p
 		}
@@ -277,10 +270,7 @@ func (b *Bridge) guessRecordTimes(ctx context.Context, parts []*partition) {
 		return offsets, err
 	})
 	for id, age := range ages {
-		p := byID[id]
-		p.mu.Lock()
-		p.times.guess = recordRun{want[id], now.Add(-age)}
-		p.mu.Unlock()
+		byID[id].guessTime(want[id], now.Add(-age))
 	}
 }
 

@@ -122,9 +122,8 @@ func (b *Bridge) endGenerations(parts []*partition) {
 	for _, p := range parts {
 		for ; p != nil; p = p.succeeded() {
 			p.detach()
-			p.leftOpen.Store(int64(p.wm.Unfinal()))
 			b.close(p)
-			p.wm.Revoke()
+			p.end()
 			b.remove(p)
 		}
 	}

@@ -196,18 +196,6 @@ func (b *Bridge) finalCommit(hard context.Context) bool {
 	return true
 }
 
-// dropUnbegun forgets parked chunks of which nothing was sent, and stops taking more.
-func (p *partition) dropUnbegun() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, c := range p.parked {
-		if !c.begun {
-			p.dropParkedLocked(i)
-			break
-		}
-	}
-}
-
 // shut closes what was made, in the order in which the parts need each other: the group first, so that
 // its last callback still finds the rest. Every step has a bound.
 func (b *Bridge) shut(hard context.Context) {

@@ -74,7 +74,7 @@ func TestPartitionHoldsAsManyPiecesAsAreFree(t *testing.T) {
 		for range n {
 			holdOne(p)
 		}
-		b.pieceShare(p, now)
+		b.share(p, now)
 	}
 	closed := func() (out []bool) {
 		for _, p := range b.assigned() {
@@ -97,11 +97,11 @@ func TestPartitionHoldsAsManyPiecesAsAreFree(t *testing.T) {
 		t.Errorf("closed = %v, want the second too: it holds 23 and 21 are free", got)
 	}
 	parts[0].wm.Revoke()
-	b.pieceShare(parts[1], now)
+	b.share(parts[1], now)
 	if got := closed(); !got[1] {
 		t.Error("opened at once: each pause throws away what was fetched ahead")
 	}
-	b.pieceShare(parts[1], now.Add(resumePause))
+	b.share(parts[1], now.Add(resumePause))
 	if got := closed(); got[1] {
 		t.Error("still closed with room for three times as much")
 	}

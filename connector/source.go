@@ -80,7 +80,7 @@ func balancer(name string) kgo.GroupBalancer {
 // poll fetches and dispatches until ctx ends. It never waits for anything but the poll itself and for
 // room; while it waits for room the group's heartbeats go on without it.
 func (b *Bridge) poll(ctx context.Context) error {
-	sp := &splitter{pack: int(b.cfg.Pack.Bytes.N), suspect: b.suspect(), origin: b.origin}
+	sp := &splitter{pack: int(b.cfg.Pack.Bytes.N), oversize: b.oversize(), origin: b.origin}
 	for ctx.Err() == nil {
 		if why := b.roomToPoll(); why != (reason.Key{}) {
 			b.holding(why)
@@ -127,8 +127,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				continue
 			}
 			if fp.HighWatermark >= 0 && (fp.Err == nil || fp.HighWatermark > 0) {
-				p.high.Store(fp.HighWatermark)
-				p.logStart.Store(fp.LogStartOffset)
+				p.log.saw(fp.LogStartOffset, fp.HighWatermark)
 			}
 			if part.JumpsStart(fp.Records, fp.LogStartOffset, p.expects()) {
 				b.partitionError(p, kerr.OffsetOutOfRange)
@@ -138,11 +137,11 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				back = append(back, p)
 				continue
 			}
-			bytes := p.take(b.sender, sp, fp.Records)
-			b.counters.polled(t.Topic, len(fp.Records), bytes, sp.skipped)
-			b.tookPacks(t.Topic, sp.packs)
-			b.tookReplaced(p, sp.replaced)
-			b.pieceShare(p, time.Now())
+			took := p.take(b.sender, sp, fp.Records)
+			b.counters.polled(t.Topic, len(fp.Records), took.bytes, took.skipped)
+			b.tookPacks(t.Topic, took.packs)
+			b.tookReplaced(p, took.replaced)
+			b.share(p, time.Now())
 			p.reachedEnd()
 			if fp.Err != nil {
 				b.partitionError(p, fp.Err)
@@ -151,8 +150,8 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 			}
 		}
 	})
-	for _, p := range back {
-		b.rewind(p)
+	if len(back) > 0 {
+		rewindAll(back, b.setOffsets)
 	}
 	return fatal
 }
@@ -177,10 +176,10 @@ func (b *Bridge) partitionError(p *partition, err error) {
 	var unfolds *kgo.ErrDecompressTooLarge
 	switch {
 	case errors.As(err, &unfolds):
-		p.stop(part.Stop(p.id, reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
+		p.Stop(part.Stop(p.id, reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
 			"the whole budget; hint: raise memory.budget", unfolds.Offset, p.id, config.Bytes{N: b.limits.Budget})))
 	case errors.As(err, &loss):
-		p.stop(part.Truncated(p.id, loss.ResetTo, loss.ConsumedTo))
+		p.Stop(part.Truncated(p.id, loss.ResetTo, loss.ConsumedTo))
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		b.fault(p, err, true)
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), source.IsAbsent(err):
@@ -188,25 +187,6 @@ func (b *Bridge) partitionError(p *partition, err error) {
 	default:
 		b.fault(p, kafkaclient.Explain(err, "fetching "+p.id.String()), false)
 	}
-}
-
-// reachedEnd closes a partition of which a migration wants nothing more, and leaves any other alone.
-func (p *partition) reachedEnd() {
-	if p.limit < 0 {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.expect < p.limit { // a stop may have given back what was fetched
-		return
-	}
-	p.gate.Add(reason.New(part.Key(p.id, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.id, p.limit)), true)
-}
-
-// noteWaitsLocked keeps waits true while unparkAll has something to do for p. Whoever parks calls it.
-func (p *partition) noteWaitsLocked() {
-	c := p.gate.Condition()
-	p.waits.Store(len(p.parked) > 0 || streamFull(c) != nil || c.Get(p.shareKey) != nil)
 }
 
 // unparkLoop offers what is parked again when the sender has room. A partition whose stream was full is read on
@@ -227,8 +207,6 @@ func (b *Bridge) unparkLoop(ctx context.Context) {
 	}
 }
 
-const resumePause = 200 * time.Millisecond
-
 func (b *Bridge) unparkAll() {
 	parts := b.assigned()
 	if len(parts) == 0 {
@@ -241,76 +219,41 @@ func (b *Bridge) unparkAll() {
 			continue // most of them, nearly always
 		}
 		if chunks, _ := p.waiting(); chunks > 0 {
-			p.unpark(b.sender)
+			p.offer(b.sender)
 		}
 		now := time.Now()
-		b.pieceShare(p, now)
+		b.share(p, now)
 		p.roomAgain(now)
 	}
 	b.bell.ring()
 }
 
-// roomAgain ends that the streams of a partition are full.
-func (p *partition) roomAgain(now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.parked) == 0 {
-		for e := streamFull(p.gate.Condition()); e != nil && now.Sub(e.Since) >= resumePause; e = streamFull(p.gate.Condition()) {
-			p.gate.Drop(e.Key)
-		}
-	}
-	p.noteWaitsLocked()
-}
-
-// mustRewind reports whether what was polled is not what comes next for the partition.
-func (p *partition) mustRewind() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.rewind && p.stopped() == nil
-}
-
-// rewind has kgo fetch a partition from where it stopped. Only the poll loop knows that no fetch of before is in hand.
-func (b *Bridge) rewind(p *partition) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rewind = false
-	if !p.gate.Ended() {
-		b.setOffset(p.id, p.expect)
-	}
-}
-
-// setOffset moves where kgo fetches a partition. It is not the group's rewind: kgo skips what is not assigned any more, so a
+// setOffsets moves where the client fetches partitions. It is not the group's rewind: kgo skips what is not assigned any more, so a
 // revoke in between does no harm.
-func (b *Bridge) setOffset(id part.ID, offset int64) {
-	b.group.SetOffsets(map[string]map[int32]kgo.EpochOffset{id.Topic: {id.Num: {Epoch: -1, Offset: offset}}})
+func (b *Bridge) setOffsets(offsets map[part.ID]int64) {
+	set := make(map[string]map[int32]kgo.EpochOffset)
+	for id, offset := range offsets {
+		if set[id.Topic] == nil {
+			set[id.Topic] = make(map[int32]kgo.EpochOffset)
+		}
+		set[id.Topic][id.Num] = kgo.EpochOffset{Epoch: -1, Offset: offset}
+	}
+	b.group.SetOffsets(set)
 }
 
-// goOn ends a reason that stopped a partition, and has it go on from where it stopped. What the poll loop has in hand was
-// fetched ahead, before the stop. Otherwise: 1. records are fetched  2. the partition stops  3. the reason ends, and kgo is told
-// to go back  4. the poll loop hands over the records of 1, and those before them are skipped. So the first records that come
-// are dropped, and the poll loop goes back itself.
-func (b *Bridge) goOn(p *partition, k reason.Key) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e := p.gate.Condition().Get(k)
-	if p.gate.Ended() || e == nil || !e.MayEnd() {
-		return false
+// goOn ends reasons that stopped partitions, and has the partitions go on from where they stopped.
+func (b *Bridge) goOn(list ...ending) (gone []*partition) {
+	gone, entries := goOn(list, b.setOffsets)
+	for i, p := range gone {
+		code := entries[i].Code
+		b.counters.goneOn.add(string(code), 1)
+		b.observer.Ended(reason.Reason{Key: part.Key(p.id, code), Since: entries[i].Since})
 	}
-	p.rewind = true
-	b.setOffset(p.id, p.expect) // so that something is fetched; before the gate opens, or it could undo the poll loop's
-	dropped, ok := p.gate.Drop(k)
-	if !ok {
-		return false
-	}
-	b.counters.goneOn.add(string(k.Code), 1)
-	b.observer.Ended(reason.Reason{Key: part.Key(p.id, k.Code), Since: dropped.Since})
-	return true
+	return gone
 }
 
-func one(id part.ID) map[string][]int32 { return map[string][]int32{id.Topic: {id.Num}} }
-
-// suspect is the payload size above which a record may fit into no frame.
-func (b *Bridge) suspect() int {
+// oversize is the payload size above which a record may fit into no frame.
+func (b *Bridge) oversize() int {
 	return int(max(b.cfg.InLong.MaxFrame.N/2, 1))
 }
 

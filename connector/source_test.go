@@ -404,14 +404,14 @@ func TestPassHoleMovesOnlyFromWhereItWasAskedFor(t *testing.T) {
 	p := testPartition(t, new(fakeEvents))
 	s := &fakeSender{room: -1}
 	p.take(s, split(), recs(0, 3))
-	if p.passHole(2, 9) || p.expects() != 3 {
+	if p.passGap(2, 9) || p.expects() != 3 {
 		t.Errorf("passed a hole from 2 with the position at %d", p.expects())
 	}
-	if !p.passHole(3, 9) || p.expects() != 9 || p.wm.Checkpoint() != 0 {
+	if !p.passGap(3, 9) || p.expects() != 9 || p.wm.Checkpoint() != 0 {
 		t.Errorf("position %d, checkpoint %d; want 9, and 0 while records are not final", p.expects(), p.wm.Checkpoint())
 	}
 	p.limit = 12
-	if !p.passHole(9, 20) || p.expects() != 12 {
+	if !p.passGap(9, 20) || p.expects() != 12 {
 		t.Errorf("position %d, want no further than the limit", p.expects())
 	}
 }
@@ -437,7 +437,7 @@ func TestHoleAtTheEndIsPassed(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
-	p.high.Store(3)
+	p.log.high.Store(3)
 	e.waitCommitted("orders", 0, 3)
 	if l := p.wm.Ledger(); l.Final != 1 || l.Gap != 2 {
 		t.Errorf("ledger = %+v, want 1 final and 2 gap", l)

@@ -32,7 +32,7 @@ func TestCrashLoopFasterThanAFetchAdvances(t *testing.T) {
 		for o := at; o < n; o++ {
 			fetch = append(fetch, rec(o, "a", 0, value))
 		}
-		p.take(s, &splitter{pack: pack, suspect: 1 << 20, limit: -1}, fetch)
+		p.take(s, &splitter{pack: pack, oversize: 1 << 20, limit: -1}, fetch)
 		for _, pc := range slices.Sorted(maps.Keys(s.taken))[:min(2, len(s.taken))] {
 			sent += len(s.taken[pc].payloads)
 			s.taken[pc].token.Settled(pc, sdk.Result{Outcome: sdk.Final})
@@ -63,7 +63,7 @@ func TestSpanHoldsAtMostOnePackAndFourThousandRecords(t *testing.T) {
 		{"empty records", 5000, 0, 256 << 10, 2, maxSpanRecords},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &splitter{router: testRouter(t, false), pack: tt.pack, suspect: 1 << 20, limit: -1}
+			s := &splitter{router: testRouter(t, false), pack: tt.pack, oversize: 1 << 20, limit: -1}
 			var recs []*kgo.Record
 			for i := range tt.records {
 				recs = append(recs, rec(int64(i), "a", 0, string(make([]byte, tt.size))))
@@ -79,7 +79,7 @@ func TestSpanHoldsAtMostOnePackAndFourThousandRecords(t *testing.T) {
 
 // Skipped records count, or a span of nothing else would be as long as the fetch.
 func TestSpanOfSkippedRecordsIsBounded(t *testing.T) {
-	s := &splitter{router: testRouter(t, false), pack: 1 << 20, suspect: 1 << 20, limit: -1}
+	s := &splitter{router: testRouter(t, false), pack: 1 << 20, oversize: 1 << 20, limit: -1}
 	var recs []*kgo.Record
 	for i := range 3 * maxSpanRecords {
 		recs = append(recs, rec(int64(i), "", 0, "x"))
@@ -102,7 +102,7 @@ func TestSpansShareOpenPacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	rt := routerOf(t, ways[0].rule, s.Stream)
-	p, sp := quietPartition(0, rt), &splitter{pack: 256 << 10, suspect: 1 << 20}
+	p, sp := quietPartition(0, rt), &splitter{pack: 256 << 10, oversize: 1 << 20}
 	p.limit = -1
 	recs := keyed(15_000, 10) // 210 KB in the pack, and four spans
 	p.take(s, sp, recs[:9000])

@@ -2,7 +2,6 @@ package connector
 
 import (
 	"fmt"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -72,7 +71,7 @@ func (quiet) lost(*partition, checkpoint.Piece, checkpoint.Origin) {}
 func (quiet) stopped(*partition, *reason.Reason)                   {}
 
 func quietPartition(id int32, rt *route.Router) *partition {
-	return newPartition(part.ID{Topic: "t", Num: id}, &topic{name: "t"}, rt, 0, quiet{}, testGate(part.ID{Topic: "t", Num: id}), new(heldBack), slog.New(slog.DiscardHandler))
+	return newPartition(spec{id: part.ID{Topic: "t", Num: id}, topic: &topic{name: "t"}, router: rt, start: 0, limit: -1}, quiet{}, testGate(part.ID{Topic: "t", Num: id}), new(pendingBytes))
 }
 
 // instantSender takes everything in packs of 250 records, and all of it is final at once.
@@ -118,7 +117,7 @@ func BenchmarkRoute(b *testing.B) {
 func BenchmarkSplit(b *testing.B) {
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
-			s := &splitter{router: routerBy(b, way.rule), pack: 256 << 10, suspect: 1 << 20, limit: -1}
+			s := &splitter{router: routerBy(b, way.rule), pack: 256 << 10, oversize: 1 << 20, limit: -1}
 			recs := keyed(1000, 1024)
 			b.SetBytes(1000 * 1024)
 			b.ReportAllocs()
@@ -138,7 +137,7 @@ func BenchmarkTake(b *testing.B) {
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
 			rt, recs := routerBy(b, way.rule), keyed(1000, 1024)
-			p, s, sp := quietPartition(0, rt), new(instantSender), &splitter{pack: 256 << 10, suspect: 1 << 20}
+			p, s, sp := quietPartition(0, rt), new(instantSender), &splitter{pack: 256 << 10, oversize: 1 << 20}
 			b.SetBytes(1000 * 1024)
 			b.ReportAllocs()
 			fetches := 0
@@ -251,7 +250,7 @@ func BenchmarkOldest(b *testing.B) {
 	var pieces []checkpoint.Piece
 	for i := range int64(10_000) {
 		s := p.wm.Begin(i, i+1)
-		p.openingLocked(&chunk{first: i, next: i + 1}, now)
+		p.openedLocked(&chunk{first: i, next: i + 1}, now)
 		pieces = append(pieces, p.wm.Add(s, checkpoint.Origin{First: i, Last: i, Records: 1}))
 		p.wm.End(s)
 	}
@@ -276,7 +275,7 @@ func TestOldestIsThatOfTheFirstSpanNotPassed(t *testing.T) {
 	for i := range int64(n) {
 		s := p.wm.Begin(i, i+1)
 		p.mu.Lock()
-		p.openingLocked(&chunk{first: i, next: i + 1}, at(i))
+		p.openedLocked(&chunk{first: i, next: i + 1}, at(i))
 		p.mu.Unlock()
 		pieces = append(pieces, p.wm.Add(s, checkpoint.Origin{First: i, Last: i, Records: 1}))
 		p.wm.End(s)
@@ -290,8 +289,8 @@ func TestOldestIsThatOfTheFirstSpanNotPassed(t *testing.T) {
 		}
 		p.wm.Final(pc)
 	}
-	if got := p.oldest(now); got != 0 || len(p.opened) != 0 || cap(p.opened) > keptSpans {
-		t.Errorf("with all passed: %v, %d spans kept in room for %d; want none", got, len(p.opened), cap(p.opened))
+	if got := p.oldest(now); got != 0 || len(p.opened.list) != 0 || cap(p.opened.list) > keptSpans {
+		t.Errorf("with all passed: %v, %d spans kept in room for %d; want none", got, len(p.opened.list), cap(p.opened.list))
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
-	"inlong-bridge/connector/resume"
 )
 
 // What /status shows.
@@ -107,57 +106,8 @@ func (o observed) Snapshot() Status {
 // Stalled implements observe.Source.
 func (o observed) Stalled(found map[uint64][]gate.Entry) {
 	for _, p := range o.assigned() {
-		p.gate.Stall(found[p.assignment])
+		p.gate.Stall(found[p.number])
 	}
-}
-
-func (p *partition) status(now time.Time) PartitionStatus {
-	ledger := p.wm.Ledger()
-	ps := PartitionStatus{
-		Topic: p.id.Topic, Partition: p.id.Num, Start: p.start, Position: p.expects(), Final: ledger.Checkpoint,
-		Committed: p.wm.Committed(), Lag: p.lag(ledger.Checkpoint), Unfinal: p.wm.Unfinal(), OldestUnfinal: p.oldest(now), Lost: p.losses.Load(),
-		LagSeconds: p.lagSeconds(now), Assignment: p.assignment, Condition: p.gate.Condition(), Behind: p.behind(), OpenTransaction: p.openTxn.Load(),
-	}
-	if p.topic.id != ([16]byte{}) {
-		ps.TopicID = resume.TopicID(p.topic.id).String()
-	}
-	if r := p.from.Refused; r != nil {
-		ps.RefusedOffset, ps.RefusedTopicID = &r.Offset, r.Topic.String()
-	}
-	ps.Books = p.from.Books
-	if c := p.booked.Load(); c != nil {
-		ps.Books = c.books
-	}
-	if ps.Committed < 0 && p.restated.Load() {
-		ps.Committed = p.start
-	}
-	if at := p.committed.Load(); at > 0 {
-		ps.LastCommit = time.Unix(0, at)
-	}
-	return ps
-}
-
-// lag is how far the log's end is from the checkpoint. It is never negative, and never counts what
-// retention removed.
-func (p *partition) lag(checkpoint int64) int64 {
-	high := p.high.Load()
-	if high < 0 {
-		return -1
-	}
-	return max(0, high-max(checkpoint, p.logStart.Load()))
-}
-
-// behind is the lag by which a stall is found: none of what a migration does not want, and none of a partition
-// that has stopped and said so.
-func (p *partition) behind() int64 {
-	if p.stopped() != nil {
-		return 0
-	}
-	end, done := p.high.Load(), p.wm.Checkpoint()
-	if p.limit >= 0 {
-		end = min(end, p.limit)
-	}
-	return max(0, end-max(done, p.logStart.Load()))
 }
 
 // stuckAfter is how long records may wait to become final before that is a reason: longer than each mode

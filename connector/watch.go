@@ -169,7 +169,7 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 	}
 	bg := source.BeginAt(p.id, p.expects(), log.Start, log.End, b.acceptsGap())
 	if bg.Stop != nil {
-		p.stop(bg.Stop)
+		p.Stop(bg.Stop)
 		return nil
 	}
 	if cut, err := b.cutBelow(ctx, p, bg); err != nil || cut {
@@ -183,11 +183,7 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 			"from", bg.Offset-bg.Lost, "to", bg.Offset-1, "on_gap", "continue")
 		b.counters.offsetsLost.Add(uint64(bg.Lost))
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.gate.Ended() {
-		b.setOffset(p.id, bg.Offset)
-	}
+	p.moveTo(bg.Offset, b.setOffsets)
 	return nil
 }
 
@@ -206,7 +202,7 @@ func (b *Bridge) cutBelow(ctx context.Context, p *partition, bg source.Begin) (b
 		return false, errAbsent
 	}
 	if v.Cut {
-		p.stop(part.Overwritten(p.id, v.At, c.Offset, c.Epoch))
+		p.Stop(part.Overwritten(p.id, v.At, c.Offset, c.Epoch))
 	}
 	return v.Cut, err
 }

@@ -372,7 +372,7 @@ var mutations = []mutation{
 		pkg: checkpoint,
 	},
 	{
-		name: "an idle partition keeps a commit without a line", file: "connector/commit.go",
+		name: "an idle partition keeps a commit without a line", file: "connector/condition.go",
 		old: "return (p.from.CommitFirst || p.from.Restate) &&", new: "return p.from.CommitFirst &&",
 		pkg: connector, run: "TestUpgradeFrom",
 	},
@@ -470,7 +470,7 @@ var mutations = []mutation{
 	// Spans and event time.
 	{
 		name: "a span of a whole fetch", file: "connector/chunk.go",
-		old: "suspect || c.full(rec, s.pack) {", new: "suspect {",
+		old: "oversize || c.full(rec, s.pack) {", new: "oversize {",
 		pkg: connector, run: "CrashLoop",
 	},
 	{
@@ -516,7 +516,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a deleted topic that is back stays stopped", file: "connector/absent.go",
-		old: "		if wasGone {\n			b.goOn(p, gone)\n		}\n", new: "",
+		old: "		if wasGone {\n			b.goOn(ending{p, gone})\n		}\n", new: "",
 		pkg: connector, run: "TestSameTopicBack",
 	},
 	{
@@ -581,8 +581,8 @@ var mutations = []mutation{
 		pkg: connector, run: "TestCommitWithoutAnEpochIsNamed",
 	},
 	{
-		name: "a hole keeps the epoch of the record before it", file: "connector/holes.go",
-		old: "p.epochs = append(p.epochs, epochFrom{from, -1})", new: "_ = n",
+		name: "a hole keeps the epoch of the record before it", file: "connector/position.go",
+		old: "p.epochs.add(from, -1)", new: "",
 		pkg: connector, run: "TestPositionBehindAHole",
 	},
 	{
@@ -639,7 +639,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "books of what was not committed are counted", file: "connector/commit.go",
-		old: "		if e == nil {\n			p.committed.Store", new: "		p.booked.Store(&bookedCommit{offset: r.offsets[p.id.topic][p.id.partition].Offset, books: r.lines[p.id].Books})\n		if e == nil {\n			p.committed.Store",
+		old: "		if e == nil {\n			p.commits.took", new: "		p.commits.took(r.offsets[p.id.Topic][p.id.Num].Offset, r.lines[p.id].Books, now)\n		if e == nil {\n			p.commits.took",
 		pkg: connector, run: "TestMigrateBooksOnly",
 	},
 	{
@@ -1014,13 +1014,13 @@ var mutations = []mutation{
 		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
 	},
 	{
-		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/limits.go",
-		old: "held, free := p.wm.Held(), ", new: "held, free := p.wm.Unfinal(), ",
+		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/pending.go",
+		old: "k, held := p.shareKey, p.wm.Held()", new: "k, held := p.shareKey, p.wm.Unfinal()",
 		pkg: connector, run: "TestFailingCommits",
 	},
 	{
-		name: "a partition may hold every piece that max_unfinal allows", file: "connector/limits.go",
-		old: "case e == nil && held > free:", new: "case e == nil && held > b.cfg.Delivery.MaxUnfinal:",
+		name: "a partition may hold every piece that max_unfinal allows", file: "connector/pending.go",
+		old: "case e == nil && held > free:", new: "case e == nil && held > most:",
 		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
 	},
 	{
@@ -1039,12 +1039,12 @@ var mutations = []mutation{
 		pkg: route, run: "TestIndexOfARoute",
 	},
 	{
-		name: "a stream is forgotten while a record waits for it", file: "connector/idle.go",
+		name: "a stream is forgotten while a record waits for it", file: "connector/pending.go",
 		old: "			in[c.groups[i].route.Index] = true\n", new: "			_ = i\n",
 		pkg: connector, run: "TestRouteThatAPiece",
 	},
 	{
-		name: "a stream is forgotten while a piece names it", file: "connector/idle.go",
+		name: "a stream is forgotten while a piece names it", file: "connector/pending.go",
 		old: "	p.wm.Routes(in)\n", new: "",
 		pkg: connector, run: "TestRouteThatAPiece",
 	},
@@ -1130,28 +1130,28 @@ var mutations = []mutation{
 		pkg: "./connector/reason", run: "TestReplaceEnds",
 	},
 	{
-		name: "a partition that goes on takes what was fetched before it stopped", file: "connector/source.go",
-		old: "	p.rewind = true\n", new: "",
+		name: "a partition that goes on takes what was fetched before it stopped", file: "connector/position.go",
+		old: "			e.p.rewind = true\n", new: "",
 		pkg: connector, run: "TestPartitionThatGoesOn",
 	},
 	{
 		name: "only the first of two fetches is dropped when a partition goes on", file: "connector/source.go",
-		old: "				back = append(back, p)\n				continue", new: "				b.rewind(p)\n				continue",
+		old: "				back = append(back, p)\n				continue", new: "				rewindAll([]*partition{p}, b.setOffsets)\n				continue",
 		pkg: connector, run: "TestPartitionThatGoesOn",
 	},
 	{
-		name: "more is parked behind a record that stops its partition", file: "connector/dispatch.go",
-		old: "return n > 0 && p.parked[n-1].stop != nil", new: "return n < 0",
+		name: "more is parked behind a record that stops its partition", file: "connector/pending.go",
+		old: "return n > 0 && q.chunks[n-1].stop != nil", new: "return n < 0",
 		pkg: connector, run: "TestNothingIsParkedBehind",
 	},
 	{
 		name: "a half sent chunk is dropped when its partition stops", file: "connector/dispatch.go",
-		old: "	case p.parked[0].begun:\n", new: "	case false:\n",
+		old: "	case p.pending.chunks[0].begun:\n", new: "	case false:\n",
 		pkg: connector, run: "TestChunkThatIsHalfSentIsKept",
 	},
 	{
-		name: "a gap is booked over records that wait for room", file: "connector/offsets.go",
-		old: "	if len(p.parked) > 0 {\n		return false\n	}\n	from := p.expect", new: "	from := p.expect",
+		name: "a gap is booked over records that wait for room", file: "connector/position.go",
+		old: "	if len(p.pending.chunks) > 0 {\n		return false\n	}\n	from := p.expect", new: "	from := p.expect",
 		pkg: connector, run: "TestGapIsNotBooked",
 	},
 	{
@@ -1161,13 +1161,13 @@ var mutations = []mutation{
 		pkg:  connector, run: "TestFaultThatComesAgain",
 	},
 	{
-		name: "a partition closed for its pieces is looked at by nobody", file: "connector/limits.go",
-		old: "		p.mu.Lock() // else whoever noted it a moment ago may say last that there is nothing to do\n		p.noteWaitsLocked()\n		p.mu.Unlock()\n", new: "		p.waits.Store(true)\n",
+		name: "a partition closed for its pieces is looked at by nobody", file: "connector/pending.go",
+		old: "		p.mu.Lock() // or a note of a moment ago might say last that there is nothing to do\n		p.noteWaitsLocked()\n		p.mu.Unlock()\n", new: "		p.waits.Store(true)\n",
 		pkg: connector, run: "TestPartitionThatHoldsTooMany",
 	},
 	{
 		name: "a partition goes on from a stream that the stall detection named", file: "connector/idle.go",
-		old: "e.Own != nil || !e.Closes || p.refusals", new: "e.Own != nil || p.refusals",
+		old: "e.Own != nil || !e.Closes || p.refused.of", new: "e.Own != nil || p.refused.of",
 		pkg: connector, run: "TestStreamThatTheStallDetection",
 	},
 	{
@@ -1196,23 +1196,23 @@ var mutations = []mutation{
 		pkg: observe, run: "TestRecordsThatWaitTooLong",
 	},
 	{
-		name: "a record that was too large is never tried again", file: "connector/idle.go",
-		old: "o.bytes <= o.stream.MaxRecord() && b.goOn(p, k)", new: "false && b.goOn(p, k)",
+		name: "a record that was too large is never tried again", file: "connector/pending.go",
+		old: "o.bytes <= o.stream.MaxRecord()", new: "false",
 		pkg: connector, run: "TestRecordThatWasTooLarge",
 	},
 	{
-		name: "a partition goes on at a record that is still too large", file: "connector/idle.go",
-		old: "o.bytes <= o.stream.MaxRecord() && b.goOn(p, k)", new: "b.goOn(p, k)",
+		name: "a partition goes on at a record that is still too large", file: "connector/pending.go",
+		old: "o.stream != nil && o.bytes <= o.stream.MaxRecord()", new: "o.stream != nil",
 		pkg: connector, run: "TestRecordThatWasTooLarge",
 	},
 	{
-		name: "a piece that proxies refuse stops nothing", file: "connector/partition.go",
+		name: "a piece that proxies refuse stops nothing", file: "connector/assignment.go",
 		old: "	if p.gate.Refer(k, time.Now(), true) {\n", new: "	if p.gate.Refer(k, time.Now(), false) && false {\n",
 		pkg: connector, run: "TestPartitionsThatAreRefused",
 	},
 	{
 		name: "a partition goes on while pieces of it are refused", file: "connector/idle.go",
-		old: "p.refusals(e.Key) > 0 || !b.goOn(p, e.Key)", new: "!b.goOn(p, e.Key)",
+		old: " || p.refused.of(e.Key) > 0 {", new: " {",
 		pkg: connector, run: "TestPartitionsThatAreRefused",
 	},
 	// What alerts go by.
