@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/source"
@@ -69,7 +70,7 @@ func (b *Bridge) build(ctx context.Context) error {
 		}
 	}
 	b.reread = replay.NewReader(replay.Config{
-		Outlet: replayOutlet{b.sender}, Origin: b.origin, AcceptGap: b.acceptsGap(), Moved: b.bell.ring,
+		Outlet: assign.Outlet{Sender: b.sender}, Origin: b.origin, AcceptGap: b.acceptsGap(), Moved: b.bell.ring,
 	}, b.direct, b.kafka, b.log)
 
 	groupOpts, err := b.groupOpts(topics, b.limits)
@@ -232,7 +233,7 @@ func (b *Bridge) noteTopic(name string, id [16]byte, found bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.topics[name] == nil {
-		b.topics[name] = &topic{name: name, id: id, found: found, mapping: b.cfg.Routes.ForTopic(name)}
+		b.topics[name] = &assign.Topic{Name: name, ID: id, Found: found, Mapping: b.cfg.Routes.ForTopic(name)}
 		b.missing = slices.DeleteFunc(b.missing, func(m string) bool { return m == name })
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
@@ -41,18 +42,18 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 // commit commits the checkpoints of parts in one request and returns once the broker answered or
 // commit_timeout passed. One commit is in flight per process: a later one on another connection could
 // overtake it and be rewound by it. It reports whether nothing was left uncommitted that could be.
-func (b *Bridge) commit(ctx context.Context, parts []*partition) bool {
+func (b *Bridge) commit(ctx context.Context, parts []*assign.Assignment) bool {
 	send := b.beside()
 	if send == nil {
 		send = b.commitInSession
 	}
-	return b.commitBy(ctx, slices.DeleteFunc(slices.Clone(parts), (*partition).beginning), send)
+	return b.commitBy(ctx, slices.DeleteFunc(slices.Clone(parts), (*assign.Assignment).Beginning), send)
 }
 
 // sendCommit sends the offsets of a round, with their lines unless lines is false.
 type sendCommit func(ctx context.Context, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error)
 
-func (b *Bridge) commitBy(ctx context.Context, parts []*partition, send sendCommit) bool {
+func (b *Bridge) commitBy(ctx context.Context, parts []*assign.Assignment, send sendCommit) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.Kafka.CommitTimeout)
 	defer cancel()
 	select {
@@ -75,7 +76,7 @@ func (b *Bridge) commitBy(ctx context.Context, parts []*partition, send sendComm
 }
 
 // commitRound sends one request. Whoever calls it holds the commit slot.
-func (b *Bridge) commitRound(ctx context.Context, parts []*partition, check *idCheck, send sendCommit) bool {
+func (b *Bridge) commitRound(ctx context.Context, parts []*assign.Assignment, check *idCheck, send sendCommit) bool {
 	r := beginRound(parts, check, time.Now())
 	if len(r.parts) == 0 {
 		b.commitFault(make(map[string]error), check.failed)
@@ -145,7 +146,7 @@ func (b *Bridge) commitAs(ctx context.Context, s seat, r *round, lines bool) (*k
 	}
 	ids := make(map[string][16]byte)
 	for _, p := range r.parts {
-		ids[p.id.Topic] = p.topic.id
+		ids[p.ID().Topic] = p.TopicID()
 	}
 	for topic, offsets := range r.offsets {
 		t := kmsg.NewOffsetCommitRequestTopic()
@@ -164,13 +165,13 @@ func (b *Bridge) commitAs(ctx context.Context, s seat, r *round, lines bool) (*k
 
 // wanting returns the partitions that have something to commit. One that was created again or cut off commits
 // nothing more: its offsets mean nothing in the log that is there now.
-func wanting(parts []*partition) []*partition {
-	var out []*partition
+func wanting(parts []*assign.Assignment) []*assign.Assignment {
+	var out []*assign.Assignment
 	for _, p := range parts {
-		if p.gate.Condition().Has(reason.Recreated, reason.Truncated) {
+		if p.Gate().Condition().Has(reason.Recreated, reason.Truncated) {
 			continue
 		}
-		if p.wm.Uncommitted() || p.mustRestate() {
+		if p.Checkpoint().Uncommitted() || p.MustRestate() {
 			out = append(out, p)
 		}
 	}
@@ -179,8 +180,8 @@ func wanting(parts []*partition) []*partition {
 
 // round is one commit on its way.
 type round struct {
-	parts   []*partition
-	first   map[*partition]bool // commits where the assignment began, not a checkpoint
+	parts   []*assign.Assignment
+	first   map[*assign.Assignment]bool // commits where the assignment began, not a checkpoint
 	offsets map[string]map[int32]kgo.EpochOffset
 	lines   map[part.ID]resume.Line
 }
@@ -188,32 +189,32 @@ type round struct {
 // beginRound collects what is to be committed, each offset with its line. Between it and endRound the commit slot is
 // held, and a revoke takes the slot before it lets a partition go: no commit is on its way when another member
 // owns it.
-func beginRound(parts []*partition, check *idCheck, now time.Time) *round {
-	r := &round{first: make(map[*partition]bool), offsets: make(map[string]map[int32]kgo.EpochOffset), lines: make(map[part.ID]resume.Line)}
+func beginRound(parts []*assign.Assignment, check *idCheck, now time.Time) *round {
+	r := &round{first: make(map[*assign.Assignment]bool), offsets: make(map[string]map[int32]kgo.EpochOffset), lines: make(map[part.ID]resume.Line)}
 	for _, p := range wanting(parts) { // asked again: the check may have stopped some
 		if !check.mayCommit(p) {
 			continue
 		}
-		offset, ok := p.wm.BeginCommit()
-		books := p.from.Books
+		offset, ok := p.Checkpoint().BeginCommit()
+		books := p.From.Books
 		if ok {
-			books = books.Add(ledgerBooks(p.wm.Offered()))
+			books = books.Add(ledgerBooks(p.Checkpoint().Offered()))
 		} else {
-			if !p.mustRestate() {
+			if !p.MustRestate() {
 				continue
 			}
-			offset, r.first[p] = p.start, true
+			offset, r.first[p] = p.Start, true
 		}
 		if !books.Close(offset) {
-			panic(fmt.Sprintf("bug: the books of %s do not close at %d: %+v", p.id, offset, books))
+			panic(fmt.Sprintf("bug: the books of %s do not close at %d: %+v", p.ID(), offset, books))
 		}
-		of := r.offsets[p.id.Topic]
+		of := r.offsets[p.ID().Topic]
 		if of == nil {
 			of = make(map[int32]kgo.EpochOffset)
-			r.offsets[p.id.Topic] = of
+			r.offsets[p.ID().Topic] = of
 		}
-		of[p.id.Num] = kgo.EpochOffset{Epoch: p.epochAt(offset), Offset: offset}
-		r.lines[p.id] = resume.Line{Cluster: p.cluster, Topic: p.topic.id, Seen: p.from.Sight, At: now, Books: books}
+		of[p.ID().Num] = kgo.EpochOffset{Epoch: p.EpochAt(offset), Offset: offset}
+		r.lines[p.ID()] = resume.Line{Cluster: p.Cluster, Topic: p.TopicID(), Seen: p.From.Sight, At: now, Books: books}
 		r.parts = append(r.parts, p)
 	}
 	return r
@@ -245,7 +246,7 @@ func (b *Bridge) endRound(r *round, err error, results map[part.ID]error, unchec
 	now, all, tooLarge := time.Now(), true, false
 	failed := make(map[string]error) // by class
 	for _, p := range r.parts {
-		e, answered := results[p.id]
+		e, answered := results[p.ID()]
 		switch {
 		case err != nil:
 			e = err
@@ -253,12 +254,12 @@ func (b *Bridge) endRound(r *round, err error, results map[part.ID]error, unchec
 			e = source.ErrNoAnswer
 		}
 		if r.first[p] {
-			p.commits.startTaken.Store(e == nil)
+			p.Commits.TookStart(e == nil)
 		} else {
-			p.wm.EndCommit(e == nil)
+			p.Checkpoint().EndCommit(e == nil)
 		}
 		if e == nil {
-			p.commits.took(r.offsets[p.id.Topic][p.id.Num].Offset, r.lines[p.id].Books, now)
+			p.Commits.Took(r.offsets[p.ID().Topic][p.ID().Num].Offset, r.lines[p.ID()].Books, now)
 			continue
 		}
 		all = false

@@ -15,20 +15,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A position behind a hole is of no known epoch: the hole may end in a later one than that of the last record.
-func TestPositionBehindAHoleHasNoEpoch(t *testing.T) {
-	p := testPartition(t, new(fakeEvents))
-	s := &fakeSender{room: -1}
-	rs := recs(0, 3)
-	for _, r := range rs {
-		r.LeaderEpoch = 4
-	}
-	p.take(s, split(), rs)
-	if !p.passGap(3, 9) || p.epochAt(3) != 4 || p.epochAt(9) != -1 {
-		t.Errorf("epochs %d at 3 and %d at 9, want 4 and none", p.epochAt(3), p.epochAt(9))
-	}
-}
-
 // commitAt commits an offset with a leader epoch for the group from outside, as another tool would.
 func (e *env) commitAt(topic string, partition int32, at int64, epoch int32) {
 	e.t.Helper()

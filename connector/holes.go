@@ -16,18 +16,18 @@ import (
 func (b *Bridge) passHoles(ctx context.Context) {
 	now := time.Now()
 	for _, p := range b.assigned() {
-		from, ok := p.idleBeforeEnd(now)
+		from, ok := p.IdleBeforeEnd(now)
 		if !ok {
 			continue
 		}
-		next, err := b.kafka.NextRecord(ctx, p.id, p.topic.id, from)
+		next, err := b.kafka.NextRecord(ctx, p.ID(), p.TopicID(), from)
 		if errors.Is(err, source.ErrOtherTopic) {
-			p.stopRecreated()
+			p.StopRecreated()
 		}
 		if err != nil {
 			continue // the fetches of kgo see the same error, and say so
 		}
-		if p.passGap(from, next) {
+		if p.PassGap(from, next) {
 			b.bell.ring()
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -24,21 +25,21 @@ type idCheck struct {
 }
 
 // mayCommit reports whether a partition's offset may be committed by its topic's name.
-func (c *idCheck) mayCommit(p *partition) bool {
-	if p.gate.Condition().Has(reason.Deleted) {
-		return c.agreed[p.id.Topic] // the same topic is back; it would not be asked for otherwise
+func (c *idCheck) mayCommit(p *assign.Assignment) bool {
+	if p.Gate().Condition().Has(reason.Deleted) {
+		return c.agreed[p.ID().Topic] // the same topic is back; it would not be asked for otherwise
 	}
-	return c.all || c.agreed[p.id.Topic]
+	return c.all || c.agreed[p.ID().Topic]
 }
 
 // checkIDs asks for the ids of the topics that parts are of, where they have to be asked for, and stops the
 // partitions of topics that have another one. Whoever calls it holds the commit slot.
-func (b *Bridge) checkIDs(ctx context.Context, parts []*partition) *idCheck {
+func (b *Bridge) checkIDs(ctx context.Context, parts []*assign.Assignment) *idCheck {
 	c := &idCheck{all: b.brokersCheckIDs.Load() == idsChecked, agreed: make(map[string]bool)}
 	ask := make(map[string]bool)
 	for _, p := range parts {
-		if !c.all || p.gate.Condition().Has(reason.Deleted) {
-			ask[p.id.Topic] = true
+		if !c.all || p.Gate().Condition().Has(reason.Deleted) {
+			ask[p.ID().Topic] = true
 		}
 	}
 	if len(ask) == 0 {
@@ -50,14 +51,14 @@ func (b *Bridge) checkIDs(ctx context.Context, parts []*partition) *idCheck {
 		return c
 	}
 	for _, p := range parts {
-		switch t := m.Topics[p.id.Topic]; {
-		case !ask[p.id.Topic]:
+		switch t := m.Topics[p.ID().Topic]; {
+		case !ask[p.ID().Topic]:
 		case t.Err != nil:
-			c.failed = fmt.Errorf("confirming the id of topic %s before a commit: %w", p.id.Topic, t.Err)
-		case part.OtherTopic(p.topic.id, t.ID):
-			p.stopRecreated()
+			c.failed = fmt.Errorf("confirming the id of topic %s before a commit: %w", p.ID().Topic, t.Err)
+		case part.OtherTopic(p.TopicID(), t.ID):
+			p.StopRecreated()
 		default:
-			c.agreed[p.id.Topic] = true
+			c.agreed[p.ID().Topic] = true
 		}
 	}
 	return c
@@ -163,7 +164,7 @@ func (b *Bridge) joinTopicsAgain(ctx context.Context) {
 		case !j.left && j.unread != nil && !b.unreadLocked(*j.unread):
 			j.asked, j.pause = false, 0
 		case !j.left:
-			b.log.Warn("the group leaves a topic and joins it again", "topic", name, "why", j.why, "topic_id", resume.TopicID(b.topics[name].id).String())
+			b.log.Warn("the group leaves a topic and joins it again", "topic", name, "why", j.why, "topic_id", resume.TopicID(b.topics[name].ID).String())
 			j.left, j.leftAt, j.sessions = true, now, b.sessions.Load()
 			leave = append(leave, name)
 		case !b.holdsLocked(name) && j.over(b.sessions.Load(), now):
@@ -189,7 +190,7 @@ func (b *Bridge) joinTopicsAgain(ctx context.Context) {
 	for _, name := range join {
 		t := b.topics[name]
 		// Found: what a topic of that name holds now came while this bridge ran.
-		b.topics[name] = &topic{name: name, id: found.Topics[name].ID, found: t.found || part.OtherTopic(t.id, found.Topics[name].ID), mapping: t.mapping}
+		b.topics[name] = &assign.Topic{Name: name, ID: found.Topics[name].ID, Found: t.Found || part.OtherTopic(t.ID, found.Topics[name].ID), Mapping: t.Mapping}
 		b.again[name].asked = false
 	}
 	b.mu.Unlock()
@@ -230,19 +231,19 @@ func (b *Bridge) noteTaken(taken map[string][]int32) {
 }
 
 // withID gives a topic its id if the brokers did not tell it before.
-func (b *Bridge) withID(t *topic, id resume.TopicID) *topic {
-	if t.id != ([16]byte{}) || id == (resume.TopicID{}) {
+func (b *Bridge) withID(t *assign.Topic, id resume.TopicID) *assign.Topic {
+	if t.ID != ([16]byte{}) || id == (resume.TopicID{}) {
 		return t
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.topics[t.name] = &topic{name: t.name, id: id, found: t.found, mapping: t.mapping}
-	return b.topics[t.name]
+	b.topics[t.Name] = &assign.Topic{Name: t.Name, ID: id, Found: t.Found, Mapping: t.Mapping}
+	return b.topics[t.Name]
 }
 
 // holdsLocked reports whether a partition of a topic is assigned; b.mu is held.
 func (b *Bridge) holdsLocked(topic string) bool {
-	return slices.ContainsFunc(b.order, func(p *partition) bool { return p.id.Topic == topic })
+	return slices.ContainsFunc(b.order, func(p *assign.Assignment) bool { return p.ID().Topic == topic })
 }
 
 // sayIfUnprotected logs once that the brokers have no topic ids: nothing then tells a topic from one that was
@@ -251,7 +252,7 @@ func (b *Bridge) sayIfUnprotected() {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, t := range b.topics {
-		if t.id != ([16]byte{}) {
+		if t.ID != ([16]byte{}) {
 			return
 		}
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/assigntest"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
@@ -426,12 +428,12 @@ func TestMigrationLeavesATopicThatWasCreatedAgainOpen(t *testing.T) {
 // Whatever became final of a log that is not there any more: its offsets mean nothing in the one that is.
 func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
 	for _, code := range []reason.Code{reason.Recreated, reason.Truncated, reason.Gap} {
-		p := testPartition(t, new(fakeEvents))
-		s := &fakeSender{room: -1}
-		p.take(s, split(), recs(0, 10))
-		s.settle(sdk.Final)
-		p.Stop(part.Stop(p.id, code, -1, "test"))
-		r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now())
+		p := anAssignment(t)
+		s := &assigntest.Sender{Room: -1}
+		p.Take(s, cutting(), assigntest.Records(0, 10))
+		s.Settle(sdk.Final)
+		p.Stop(part.Stop(p.ID(), code, -1, "test"))
+		r := beginRound([]*assign.Assignment{p}, &idCheck{all: true}, time.Now())
 		if got, want := len(r.parts), btoi(code == reason.Gap); got != want {
 			t.Errorf("stopped as %s: %d partitions are committed, want %d", code, got, want)
 		}
@@ -440,15 +442,15 @@ func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
 
 // A deleted topic's offsets are committed only once the same topic is there again.
 func TestDeletedTopicCommitsOnlyAfterItsIDIsConfirmed(t *testing.T) {
-	p := testPartition(t, new(fakeEvents))
-	s := &fakeSender{room: -1}
-	p.take(s, split(), recs(0, 10))
-	s.settle(sdk.Final)
-	p.Stop(part.Deleted(p.id))
-	if r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now()); len(r.parts) != 0 {
+	p := anAssignment(t)
+	s := &assigntest.Sender{Room: -1}
+	p.Take(s, cutting(), assigntest.Records(0, 10))
+	s.Settle(sdk.Final)
+	p.Stop(part.Deleted(p.ID()))
+	if r := beginRound([]*assign.Assignment{p}, &idCheck{all: true}, time.Now()); len(r.parts) != 0 {
 		t.Error("a deleted topic's offset is committed without asking")
 	}
-	if r := beginRound([]*partition{p}, &idCheck{all: true, agreed: map[string]bool{"t": true}}, time.Now()); len(r.parts) != 1 {
+	if r := beginRound([]*assign.Assignment{p}, &idCheck{all: true, agreed: map[string]bool{"t": true}}, time.Now()); len(r.parts) != 1 {
 		t.Error("the topic is back under its id, and nothing is committed")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 )
@@ -23,7 +24,7 @@ func (b *Bridge) forgetIdleStreams() {
 	b.routes.Pass(1)
 	inUse := make(map[int32]bool)
 	for _, p := range b.assigned() {
-		p.routesInUse(inUse)
+		p.RoutesInUse(inUse)
 	}
 	gone := b.routes.ForgetIdle(idleTicks, inUse, b.sender.ForgetStream)
 	for _, t := range gone {
@@ -36,31 +37,31 @@ func (b *Bridge) forgetIdleStreams() {
 
 // refusalsOver has partitions go on whose refused packs are all on their way again.
 func (b *Bridge) refusalsOver() {
-	var over []ending
+	var over []assign.Ending
 	for _, p := range b.assigned() {
-		for _, e := range p.gate.Condition().Entries() {
+		for _, e := range p.Gate().Condition().Entries() {
 			// An entry that does not close was only found by the stall detection: the partition never stopped for it.
-			if e.Code != reason.Refused || e.Own != nil || !e.Closes || p.refused.of(e.Key) > 0 {
+			if e.Code != reason.Refused || e.Own != nil || !e.Closes || p.Refused.Of(e.Key) > 0 {
 				continue
 			}
-			over = append(over, ending{p, e.Key})
+			over = append(over, assign.Ending{Assignment: p, Key: e.Key})
 			break // one reason of a partition at a time
 		}
 	}
 	gone := b.goOn(over...)
 	for _, e := range over {
-		if slices.Contains(gone, e.p) && e.p.refused.of(e.key) > 0 { // refused again in between
-			e.p.gate.Refer(e.key, time.Now(), true)
+		if slices.Contains(gone, e.Assignment) && e.Assignment.Refused.Of(e.Key) > 0 { // refused again in between
+			e.Assignment.Gate().Refer(e.Key, time.Now(), true)
 		}
 	}
 }
 
 // fitsAgain has partitions go on that stopped at a record too large for a frame, once the limit that the Manager names has grown.
 func (b *Bridge) fitsAgain() {
-	var over []ending
+	var over []assign.Ending
 	for _, p := range b.assigned() {
-		if k := part.Key(p.id, reason.TooLarge); p.gate.Condition().Get(k) != nil && p.fits() {
-			over = append(over, ending{p, k})
+		if k := part.Key(p.ID(), reason.TooLarge); p.Gate().Condition().Get(k) != nil && p.Fits() {
+			over = append(over, assign.Ending{Assignment: p, Key: k})
 		}
 	}
 	b.goOn(over...)
@@ -71,10 +72,10 @@ func (b *Bridge) streamsAgain() {
 	if !b.routes.Room() {
 		return
 	}
-	var over []ending
+	var over []assign.Ending
 	for _, p := range b.assigned() {
-		if k := part.Key(p.id, reason.TooManyStreams); p.gate.Condition().Get(k) != nil {
-			over = append(over, ending{p, k})
+		if k := part.Key(p.ID(), reason.TooManyStreams); p.Gate().Condition().Get(k) != nil {
+			over = append(over, assign.Ending{Assignment: p, Key: k})
 		}
 	}
 	b.goOn(over...)

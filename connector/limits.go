@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/reason"
 )
 
@@ -44,8 +45,8 @@ func ballastBytes(l config.Limits) int64 {
 // without polls. Records that wait for room hold the polling only once they are as much as a fetch: up
 // to there the next fetch comes while the sender is busy with the last one.
 func (b *Bridge) roomToPoll() (why reason.Key) {
-	if b.pending.bytes.Load() > int64(b.limits.FetchMaxBytes) {
-		return budgetKey
+	if b.pending.Bytes.Load() > int64(b.limits.FetchMaxBytes) {
+		return assign.BudgetKey
 	}
 	if b.pieces.Load() >= int64(b.cfg.Delivery.MaxUnfinal) {
 		return unfinalKey
@@ -54,6 +55,6 @@ func (b *Bridge) roomToPoll() (why reason.Key) {
 }
 
 // share closes a partition that holds too many pieces, or opens it again.
-func (b *Bridge) share(p *partition, now time.Time) {
-	p.share(b.cfg.Delivery.MaxUnfinal-int(b.pieces.Load()), b.cfg.Delivery.MaxUnfinal, now)
+func (b *Bridge) share(p *assign.Assignment, now time.Time) {
+	p.Share(b.cfg.Delivery.MaxUnfinal-int(b.pieces.Load()), b.cfg.Delivery.MaxUnfinal, now)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
@@ -18,11 +19,6 @@ import (
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/resume"
 )
-
-func tooLargeReason(id part.ID, g *group, err error) string {
-	return fmt.Sprintf("the record at offset %d of %s has %d bytes and fits into no frame: %v; "+
-		"hint: raise max-msg-length of the proxies and inlong.max_frame, up to 20 MiB", g.offsets[g.sent], id, len(g.payloads[g.sent]), err)
-}
 
 // adjust is called by kgo for partitions it was assigned, before it fetches anything of them. It decides
 // where each begins and opens its generation. It runs beside polls and other partitions' work, asks the
@@ -36,7 +32,7 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		parts[topic] = slices.Sorted(maps.Keys(nums))
 	}
 	var out map[string]map[int32]kgo.Offset
-	var opened []*partition
+	var opened []*assign.Assignment
 	err := b.untilAnswered(ctx, "listing offsets", func() error {
 		s, err := b.kafka.Survey(ctx, parts)
 		if err == nil && b.stopping() {
@@ -97,9 +93,9 @@ func (b *Bridge) untilAnswered(ctx context.Context, what string, f func() error)
 }
 
 // startsCommitted reports whether nothing must be committed any more before parts may be fetched.
-func startsCommitted(parts []*partition) bool {
+func startsCommitted(parts []*assign.Assignment) bool {
 	for _, p := range parts {
-		if p.beginning() && p.stopped() == nil {
+		if p.Beginning() && p.Stopped() == nil {
 			return false
 		}
 	}
@@ -107,25 +103,25 @@ func startsCommitted(parts []*partition) bool {
 }
 
 // openGenerations gives each partition its object and says where to fetch from.
-func (b *Bridge) openGenerations(s *source.Survey, parts map[string][]int32) (map[string]map[int32]kgo.Offset, []*partition, error) {
+func (b *Bridge) openGenerations(s *source.Survey, parts map[string][]int32) (map[string]map[int32]kgo.Offset, []*assign.Assignment, error) {
 	out := make(map[string]map[int32]kgo.Offset, len(parts))
-	var opened []*partition
+	var opened []*assign.Assignment
 	for name, nums := range parts {
 		t, err := b.topicOf(name)
 		if err != nil {
 			return nil, nil, err
 		}
 		t = b.withID(t, s.Topics[name].ID)
-		rt, err := route.NewRouter(t.mapping, b.routes)
+		rt, err := route.NewRouter(t.Mapping, b.routes)
 		if err != nil {
 			return nil, nil, err
 		}
 		out[name] = make(map[int32]kgo.Offset, len(nums))
 		for _, num := range nums {
 			p := b.open(s, part.ID{Topic: name, Num: num}, t, rt)
-			at := kgo.NewOffset().At(p.from.Offset)
-			if p.from.Lost == 0 && p.from.Stop == nil && !p.from.Bare {
-				at = at.WithEpoch(p.from.Epoch) // finds a log that is cut off between the survey and the first fetch
+			at := kgo.NewOffset().At(p.From.Offset)
+			if p.From.Lost == 0 && p.From.Stop == nil && !p.From.Bare {
+				at = at.WithEpoch(p.From.Epoch) // finds a log that is cut off between the survey and the first fetch
 			}
 			out[name][num] = at
 			opened = append(opened, p)
@@ -134,18 +130,18 @@ func (b *Bridge) openGenerations(s *source.Survey, parts map[string][]int32) (ma
 	gates := make([]*gate.Gate, len(opened))
 	for i, p := range opened {
 		b.put(p)
-		gates[i] = p.gate
-		if h := p.stopped(); h != nil && !p.from.Again { // one whose topic is joined again in a moment is not news
-			b.stopped(p, h.Own)
+		gates[i] = p.Gate()
+		if h := p.Stopped(); h != nil && !p.From.Again { // one whose topic is joined again in a moment is not news
+			b.Stopped(p, h.Own)
 		}
-		if p.limit >= 0 && p.start >= p.limit && p.from.Absent == nil {
-			p.reachedEnd()
+		if p.Limit >= 0 && p.Start >= p.Limit && p.From.Absent == nil {
+			p.ReachedEnd()
 		}
 	}
 	b.gates.Begin(gates...)
 	for _, p := range opened {
-		if p.from.Absent != nil {
-			b.miss(p, byBegin, p.from.Absent)
+		if p.From.Absent != nil {
+			b.miss(p, byBegin, p.From.Absent)
 		}
 	}
 	b.sayBegins(s, opened)
@@ -153,12 +149,12 @@ func (b *Bridge) openGenerations(s *source.Survey, parts map[string][]int32) (ma
 }
 
 // open makes the object of one assignment.
-func (b *Bridge) open(s *source.Survey, id part.ID, t *topic, rt *route.Router) *partition {
+func (b *Bridge) open(s *source.Survey, id part.ID, t *assign.Topic, rt *route.Router) *assign.Assignment {
 	bg := s.Begin(id, b.acceptsGap())
 	limit, planned := b.limitOf(id)
 	switch asked := s.Topics[id.Topic].ID; {
 	case bg.Absent != nil: // it begins later
-	case part.OtherTopic(t.id, asked):
+	case part.OtherTopic(t.ID, asked):
 		// The group's client holds the old id and would never fetch under the new one.
 		bg.Stop, bg.Again = part.Recreated(id, bg.Offset), true
 		b.joinAgain(id.Topic, "it was deleted and created again")
@@ -167,18 +163,18 @@ func (b *Bridge) open(s *source.Survey, id part.ID, t *topic, rt *route.Router) 
 	case bg.Refused != nil && b.migration != nil:
 		bg.Stop = source.DeletedTopic(id, bg.Refused, asked)
 	}
-	p := newPartition(spec{
-		id: id, topic: t, router: rt, from: bg, start: bg.Offset - bg.Lost, limit: limit, cluster: s.Cluster, number: b.assignments.Add(1),
+	p := assign.New(assign.Spec{
+		Partition: id, Topic: t, Router: rt, From: bg, Start: bg.Offset - bg.Lost, Limit: limit, Cluster: s.Cluster, Number: b.assignments.Add(1),
 	}, b, b.gates.New(id.Topic, id.Num), &b.pending)
-	p.log.saw(s.Logs[id].Start, s.Logs[id].End)
+	p.Log.Saw(s.Logs[id].Start, s.Logs[id].End)
 	if bg.Lost > 0 {
-		p.loseBefore(bg.Offset)
+		p.LoseBefore(bg.Offset)
 		b.counters.offsetsLost.Add(uint64(bg.Lost))
 		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", id.Topic, "partition", id.Num,
 			"from", bg.Offset-bg.Lost, "to", bg.Offset-1, "on_gap", "continue")
 	}
 	if bg.Stop != nil {
-		p.gate.Add(*bg.Stop, true)
+		p.Gate().Add(*bg.Stop, true)
 	}
 	if bg.Absent != nil {
 		b.faultAbsent(p, bg.Absent)
@@ -190,11 +186,11 @@ func (b *Bridge) open(s *source.Survey, id part.ID, t *topic, rt *route.Router) 
 const maxNamed = 20
 
 // sayBegins logs, once per topic, where its partitions begin and why, and what is remarkable about it.
-func (b *Bridge) sayBegins(s *source.Survey, opened []*partition) {
-	byTopic := make(map[string][]*partition)
+func (b *Bridge) sayBegins(s *source.Survey, opened []*assign.Assignment) {
+	byTopic := make(map[string][]*assign.Assignment)
 	for _, p := range opened {
-		if p.stopped() == nil && p.from.Absent == nil || p.from.Refused != nil {
-			byTopic[p.id.Topic] = append(byTopic[p.id.Topic], p)
+		if p.Stopped() == nil && p.From.Absent == nil || p.From.Refused != nil {
+			byTopic[p.ID().Topic] = append(byTopic[p.ID().Topic], p)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(byTopic)) {
@@ -204,15 +200,15 @@ func (b *Bridge) sayBegins(s *source.Survey, opened []*partition) {
 		var unknown, refused, bare int
 		var old []string
 		for _, p := range parts {
-			whys[p.from.Why]++
-			if p.from.CommitFirst {
-				passed += p.from.Books.Passed
+			whys[p.From.Why]++
+			if p.From.CommitFirst {
+				passed += p.From.Books.Passed
 			}
-			unknown += btoi(p.from.Restate)
-			bare += btoi(p.from.Bare)
-			if r := p.from.Refused; r != nil {
+			unknown += btoi(p.From.Restate)
+			bare += btoi(p.From.Bare)
+			if r := p.From.Refused; r != nil {
 				if refused++; refused <= maxNamed {
-					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.id.Num, r.Offset, r.Topic))
+					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.ID().Num, r.Offset, r.Topic))
 				}
 			}
 		}

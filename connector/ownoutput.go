@@ -317,7 +317,7 @@ func (b *Bridge) stopOutput() {
 	b.mu.RLock()
 	found := make(map[string]string)
 	for name, t := range b.topics {
-		if what := out.is(name, t.id, b.cfg.Routes.Names(name)); what != "" {
+		if what := out.is(name, t.ID, b.cfg.Routes.Names(name)); what != "" {
 			found[name] = "this bridge writes it: it is " + what
 		}
 	}
@@ -333,7 +333,7 @@ func (b *Bridge) stopOutput() {
 		return
 	}
 	for _, p := range b.assigned() {
-		if r := b.outputStop(p.id); r != nil {
+		if r := b.outputStop(p.ID()); r != nil {
 			p.Stop(r)
 		}
 	}

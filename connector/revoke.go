@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/replay"
 )
 
@@ -40,7 +41,7 @@ func (b *Bridge) onRevoked(lost map[string][]int32) {
 	}
 	began := time.Now()
 	for _, p := range parts {
-		p.detach()
+		p.Detach()
 	}
 	if wait := b.revokeWait(); wait > 0 {
 		b.sender.Seal()
@@ -54,7 +55,7 @@ func (b *Bridge) onRevoked(lost map[string][]int32) {
 	b.endGenerations(parts)
 	left := 0
 	for _, p := range parts {
-		left += int(p.leftOpen.Load())
+		left += int(p.LeftUnfinal())
 	}
 	b.counters.revoked.Add(uint64(len(parts)))
 	b.log.Info("partitions revoked", "partitions", len(parts), "took", time.Since(began).Round(time.Millisecond), "pieces_not_final", left)
@@ -74,7 +75,7 @@ func (b *Bridge) onLost(lost map[string][]int32) {
 		return
 	}
 	for _, p := range parts {
-		p.detach()
+		p.Detach()
 	}
 	b.endGenerations(parts)
 	b.counters.revoked.Add(uint64(len(parts)))
@@ -92,7 +93,7 @@ func (b *Bridge) revokeWait() time.Duration {
 
 // awaitFinal waits until nothing of parts is open, at most d, and leaves early at the first loss: reading
 // again takes longer than a rebalance may.
-func (b *Bridge) awaitFinal(parts []*partition, d time.Duration) {
+func (b *Bridge) awaitFinal(parts []*assign.Assignment, d time.Duration) {
 	ctx, cancel := context.WithTimeout(b.life, d)
 	defer cancel()
 	of := make(map[replay.Assignment]bool, len(parts))
@@ -102,7 +103,7 @@ func (b *Bridge) awaitFinal(parts []*partition, d time.Duration) {
 	b.bell.wait(func() bool {
 		open := 0
 		for _, p := range parts {
-			open += p.unfinished()
+			open += p.Unfinished()
 		}
 		return open == 0 || b.reread.Has(func(a replay.Assignment) bool { return of[a] })
 	}, ctx.Done())
@@ -111,7 +112,7 @@ func (b *Bridge) awaitFinal(parts []*partition, d time.Duration) {
 // endGenerations ends the assignments of parts under the commit slot: a commit that is on its way ends
 // first, unless it outlasts its own time-out, and then the broker has fenced it or will only rewind, which
 // costs duplicates and never records.
-func (b *Bridge) endGenerations(parts []*partition) {
+func (b *Bridge) endGenerations(parts []*assign.Assignment) {
 	wait := time.NewTimer(b.cfg.Kafka.CommitTimeout)
 	defer wait.Stop()
 	select {
@@ -120,10 +121,10 @@ func (b *Bridge) endGenerations(parts []*partition) {
 	case <-wait.C:
 	}
 	for _, p := range parts {
-		for ; p != nil; p = p.succeeded() {
-			p.detach()
+		for ; p != nil; p = p.Succeeded() {
+			p.Detach()
 			b.close(p)
-			p.end()
+			p.End()
 			b.remove(p)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
@@ -80,7 +81,7 @@ func balancer(name string) kgo.GroupBalancer {
 // poll fetches and dispatches until ctx ends. It never waits for anything but the poll itself and for
 // room; while it waits for room the group's heartbeats go on without it.
 func (b *Bridge) poll(ctx context.Context) error {
-	sp := &splitter{pack: int(b.cfg.Pack.Bytes.N), oversize: b.oversize(), origin: b.origin}
+	sp := &assign.Splitter{Pack: int(b.cfg.Pack.Bytes.N), Oversize: b.oversize(), Origin: b.origin}
 	for ctx.Err() == nil {
 		if why := b.roomToPoll(); why != (reason.Key{}) {
 			b.holding(why)
@@ -101,9 +102,9 @@ func (b *Bridge) poll(ctx context.Context) error {
 }
 
 // fetched hands what was polled to its partitions. A rebalance waits until it returns.
-func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
+func (b *Bridge) fetched(fs kgo.Fetches, sp *assign.Splitter) error {
 	var fatal error
-	var back []*partition // once all is looked at: the rest of what was polled may hold more of them
+	var back []*assign.Assignment // once all is looked at: the rest of what was polled may hold more of them
 	fs.EachTopic(func(t kgo.FetchTopic) {
 		for i := range t.Partitions {
 			fp := &t.Partitions[i]
@@ -119,39 +120,39 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				b.unread(part.ID{Topic: t.Topic, Num: fp.Partition}, fp.Err)
 				continue
 			}
-			if p.from.Absent != nil {
+			if p.From.Absent != nil {
 				continue // nothing says yet where it begins
 			}
-			if t.TopicID != ([16]byte{}) && p.topic.id != ([16]byte{}) && t.TopicID != p.topic.id {
-				p.stopRecreated()
+			if t.TopicID != ([16]byte{}) && p.TopicID() != ([16]byte{}) && t.TopicID != p.TopicID() {
+				p.StopRecreated()
 				continue
 			}
 			if fp.HighWatermark >= 0 && (fp.Err == nil || fp.HighWatermark > 0) {
-				p.log.saw(fp.LogStartOffset, fp.HighWatermark)
+				p.Log.Saw(fp.LogStartOffset, fp.HighWatermark)
 			}
-			if part.JumpsStart(fp.Records, fp.LogStartOffset, p.expects()) {
+			if part.JumpsStart(fp.Records, fp.LogStartOffset, p.Expects()) {
 				b.partitionError(p, kerr.OffsetOutOfRange)
 				continue
 			}
-			if p.mustRewind() {
+			if p.MustRewind() {
 				back = append(back, p)
 				continue
 			}
-			took := p.take(b.sender, sp, fp.Records)
-			b.counters.polled(t.Topic, len(fp.Records), took.bytes, took.skipped)
-			b.tookPacks(t.Topic, took.packs)
-			b.tookReplaced(p, took.replaced)
+			took := p.Take(b.sender, sp, fp.Records)
+			b.counters.polled(t.Topic, len(fp.Records), took.Bytes, took.Skipped)
+			b.tookPacks(t.Topic, took.Packs)
+			b.tookReplaced(p, took.Replaced)
 			b.share(p, time.Now())
-			p.reachedEnd()
+			p.ReachedEnd()
 			if fp.Err != nil {
 				b.partitionError(p, fp.Err)
-			} else if p.trying.Load() != nil {
+			} else if p.Retry.Load() != nil {
 				b.recovered(p)
 			}
 		}
 	})
 	if len(back) > 0 {
-		rewindAll(back, b.setOffsets)
+		assign.Rewind(back, b.setOffsets)
 	}
 	return fatal
 }
@@ -171,21 +172,21 @@ func (b *Bridge) sessionError(err error) error {
 
 // partitionError judges a partition's error: some stop it for good, some need a look at the log's
 // offsets, the rest is tried again.
-func (b *Bridge) partitionError(p *partition, err error) {
+func (b *Bridge) partitionError(p *assign.Assignment, err error) {
 	var loss *kgo.ErrDataLoss
 	var unfolds *kgo.ErrDecompressTooLarge
 	switch {
 	case errors.As(err, &unfolds):
-		p.Stop(part.Stop(p.id, reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
-			"the whole budget; hint: raise memory.budget", unfolds.Offset, p.id, config.Bytes{N: b.limits.Budget})))
+		p.Stop(part.Stop(p.ID(), reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
+			"the whole budget; hint: raise memory.budget", unfolds.Offset, p.ID(), config.Bytes{N: b.limits.Budget})))
 	case errors.As(err, &loss):
-		p.Stop(part.Truncated(p.id, loss.ResetTo, loss.ConsumedTo))
+		p.Stop(part.Truncated(p.ID(), loss.ResetTo, loss.ConsumedTo))
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		b.fault(p, err, true)
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), source.IsAbsent(err):
 		b.miss(p, byFetch, err) // a broker may lag; an answer by name tells
 	default:
-		b.fault(p, kafkaclient.Explain(err, "fetching "+p.id.String()), false)
+		b.fault(p, kafkaclient.Explain(err, "fetching "+p.ID().String()), false)
 	}
 }
 
@@ -215,15 +216,15 @@ func (b *Bridge) unparkAll() {
 	b.turn++ // begin with another one each time: the first in line takes the room
 	for i := range parts {
 		p := parts[(i+b.turn)%len(parts)]
-		if !p.waits.Load() {
+		if !p.WaitsForRoom() {
 			continue // most of them, nearly always
 		}
-		if chunks, _ := p.waiting(); chunks > 0 {
-			p.offer(b.sender)
+		if chunks, _ := p.Waiting(); chunks > 0 {
+			p.Offer(b.sender)
 		}
 		now := time.Now()
 		b.share(p, now)
-		p.roomAgain(now)
+		p.RoomAgain(now)
 	}
 	b.bell.ring()
 }
@@ -242,12 +243,12 @@ func (b *Bridge) setOffsets(offsets map[part.ID]int64) {
 }
 
 // goOn ends reasons that stopped partitions, and has the partitions go on from where they stopped.
-func (b *Bridge) goOn(list ...ending) (gone []*partition) {
-	gone, entries := goOn(list, b.setOffsets)
+func (b *Bridge) goOn(list ...assign.Ending) (gone []*assign.Assignment) {
+	gone, entries := assign.GoOn(list, b.setOffsets)
 	for i, p := range gone {
 		code := entries[i].Code
 		b.counters.goneOn.add(string(code), 1)
-		b.observer.Ended(reason.Reason{Key: part.Key(p.id, code), Since: entries[i].Since})
+		b.observer.Ended(reason.Reason{Key: part.Key(p.ID(), code), Since: entries[i].Since})
 	}
 	return gone
 }
@@ -269,13 +270,13 @@ func (b *Bridge) tookPacks(topic string, n int64) {
 }
 
 // tookReplaced counts records of a partition whose event time was replaced, and tells of the topic's first.
-func (b *Bridge) tookReplaced(p *partition, r replaced) {
-	if r.n == 0 {
+func (b *Bridge) tookReplaced(p *assign.Assignment, r assign.Replaced) {
+	if r.N == 0 {
 		return
 	}
-	if b.counters.replaced.add(p.id.Topic, uint64(r.n)) {
-		b.log.Warn("records have an impossible event time, sending them with the time of arrival", "topic", p.id.Topic, "partition", p.id.Num,
-			"offset", r.first.Offset, "hint", "Kafka's timestamps are milliseconds since 1970; a producer that sets micro- or nanoseconds, or none, looks like this. "+
+	if b.counters.replaced.add(p.ID().Topic, uint64(r.N)) {
+		b.log.Warn("records have an impossible event time, sending them with the time of arrival", "topic", p.ID().Topic, "partition", p.ID().Num,
+			"offset", r.First.Offset, "hint", "Kafka's timestamps are milliseconds since 1970; a producer that sets micro- or nanoseconds, or none, looks like this. "+
 				"inlong_bridge_event_time_replaced_total counts them")
 	}
 }

@@ -12,31 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"inlong-bridge/connector/internal/part"
-	"inlong-bridge/connector/reason"
 )
-
-func TestStoppedAndFinishedPartitionsAreNotBehind(t *testing.T) {
-	p := testPartition(t, new(fakeEvents))
-	if p.behind() != 0 {
-		t.Errorf("behind = %d without any knowledge of the log, want 0", p.behind())
-	}
-	p.log.high.Store(100)
-	p.log.start.Store(40)
-	if p.behind() != 60 {
-		t.Errorf("behind = %d, want 60: retention took the rest", p.behind())
-	}
-	p.log.start.Store(0)
-	p.limit = 30
-	if p.behind() != 30 {
-		t.Errorf("behind = %d, want 30: a migration ends there", p.behind())
-	}
-	p.Stop(part.Stop(p.id, reason.Gap, -1, "gone"))
-	if p.behind() != 0 {
-		t.Errorf("behind = %d, want 0: it has said why it stopped", p.behind())
-	}
-}
 
 // lines keeps what is logged.
 type lines struct {

@@ -53,18 +53,18 @@ func (o observed) Snapshot() Status {
 	now := time.Now()
 	repair := b.reread.Outstanding()
 	for _, p := range b.assigned() {
-		_, parked := p.waiting()
+		_, parked := p.Waiting()
 		s.Memory.ParkedBytes += parked
-		ps := p.status(now)
+		ps := p.Status(now)
 		ps.Repair = repair[p]
 		ps.Retention = b.retention.left(p, now)
-		if at, ok := p.wm.Oldest(); ok {
+		if at, ok := p.Checkpoint().Oldest(); ok {
 			if r := b.routes.At(at.Route); r != nil {
 				ps.Oldest = &RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream}
 			}
 		}
 		s.Parts = append(s.Parts, ps)
-		s.Memory.Unfinal += p.wm.Unfinal()
+		s.Memory.Unfinal += p.Checkpoint().Unfinal()
 	}
 	for _, r := range b.routes.All() {
 		s.Routes = append(s.Routes, RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream})
@@ -106,7 +106,7 @@ func (o observed) Snapshot() Status {
 // Stalled implements observe.Source.
 func (o observed) Stalled(found map[uint64][]gate.Entry) {
 	for _, p := range o.assigned() {
-		p.gate.Stall(found[p.number])
+		p.Gate().Stall(found[p.Number])
 	}
 }
 

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/reason"
 )
@@ -12,10 +13,10 @@ var (
 )
 
 // gatesOf returns the gates of assignments.
-func gatesOf(parts []*partition) []*gate.Gate {
+func gatesOf(parts []*assign.Assignment) []*gate.Gate {
 	out := make([]*gate.Gate, len(parts))
 	for i, p := range parts {
-		out[i] = p.gate
+		out[i] = p.Gate()
 	}
 	return out
 }

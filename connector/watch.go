@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
@@ -75,20 +76,20 @@ func (b *Bridge) topicsAge() time.Duration {
 
 // fault pauses a partition that Kafka answers with an error; the watch loop tries again. A position that
 // is out of range is looked at first.
-func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
-	if t := p.trying.Load(); t == nil || !t.absent { // else it is asked about by name
+func (b *Bridge) fault(p *assign.Assignment, err error, outOfRange bool) {
+	if t := p.Retry.Load(); t == nil || !t.Absent { // else it is asked about by name
 		b.tryAgain(p, err, outOfRange)
 	}
 }
 
-func (b *Bridge) tryAgain(p *partition, err error, outOfRange bool) {
+func (b *Bridge) tryAgain(p *assign.Assignment, err error, outOfRange bool) {
 	now := time.Now()
-	old := p.trying.Load()
-	r := reason.New(part.Key(p.id, reason.Fault), now, err.Error())
-	began := p.gate.Add(r, true)
+	old := p.Retry.Load()
+	r := reason.New(part.Key(p.ID(), reason.Fault), now, err.Error())
+	began := p.Gate().Add(r, true)
 	// After the gate has closed. Otherwise: 1. it is stored here  2. the watch loop, which has not heard of an older error for a
 	// while, takes it away and opens the gate  3. the gate closes here, and nobody tries again.
-	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})
+	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told})
 	if began && !outOfRange {
 		b.observer.Began(r)
 	}
@@ -106,68 +107,68 @@ func (b *Bridge) sourceFault(what string, err error) bool {
 }
 
 // recovered ends a fault once something was fetched.
-func (b *Bridge) recovered(p *partition) {
-	f := p.trying.Swap(nil)
-	if e, ok := p.gate.Drop(part.Key(p.id, reason.Fault)); ok && f != nil && f.told {
+func (b *Bridge) recovered(p *assign.Assignment) {
+	f := p.Retry.Swap(nil)
+	if e, ok := p.Gate().Drop(part.Key(p.ID(), reason.Fault)); ok && f != nil && f.Told {
 		b.observer.Ended(*e.Own)
 	}
 }
 
 func (b *Bridge) retryFaults(ctx context.Context) {
 	for _, p := range b.assigned() {
-		f := p.trying.Load()
-		if f == nil || f.absent || p.stopped() != nil {
+		f := p.Retry.Load()
+		if f == nil || f.Absent || p.Stopped() != nil {
 			continue
 		}
-		if f.outOfRange {
-			if chunks, _ := p.waiting(); chunks > 0 {
+		if f.OutOfRange {
+			if chunks, _ := p.Waiting(); chunks > 0 {
 				continue // they lie before what is decided here
 			}
 			if err := b.outOfRange(ctx, p); err == nil {
 				b.recovered(p)
-			} else if !errors.Is(err, errAbsent) && b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.id.String())) {
-				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.id.Topic, "partition", p.id.Num,
-					"err", kafkaclient.Explain(err, "listing offsets of "+p.id.String()))
+			} else if !errors.Is(err, errAbsent) && b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.ID().String())) {
+				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.ID().Topic, "partition", p.ID().Num,
+					"err", kafkaclient.Explain(err, "listing offsets of "+p.ID().String()))
 			}
 			continue
 		}
-		quiet := time.Since(f.last)
-		if f.tried && quiet >= 5*faultPause {
+		quiet := time.Since(f.Last)
+		if f.Tried && quiet >= 5*faultPause {
 			b.recovered(p) // an idle partition is not heard of again
 		}
-		if f.tried || quiet < faultPause {
+		if f.Tried || quiet < faultPause {
 			continue
 		}
 		again := *f
-		again.tried = true
-		if p.trying.CompareAndSwap(f, &again) {
-			p.gate.Try(part.Key(p.id, reason.Fault))
+		again.Tried = true
+		if p.Retry.CompareAndSwap(f, &again) {
+			p.Gate().Try(part.Key(p.ID(), reason.Fault))
 		}
 	}
 }
 
 // outOfRange decides about a partition whose next offset Kafka does not have: it was removed before it
 // was delivered (on_gap decides), or the log ends before it.
-func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
+func (b *Bridge) outOfRange(ctx context.Context, p *assign.Assignment) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if p.beginning() { // where it begins is committed first; see adjust
-		if b.commitBy(ctx, []*partition{p}, b.commitStarts); p.beginning() {
+	if p.Beginning() { // where it begins is committed first; see adjust
+		if b.commitBy(ctx, []*assign.Assignment{p}, b.commitStarts); p.Beginning() {
 			return errStartNotTaken
 		}
 	}
-	log, err := b.kafka.Extent(ctx, p.id)
+	log, err := b.kafka.Extent(ctx, p.ID())
 	switch {
 	case source.IsAbsent(err):
 		b.miss(p, byPosition, err)
 		return errAbsent
 	case err != nil:
 		return err
-	case part.OtherTopic(p.topic.id, log.Topic):
-		p.stopRecreated()
+	case part.OtherTopic(p.TopicID(), log.Topic):
+		p.StopRecreated()
 		return nil
 	}
-	bg := source.BeginAt(p.id, p.expects(), log.Start, log.End, b.acceptsGap())
+	bg := source.BeginAt(p.ID(), p.Expects(), log.Start, log.End, b.acceptsGap())
 	if bg.Stop != nil {
 		p.Stop(bg.Stop)
 		return nil
@@ -176,33 +177,33 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 		return err
 	}
 	if bg.Lost > 0 {
-		if !p.loseBefore(bg.Offset) {
+		if !p.LoseBefore(bg.Offset) {
 			return errors.New("what was fetched before the gap waits for room in the sender")
 		}
-		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", p.id.Topic, "partition", p.id.Num,
+		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", p.ID().Topic, "partition", p.ID().Num,
 			"from", bg.Offset-bg.Lost, "to", bg.Offset-1, "on_gap", "continue")
 		b.counters.offsetsLost.Add(uint64(bg.Lost))
 	}
-	p.moveTo(bg.Offset, b.setOffsets)
+	p.MoveTo(bg.Offset, b.setOffsets)
 	return nil
 }
 
 // cutBelow stops a partition whose log was cut off below its position and has grown past it since.
-func (b *Bridge) cutBelow(ctx context.Context, p *partition, bg source.Begin) (bool, error) {
-	offset, epoch := p.reached()
+func (b *Bridge) cutBelow(ctx context.Context, p *assign.Assignment, bg source.Begin) (bool, error) {
+	offset, epoch := p.Reached()
 	if bg.Lost > 0 || epoch < 0 {
 		return false, nil
 	}
 	c := resume.Commit{Offset: offset, Epoch: epoch}
 	verdicts := make(map[part.ID]source.EpochCheck)
-	err := b.kafka.CheckEpochs(ctx, map[part.ID]resume.Commit{p.id: c}, func(string) [16]byte { return p.topic.id }, verdicts)
-	v := verdicts[p.id]
+	err := b.kafka.CheckEpochs(ctx, map[part.ID]resume.Commit{p.ID(): c}, func(string) [16]byte { return p.TopicID() }, verdicts)
+	v := verdicts[p.ID()]
 	if v.Absent != nil {
 		b.miss(p, byPosition, v.Absent)
 		return false, errAbsent
 	}
 	if v.Cut {
-		p.Stop(part.Overwritten(p.id, v.At, c.Offset, c.Epoch))
+		p.Stop(part.Overwritten(p.ID(), v.At, c.Offset, c.Epoch))
 	}
 	return v.Cut, err
 }
@@ -245,14 +246,14 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 		b.group.AddConsumeTopics(added...)
 	}
 	for _, p := range b.assigned() {
-		d, ok := details[p.id.Topic]
+		d, ok := details[p.ID().Topic]
 		switch {
 		case !ok && all:
 			b.miss(p, byList, kerr.UnknownTopicOrPartition)
 		case ok && source.IsAbsent(d.Err):
 			b.miss(p, byList, d.Err)
-		case ok && d.Err == nil && p.topic.id != ([16]byte{}) && [16]byte(d.ID) != ([16]byte{}) && [16]byte(d.ID) != p.topic.id:
-			p.stopRecreated()
+		case ok && d.Err == nil && p.TopicID() != ([16]byte{}) && [16]byte(d.ID) != ([16]byte{}) && [16]byte(d.ID) != p.TopicID():
+			p.StopRecreated()
 		}
 	}
 }

@@ -12,6 +12,7 @@ const (
 	observe    = "./connector/internal/observe"
 	route      = "./connector/internal/route"
 	brokers    = "./connector/internal/source"
+	assigned   = "./connector/internal/assign"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -276,12 +277,12 @@ var mutations = []mutation{
 		old:  "		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
 		new:  "		if rec.Offset < sentBefore[t.of] {\n			continue\n		}\n		sentBefore[t.of] = rec.Offset + 1\n		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
 		more: [][2]string{{"type task struct {", "var sentBefore = map[Assignment]int64{}\n\ntype task struct {"}},
-		pkg:  connector, run: "ReadingAgain",
+		pkg:  assigned, run: "ReadingAgain",
 	},
 	{
 		name: "a jump to the log's start taken for compaction", file: "connector/internal/part/part.go",
 		old: "return len(recs) > 0 &&", new: "return len(recs) < 0 &&",
-		pkg: connector, run: "Jumps",
+		pkg: connector + " " + assigned, run: "Jumps",
 	},
 	{
 		name: "an answer to a text pack that echoes nothing taken for its ack", file: "sdk/text.go",
@@ -311,7 +312,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a commit by name without asking for the topic's id", file: "connector/identity.go",
-		old: "	return c.all || c.agreed[p.id.Topic]", new: "	return true",
+		old: "	return c.all || c.agreed[p.ID().Topic]", new: "	return true",
 		pkg: connector, run: "TestNothingIsCommittedByName",
 	},
 	{
@@ -353,7 +354,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a partition is fetched before its start is committed", file: "connector/offsets.go",
-		old: "if p.beginning() && p.stopped() == nil {", new: "if p == nil {",
+		old: "if p.Beginning() && p.Stopped() == nil {", new: "if p == nil {",
 		pkg: connector, run: "TestStartIsCommittedBeforeTheFirstFetch",
 	},
 	{
@@ -363,7 +364,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "the books of a commit are those of one assignment", file: "connector/commit.go",
-		old: "books = books.Add(ledgerBooks(p.wm.Offered()))", new: "books = ledgerBooks(p.wm.Offered())",
+		old: "books = books.Add(ledgerBooks(p.Checkpoint().Offered()))", new: "books = ledgerBooks(p.Checkpoint().Offered())",
 		pkg: connector, run: "TestBooksGoOn",
 	},
 	{
@@ -372,8 +373,8 @@ var mutations = []mutation{
 		pkg: checkpoint,
 	},
 	{
-		name: "an idle partition keeps a commit without a line", file: "connector/condition.go",
-		old: "return (p.from.CommitFirst || p.from.Restate) &&", new: "return p.from.CommitFirst &&",
+		name: "an idle partition keeps a commit without a line", file: "connector/internal/assign/condition.go",
+		old: "return (p.From.CommitFirst || p.From.Restate) &&", new: "return p.From.CommitFirst &&",
 		pkg: connector, run: "TestUpgradeFrom",
 	},
 	{
@@ -424,7 +425,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a later assignment of a topic that is output goes on", file: "connector/table.go",
-		old: "	if r := b.outputStop(p.id); r != nil {\n		p.gate.Add(*r, true)\n	}\n", new: "",
+		old: "	if r := b.outputStop(p.ID()); r != nil {\n		p.Gate().Add(*r, true)\n	}\n", new: "",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
@@ -433,9 +434,9 @@ var mutations = []mutation{
 		pkg: connector, run: "RefusedWhereItIsNamed",
 	},
 	{
-		name: "an own pack sent round again", file: "connector/chunk.go",
+		name: "an own pack sent round again", file: "connector/internal/assign/chunk.go",
 		old: "	case route.OwnPack:\n		return route.Looped(", new: "	case route.OwnPack:\n		_ = route.Looped(",
-		pkg: connector, run: "OwnPack|CopyOfTheOwnQueue",
+		pkg: connector + " " + assigned, run: "OwnPack|CopyOfTheOwnQueue",
 	},
 	{
 		name: "a pack of another group taken for a loop", file: "connector/internal/route/origin.go",
@@ -450,7 +451,7 @@ var mutations = []mutation{
 	{
 		name: "an own pack read again and sent", file: "connector/internal/replay/planner.go",
 		old: "h != nil { // the log was cut", new: "h != nil && n == 0 { // the log was cut", more: [][2]string{{"	if h := route.LoopIn(", "	n := 1\n	if h := route.LoopIn("}},
-		pkg: connector, run: "ReadingAgain",
+		pkg: assigned, run: "ReadingAgain",
 	},
 	{
 		name: "an expression means internal topics", file: "mapping/rule.go",
@@ -465,18 +466,18 @@ var mutations = []mutation{
 	{
 		name: "reading again judges the log of another topic", file: "connector/internal/replay/planner.go",
 		old: "if part.OtherTopic(rd.tasks[0].of.TopicID(), x.Topic) {", new: "if false {",
-		pkg: connector, run: "TestReadingAgainDoesNotJudge",
+		pkg: assigned, run: "TestReadingAgainDoesNotJudge",
 	},
 	// Spans and event time.
 	{
-		name: "a span of a whole fetch", file: "connector/chunk.go",
-		old: "oversize || c.full(rec, s.pack) {", new: "oversize {",
-		pkg: connector, run: "CrashLoop",
+		name: "a span of a whole fetch", file: "connector/internal/assign/chunk.go",
+		old: "oversize || c.full(rec, s.Pack) {", new: "oversize {",
+		pkg: assigned, run: "CrashLoop",
 	},
 	{
-		name: "a span without a bound on its records", file: "connector/chunk.go",
+		name: "a span without a bound on its records", file: "connector/internal/assign/chunk.go",
 		old: "c.seen >= maxSpanRecords || ", new: "",
-		pkg: connector, run: "Span",
+		pkg: assigned, run: "Span",
 	},
 	{
 		name: "a timestamp that wrapped taken for a time", file: "connector/internal/route/eventtime.go",
@@ -486,12 +487,12 @@ var mutations = []mutation{
 	{
 		name: "a replaced time not found when read again", file: "connector/internal/replay/task.go",
 		old: "if !t.origin.Arrived {", new: "if true {",
-		pkg: connector, run: "ReadingAgainFinds",
+		pkg: assigned, run: "ReadingAgainFinds",
 	},
 	{
 		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/internal/replay/planner.go",
 		old: ", Arrived: t.origin.Arrived,", new: ",",
-		pkg: connector, run: "ReadingAgainFinds",
+		pkg: assigned, run: "ReadingAgainFinds",
 	},
 	// A topic that is not found.
 	{
@@ -516,7 +517,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a deleted topic that is back stays stopped", file: "connector/absent.go",
-		old: "		if wasGone {\n			b.goOn(ending{p, gone})\n		}\n", new: "",
+		old: "		if wasGone {\n			b.goOn(assign.Ending{Assignment: p, Key: gone})\n		}\n", new: "",
 		pkg: connector, run: "TestSameTopicBack",
 	},
 	{
@@ -546,12 +547,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "what took the place of an assignment outlives its revoke", file: "connector/revoke.go",
-		old: "for ; p != nil; p = p.succeeded() {", new: "for ; p != nil; p = nil {",
+		old: "for ; p != nil; p = p.Succeeded() {", new: "for ; p != nil; p = nil {",
 		pkg: connector, run: "TestRevokeEndsTheAssignment",
 	},
 	{
 		name: "an assignment that ends gives way to another", file: "connector/absent.go",
-		old: "if b.parts[old.id] != old || !old.givesWayTo(p) {", new: "if b.parts[old.id] != old && !old.givesWayTo(p) {",
+		old: "if b.parts[old.ID()] != old || !old.GivesWayTo(p) {", new: "if b.parts[old.ID()] != old && !old.GivesWayTo(p) {",
 		pkg: connector, run: "TestRevokeEndsTheAssignment",
 	},
 	// A log that was cut off.
@@ -581,9 +582,9 @@ var mutations = []mutation{
 		pkg: connector, run: "TestCommitWithoutAnEpochIsNamed",
 	},
 	{
-		name: "a hole keeps the epoch of the record before it", file: "connector/position.go",
+		name: "a hole keeps the epoch of the record before it", file: "connector/internal/assign/position.go",
 		old: "p.epochs.add(from, -1)", new: "",
-		pkg: connector, run: "TestPositionBehindAHole",
+		pkg: assigned, run: "TestPositionBehindAHole",
 	},
 	{
 		name: "a fetch by hand that unfolds without bound", file: "connector/internal/source/fetch.go",
@@ -618,9 +619,9 @@ var mutations = []mutation{
 		pkg: "./connector/confirm", run: "TestContractOfKafka",
 	},
 	{
-		name: "a migration takes the record at its end", file: "connector/chunk.go",
-		old: "rec.Offset >= s.limit", new: "rec.Offset > s.limit",
-		pkg: connector, run: "SplitEnds|TestMigrateLeavesWhat",
+		name: "a migration takes the record at its end", file: "connector/internal/assign/chunk.go",
+		old: "rec.Offset >= s.Limit", new: "rec.Offset > s.Limit",
+		pkg: connector + " " + assigned, run: "SplitEnds|TestMigrateLeavesWhat",
 	},
 	{
 		name: "a migration ends one record later", file: "connector/migrate.go",
@@ -630,27 +631,27 @@ var mutations = []mutation{
 	{
 		name: "records that are gone are booked as compaction", file: "connector/internal/replay/planner.go",
 		old: "	if t.gone {\n		class = checkpoint.LostGap", new: "	if t.gone {\n		class = checkpoint.Gap",
-		pkg: connector, run: "GoneFromHalf",
+		pkg: assigned, run: "GoneFromHalf",
 	},
 	{
 		name: "a lost piece that is gone whole is booked as compaction", file: "connector/internal/replay/planner.go",
 		old: "int64(t.missing()), checkpoint.LostGap)", new: "int64(t.missing()), checkpoint.Gap)",
-		pkg: connector, run: "ReadingAgainThatJumps",
+		pkg: assigned, run: "ReadingAgainThatJumps",
 	},
 	{
 		name: "books of what was not committed are counted", file: "connector/commit.go",
-		old: "		if e == nil {\n			p.commits.took", new: "		p.commits.took(r.offsets[p.id.Topic][p.id.Num].Offset, r.lines[p.id].Books, now)\n		if e == nil {\n			p.commits.took",
+		old: "		if e == nil {\n			p.Commits.Took", new: "		p.Commits.Took(r.offsets[p.ID().Topic][p.ID().Num].Offset, r.lines[p.ID()].Books, now)\n		if e == nil {\n			p.Commits.Took",
 		pkg: connector, run: "TestMigrateBooksOnly",
 	},
 	{
 		name: "records of another topic of the same name are taken", file: "connector/source.go",
-		old: "t.TopicID != p.topic.id {", new: "false {",
+		old: "t.TopicID != p.TopicID() {", new: "false {",
 		pkg: connector, run: "FetchOfAnotherTopic",
 	},
 	{
 		name: "records of another topic of the same name are sent for lost ones", file: "connector/internal/replay/planner.go",
 		old: "case part.OtherTopic(topic, rd.tasks[0].of.TopicID()):", new: "case false:",
-		pkg: connector, run: "TakesNothingOfAnotherTopic",
+		pkg: assigned, run: "TakesNothingOfAnotherTopic",
 	},
 	{
 		name: "a partition that a commit's answer leaves out counts as committed", file: "connector/commit.go",
@@ -1014,12 +1015,12 @@ var mutations = []mutation{
 		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
 	},
 	{
-		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/pending.go",
-		old: "k, held := p.shareKey, p.wm.Held()", new: "k, held := p.shareKey, p.wm.Unfinal()",
+		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/internal/assign/pending.go",
+		old: "k, held := p.shareKey, p.checkpoint.Held()", new: "k, held := p.shareKey, p.checkpoint.Unfinal()",
 		pkg: connector, run: "TestFailingCommits",
 	},
 	{
-		name: "a partition may hold every piece that max_unfinal allows", file: "connector/pending.go",
+		name: "a partition may hold every piece that max_unfinal allows", file: "connector/internal/assign/pending.go",
 		old: "case e == nil && held > free:", new: "case e == nil && held > most:",
 		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
 	},
@@ -1039,14 +1040,14 @@ var mutations = []mutation{
 		pkg: route, run: "TestIndexOfARoute",
 	},
 	{
-		name: "a stream is forgotten while a record waits for it", file: "connector/pending.go",
+		name: "a stream is forgotten while a record waits for it", file: "connector/internal/assign/pending.go",
 		old: "			in[c.groups[i].route.Index] = true\n", new: "			_ = i\n",
-		pkg: connector, run: "TestRouteThatAPiece",
+		pkg: assigned, run: "TestRouteThatAPiece",
 	},
 	{
-		name: "a stream is forgotten while a piece names it", file: "connector/pending.go",
-		old: "	p.wm.Routes(in)\n", new: "",
-		pkg: connector, run: "TestRouteThatAPiece",
+		name: "a stream is forgotten while a piece names it", file: "connector/internal/assign/pending.go",
+		old: "	p.checkpoint.Routes(in)\n", new: "",
+		pkg: assigned, run: "TestRouteThatAPiece",
 	},
 	// Gate and condition: why a partition does not go on.
 	{
@@ -1130,44 +1131,44 @@ var mutations = []mutation{
 		pkg: "./connector/reason", run: "TestReplaceEnds",
 	},
 	{
-		name: "a partition that goes on takes what was fetched before it stopped", file: "connector/position.go",
-		old: "			e.p.rewind = true\n", new: "",
+		name: "a partition that goes on takes what was fetched before it stopped", file: "connector/internal/assign/position.go",
+		old: "			e.Assignment.rewind = true\n", new: "",
 		pkg: connector, run: "TestPartitionThatGoesOn",
 	},
 	{
 		name: "only the first of two fetches is dropped when a partition goes on", file: "connector/source.go",
-		old: "				back = append(back, p)\n				continue", new: "				rewindAll([]*partition{p}, b.setOffsets)\n				continue",
+		old: "				back = append(back, p)\n				continue", new: "				assign.Rewind([]*assign.Assignment{p}, b.setOffsets)\n				continue",
 		pkg: connector, run: "TestPartitionThatGoesOn",
 	},
 	{
-		name: "more is parked behind a record that stops its partition", file: "connector/pending.go",
+		name: "more is parked behind a record that stops its partition", file: "connector/internal/assign/pending.go",
 		old: "return n > 0 && q.chunks[n-1].stop != nil", new: "return n < 0",
-		pkg: connector, run: "TestNothingIsParkedBehind",
+		pkg: assigned, run: "TestNothingIsParkedBehind",
 	},
 	{
-		name: "a half sent chunk is dropped when its partition stops", file: "connector/dispatch.go",
+		name: "a half sent chunk is dropped when its partition stops", file: "connector/internal/assign/dispatch.go",
 		old: "	case p.pending.chunks[0].begun:\n", new: "	case false:\n",
-		pkg: connector, run: "TestChunkThatIsHalfSentIsKept",
+		pkg: assigned, run: "TestChunkThatIsHalfSentIsKept",
 	},
 	{
-		name: "a gap is booked over records that wait for room", file: "connector/position.go",
+		name: "a gap is booked over records that wait for room", file: "connector/internal/assign/position.go",
 		old: "	if len(p.pending.chunks) > 0 {\n		return false\n	}\n	from := p.expect", new: "	from := p.expect",
-		pkg: connector, run: "TestGapIsNotBooked",
+		pkg: assigned, run: "TestGapIsNotBooked",
 	},
 	{
 		name: "a fault that comes again while it is taken for over is never tried", file: "connector/watch.go",
-		old: "	began := p.gate.Add(r, true)\n", new: "	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})\n	began := p.gate.Add(r, true)\n",
-		more: [][2]string{{"nobody tries again.\n	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})\n", "nobody tries again.\n"}},
+		old: "	began := p.Gate().Add(r, true)\n", new: "	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told})\n	began := p.Gate().Add(r, true)\n",
+		more: [][2]string{{"nobody tries again.\n	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told})\n", "nobody tries again.\n"}},
 		pkg:  connector, run: "TestFaultThatComesAgain",
 	},
 	{
-		name: "a partition closed for its pieces is looked at by nobody", file: "connector/pending.go",
+		name: "a partition closed for its pieces is looked at by nobody", file: "connector/internal/assign/pending.go",
 		old: "		p.mu.Lock() // or a note of a moment ago might say last that there is nothing to do\n		p.noteWaitsLocked()\n		p.mu.Unlock()\n", new: "		p.waits.Store(true)\n",
-		pkg: connector, run: "TestPartitionThatHoldsTooMany",
+		pkg: assigned, run: "TestPartitionThatHoldsTooMany",
 	},
 	{
 		name: "a partition goes on from a stream that the stall detection named", file: "connector/idle.go",
-		old: "e.Own != nil || !e.Closes || p.refused.of", new: "e.Own != nil || p.refused.of",
+		old: "e.Own != nil || !e.Closes || p.Refused.Of", new: "e.Own != nil || p.Refused.Of",
 		pkg: connector, run: "TestStreamThatTheStallDetection",
 	},
 	{
@@ -1196,35 +1197,35 @@ var mutations = []mutation{
 		pkg: observe, run: "TestRecordsThatWaitTooLong",
 	},
 	{
-		name: "a record that was too large is never tried again", file: "connector/pending.go",
+		name: "a record that was too large is never tried again", file: "connector/internal/assign/pending.go",
 		old: "o.bytes <= o.stream.MaxRecord()", new: "false",
 		pkg: connector, run: "TestRecordThatWasTooLarge",
 	},
 	{
-		name: "a partition goes on at a record that is still too large", file: "connector/pending.go",
+		name: "a partition goes on at a record that is still too large", file: "connector/internal/assign/pending.go",
 		old: "o.stream != nil && o.bytes <= o.stream.MaxRecord()", new: "o.stream != nil",
 		pkg: connector, run: "TestRecordThatWasTooLarge",
 	},
 	{
-		name: "a piece that proxies refuse stops nothing", file: "connector/assignment.go",
+		name: "a piece that proxies refuse stops nothing", file: "connector/internal/assign/assignment.go",
 		old: "	if p.gate.Refer(k, time.Now(), true) {\n", new: "	if p.gate.Refer(k, time.Now(), false) && false {\n",
 		pkg: connector, run: "TestPartitionsThatAreRefused",
 	},
 	{
 		name: "a partition goes on while pieces of it are refused", file: "connector/idle.go",
-		old: " || p.refused.of(e.Key) > 0 {", new: " {",
+		old: " || p.Refused.Of(e.Key) > 0 {", new: " {",
 		pkg: connector, run: "TestPartitionsThatAreRefused",
 	},
 	// What alerts go by.
 	{
-		name: "the lag in time of a stopped partition ends at what was taken", file: "connector/lagtime.go",
+		name: "the lag in time of a stopped partition ends at what was taken", file: "connector/internal/assign/times.go",
 		old: "recs[n-1].Offset >= next {", new: "recs[n-1].Offset < 0 {",
-		pkg: connector, run: "TestLagInTimeOfAStopped",
+		pkg: assigned, run: "TestLagInTimeOfAStopped",
 	},
 	{
-		name: "records that are fetched again keep their old times", file: "connector/lagtime.go",
+		name: "records that are fetched again keep their old times", file: "connector/internal/assign/times.go",
 		old: "n > r.passed && r.runs[n-1].first >= first", new: "n > r.passed && r.runs[n-1].first < 0",
-		pkg: connector, run: "TestLagInTimeAfterAPartitionWentBack",
+		pkg: assigned, run: "TestLagInTimeAfterAPartitionWentBack",
 	},
 	{
 		name: "the longer estimate of retention counts", file: "connector/retention.go",
@@ -1248,14 +1249,14 @@ var mutations = []mutation{
 	},
 	// Ends of conditions.
 	{
-		name: "a migration does not fetch again what a stop gave back", file: "connector/dispatch.go",
-		old: "	if p.expect < p.limit {\n", new: "	if false {\n",
-		pkg: connector, run: "TestMigrationFetchesAgain",
+		name: "a migration does not fetch again what a stop gave back", file: "connector/internal/assign/dispatch.go",
+		old: "	if p.expect < p.Limit {\n", new: "	if false {\n",
+		pkg: assigned, run: "TestMigrationFetchesAgain",
 	},
 	{
-		name: "a stream that has room again is named as full", file: "connector/dispatch.go",
+		name: "a stream that has room again is named as full", file: "connector/internal/assign/dispatch.go",
 		old: "					p.gate.Drop(e.Key) // that stream had room", new: "					break // that stream had room",
-		pkg: connector, run: "TestOnlyTheStreamThatIsFull",
+		pkg: assigned, run: "TestOnlyTheStreamThatIsFull",
 	},
 	{
 		name: "a drain waits for what is parked behind a stop", file: "connector/run.go",

@@ -1,4 +1,4 @@
-package connector
+package assign
 
 import (
 	"fmt"
@@ -9,16 +9,16 @@ import (
 	"inlong-bridge/connector/reason"
 )
 
-// budgetKey is the reason that the sender's budget is full.
-var budgetKey = reason.Key{Code: reason.Budget, Scope: reason.Process}
+// BudgetKey is the reason that the sender's budget is full.
+var BudgetKey = reason.Key{Code: reason.Budget, Scope: reason.Process}
 
-// resumePause is how long a partition stays paused at least whose stream was full, or that held too many pieces: each pause throws
+// ResumePause is how long a partition stays paused at least whose stream was full, or that held too many pieces: each pause throws
 // away what was fetched ahead.
-const resumePause = 200 * time.Millisecond
+const ResumePause = 200 * time.Millisecond
 
-// pendingBytes is the memory of the chunks of all partitions that wait for room in the sender's budget. Chunks that wait because
+// PendingBytes is the memory of the chunks of all partitions that wait for room in the sender's budget. Chunks that wait because
 // their own stream is full are not counted: they hold nobody else up.
-type pendingBytes struct{ bytes atomic.Int64 }
+type PendingBytes struct{ Bytes atomic.Int64 }
 
 // recordWeight is about what a fetched record takes in memory beside its value.
 const recordWeight = 200
@@ -30,7 +30,7 @@ type pending struct {
 	chunks  []*chunk
 	weight  int64         // memory of chunks
 	counted int64         // the part of weight that is in shared
-	shared  *pendingBytes // of all partitions
+	shared  *PendingBytes // of all partitions
 }
 
 // push puts chunks behind those that wait.
@@ -67,7 +67,7 @@ func (q *pending) count(forBudget bool) {
 		now = q.weight
 	}
 	if now != q.counted {
-		q.shared.bytes.Add(now - q.counted)
+		q.shared.Bytes.Add(now - q.counted)
 		q.counted = now
 	}
 }
@@ -89,19 +89,19 @@ func (q *pending) bytes() (sum int64) {
 }
 
 // dropPendingLocked forgets the pending chunks from i on.
-func (p *partition) dropPendingLocked(i int) {
+func (p *Assignment) dropPendingLocked(i int) {
 	if p.pending.drop(i); i == 0 {
-		p.gate.Drop(budgetKey)
+		p.gate.Drop(BudgetKey)
 	}
 	p.countPendingLocked()
 }
 
-func (p *partition) countPendingLocked() {
+func (p *Assignment) countPendingLocked() {
 	p.pending.count(p.gate.Condition().Has(reason.Budget))
 }
 
-// dropUnbegun forgets pending chunks of which nothing was sent.
-func (p *partition) dropUnbegun() {
+// DropUnbegun forgets pending chunks of which nothing was sent.
+func (p *Assignment) DropUnbegun() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, c := range p.pending.chunks {
@@ -112,51 +112,54 @@ func (p *partition) dropUnbegun() {
 	}
 }
 
-// waiting reports how much is pending.
-func (p *partition) waiting() (chunks int, bytes int64) {
+// Waiting reports how much is pending.
+func (p *Assignment) Waiting() (chunks int, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.pending.chunks), p.pending.bytes()
 }
 
+// WaitsForRoom reports whether something is pending, or the partition is closed for want of room.
+func (p *Assignment) WaitsForRoom() bool { return p.waits.Load() }
+
 // noteWaitsLocked keeps waits true while the loop that offers pending chunks has something to do for p. Whoever adds a pending chunk calls it.
-func (p *partition) noteWaitsLocked() {
+func (p *Assignment) noteWaitsLocked() {
 	c := p.gate.Condition()
-	p.waits.Store(len(p.pending.chunks) > 0 || streamFull(c) != nil || c.Get(p.shareKey) != nil)
+	p.waits.Store(len(p.pending.chunks) > 0 || StreamFull(c) != nil || c.Get(p.shareKey) != nil)
 }
 
-// roomAgain ends the reasons of streams that were full, once nothing is pending.
-func (p *partition) roomAgain(now time.Time) {
+// RoomAgain ends the reasons of streams that were full, once nothing is pending.
+func (p *Assignment) RoomAgain(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.pending.chunks) == 0 {
-		for e := streamFull(p.gate.Condition()); e != nil && now.Sub(e.Since) >= resumePause; e = streamFull(p.gate.Condition()) {
+		for e := StreamFull(p.gate.Condition()); e != nil && now.Sub(e.Since) >= ResumePause; e = StreamFull(p.gate.Condition()) {
 			p.gate.Drop(e.Key)
 		}
 	}
 	p.noteWaitsLocked()
 }
 
-// share closes a partition that holds more pieces than are free, and opens it again when there is room. So one whose commits fail,
+// Share closes a partition that holds more pieces than are free, and opens it again when there is room. So one whose commits fail,
 // or whose stream stalls, leaves half of the pieces to the others; two leave a third. Replacements of lost pieces count, and are never
 // held up. free is how many of most pieces (delivery.max_unfinal) nobody holds.
-func (p *partition) share(free, most int, now time.Time) {
-	k, held := p.shareKey, p.wm.Held()
+func (p *Assignment) Share(free, most int, now time.Time) {
+	k, held := p.shareKey, p.checkpoint.Held()
 	switch e := p.gate.Condition().Get(k); {
 	case e == nil && held > free:
 		p.gate.Add(reason.New(k, now, fmt.Sprintf("%d pieces of %s wait to become final or to be committed, as many as are free of delivery.max_unfinal (%d); "+
-			"hint: see what else keeps them, or look at the failures of commits", held, p.id, most)), true)
+			"hint: see what else keeps them, or look at the failures of commits", held, p.Partition, most)), true)
 		p.mu.Lock() // or a note of a moment ago might say last that there is nothing to do
 		p.noteWaitsLocked()
 		p.mu.Unlock()
-	case e != nil && held <= free/4*3 && now.Sub(e.Since) >= resumePause:
+	case e != nil && held <= free/4*3 && now.Sub(e.Since) >= ResumePause:
 		p.gate.Drop(k)
 	}
 }
 
-// routesInUse marks the routes that the assignment needs.
-func (p *partition) routesInUse(in map[int32]bool) {
-	if r := p.router.Fixed(); r != nil {
+// RoutesInUse marks the routes that the assignment needs.
+func (p *Assignment) RoutesInUse(in map[int32]bool) {
+	if r := p.Router.Fixed(); r != nil {
 		in[r.Index] = true
 	}
 	p.mu.Lock()
@@ -166,26 +169,26 @@ func (p *partition) routesInUse(in map[int32]bool) {
 			in[c.groups[i].route.Index] = true
 		}
 	}
-	p.wm.Routes(in)
+	p.checkpoint.Routes(in)
 }
 
-// fits reports whether the record for which the partition stopped as too large fits into a frame by now.
-func (p *partition) fits() bool {
+// Fits reports whether the record for which the partition stopped as too large fits into a frame by now.
+func (p *Assignment) Fits() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := p.tooLarge
 	return o.stream != nil && o.bytes <= o.stream.MaxRecord()
 }
 
-// reachedEnd closes a partition of which a migration wants nothing more, and leaves any other alone.
-func (p *partition) reachedEnd() {
-	if p.limit < 0 {
+// ReachedEnd closes a partition of which a migration wants nothing more, and leaves any other alone.
+func (p *Assignment) ReachedEnd() {
+	if p.Limit < 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.expect < p.limit { // a stop may have given back what was fetched
+	if p.expect < p.Limit { // a stop may have given back what was fetched
 		return
 	}
-	p.gate.Add(reason.New(part.Key(p.id, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.id, p.limit)), true)
+	p.gate.Add(reason.New(part.Key(p.Partition, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.Partition, p.Limit)), true)
 }

@@ -1,4 +1,4 @@
-package connector
+package assign
 
 import (
 	"cmp"
@@ -14,35 +14,35 @@ import (
 // gapAfter is how long a partition must have got nothing before its end is asked about.
 const gapAfter = 2 * time.Second
 
-// expects returns the offset that the next fetch must not be below.
-func (p *partition) expects() int64 {
+// Expects returns the offset that the next fetch must not be below.
+func (p *Assignment) Expects() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.expect
 }
 
-// fetchedAt returns when something was fetched last, or asked for in vain.
-func (p *partition) fetchedAt() time.Time {
+// FetchedAt returns when something was fetched last, or asked for in vain.
+func (p *Assignment) FetchedAt() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.heard
 }
 
-// reached returns the offset that the next fetch must not be below, and the leader epoch of the record before it, -1 if unknown.
-func (p *partition) reached() (offset int64, epoch int32) {
+// Reached returns the offset that the next fetch must not be below, and the leader epoch of the record before it, -1 if unknown.
+func (p *Assignment) Reached() (offset int64, epoch int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.expect == p.start {
-		return p.expect, p.from.Epoch
+	if p.expect == p.Start {
+		return p.expect, p.From.Epoch
 	}
 	epoch, _ = p.epochs.before(p.expect)
 	return p.expect, epoch
 }
 
-// epochAt returns the leader epoch to commit offset with: that of the record before it, -1 if unknown. Offsets only go forward.
-func (p *partition) epochAt(offset int64) int32 {
-	if offset == p.start {
-		return p.from.Epoch
+// EpochAt returns the leader epoch to commit offset with: that of the record before it, -1 if unknown. Offsets only go forward.
+func (p *Assignment) EpochAt(offset int64) int32 {
+	if offset == p.Start {
+		return p.From.Epoch
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -51,9 +51,9 @@ func (p *partition) epochAt(offset int64) int32 {
 	return epoch
 }
 
-// loseBefore books the offsets up to next as lost and goes on there. It refuses while something is pending whose span has not begun:
+// LoseBefore books the offsets up to next as lost and goes on there. It refuses while something is pending whose span has not begun:
 // the booked span would cover it, and be final.
-func (p *partition) loseBefore(next int64) (ok bool) {
+func (p *Assignment) LoseBefore(next int64) (ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.pending.chunks) > 0 {
@@ -63,57 +63,60 @@ func (p *partition) loseBefore(next int64) (ok bool) {
 	if next <= from || p.gate.Ended() {
 		return true
 	}
-	s := p.wm.Begin(from, next)
-	p.wm.Count(s, checkpoint.LostGap, next-from)
-	p.wm.End(s)
+	s := p.checkpoint.Begin(from, next)
+	p.checkpoint.Count(s, checkpoint.LostGap, next-from)
+	p.checkpoint.End(s)
 	p.expect = next
 	return true
 }
 
-// idleBeforeEnd returns the position of a partition that got nothing for a while though its log goes on.
-func (p *partition) idleBeforeEnd(now time.Time) (from int64, ok bool) {
-	if p.gate.Condition().Closed() || p.trying.Load() != nil {
+// IdleBeforeEnd returns the position of a partition that got nothing for a while though its log goes on.
+func (p *Assignment) IdleBeforeEnd(now time.Time) (from int64, ok bool) {
+	if p.gate.Condition().Closed() || p.Retry.Load() != nil {
 		return 0, false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gate.Ended() || len(p.pending.chunks) > 0 || p.expect >= p.log.high.Load() || p.limit >= 0 && p.expect >= p.limit || now.Sub(p.heard) < gapAfter {
+	if p.gate.Ended() || len(p.pending.chunks) > 0 || p.expect >= p.Log.high.Load() || p.Limit >= 0 && p.expect >= p.Limit || now.Sub(p.heard) < gapAfter {
 		return 0, false
 	}
 	p.heard = now // asked again after the same time
 	return p.expect, true
 }
 
-// passGap books [from, next) as a gap if nothing came in between.
-func (p *partition) passGap(from, next int64) bool {
+// PassGap books [from, next) as a gap if nothing came in between.
+func (p *Assignment) PassGap(from, next int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.limit >= 0 {
-		next = min(next, p.limit)
+	if p.Limit >= 0 {
+		next = min(next, p.Limit)
 	}
 	if p.gate.Ended() || p.expect != from || next <= from {
 		return false
 	}
-	p.wm.End(p.wm.Begin(next, next))
+	p.checkpoint.End(p.checkpoint.Begin(next, next))
 	p.expect = next
 	p.epochs.add(from, -1) // nothing tells in which epoch the gap ends
 	return true
 }
 
-// mustRewind reports whether what was polled is not what comes next for the partition.
-func (p *partition) mustRewind() bool {
+// MustRewind reports whether what was polled is not what comes next for the partition.
+func (p *Assignment) MustRewind() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.rewind && p.stopped() == nil
+	return p.rewind && p.Stopped() == nil
 }
+
+// RewindFirst has the poll loop go back to the position before anything is taken. It is called before the assignment begins.
+func (p *Assignment) RewindFirst() { p.rewind = true }
 
 // setOffsets moves where the client fetches partitions. It must not wait.
 type setOffsets func(offsets map[part.ID]int64)
 
 // lockAll locks the positions of assignments in one order. Nobody else holds two of these locks.
-func lockAll(list []*partition) (unlock func()) {
-	list = slices.SortedFunc(slices.Values(list), func(a, b *partition) int {
-		return cmp.Or(cmp.Compare(a.id.Topic, b.id.Topic), cmp.Compare(a.id.Num, b.id.Num), cmp.Compare(a.number, b.number))
+func lockAll(list []*Assignment) (unlock func()) {
+	list = slices.SortedFunc(slices.Values(list), func(a, b *Assignment) int {
+		return cmp.Or(cmp.Compare(a.Partition.Topic, b.Partition.Topic), cmp.Compare(a.Partition.Num, b.Partition.Num), cmp.Compare(a.Number, b.Number))
 	})
 	list = slices.Compact(list) // one poll may bring several fetches of a partition
 	for _, p := range list {
@@ -126,17 +129,17 @@ func lockAll(list []*partition) (unlock func()) {
 	}
 }
 
-// rewindAll has the client fetch partitions from where they stopped. Only the poll loop calls it: it alone knows that it holds no
+// Rewind has the client fetch partitions from where they stopped. Only the poll loop calls it: it alone knows that it holds no
 // earlier fetch of them.
 //
 // The locks are held while the client is told. Otherwise: 1. the position is read  2. the partition is revoked and assigned again,
 // and begins elsewhere  3. the client goes back to the position of 1.
-func rewindAll(list []*partition, set setOffsets) {
+func Rewind(list []*Assignment, set setOffsets) {
 	defer lockAll(list)()
 	offsets := make(map[part.ID]int64, len(list))
 	for _, p := range list {
 		if p.rewind = false; !p.gate.Ended() {
-			offsets[p.id] = p.expect
+			offsets[p.Partition] = p.expect
 		}
 	}
 	if len(offsets) > 0 {
@@ -144,38 +147,38 @@ func rewindAll(list []*partition, set setOffsets) {
 	}
 }
 
-// moveTo has the client fetch the partition from another offset on.
-func (p *partition) moveTo(offset int64, set setOffsets) {
+// MoveTo has the client fetch the partition from another offset on.
+func (p *Assignment) MoveTo(offset int64, set setOffsets) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.gate.Ended() {
-		set(map[part.ID]int64{p.id: offset})
+		set(map[part.ID]int64{p.Partition: offset})
 	}
 }
 
-// ending is a reason that ends, and the assignment that it stopped.
-type ending struct {
-	p   *partition
-	key reason.Key
+// Ending is a reason that ends, and the assignment that it stopped.
+type Ending struct {
+	Assignment *Assignment
+	Key        reason.Key
 }
 
-// goOn ends reasons that stopped partitions, each partition named once, and has them go on from where they stopped. It returns the
+// GoOn ends reasons that stopped partitions, each partition named once, and has them go on from where they stopped. It returns the
 // partitions that go on, and the entries of the reasons that ended.
 //
 // What the poll loop has in hand was fetched ahead, before the stop. Otherwise: 1. records are fetched  2. the partition stops  3. the
 // reason ends, and the client is told to go back  4. the poll loop hands over the records of 1, and those before them are skipped. So
 // the first records that come are dropped, and the poll loop goes back itself (see rewindAll).
-func goOn(list []ending, set setOffsets) (gone []*partition, entries []gate.Entry) {
-	parts := make([]*partition, len(list))
+func GoOn(list []Ending, set setOffsets) (gone []*Assignment, entries []gate.Entry) {
+	parts := make([]*Assignment, len(list))
 	for i, e := range list {
-		parts[i] = e.p
+		parts[i] = e.Assignment
 	}
 	defer lockAll(parts)()
 	offsets := make(map[part.ID]int64, len(list))
 	for _, e := range list {
-		if in := e.p.gate.Condition().Get(e.key); !e.p.gate.Ended() && in != nil && in.MayEnd() {
-			e.p.rewind = true
-			offsets[e.p.id] = e.p.expect
+		if in := e.Assignment.gate.Condition().Get(e.Key); !e.Assignment.gate.Ended() && in != nil && in.MayEnd() {
+			e.Assignment.rewind = true
+			offsets[e.Assignment.Partition] = e.Assignment.expect
 		}
 	}
 	if len(offsets) == 0 {
@@ -183,20 +186,20 @@ func goOn(list []ending, set setOffsets) (gone []*partition, entries []gate.Entr
 	}
 	set(offsets) // so that something is fetched; before a gate opens, or it could undo what the poll loop sets
 	for _, e := range list {
-		if _, ok := offsets[e.p.id]; !ok {
+		if _, ok := offsets[e.Assignment.Partition]; !ok {
 			continue
 		}
-		if dropped, ok := e.p.gate.Drop(e.key); ok {
-			e.p.tooLarge = oversize{}
-			gone, entries = append(gone, e.p), append(entries, dropped)
+		if dropped, ok := e.Assignment.gate.Drop(e.Key); ok {
+			e.Assignment.tooLarge = oversize{}
+			gone, entries = append(gone, e.Assignment), append(entries, dropped)
 		}
 	}
 	return gone, entries
 }
 
 // openedLocked notes a span for oldest, and its leader epoch for epochAt.
-func (p *partition) openedLocked(c *chunk, now time.Time) {
-	p.opened.drop(p.wm.Checkpoint())
+func (p *Assignment) openedLocked(c *chunk, now time.Time) {
+	p.opened.drop(p.checkpoint.Checkpoint())
 	p.opened.add(c.next, now)
 	if c.epoch >= 0 {
 		p.epochs.add(c.first, c.epoch)

@@ -1,64 +1,22 @@
-package connector
+package assign
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"gopkg.in/yaml.v3"
 
-	"inlong-bridge/connector/internal/route"
-	"inlong-bridge/mapping"
-	"inlong-bridge/sdk"
+	"inlong-bridge/connector/internal/assigntest"
 	"inlong-bridge/sdk/dptest/seeds"
 )
-
-// table parses routes.
-func table(t *testing.T, text string) *mapping.Table {
-	t.Helper()
-	var n yaml.Node
-	if err := yaml.Unmarshal([]byte(text), &n); err != nil {
-		t.Fatal(err)
-	}
-	tab, problems := mapping.Parse(n.Content[0])
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	return tab
-}
-
-// testRouter routes topic t by header "s"; without it the record is skipped, or fails when stop is set.
-func testRouter(t *testing.T, stop bool) *route.Router {
-	t.Helper()
-	unmatched := "skip"
-	if stop {
-		unmatched = "error"
-	}
-	tab := table(t, "- {topics: [t], group: g, stream: '{header:s}', unmatched: "+unmatched+"}\n")
-	rt, err := route.NewRouter(tab.ForTopic("t"), route.NewTable(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rt
-}
-
-func rec(offset int64, stream string, minute int64, value string) *kgo.Record {
-	r := &kgo.Record{Topic: "t", Offset: offset, Value: []byte(value), Timestamp: time.Unix(minute*60, 0)}
-	if stream != "" {
-		r.Headers = []kgo.RecordHeader{{Key: "s", Value: []byte(stream)}}
-	}
-	return r
-}
 
 // Whatever is fetched, each record is in exactly one group of its route and minute, in order, every chunk
 // follows the one before, and a record above the suspect size is alone in its chunk.
 func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
 	seeds.Run(t, 200, 100, func(t *testing.T, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, 2))
-		s := &splitter{router: testRouter(t, false), pack: 100, oversize: 20, limit: -1}
+		s := &Splitter{router: assigntest.RouterByHeader(t, false), Pack: 100, Oversize: 20, Limit: -1}
 		var recs []*kgo.Record
 		type want struct {
 			stream string
@@ -76,7 +34,7 @@ func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
 			if rng.IntN(10) == 0 {
 				value = "much longer than the suspect size"
 			}
-			r := rec(offset, stream, rng.Int64N(3), value)
+			r := assigntest.Record(offset, stream, rng.Int64N(3), value)
 			recs = append(recs, r)
 			if stream == "" {
 				skipped++
@@ -88,8 +46,8 @@ func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
 		if used != len(recs) {
 			t.Fatalf("used %d of %d records", used, len(recs))
 		}
-		if s.taken.skipped != skipped {
-			t.Fatalf("%d skipped in all, want %d", s.taken.skipped, skipped)
+		if s.taken.Skipped != skipped {
+			t.Fatalf("%d skipped in all, want %d", s.taken.Skipped, skipped)
 		}
 		next := int64(-1)
 		for _, c := range chunks {
@@ -120,8 +78,8 @@ func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
 }
 
 func TestSplitEndsBeforeWhatCannotBeRouted(t *testing.T) {
-	s := &splitter{router: testRouter(t, true), pack: 100, oversize: 100, limit: -1}
-	chunks, used := s.split([]*kgo.Record{rec(5, "a", 0, "x"), rec(6, "a", 0, "x"), rec(7, "", 0, "x"), rec(8, "a", 0, "x")})
+	s := &Splitter{router: assigntest.RouterByHeader(t, true), Pack: 100, Oversize: 100, Limit: -1}
+	chunks, used := s.split([]*kgo.Record{assigntest.Record(5, "a", 0, "x"), assigntest.Record(6, "a", 0, "x"), assigntest.Record(7, "", 0, "x"), assigntest.Record(8, "a", 0, "x")})
 	if used != 2 || len(chunks) != 1 || chunks[0].next != 7 || chunks[0].stop == nil || chunks[0].stop.Offset != 7 {
 		t.Fatalf("split = %+v, used %d; want one chunk that ends at 7 and halts there", chunks[0], used)
 	}
@@ -134,11 +92,11 @@ func TestSplitEndsAtTheLimit(t *testing.T) {
 		first, next int64
 		records     int
 	}{
-		{"inside", []*kgo.Record{rec(5, "a", 0, "x"), rec(9, "a", 0, "x"), rec(11, "a", 0, "x")}, 5, 10, 2},
-		{"a hole up to it", []*kgo.Record{rec(15, "a", 0, "x")}, 10, 10, 0},
+		{"inside", []*kgo.Record{assigntest.Record(5, "a", 0, "x"), assigntest.Record(9, "a", 0, "x"), assigntest.Record(11, "a", 0, "x")}, 5, 10, 2},
+		{"a hole up to it", []*kgo.Record{assigntest.Record(15, "a", 0, "x")}, 10, 10, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &splitter{router: testRouter(t, false), pack: 100, oversize: 100, limit: 10}
+			s := &Splitter{router: assigntest.RouterByHeader(t, false), Pack: 100, Oversize: 100, Limit: 10}
 			chunks, _ := s.split(tt.recs)
 			if len(chunks) != 1 || chunks[0].first != tt.first || chunks[0].next != tt.next || chunks[0].records != tt.records {
 				t.Errorf("split = %+v, want [%d, %d) with %d records", chunks[0], tt.first, tt.next, tt.records)
@@ -147,17 +105,11 @@ func TestSplitEndsAtTheLimit(t *testing.T) {
 	}
 }
 
-func TestCommitClassesAreBounded(t *testing.T) {
-	if got := commitClass(errors.New("?")); got != "other" {
-		t.Errorf("class of an unknown error = %q, want other", got)
-	}
-}
-
 // One fetch may bring records from before and from after the end of a migration.
 func TestSplitEndsExactlyAtTheLimit(t *testing.T) {
 	s := split()
-	s.router, s.limit = testRouter(t, false), 5
-	chunks, used := s.split(recs(0, 10))
+	s.router, s.Limit = assigntest.RouterByHeader(t, false), 5
+	chunks, used := s.split(assigntest.Records(0, 10))
 	sent := 0
 	for _, c := range chunks {
 		for _, g := range c.groups {

@@ -1,7 +1,8 @@
-package connector
+package assign
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,11 +15,11 @@ import (
 	"inlong-bridge/sdk"
 )
 
-// take cuts the records of one fetch into chunks and offers them to the sender, behind the pending ones. It runs on the poll
+// Take cuts the records of one fetch into chunks and offers them to the sender, behind the pending ones. It runs on the poll
 // goroutine and never waits.
-func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) taken {
-	sp.taken = taken{}
-	if len(recs) == 0 || p.stopped() != nil {
+func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
+	sp.taken = Taken{}
+	if len(recs) == 0 || p.Stopped() != nil {
 		return sp.taken
 	}
 	p.mu.Lock()
@@ -28,11 +29,11 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) taken {
 	}
 	if first := recs[0].Offset; first < p.expect {
 		// The client went back by itself: the log was cut off behind us and grew again with other records.
-		p.Stop(part.Truncated(p.id, first, p.expect))
+		p.Stop(part.Truncated(p.Partition, first, p.expect))
 		return sp.taken
 	}
 	now := time.Now()
-	sp.router, sp.limit, sp.arrived = p.router, p.limit, route.ArrivalAt(now)
+	sp.router, sp.Limit, sp.arrived = p.Router, p.Limit, route.ArrivalAt(now)
 	chunks, _ := sp.split(recs)
 	if len(chunks) == 0 {
 		return sp.taken
@@ -44,15 +45,15 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) taken {
 	return sp.taken
 }
 
-// offer offers again what the sender had no room for.
-func (p *partition) offer(s sender) {
+// Offer offers again what the sender had no room for.
+func (p *Assignment) Offer(s Sender) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.offerPendingLocked(s)
 }
 
 // offerPendingLocked offers chunks in order until one is not taken whole.
-func (p *partition) offerPendingLocked(s sender) {
+func (p *Assignment) offerPendingLocked(s Sender) {
 	defer p.noteWaitsLocked()
 	now := time.Now()
 	for len(p.pending.chunks) > 0 {
@@ -60,7 +61,7 @@ func (p *partition) offerPendingLocked(s sender) {
 			p.dropPendingLocked(0)
 			return
 		}
-		if h := p.stopped(); h != nil {
+		if h := p.Stopped(); h != nil {
 			p.backToStopLocked(h)
 			return
 		}
@@ -80,8 +81,8 @@ func (p *partition) offerPendingLocked(s sender) {
 			// A full budget closes nothing: the polling itself stops then, and a pause would throw away what is buffered.
 			p.gate.Refer(wait, now, wait.Code == reason.StreamFull)
 			if wait.Code == reason.StreamFull {
-				p.gate.Drop(budgetKey)
-				for e := streamFull(p.gate.Condition()); e != nil && e.Key != wait; e = streamFull(p.gate.Condition()) {
+				p.gate.Drop(BudgetKey)
+				for e := StreamFull(p.gate.Condition()); e != nil && e.Key != wait; e = StreamFull(p.gate.Condition()) {
 					p.gate.Drop(e.Key) // that stream had room: it is not the culprit any more
 				}
 			}
@@ -94,8 +95,8 @@ func (p *partition) offerPendingLocked(s sender) {
 
 // backToStopLocked gives back the memory of what waits behind the reason that stops the partition. When that reason may end, the
 // chunk that is half sent stays, and the partition goes on behind it.
-func (p *partition) backToStopLocked(h *gate.Entry) {
-	p.gate.Drop(budgetKey) // or what is kept would hold the polling up
+func (p *Assignment) backToStopLocked(h *gate.Entry) {
+	p.gate.Drop(BudgetKey) // or what is kept would hold the polling up
 	switch {
 	case reason.KindOf(h.Code).Terminal:
 		p.dropPendingLocked(0)
@@ -106,18 +107,18 @@ func (p *partition) backToStopLocked(h *gate.Entry) {
 		p.expect = p.pending.chunks[0].first
 		p.dropPendingLocked(0)
 	}
-	if p.expect < p.limit {
-		p.gate.Drop(part.Key(p.id, reason.AtEnd)) // or what was given back would not be fetched again
+	if p.expect < p.Limit {
+		p.gate.Drop(part.Key(p.Partition, reason.AtEnd)) // or what was given back would not be fetched again
 	}
 }
 
 // offerLocked hands what is left of a chunk to the sender. It returns what the rest waits for, or why the partition cannot
 // go on.
-func (p *partition) offerLocked(s sender, c *chunk, now time.Time) (wait reason.Key, h *reason.Reason) {
+func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason.Key, h *reason.Reason) {
 	if !c.begun {
-		c.span, c.begun = p.wm.Begin(c.first, c.next), true
+		c.span, c.begun = p.checkpoint.Begin(c.first, c.next), true
 		p.openedLocked(c, now)
-		p.wm.Count(c.span, checkpoint.Skipped, c.skipped)
+		p.checkpoint.Count(c.span, checkpoint.Skipped, c.skipped)
 	}
 	for i := range c.groups {
 		g := &c.groups[i]
@@ -129,21 +130,21 @@ func (p *partition) offerLocked(s sender, c *chunk, now time.Time) (wait reason.
 		case err == nil:
 			g.payloads, g.offsets, g.sent = nil, nil, 0 // let go of the fetch
 		case errors.Is(err, sdk.ErrStreamFull):
-			wait = streamKey(g.route.Target.Group, g.route.Target.Stream, reason.StreamFull) // the other streams of the chunk may have room
+			wait = StreamKey(g.route.Target.Group, g.route.Target.Stream, reason.StreamFull) // the other streams of the chunk may have room
 		case errors.Is(err, sdk.ErrBufferFull):
-			return budgetKey, nil
+			return BudgetKey, nil
 		case errors.Is(err, sdk.ErrClosed):
 			p.gate.End()
-			return budgetKey, nil
+			return BudgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
 			p.tooLarge = oversize{stream: g.route.Stream, bytes: len(g.payloads[g.sent])}
-			return reason.Key{}, part.Stop(p.id, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.id, g, err))
+			return reason.Key{}, part.Stop(p.Partition, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.Partition, g, err))
 		default:
-			return reason.Key{}, part.Stop(p.id, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
+			return reason.Key{}, part.Stop(p.Partition, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
 		}
 	}
 	if wait == (reason.Key{}) {
-		p.wm.End(c.span)
+		p.checkpoint.End(c.span)
 	}
 	return wait, nil
 }
@@ -153,13 +154,13 @@ func (p *partition) offerLocked(s sender, c *chunk, now time.Time) (wait reason.
 const maxOffer = 256 << 10
 
 // send offers the rest of a group, in one batch or several.
-func (p *partition) send(s sender, c *chunk, g *group) error {
+func (p *Assignment) send(s Sender, c *chunk, g *group) error {
 	for g.sent < len(g.payloads) {
 		base := g.sent
 		n, err := s.TrySendBatch(&sdk.Batch{
 			Stream: g.route.Stream, Time: g.time, Payloads: g.payloads[base:upToBytes(g.payloads, base, maxOffer)], Token: p,
 			Packed: func(from, to int) uint64 {
-				return uint64(p.wm.Add(c.span, checkpoint.Origin{
+				return uint64(p.checkpoint.Add(c.span, checkpoint.Origin{
 					First: g.offsets[base+from], Last: g.offsets[base+to-1],
 					Route: g.route.Index, Minute: g.minute, Records: int32(to - from), Arrived: g.minute == c.arrived.Minute,
 				}))
@@ -185,4 +186,9 @@ func upToBytes(payloads [][]byte, base, limit int) int {
 		}
 	}
 	return len(payloads)
+}
+
+func tooLargeReason(id part.ID, g *group, err error) string {
+	return fmt.Sprintf("the record at offset %d of %s has %d bytes and fits into no frame: %v; "+
+		"hint: raise max-msg-length of the proxies and inlong.max_frame, up to 20 MiB", g.offsets[g.sent], id, len(g.payloads[g.sent]), err)
 }

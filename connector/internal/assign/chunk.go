@@ -1,4 +1,4 @@
-package connector
+package assign
 
 import (
 	"errors"
@@ -33,7 +33,7 @@ type chunk struct {
 	begun bool            // the span is open
 	span  checkpoint.Span // valid once begun
 
-	// stop stops the partition when the chunk was taken: what comes after it in the partition cannot go on.
+	// stop stops the partition once the chunk was taken: what comes after it cannot go on.
 	stop *reason.Reason
 }
 
@@ -58,51 +58,51 @@ const fewGroups = 8
 // would make a span of one pack's bytes too long.
 const maxSpanRecords = 4096
 
-// splitter cuts what was fetched into chunks. A chunk holds at most one pack's bytes and maxSpanRecords records,
+// Splitter cuts what was fetched into chunks. A chunk holds at most one pack's bytes and maxSpanRecords records,
 // however much one fetch brought: 1. the bridge commits only whole spans  2. it crashes again and again, each time
 // sooner than a fetch is delivered  3. with one span per fetch no run would get further than the one before.
 // Cutting seals nothing: chunks that follow each other share open packs.
-type splitter struct {
+type Splitter struct {
 	router *route.Router
-	// pack is the bytes that the records of one chunk take in packs, at most. A record that is larger has a
+	// Pack is the bytes that the records of one chunk take in packs, at most. A record that is larger has a
 	// chunk to itself.
-	pack int
+	Pack int
 	// A record above oversize bytes gets a span of its own: should it fit into no frame, the partition stops
 	// exactly before it, and nothing is sent twice because of it.
-	oversize int
-	limit    int64  // records at and above it are not wanted; -1 for none
-	origin   string // of this group's packs
+	Oversize int
+	Limit    int64  // records at and above it are not wanted; -1 for none
+	Origin   string // of this group's packs
 
 	arrived route.Arrival // of the fetch
-	taken   taken         // of the fetch
+	taken   Taken         // of the fetch
 
 	perGroup int // records of a group in the chunk before, on average: so many are made room for
 }
 
-// taken is what was taken of one fetch.
-type taken struct {
-	bytes    int64    // of the values of all records
-	skipped  int64    // records that no rule wants
-	packs    int64    // records that are packs of somebody else
-	replaced replaced // records that are sent with the time of arrival
+// Taken is what was taken of one fetch.
+type Taken struct {
+	Bytes    int64    // of the values of all records
+	Skipped  int64    // records that no rule wants
+	Packs    int64    // records that are packs of somebody else
+	Replaced Replaced // records that are sent with the time of arrival
 }
 
 // split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
 // last chunk ends before it and carries the reason to stop.
-func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
+func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 	var c *chunk
 	for i, rec := range recs {
-		if s.limit >= 0 && rec.Offset >= s.limit {
+		if s.Limit >= 0 && rec.Offset >= s.Limit {
 			if c == nil {
 				c = &chunk{first: rec.Offset}
 				chunks = append(chunks, c)
 			}
-			c.first, c.next = min(c.first, s.limit), s.limit
+			c.first, c.next = min(c.first, s.Limit), s.Limit
 			return chunks, used
 		}
 		control := rec.Attrs.IsControl()
-		oversize := !control && len(rec.Value) > s.oversize
-		if c == nil || oversize || c.full(rec, s.pack) {
+		oversize := !control && len(rec.Value) > s.Oversize
+		if c == nil || oversize || c.full(rec, s.Pack) {
 			s.ended(c)
 			c = &chunk{first: rec.Offset, next: rec.Offset, arrived: s.arrived}
 			c.groups = c.one[:0]
@@ -128,20 +128,20 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		used++
 		c.seen++
 		c.records++
-		s.taken.bytes += int64(len(rec.Value))
+		s.taken.Bytes += int64(len(rec.Value))
 		if r == nil {
 			c.skipped++
-			s.taken.skipped++
+			s.taken.Skipped++
 			continue
 		}
 		at, minute, ok := route.EventTime(rec)
 		if !ok {
 			at, minute = s.arrived.At, s.arrived.Minute
-			s.taken.replaced.add(rec)
+			s.taken.Replaced.add(rec)
 		}
 		room := s.perGroup
 		if len(c.groups) == 0 { // mostly its group is the only one
-			room = c.room(rec, len(recs)-i, s.pack)
+			room = c.room(rec, len(recs)-i, s.Pack)
 		}
 		c.add(r, rec, at, minute, room)
 		if oversize {
@@ -152,7 +152,7 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 	return chunks, used
 }
 
-// unroutedCode tells a record for which there is no stream left from one that no rule wants.
+// unroutedCode distinguishes a record for which no stream is left from one that no rule matches.
 func unroutedCode(err error) reason.Code {
 	if errors.Is(err, route.ErrTooManyStreams) {
 		return reason.TooManyStreams
@@ -160,8 +160,8 @@ func unroutedCode(err error) reason.Code {
 	return reason.Unrouted
 }
 
-// ended learns from a chunk that gets no more records; c may be nil.
-func (s *splitter) ended(c *chunk) {
+// ended notes the size of a chunk that gets no more records, for the room of the next one; c may be nil.
+func (s *Splitter) ended(c *chunk) {
 	if c != nil && len(c.groups) > 0 {
 		s.perGroup = (c.records - int(c.skipped) + len(c.groups) - 1) / len(c.groups)
 	}
@@ -178,8 +178,8 @@ func (c *chunk) room(rec *kgo.Record, left, pack int) int {
 	return min(left, maxSpanRecords-c.seen+1, pack/(len(rec.Value)+frame.ItemOverhead)+1)
 }
 
-// add puts a record into its group. A group that is new gets room for so many, and all of them together for
-// twice the records of a chunk at most.
+// add puts a record into its group. A new group gets room for so many records, and all groups together for at most twice the records
+// of a chunk.
 func (c *chunk) add(r *route.Route, rec *kgo.Record, at time.Time, minute int32, room int) {
 	g := c.group(r, minute)
 	if g == nil {
@@ -204,7 +204,7 @@ func (c *chunk) add(r *route.Route, rec *kgo.Record, at time.Time, minute int32,
 	c.items += len(rec.Value) + frame.ItemOverhead
 }
 
-// group finds the group of a route and minute; the newest is nearly always the one.
+// group finds the group of a route and minute, which is nearly always the newest.
 func (c *chunk) group(r *route.Route, minute int32) *group {
 	if c.index != nil {
 		if i, ok := c.index[groupKey{r.Index, minute}]; ok {
@@ -220,26 +220,26 @@ func (c *chunk) group(r *route.Route, minute int32) *group {
 	return nil
 }
 
-// replaced counts the records of a fetch whose event time was replaced, and remembers the first.
-type replaced struct {
-	n     int64
-	first *kgo.Record
+// Replaced counts the records of a fetch whose event time was replaced, and remembers the first.
+type Replaced struct {
+	N     int64
+	First *kgo.Record
 }
 
-func (r *replaced) add(rec *kgo.Record) {
-	if r.n++; r.first == nil {
-		r.first = rec
+func (r *Replaced) add(rec *kgo.Record) {
+	if r.N++; r.First == nil {
+		r.First = rec
 	}
 }
 
 // foreign judges a record that may be a pack: it returns the reason to stop at a pack of this group, and counts one of
 // somebody else.
-func (s *splitter) foreign(rec *kgo.Record) *reason.Reason {
-	switch route.WhosePack(rec.Value, s.origin) {
+func (s *Splitter) foreign(rec *kgo.Record) *reason.Reason {
+	switch route.WhosePack(rec.Value, s.Origin) {
 	case route.OwnPack:
 		return route.Looped(part.ID{Topic: rec.Topic, Num: rec.Partition}, rec.Offset, rec.Value)
 	case route.ForeignPack:
-		s.taken.packs++
+		s.taken.Packs++
 	case route.NoPack:
 	}
 	return nil

@@ -1,4 +1,4 @@
-package connector
+package assign
 
 import (
 	"sort"
@@ -9,8 +9,8 @@ import (
 	"inlong-bridge/connector/internal/route"
 )
 
-// recordTimes knows when the records that a partition waits for were written: one time for each run of records that
-// was fetched, and a guess for records that were not fetched. It is not safe for concurrent use.
+// recordTimes knows when the records that are not final were written: one time for each run of fetched records, and a guess for
+// records that were not fetched. It is not safe for concurrent use.
 type recordTimes struct {
 	runs   []recordRun
 	passed int       // so many of runs the checkpoint has passed

@@ -1,4 +1,4 @@
-package connector
+package assign
 
 import (
 	"math/rand/v2"
@@ -9,9 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/assigntest"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/replay"
-	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest/seeds"
@@ -19,14 +19,14 @@ import (
 
 // loss is a lost piece that a partition told of.
 type loss struct {
-	p      *partition
+	p      *Assignment
 	piece  checkpoint.Piece
 	origin checkpoint.Origin
 }
 
 // replayOf is a planner that sends to s.
-func replayOf(s sender, origin string, acceptGap bool) *replay.Planner {
-	return replay.NewPlanner(replay.Config{Outlet: replayOutlet{s}, Origin: origin, AcceptGap: acceptGap})
+func replayOf(s Sender, origin string, acceptGap bool) *replay.Planner {
+	return replay.NewPlanner(replay.Config{Outlet: Outlet{s}, Origin: origin, AcceptGap: acceptGap})
 }
 
 // lose hands the lost pieces to a planner and forgets them.
@@ -40,13 +40,13 @@ func (f *fakeEvents) lose(r *replay.Planner) {
 var orders = part.ID{Topic: "orders", Num: 0}
 
 // lostPieces is a partition of orders whose n records are all lost, and the planner that reads them again.
-func lostPieces(t *testing.T, acceptGap bool, n int, id [16]byte) (*replay.Planner, *partition, *fakeSender) {
+func lostPieces(t *testing.T, acceptGap bool, n int, id [16]byte) (*replay.Planner, *Assignment, *assigntest.Sender) {
 	t.Helper()
-	ev, s := new(fakeEvents), &fakeSender{room: -1}
-	p := newPartition(spec{id: orders, topic: &topic{name: "orders", id: id}, router: testRouter(t, false), limit: -1}, ev, testGate(orders), new(pendingBytes))
-	p.take(s, split(), recs(0, n))
-	s.settle(sdk.Lost)
-	s.taken, s.order = nil, nil
+	ev, s := new(fakeEvents), &assigntest.Sender{Room: -1}
+	p := New(Spec{Partition: orders, Topic: &Topic{Name: "orders", ID: id}, Router: assigntest.RouterByHeader(t, false), Limit: -1}, ev, testGate(orders), new(PendingBytes))
+	p.Take(s, split(), assigntest.Records(0, n))
+	s.Settle(sdk.Lost)
+	s.Taken, s.Order = nil, nil
 	r := replayOf(s, "me", acceptGap)
 	ev.lose(r)
 	return r, p, s
@@ -59,40 +59,40 @@ func TestReadingAgainBringsBackExactlyWhatWasLost(t *testing.T) {
 	seeds.Run(t, 200, 100, func(t *testing.T, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		ev := new(fakeEvents)
-		p, s := testPartition(t, ev), &fakeSender{room: -1, pack: 1 + rng.IntN(5)}
-		log := recs(0, 40)
+		p, s := testPartition(t, ev), &assigntest.Sender{Room: -1, Pack: 1 + rng.IntN(5)}
+		log := assigntest.Records(0, 40)
 		for i := range log {
 			log[i].Offset = int64(i * (1 + int(seed%3))) // holes
 			log[i].Timestamp = time.Unix(int64(rng.IntN(2))*60, 0)
 		}
 		for from := 0; from < len(log); {
 			to := min(len(log), from+1+rng.IntN(15))
-			p.take(s, split(), log[from:to])
+			p.Take(s, split(), log[from:to])
 			from = to
 		}
 		safe := make(map[string]bool)
 		r := replayOf(s, "", false)
 		now := time.Unix(7000, 0)
-		for round := 0; len(s.taken) > 0; round++ {
+		for round := 0; len(s.Taken) > 0; round++ {
 			if round > 500 {
 				t.Fatal("it does not end")
 			}
-			pieces := s.taken
-			s.taken = nil
+			pieces := s.Taken
+			s.Taken = nil
 			for pc, x := range pieces {
-				x.token.Settled(pc, sdk.Result{Outcome: sdk.Acked})
+				x.Token.Settled(pc, sdk.Result{Outcome: sdk.Acked})
 				if rng.IntN(3) == 0 && round < 50 {
-					x.token.Settled(pc, sdk.Result{Outcome: sdk.Lost})
+					x.Token.Settled(pc, sdk.Result{Outcome: sdk.Lost})
 					if rng.IntN(4) == 0 { // seen after all
-						x.token.Settled(pc, sdk.Result{Outcome: sdk.Final})
-						for _, v := range x.payloads {
+						x.Token.Settled(pc, sdk.Result{Outcome: sdk.Final})
+						for _, v := range x.Payloads {
 							safe[v] = true
 						}
 					}
 					continue
 				}
-				x.token.Settled(pc, sdk.Result{Outcome: sdk.Final})
-				for _, v := range x.payloads {
+				x.Token.Settled(pc, sdk.Result{Outcome: sdk.Final})
+				for _, v := range x.Payloads {
 					safe[v] = true
 				}
 			}
@@ -101,9 +101,9 @@ func TestReadingAgainBringsBackExactlyWhatWasLost(t *testing.T) {
 				if tries > 1000 {
 					t.Fatal("reading again does not end")
 				}
-				s.room, s.err = -1, nil
+				s.Room, s.Err = -1, nil
 				if rng.IntN(3) == 0 {
-					s.room, s.err = rng.IntN(4), sdk.ErrBufferFull
+					s.Room, s.Err = rng.IntN(4), sdk.ErrBufferFull
 				}
 				now = now.Add(10 * time.Second) // longer than any pause
 				begin, _, _ := r.Plan(now)
@@ -116,9 +116,9 @@ func TestReadingAgainBringsBackExactlyWhatWasLost(t *testing.T) {
 					}
 				}
 			}
-			s.room = -1
+			s.Room = -1
 		}
-		l := p.wm.Ledger()
+		l := p.checkpoint.Ledger()
 		end := log[len(log)-1].Offset + 1
 		if l.Checkpoint != end || l.Final != 40 || len(safe) != 40 {
 			t.Fatalf("seed %d: ledger %+v with %d records safe; want the checkpoint at %d and 40", seed, l, len(safe), end)
@@ -133,12 +133,12 @@ func TestReadingAgainEndsWithTheAssignment(t *testing.T) {
 	if begin, _, _ := r.Plan(now); len(begin) != 1 {
 		t.Fatalf("begin = %v, want one range", begin)
 	}
-	p.wm.Revoke()
-	if next := r.Fetched(orders, [16]byte{}, 0, recs(0, 2), now); next != replay.Leave || len(s.order) != 0 {
-		t.Errorf("Fetched = %v with %v sent, want the partition to be left and nothing sent", next, s.order)
+	p.checkpoint.Revoke()
+	if next := r.Fetched(orders, [16]byte{}, 0, assigntest.Records(0, 2), now); next != replay.Leave || len(s.Order) != 0 {
+		t.Errorf("Fetched = %v with %v sent, want the partition to be left and nothing sent", next, s.Order)
 	}
 	r, p, _ = lostPieces(t, false, 2, [16]byte{})
-	p.wm.Revoke()
+	p.checkpoint.Revoke()
 	if begin, _, _ := r.Plan(now); len(begin) != 0 || r.Pending() != 0 {
 		t.Errorf("begin = %v with %d pending, want nothing of a revoked assignment", begin, r.Pending())
 	}
@@ -147,21 +147,21 @@ func TestReadingAgainEndsWithTheAssignment(t *testing.T) {
 // The log was cut behind a lost piece and grew again with what this group sent.
 func TestReadingAgainStopsAtAnOwnPack(t *testing.T) {
 	ev := new(fakeEvents)
-	p, s := testPartition(t, ev), &fakeSender{room: -1}
-	p.take(s, split(), []*kgo.Record{rec(0, "a", 1, "x")})
-	s.settle(sdk.Lost)
-	sent := len(s.order)
+	p, s := testPartition(t, ev), &assigntest.Sender{Room: -1}
+	p.Take(s, split(), []*kgo.Record{assigntest.Record(0, "a", 1, "x")})
+	s.Settle(sdk.Lost)
+	sent := len(s.Order)
 	r := replayOf(s, "me", false)
 	ev.lose(r)
 	r.Plan(time.Now())
-	own := rec(0, "a", 1, string(packOf(t, "groupId=g&streamId=s&bg=me&mid=i.1")))
-	if next := r.Fetched(p.id, [16]byte{}, 0, []*kgo.Record{own}, time.Now()); next != replay.Leave || len(s.order) != sent {
-		t.Errorf("Fetched = %v with %d records sent, want the partition to be left and none", next, len(s.order)-sent)
+	own := assigntest.Record(0, "a", 1, string(assigntest.Pack(t, "groupId=g&streamId=s&bg=me&mid=i.1")))
+	if next := r.Fetched(p.Partition, [16]byte{}, 0, []*kgo.Record{own}, time.Now()); next != replay.Leave || len(s.Order) != sent {
+		t.Errorf("Fetched = %v with %d records sent, want the partition to be left and none", next, len(s.Order)-sent)
 	}
-	if h := p.stopped(); h == nil || h.Code != reason.Loop {
+	if h := p.Stopped(); h == nil || h.Code != reason.Loop {
 		t.Errorf("stopped by %+v, want %s", h, reason.Loop)
 	}
-	if l := p.wm.Ledger(); l.Checkpoint != 0 {
+	if l := p.checkpoint.Ledger(); l.Checkpoint != 0 {
 		t.Errorf("ledger = %+v, want nothing passed", l)
 	}
 }
@@ -171,11 +171,11 @@ func TestReadingAgainStopsAtAnOwnPack(t *testing.T) {
 func TestReadingAgainTakesNothingOfAnotherTopicOfTheSameName(t *testing.T) {
 	r, p, s := lostPieces(t, false, 10, [16]byte{1})
 	r.Plan(time.Now())
-	r.Fetched(orders, [16]byte{0xFF}, 0, recs(0, 10), time.Now())
-	if len(s.taken) > 0 {
-		t.Errorf("%v was sent, which is of another topic", s.taken)
+	r.Fetched(orders, [16]byte{0xFF}, 0, assigntest.Records(0, 10), time.Now())
+	if len(s.Taken) > 0 {
+		t.Errorf("%v was sent, which is of another topic", s.Taken)
 	}
-	if h := p.stopped(); h == nil || h.Code != reason.Recreated {
+	if h := p.Stopped(); h == nil || h.Code != reason.Recreated {
 		t.Errorf("stopped by %+v, want %s", h, reason.Recreated)
 	}
 }
@@ -186,16 +186,16 @@ func TestRecordsGoneFromHalfOfALostRangeAreBookedAsLost(t *testing.T) {
 	r, p, s := lostPieces(t, true, 100, [16]byte{})
 	now := time.Now()
 	r.Plan(now)
-	if next := r.Fetched(orders, [16]byte{}, 50, recs(50, 70), now); next != replay.AskLog { // shows that the log begins at 50
+	if next := r.Fetched(orders, [16]byte{}, 50, assigntest.Records(50, 70), now); next != replay.AskLog { // shows that the log begins at 50
 		t.Fatalf("Fetched = %v, want the log to be asked for", next)
 	}
 	if gone := r.Gap(orders, part.Extent{Start: 50, End: 120}); len(gone) == 0 || gone[0].To != 49 {
 		t.Errorf("gone = %v, want up to 49", gone)
 	}
 	r.Plan(now)
-	r.Fetched(orders, [16]byte{}, 50, recs(50, 70), now)
-	s.settle(sdk.Final)
-	if l := p.wm.Ledger(); l.Checkpoint != 100 || l.Lost != 50 || l.Final != 50 || l.Gap != 0 {
+	r.Fetched(orders, [16]byte{}, 50, assigntest.Records(50, 70), now)
+	s.Settle(sdk.Final)
+	if l := p.checkpoint.Ledger(); l.Checkpoint != 100 || l.Lost != 50 || l.Final != 50 || l.Gap != 0 {
 		t.Errorf("ledger = %+v, want 50 lost and 50 final up to 100", l)
 	}
 }
@@ -205,14 +205,14 @@ func TestReadingAgainThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 		t.Run(onGap, func(t *testing.T) {
 			r, p, s := lostPieces(t, onGap == "continue", 100, [16]byte{})
 			r.Plan(time.Now())
-			if next := r.Fetched(orders, [16]byte{}, 100, recs(100, 20), time.Now()); next != replay.AskLog {
+			if next := r.Fetched(orders, [16]byte{}, 100, assigntest.Records(100, 20), time.Now()); next != replay.AskLog {
 				t.Fatalf("Fetched = %v, want the log to be asked for", next)
 			}
 			r.Gap(orders, part.Extent{Start: 100, End: 120})
-			l := p.wm.Ledger()
-			switch h := p.stopped(); {
-			case len(s.taken) > 0:
-				t.Errorf("%v was sent for records that are gone", s.taken)
+			l := p.checkpoint.Ledger()
+			switch h := p.Stopped(); {
+			case len(s.Taken) > 0:
+				t.Errorf("%v was sent for records that are gone", s.Taken)
 			case onGap == "continue":
 				if l.Lost != 100 || l.Gap != 0 {
 					t.Errorf("ledger = %+v, want 100 lost", l)
@@ -229,25 +229,10 @@ func TestReadingAgainThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 // A lost piece cannot be read again from a topic that was created in the place of its own: on_gap: continue must not
 // book the new topic's offsets.
 func TestReadingAgainDoesNotJudgeAnotherTopicsLog(t *testing.T) {
-	t.Parallel()
-	e := newEnv(t, withPartitions(1))
-	e.produce("orders", 0, 0, 100, 0)
-	_, old := e.ids("orders")
-	cl, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cl.Close)
-	r, p, _ := lostPieces(t, true, 100, old)
-	e.createAgain("orders", 1)
-	e.produceNew(10)
+	r, p, _ := lostPieces(t, true, 100, [16]byte{1})
 	r.Plan(time.Now())
-	x, err := source.New(source.Config{Client: cl}).Extent(t.Context(), orders)
-	if err != nil || x.Topic == old || x.End != 10 {
-		t.Fatalf("Extent = %+v, %v; want the new topic of 10 records", x, err)
-	}
-	r.Gap(orders, x)
-	if h := p.stopped(); h == nil || h.Code != reason.Recreated || p.wm.Checkpoint() != 0 {
-		t.Errorf("stopped as %+v at %d, want recreated, and nothing booked", h, p.wm.Checkpoint())
+	r.Gap(orders, part.Extent{Topic: [16]byte{2}, Start: 200, End: 210})
+	if h := p.Stopped(); h == nil || h.Code != reason.Recreated || p.checkpoint.Checkpoint() != 0 {
+		t.Errorf("stopped as %+v at %d, want recreated, and nothing booked", h, p.checkpoint.Checkpoint())
 	}
 }
