@@ -14,7 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/queue"
 	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/source"
@@ -172,11 +175,11 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 		opts = append(opts, sdk.WithProxies(c.InLong.Proxies...))
 	}
 	if c.Delivery.Confirm == "queue" {
-		if b.reader, err = b.queueReader(ctx, m); err != nil {
+		if b.reader, err = b.openQueue(ctx, m); err != nil {
 			return err
 		}
-		b.delay = newQueueDelay()
-		opts = append(opts, sdk.WithConfirmer(b.reader), sdk.WithHooks(b.delay.hooks()))
+		b.delay = queue.NewDelay()
+		opts = append(opts, sdk.WithConfirmer(b.reader), sdk.WithHooks(b.delay.Hooks()))
 	}
 	s, err := sdk.New(ctx, opts...)
 	if err != nil {
@@ -184,6 +187,31 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 	}
 	b.sender = s
 	return nil
+}
+
+// openQueue makes the reader of the queue behind the proxies, of the clusters that the configuration or the Manager names.
+func (b *Bridge) openQueue(ctx context.Context, m *manager.Client) (confirm.Reader, error) {
+	if !b.cfg.Queue.Manager {
+		return b.queue().Open(nil)
+	}
+	in := &b.cfg.InLong
+	ask := func(ctx context.Context, md5 string) (manager.QueueConfig, error) {
+		return m.AllConfig(ctx, in.ClusterName, in.ClusterTag, md5)
+	}
+	b.source = managed.New(ask, in.ClusterName, in.ClusterTag, in.CacheDir, b.log)
+	places := &queue.Places{Source: b.source}
+	err := b.awaitStart(ctx, "the Manager", managerOutlook, func(ctx context.Context) (err error) {
+		places.Kind, places.Clusters, err = b.source.Start(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.queue().Open(places)
+}
+
+func (b *Bridge) queue() *queue.Opener {
+	return &queue.Opener{Config: b.cfg, Instance: b.instance, Budget: b.limits.Budget, Opts: b.deps.KafkaOpts, Log: b.log}
 }
 
 // finality is the configuration's part of when a pack is final.

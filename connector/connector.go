@@ -16,11 +16,13 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/queue"
 	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/source"
@@ -56,10 +58,10 @@ type Bridge struct {
 	started time.Time
 	web     *web
 	sender  outlet
-	reader  confirm.Reader // nil but in mode queue
-	delay   *queueDelay    // nil but in mode queue
-	source  *queueSource   // nil unless the Manager tells the queue
-	direct  *kgo.Client    // without a group: listings and reading again
+	reader  confirm.Reader  // nil but in mode queue
+	delay   *queue.Delay    // nil but in mode queue
+	source  *managed.Source // nil unless the Manager names the queue
+	direct  *kgo.Client     // without a group: listings and reading again
 	admin   *kadm.Client
 	kafka   *source.Source
 	group   *kgo.Client
@@ -158,7 +160,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}
-	if err := b.checkQueueSecrets(); err != nil {
+	if err := b.queue().Check(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}
 	if _, err := b.managerClient(); err != nil {

@@ -124,13 +124,6 @@ func (f *faults) begin(class string) bool {
 	return true
 }
 
-// forget ends one class.
-func (f *faults) forget(class string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.now, class)
-}
-
 // end clears all and returns what was wrong.
 func (f *faults) end() []*faultState {
 	f.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/sdkprom"
@@ -86,7 +87,7 @@ func (b *Bridge) launch() {
 		b.loop("ends", b.endsLoop)
 	}
 	if b.source != nil {
-		b.wg.Go(func() { b.source.run(b.life, min(b.cfg.InLong.Refresh, askQueue), b.reader) })
+		b.wg.Go(func() { b.source.Follow(b.life, min(b.cfg.InLong.Refresh, managed.AskAtMost), b.reader) })
 	}
 	if b.reader != nil {
 		b.wg.Go(func() {

@@ -6,6 +6,7 @@ import (
 
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/internal/queue"
 )
 
 // What /status shows.
@@ -81,14 +82,14 @@ func (o observed) Snapshot() Status {
 	s.Reread = RereadStatus{Pending: b.reread.Pending(), Ranges: again.Ranges, Records: again.Records, Bytes: again.Bytes}
 	s.Sender = b.sender.Status()
 	if b.reader != nil {
-		nameQueueTopics(s.Sender.Streams, b.reader.Topics)
+		queue.NameTopics(s.Sender.Streams, b.reader.Topics)
 		q := b.reader.Status()
 		s.Queue = &q
-		count, sum, upTo := b.delay.read()
+		count, sum, upTo := b.delay.Read()
 		s.Delay = &observe.Histogram{Count: count, Sum: sum, UpTo: upTo}
 	}
 	if b.source != nil {
-		q := b.source.status()
+		q := b.source.Status()
 		s.QueueSource = &q
 	}
 	if !b.joined() {
