@@ -10,8 +10,11 @@ import (
 // errNotAsked says that a topic or a cluster was added while the clusters were asked: ask again.
 var errNotAsked = errors.New("it is watched only since the question")
 
+// errCutOff says that a log ends before the offset that a barrier waits for: nothing will ever be read there.
+var errCutOff = errors.New("the log was cut off after the barrier had begun")
+
 // AskAgain reports whether the answers to a barrier's question, or to that of Update, did not serve, and asking again may help.
-func AskAgain(err error) bool { return errors.Is(err, errNotAsked) || errors.Is(err, errBehind) }
+func AskAgain(err error) bool { return errors.Is(err, errNotAsked) || errors.Is(err, errBehind) || errors.Is(err, errCutOff) }
 
 // Barrier is the set of offsets that the reader must pass.
 type Barrier struct {
@@ -88,7 +91,7 @@ func (p *Positions) joinedLocked() []string {
 }
 
 // Passed reports whether everything that the barrier stands for was reported. It is an error when that can
-// never be known, because a topic was re-created or a cluster joined or was removed meanwhile: begin another barrier.
+// never be known, because a topic was re-created, a log was cut off, or a cluster joined or was removed meanwhile: begin another barrier.
 func (p *Positions) Passed(b *Barrier) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,6 +111,9 @@ func (p *Positions) Passed(b *Barrier) (bool, error) {
 				what = "is not read any more: the cluster was removed"
 			}
 			return false, fmt.Errorf("waiting for barrier: topic %s of cluster %s %s meanwhile", g.Topic, g.Cluster, what)
+		}
+		if t.there && x.end.Before(g.end) {
+			return false, fmt.Errorf("waiting for barrier: %w: %s", errCutOff, g.Place)
 		}
 		if x.next.Before(g.end) {
 			left = append(left, g)

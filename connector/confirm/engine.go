@@ -213,7 +213,7 @@ func (e *Engine) passBarrier(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err = e.awaitBarrier(ctx, b); !errors.Is(err, errNotAsked) {
+		if err = e.awaitBarrier(ctx, b); !errors.Is(err, errNotAsked) && !errors.Is(err, errCutOff) {
 			return err
 		}
 	}

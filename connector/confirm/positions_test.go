@@ -125,6 +125,27 @@ func TestBarrierWaitsForEveryPartitionOfEveryCluster(t *testing.T) {
 	}
 }
 
+// 1. a barrier begins while a log ends at 7, and the reader stands at 6  2. an unclean election cuts the log off at 6
+// Offset 7 of that log may never come, and the position need not go back: only the barrier notices.
+func TestBarrierOverALogThatWasCutOffAheadOfTheReaderEnds(t *testing.T) {
+	b := newBook(t, "a")
+	b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 1, ends(0))))
+	since := b.p.Ask()
+	x := b.begin(since, map[string]confirm.Listing{"a": says(since, "t", 1, ends(7))})
+	b.read("a", "t", 0, 6)
+	if b.passed(x) {
+		t.Fatal("passed with a message unread")
+	}
+	b.take(b.p.Update("a", says(b.p.Ask(), "t", 1, ends(6))))
+	if ok, err := b.p.Passed(x); ok || !confirm.AskAgain(err) {
+		t.Fatalf("passed %v, error %v; want an error after which the barrier is begun again", ok, err)
+	}
+	since = b.p.Ask()
+	if !b.passed(b.begin(since, map[string]confirm.Listing{"a": says(since, "t", 1, ends(6))})) {
+		t.Fatal("the barrier that was begun after the cut did not pass though everything was read")
+	}
+}
+
 func TestNoBarrierWithoutFreshAnswersOfAllClusters(t *testing.T) {
 	b := newBook(t, "a", "b")
 	old := b.p.Ask()

@@ -11,6 +11,7 @@ const (
 	absence    = "./connector/internal/absence"
 	gate       = "./connector/internal/gate"
 	observe    = "./connector/internal/observe"
+	bench      = "./deploy/dev/bench"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -133,6 +134,11 @@ var mutations = []mutation{
 		name: "barrier over a partition that nobody reads", file: "connector/confirm/barrier.go",
 		old: "if _, ok := t.parts[n]; !ok {", new: "if false {",
 		pkg: "./connector/confirm", run: "TestNoBarrierOverAPartition",
+	},
+	{
+		name: "a barrier waits for what a log that was cut off no longer has", file: "connector/confirm/barrier.go",
+		old: "if t.there && x.end.Before(g.end) {", new: "if false {",
+		pkg: "./connector/confirm", run: "TestBarrierOverALogThatWasCutOff",
 	},
 	{
 		name: "a cluster that joins is asked by barriers before anything is watched in it", file: "connector/confirm/roster.go",
@@ -1070,7 +1076,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a blocked stream waits for its turn though something happened to its packs", file: "sdk/engine/runqueue.go",
-		old: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked && e.scanAll {",
+		old: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked && e.scanAll {",
 		pkg: engine, run: "TestStreamThatMayGoAgain",
 	},
 	{
@@ -1410,6 +1416,32 @@ var mutations = []mutation{
 		name: "a topic's partitions without a commit are left out of the sum", file: "connector/internal/observe/series.go",
 		old: "		o.committed = p.Start\n", new: "		o.committed = 0\n",
 		pkg: "./connector/internal/observe", run: "TestSeriesOfPartitions",
+	},
+	// The comparison of two benches.
+	{
+		name: "a slower row passes because some rounds were faster", file: "deploy/dev/bench/compare.go",
+		old: "	case below && q.Q3 < 1:\n", new: "	case below && slices.Max(ratios) < 1:\n",
+		pkg: bench, run: "TestJudgeFollowsTheRule",
+	},
+	{
+		name: "a row that is undecided counts as the same", file: "deploy/dev/bench/compare.go",
+		old: "	case above && rising == worse, below && falling == worse:\n", new: "	case false:\n",
+		pkg: bench, run: "TestJudgeFollowsTheRule",
+	},
+	{
+		name: "allocations may rise by as much as CPU", file: "deploy/dev/bench/compare.go",
+		old: "	case median > resolution && quantile(v, 0.1) > 0:\n", new: "	case median > resolution && median > mostCPU && quantile(v, 0.1) > 0:\n",
+		pkg: bench, run: "TestJudge",
+	},
+	{
+		name: "old and new are compared across rounds", file: "deploy/dev/bench/compare.go",
+		old: "return p.New.Rate / p.Old.Rate })", new: "return p.New.Rate / pairs[0].Old.Rate })",
+		pkg: bench, run: "TestRatiosPair",
+	},
+	{
+		name: "a comparison with a worse row ends with exit code 0", file: "deploy/dev/bench/compare.go",
+		old: "	if names := named[worse]; len(names) > 0 {\n", new: "	if names := named[worse]; len(names) > len(rows) {\n",
+		pkg: bench, run: "TestComparison",
 	},
 	// Ends of conditions.
 	{
