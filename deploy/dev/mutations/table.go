@@ -989,7 +989,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "losses that go on are logged each second", file: "sdk/loss.go",
-		old: "window := min(2*(*l)[i].window, lastLossWindow)", new: "window := firstLossWindow",
+		old: "window := lossWindows.Next((*l)[i].window)", new: "window := lossWindows.Min",
 		pkg: sender, run: "TestLossesW|TestLossesThat",
 	},
 	{
