@@ -1,9 +1,10 @@
-package connector
+package assign
 
 import (
 	"math/rand/v2"
 	"testing"
 
+	"inlong-bridge/connector/internal/assigntest"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest/seeds"
@@ -14,41 +15,41 @@ import (
 func TestWhatIsHeldBackIsWhatWaitsForTheBudget(t *testing.T) {
 	seeds.Run(t, 200, 100, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		held := new(heldBack)
-		var parts []*partition
+		held := new(PendingBytes)
+		var parts []*Assignment
 		next := make([]int, 3)
 		for range next {
 			p := testPartition(t, new(fakeEvents))
-			p.held = held
+			p.pending.shared = held
 			parts = append(parts, p)
 		}
 		for range 40 {
 			i := r.IntN(len(parts))
 			p := parts[i]
-			s := &fakeSender{room: r.IntN(12) - 1, err: []error{sdk.ErrBufferFull, sdk.ErrStreamFull, sdk.ErrTooLarge}[r.IntN(8)/3]}
+			s := &assigntest.Sender{Room: r.IntN(12) - 1, Err: []error{sdk.ErrBufferFull, sdk.ErrStreamFull, sdk.ErrTooLarge}[r.IntN(8)/3]}
 			switch r.IntN(10) {
 			case 0:
-				p.dropUnbegun()
+				p.DropUnbegun()
 			case 1:
-				p.detach()
+				p.Detach()
 			case 2, 3, 4:
-				p.unpark(s)
+				p.Offer(s)
 			default:
 				n := 1 + r.IntN(6)
-				p.take(s, split(), recs(next[i], n))
+				p.Take(s, split(), assigntest.Records(next[i], n))
 				next[i] += n
 			}
 			want := int64(0)
 			for _, p := range parts {
 				p.mu.Lock()
 				if p.gate.Condition().Has(reason.Budget) {
-					for _, c := range p.parked {
+					for _, c := range p.pending.chunks {
 						want += c.weight()
 					}
 				}
 				p.mu.Unlock()
 			}
-			if got := held.bytes.Load(); got != want {
+			if got := held.Bytes.Load(); got != want {
 				t.Fatalf("%d bytes are held back, want %d", got, want)
 			}
 		}

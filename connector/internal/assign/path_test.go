@@ -1,4 +1,4 @@
-package connector
+package assign
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/assigntest"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest"
 )
@@ -35,24 +36,18 @@ func BenchmarkPath(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			rt := routerBy(b, bb.rule)
-			rt.routes = newRoutes(s.Stream, 0)
-			if rt.fixed != nil {
-				if rt.fixed, err = rt.routes.get(rt.fixed.target); err != nil {
-					b.Fatal(err)
-				}
-			}
-			var ps []*partition
+			rt := assigntest.RouterOf(b, bb.rule, s.Stream)
+			var ps []*Assignment
 			var fetches [][]*kgo.Record
 			for i := range parts {
 				ps = append(ps, quietPartition(int32(i), rt))
-				recs := keyed(n, size)
+				recs := assigntest.KeyedRecords(n, size)
 				for j, r := range recs {
 					r.Key, r.Value = fmt.Append(nil, i), fmt.Appendf(nil, `{"id":%d,"text":"%0*x"}`, j, size-30, uint64(j)*0x9e3779b97f4a7c15)
 				}
 				fetches = append(fetches, recs)
 			}
-			sp := &splitter{pack: 256 << 10, suspect: 1 << 20}
+			sp := &Splitter{Pack: 256 << 10, Oversize: 1 << 20}
 			b.SetBytes(n * size)
 			b.ReportAllocs()
 			turn := 0
@@ -62,21 +57,21 @@ func BenchmarkPath(b *testing.B) {
 				for i, r := range recs {
 					r.Offset = p.expect + int64(i)
 				}
-				p.take(s, sp, recs)
+				p.Take(s, sp, recs)
 				for {
-					if chunks, _ := p.waiting(); chunks == 0 {
+					if chunks, _ := p.Waiting(); chunks == 0 {
 						break
 					}
 					select {
 					case <-s.Room():
 					case <-time.After(100 * time.Millisecond):
 					}
-					p.unpark(s)
+					p.Offer(s)
 				}
 				if turn%(16*parts) == 0 {
 					for _, p := range ps {
-						if _, ok := p.wm.BeginCommit(); ok {
-							p.wm.EndCommit(true)
+						if _, ok := p.checkpoint.BeginCommit(); ok {
+							p.checkpoint.EndCommit(true)
 						}
 					}
 				}
@@ -85,8 +80,8 @@ func BenchmarkPath(b *testing.B) {
 				b.Fatal(err)
 			}
 			for _, p := range ps {
-				if p.wm.Checkpoint() != p.expect {
-					b.Fatalf("checkpoint %d, want %d", p.wm.Checkpoint(), p.expect)
+				if p.checkpoint.Checkpoint() != p.expect {
+					b.Fatalf("checkpoint %d, want %d", p.checkpoint.Checkpoint(), p.expect)
 				}
 			}
 			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "rec/s")

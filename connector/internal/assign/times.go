@@ -1,14 +1,16 @@
-package connector
+package assign
 
 import (
 	"sort"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/internal/route"
 )
 
-// recordTimes knows when the records that a partition waits for were written: one time for each run of records that
-// was fetched, and a guess for records that were not fetched. It is not safe for concurrent use.
+// recordTimes knows when the records that are not final were written: one time for each run of fetched records, and a guess for
+// records that were not fetched. It is not safe for concurrent use.
 type recordTimes struct {
 	runs   []recordRun
 	passed int       // so many of runs the checkpoint has passed
@@ -47,7 +49,7 @@ func (r *recordTimes) note(recs []*kgo.Record, offset int64, now time.Time) {
 	for n := len(r.runs); n > r.passed && r.runs[n-1].first >= first; n-- {
 		r.runs = r.runs[:n-1] // it went back, and fetches them again
 	}
-	at, _, ok := eventTime(recs[i])
+	at, _, ok := route.EventTime(recs[i])
 	if !ok {
 		at = now
 	}
@@ -103,26 +105,4 @@ func (r *recordTimes) drop(checkpoint int64) {
 	if n == 0 && cap(r.runs) > keptSpans {
 		r.runs = nil // give back what a long outage needed
 	}
-}
-
-// lagSeconds returns the age of the oldest record that is not final, 0 where there is none, and -1 where the end of the
-// log is not known yet.
-func (p *partition) lagSeconds(now time.Time) float64 {
-	at, lag := p.oldestRecord(now)
-	if lag <= 0 {
-		return float64(lag)
-	}
-	return max(0, now.Sub(at).Seconds()) // the producer's clock may be ahead
-}
-
-// oldestRecord returns the lag, and where it is above 0 the time of the oldest record that is not final.
-func (p *partition) oldestRecord(now time.Time) (at time.Time, lag int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	checkpoint := p.wm.Checkpoint()
-	if lag = p.lag(checkpoint); lag <= 0 {
-		p.times.none(checkpoint)
-		return time.Time{}, lag
-	}
-	return p.times.oldest(checkpoint, now), lag
 }
