@@ -29,6 +29,11 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
+// run is one invocation.
+func run(soft, hard context.Context, args []string, stdout, stderr io.Writer) int {
+	return runWith(soft, hard, args, stdout, &lastWords{stderr: stderr})
+}
+
 // lines is a writer that can be read while a command runs.
 type lines struct {
 	mu   sync.Mutex

@@ -185,7 +185,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "zombie rule with a single proxy", file: "sdk/finality/queue.go",
-		old: "|| !m.othersSeenAfter(ep, c.acked.head.order)", new: "",
+		old: "|| !m.othersSeenAfter(ep, c.acked.Front().order)", new: "",
 		pkg: finality,
 	},
 	{
@@ -992,7 +992,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "losses that go on are logged each second", file: "sdk/loss.go",
-		old: "window := min(2*(*l)[i].window, lastLossWindow)", new: "window := firstLossWindow",
+		old: "window := lossWindows.Next((*l)[i].window)", new: "window := lossWindows.Min",
 		pkg: sender, run: "TestLossesW|TestLossesThat",
 	},
 	{
