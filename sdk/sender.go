@@ -56,6 +56,8 @@ type Sender struct {
 	streams      map[streamKey]*Stream
 	streamList   []*Stream
 	openings     openings
+	rankSeed     uint64        // constant; see maxproxies.go
+	nextReview   time.Duration // of the proxies that are used
 	static       *proxyList
 	groups       map[string]*group
 	clusters     map[int]clusterAnswer
@@ -109,6 +111,9 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 			return nil, fmt.Errorf("starting sender: %w", err)
 		}
 		s.store = store
+	}
+	if o.maxProxies != allProxies {
+		s.rankSeed = o.seed.Uint64()
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.waiters.init()
@@ -165,6 +170,7 @@ func (s *Sender) clockLoop() {
 			s.askForgottenLocked(now)
 			s.askHeldLocked(now)
 			s.losses.tellLocked(s.o.logger, now, false)
+			s.reviewProxiesLocked(now)
 			todo := s.progressLocked()
 			s.mu.Unlock()
 			todo.perform()
