@@ -91,6 +91,7 @@ func (s *Sender) performLocked(f *engine.Effect, now time.Duration, todo *afterU
 
 	case engine.ConnReady:
 		s.warmer.Wake()
+		return s.provenLocked(s.conns.at(f.Conn.Ref))
 	case engine.ConnEnded:
 		s.connEndedLocked(f, now)
 	case engine.ConnLost, engine.EndpointFails, engine.EndpointBack, engine.EndpointRefuses, engine.EndpointTakes,

@@ -101,6 +101,9 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		}
 		s.proxies.store = store
 	}
+	if o.maxProxies != allProxies {
+		s.proxies.rankSeed = o.seed.Uint64()
+	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.enc.init()
 	s.notify.init(s)
@@ -154,6 +157,7 @@ func (s *Sender) clockLoop() {
 			s.askForgottenLocked(now)
 			s.askHeldLocked(now)
 			s.losses.tellLocked(s.o.logger, now, false)
+			s.reviewProxiesLocked(now)
 			todo := s.progressLocked()
 			s.mu.Unlock()
 			todo.perform()
