@@ -28,7 +28,7 @@ func (b *Bridge) passHoles(ctx context.Context) {
 			continue // the fetches of kgo see the same error, and say so
 		}
 		if p.PassGap(from, next) {
-			b.bell.ring()
+			b.progress.Changed()
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	// A position that nobody committed is committed before the first fetch. Otherwise: 1. the position is chosen by
 	// the clock or the log's end  2. the bridge crashes  3. the next one chooses another, and what lies between is skipped.
 	err = b.untilAnswered(ctx, "committing where partitions begin", func() error {
-		if b.commitBy(ctx, opened, b.commitStarts); startsCommitted(opened) {
+		if b.committer.CommitStarts(ctx, opened); startsCommitted(opened) {
 			return nil
 		}
 		return errStartNotTaken

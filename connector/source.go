@@ -85,7 +85,7 @@ func (b *Bridge) poll(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if why := b.roomToPoll(); why != (reason.Key{}) {
 			b.holding(why)
-			b.bell.wait(func() bool { return b.roomToPoll() == (reason.Key{}) }, ctx.Done())
+			b.progress.Wait(func() bool { return b.roomToPoll() == (reason.Key{}) }, ctx.Done())
 			b.holding(reason.Key{})
 			continue
 		}
@@ -226,7 +226,7 @@ func (b *Bridge) unparkAll() {
 		b.share(p, now)
 		p.RoomAgain(now)
 	}
-	b.bell.ring()
+	b.progress.Changed()
 }
 
 // setOffsets moves where the client fetches partitions. It is not the group's rewind: kgo skips what is not assigned any more, so a
@@ -247,7 +247,7 @@ func (b *Bridge) goOn(list ...assign.Ending) (gone []*assign.Assignment) {
 	gone, entries := assign.GoOn(list, b.setOffsets)
 	for i, p := range gone {
 		code := entries[i].Code
-		b.counters.goneOn.add(string(code), 1)
+		b.counters.goneOn.Add(string(code), 1)
 		b.observer.Ended(reason.Reason{Key: part.Key(p.ID(), code), Since: entries[i].Since})
 	}
 	return gone
@@ -263,7 +263,7 @@ func (b *Bridge) tookPacks(topic string, n int64) {
 	if n == 0 {
 		return
 	}
-	if b.counters.packs.add(topic, uint64(n)) {
+	if b.counters.packs.Add(topic, uint64(n)) {
 		b.log.Warn("the topic holds packs that another bridge or sender wrote; they are moved as records like any other, so that readers find packs inside packs",
 			"topic", topic, "hint", "if that is not wanted, take the topic out of routes")
 	}
@@ -274,7 +274,7 @@ func (b *Bridge) tookReplaced(p *assign.Assignment, r assign.Replaced) {
 	if r.N == 0 {
 		return
 	}
-	if b.counters.replaced.add(p.ID().Topic, uint64(r.N)) {
+	if b.counters.replaced.Add(p.ID().Topic, uint64(r.N)) {
 		b.log.Warn("records have an impossible event time, sending them with the time of arrival", "topic", p.ID().Topic, "partition", p.ID().Num,
 			"offset", r.First.Offset, "hint", "Kafka's timestamps are milliseconds since 1970; a producer that sets micro- or nanoseconds, or none, looks like this. "+
 				"inlong_bridge_event_time_replaced_total counts them")

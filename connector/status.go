@@ -97,6 +97,7 @@ func (o observed) Snapshot() Status {
 	}
 	s.Counters = b.counters.snapshot(s.Group.Topics)
 	s.Counters.OffsetsLost += again.Gone
+	s.Counters.Commits, s.Counters.CommitErrors = b.committer.Counts()
 	s.Loops = b.loops.Snapshot()
 	if at := b.heldAt.Load(); at > 0 {
 		s.HeldAt = time.Unix(0, at)

@@ -14,6 +14,7 @@ const (
 	route      = "./connector/internal/route"
 	brokers    = "./connector/internal/source"
 	assigned   = "./connector/internal/assign"
+	committing = "./connector/internal/commit"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -307,17 +308,17 @@ var mutations = []mutation{
 	},
 	// Identity, first sight, books.
 	{
-		name: "a partition whose topic was created again commits", file: "connector/commit.go",
+		name: "a partition whose topic was created again commits", file: "connector/internal/commit/round.go",
 		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Truncated)",
 		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
-		name: "a partition whose log was cut off commits", file: "connector/commit.go",
+		name: "a partition whose log was cut off commits", file: "connector/internal/commit/round.go",
 		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Recreated)",
 		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
-		name: "a commit by name without asking for the topic's id", file: "connector/identity.go",
+		name: "a commit by name without asking for the topic's id", file: "connector/internal/commit/ids.go",
 		old: "	return c.all || c.agreed[p.ID().Topic]", new: "	return true",
 		pkg: connector, run: "TestNothingIsCommittedByName",
 	},
@@ -369,7 +370,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestTimeStart",
 	},
 	{
-		name: "the books of a commit are those of one assignment", file: "connector/commit.go",
+		name: "the books of a commit are those of one assignment", file: "connector/internal/commit/round.go",
 		old: "books = books.Add(ledgerBooks(p.Checkpoint().Offered()))", new: "books = ledgerBooks(p.Checkpoint().Offered())",
 		pkg: connector, run: "TestBooksGoOn",
 	},
@@ -645,7 +646,7 @@ var mutations = []mutation{
 		pkg: assigned, run: "ReadingAgainThatJumps",
 	},
 	{
-		name: "books of what was not committed are counted", file: "connector/commit.go",
+		name: "books of what was not committed are counted", file: "connector/internal/commit/commit.go",
 		old: "		if e == nil {\n			p.Commits.Took", new: "		p.Commits.Took(r.offsets[p.ID().Topic][p.ID().Num].Offset, r.lines[p.ID()].Books, now)\n		if e == nil {\n			p.Commits.Took",
 		pkg: connector, run: "TestMigrateBooksOnly",
 	},
@@ -660,12 +661,12 @@ var mutations = []mutation{
 		pkg: assigned, run: "TakesNothingOfAnotherTopic",
 	},
 	{
-		name: "a partition that a commit's answer leaves out counts as committed", file: "connector/commit.go",
+		name: "a partition that a commit's answer leaves out counts as committed", file: "connector/internal/commit/commit.go",
 		old: "case !answered:", new: "case !answered && false:",
 		pkg: connector, run: "LeavesAPartitionOut",
 	},
 	{
-		name: "a partition is let go while a commit is on its way", file: "connector/revoke.go",
+		name: "a partition is let go while a commit is on its way", file: "connector/internal/commit/commit.go",
 		old: "	case <-wait.C:\n", new: "	case <-wait.C:\n	default:\n",
 		pkg: connector, run: "LetGoOnly",
 	},
@@ -1415,7 +1416,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestClientCertificateExpires",
 	},
 	{
-		name: "a counter appears with its first value", file: "connector/counters.go",
+		name: "a counter appears with its first value", file: "connector/internal/tally/tally.go",
 		old: "		n[label] = 0\n", new: "		_ = label\n",
 		pkg: connector, run: "TestKnownLabelValues",
 	},
