@@ -126,7 +126,7 @@ func (b *Bridge) firstTopics(ctx context.Context, known []string) ([]string, err
 		return nil, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for %s", b.cfg.Kafka.Brokers, what))
 	}
 	b.wanted(details, known)
-	if err := b.refuseOutput(); err != nil {
+	if err := b.own.Refuse(b.consumed()); err != nil {
 		return nil, lastingError{err}
 	}
 	var missing []string

@@ -24,6 +24,7 @@ import (
 	"inlong-bridge/connector/internal/faults"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/internal/output"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/queue"
 	"inlong-bridge/connector/internal/replay"
@@ -71,8 +72,8 @@ type Bridge struct {
 	routes    *route.Table
 	reread    *replay.Reader
 	committer *commit.Committer
-	origin    string // of this group, in the packs that it sends
-	own       ownOutput
+	origin    string         // of this group, in the packs that it sends
+	own       *output.Output // nil until the source has told its cluster id
 
 	sessions    atomic.Uint64   // of the group, as often as one began to work
 	look        chan struct{}   // the watch loop shall look at once

@@ -74,7 +74,7 @@ func (o observed) Snapshot() Status {
 		a, c := s.Routes[i], s.Routes[j]
 		return a.Group < c.Group || a.Group == c.Group && a.Stream < c.Stream
 	})
-	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Topics: b.consumed(), LeftOut: b.leftOutTopics()}
+	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Topics: b.consumed(), LeftOut: b.own.LeftOut()}
 	b.mu.RLock()
 	s.Group.Missing, s.Group.Unmatched = b.missing, b.unmatched
 	b.mu.RUnlock()

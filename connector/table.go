@@ -52,7 +52,7 @@ func (b *Bridge) put(p *assign.Assignment) {
 
 func (b *Bridge) putLocked(p *assign.Assignment) {
 	b.parts[p.ID()] = p
-	if r := b.outputStop(p.ID()); r != nil {
+	if r := b.own.Stop(p.ID()); r != nil {
 		p.Gate().Add(*r, true)
 	}
 	if b.draining.Load() {

@@ -35,7 +35,9 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		b.retryFaults(ctx)
 		b.refusalsOver()
 		b.passHoles(ctx)
-		b.lookAtOutput()
+		if b.own.Changed() {
+			b.stopOutput()
+		}
 		if age := b.topicsAge(); time.Since(lastTopics) >= age {
 			lastTopics = time.Now()
 			b.checkTopics(ctx)
@@ -238,7 +240,7 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 		b.board.Clear(sourceKey(f.Class))
 		b.log.Info("kafka answers again", "what", f.Class, "after", f.Lasted, "times", f.Times)
 	}
-	b.askSides(ctx)
+	b.own.AskClusters(ctx)
 	added := b.wanted(details, known)
 	b.stopOutput()
 	if len(added) > 0 && !b.stopping() {
@@ -262,7 +264,7 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 // their ids; known is nil when the bridge starts.
 func (b *Bridge) wanted(details kadm.TopicDetails, known []string) (added []string) {
 	b.notePatterns(details)
-	admits := b.admitting(details)
+	admits := b.own.Admitting(details)
 	for _, d := range details.Sorted() {
 		if d.Err != nil || slices.Contains(known, d.Topic) || !admits(d) {
 			continue

@@ -310,12 +310,12 @@ var mutations = []mutation{
 	{
 		name: "a partition whose topic was created again commits", file: "connector/internal/commit/round.go",
 		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Truncated)",
-		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
+		pkg: committing, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
 		name: "a partition whose log was cut off commits", file: "connector/internal/commit/round.go",
 		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Recreated)",
-		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
+		pkg: committing, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
 		name: "a commit by name without asking for the topic's id", file: "connector/internal/commit/ids.go",
@@ -411,33 +411,33 @@ var mutations = []mutation{
 	},
 	// What the bridge wrote itself.
 	{
-		name: "a topic that the bridge writes is consumed", file: "connector/ownoutput.go",
+		name: "a topic that the bridge writes is consumed", file: "connector/internal/output/output.go",
 		old: "	return wants && why.reason == \"\"", new: "	return wants",
 		pkg: connector, run: "OwnQueue|AreLeftOut|InternalTopics",
 	},
 	{
-		name: "own output known by its name only where the addresses tell", file: "connector/ownoutput.go",
+		name: "own output known by its name only where the addresses tell", file: "connector/internal/output/output.go",
 		old: "s.same || id != \"\" && id == source", new: "s.same",
 		pkg: connector, run: "OwnQueue",
 	},
 	{
-		name: "own output not known by its topic id", file: "connector/ownoutput.go",
+		name: "own output not known by its topic id", file: "connector/internal/output/output.go",
 		old: "what != \"\" && id != ([16]byte{})", new: "what != \"\" && id == ([16]byte{})",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
 		name: "a topic that turns out to be output goes on", file: "connector/watch.go",
-		old: "		b.lookAtOutput()\n", new: "", more: [][2]string{{"	b.stopOutput()\n", ""}},
+		old: "		if b.own.Changed() {\n			b.stopOutput()\n		}\n", new: "", more: [][2]string{{"	b.stopOutput()\n", ""}},
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
 		name: "a later assignment of a topic that is output goes on", file: "connector/table.go",
-		old: "	if r := b.outputStop(p.ID()); r != nil {\n		p.Gate().Add(*r, true)\n	}\n", new: "",
+		old: "	if r := b.own.Stop(p.ID()); r != nil {\n		p.Gate().Add(*r, true)\n	}\n", new: "",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
-		name: "a named topic that is output is not refused", file: "connector/ownoutput.go",
-		old: "if b.cfg.Routes.Names(topic) {", new: "if b.cfg.Routes.Names(topic) && len(o.left) == 0 {",
+		name: "a named topic that is output is not refused", file: "connector/internal/output/output.go",
+		old: "if o.c.Routes.Names(topic) {", new: "if o.c.Routes.Names(topic) && len(o.left) == 0 {",
 		pkg: connector, run: "RefusedWhereItIsNamed",
 	},
 	{
