@@ -87,7 +87,7 @@ type Bridge struct {
 	unfinal     atomic.Int64  // pieces of all partitions that are not final
 	pieces      atomic.Int64  // pieces of all partitions that are remembered: not final, or final and not committed
 	pending     assign.PendingBytes
-	turn        int // of the unpark goroutine
+	turn        int // of the goroutine that offers pending chunks
 	counters    counters
 	retention   retentionWatch
 	certs       *certWatch

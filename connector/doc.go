@@ -24,11 +24,11 @@
 //	Run, poll loop  1      ctx ends; never waits for anything but the poll and room, 100 ms at most; before
 //	                       it, the start waits for Kafka (starting.go)
 //	closing         0, 1   one part of the bridge has ended; cut off after 2 s (stopping.go)
-//	unpark          1      the bridge closes; offers what waits again when there is room
+//	pending         1      the bridge closes; offers pending chunks again when the sender has room
 //	commit          1      the bridge closes; one commit in flight, see commit.Committer
 //	reread          1      the bridge closes; owns the second Kafka client
 //	watchdog        1      the drain begins; partitions that are behind and make no progress
-//	watch           1      the bridge closes; topics that come, go or change, partitions at fault, holes
+//	watch           1      the bridge closes; topics that come, go or change, partitions at fault, offset gaps
 //	queue source    0, 1   the bridge closes; with queue.manager, asks the Manager for clusters and topics
 //	confirm reader  1      the bridge closes; confirm.Reader.Run
 //	admin           1      the bridge closes; http.Server

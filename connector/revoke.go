@@ -30,7 +30,7 @@ func (b *Bridge) onAssigned(added map[string][]int32) {
 }
 
 // onRevoked runs in kgo's callback, during which no poll returns. It needs nothing from the poll goroutine:
-// stop the dispatch, wait a little for what is on its way, commit, end the generation. Partitions that
+// stop the dispatch, wait a little for what is on its way, commit, end the assignments. Partitions that
 // stay are not touched. kgo also calls it at the end of each session with nothing to revoke.
 func (b *Bridge) onRevoked(lost map[string][]int32) {
 	defer b.awaitLeave()
@@ -53,7 +53,7 @@ func (b *Bridge) onRevoked(lost map[string][]int32) {
 	if !b.drained.Load() { // the drain ended with a commit of its own
 		b.committer.Commit(context.WithoutCancel(b.life), parts)
 	}
-	b.endGenerations(parts)
+	b.endAssignments(parts)
 	left := 0
 	for _, p := range parts {
 		left += int(p.LeftUnfinal())
@@ -71,14 +71,14 @@ func (b *Bridge) onLost(lost map[string][]int32) {
 		return
 	}
 	if b.drained.Load() { // the membership was cut off on purpose, after the last commit
-		b.endGenerations(parts)
+		b.endAssignments(parts)
 		b.counters.revoked.Add(uint64(len(parts)))
 		return
 	}
 	for _, p := range parts {
 		p.Detach()
 	}
-	b.endGenerations(parts)
+	b.endAssignments(parts)
 	b.counters.revoked.Add(uint64(len(parts)))
 	b.log.Warn("partitions lost with the group membership; what was not committed is delivered again by their next owner", "partitions", len(parts))
 }
@@ -110,10 +110,10 @@ func (b *Bridge) awaitFinal(parts []*assign.Assignment, d time.Duration) {
 	}, ctx.Done())
 }
 
-// endGenerations ends the assignments of parts under the commit slot: a commit that is on its way ends
+// endAssignments ends the assignments of parts under the commit slot: a commit that is on its way ends
 // first, unless it outlasts its own time-out, and then the broker has fenced it or will only rewind, which
 // costs duplicates and never records.
-func (b *Bridge) endGenerations(parts []*assign.Assignment) {
+func (b *Bridge) endAssignments(parts []*assign.Assignment) {
 	defer b.committer.Hold()()
 	for _, p := range parts {
 		for ; p != nil; p = p.Succeeded() {

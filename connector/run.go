@@ -77,7 +77,7 @@ var errDone = errors.New("nothing is left to do")
 
 // launch starts the goroutines that live as long as the bridge.
 func (b *Bridge) launch() {
-	b.loop("unpark", b.unparkLoop)
+	b.loop("unpark", b.pendingLoop)
 	b.loop("commit", b.commitLoop)
 	b.loop("reread", b.reread.Run)
 	b.loop("watch", b.watchLoop)

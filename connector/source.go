@@ -190,10 +190,9 @@ func (b *Bridge) partitionError(p *assign.Assignment, err error) {
 	}
 }
 
-// unparkLoop offers what is parked again when the sender has room. A partition whose stream was full is read on
-// once nothing of it is parked, and not sooner than resumePause after the stream was full: each pause
-// throws away what was fetched ahead.
-func (b *Bridge) unparkLoop(ctx context.Context) {
+// pendingLoop offers pending chunks again when the sender has room. A partition whose stream was full is fetched again once nothing of
+// it is pending, and not sooner than assign.ResumePause after the stream was full: each pause throws away what was fetched ahead.
+func (b *Bridge) pendingLoop(ctx context.Context) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -204,11 +203,11 @@ func (b *Bridge) unparkLoop(ctx context.Context) {
 		case <-tick.C:
 		}
 		b.reread.Nudge()
-		b.unparkAll()
+		b.offerPending()
 	}
 }
 
-func (b *Bridge) unparkAll() {
+func (b *Bridge) offerPending() {
 	parts := b.assigned()
 	if len(parts) == 0 {
 		return

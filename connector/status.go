@@ -54,8 +54,8 @@ func (o observed) Snapshot() Status {
 	now := time.Now()
 	repair := b.reread.Outstanding()
 	for _, p := range b.assigned() {
-		_, parked := p.Waiting()
-		s.Memory.ParkedBytes += parked
+		_, pending := p.Waiting()
+		s.Memory.ParkedBytes += pending
 		ps := p.Status(now)
 		ps.Repair = repair[p]
 		ps.Retention = b.retention.left(p, now)

@@ -34,7 +34,7 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		b.joinTopicsAgain(ctx)
 		b.retryFaults(ctx)
 		b.refusalsOver()
-		b.passHoles(ctx)
+		b.passGaps(ctx)
 		if b.own.Changed() {
 			b.stopOutput()
 		}

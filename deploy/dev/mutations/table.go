@@ -390,7 +390,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestMigrateNames",
 	},
 	{
-		name: "a loss that was accepted closes the books", file: "connector/verdict.go",
+		name: "a loss that was accepted closes the books", file: "connector/report.go",
 		old: "	case p.Lost > 0:", new: "	case p.Lost < 0:",
 		pkg: connector, run: "TestMigrateWithAcceptedLoss",
 	},
