@@ -103,12 +103,13 @@ func (cm *Committer) CommitStarts(ctx context.Context, parts []*assign.Assignmen
 func (cm *Committer) Hold() (release func()) {
 	wait := time.NewTimer(cm.c.Timeout)
 	defer wait.Stop()
+	release = func() {}
 	select {
 	case cm.slot <- struct{}{}:
-		return func() { <-cm.slot }
+		release = func() { <-cm.slot }
 	case <-wait.C:
-		return func() {}
 	}
+	return release
 }
 
 // sendCommit sends the offsets of a round, with their lines unless lines is false.
