@@ -31,6 +31,12 @@ type conn struct {
 	life engine.Conn // what the engine knows of it
 	out  []*pack     // handed over, not yet taken by the writer
 	beat bool        // a heartbeat is to be written
+
+	// With WithMaxConnLifetime; see lifetime.go.
+	before   *conn // whose place it takes, until that has ended; only its renewLoop looks at it
+	replaces *conn // whose place it takes, until it has the place
+	next     *conn // that was opened to take its place
+	ended    bool
 }
 
 // dialProxy opens a connection within the dial time-out.

@@ -164,12 +164,10 @@ func TestStreamWhoseQueueIsNotReadSendsNothing(t *testing.T) {
 // What waits for a connection's writer could go elsewhere, so there is a bound.
 func TestNoMoreThanABoundWaitsForAWriter(t *testing.T) {
 	r := newRig(t, 1, finality.Ack, nil)
-	var packs []*Pack
 	for range 20 {
 		p := &Pack{Records: 1}
 		r.e.Sealed(p, r.streams[0])
 		r.e.Encoded(p, 256<<10)
-		packs = append(packs, p)
 	}
 	r.progress()
 	if n := len(r.out[r.conns[0]]); n != maxUnwritten/(256<<10) {

@@ -100,7 +100,7 @@ var mutations = []mutation{
 	// queue.
 	{
 		name: "loss declared without a barrier", file: "sdk/finality/queue.go",
-		old: "if o.suspect && o.since <= begun {", new: "if o.suspect {",
+		old: "if o.overdue && o.since <= begun {", new: "if o.overdue {",
 		pkg: model + " " + finality,
 	},
 	{
@@ -185,12 +185,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "zombie rule with a single proxy", file: "sdk/finality/queue.go",
-		old: "|| !m.othersSeenAfter(ep, c.acked.head.order)", new: "",
+		old: "|| !m.othersSeenAfter(ep, c.acked.Front().order)", new: "",
 		pkg: finality,
 	},
 	{
 		name: "no probe", file: "sdk/finality/queue.go",
-		old: "wanted = m.suspectOldest(c, now) || wanted", new: "",
+		old: "wanted = m.findOldest(c, now) || wanted", new: "",
 		pkg: model,
 	},
 	{
@@ -230,7 +230,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "what is lost keeps its place in the slow start", file: "sdk/finality/pack.go",
-		old: "	p.uncounted()\n	p.state, p.c, p.suspect = lost", new: "	p.state, p.c, p.suspect = lost",
+		old: "	p.uncounted()\n	p.state, p.c, p.overdue = lost", new: "	p.state, p.c, p.overdue = lost",
 		pkg: finality,
 	},
 	{
@@ -276,7 +276,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "budget shared with repairs", file: "sdk/batch.go",
-		old: "	if repair {\n		n, _ := s.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
+		old: "	if repair {\n		n, _ := s.budget.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
 		pkg: sender, run: "Stream|Budget|Repair",
 	},
 	{
@@ -676,8 +676,8 @@ var mutations = []mutation{
 		pkg: finality,
 	},
 	{
-		name: "a pack is lost by a barrier that began before it was suspected", file: "sdk/finality/queue.go",
-		old: "if p.suspect && p.suspectSince <= begun {", new: "if p.suspect {",
+		name: "a pack is lost by a barrier that began before it was overdue", file: "sdk/finality/queue.go",
+		old: "if p.overdue && p.overdueSince <= begun {", new: "if p.overdue {",
 		pkg: finality,
 	},
 	{
