@@ -1352,7 +1352,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "each stop of one cause is a line", file: "connector/internal/observe/observer.go",
-		old: "pause := min(max(2*e.pause, flushEvery), flushMost)", new: "pause := flushEvery",
+		old: "pause := flushPauses.Next(e.pause)", new: "pause := flushPauses.Min",
 		pkg: observe, run: "TestOneCauseIsAFewLines",
 	},
 	{
