@@ -6,69 +6,59 @@ import (
 	"slices"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk/finality"
 )
 
-// bridge is the thinnest glue around the rules: it does what connector and sdk do, a tick at a time,
-// without goroutines.
-type bridge struct {
-	w         *world
-	r         *rand.Rand
-	cfg       finality.Config
-	instance  int
-	m         *finality.Machine
-	nextPack  finality.Pack
-	nextEpoch finality.ConnEpoch
-
-	assigned []*assignment // by partition, nil when not assigned
-	revoked  []*assignment // older generations: late news must move nothing
-	packs    map[finality.Pack]*packInfo
-	repairs  []finality.Pack // waiting, before all others
-	resends  []finality.Pack
-	waiting  []finality.Pack
-	conns    []*conn
+// member is one bridge process: it does what connector does, a tick at a time, without goroutines.
+type member struct {
+	w        *world
+	r        *rand.Rand
+	cfg      finality.Config
+	instance int
+	snd      *sender
+	copies   map[finality.Pack]*sent // the copy of each pack that was written last, until the bridge is done with the pack
+	parts    []*assignment           // by partition, nil when not assigned
+	revoked  []*assignment           // older assignments: late news must move nothing
 	rereads  []reread
 	reader   *reader
-	barrier  *barrierRun
 	stopped  int // ticks this process does not run any more
-
-	lostPacks    int // Lost decisions on living connections: probes and the like
-	lostRecords  int
-	maxUnfinal   int
-	commitErrors bool
+	onTheWay int // commits
 }
 
-// assignment is one generation of a partition.
+// assignment is one assignment of a partition to a process.
 type assignment struct {
-	partition int
 	*checkpoint.Partition
-	commit *commitRun
+	m          *member
+	partition  int
+	generation int // of the group
+	topic      resume.TopicID
+	start      int64
+	books      resume.Books
+	sight      resume.Sight
+	fromEpoch  int32
+	epochs     []epochStart // of the records read
+	unstarted  bool         // where it begins is not committed yet
+	restate    bool         // the same, and need not be waited for
+	inCommit   bool
+	stop       stopReason
+	stoppedAt  int
 }
 
-type commitRun struct {
-	offset int64
-	at     int
-	fails  bool
-}
+// stopReason is why a partition does not go on by itself.
+type stopReason uint8
+
+const (
+	goesOn stopReason = iota
+	stopGap
+	stopTruncated
+	stopRecreated
+	stopRefused
+)
 
 type pieceRef struct {
 	a     *assignment
 	piece checkpoint.Piece
-}
-
-type packInfo struct {
-	id      finality.Pack
-	route   int32
-	minute  int32
-	records []recordID
-	pieces  []pieceRef
-	written bool // in flight or acked
-	epoch   finality.ConnEpoch
-	proxy   *proxy
-	sentAt  int // the tick of the copy that was written last
-	acked   bool
-	lost    bool
-	charged bool // the copy written last is in duplicatesAllowed
 }
 
 type reread struct {
@@ -77,255 +67,317 @@ type reread struct {
 	at     int
 }
 
-func newBridge(w *world, cfg finality.Config, instance int) *bridge {
-	b := &bridge{
-		w: w, r: w.r, cfg: cfg, instance: instance, m: finality.New(cfg),
-		packs: make(map[finality.Pack]*packInfo), assigned: make([]*assignment, len(w.src.end)),
+func newMember(w *world, cfg finality.Config) *member {
+	w.instances++
+	m := &member{
+		w: w, r: w.r, cfg: cfg, instance: w.instances, copies: make(map[finality.Pack]*sent), parts: make([]*assignment, len(w.src.logs)),
 	}
-	for _, p := range w.proxies {
-		b.m.AddEndpoint(p.id, w.time())
-	}
+	m.snd = newSender(m)
 	if cfg.Mode == finality.Queue {
-		b.reader = newReader(w, instance)
+		m.reader = newReader(w, m)
 	}
-	return b
+	w.members = append(w.members, m)
+	return m
 }
 
-func (b *bridge) assign(p int) {
-	start := max(b.w.src.committed[p], 0)
-	b.assigned[p] = &assignment{partition: p, Partition: checkpoint.New(start)}
+// assign begins a partition where connector/resume says.
+func (m *member) assign(p int) {
+	w, s := m.w, &m.w.src
+	for len(m.parts) <= p {
+		m.parts = append(m.parts, nil)
+	}
+	var g resume.Group
+	known := resume.Topic{Partitions: int32(len(s.logs))}
+	for _, c := range s.group.committed {
+		if c.offset >= 0 {
+			rc := c.read()
+			g.Saw(rc)
+			known.Saw(rc, rc.Judge(s.cluster, s.id))
+		}
+	}
+	a := &assignment{m: m, partition: p, generation: s.group.generation[p], topic: s.id, fromEpoch: -1}
+	l, c := s.logs[p], s.group.committed[p].read()
+	had, trust := c.Offset >= 0, c.Judge(s.cluster, s.id)
+	policy := resume.Start()
+	if w.knobs.startLatest {
+		policy = resume.Latest()
+	}
+	lost := int64(0)
+	if !had || trust == resume.Refused {
+		origin := resume.Start()
+		if !had {
+			origin, _ = resume.Begin(int32(p), known, g, policy, w.wallClock())
+		} else {
+			w.happened(startRefused)
+		}
+		if a.start = l.start; origin.IsLatest() {
+			a.start = l.end
+			w.passOver(p)
+		}
+		a.books = resume.Books{From: a.start}
+		a.sight = known.Sight(had, trust, origin, w.wallClock())
+		a.unstarted = true
+	} else {
+		a.start, a.fromEpoch = c.Offset, c.Epoch
+		a.sight = known.Sight(true, trust, resume.Start(), w.wallClock())
+		switch {
+		case c.Offset > l.end || c.Epoch >= 0 && c.Offset > l.start && w.diverges(p, c.Offset, c.Epoch):
+			a.halt(stopTruncated)
+		case c.Offset < l.start && w.knobs.acceptGap:
+			lost = l.start - c.Offset
+		case c.Offset < l.start:
+			a.halt(stopGap)
+		}
+		if a.books = c.Line.Books; trust != resume.Known || !a.books.Close(c.Offset) {
+			a.books = resume.Books{From: c.Offset, Unproven: max(0, c.Offset-l.start)}
+			a.restate = true
+		}
+	}
+	a.Partition = checkpoint.New(a.start)
+	if lost > 0 {
+		a.loseBefore(l.start)
+	}
+	m.parts[p] = a
 }
 
-// revoke commits what is final, then ends the assignment. A commit in flight may still arrive.
-func (b *bridge) revoke(p int) {
-	a := b.assigned[p]
+func (a *assignment) halt(why stopReason) {
+	if a.stop == goesOn {
+		a.stop, a.stoppedAt = why, a.m.w.now
+		a.m.w.logf("member %d: partition %d stops: %d", a.m.instance, a.partition, why)
+		a.m.w.happened(map[stopReason]event{stopGap: gapStopped, stopTruncated: truncationStopped, stopRecreated: recreationStopped, stopRefused: packRefusedForGood}[why])
+	}
+}
+
+func (a *assignment) loseBefore(next int64) {
+	a.m.w.happened(gapAccepted)
+	from := a.Position()
+	span := a.Begin(from, next)
+	a.Count(span, checkpoint.LostGap, next-from)
+	a.End(span)
+}
+
+// epochBefore is the leader epoch of the record before an offset that was read, -1 when it is not known.
+func (a *assignment) epochBefore(offset int64) int32 {
+	epoch := a.fromEpoch
+	if offset == a.start {
+		return epoch
+	}
+	epoch = -1
+	for _, e := range a.epochs {
+		if e.at < offset {
+			epoch = e.epoch
+		}
+	}
+	return epoch
+}
+
+// lastCommit commits what is final before an assignment ends.
+func (m *member) lastCommit(p int) {
+	a := m.parts[p]
 	if a == nil {
 		return
 	}
-	if a.commit != nil {
-		b.endCommit(a)
+	m.w.serveCommits(m)
+	if m.commitOne(a) {
+		m.w.serveCommits(m)
 	}
-	if off, ok := a.BeginCommit(); ok {
-		b.w.commit(p, off)
-		a.EndCommit(true)
-	}
-	a.Revoke()
-	b.assigned[p] = nil
-	b.revoked = append(b.revoked, a)
+	m.w.happened(partitionRevoked)
 }
 
-// step is one tick of the bridge.
-func (b *bridge) step() {
-	if b.stopped > 0 {
-		b.stopped--
+// endAssignment ends it without a commit.
+func (m *member) endAssignment(p int) {
+	a := m.parts[p]
+	if a == nil {
 		return
 	}
-	b.connect()
-	b.receive()
-	if b.reader != nil {
-		b.readQueue()
-	}
-	b.m.Tick(b.w.time())
-	b.carryOut()
-	b.readAgain()
-	b.fetch()
-	b.dispatch()
-	b.commitAll()
-	b.forget()
-	open, _ := b.m.Open()
-	b.maxUnfinal = max(b.maxUnfinal, open)
+	a.Revoke()
+	m.parts[p] = nil
+	m.revoked = append(m.revoked, a)
 }
 
-func (b *bridge) connect() {
-	for _, p := range b.w.proxies {
-		if !p.up || slices.ContainsFunc(b.conns, func(c *conn) bool { return c.proxy == p }) || b.r.IntN(3) > 0 {
-			continue
-		}
-		b.nextEpoch++
-		c := &conn{epoch: b.nextEpoch, proxy: p}
-		p.conns = append(p.conns, c)
-		b.conns = append(b.conns, c)
-		b.m.Opened(c.epoch, p.id, b.w.time())
+// step is one tick.
+func (m *member) step() {
+	if m.stopped > 0 {
+		m.stopped--
+		return
 	}
+	m.snd.connect()
+	m.receive()
+	if m.reader != nil {
+		m.readQueue()
+	}
+	m.snd.tick()
+	m.readAgain()
+	m.fetch()
+	m.snd.dispatch()
+	m.commitAll()
 }
 
 // receive takes answers and ends of connections, each with its time.
-func (b *bridge) receive() {
-	for _, c := range slices.Clone(b.conns) {
-		for len(c.down) > 0 && c.down[0].at < b.w.now {
+func (m *member) receive() {
+	for _, c := range slices.Clone(m.snd.conns) {
+		for len(c.down) > 0 && c.down[0].at < m.w.now && !c.left {
 			r := c.down[0]
 			c.down = c.down[1:]
-			b.w.events++
-			switch {
-			case r.heartbeat:
-				b.m.Answered(c.epoch, b.w.time())
-			case r.code != 0:
-				if info := b.packs[r.pack]; info != nil && info.written && info.epoch == c.epoch {
-					info.written = false
-					b.m.Refused(r.pack, c.epoch, r.code == 114, b.w.time())
-					b.resends = append(b.resends, r.pack)
-				}
-			default:
-				if info := b.packs[r.pack]; info != nil && info.written && info.epoch == c.epoch {
-					info.acked = true
-				}
-				b.m.Acked(r.pack, c.epoch, b.w.time())
+			m.w.events++
+			if of := m.copies[r.pack]; !r.heartbeat && r.code == 0 && of != nil && of.conn == c {
+				of.heard = true
 			}
-			b.carryOut()
+			m.snd.answer(c, r)
 		}
-		if c.endedAt > 0 && len(c.down) == 0 && b.w.now > c.endedAt {
-			b.end(c)
-		}
-	}
-}
-
-func (b *bridge) end(c *conn) {
-	b.conns = slices.DeleteFunc(b.conns, func(x *conn) bool { return x == c })
-	c.leave()
-	b.m.Ended(c.epoch, b.w.time())
-	b.carryOut()
-}
-
-// leave closes the bridge's side: what the proxy received it still serves, but nobody hears the answer.
-func (c *conn) leave() {
-	if c.endedAt > 0 {
-		return
-	}
-	c.proxy.conns = slices.DeleteFunc(c.proxy.conns, func(x *conn) bool { return x == c })
-	c.proxy.left = append(c.proxy.left, c)
-}
-
-// crash ends the process: its memory is gone.
-func (b *bridge) crash() {
-	for _, c := range b.conns {
-		c.leave()
-	}
-	for _, a := range b.assigned {
-		if a != nil && a.commit != nil && b.r.IntN(2) == 0 {
-			b.endCommit(a) // the commit on its way arrives after all
+		if c.endedAt > 0 && len(c.down) == 0 && m.w.now > c.endedAt && !c.left {
+			m.snd.ended(c)
 		}
 	}
 }
 
-func (b *bridge) readQueue() {
-	b.m.QueueAnswers(b.w.queueAnswers(), b.w.time())
-	for _, seq := range b.reader.read() {
-		b.w.events++
-		b.m.Seen(seq, b.w.time())
+// crash ends the process: its memory is gone. Commits on their way arrive, or do not.
+func (m *member) crash() {
+	for _, c := range m.snd.conns {
+		c.leave(m.w)
 	}
-	b.carryOut()
-	if b.barrier == nil {
-		return
-	}
-	switch passed, failed := b.reader.passed(b.barrier); {
-	case failed:
-		b.barrier = nil
-		b.m.BarrierFailed(b.w.time())
-	case passed:
-		begun := b.barrier.begun
-		b.barrier = nil
-		b.m.BarrierPassed(begun, b.w.time())
-	}
-	b.carryOut()
+	clear(m.copies)
+	g := &m.w.src.group
+	g.requests = slices.DeleteFunc(g.requests, func(q *commitRequest) bool {
+		if q.m != m {
+			return false
+		}
+		q.done = nil
+		return m.r.IntN(2) == 0
+	})
+	m.w.members = slices.DeleteFunc(m.w.members, func(x *member) bool { return x == m })
 }
 
-func (b *bridge) carryOut() {
-	for {
-		ds := b.m.Decisions(nil)
-		if len(ds) == 0 {
-			return
+func (m *member) readQueue() {
+	m.snd.queueAnswers(m.reader.answers())
+	for _, seq := range m.reader.take() {
+		m.w.events++
+		m.snd.seen(seq)
+	}
+	m.reader.tellMissing()
+	m.reader.stepBarrier()
+}
+
+// wrote notes a copy of a pack on its way. A frame may take longer than a tick.
+func (m *member) wrote(c *conn, pack finality.Pack, route int32, records []int) {
+	of := &sent{packName: packName{m.instance, pack}, m: m, route: route, records: records, conn: c, at: m.w.now}
+	owes := m.owes(c)
+	m.copies[pack] = of
+	m.w.events++
+	if c.endedAt == 0 {
+		at := m.w.now + m.r.IntN(5)/4
+		if n := len(c.up); n > 0 {
+			at = max(at, c.up[n-1].at)
 		}
-		for _, d := range ds {
-			b.w.events++
-			b.decide(d)
-		}
+		c.up = append(c.up, upFrame{of, at})
+	}
+	if c.proxy.faults > 0 || c.proxy.shadowed > m.w.now || owes {
+		m.w.charge(of)
 	}
 }
 
-func (b *bridge) decide(d finality.Decision) {
-	now := b.w.time()
-	switch d.Kind {
-	case finality.Resend:
-		info := b.packs[d.Pack]
-		info.written = false
-		if b.w.now < info.proxy.lapsedUntil {
-			b.charge(info)
+// owes reports whether the proxy owes c an answer since the time of a fault that has ended. Found at seed 15574
+// (settle): 1. a proxy stands still and a pack waits for its answer; 2. it goes on one tick before ack_timeout
+// is over, takes in all it was sent, and its answers are on their way; 3. in this tick more packs are written
+// to the connection, which the proxy stores; 4. ack_timeout ends the connection before the answers are there,
+// and the packs of step 3 are sent again. The fault caused those copies too, though it had ended when they
+// were written.
+func (m *member) owes(c *conn) bool {
+	for _, of := range m.copies {
+		if of.conn == c && !of.heard && of.at <= c.proxy.faultEnded {
+			return true
 		}
-		b.resends = append(b.resends, d.Pack)
-	case finality.Final:
-		info := b.packs[d.Pack]
-		for _, ref := range info.pieces {
-			ref.a.Final(ref.piece)
+	}
+	return false
+}
+
+// Outcomes of packs, as the sender tells them.
+
+func (m *member) final(pack finality.Pack, pieces []pieceRef) {
+	if of := m.copies[pack]; of != nil {
+		of.ended = true
+		delete(m.copies, pack)
+	}
+	for _, ref := range pieces {
+		ref.a.Final(ref.piece)
+	}
+}
+
+func (m *member) lost(pack finality.Pack, pieces []pieceRef) {
+	m.w.happened(packLost)
+	if of := m.copies[pack]; of != nil {
+		of.ended = true
+		delete(m.copies, pack)
+	}
+	for _, ref := range pieces {
+		if o, again := ref.a.Lost(ref.piece); again {
+			m.rereads = append(m.rereads, reread{ref, o, m.w.now + 1 + m.r.IntN(8)})
 		}
-		delete(b.packs, d.Pack)
-		notIt := func(id finality.Pack) bool { return id == d.Pack }
-		b.repairs = slices.DeleteFunc(b.repairs, notIt)
-		b.resends = slices.DeleteFunc(b.resends, notIt)
-	case finality.Lost:
-		b.w.logf("lost pack %d: %s", d.Pack, d.Reason)
-		info := b.packs[d.Pack]
-		info.lost = true
-		b.lostPacks++
-		b.lostRecords += len(info.records)
-		for _, ref := range info.pieces {
-			if o, again := ref.a.Lost(ref.piece); again {
-				b.rereads = append(b.rereads, reread{ref, o, b.w.now + 1 + b.r.IntN(8)})
-			}
-		}
-	case finality.Close:
-		for _, c := range slices.Clone(b.conns) {
-			if c.epoch == d.ConnEpoch {
-				b.end(c)
-			}
-		}
-	case finality.Heartbeat:
-		for _, c := range b.conns {
-			if c.epoch == d.ConnEpoch {
-				c.up = append(c.up, upFrame{heartbeat: true, at: b.w.now})
-				b.m.Beat(c.epoch, now)
-			}
-		}
-	case finality.Barrier:
-		b.barrier = b.reader.ask(now)
 	}
 }
 
 // readAgain fetches the ranges of lost pieces once more; their packs go before all others.
-func (b *bridge) readAgain() {
+func (m *member) readAgain() {
 	var later []reread
-	due := b.rereads
-	b.rereads = nil
+	due := m.rereads
+	m.rereads = nil
 	for _, rr := range due {
-		if rr.at > b.w.now {
+		if rr.at > m.w.now {
 			later = append(later, rr)
 			continue
 		}
-		if rr.a.Revoked() {
+		if rr.a.Revoked() || rr.a.stop == stopRecreated || rr.a.stop == stopTruncated {
 			continue
 		}
-		b.w.events++
+		l, p := m.w.src.logs[rr.a.partition], rr.a.partition
+		if rr.a.topic != m.w.src.id {
+			rr.a.halt(stopRecreated)
+			continue
+		}
+		m.w.events++
+		class := checkpoint.Gap
+		if rr.origin.First > l.end || m.w.diverges(p, rr.origin.Last+1, rr.a.epochBefore(rr.origin.Last+1)) {
+			rr.a.halt(stopTruncated)
+			continue
+		}
+		if rr.origin.First < l.start && rr.a.Wanted(rr.piece) {
+			if !m.w.knobs.acceptGap {
+				rr.a.halt(stopGap)
+				continue
+			}
+			class = checkpoint.LostGap
+			m.w.happened(lostAgainGone)
+		}
 		var again []record
-		for _, rec := range b.w.src.from(rr.a.partition, rr.origin.First, int(rr.origin.Last-rr.origin.First)+1) {
+		for _, rec := range l.between(rr.origin.First, rr.origin.Last+1) {
 			if rr.origin.Holds(rec.offset, rec.route, rec.minute) {
 				again = append(again, rec)
 			}
 		}
+		gone := int64(rr.origin.Records) - int64(len(again))
+		if gone > 0 && class == checkpoint.Gap && rr.a.Wanted(rr.piece) {
+			m.w.happened(lostAgainCompacted)
+		}
+		m.w.happened(lostAgainRead)
 		// A lost piece may fall apart into several.
 		for len(again) > 0 {
-			n := 1 + b.r.IntN(len(again))
+			n := 1 + m.r.IntN(len(again))
 			part := again[:n]
 			again = again[n:]
-			piece := rr.a.Replace(rr.piece, originOf(part))
-			if piece == 0 {
-				continue // the lost pack was seen meanwhile
+			if piece := rr.a.Replace(rr.piece, originOf(part)); piece != 0 { // else the lost pack was seen meanwhile
+				m.snd.seal(part[0].route, ids(part), []pieceRef{{rr.a, piece}}, true)
 			}
-			info := b.newPack(part[0].route, part[0].minute)
-			info.add(part, pieceRef{rr.a, piece})
-			b.repairs = append(b.repairs, info.id)
 		}
-		rr.a.Replaced(rr.piece, 0, checkpoint.Gap)
+		rr.a.Replaced(rr.piece, gone, class)
 	}
-	b.rereads = append(b.rereads, later...)
+	m.rereads = append(m.rereads, later...)
+}
+
+func ids(recs []record) (out []int) {
+	for _, r := range recs {
+		out = append(out, r.id)
+	}
+	return out
 }
 
 func originOf(recs []record) checkpoint.Origin {
@@ -335,42 +387,45 @@ func originOf(recs []record) checkpoint.Origin {
 	}
 }
 
-func (b *bridge) newPack(route, minute int32) *packInfo {
-	b.nextPack++
-	info := &packInfo{id: b.nextPack, route: route, minute: minute}
-	b.packs[info.id] = info
-	return info
-}
-
-func (p *packInfo) add(recs []record, ref pieceRef) {
-	for _, r := range recs {
-		p.records = append(p.records, r.recordID)
-	}
-	p.pieces = append(p.pieces, ref)
-}
-
 // fetch takes a chunk of every assigned partition: one span each, one piece per route and minute, and
 // fills packs that several partitions share.
-func (b *bridge) fetch() {
-	if len(b.waiting) > 20 {
+func (m *member) fetch() {
+	if !m.snd.room() {
 		return
 	}
 	type key struct{ route, minute int32 }
-	open := make(map[key]*packInfo)
+	type filling struct {
+		records []int
+		pieces  []pieceRef
+	}
+	open := make(map[key]*filling)
 	var keys []key
-	for p, a := range b.assigned {
-		if a == nil || b.r.IntN(3) == 0 {
+	for p, a := range m.parts {
+		if a == nil || a.stop != goesOn || a.unstarted || m.r.IntN(3) == 0 {
 			continue
 		}
-		chunk := b.w.src.from(p, a.Position(), 1+b.r.IntN(6))
-		if len(chunk) == 0 {
+		l, at := m.w.src.logs[p], a.Position()
+		chunk, err := m.w.fetch(p, a.topic, at, a.epochBefore(at), 1+m.r.IntN(6))
+		switch {
+		case err == otherTopic:
+			a.halt(stopRecreated)
+		case err == logDiverged, err == outOfRange && at > l.end:
+			a.halt(stopTruncated)
+		case err == outOfRange && m.w.knobs.acceptGap:
+			a.loseBefore(l.start)
+		case err == outOfRange:
+			a.halt(stopGap)
+		}
+		if err != fetchOK || len(chunk) == 0 {
 			continue
 		}
-		b.w.events++
 		span := a.Begin(chunk[0].offset, chunk[len(chunk)-1].offset+1)
 		groups := make(map[key][]record)
 		var order []key
 		for _, rec := range chunk {
+			if n := len(a.epochs); n == 0 || a.epochs[n-1].epoch != rec.epoch {
+				a.epochs = append(a.epochs, epochStart{rec.epoch, rec.offset})
+			}
 			k := key{rec.route, rec.minute}
 			if groups[k] == nil {
 				order = append(order, k)
@@ -379,174 +434,98 @@ func (b *bridge) fetch() {
 		}
 		for _, k := range order {
 			if open[k] == nil {
-				open[k] = b.newPack(k.route, k.minute)
+				open[k] = new(filling)
 				keys = append(keys, k)
 			}
-			open[k].add(groups[k], pieceRef{a, a.Add(span, originOf(groups[k]))})
+			f := open[k]
+			f.records = append(f.records, ids(groups[k])...)
+			f.pieces = append(f.pieces, pieceRef{a, a.Add(span, originOf(groups[k]))})
 		}
 		a.End(span)
 	}
 	for _, k := range keys {
-		b.waiting = append(b.waiting, open[k].id)
+		m.snd.seal(k.route, open[k].records, open[k].pieces, false)
 	}
 }
 
-// dispatch writes what the machine admits; a pack of a stream that stalls does not block the others.
-func (b *bridge) dispatch() {
-	if b.reader != nil && !b.reader.watch() {
-		return
-	}
-	for _, q := range []*[]finality.Pack{&b.repairs, &b.resends, &b.waiting} {
-		*q = slices.DeleteFunc(*q, func(id finality.Pack) bool { return b.write(b.packs[id]) })
-	}
-}
-
-func (b *bridge) write(info *packInfo) bool {
-	if info == nil {
-		return true
-	}
-	for _, i := range b.r.Perm(len(b.conns)) {
-		c := b.conns[i]
-		size := 10 * len(info.records)
-		if b.m.Admit(c.epoch, finality.Stream(info.route), size, b.w.time()) != finality.OK {
-			continue
-		}
-		b.m.Written(info.id, finality.Stream(info.route), c.epoch, size, b.w.time())
-		owes := b.owes(c)
-		info.written, info.acked, info.charged, info.epoch, info.proxy, info.sentAt = true, false, false, c.epoch, c.proxy, b.w.now
-		b.w.events++
-		if c.endedAt == 0 {
-			c.up = append(c.up, upFrame{msg: message{b.instance, info.id, info.route, info.records}, at: b.w.now})
-		}
-		if c.proxy.faults > 0 || owes {
-			b.charge(info)
-		}
-		return true
-	}
-	return false
-}
-
-// owes reports whether the proxy owes c an answer since the time of a fault that has ended. Found at seed 15574
-// (settle): 1. a proxy stands still and a pack waits for its answer; 2. it goes on one tick before ack_timeout
-// is over, takes in all it was sent, and its answers are on their way; 3. in this tick more packs are written
-// to the connection, which the proxy stores; 4. ack_timeout ends the connection before the answers are there,
-// and the packs of step 3 are sent again. The fault caused those copies too, though it had ended when they
-// were written.
-func (b *bridge) owes(c *conn) bool {
-	for _, info := range b.packs {
-		if info.written && !info.acked && info.epoch == c.epoch && info.sentAt <= c.proxy.faultEnded {
-			return true
-		}
-	}
-	return false
-}
-
-// charge allows the copy of the pack that was written last to be sent again. A copy is charged once, however
-// many faults touch it: each fault sends it again or not, and what is sent again is another copy.
-func (b *bridge) charge(info *packInfo) {
-	if !info.charged {
-		info.charged = true
-		b.w.duplicatesAllowed += len(info.records)
-	}
-}
-
-func (b *bridge) commitAll() {
-	for _, a := range b.revoked {
+// commitAll begins a round now and then; one is on its way per process.
+func (m *member) commitAll() {
+	for _, a := range m.revoked {
 		if off, ok := a.BeginCommit(); ok {
 			panic(breach{fmt.Sprintf("partition %d: commit of %d begun by an assignment that was revoked", a.partition, off)})
 		}
 	}
-	for _, a := range b.assigned {
-		if a == nil {
-			continue
-		}
-		if a.commit != nil {
-			if a.commit.at <= b.w.now {
-				b.endCommit(a)
-			}
-			continue
-		}
-		if b.r.IntN(5) > 0 {
-			continue
-		}
-		if off, ok := a.BeginCommit(); ok {
-			a.commit = &commitRun{off, b.w.now + b.r.IntN(6), b.commitErrors && b.r.IntN(2) == 0}
-		}
-	}
-}
-
-func (b *bridge) endCommit(a *assignment) {
-	c := a.commit
-	a.commit = nil
-	if !c.fails {
-		b.w.commit(a.partition, c.offset)
-	}
-	a.EndCommit(!c.fails)
-}
-
-// forget drops lost packs that nobody waits for any more.
-func (b *bridge) forget() {
-	if b.w.now%10 != 0 {
+	if m.onTheWay > 0 || m.r.IntN(5) > 0 {
 		return
 	}
-	for id, info := range b.packs {
-		if !info.lost {
-			continue
-		}
-		if !slices.ContainsFunc(info.pieces, func(ref pieceRef) bool { return !ref.a.Forgotten(ref.piece) }) {
-			b.m.Forget(id)
-			delete(b.packs, id)
-		}
-	}
-}
-
-// chargeInFlight charges what may be sent twice when the connections of a proxy end: what is in flight on them
-// and was stored already. In settle all that has not settled is sent again.
-func (b *bridge) chargeInFlight(p *proxy) {
-	for _, info := range b.packs {
-		if !info.written || info.lost || info.proxy != p || !b.open(info.epoch) {
-			continue
-		}
-		if b.w.mode == finality.Queue && (info.acked || !p.stored[message{instance: b.instance, pack: info.id}.name()]) {
-			continue
-		}
-		b.charge(info)
-	}
-}
-
-// chargeOrphans charges what a proxy acked on connections that have ended, also those whose end the bridge has
-// not noticed yet.
-func (b *bridge) chargeOrphans(p *proxy) {
-	for _, info := range b.packs {
-		if info.acked && !info.lost && info.proxy == p && !b.living(info.epoch) {
-			b.charge(info)
+	arrives := m.w.now + m.r.IntN(3)
+	answers, silent := arrives+m.r.IntN(4), m.w.answersLost && m.r.IntN(2) == 0
+	for _, a := range m.parts {
+		if a != nil {
+			if q := m.beginCommit(a); q != nil {
+				q.arrives, q.answers, q.silent = arrives, answers, silent
+			}
 		}
 	}
 }
 
-// chargeAll charges what a proxy that misbehaves may cause to be sent twice.
-func (b *bridge) chargeAll(p *proxy) {
-	for _, info := range b.packs {
-		if info.written && !info.lost && info.proxy == p {
-			b.charge(info)
+func (m *member) commitOne(a *assignment) bool { return m.beginCommit(a) != nil }
+
+// beginCommit offers what a partition has to commit, with its line.
+func (m *member) beginCommit(a *assignment) *commitRequest {
+	if a.stop == stopRecreated || a.stop == stopTruncated {
+		return nil
+	}
+	w := m.w
+	first := a.unstarted || a.restate
+	offset, ok := a.start, first
+	books := a.books
+	if !a.unstarted {
+		if at, moved := a.BeginCommit(); moved {
+			l := a.Offered()
+			offset, ok, first = at, true, false
+			books = books.Add(resume.Books{Final: l.Final, Skipped: l.Skipped, Gap: l.Gap, Lost: l.Lost, Dead: l.Quarantined})
 		}
 	}
-}
-
-// open reports whether the bridge holds the connection for open; living, whether it is.
-func (b *bridge) open(epoch finality.ConnEpoch) bool {
-	return slices.ContainsFunc(b.conns, func(c *conn) bool { return c.epoch == epoch })
-}
-
-func (b *bridge) living(epoch finality.ConnEpoch) bool {
-	return slices.ContainsFunc(b.conns, func(c *conn) bool { return c.epoch == epoch && c.endedAt == 0 })
-}
-
-// uncommittedRecords is what another process, or this one after a restart, will read again.
-func (b *bridge) uncommittedRecords(p int) int {
-	if b.assigned[p] == nil {
-		return 0
+	if !ok {
+		return nil
 	}
-	from := max(b.w.src.committed[p], 0)
-	return len(b.w.src.from(p, from, int(b.assigned[p].Position()-from)))
+	if !books.Close(offset) {
+		panic(breach{fmt.Sprintf("partition %d: the books do not close at %d: %+v", a.partition, offset, books)})
+	}
+	if !w.knobs.brokersCheckIDs && a.topic != w.src.id { // asked for before each commit
+		a.halt(stopRecreated)
+		if !first {
+			a.EndCommit(false)
+		}
+		return nil
+	}
+	line := resume.Line{Cluster: w.src.cluster, Topic: a.topic, Seen: a.sight, At: w.wallClock(), Books: books}
+	q := &commitRequest{
+		commit: commit{offset, a.epochBefore(offset), line.String()}, m: m, partition: a.partition, generation: a.generation,
+		arrives: w.now, answers: w.now,
+	}
+	if w.knobs.brokersCheckIDs {
+		q.topic = a.topic
+	}
+	m.onTheWay++
+	q.done = func(ok bool) {
+		m.onTheWay--
+		if !first {
+			a.EndCommit(ok)
+		}
+		if !ok && a.topic != w.src.id { // UNKNOWN_TOPIC_ID
+			a.halt(stopRecreated)
+		}
+		if ok && (a.unstarted || a.restate) {
+			if a.unstarted {
+				w.happened(startCommitted)
+			} else {
+				w.happened(startRestated)
+			}
+			a.unstarted, a.restate = false, false
+		}
+	}
+	w.src.group.requests = append(w.src.group.requests, q)
+	return q
 }
