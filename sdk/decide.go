@@ -28,7 +28,7 @@ func (s *Sender) carryOutLocked(d *finality.Decision, now time.Duration) {
 		}
 		switch d.Kind {
 		case finality.Resend:
-			s.sendAgainLocked(p, d.Suspect, d.Reason, now)
+			s.sendAgainLocked(p, d.Oldest, d.Reason, now)
 		case finality.Final:
 			if p.state == packSplit {
 				s.partsSeenLocked(p, now)

@@ -63,7 +63,7 @@ func (m *Machine) GivenUp(id ConnEpoch) {
 }
 
 // Ended ends a connection, for whatever reason. Its window ends at once, before anything is known
-// about its packs: those in flight are waiting again, in order, the oldest one as the suspect; those
+// about its packs: those in flight are waiting again, in order; those
 // acked are lost (Settle), or orphans that are waited for a little longer (Queue).
 func (m *Machine) Ended(id ConnEpoch, now time.Duration) {
 	c := m.conns[id]
@@ -73,13 +73,13 @@ func (m *Machine) Ended(id ConnEpoch, now time.Duration) {
 	delete(m.conns, id)
 	m.living = slices.DeleteFunc(m.living, func(i *conn) bool { return i == c })
 	c.ep.living--
-	for suspect := true; c.inFlight.head != nil; suspect = false {
+	for oldest := true; c.inFlight.head != nil; oldest = false {
 		p := c.inFlight.head
 		p.unlink()
 		c.leave(p)
 		p.uncounted()
 		p.state, p.c = waiting, nil
-		m.decide(Decision{Kind: Resend, Pack: p.id, Suspect: suspect, Reason: "connection ended before the ack"})
+		m.decide(Decision{Kind: Resend, Pack: p.id, Oldest: oldest, Reason: "connection ended before the ack"})
 	}
 	switch m.cfg.Mode {
 	case Ack:

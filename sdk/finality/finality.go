@@ -83,7 +83,7 @@ type Decision struct {
 	Pack      Pack
 	ConnEpoch ConnEpoch
 	Reason    string // constant text for logs and status
-	Suspect   bool   // Resend: the oldest unanswered pack of a broken connection; it travels alone first
+	Oldest    bool   // Resend: it was the oldest unanswered pack of its connection
 }
 
 // Refusal says why a pack may not go somewhere now. The zero value means it may.

@@ -130,7 +130,7 @@ func TestBrokenConnectionSendsAgainInOrderWithTheOldestAsSuspect(t *testing.T) {
 	r.m.Ended(1, r.now)
 	r.collect()
 	r.want(Resend, 2, 3)
-	if !r.ds[0].Suspect || r.ds[1].Suspect {
+	if !r.ds[0].Oldest || r.ds[1].Oldest {
 		t.Fatalf("suspects: %+v, want only the oldest unanswered pack", r.ds)
 	}
 }
