@@ -7,6 +7,7 @@ import (
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/resume"
+	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
 )
 
@@ -17,9 +18,9 @@ type member struct {
 	cfg      finality.Config
 	instance int
 	snd      *sender
-	copies   map[finality.Pack]*sent // the copy of each pack that was written last, until the bridge is done with the pack
-	parts    []*assignment           // by partition, nil when not assigned
-	revoked  []*assignment           // older assignments: late news must move nothing
+	copies   map[int32]*sent // by Ref: the copy of each pack that was written last, until the bridge is done with the pack
+	parts    []*assignment   // by partition, nil when not assigned
+	revoked  []*assignment   // older assignments: late news must move nothing
 	rereads  []reread
 	reader   *reader
 	stopped  int // ticks this process does not run any more
@@ -41,6 +42,7 @@ type assignment struct {
 	unstarted  bool         // where it begins is not committed yet
 	restate    bool         // the same, and need not be waited for
 	inCommit   bool
+	held       int // packs that every proxy refuses
 	stop       stopReason
 	stoppedAt  int
 }
@@ -70,7 +72,7 @@ type reread struct {
 func newMember(w *world, cfg finality.Config) *member {
 	w.instances++
 	m := &member{
-		w: w, r: w.r, cfg: cfg, instance: w.instances, copies: make(map[finality.Pack]*sent), parts: make([]*assignment, len(w.src.logs)),
+		w: w, r: w.r, cfg: cfg, instance: w.instances, copies: make(map[int32]*sent), parts: make([]*assignment, len(w.src.logs)),
 	}
 	m.snd = newSender(m)
 	if cfg.Mode == finality.Queue {
@@ -144,7 +146,7 @@ func (a *assignment) halt(why stopReason) {
 	if a.stop == goesOn {
 		a.stop, a.stoppedAt = why, a.m.w.now
 		a.m.w.logf("member %d: partition %d stops: %d", a.m.instance, a.partition, why)
-		a.m.w.happened(map[stopReason]event{stopGap: gapStopped, stopTruncated: truncationStopped, stopRecreated: recreationStopped, stopRefused: packRefusedForGood}[why])
+		a.m.w.happened(map[stopReason]event{stopGap: gapStopped, stopTruncated: truncationStopped, stopRecreated: recreationStopped, stopRefused: packGivenUp}[why])
 	}
 }
 
@@ -201,40 +203,19 @@ func (m *member) step() {
 		m.stopped--
 		return
 	}
-	m.snd.connect()
-	m.receive()
-	if m.reader != nil {
-		m.readQueue()
-	}
-	m.snd.tick()
 	m.readAgain()
 	m.fetch()
-	m.snd.dispatch()
+	m.snd.step()
 	m.commitAll()
-}
-
-// receive takes answers and ends of connections, each with its time.
-func (m *member) receive() {
-	for _, c := range slices.Clone(m.snd.conns) {
-		for len(c.down) > 0 && c.down[0].at < m.w.now && !c.left {
-			r := c.down[0]
-			c.down = c.down[1:]
-			m.w.events++
-			if of := m.copies[r.pack]; !r.heartbeat && r.code == 0 && of != nil && of.conn == c {
-				of.heard = true
-			}
-			m.snd.answer(c, r)
-		}
-		if c.endedAt > 0 && len(c.down) == 0 && m.w.now > c.endedAt && !c.left {
-			m.snd.ended(c)
-		}
-	}
 }
 
 // crash ends the process: its memory is gone. Commits on their way arrive, or do not.
 func (m *member) crash() {
 	for _, c := range m.snd.conns {
 		c.leave(m.w)
+	}
+	for _, of := range m.copies {
+		of.ended = true
 	}
 	clear(m.copies)
 	g := &m.w.src.group
@@ -258,22 +239,15 @@ func (m *member) readQueue() {
 	m.reader.stepBarrier()
 }
 
-// wrote notes a copy of a pack on its way. A frame may take longer than a tick.
-func (m *member) wrote(c *conn, pack finality.Pack, route int32, records []int) {
-	of := &sent{packName: packName{m.instance, pack}, m: m, route: route, records: records, conn: c, at: m.w.now}
+// wrote notes a copy of a pack on its way.
+func (m *member) wrote(c *conn, p *pack) *sent {
+	of := &sent{packName: packName{m.instance, p.Seq()}, m: m, route: p.route, records: p.records, conn: c, at: m.w.now}
 	owes := m.owes(c)
-	m.copies[pack] = of
-	m.w.events++
-	if c.endedAt == 0 {
-		at := m.w.now + m.r.IntN(5)/4
-		if n := len(c.up); n > 0 {
-			at = max(at, c.up[n-1].at)
-		}
-		c.up = append(c.up, upFrame{of, at})
-	}
+	m.copies[p.Ref] = of
 	if c.proxy.faults > 0 || c.proxy.shadowed > m.w.now || owes {
 		m.w.charge(of)
 	}
+	return of
 }
 
 // owes reports whether the proxy owes c an answer since the time of a fault that has ended. Found at seed 15574
@@ -291,27 +265,53 @@ func (m *member) owes(c *conn) bool {
 	return false
 }
 
-// Outcomes of packs, as the sender tells them.
-
-func (m *member) final(pack finality.Pack, pieces []pieceRef) {
-	if of := m.copies[pack]; of != nil {
+// ended: no copy of a pack that is on its way matters any more.
+func (m *member) ended(p *pack) {
+	if of := m.copies[p.Ref]; of != nil {
 		of.ended = true
-		delete(m.copies, pack)
+		delete(m.copies, p.Ref)
 	}
-	for _, ref := range pieces {
+}
+
+func (m *member) final(p *pack) {
+	m.ended(p)
+	for _, ref := range p.pieces {
 		ref.a.Final(ref.piece)
 	}
 }
 
-func (m *member) lost(pack finality.Pack, pieces []pieceRef) {
+func (m *member) lost(p *pack) {
 	m.w.happened(packLost)
-	if of := m.copies[pack]; of != nil {
-		of.ended = true
-		delete(m.copies, pack)
-	}
-	for _, ref := range pieces {
+	m.ended(p)
+	for _, ref := range p.pieces {
 		if o, again := ref.a.Lost(ref.piece); again {
-			m.rereads = append(m.rereads, reread{ref, o, m.w.now + 1 + m.r.IntN(8)})
+			m.rereads = append(m.rereads, reread{ref.pieceRef, o, m.w.now + 1 + m.r.IntN(8)})
+		}
+	}
+}
+
+// hold stops partitions whose packs every proxy refuses, until they are taken.
+func (m *member) hold(p *pack, on bool) {
+	if p.held == on {
+		return
+	}
+	p.held = on
+	for _, ref := range p.pieces {
+		if on {
+			ref.a.held++
+		} else {
+			ref.a.held--
+		}
+	}
+}
+
+// refused stops partitions of which a pack is given up.
+func (m *member) refused(p *pack, why engine.Cause) {
+	m.w.happened(packGivenUp)
+	m.ended(p)
+	for _, ref := range p.pieces {
+		if !ref.a.Forgotten(ref.piece) {
+			ref.a.halt(stopRefused)
 		}
 	}
 }
@@ -365,7 +365,7 @@ func (m *member) readAgain() {
 			part := again[:n]
 			again = again[n:]
 			if piece := rr.a.Replace(rr.piece, originOf(part)); piece != 0 { // else the lost pack was seen meanwhile
-				m.snd.seal(part[0].route, ids(part), []pieceRef{{rr.a, piece}}, true)
+				m.snd.seal(part[0].route, ids(part), []packPiece{{pieceRef{rr.a, piece}, 0, n}}, true)
 			}
 		}
 		rr.a.Replaced(rr.piece, gone, class)
@@ -396,12 +396,12 @@ func (m *member) fetch() {
 	type key struct{ route, minute int32 }
 	type filling struct {
 		records []int
-		pieces  []pieceRef
+		pieces  []packPiece
 	}
 	open := make(map[key]*filling)
 	var keys []key
 	for p, a := range m.parts {
-		if a == nil || a.stop != goesOn || a.unstarted || m.r.IntN(3) == 0 {
+		if a == nil || a.stop != goesOn || a.held > 0 || a.unstarted || m.r.IntN(3) == 0 {
 			continue
 		}
 		l, at := m.w.src.logs[p], a.Position()
@@ -438,8 +438,9 @@ func (m *member) fetch() {
 				keys = append(keys, k)
 			}
 			f := open[k]
+			from := len(f.records)
 			f.records = append(f.records, ids(groups[k])...)
-			f.pieces = append(f.pieces, pieceRef{a, a.Add(span, originOf(groups[k]))})
+			f.pieces = append(f.pieces, packPiece{pieceRef{a, a.Add(span, originOf(groups[k]))}, from, len(f.records)})
 		}
 		a.End(span)
 	}

@@ -133,8 +133,8 @@ func (w *world) checkDuplicates() {
 
 // checkTablesEmpty: nothing is held once all is committed.
 func (m *member) checkTablesEmpty() {
-	if what, ok := m.snd.idle(); !ok {
-		panic(breach{fmt.Sprintf("all is committed, but %s", what)})
+	if n := m.snd.e.Known(); n != 0 {
+		panic(breach{fmt.Sprintf("all is committed, but the engine knows %d packs", n)})
 	}
 	if len(m.copies) != 0 || len(m.rereads) != 0 {
 		panic(breach{fmt.Sprintf("all is committed, but %d packs and %d rereads are held", len(m.copies), len(m.rereads))})

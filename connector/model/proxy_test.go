@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/frame"
 )
@@ -12,7 +13,7 @@ import (
 // packName names a pack in the whole world.
 type packName struct {
 	instance int
-	pack     finality.Pack
+	seq      uint64
 }
 
 // sent is one copy of a pack that a bridge wrote to a connection.
@@ -30,7 +31,7 @@ type sent struct {
 
 // value is what lands in the queue. The records are not in it: nobody looks.
 func (s *sent) value() []byte {
-	attr := frame.AppendMid([]byte("groupId=g&streamId=s&rtms=1&mid="), instanceName(s.instance), uint64(s.pack))
+	attr := frame.AppendMid([]byte("groupId=g&streamId=s&rtms=1&mid="), instanceName(s.instance), s.seq)
 	p := frame.Pack{Ext: frame.ExtStringIDs, Count: 1, Flags: frame.FlagSnappy, Body: []byte{0}, Attr: attr}
 	v, err := frame.AppendInLongMsg(nil, &p, 1)
 	if err != nil {
@@ -43,14 +44,28 @@ func instanceName(i int) string { return fmt.Sprintf("instance%014d", i) }
 
 // conn is one connection as both ends see it.
 type conn struct {
-	epoch    finality.ConnEpoch
-	proxy    *proxy
-	m        *member
-	up       []upFrame // to the proxy
-	down     []reply   // to the bridge
-	endedAt  int       // the proxy's side ended at this tick, 0 while it lives
-	left     bool      // the bridge closed its side
-	answered bool      // anything
+	engine.Conn
+	proxy   *proxy
+	s       *sender
+	out     []*pack   // handed to the writer
+	writing *writing  // what it is about
+	beat    bool      // it writes a heartbeat next
+	up      []upFrame // to the proxy
+	down    []reply   // to the bridge
+	endedAt int       // the proxy's side ended at this tick, 0 while it lives
+	left    bool      // the bridge closed its side, at this tick
+	leftAt  int
+}
+
+type writing struct {
+	p  *pack
+	at int // whole after this tick
+}
+
+func (c *conn) send(w *world, f upFrame) {
+	if c.endedAt == 0 {
+		c.up = append(c.up, f)
+	}
 }
 
 // upFrame is on its way to a proxy, or half of it is.
@@ -61,7 +76,7 @@ type upFrame struct {
 
 type reply struct {
 	heartbeat bool
-	pack      finality.Pack
+	pack      uint64
 	code      int
 	at        int
 }
@@ -123,15 +138,15 @@ func (p *proxy) serve(w *world, c *conn) {
 		}
 		if w.chokes(p, f.of) {
 			w.happened(packClosedConnection)
-			w.logf("proxy %d closes a connection at pack %d", p.id, f.of.pack)
+			w.logf("proxy %d closes a connection at pack %d", p.id, f.of.seq)
 			p.end(w, c)
 			return
 		}
 		if code := p.answer(w, f.of); code != 0 {
-			c.down = append(c.down, reply{pack: f.of.pack, code: code, at: w.now})
+			c.down = append(c.down, reply{pack: f.of.seq, code: code, at: w.now})
 			continue
 		}
-		c.down = append(c.down, reply{pack: f.of.pack, at: w.now + p.r.IntN(2)})
+		c.down = append(c.down, reply{pack: f.of.seq, at: w.now + p.r.IntN(2)})
 		if p.drops == f.of.route {
 			continue
 		}
@@ -211,8 +226,8 @@ func (p *proxy) end(w *world, c *conn) {
 // leave closes the bridge's side: what the proxy received it still serves, but nobody hears the answer. A frame of
 // which a part was not written is never whole.
 func (c *conn) leave(w *world) {
-	if c.left = true; c.endedAt > 0 {
-		return
+	if !c.left {
+		c.left, c.leftAt = true, w.now+w.r.IntN(2)
 	}
 	c.up = slices.DeleteFunc(c.up, func(f upFrame) bool { return f.at > w.now })
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"inlong-bridge/connector/confirm"
-	"inlong-bridge/sdk/finality"
 )
 
 // reader drives the positions of connector/confirm as its Kafka reader does, over the queue of the
@@ -159,7 +158,7 @@ func (rd *reader) list(c *cluster, ticket confirm.Ticket, starts bool) confirm.L
 }
 
 // take returns the packs of this instance found since the last tick.
-func (rd *reader) take() (seqs []finality.Pack) {
+func (rd *reader) take() (seqs []uint64) {
 	for _, c := range rd.read {
 		if c.stalled || rd.w.readersSlow {
 			continue
@@ -187,7 +186,7 @@ func (rd *reader) take() (seqs []finality.Pack) {
 }
 
 // takeFrom reads a few messages of a partition.
-func (rd *reader) takeFrom(place confirm.Place, log *queueLog, at readPosition) (seqs []finality.Pack) {
+func (rd *reader) takeFrom(place confirm.Place, log *queueLog, at readPosition) (seqs []uint64) {
 	again := func(s confirm.Start, ok bool) {
 		if ok {
 			rd.begin([]confirm.Start{s}, nil)
@@ -210,7 +209,7 @@ func (rd *reader) takeFrom(place confirm.Place, log *queueLog, at readPosition) 
 			return seqs
 		}
 		if seq, v := confirm.Judge(e.value, instanceName(rd.m.instance)); v == confirm.Mine {
-			seqs = append(seqs, finality.Pack(seq))
+			seqs = append(seqs, seq)
 			e.read = true
 			for _, id := range e.of.records {
 				rd.w.facts[id].read = true

@@ -490,7 +490,19 @@ func (s *schedule) queueClusters() {
 }
 
 // changeList takes a proxy off a member's list, and puts it back.
-func (s *schedule) changeList(m *member, p *proxy, long int) {}
+func (s *schedule) changeList(m *member, p *proxy, long int) {
+	if len(s.w.proxies) == 1 || m.stopped > 0 {
+		return
+	}
+	s.w.logf("proxy %d leaves the list of member %d for %d", p.id, m.instance, long)
+	s.w.happened(listChanged)
+	m.snd.setList(func(q *proxy) bool { return q != p })
+	s.after(long, func() {
+		if slices.Contains(s.w.members, m) {
+			m.snd.setList(func(*proxy) bool { return true })
+		}
+	})
+}
 
 // lapse lets a proxy stand still for less than it is waited for. What it had acked is not sent again; what is
 // in flight is, once its connection is given up, and that is counted there. A proxy that stands still once more
@@ -560,7 +572,7 @@ func (s *schedule) progress() (sum int64) {
 // settled reports whether nothing is on its way any more.
 func (s *schedule) settled() bool {
 	for _, m := range s.w.members {
-		if _, ok := m.snd.idle(); !ok || len(m.copies) > 0 || len(m.rereads) > 0 {
+		if !m.snd.idle() || len(m.copies) > 0 || len(m.rereads) > 0 {
 			return false
 		}
 		for _, a := range m.parts {
@@ -580,8 +592,7 @@ func (s *schedule) settled() bool {
 func (s *schedule) describe() string {
 	out := s.w.src.String()
 	for _, m := range s.w.members {
-		what, _ := m.snd.idle()
-		out += fmt.Sprintf(" member %d: %s, %d copies, %d rereads;", m.instance, what, len(m.copies), len(m.rereads))
+		out += fmt.Sprintf(" member %d: packs %v, %d copies, %d rereads;", m.instance, m.snd.e.States(), len(m.copies), len(m.rereads))
 		for p, a := range m.parts {
 			if a != nil {
 				out += fmt.Sprintf(" partition %d: at %d, %d not final, stop %d;", p, a.Position(), a.Unfinal(), a.stop)

@@ -1,218 +1,406 @@
 package model
 
 import (
+	"errors"
+	"math/rand/v2"
 	"slices"
 	"time"
 
+	"inlong-bridge/sdk/backoff"
+	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
 )
 
-// sender is the thinnest glue around the rules of delivery: it does what sdk does.
+// sender is what is around the engine: it dials, writes and encodes, and carries out effects.
 type sender struct {
-	*member
-	m         *finality.Machine
-	nextPack  finality.Pack
-	nextEpoch finality.ConnEpoch
-	packs     map[finality.Pack]*packInfo
-	repairs   []finality.Pack // waiting, before all others
-	resends   []finality.Pack
-	waiting   []finality.Pack
+	m         *member
+	e         *engine.Engine
+	list      engine.ProxyList
+	endpoints []*endpoint // by Ref
+	streams   []*engine.Stream
+	packs     []*pack // by Ref, nil once the engine is done with them
 	conns     []*conn
+	connRefs  []*conn // by Ref
+	encode    []*pack
+	followed  []*pack // lost or held, and somebody may want news of them
 }
 
-type packInfo struct {
-	id      finality.Pack
+type endpoint struct {
+	engine.Endpoint
+	proxy    *proxy
+	dial     bool
+	next     int  // no dial before this tick
+	unproven bool // the last connection ended before anything was answered
+	again    bool
+}
+
+type pack struct {
+	engine.Pack
 	route   int32
 	records []int
-	pieces  []pieceRef
-	written bool
-	conn    *conn
-	lost    bool
+	pieces  []packPiece
+	held    bool
+}
+
+// packPiece is the records [from, to) of a pack.
+type packPiece struct {
+	pieceRef
+	from, to int
+}
+
+func engineConfig(cfg finality.Config, k knobs, r *rand.Rand) engine.Config {
+	return engine.Config{
+		Finality: cfg, Retry: backoff.Backoff{Min: cfg.PauseMin, Max: cfg.PauseMax}, RetryLimit: engine.NoRetryLimit,
+		HoldRefused: k.keepRefused, HeldRetry: backoff.Backoff{Min: cfg.PauseMin, Max: cfg.PauseMax},
+		SlowStart: time.Second, Random: rand.NewPCG(r.Uint64(), 1),
+	}
 }
 
 func newSender(m *member) *sender {
-	s := &sender{member: m, m: finality.New(m.cfg), packs: make(map[finality.Pack]*packInfo)}
-	for _, p := range m.w.proxies {
-		s.m.AddEndpoint(p.id, m.w.time())
+	w := m.w
+	s := &sender{m: m, e: engine.New(engineConfig(m.cfg, w.knobs, m.r))}
+	s.e.AddList(&s.list)
+	for i, p := range w.proxies {
+		ep := &endpoint{proxy: p}
+		ep.Ref = int32(i)
+		s.e.AddEndpoint(&ep.Endpoint, p.id)
+		s.endpoints = append(s.endpoints, ep)
+	}
+	s.setList(func(*proxy) bool { return true })
+	for route := range w.routes {
+		st := &engine.Stream{Ref: int32(route)}
+		s.e.AddStream(st, finality.Stream(route), &s.list)
+		s.streams = append(s.streams, st)
 	}
 	return s
 }
 
-func (s *sender) room() bool { return len(s.waiting) <= 20 }
+// setList has the Manager name these proxies.
+func (s *sender) setList(named func(*proxy) bool) {
+	var list []*engine.Endpoint
+	for _, ep := range s.endpoints {
+		if named(ep.proxy) {
+			list = append(list, &ep.Endpoint)
+		}
+	}
+	s.e.SetList(&s.list, list, s.now())
+	s.progress()
+}
 
-func (s *sender) seal(route int32, records []int, pieces []pieceRef, repair bool) {
-	s.nextPack++
-	s.packs[s.nextPack] = &packInfo{id: s.nextPack, route: route, records: records, pieces: pieces}
-	if repair {
-		s.repairs = append(s.repairs, s.nextPack)
-	} else {
-		s.waiting = append(s.waiting, s.nextPack)
+func (s *sender) now() time.Duration { return s.m.w.time() }
+
+// room is what the budget of bytes is for: a sender that cannot send does not take more.
+func (s *sender) room() bool { return s.e.States()[engine.Waiting] <= 20 }
+
+func (s *sender) seal(route int32, records []int, pieces []packPiece, repair bool) {
+	p := s.newPack(route, records, pieces)
+	p.Repair = repair
+	s.e.Sealed(&p.Pack, s.streams[route])
+	s.fed()
+}
+
+func (s *sender) newPack(route int32, records []int, pieces []packPiece) *pack {
+	p := &pack{route: route, records: records, pieces: pieces}
+	p.Ref, p.Records, p.Followed, p.OpenedAt = int32(len(s.packs)), int32(len(records)), true, s.now()
+	s.packs = append(s.packs, p)
+	s.encode = append(s.encode, p)
+	return p
+}
+
+// fed counts an event that the engine was told.
+func (s *sender) fed() { s.m.w.events++ }
+
+// step dials, encodes, writes, reads and ticks.
+func (s *sender) step() {
+	w := s.m.w
+	for _, ep := range s.endpoints {
+		s.connect(ep)
+	}
+	for _, c := range slices.Clone(s.conns) {
+		s.read(c)
+	}
+	if s.m.reader != nil {
+		s.m.readQueue()
+	}
+	for n := w.r.IntN(8); n > 0 && len(s.encode) > 0; n-- {
+		p := s.encode[0]
+		s.encode = s.encode[1:]
+		s.e.Encoded(&p.Pack, 10*len(p.records))
+		s.fed()
+	}
+	for route, st := range s.streams {
+		if st.Known() > 0 && s.m.reader != nil && s.m.reader.watch(int32(route)) {
+			s.e.Watched(st)
+		}
+	}
+	s.e.Tick(s.now())
+	s.progress()
+	for _, c := range s.conns {
+		s.write(c)
+	}
+	if w.now%10 == 0 {
+		s.forget()
 	}
 }
 
-func (s *sender) connect() {
-	for _, p := range s.w.proxies {
-		n := 0
-		for _, c := range s.conns {
-			if c.proxy == p {
-				n++
+func (s *sender) connect(ep *endpoint) {
+	w := s.m.w
+	if !ep.dial || ep.next > w.now || len(ep.Conns()) >= w.knobs.conns || s.m.r.IntN(3) > 0 {
+		return
+	}
+	s.fed()
+	first := len(ep.Conns()) == 0
+	if !ep.proxy.up {
+		ep.next = w.now + 5 + s.m.r.IntN(10)
+		s.e.DialFailed(&ep.Endpoint, errors.New("connection refused"), first, s.now())
+		return
+	}
+	c := &conn{proxy: ep.proxy, s: s}
+	c.Ref = int32(len(s.connRefs))
+	s.connRefs, s.conns = append(s.connRefs, c), append(s.conns, c)
+	ep.proxy.conns = append(ep.proxy.conns, c)
+	if ep.unproven {
+		w.happened(connUnproven)
+	}
+	s.e.Opened(&c.Conn, &ep.Endpoint, ep.unproven, ep.again, first, s.now())
+	ep.again = true
+}
+
+// write lets the writer of a connection work: a frame may take longer than a tick, and a proxy that stands still
+// leaves the socket full.
+func (s *sender) write(c *conn) {
+	w := s.m.w
+	if c.left {
+		return
+	}
+	if c.beat {
+		c.beat = false
+		s.e.Beat(&c.Conn, s.now())
+		s.fed()
+		c.send(w, upFrame{at: w.now})
+	}
+	for n := 1 + s.m.r.IntN(6); n > 0 && len(c.up) < 12; n-- {
+		if c.writing != nil {
+			if c.writing.at > w.now {
+				return
 			}
+			s.e.Wrote(&c.Conn, &c.writing.p.Pack)
+			s.fed()
+			c.writing = nil
 		}
-		if !p.up || n >= s.w.knobs.conns || s.r.IntN(3) > 0 {
+		if len(c.out) == 0 {
+			return
+		}
+		p := c.out[0]
+		c.out = c.out[1:]
+		s.fed()
+		if !s.e.Take(&c.Conn, &p.Pack, s.now()) {
+			w.happened(packNotTaken)
 			continue
 		}
-		s.nextEpoch++
-		c := &conn{epoch: s.nextEpoch, proxy: p, m: s.member}
-		p.conns = append(p.conns, c)
-		s.conns = append(s.conns, c)
-		s.m.Opened(c.epoch, p.id, s.w.time())
+		of := s.m.wrote(c, p)
+		at := w.now + s.m.r.IntN(5)/4
+		c.writing = &writing{p, at}
+		c.send(w, upFrame{of, at})
 	}
 }
 
-func (s *sender) answer(c *conn, r reply) {
-	info := s.packs[r.pack]
-	switch {
-	case r.heartbeat:
-		s.m.Answered(c.epoch, s.w.time())
-	case r.code != 0:
-		if info != nil && info.written && info.conn == c {
-			info.written = false
-			s.m.Refused(r.pack, c.epoch, r.code == 114, s.w.time())
-			s.resends = append(s.resends, r.pack)
+// read takes answers and the end of a connection, each with its time.
+func (s *sender) read(c *conn) {
+	w := s.m.w
+	for len(c.down) > 0 && c.down[0].at < w.now && !c.left {
+		r := c.down[0]
+		c.down = c.down[1:]
+		s.fed()
+		s.e.Heard(&c.Conn, s.now())
+		p := c.Find(uint32(r.pack))
+		switch {
+		case r.heartbeat:
+			s.e.BeatAnswered(&c.Conn, s.now())
+		case p == nil:
+			w.happened(answerUnknown)
+			s.e.UnknownAnswer(&c.Conn, false)
+		case r.code != 0:
+			s.e.Refused(p, r.code, false, errors.New("error code"), s.now())
+		default:
+			if of := s.m.copies[p.Ref]; of != nil {
+				of.heard = true
+			}
+			s.e.Acked(p, s.now())
 		}
-	default:
-		s.m.Acked(r.pack, c.epoch, s.w.time())
+		s.progress()
 	}
-	s.carryOut()
+	if c.endedAt > 0 && len(c.down) == 0 && w.now > c.endedAt || c.left && c.leftAt < w.now {
+		s.ended(c)
+	}
 }
 
 func (s *sender) ended(c *conn) {
+	w := s.m.w
 	s.conns = slices.DeleteFunc(s.conns, func(x *conn) bool { return x == c })
-	c.leave(s.w)
-	s.m.Ended(c.epoch, s.w.time())
-	s.carryOut()
+	for _, of := range s.m.copies {
+		if of.conn == c && w.now < c.proxy.lapsedUntil {
+			w.charge(of)
+		}
+	}
+	c.leave(w)
+	s.fed()
+	end := s.e.Ended(&c.Conn, errors.New("closed by the proxy"), s.now())
+	ep := s.endpoints[c.Endpoint().Ref]
+	if ep.unproven = !end.Answered; !end.Useful {
+		ep.next = w.now + 5 + s.m.r.IntN(10)
+	}
+	s.progress()
 }
 
-func (s *sender) queueAnswers(ok bool) { s.m.QueueAnswers(ok, s.w.time()); s.carryOut() }
-func (s *sender) seen(p finality.Pack) {
-	if info := s.packs[p]; info != nil && info.lost {
-		s.w.happened(packSeenAfterLoss)
-	}
-	s.m.Seen(p, s.w.time())
-	s.carryOut()
-}
+func (s *sender) queueAnswers(ok bool) { s.e.QueueAnswers(ok, s.now()); s.fed(); s.progress() }
+func (s *sender) seen(seq uint64)      { s.e.Seen(seq, s.now()); s.fed(); s.progress() }
 func (s *sender) missing(route int32, missing bool) {
-	s.m.Missing(finality.Stream(route), missing, s.w.time())
-	s.carryOut()
-}
-
-func (s *sender) tick() {
-	s.m.Tick(s.w.time())
-	s.carryOut()
-	if s.w.now%10 != 0 {
-		return
-	}
-	for id, info := range s.packs { // lost packs that nobody waits for any more
-		if info.lost && !slices.ContainsFunc(info.pieces, func(ref pieceRef) bool { return !ref.a.Forgotten(ref.piece) }) {
-			s.m.Forget(id)
-			delete(s.packs, id)
-		}
-	}
-}
-
-func (s *sender) carryOut() {
-	for {
-		ds := s.m.Decisions(nil)
-		if len(ds) == 0 {
-			return
-		}
-		for _, d := range ds {
-			s.w.events++
-			s.decide(d)
-		}
-	}
-}
-
-func (s *sender) decide(d finality.Decision) {
-	info := s.packs[d.Pack]
-	switch d.Kind {
-	case finality.Resend:
-		info.written = false
-		if s.w.now < info.conn.proxy.lapsedUntil {
-			s.w.charge(s.copies[d.Pack])
-		}
-		s.resends = append(s.resends, d.Pack)
-	case finality.Final:
-		delete(s.packs, d.Pack)
-		notIt := func(id finality.Pack) bool { return id == d.Pack }
-		s.repairs = slices.DeleteFunc(s.repairs, notIt)
-		s.resends = slices.DeleteFunc(s.resends, notIt)
-		s.final(d.Pack, info.pieces)
-	case finality.Lost:
-		s.w.logf("member %d lost pack %d: %s", s.instance, d.Pack, d.Reason)
-		info.lost = true
-		s.lost(d.Pack, info.pieces)
-	case finality.Close:
-		for _, c := range slices.Clone(s.conns) {
-			if c.epoch == d.ConnEpoch {
-				s.ended(c)
-			}
-		}
-	case finality.Heartbeat:
-		for _, c := range s.conns {
-			if c.epoch == d.ConnEpoch {
-				if c.endedAt == 0 {
-					c.up = append(c.up, upFrame{at: s.w.now})
-				}
-				s.m.Beat(c.epoch, s.w.time())
-			}
-		}
-	case finality.Barrier:
-		s.reader.ask(s.w.time())
-	}
-}
-
-// dispatch writes what the machine admits; a pack of a stream that stalls does not block the others.
-func (s *sender) dispatch() {
-	for _, q := range []*[]finality.Pack{&s.repairs, &s.resends, &s.waiting} {
-		*q = slices.DeleteFunc(*q, func(id finality.Pack) bool { return s.write(s.packs[id]) })
-	}
-}
-
-func (s *sender) write(info *packInfo) bool {
-	if info == nil {
-		return true
-	}
-	if s.reader != nil && !s.reader.watch(info.route) {
-		return false
-	}
-	for _, i := range s.r.Perm(len(s.conns)) {
-		c, size := s.conns[i], 10*len(info.records)
-		if s.m.Admit(c.epoch, finality.Stream(info.route), size, s.w.time()) != finality.OK {
-			continue
-		}
-		s.m.Written(info.id, finality.Stream(info.route), c.epoch, size, s.w.time())
-		info.written, info.conn = true, c
-		s.wrote(c, info.id, info.route, info.records)
-		return true
-	}
-	return false
+	s.e.TopicMissing(s.streams[route], missing, s.now())
+	s.fed()
+	s.progress()
 }
 
 func (s *sender) barrierEnded(begun time.Duration, passed bool) {
+	s.fed()
 	if passed {
-		s.m.BarrierPassed(begun, s.w.time())
+		s.e.BarrierPassed(begun, s.now())
 	} else {
-		s.m.BarrierFailed(s.w.time())
+		s.e.BarrierFailed(s.now())
 	}
-	s.carryOut()
+	s.progress()
+}
+
+// progress ends a change.
+func (s *sender) progress() {
+	for {
+		effects := s.e.Progress(s.now())
+		if len(effects) == 0 {
+			return
+		}
+		for i := range effects {
+			s.perform(&effects[i])
+		}
+	}
+}
+
+func (s *sender) perform(f *engine.Effect) {
+	w := s.m.w
+	var p *pack
+	if f.Pack != nil {
+		p = s.packs[f.Pack.Ref]
+	}
+	switch f.Kind {
+	case engine.Send:
+		c := s.connRefs[f.Conn.Ref]
+		c.out = append(c.out, p)
+	case engine.Heartbeat:
+		s.connRefs[f.Conn.Ref].beat = true
+	case engine.CloseConn:
+		w.logf("member %d closes a connection to proxy %d: %s", s.m.instance, f.Conn.Endpoint().Ref, f.Reason)
+		s.connRefs[f.Conn.Ref].leave(w)
+	case engine.Connect:
+		s.endpoints[f.Endpoint.Ref].dial = true
+	case engine.Disconnect:
+		s.endpoints[f.Endpoint.Ref].dial = false
+	case engine.Redial:
+		s.endpoints[f.Endpoint.Ref].next = 0
+	case engine.Barrier:
+		s.m.reader.ask(s.now())
+	case engine.Cut:
+		s.cut(p)
+	case engine.PackFinal:
+		if f.Again {
+			w.happened(packSeenAfterLoss)
+		}
+		s.m.final(p)
+		s.done(p)
+	case engine.PackLost:
+		w.logf("member %d lost pack %d: %s", s.m.instance, p.Seq(), f.Reason)
+		s.m.lost(p)
+		s.followed = append(s.followed, p)
+	case engine.PackHeld:
+		w.logf("member %d holds pack %d", s.m.instance, p.Seq())
+		w.happened(packHeld)
+		s.m.hold(p, true)
+		s.followed = append(s.followed, p)
+	case engine.PackReleased:
+		w.happened(packReleased)
+		s.m.hold(p, false)
+	case engine.PackRefused:
+		w.logf("member %d: pack %d is refused: %v", s.m.instance, p.Seq(), f.Cause)
+		s.m.refused(p, f.Cause)
+		s.done(p)
+	case engine.PackForgotten:
+		s.m.ended(p)
+		s.done(p)
+	case engine.EndpointRefuses:
+		w.happened(proxyThrottled)
+	case engine.EndpointTakes:
+		w.happened(proxyRecovered)
+	case engine.StreamTakes:
+		w.happened(streamRecovered)
+	case engine.StreamRejects:
+		w.happened(streamStruck)
+	case engine.PackEndsConns:
+		w.happened(packIsolated)
+	}
+}
+
+// done: nothing more is heard of a pack.
+func (s *sender) done(p *pack) {
+	s.m.hold(p, false)
+	s.packs[p.Ref] = nil
+}
+
+// cut makes two packs of one, between two pieces: connector's tokens are not cut inside.
+func (s *sender) cut(p *pack) {
+	at := 0
+	for _, pc := range p.pieces[1:] {
+		if at == 0 || pc.from <= len(p.records)/2 {
+			at = pc.from
+		}
+	}
+	if at == 0 {
+		s.m.w.happened(packNotCut)
+		s.e.NotParted(&p.Pack, "its records share a piece")
+		return
+	}
+	s.m.w.happened(packCut)
+	i := slices.IndexFunc(p.pieces, func(pc packPiece) bool { return pc.from == at })
+	second := slices.Clone(p.pieces[i:])
+	for j := range second {
+		second[j].from -= at
+		second[j].to -= at
+	}
+	a, b := s.newPack(p.route, p.records[:at], p.pieces[:i]), s.newPack(p.route, p.records[at:], second)
+	a.Repair, b.Repair = p.Repair, p.Repair
+	s.m.w.logf("member %d cuts pack %d of %d records", s.m.instance, p.Seq(), len(p.records))
+	if !s.e.Parted(&p.Pack, &a.Pack, &b.Pack, s.now()) {
+		s.m.ended(p)
+		s.done(p)
+	}
+}
+
+// forget drops lost and held packs that nobody waits for any more.
+func (s *sender) forget() {
+	s.followed = slices.DeleteFunc(s.followed, func(p *pack) bool {
+		switch p.State() {
+		case engine.Lost, engine.Held:
+		default:
+			return true
+		}
+		if slices.ContainsFunc(p.pieces, func(ref packPiece) bool { return !ref.a.Forgotten(ref.piece) }) {
+			return false
+		}
+		if !s.e.Forget(&p.Pack, s.now()) {
+			return false
+		}
+		s.m.ended(p)
+		s.done(p)
+		return true
+	})
 }
 
 // idle reports whether nothing is held.
-func (s *sender) idle() (what string, ok bool) {
-	open, lost := s.m.Open()
-	if open != 0 || lost != 0 || len(s.packs) != 0 {
-		return "packs", false
-	}
-	return "", true
-}
+func (s *sender) idle() bool { return s.e.Known() == 0 }

@@ -216,6 +216,9 @@ const (
 func (w *world) fetch(p int, id resume.TopicID, offset int64, epoch int32, n int) ([]record, fetchError) {
 	w.events++
 	l := w.src.logs[p]
+	if epoch < 0 && id == w.src.id {
+		w.bare(p, offset)
+	}
 	switch {
 	case id != w.src.id:
 		return nil, otherTopic
@@ -226,6 +229,20 @@ func (w *world) fetch(p int, id resume.TopicID, offset int64, epoch int32, n int
 	}
 	i := l.index(offset)
 	return l.records[i:min(i+n, len(l.records))], fetchOK
+}
+
+// bare notes that a member goes on at an offset of which nobody knows the leader epoch. Where the log was cut off below it
+// and has grown again, nothing tells: the records in between are passed over.
+func (w *world) bare(p int, offset int64) {
+	at := w.src.cutAt[p]
+	if at < 0 || offset <= at || offset > w.src.logs[p].end {
+		return
+	}
+	for _, id := range w.src.ids[p] {
+		if f := &w.facts[id]; f.offset >= at && f.offset < offset {
+			f.passed = true
+		}
+	}
 }
 
 // diverges reports whether the log does not hold what was read up to an offset under a leader epoch.

@@ -70,7 +70,19 @@ const (
 	clusterWent
 	packLost
 	packSeenAfterLoss
-	settleEndedUnsettled
+	packHeld
+	packReleased
+	packGivenUp
+	packNotTaken
+	packIsolated
+	packCut
+	packNotCut
+	answerUnknown
+	connUnproven
+	proxyThrottled
+	proxyRecovered
+	streamRecovered
+	streamStruck
 	events
 )
 
@@ -86,7 +98,9 @@ var eventNames = [events]string{
 	"a proxy closed a connection at a pack", "a connection ended with half a pack sent", "the list of proxies changed",
 	"a queue cluster stalled", "a partition of the queue appeared", "the queue's retention overtook the reader", "a log of the queue was cut", "a topic of the queue was created again",
 	"a topic of the queue was missing", "an entry of the queue was damaged", "the queue's client found a cut", "the queue's reader was slow", "a queue cluster came", "a queue cluster went",
-	"a pack was lost", "a lost pack was seen after all", "a connection ended before anything settled",
+	"a pack was lost", "a lost pack was seen after all",
+	"a pack was held", "a held pack was released", "a pack was given up", "a pack was seen before it was written again", "a pack travelled alone", "a pack was cut", "a pack could not be cut",
+	"an answer came to no pack", "a connection had to prove itself", "a proxy was throttled", "a throttled proxy recovered", "a stream's breaker closed", "one proxy alone refused a pack for good",
 }
 
 // knobs are what a schedule chooses once.
@@ -169,7 +183,7 @@ func (w *world) charge(of *sent) {
 // chargeInFlight charges what may be sent twice when a connection ends: what is in flight on it and was stored already.
 // In settle all that has not settled is sent again.
 func (w *world) chargeInFlight(c *conn) {
-	for _, of := range c.m.copies {
+	for _, of := range c.s.m.copies {
 		if of.conn != c || w.mode == finality.Queue && (of.heard || !c.proxy.stored[of.packName]) {
 			continue
 		}
