@@ -41,8 +41,9 @@ type assignment struct {
 	epochs     []epochStart // of the records read
 	unstarted  bool         // where it begins is not committed yet
 	restate    bool         // the same, and need not be waited for
-	inCommit   bool
-	held       int // packs that every proxy refuses
+	lost       bool         // the group gave it to somebody else, and it has not heard yet
+	lostAt     int64        // where the group was then
+	held       int          // packs that every proxy refuses
 	stop       stopReason
 	stoppedAt  int
 }

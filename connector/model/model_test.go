@@ -115,7 +115,7 @@ func run(seed uint64) (st stats, failed string, log []string) {
 	}
 	s.heal()
 	if !s.quiet(func() bool { return s.w.done() && s.settled() }) {
-		panic(breach{"not everything is final long after the last fault: " + s.describe()})
+		panic(breach{"not everything is final long after the last fault: " + s.describe() + s.debug()})
 	}
 	s.w.checkNothingMissing()
 	s.w.checkDuplicates()

@@ -239,6 +239,9 @@ func (rd *reader) tellMissing() {
 	}
 }
 
+// barrierTimeout is after how many ticks a barrier is given up.
+const barrierTimeout = 100
+
 // ask begins a barrier; the answers take a while.
 func (rd *reader) ask(now time.Duration) {
 	rd.barrier = &barrierRun{begun: now, since: rd.positions.Ask(), answers: rd.w.now + rd.w.r.IntN(4)}
@@ -251,6 +254,10 @@ func (rd *reader) stepBarrier() {
 		return
 	}
 	passed, failed := rd.passed(run)
+	if rd.w.now-run.answers > barrierTimeout {
+		rd.w.happened(barrierTimedOut)
+		failed = !passed
+	}
 	if passed || failed {
 		rd.barrier = nil
 		rd.m.snd.barrierEnded(run.begun, passed)

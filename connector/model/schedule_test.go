@@ -72,11 +72,12 @@ func (s *schedule) start() *member {
 }
 
 func (s *schedule) give(p int, m *member) {
+	s.end(m, p) // it may not have heard yet that it lost the partition
 	s.w.src.group.give(p, m)
 	m.assign(p)
 }
 
-// take ends a partition's assignment; what was read and not committed is read again by whoever comes next.
+// take ends a partition's assignment.
 func (s *schedule) take(p int, orderly bool) {
 	g := &s.w.src.group
 	m := g.owner[p]
@@ -87,8 +88,15 @@ func (s *schedule) take(p int, orderly bool) {
 		m.lastCommit(p)
 	}
 	g.give(p, nil)
-	s.w.chargeUncommitted(m, p)
-	m.endAssignment(p)
+	s.end(m, p)
+}
+
+// end ends an assignment; what was read and not committed is read again by whoever comes next.
+func (s *schedule) end(m *member, p int) {
+	if p < len(m.parts) && m.parts[p] != nil {
+		s.w.chargeUncommitted(m, p)
+		m.endAssignment(p)
+	}
 }
 
 // chargeUncommitted charges what another process, or this one after a restart, will read again.
@@ -96,11 +104,19 @@ func (w *world) chargeUncommitted(m *member, p int) {
 	if m.parts[p] == nil || m.parts[p].topic != w.src.id {
 		return
 	}
-	from := int64(0)
-	if c := w.src.group.committed[p].read(); !c.Ours || c.Line.Topic == w.src.id {
-		from = max(0, c.Offset)
+	from := w.committed(p)
+	if m.parts[p].lost {
+		from = min(from, m.parts[p].lostAt)
 	}
 	w.allowed += len(w.src.logs[p].between(from, m.parts[p].Position()))
+}
+
+// committed is where the topic that is there now is committed.
+func (w *world) committed(p int) int64 {
+	if c := w.src.group.committed[p].read(); !c.Ours || c.Line.Topic == w.src.id {
+		return max(0, c.Offset)
+	}
+	return 0
 }
 
 func (s *schedule) step(faults bool) {
@@ -143,10 +159,10 @@ func (s *schedule) operate() {
 		}
 		if a := m.parts[p]; a != nil && a.stop != goesOn && s.w.now-a.stoppedAt > patienceOfOperators {
 			s.w.logf("an operator looks at partition %d", p)
-			switch l, c := s.w.src.logs[p], &s.w.src.group.committed[p]; a.stop {
-			case stopGap:
+			switch l, c := s.w.src.logs[p], &s.w.src.group.committed[p]; {
+			case a.stop == stopGap:
 				s.w.knobs.acceptGap = true
-			case stopTruncated:
+			case a.stop == stopTruncated && a.topic == s.w.src.id:
 				s.w.serveCommits(m)
 				at := min(c.offset, l.end)
 				if cutAt := s.w.src.cutAt[p]; cutAt >= 0 {
@@ -154,7 +170,6 @@ func (s *schedule) operate() {
 				}
 				*c = commit{offset: max(at, l.start), epoch: -1}
 				s.w.src.cutAt[p], s.w.src.byHand[p] = -1, true
-			case goesOn, stopRecreated, stopRefused:
 			}
 			s.take(p, false)
 			s.give(p, s.w.members[s.r.IntN(len(s.w.members))])
@@ -348,13 +363,19 @@ func (s *schedule) adopt(p int) {
 func (s *schedule) crash(m *member) {
 	s.w.logf("member %d crashes", m.instance)
 	s.w.happened(memberCrashed)
+	s.gone(m)
+	s.start()
+}
+
+// gone: a process is not there any more.
+func (s *schedule) gone(m *member) {
 	m.crash()
 	for p, owner := range s.w.src.group.owner {
 		if owner == m {
-			s.take(p, false)
+			s.w.src.group.give(p, nil)
 		}
+		s.end(m, p)
 	}
-	s.start()
 }
 
 // rival lets another process of the group come, or one go.
@@ -364,13 +385,12 @@ func (s *schedule) rival(long int) {
 		m := w.members[s.r.IntN(len(w.members))]
 		w.logf("member %d leaves", m.instance)
 		w.happened(memberLeft)
-		m.stopped = 0
 		for p, owner := range w.src.group.owner {
 			if owner == m {
 				s.take(p, true)
 			}
 		}
-		m.crash()
+		s.gone(m)
 		for p := range w.src.logs {
 			s.adopt(p)
 		}
@@ -401,13 +421,12 @@ func (s *schedule) loseMembership(p, long int) {
 	g.give(p, nil)
 	a := m.parts[p]
 	told := func() {
-		if m.parts[p] == a && slices.Contains(w.members, m) {
-			w.chargeUncommitted(m, p)
-			m.endAssignment(p)
+		if m.parts[p] == a {
+			s.end(m, p)
 		}
 		s.adopt(p)
 	}
-	w.chargeUncommitted(m, p)
+	a.lost, a.lostAt = true, w.committed(p)
 	if len(w.members) > 1 {
 		for _, other := range w.members {
 			if other != m {

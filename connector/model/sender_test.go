@@ -179,7 +179,7 @@ func (s *sender) write(c *conn) {
 		s.fed()
 		c.send(w, upFrame{at: w.now})
 	}
-	for n := 1 + s.m.r.IntN(6); n > 0 && len(c.up) < 12; n-- {
+	for n := 8 + s.m.r.IntN(16); n > 0 && len(c.up) < 12; n-- {
 		if c.writing != nil {
 			if c.writing.at > w.now {
 				return
@@ -199,7 +199,7 @@ func (s *sender) write(c *conn) {
 			continue
 		}
 		of := s.m.wrote(c, p)
-		at := w.now + s.m.r.IntN(5)/4
+		at := w.now + s.m.r.IntN(12)/11
 		c.writing = &writing{p, at}
 		c.send(w, upFrame{of, at})
 	}
@@ -238,11 +238,6 @@ func (s *sender) read(c *conn) {
 func (s *sender) ended(c *conn) {
 	w := s.m.w
 	s.conns = slices.DeleteFunc(s.conns, func(x *conn) bool { return x == c })
-	for _, of := range s.m.copies {
-		if of.conn == c && w.now < c.proxy.lapsedUntil {
-			w.charge(of)
-		}
-	}
 	c.leave(w)
 	s.fed()
 	end := s.e.Ended(&c.Conn, errors.New("closed by the proxy"), s.now())
@@ -298,7 +293,13 @@ func (s *sender) perform(f *engine.Effect) {
 		s.connRefs[f.Conn.Ref].beat = true
 	case engine.CloseConn:
 		w.logf("member %d closes a connection to proxy %d: %s", s.m.instance, f.Conn.Endpoint().Ref, f.Reason)
-		s.connRefs[f.Conn.Ref].leave(w)
+		c := s.connRefs[f.Conn.Ref]
+		for _, of := range s.m.copies {
+			if of.conn == c && w.now < c.proxy.lapsedUntil {
+				w.charge(of)
+			}
+		}
+		c.leave(w)
 	case engine.Connect:
 		s.endpoints[f.Endpoint.Ref].dial = true
 	case engine.Disconnect:
