@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"inlong-bridge/connector/internal/absence"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 )
@@ -33,10 +35,10 @@ type absentees struct {
 	rules absence.Rules
 
 	mu      sync.Mutex
-	of      map[tp]*absentee // guarded by mu
-	recent  map[tp]pace      // guarded by mu; of those that were found a moment ago
-	brokers []int32          // guarded by mu; of the cluster, as the last answer said
-	last    int32            // guarded by mu; the broker that was asked last
+	of      map[part.ID]*absentee // guarded by mu
+	recent  map[part.ID]pace      // guarded by mu; of those that were found a moment ago
+	brokers []int32               // guarded by mu; of the cluster, as the last answer said
+	last    int32                 // guarded by mu; the broker that was asked last
 }
 
 // pace is how often was asked about a partition, and when last.
@@ -83,7 +85,7 @@ func (b *Bridge) miss(p *partition, why missedBy, err error) {
 // missTopic is miss for all partitions of a topic that the client's metadata does not have. That is no error of the group.
 func (b *Bridge) missTopic(topic string, err error) {
 	for _, p := range b.assigned() {
-		if p.id.topic == topic {
+		if p.id.Topic == topic {
 			b.miss(p, byList, err)
 		}
 	}
@@ -100,7 +102,7 @@ func (as *absentees) add(p *partition, why missedBy, said error, now time.Time) 
 		return
 	}
 	if as.of == nil {
-		as.of = make(map[tp]*absentee)
+		as.of = make(map[part.ID]*absentee)
 	}
 	a := &absentee{p: p, why: why, err: said}
 	if r := as.recent[p.id]; now.Sub(r.at) <= as.rules.Last {
@@ -113,8 +115,8 @@ func (as *absentees) add(p *partition, why missedBy, said error, now time.Time) 
 func (as *absentees) dueNow(now time.Time) []*absentee {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	maps.DeleteFunc(as.of, func(_ tp, a *absentee) bool { return a.p.gate.Ended() })
-	maps.DeleteFunc(as.recent, func(_ tp, r pace) bool { return now.Sub(r.at) > as.rules.Last })
+	maps.DeleteFunc(as.of, func(_ part.ID, a *absentee) bool { return a.p.gate.Ended() })
+	maps.DeleteFunc(as.recent, func(_ part.ID, r pace) bool { return now.Sub(r.at) > as.rules.Last })
 	var due []*absentee
 	for _, a := range as.of {
 		if a.pace.asked == 0 || now.Sub(a.pace.at) >= as.rules.Pause(a.pace.asked-1) {
@@ -133,7 +135,7 @@ func (as *absentees) forget(a *absentee) (why missedBy, said error) {
 		delete(as.of, a.p.id)
 	}
 	if as.recent == nil {
-		as.recent = make(map[tp]pace)
+		as.recent = make(map[part.ID]pace)
 	}
 	as.recent[a.p.id] = a.pace
 	return a.why, a.err
@@ -167,7 +169,7 @@ func (b *Bridge) askForAbsent(ctx context.Context) {
 	}
 	names := make(map[string]bool)
 	for _, a := range due {
-		names[a.p.id.topic] = true
+		names[a.p.id.Topic] = true
 	}
 	m, broker, err := b.identifyInTurn(ctx, slices.Sorted(maps.Keys(names)))
 	if err != nil {
@@ -208,13 +210,13 @@ func (b *Bridge) identifyInTurn(ctx context.Context, names []string) (m *identif
 }
 
 // answerAbout is what an answer says of one partition.
-func answerAbout(id tp, t identifiedTopic) (absence.Answer, error) {
+func answerAbout(id part.ID, t identifiedTopic) (absence.Answer, error) {
 	switch {
 	case errors.Is(t.err, kerr.TopicAuthorizationFailed):
 		return absence.Denied, t.err
 	case t.err != nil:
 		return absence.Missing, t.err
-	case !slices.Contains(t.partitions, id.partition):
+	case !slices.Contains(t.partitions, id.Num):
 		return absence.Missing, kerr.UnknownTopicOrPartition
 	}
 	return absence.Present, nil
@@ -222,7 +224,7 @@ func answerAbout(id tp, t identifiedTopic) (absence.Answer, error) {
 
 // heardOf acts on one broker's answer about one partition. It reports whether the partition was found and is to begin.
 func (b *Bridge) heardOf(a *absentee, m *identified, broker int32, now time.Time) (begins bool) {
-	p, t := a.p, m.topics[a.p.id.topic]
+	p, t := a.p, m.topics[a.p.id.Topic]
 	answer, err := answerAbout(p.id, t)
 	a.tracker.Saw(broker, answer, now)
 	switch {
@@ -230,8 +232,8 @@ func (b *Bridge) heardOf(a *absentee, m *identified, broker int32, now time.Time
 		b.found(a)
 	case answer == absence.Present && p.from.absent != nil:
 		return true
-	case answer == absence.Present && differ(p.topic.id, t.id):
-		p.stop(recreated(p))
+	case answer == absence.Present && part.OtherTopic(p.topic.id, t.id):
+		p.stopRecreated()
 		b.found(a)
 	case answer == absence.Present:
 		b.found(a)
@@ -239,8 +241,8 @@ func (b *Bridge) heardOf(a *absentee, m *identified, broker int32, now time.Time
 	default:
 		b.faultAbsent(p, err)
 		if a.tracker.Believed(b.absent.rules, len(m.brokers)) {
-			p.stop(deleted(p.id))
-			p.gate.Drop(partitionKey(p.id, reason.Fault))
+			p.stop(part.Deleted(p.id))
+			p.gate.Drop(part.Key(p.id, reason.Fault))
 		}
 	}
 	return false
@@ -250,15 +252,15 @@ func (b *Bridge) heardOf(a *absentee, m *identified, broker int32, now time.Time
 func (b *Bridge) found(a *absentee) {
 	p := a.p
 	why, said := b.absent.forget(a)
-	gone := partitionKey(p.id, reason.Deleted)
+	gone := part.Key(p.id, reason.Deleted)
 	switch wasGone := p.gate.Condition().Has(reason.Deleted); {
 	case p.gate.Condition().Has(reason.Recreated, reason.Truncated):
 		p.trying.Store(nil)
 		p.gate.Drop(gone)
-		p.gate.Drop(partitionKey(p.id, reason.Fault))
+		p.gate.Drop(part.Key(p.id, reason.Fault))
 	case wasGone, why == byPosition:
 		// Its log is looked at before anything of it is fetched.
-		b.tryAgain(p, fmt.Errorf("topic %s is found again; looking at its log", p.id.topic), true)
+		b.tryAgain(p, fmt.Errorf("topic %s is found again; looking at its log", p.id.Topic), true)
 		if wasGone {
 			b.goOn(p, gone)
 		}
@@ -266,7 +268,7 @@ func (b *Bridge) found(a *absentee) {
 		// The topic is there: what the fetch itself said is the cause.
 		err := said
 		if err == nil {
-			err = fmt.Errorf("topic %s is found; trying to fetch again", p.id.topic)
+			err = fmt.Errorf("topic %s is found; trying to fetch again", p.id.Topic)
 		}
 		b.tryAgain(p, err, false)
 	default:
@@ -277,7 +279,7 @@ func (b *Bridge) found(a *absentee) {
 // faultAbsent pauses a partition that was not found, until an answer by name says more.
 func (b *Bridge) faultAbsent(p *partition, err error) {
 	now := time.Now()
-	r := reason.New(partitionKey(p.id, reason.Fault), now, absentText(p.id, err))
+	r := reason.New(part.Key(p.id, reason.Fault), now, absentText(p.id, err))
 	began := p.gate.Add(r, true)
 	p.trying.Store(&trial{last: now, absent: true, told: true}) // after the gate has closed: see tryAgain
 	if began {
@@ -286,11 +288,11 @@ func (b *Bridge) faultAbsent(p *partition, err error) {
 }
 
 // absentText says what is known of a partition that was not found. A missing right is no missing topic.
-func absentText(id tp, err error) string {
+func absentText(id part.ID, err error) string {
 	if errors.Is(err, kerr.TopicAuthorizationFailed) {
-		return fmt.Sprintf("the right to read topic %s is missing (TOPIC_AUTHORIZATION_FAILED); asking again; hint: grant READ and DESCRIBE on it", id.topic)
+		return fmt.Sprintf("the right to read topic %s is missing (TOPIC_AUTHORIZATION_FAILED); asking again; hint: grant READ and DESCRIBE on it", id.Topic)
 	}
-	return fmt.Sprintf("topic %s or its partition %d is not found; asking again", id.topic, id.partition)
+	return fmt.Sprintf("topic %s or its partition %d is not found; asking again", id.Topic, id.Num)
 }
 
 // beginFound begins assignments whose log was not found before. What is still not found is asked about again.
@@ -299,7 +301,7 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 	defer cancel()
 	parts := make(map[string][]int32)
 	for _, a := range list {
-		parts[a.p.id.topic] = append(parts[a.p.id.topic], a.p.id.partition)
+		parts[a.p.id.Topic] = append(parts[a.p.id.Topic], a.p.id.Num)
 	}
 	s, err := b.survey(ctx, parts)
 	if err != nil {
@@ -316,7 +318,7 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 		}
 		p, err := b.openLater(s, a.p)
 		if err != nil {
-			b.log.Error("a partition that was found cannot begin", "topic", a.p.id.topic, "partition", a.p.id.partition, "err", err)
+			b.log.Error("a partition that was found cannot begin", "topic", a.p.id.Topic, "partition", a.p.id.Num, "err", err)
 			continue
 		}
 		if p != nil { // else the assignment ends
@@ -331,12 +333,12 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 // openLater makes the object of an assignment in the place of one whose log was not found. It returns nil when the assignment
 // has ended meanwhile.
 func (b *Bridge) openLater(s *survey, old *partition) (*partition, error) {
-	t, err := b.topicOf(old.id.topic)
+	t, err := b.topicOf(old.id.Topic)
 	if err != nil {
 		return nil, err
 	}
-	t = b.withID(t, s.topics[old.id.topic].id)
-	rt, err := newRouter(t.mapping, b.routes)
+	t = b.withID(t, s.topics[old.id.Topic].id)
+	rt, err := route.NewRouter(t.mapping, b.routes)
 	if err != nil {
 		return nil, err
 	}
@@ -347,7 +349,7 @@ func (b *Bridge) openLater(s *survey, old *partition) (*partition, error) {
 			p.trying.Store(&trial{told: true})
 			p.gate.Add(reason.New(f.Key, f.Since, f.Own.Text()), true)
 		}
-		b.tryAgain(p, fmt.Errorf("topic %s is found; looking at its log", p.id.topic), true)
+		b.tryAgain(p, fmt.Errorf("topic %s is found; looking at its log", p.id.Topic), true)
 	}
 	p.reachedEnd()
 	if !b.succeed(old, p) {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -408,7 +410,7 @@ func TestRevokeEndsTheAssignmentThatTookOver(t *testing.T) {
 	e.produce("orders", 0, 0, 10, 0)
 	r := e.start(e.absentConfig())
 	e.waitCommitted("orders", 0, 10)
-	old := r.b.lookup(tp{"orders", 0})
+	old := r.b.lookup(part.ID{Topic: "orders", Num: 0})
 	next := newPartition(old.id, old.topic, old.router, old.start, r.b, r.b.gates.New("orders", 0), new(heldBack), r.b.log)
 	if !r.b.succeed(old, next) {
 		t.Fatal("the assignment gave way to nobody")

@@ -16,7 +16,7 @@ func TestRouteAllocatesNothing(t *testing.T) {
 		rt, recs := routerBy(t, way.rule), keyed(1000, 10)
 		i := 0
 		look := func() {
-			if r, err := rt.route(recs[i%len(recs)]); r == nil || err != nil {
+			if r, err := rt.Route(recs[i%len(recs)]); r == nil || err != nil {
 				t.Fatal(r, err)
 			}
 			i++

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/finality"
@@ -31,7 +33,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err := b.buildSender(ctx); err != nil {
 		return err
 	}
-	b.routes = newRoutes(b.openStream, b.cfg.InLong.MaxStreams)
+	b.routes = route.NewTable(b.openStream, b.cfg.InLong.MaxStreams)
 
 	opts, err := b.clientOpts()
 	if err != nil {
@@ -59,8 +61,9 @@ func (b *Bridge) build(ctx context.Context) error {
 			return err
 		}
 	}
-	b.reread = newRereader(b.direct, b.sender, b.cfg.Delivery.OnGap == "continue", &b.bell, b.log)
-	b.reread.origin = b.origin
+	b.reread = replay.NewReader(replay.Config{
+		Outlet: replayOutlet{b.sender}, Origin: b.origin, AcceptGap: b.cfg.Delivery.OnGap == "continue", Moved: b.bell.ring,
+	}, b.direct, logExtents{b.direct, b.admin}, b.log)
 
 	groupOpts, err := b.groupOpts(topics, b.limits)
 	if err != nil {

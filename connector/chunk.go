@@ -7,6 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/frame"
 )
@@ -26,7 +28,7 @@ type chunk struct {
 	one         [1]group           // groups begins here: mostly there is one
 	index       map[groupKey]int32 // into groups, once there are many
 
-	arrived arrival // when it was fetched: the event time of records that have none
+	arrived route.Arrival // when it was fetched: the event time of records that have none
 
 	begun bool            // the span is open
 	span  checkpoint.Span // valid once begun
@@ -39,7 +41,7 @@ type chunk struct {
 // Within a group, the records between two offsets are all of that route and minute in the partition, so
 // (first, last, route, minute) names a piece of it exactly.
 type group struct {
-	route    *route
+	route    *route.Route
 	minute   int32
 	time     time.Time
 	payloads [][]byte
@@ -61,7 +63,7 @@ const maxSpanRecords = 4096
 // sooner than a fetch is delivered  3. with one span per fetch no run would get further than the one before.
 // Cutting seals nothing: chunks that follow each other share open packs.
 type splitter struct {
-	router *router
+	router *route.Router
 	// pack is the bytes that the records of one chunk take in packs, at most. A record that is larger has a
 	// chunk to itself.
 	pack int
@@ -74,8 +76,8 @@ type splitter struct {
 	origin  string // of this group's packs
 	packs   int64  // of them, that are packs of somebody else
 
-	arrived  arrival  // of the fetch
-	replaced replaced // records of the fetch that go with the time of its arrival
+	arrived  route.Arrival // of the fetch
+	replaced replaced      // records of the fetch that go with the time of its arrival
 
 	perGroup int // records of a group in the chunk before, on average: so many are made room for
 }
@@ -107,9 +109,9 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 			used++
 			continue
 		}
-		r, err := s.router.route(rec)
+		r, err := s.router.Route(rec)
 		if err != nil {
-			c.stop = stopFor(tp{rec.Topic, rec.Partition}, unroutedCode(err), rec.Offset, err.Error())
+			c.stop = part.Stop(part.ID{Topic: rec.Topic, Num: rec.Partition}, unroutedCode(err), rec.Offset, err.Error())
 			return chunks, used
 		}
 		if r != nil && frame.MayBeInLongMsg(rec.Value) {
@@ -127,9 +129,9 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 			s.skipped++
 			continue
 		}
-		at, minute, ok := eventTime(rec)
+		at, minute, ok := route.EventTime(rec)
 		if !ok {
-			at, minute = s.arrived.at, s.arrived.minute
+			at, minute = s.arrived.At, s.arrived.Minute
 			s.replaced.add(rec)
 		}
 		room := s.perGroup
@@ -147,7 +149,7 @@ func (s *splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 
 // unroutedCode tells a record for which there is no stream left from one that no rule wants.
 func unroutedCode(err error) reason.Code {
-	if errors.Is(err, errTooManyStreams) {
+	if errors.Is(err, route.ErrTooManyStreams) {
 		return reason.TooManyStreams
 	}
 	return reason.Unrouted
@@ -173,7 +175,7 @@ func (c *chunk) room(rec *kgo.Record, left, pack int) int {
 
 // add puts a record into its group. A group that is new gets room for so many, and all of them together for
 // twice the records of a chunk at most.
-func (c *chunk) add(r *route, rec *kgo.Record, at time.Time, minute int32, room int) {
+func (c *chunk) add(r *route.Route, rec *kgo.Record, at time.Time, minute int32, room int) {
 	g := c.group(r, minute)
 	if g == nil {
 		c.groups = append(c.groups, group{route: r, minute: minute, time: at})
@@ -185,10 +187,10 @@ func (c *chunk) add(r *route, rec *kgo.Record, at time.Time, minute int32, room 
 			if c.index == nil {
 				c.index = make(map[groupKey]int32, 4*fewGroups)
 				for i := range c.groups {
-					c.index[groupKey{c.groups[i].route.index, c.groups[i].minute}] = int32(i)
+					c.index[groupKey{c.groups[i].route.Index, c.groups[i].minute}] = int32(i)
 				}
 			}
-			c.index[groupKey{r.index, minute}] = int32(n - 1)
+			c.index[groupKey{r.Index, minute}] = int32(n - 1)
 		}
 	}
 	g.payloads = append(g.payloads, rec.Value) // nil, a tombstone, goes as an empty payload
@@ -198,9 +200,9 @@ func (c *chunk) add(r *route, rec *kgo.Record, at time.Time, minute int32, room 
 }
 
 // group finds the group of a route and minute; the newest is nearly always the one.
-func (c *chunk) group(r *route, minute int32) *group {
+func (c *chunk) group(r *route.Route, minute int32) *group {
 	if c.index != nil {
-		if i, ok := c.index[groupKey{r.index, minute}]; ok {
+		if i, ok := c.index[groupKey{r.Index, minute}]; ok {
 			return &c.groups[i]
 		}
 		return nil
@@ -209,6 +211,31 @@ func (c *chunk) group(r *route, minute int32) *group {
 		if g := &c.groups[i]; g.route == r && g.minute == minute {
 			return g
 		}
+	}
+	return nil
+}
+
+// replaced counts the records of a fetch whose event time was replaced, and remembers the first.
+type replaced struct {
+	n     int64
+	first *kgo.Record
+}
+
+func (r *replaced) add(rec *kgo.Record) {
+	if r.n++; r.first == nil {
+		r.first = rec
+	}
+}
+
+// foreign judges a record that may be a pack: it returns the reason to stop at a pack of this group, and counts one of
+// somebody else.
+func (s *splitter) foreign(rec *kgo.Record) *reason.Reason {
+	switch route.WhosePack(rec.Value, s.origin) {
+	case route.OwnPack:
+		return route.Looped(part.ID{Topic: rec.Topic, Num: rec.Partition}, rec.Offset, rec.Value)
+	case route.ForeignPack:
+		s.packs++
+	case route.NoPack:
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"gopkg.in/yaml.v3"
 
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
@@ -31,14 +33,14 @@ func table(t *testing.T, text string) *mapping.Table {
 }
 
 // testRouter routes topic t by header "s"; without it the record is skipped, or fails when stop is set.
-func testRouter(t *testing.T, stop bool) *router {
+func testRouter(t *testing.T, stop bool) *route.Router {
 	t.Helper()
 	unmatched := "skip"
 	if stop {
 		unmatched = "error"
 	}
 	tab := table(t, "- {topics: [t], group: g, stream: '{header:s}', unmatched: "+unmatched+"}\n")
-	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 0))
+	rt, err := route.NewRouter(tab.ForTopic("t"), route.NewTable(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,8 +104,8 @@ func TestSplitKeepsEveryRecordInOrder(t *testing.T) {
 				last := int64(-1)
 				for i, o := range g.offsets {
 					w, ok := wants[o]
-					if !ok || w.stream != g.route.target.Stream || w.minute != g.minute || o <= last || o < c.first || o >= c.next {
-						t.Fatalf("offset %d of group %s minute %d in [%d, %d): want %+v once and in order", o, g.route.target, g.minute, c.first, c.next, w)
+					if !ok || w.stream != g.route.Target.Stream || w.minute != g.minute || o <= last || o < c.first || o >= c.next {
+						t.Fatalf("offset %d of group %s minute %d in [%d, %d): want %+v once and in order", o, g.route.Target, g.minute, c.first, c.next, w)
 					}
 					if len(g.payloads[i]) > 20 && c.records != 1 {
 						t.Fatalf("suspect at %d is in a chunk of %d records", o, c.records)
@@ -148,7 +150,7 @@ func TestSplitEndsAtTheLimit(t *testing.T) {
 }
 
 func TestBeginAt(t *testing.T) {
-	id := tp{"t", 0}
+	id := part.ID{Topic: "t", Num: 0}
 	for _, tt := range []struct {
 		name                  string
 		committed, start, end int64

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -83,7 +85,7 @@ func (b *Bridge) commitRound(ctx context.Context, parts []*partition, check *idC
 		return true
 	}
 	err := ctx.Err()
-	results := make(map[tp]error)
+	results := make(map[part.ID]error)
 	if err == nil {
 		var req *kmsg.OffsetCommitRequest
 		var resp *kmsg.OffsetCommitResponse
@@ -96,12 +98,12 @@ func (b *Bridge) commitRound(ctx context.Context, parts []*partition, check *idC
 }
 
 // commitResults returns the result of each partition that the answer has. Since version 10 it names topics by id.
-func commitResults(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) map[tp]error {
+func commitResults(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) map[part.ID]error {
 	names := make(map[[16]byte]string, len(req.Topics))
 	for i := range req.Topics {
 		names[req.Topics[i].TopicID] = req.Topics[i].Topic
 	}
-	results := make(map[tp]error)
+	results := make(map[part.ID]error)
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		name := t.Topic
@@ -109,7 +111,7 @@ func commitResults(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitRespons
 			name = names[t.TopicID]
 		}
 		for j := range t.Partitions {
-			results[tp{name, t.Partitions[j].Partition}] = kerr.ErrorForCode(t.Partitions[j].ErrorCode)
+			results[part.ID{Topic: name, Num: t.Partitions[j].Partition}] = kerr.ErrorForCode(t.Partitions[j].ErrorCode)
 		}
 	}
 	return results
@@ -146,7 +148,7 @@ func (b *Bridge) commitAs(ctx context.Context, s seat, r *round, lines bool) (*k
 	}
 	ids := make(map[string][16]byte)
 	for _, p := range r.parts {
-		ids[p.id.topic] = p.topic.id
+		ids[p.id.Topic] = p.topic.id
 	}
 	for topic, offsets := range r.offsets {
 		t := kmsg.NewOffsetCommitRequestTopic()
@@ -188,14 +190,14 @@ type round struct {
 	parts   []*partition
 	first   map[*partition]bool // commits where the assignment began, not a checkpoint
 	offsets map[string]map[int32]kgo.EpochOffset
-	lines   map[tp]resume.Line
+	lines   map[part.ID]resume.Line
 }
 
 // beginRound collects what is to be committed, each offset with its line. Between it and endRound the commit slot is
 // held, and a revoke takes the slot before it lets a partition go: no commit is on its way when another member
 // owns it.
 func beginRound(parts []*partition, check *idCheck, now time.Time) *round {
-	r := &round{first: make(map[*partition]bool), offsets: make(map[string]map[int32]kgo.EpochOffset), lines: make(map[tp]resume.Line)}
+	r := &round{first: make(map[*partition]bool), offsets: make(map[string]map[int32]kgo.EpochOffset), lines: make(map[part.ID]resume.Line)}
 	for _, p := range wanting(parts) { // asked again: the check may have stopped some
 		if !check.mayCommit(p) {
 			continue
@@ -213,12 +215,12 @@ func beginRound(parts []*partition, check *idCheck, now time.Time) *round {
 		if !books.Close(offset) {
 			panic(fmt.Sprintf("bug: the books of %s do not close at %d: %+v", p.id, offset, books))
 		}
-		of := r.offsets[p.id.topic]
+		of := r.offsets[p.id.Topic]
 		if of == nil {
 			of = make(map[int32]kgo.EpochOffset)
-			r.offsets[p.id.topic] = of
+			r.offsets[p.id.Topic] = of
 		}
-		of[p.id.partition] = kgo.EpochOffset{Epoch: p.epochAt(offset), Offset: offset}
+		of[p.id.Num] = kgo.EpochOffset{Epoch: p.epochAt(offset), Offset: offset}
 		r.lines[p.id] = resume.Line{Cluster: p.cluster, Topic: p.topic.id, Seen: p.from.sight, At: now, Books: books}
 		r.parts = append(r.parts, p)
 	}
@@ -237,7 +239,7 @@ func (r *round) attach(req *kmsg.OffsetCommitRequest, lines bool) {
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			var metadata string
-			if l, ok := r.lines[tp{t.Topic, p.Partition}]; ok && lines {
+			if l, ok := r.lines[part.ID{Topic: t.Topic, Num: p.Partition}]; ok && lines {
 				metadata = l.String()
 			}
 			p.Metadata = &metadata
@@ -247,7 +249,7 @@ func (r *round) attach(req *kmsg.OffsetCommitRequest, lines bool) {
 
 // endRound gives each partition its result. A result that is missing is a failure: the outcome is unknown,
 // and the same offset, or a later one, is offered again.
-func (b *Bridge) endRound(r *round, err error, results map[tp]error, unchecked error) bool {
+func (b *Bridge) endRound(r *round, err error, results map[part.ID]error, unchecked error) bool {
 	now, all, tooLarge := time.Now(), true, false
 	failed := make(map[string]error) // by class
 	for _, p := range r.parts {
@@ -265,7 +267,7 @@ func (b *Bridge) endRound(r *round, err error, results map[tp]error, unchecked e
 		}
 		if e == nil {
 			p.committed.Store(now.UnixNano())
-			p.booked.Store(&bookedCommit{offset: r.offsets[p.id.topic][p.id.partition].Offset, books: r.lines[p.id].Books})
+			p.booked.Store(&bookedCommit{offset: r.offsets[p.id.Topic][p.id.Num].Offset, books: r.lines[p.id].Books})
 			continue
 		}
 		all = false

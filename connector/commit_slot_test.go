@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -41,7 +43,7 @@ func TestPartitionIsLetGoOnlyAfterTheCommitOnItsWay(t *testing.T) {
 	c.Kafka.CommitTimeout = time.Minute
 	r := e.start(c)
 	r.part("orders", 0, func(PartitionStatus) bool { return true })
-	p := r.b.lookup(tp{"orders", 0})
+	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
 	r.b.commitSlot <- struct{}{} // a commit is on its way
 	gone := make(chan struct{})
 	go func() {

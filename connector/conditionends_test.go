@@ -70,32 +70,3 @@ func TestDrainDoesNotWaitForWhatIsParkedBehindAStop(t *testing.T) {
 		t.Errorf("%d open and %d stuck behind a stop, want none open", open, stuck)
 	}
 }
-
-// The byte budget has no room for one more stream: that is one stream too many, not a record that no rule wants.
-func TestStreamThatTheBudgetHasNoRoomForIsOneTooMany(t *testing.T) {
-	opened := 0
-	rs := newRoutes(func(string, string) (*sdk.Stream, error) {
-		if opened == 2 {
-			return nil, sdk.ErrTooManyStreams
-		}
-		opened++
-		return new(sdk.Stream), nil
-	}, 0)
-	for i := range 2 {
-		if _, err := rs.get(target(i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := rs.get(target(2)); unroutedCode(err) != reason.TooManyStreams || rs.room() {
-		t.Fatalf("one more: %v, room %v; want %s and no room", err, rs.room(), reason.TooManyStreams)
-	}
-	rs.tick.Add(idleTicks)
-	rs.forgetIdle(idleTicks, nil, anyStream)
-	opened = 0
-	if !rs.room() {
-		t.Error("no room after streams were forgotten")
-	}
-	if _, err := rs.get(target(2)); err != nil {
-		t.Errorf("with room again: %v", err)
-	}
-}

@@ -19,6 +19,9 @@ import (
 	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -57,8 +60,8 @@ type Bridge struct {
 	direct  *kgo.Client    // without a group: listings and reading again
 	admin   *kadm.Client
 	group   *kgo.Client
-	routes  *routes
-	reread  *rereader
+	routes  *route.Table
+	reread  *replay.Reader
 	origin  string // of this group, in the packs that it sends
 	own     ownOutput
 
@@ -98,14 +101,14 @@ type Bridge struct {
 	ready    chan struct{}
 
 	mu      sync.RWMutex
-	parts   map[tp]*partition   // guarded by mu; assigned now
-	mine    map[tp]struct{}     // guarded by mu; partitions that the group assigned, begun or not
-	order   []*partition        // guarded by mu; parts in order, made anew at each change
-	topics  map[string]*topic   // guarded by mu; consumed
-	again   map[string]*joining // guarded by mu; topics that were created again and are joined anew
-	ends    map[tp]planEnd      // guarded by mu; where a migration ends, nil without one
-	missing []string            // guarded by mu; topics named by routes that do not exist
-	waits   string              // guarded by mu; what the start waits for, "" while it does not
+	parts   map[part.ID]*partition // guarded by mu; assigned now
+	mine    map[part.ID]struct{}   // guarded by mu; partitions that the group assigned, begun or not
+	order   []*partition           // guarded by mu; parts in order, made anew at each change
+	topics  map[string]*topic      // guarded by mu; consumed
+	again   map[string]*joining    // guarded by mu; topics that were created again and are joined anew
+	ends    map[part.ID]planEnd    // guarded by mu; where a migration ends, nil without one
+	missing []string               // guarded by mu; topics named by routes that do not exist
+	waits   string                 // guarded by mu; what the start waits for, "" while it does not
 
 	migration *migration         // nil but in Migrate
 	onClose   func(p *partition) // told of each assignment that ends
@@ -144,7 +147,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
 		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
 		certs: newCertWatch(certFiles(cfg)),
-		parts: make(map[tp]*partition), mine: make(map[tp]struct{}), topics: make(map[string]*topic),
+		parts: make(map[part.ID]*partition), mine: make(map[part.ID]struct{}), topics: make(map[string]*topic),
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)
 	b.absent.rules, b.absent.last = absence.Default(), -1

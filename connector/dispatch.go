@@ -8,6 +8,8 @@ import (
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -31,11 +33,11 @@ func (p *partition) take(s sender, sp *splitter, recs []*kgo.Record) int64 {
 	}
 	if first := recs[0].Offset; first < p.expect {
 		// The client went back by itself: the log was cut off behind us and grew again with other records.
-		p.stop(stopFor(p.id, reason.Truncated, first, truncatedReason(p.id, first, p.expect)))
+		p.stop(part.Truncated(p.id, first, p.expect))
 		return 0
 	}
 	now := time.Now()
-	sp.router, sp.limit, sp.arrived = p.router, p.limit, arrivalAt(now)
+	sp.router, sp.limit, sp.arrived = p.router, p.limit, route.ArrivalAt(now)
 	chunks, _ := sp.split(recs)
 	if len(chunks) == 0 {
 		return 0
@@ -118,7 +120,7 @@ func (p *partition) backToStopLocked(h *gate.Entry) {
 		p.dropParkedLocked(0)
 	}
 	if p.expect < p.limit {
-		p.gate.Drop(partitionKey(p.id, reason.AtEnd)) // or what was given back would not be fetched again
+		p.gate.Drop(part.Key(p.id, reason.AtEnd)) // or what was given back would not be fetched again
 	}
 }
 
@@ -140,17 +142,17 @@ func (p *partition) offerLocked(s sender, c *chunk, now time.Time) (wait reason.
 		case err == nil:
 			g.payloads, g.offsets, g.sent = nil, nil, 0 // let go of the fetch
 		case errors.Is(err, sdk.ErrStreamFull):
-			wait = streamKey(g.route.target.Group, g.route.target.Stream, reason.StreamFull) // the other streams of the chunk may have room
+			wait = streamKey(g.route.Target.Group, g.route.Target.Stream, reason.StreamFull) // the other streams of the chunk may have room
 		case errors.Is(err, sdk.ErrBufferFull):
 			return budgetKey, nil
 		case errors.Is(err, sdk.ErrClosed):
 			p.gate.End()
 			return budgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
-			p.tooLarge = oversize{stream: g.route.stream, bytes: len(g.payloads[g.sent])}
-			return reason.Key{}, stopFor(p.id, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.id, g, err))
+			p.tooLarge = oversize{stream: g.route.Stream, bytes: len(g.payloads[g.sent])}
+			return reason.Key{}, part.Stop(p.id, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.id, g, err))
 		default:
-			return reason.Key{}, stopFor(p.id, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
+			return reason.Key{}, part.Stop(p.id, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
 		}
 	}
 	if wait == (reason.Key{}) {
@@ -168,11 +170,11 @@ func (p *partition) send(s sender, c *chunk, g *group) error {
 	for g.sent < len(g.payloads) {
 		base := g.sent
 		n, err := s.TrySendBatch(&sdk.Batch{
-			Stream: g.route.stream, Time: g.time, Payloads: g.payloads[base:upToBytes(g.payloads, base, maxOffer)], Token: p,
+			Stream: g.route.Stream, Time: g.time, Payloads: g.payloads[base:upToBytes(g.payloads, base, maxOffer)], Token: p,
 			Packed: func(from, to int) uint64 {
 				return uint64(p.wm.Add(c.span, checkpoint.Origin{
 					First: g.offsets[base+from], Last: g.offsets[base+to-1],
-					Route: g.route.index, Minute: g.minute, Records: int32(to - from), Arrived: g.minute == c.arrived.minute,
+					Route: g.route.Index, Minute: g.minute, Records: int32(to - from), Arrived: g.minute == c.arrived.Minute,
 				}))
 			},
 		})

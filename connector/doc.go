@@ -13,7 +13,7 @@
 // # A record's way
 //
 // poll (source.go) -> chunks of a pack's bytes, grouped by route and minute (chunk.go) -> one span each, offered to the sender
-// (dispatch.go) -> one piece per pack -> final, or lost and read again (reread.go) -> the checkpoint moves
+// (dispatch.go) -> one piece per pack -> final, or lost and read again (internal/replay) -> the checkpoint moves
 // -> commit (commit.go). What the sender has no room for waits in its partition (partition.go), which is
 // paused when only its stream is full, while a full budget or too many pieces stop the polling itself
 // (limits.go); the membership of the group lives on either way, since kgo heartbeats by itself.
@@ -40,6 +40,6 @@
 //	commitSlot (a channel)  one commit at a time; a revoke waits for it, at most commit_timeout
 //	partition.mu            what waits to be sent; held while chunks are offered, never across I/O
 //	Bridge.mu               the table of partitions, topics and routes; held for look-ups only
-//	rereader.mu             the list of lost pieces
+//	replay.Planner.mu      the list of lost pieces
 //	checkpoint.Partition     its own lock, innermost: the revoked flag and the mark together
 package connector

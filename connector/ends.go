@@ -52,8 +52,8 @@ func (b *Bridge) askEnds(ctx context.Context, quiet time.Duration) {
 		}
 		if p.stopped() == nil && (now.Sub(p.fetchedAt()) >= quiet || p.behind() > 0 && p.wm.Unfinal() == 0) {
 			parts = append(parts, p)
-			if !slices.Contains(topics, p.id.topic) {
-				topics = append(topics, p.id.topic)
+			if !slices.Contains(topics, p.id.Topic) {
+				topics = append(topics, p.id.Topic)
 			}
 		}
 	}
@@ -71,14 +71,14 @@ func (b *Bridge) askEnds(ctx context.Context, quiet time.Duration) {
 		}
 	}
 	for _, p := range parts {
-		end, ok := ends.Lookup(p.id.topic, p.id.partition)
+		end, ok := ends.Lookup(p.id.Topic, p.id.Num)
 		if !ok || end.Err != nil {
 			continue
 		}
 		for high := p.high.Load(); high < end.Offset && !p.high.CompareAndSwap(high, end.Offset); {
 			high = p.high.Load()
 		}
-		s, ok := stable.Lookup(p.id.topic, p.id.partition)
+		s, ok := stable.Lookup(p.id.Topic, p.id.Num)
 		p.openTxn.Store(ok && s.Err == nil && s.Offset < end.Offset && p.expects() >= s.Offset)
 	}
 }

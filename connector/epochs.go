@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -53,24 +55,19 @@ func judgeRecord(v epochVerdict, offset int64, epoch, at int32, found bool) epoc
 	return epochVerdict{cut: true, at: offset - 1}
 }
 
-func cutReason(id tp, at, offset int64, epoch int32) string {
-	return fmt.Sprintf("the log of %s was cut off at offset %d or before, and holds other records now: offset %d was reached in leader epoch %d, which the log "+
-		"does not have up to there (unclean leader election); hint: find out what happened, then set the group's offset and restart the bridge", id, at, offset, epoch)
-}
-
 // surveyEpochs checks the committed offsets that have an epoch of this cluster. An offset at the log's start or below has no
 // record before it that could have changed.
 func (b *Bridge) surveyEpochs(ctx context.Context, s *survey) error {
-	s.epochs = make(map[tp]epochVerdict)
-	ask := make(map[tp]resume.Commit)
+	s.epochs = make(map[part.ID]epochVerdict)
+	ask := make(map[part.ID]resume.Commit)
 	for id, log := range s.logs {
 		c, had := s.commits[id]
 		switch {
-		case log.err != nil, !had, c.Judge(s.cluster, s.topics[id.topic].id) == resume.Refused:
+		case log.err != nil, !had, c.Judge(s.cluster, s.topics[id.Topic].id) == resume.Refused:
 		case c.Offset <= log.start:
 			s.epochs[id] = epochVerdict{}
 		case c.Epoch < 0, c.Offset > log.end:
-		case c.Ours && c.Judge(s.cluster, s.topics[id.topic].id) == resume.Taken: // of another cluster
+		case c.Ours && c.Judge(s.cluster, s.topics[id.Topic].id) == resume.Taken: // of another cluster
 		default:
 			ask[id] = c
 		}
@@ -88,7 +85,7 @@ func (b *Bridge) surveyEpochs(ctx context.Context, s *survey) error {
 
 // checkEpochs asks the leaders where the epochs of offsets end, and adds a verdict for each. It fails when a leader does not
 // answer for a reason that passes.
-func (b *Bridge) checkEpochs(ctx context.Context, ask map[tp]resume.Commit, topicID func(topic string) [16]byte, to map[tp]epochVerdict) error {
+func (b *Bridge) checkEpochs(ctx context.Context, ask map[part.ID]resume.Commit, topicID func(topic string) [16]byte, to map[part.ID]epochVerdict) error {
 	if len(ask) == 0 {
 		return nil
 	}
@@ -118,7 +115,7 @@ func (b *Bridge) checkEpochs(ctx context.Context, ask map[tp]resume.Commit, topi
 		}
 		v, unclear := judgeEpoch(c.Offset, c.Epoch, end)
 		if unclear {
-			epoch, found, err := b.epochOf(ctx, id, topicID(id.topic), c.Offset-1)
+			epoch, found, err := b.epochOf(ctx, id, topicID(id.Topic), c.Offset-1)
 			if err != nil {
 				return fmt.Errorf("reading the record before offset %d of %s: %w", c.Offset, id, err)
 			}
@@ -131,12 +128,12 @@ func (b *Bridge) checkEpochs(ctx context.Context, ask map[tp]resume.Commit, topi
 
 // endsOfEpochs asks each partition's leader. The answers have errors of their own: those of one topic are no answer for the
 // others.
-func (b *Bridge) endsOfEpochs(ctx context.Context, ask map[tp]resume.Commit) (map[tp]epochEnd, error) {
+func (b *Bridge) endsOfEpochs(ctx context.Context, ask map[part.ID]resume.Commit) (map[part.ID]epochEnd, error) {
 	byTopic := make(map[string][]kmsg.OffsetForLeaderEpochRequestTopicPartition)
 	for id, c := range ask {
 		p := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
-		p.Partition, p.LeaderEpoch = id.partition, c.Epoch
-		byTopic[id.topic] = append(byTopic[id.topic], p)
+		p.Partition, p.LeaderEpoch = id.Num, c.Epoch
+		byTopic[id.Topic] = append(byTopic[id.Topic], p)
 	}
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
 	for topic, parts := range byTopic {
@@ -148,10 +145,10 @@ func (b *Bridge) endsOfEpochs(ctx context.Context, ask map[tp]resume.Commit) (ma
 	if err != nil {
 		return nil, err
 	}
-	ends := make(map[tp]epochEnd, len(ask))
+	ends := make(map[part.ID]epochEnd, len(ask))
 	for i := range resp.Topics {
 		for _, p := range resp.Topics[i].Partitions {
-			ends[tp{resp.Topics[i].Topic, p.Partition}] = p
+			ends[part.ID{Topic: resp.Topics[i].Topic, Num: p.Partition}] = p
 		}
 	}
 	return ends, nil
@@ -173,7 +170,7 @@ func (b *Bridge) brokersTellEpochs(ctx context.Context) bool {
 }
 
 // epochOf returns the leader epoch of the record at an offset; found is false when the log has no record there.
-func (b *Bridge) epochOf(ctx context.Context, id tp, topic [16]byte, offset int64) (epoch int32, found bool, err error) {
+func (b *Bridge) epochOf(ctx context.Context, id part.ID, topic [16]byte, offset int64) (epoch int32, found bool, err error) {
 	fp, _, err := b.fetchAt(ctx, id, topic, offset, kgo.ReadUncommitted())
 	switch {
 	case errors.Is(err, kerr.OffsetOutOfRange): // retention took it meanwhile
@@ -190,15 +187,15 @@ var errOtherTopic = errors.New("the topic was created again")
 
 // fetchAt fetches once by hand from an offset on. next is where the fetched part of the log ends. The answer is of the topic
 // with the id that was asked for, or errOtherTopic.
-func (b *Bridge) fetchAt(ctx context.Context, id tp, topic [16]byte, offset int64, isolation kgo.IsolationLevel) (fp kgo.FetchPartition, next int64, err error) {
-	details, err := b.admin.ListTopics(ctx, id.topic)
+func (b *Bridge) fetchAt(ctx context.Context, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel) (fp kgo.FetchPartition, next int64, err error) {
+	details, err := b.admin.ListTopics(ctx, id.Topic)
 	if err != nil {
 		return fp, 0, err
 	}
-	if differ(topic, details[id.topic].ID) {
+	if part.OtherTopic(topic, details[id.Topic].ID) {
 		return fp, 0, errOtherTopic // an answer would speak of another topic's log
 	}
-	pd, ok := details[id.topic].Partitions[id.partition]
+	pd, ok := details[id.Topic].Partitions[id.Num]
 	if !ok || pd.Err != nil {
 		return fp, 0, fmt.Errorf("finding the leader of %s: %w", id, kerr.LeaderNotAvailable)
 	}
@@ -208,8 +205,8 @@ func (b *Bridge) fetchAt(ctx context.Context, id tp, topic [16]byte, offset int6
 		req.IsolationLevel = 1
 	}
 	t, rp := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
-	t.Topic, t.TopicID = id.topic, [16]byte(details[id.topic].ID)
-	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = id.partition, offset, 1<<20
+	t.Topic, t.TopicID = id.Topic, [16]byte(details[id.Topic].ID)
+	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = id.Num, offset, 1<<20
 	t.Partitions = append(t.Partitions, rp)
 	req.Topics = append(req.Topics, t)
 	answer, err := b.direct.Broker(int(pd.Leader)).Request(ctx, req)
@@ -224,7 +221,7 @@ func (b *Bridge) fetchAt(ctx context.Context, id tp, topic [16]byte, offset int6
 		return fp, 0, errNoAnswer
 	}
 	fp, next = kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: offset, IsolationLevel: isolation, Topic: id.topic, Partition: id.partition, KeepControlRecords: isolation != kgo.ReadCommitted(),
+		Offset: offset, IsolationLevel: isolation, Topic: id.Topic, Partition: id.Num, KeepControlRecords: isolation != kgo.ReadCommitted(),
 	}, &resp.Topics[0].Partitions[0], unfolding(b.direct), nil)
 	return fp, next, fp.Err
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -13,58 +11,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/connector/kafkahandler"
 	"inlong-bridge/sdk"
 )
-
-// asTheClientDoes makes a time of a broker's milliseconds as franz-go does: the product wraps.
-func asTheClientDoes(millis int64) time.Time { return time.Unix(0, millis*1e6) }
-
-func TestImpossibleEventTimesAreKnown(t *testing.T) {
-	day := time.Date(2025, 6, 1, 12, 30, 15, 0, time.UTC)
-	for _, tt := range []struct {
-		name   string
-		at     time.Time
-		minute int32 // -1: impossible
-	}{
-		{"milliseconds", asTheClientDoes(day.UnixMilli()), int32(day.Unix() / 60)},
-		{"zero", asTheClientDoes(0), 0},
-		{"minute", asTheClientDoes(119_999), 1},
-		{"the last second", asTheClientDoes(math.MaxInt32*1000 + 999), math.MaxInt32 / 60},
-		{"one second later, in the same minute", asTheClientDoes((math.MaxInt32 + 1) * 1000), -1},
-		{"none", asTheClientDoes(-1), -1},
-		{"no time at all", time.Time{}, -1},
-		{"seconds look like 1970, and stay", asTheClientDoes(day.Unix()), int32(day.Unix() / 1000 / 60)},
-		{"microseconds", asTheClientDoes(day.UnixMicro()), -1},
-		{"nanoseconds", asTheClientDoes(day.UnixNano()), -1},
-		{"ticks of .NET", asTheClientDoes(638_000_000_000_000_000), -1},
-		{"the largest", asTheClientDoes(math.MaxInt64), -1},
-		{"the smallest", asTheClientDoes(math.MinInt64 / 3), -1},
-	} {
-		at, minute, ok := eventTime(&kgo.Record{Timestamp: tt.at})
-		switch {
-		case tt.minute < 0 && ok:
-			t.Errorf("%s: eventTime = %v, want it to be impossible", tt.name, at)
-		case tt.minute >= 0 && (!ok || minute != tt.minute || at.Unix()/60 != int64(minute)):
-			t.Errorf("%s: eventTime = %v, minute %d, %v; want minute %d", tt.name, at, minute, ok, tt.minute)
-		}
-	}
-}
-
-// Whatever number a producer sets, it is either that time, or it is impossible.
-func TestWrappedEventTimesAreKnown(t *testing.T) {
-	rng := rand.New(rand.NewPCG(7, 7))
-	for range 1_000_000 {
-		millis := int64(rng.Uint64()) >> rng.IntN(40)
-		if in := millis &^ (1<<58 - 1); in != 0 && millis-in < 1<<31*1000 {
-			continue // see eventTime
-		}
-		at, _, ok := eventTime(&kgo.Record{Timestamp: asTheClientDoes(millis)})
-		if want := millis >= 0 && millis < 1<<31*1000; ok != want || ok && at.UnixMilli() != millis {
-			t.Fatalf("%d ms: eventTime = %v, %v, want possible: %v", millis, at, ok, want)
-		}
-	}
-}
 
 // mixed is records of two streams by turns, of which each third has an impossible time, each seventh has the
 // time at, and the rest have one long ago.
@@ -73,7 +23,7 @@ func mixed(from, n int, at time.Time) (out []*kgo.Record) {
 		r := rec(int64(i), []string{"a", "b"}[i%2], 1000, fmt.Sprint(i))
 		switch {
 		case i%3 == 0:
-			r.Timestamp = asTheClientDoes(at.UnixMicro())
+			r.Timestamp = clientTime(at.UnixMicro())
 		case i%7 == 0:
 			r.Timestamp = at
 		}
@@ -102,19 +52,27 @@ func TestReadingAgainFindsRecordsWhoseTimeWasReplaced(t *testing.T) {
 
 			for round := range 3 {
 				time.Sleep(2 * time.Minute)
-				lost := ev.losses
-				ev.losses = nil
+				lost := 0
+				for _, x := range ev.losses {
+					lost += int(x.origin.Records)
+				}
 				s.taken, s.order = nil, nil
-				r := newTestRereader(s)
-				for _, x := range lost {
-					// In two halves, so that a piece is handed over in parts.
-					half := n / 2
-					if r.serve(x, all[:half], int64(half-1)) == taskOpen && r.serve(x, all[half:], n-1) == taskOpen {
-						t.Fatalf("round %d: a piece is open behind its last record: %+v", round, x.origin)
+				r := replayOf(s, "", false)
+				ev.lose(r)
+				// In two halves, so that a piece is handed over in parts.
+				for begun := true; begun; {
+					begin, _, _ := r.Plan(time.Now())
+					for _, b := range begin {
+						for _, half := range [][]*kgo.Record{all[:n/2], all[n/2:]} {
+							if b.Offset <= half[len(half)-1].Offset && r.Fetched(b.Partition, [16]byte{}, 0, half[max(0, b.Offset-half[0].Offset):], time.Now()) == replay.Leave {
+								break
+							}
+						}
 					}
-					if x.found != x.origin.Records {
-						t.Fatalf("round %d: %d of %d records found of %+v", round, x.found, x.origin.Records, x.origin)
-					}
+					begun = len(begin) > 0
+				}
+				if found := r.Counts().Records; r.Pending() != 0 || found != uint64(lost) {
+					t.Fatalf("round %d: %d of %d records found, %d pieces left", round, found, lost, r.Pending())
 				}
 				// The first time all that is handed over; then half of it, and at last nothing is lost.
 				for i, pc := range slices.Sorted(maps.Keys(s.taken)) {
@@ -143,7 +101,7 @@ func TestTimeOfArrivalIsOneForAFetch(t *testing.T) {
 		var recs []*kgo.Record
 		for i := range 10 {
 			r := rec(int64(i), "a", 0, "x")
-			r.Timestamp = asTheClientDoes(began.UnixMicro())
+			r.Timestamp = clientTime(began.UnixMicro())
 			recs = append(recs, r)
 		}
 		p.take(s, &splitter{pack: 10, suspect: 1 << 20, limit: -1}, recs) // a span for each two
@@ -159,14 +117,6 @@ func (s *timesOf) TrySendBatch(b *sdk.Batch) (int, error) {
 	s.times = append(s.times, b.Time.Unix())
 	b.Packed(0, len(b.Payloads))
 	return len(b.Payloads), nil
-}
-
-func TestArrivalOfAnImpossibleClockIsInRange(t *testing.T) {
-	for _, at := range []time.Time{{}, time.Unix(-1, 0), time.Unix(1<<40, 0)} {
-		if a := arrivalAt(at); a.at.Unix() < 0 || a.at.Unix() > math.MaxInt32 || int64(a.minute) != a.at.Unix()/60 {
-			t.Errorf("arrivalAt(%v) = %+v", at, a)
-		}
-	}
 }
 
 // With a broker and the client's own conversion: microseconds arrive as now, are counted, and are said once.
@@ -214,3 +164,6 @@ func TestImpossibleEventTimesArriveAsNowAndAreCounted(t *testing.T) {
 		t.Errorf("said %d times, want once", n)
 	}
 }
+
+// clientTime makes a time of a broker's milliseconds as franz-go does: the product wraps.
+func clientTime(millis int64) time.Time { return time.Unix(0, millis*1e6) }

@@ -11,6 +11,8 @@ import (
 
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -36,9 +38,9 @@ func TestPartitionThatGoesOnTakesNothingThatWasFetchedBeforeItStopped(t *testing
 			r := e.start(e.config("settle"))
 			e.produce("orders", 0, 0, 10, 0)
 			e.waitCommitted("orders", 0, 10)
-			p := r.b.lookup(tp{"orders", 0})
-			p.gate.Add(reason.New(partitionKey(p.id, reason.AtEnd), time.Now(), "the test holds it"), true) // so that kgo fetches nothing yet
-			stop := stopFor(p.id, reason.TooLarge, 10, "a record fits into no frame")
+			p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
+			p.gate.Add(reason.New(part.Key(p.id, reason.AtEnd), time.Now(), "the test holds it"), true) // so that kgo fetches nothing yet
+			stop := part.Stop(p.id, reason.TooLarge, 10, "a record fits into no frame")
 			p.stop(stop)
 			e.produce("orders", 0, 10, 20, 0)
 			var inHand [][]*kgo.Record
@@ -59,7 +61,7 @@ func TestPartitionThatGoesOnTakesNothingThatWasFetchedBeforeItStopped(t *testing
 			if err := r.b.fetched(fetchOf(inHand...), sp); err != nil || p.expects() != 10 {
 				t.Errorf("position = %d, err = %v; want 10: offsets 10 to 19 were not fetched yet", p.expects(), err)
 			}
-			p.gate.Drop(partitionKey(p.id, reason.AtEnd))
+			p.gate.Drop(part.Key(p.id, reason.AtEnd))
 			e.waitCommitted("orders", 0, 30)
 			e.expectAll(30, 0)
 			if n := r.b.counters.goneOn.snapshot()[string(reason.TooLarge)]; n != 1 || p.rewind {
@@ -79,7 +81,7 @@ func watchedPartition(t *testing.T, f gate.Fetcher) (*Bridge, *partition) {
 	if f != nil {
 		gs.Attach(f)
 	}
-	p := newPartition(tp{"t", 0}, &topic{name: "t"}, testRouter(t, false), 0, b, gs.New("t", 0), &b.held, b.log)
+	p := newPartition(part.ID{Topic: "t", Num: 0}, &topic{name: "t"}, testRouter(t, false), 0, b, gs.New("t", 0), &b.held, b.log)
 	gs.Begin(p.gate)
 	b.put(p)
 	return b, p
@@ -87,7 +89,7 @@ func watchedPartition(t *testing.T, f gate.Fetcher) (*Bridge, *partition) {
 
 func TestNothingGoesOnFromAReasonThatStays(t *testing.T) {
 	b, p := watchedPartition(t, nil)
-	stop := stopFor(p.id, reason.Gap, 0, "offsets are gone")
+	stop := part.Stop(p.id, reason.Gap, 0, "offsets are gone")
 	p.stop(stop)
 	if b.goOn(p, stop.Key) || p.rewind || p.stopped() == nil {
 		t.Errorf("a gap ended by itself, or what comes next is dropped: rewind = %v", p.rewind)
@@ -123,7 +125,7 @@ func TestStreamThatTheStallDetectionNamedIsNoStopToGoOnFrom(t *testing.T) {
 func TestNothingIsParkedBehindARecordThatStopsThePartition(t *testing.T) {
 	for name, err := range map[string]error{"budget": sdk.ErrBufferFull, "stream": sdk.ErrStreamFull} {
 		tab := table(t, "- {topics: [t], group: g, stream: '{header:s}', unmatched: skip}\n")
-		rt, rerr := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 1))
+		rt, rerr := route.NewRouter(tab.ForTopic("t"), route.NewTable(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 1))
 		if rerr != nil {
 			t.Fatal(rerr)
 		}
@@ -165,7 +167,7 @@ func TestChunkThatIsHalfSentIsKeptWhileItsPartitionIsStopped(t *testing.T) {
 	s := &fakeSender{room: 3, err: sdk.ErrStreamFull}
 	p.take(s, split(), recs(0, 8))
 	p.take(s, split(), recs(8, 8))
-	stop := stopFor(p.id, reason.Deleted, -1, "deleted")
+	stop := part.Stop(p.id, reason.Deleted, -1, "deleted")
 	p.stop(stop)
 	s.room = -1
 	for range 3 { // as often as there is news of room
@@ -256,7 +258,7 @@ func TestFaultThatComesAgainWhileItIsTakenForOverIsTriedAgain(t *testing.T) {
 		if e := p.gate.Condition().Find(reason.Fault); e == nil || !e.Closes || p.trying.Load() == nil {
 			t.Fatalf("fault = %+v, to be tried: %v; it is paused for ever", e, p.trying.Load())
 		}
-		p.gate.Try(partitionKey(p.id, reason.Fault))
+		p.gate.Try(part.Key(p.id, reason.Fault))
 	}
 }
 

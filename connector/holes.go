@@ -77,7 +77,7 @@ func (b *Bridge) nextRecord(ctx context.Context, p *partition, from int64) (int6
 	fp, next, err := b.fetchAt(ctx, p.id, p.topic.id, from, isolation)
 	switch {
 	case errors.Is(err, errOtherTopic):
-		p.stop(recreated(p))
+		p.stopRecreated()
 		return from, nil
 	case err != nil:
 		return 0, err

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
@@ -25,9 +27,9 @@ type idCheck struct {
 // mayCommit reports whether a partition's offset may be committed by its topic's name.
 func (c *idCheck) mayCommit(p *partition) bool {
 	if p.gate.Condition().Has(reason.Deleted) {
-		return c.agreed[p.id.topic] // the same topic is back; it would not be asked for otherwise
+		return c.agreed[p.id.Topic] // the same topic is back; it would not be asked for otherwise
 	}
-	return c.all || c.agreed[p.id.topic]
+	return c.all || c.agreed[p.id.Topic]
 }
 
 // checkIDs asks for the ids of the topics that parts are of, where they have to be asked for, and stops the
@@ -37,7 +39,7 @@ func (b *Bridge) checkIDs(ctx context.Context, parts []*partition) *idCheck {
 	ask := make(map[string]bool)
 	for _, p := range parts {
 		if !c.all || p.gate.Condition().Has(reason.Deleted) {
-			ask[p.id.topic] = true
+			ask[p.id.Topic] = true
 		}
 	}
 	if len(ask) == 0 {
@@ -49,14 +51,14 @@ func (b *Bridge) checkIDs(ctx context.Context, parts []*partition) *idCheck {
 		return c
 	}
 	for _, p := range parts {
-		switch t := m.topics[p.id.topic]; {
-		case !ask[p.id.topic]:
+		switch t := m.topics[p.id.Topic]; {
+		case !ask[p.id.Topic]:
 		case t.err != nil:
-			c.failed = fmt.Errorf("confirming the id of topic %s before a commit: %w", p.id.topic, t.err)
-		case differ(p.topic.id, t.id):
-			p.stop(recreated(p))
+			c.failed = fmt.Errorf("confirming the id of topic %s before a commit: %w", p.id.Topic, t.err)
+		case part.OtherTopic(p.topic.id, t.id):
+			p.stopRecreated()
 		default:
-			c.agreed[p.id.topic] = true
+			c.agreed[p.id.Topic] = true
 		}
 	}
 	return c
@@ -94,19 +96,19 @@ func (b *Bridge) joinAgain(topic, why string) {
 // unread has a topic joined again of which a partition is assigned and not read. Otherwise: 1. a partition is
 // assigned  2. the question for its committed offset fails, because the client knows the topic by an older id
 // 3. kgo drops the partition from its session, and nobody reads it until the group moves.
-func (b *Bridge) unread(id tp, err error) {
+func (b *Bridge) unread(id part.ID, err error) {
 	if err == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, mine := b.mine[id]; mine && b.topics[id.topic] != nil {
+	if _, mine := b.mine[id]; mine && b.topics[id.Topic] != nil {
 		// Not at once: it may just be about to begin.
-		b.joinAgainLocked(id.topic, fmt.Sprintf("partition %d is assigned and cannot be read: %v", id.partition, err), &id, joinPause)
+		b.joinAgainLocked(id.Topic, fmt.Sprintf("partition %d is assigned and cannot be read: %v", id.Num, err), &id, joinPause)
 	}
 }
 
-func (b *Bridge) joinAgainLocked(topic, why string, unread *tp, pause time.Duration) {
+func (b *Bridge) joinAgainLocked(topic, why string, unread *part.ID, pause time.Duration) {
 	if b.again == nil {
 		b.again = make(map[string]*joining)
 	}
@@ -131,9 +133,9 @@ const (
 
 // joining is a topic that is left and joined again.
 type joining struct {
-	asked    bool   // it is to be done, or under way
-	why      string // for the log
-	unread   *tp    // nil, or the partition because of which, unless it is read by then
+	asked    bool     // it is to be done, or under way
+	why      string   // for the log
+	unread   *part.ID // nil, or the partition because of which, unless it is read by then
 	due      time.Time
 	pause    time.Duration // before the next time
 	left     bool          // kgo was told to forget it,
@@ -188,7 +190,7 @@ func (b *Bridge) joinTopicsAgain(ctx context.Context) {
 	for _, name := range join {
 		t := b.topics[name]
 		// Found: what a topic of that name holds now came while this bridge ran.
-		b.topics[name] = &topic{name: name, id: found.topics[name].id, found: t.found || differ(t.id, found.topics[name].id), mapping: t.mapping}
+		b.topics[name] = &topic{name: name, id: found.topics[name].id, found: t.found || part.OtherTopic(t.id, found.topics[name].id), mapping: t.mapping}
 		b.again[name].asked = false
 	}
 	b.mu.Unlock()
@@ -198,7 +200,7 @@ func (b *Bridge) joinTopicsAgain(ctx context.Context) {
 }
 
 // unreadLocked reports whether a partition is assigned and was not begun; b.mu is held.
-func (b *Bridge) unreadLocked(id tp) bool {
+func (b *Bridge) unreadLocked(id part.ID) bool {
 	_, mine := b.mine[id]
 	return mine && b.parts[id] == nil
 }
@@ -209,7 +211,7 @@ func (b *Bridge) noteGiven(given map[string][]int32) {
 	defer b.mu.Unlock()
 	for name, nums := range given {
 		for _, num := range nums {
-			b.mine[tp{name, num}] = struct{}{}
+			b.mine[part.ID{Topic: name, Num: num}] = struct{}{}
 		}
 	}
 }
@@ -220,7 +222,7 @@ func (b *Bridge) noteTaken(taken map[string][]int32) {
 	defer b.mu.Unlock()
 	for name, nums := range taken {
 		for _, num := range nums {
-			delete(b.mine, tp{name, num})
+			delete(b.mine, part.ID{Topic: name, Num: num})
 		}
 		if j := b.again[name]; j != nil && j.left {
 			j.revoked = true
@@ -241,7 +243,7 @@ func (b *Bridge) withID(t *topic, id resume.TopicID) *topic {
 
 // holdsLocked reports whether a partition of a topic is assigned; b.mu is held.
 func (b *Bridge) holdsLocked(topic string) bool {
-	return slices.ContainsFunc(b.order, func(p *partition) bool { return p.id.topic == topic })
+	return slices.ContainsFunc(b.order, func(p *partition) bool { return p.id.Topic == topic })
 }
 
 // sayIfUnprotected logs once that the brokers have no topic ids: nothing then tells a topic from one that was
@@ -262,16 +264,16 @@ func (b *Bridge) sayIfUnprotected() {
 // stillThere reports whether the topic of a partition has the id of its assignment, asked for afresh. It stops
 // the partition otherwise: what is asked for by name next would be of another topic.
 func (b *Bridge) stillThere(ctx context.Context, p *partition) (bool, error) {
-	m, err := b.identify(ctx, []string{p.id.topic})
+	m, err := b.identify(ctx, []string{p.id.Topic})
 	if err != nil {
 		return false, err
 	}
-	switch t := m.topics[p.id.topic]; {
+	switch t := m.topics[p.id.Topic]; {
 	case t.err != nil:
 		b.miss(p, byPosition, t.err)
 		return false, errAbsent
-	case differ(p.topic.id, t.id):
-		p.stop(recreated(p))
+	case part.OtherTopic(p.topic.id, t.id):
+		p.stopRecreated()
 		return false, nil
 	}
 	return true, nil

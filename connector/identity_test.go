@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk"
@@ -428,7 +429,7 @@ func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
 		s := &fakeSender{room: -1}
 		p.take(s, split(), recs(0, 10))
 		s.settle(sdk.Final)
-		p.stop(stopFor(p.id, code, -1, "test"))
+		p.stop(part.Stop(p.id, code, -1, "test"))
 		r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now())
 		if got, want := len(r.parts), btoi(code == reason.Gap); got != want {
 			t.Errorf("stopped as %s: %d partitions are committed, want %d", code, got, want)
@@ -442,7 +443,7 @@ func TestDeletedTopicCommitsOnlyAfterItsIDIsConfirmed(t *testing.T) {
 	s := &fakeSender{room: -1}
 	p.take(s, split(), recs(0, 10))
 	s.settle(sdk.Final)
-	p.stop(deleted(p.id))
+	p.stop(part.Deleted(p.id))
 	if r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now()); len(r.parts) != 0 {
 		t.Error("a deleted topic's offset is committed without asking")
 	}
@@ -487,37 +488,6 @@ func TestTopicCreatedWhileItsOffsetsAreListedIsAskedForAgain(t *testing.T) {
 	}
 	if _, err := b.survey(t.Context(), map[string][]int32{"orders": {0}}); err != nil {
 		t.Errorf("asked again: %v", err)
-	}
-}
-
-// A lost piece cannot be read again from a topic that was created in the place of its own: on_gap: continue must not
-// book the new topic's offsets.
-func TestReadingAgainDoesNotJudgeAnotherTopicsLog(t *testing.T) {
-	t.Parallel()
-	e := newEnv(t, withPartitions(1))
-	e.produce("orders", 0, 0, 100, 0)
-	_, old := e.ids("orders")
-	cl, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cl.Close)
-	ev, s := new(fakeEvents), &fakeSender{room: -1}
-	p := newPartition(tp{"orders", 0}, &topic{name: "orders", id: old}, testRouter(t, false), 0, ev, testGate(tp{"orders", 0}), new(heldBack), slog.New(slog.DiscardHandler))
-	p.take(s, split(), recs(0, 100))
-	s.settle(sdk.Lost)
-	e.createAgain("orders", 1)
-	e.produceNew(10)
-	r := newRereader(cl, s, true, new(bell), slog.New(slog.DiscardHandler))
-	for _, x := range ev.losses {
-		r.add(x.p, x.piece, x.origin)
-	}
-	r.plan(time.Now())
-	for id, rd := range r.active {
-		r.failed(t.Context(), id, rd, kerr.OffsetOutOfRange)
-	}
-	if h := p.stopped(); h == nil || h.Code != reason.Recreated || p.wm.Checkpoint() != 0 {
-		t.Errorf("stopped as %+v at %d, want recreated, and nothing booked", h, p.wm.Checkpoint())
 	}
 }
 

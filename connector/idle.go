@@ -3,6 +3,7 @@ package connector
 import (
 	"time"
 
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 )
 
@@ -18,30 +19,30 @@ const (
 // forgetIdleStreams lets go of streams that nothing needs: not looked up for a while, named by no piece that may be read again,
 // waited for by no record, and idle in the sender.
 func (b *Bridge) forgetIdleStreams() {
-	b.routes.tick.Add(1)
+	b.routes.Pass(1)
 	inUse := make(map[int32]bool)
 	for _, p := range b.assigned() {
 		p.routesInUse(inUse)
 	}
-	gone := b.routes.forgetIdle(idleTicks, inUse, b.sender.ForgetStream)
+	gone := b.routes.ForgetIdle(idleTicks, inUse, b.sender.ForgetStream)
 	for _, t := range gone {
 		b.cfg.Routes.Forget(t)
 	}
 	if len(gone) > 0 {
-		b.log.Info("idle streams forgotten", "streams", len(gone), "left", b.routes.count())
+		b.log.Info("idle streams forgotten", "streams", len(gone), "left", b.routes.Count())
 	}
 }
 
 // routesInUse marks the routes that the assignment needs.
 func (p *partition) routesInUse(in map[int32]bool) {
-	if r := p.router.fixed; r != nil {
-		in[r.index] = true
+	if r := p.router.Fixed(); r != nil {
+		in[r.Index] = true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.parked {
 		for i := range c.groups {
-			in[c.groups[i].route.index] = true
+			in[c.groups[i].route.Index] = true
 		}
 	}
 	p.wm.Routes(in)
@@ -65,7 +66,7 @@ func (b *Bridge) refusalsOver() {
 // fitsAgain has partitions go on that stopped at a record too large for a frame, once the limit that the Manager names has grown.
 func (b *Bridge) fitsAgain() {
 	for _, p := range b.assigned() {
-		k := partitionKey(p.id, reason.TooLarge)
+		k := part.Key(p.id, reason.TooLarge)
 		if p.gate.Condition().Get(k) == nil {
 			continue
 		}
@@ -83,8 +84,8 @@ func (b *Bridge) fitsAgain() {
 // streamsAgain has partitions go on that stopped for want of a stream, once there is room.
 func (b *Bridge) streamsAgain() {
 	for _, p := range b.assigned() {
-		k := partitionKey(p.id, reason.TooManyStreams)
-		if !b.routes.room() {
+		k := part.Key(p.id, reason.TooManyStreams)
+		if !b.routes.Room() {
 			return
 		}
 		if p.gate.Condition().Get(k) != nil {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/internal/route"
 )
 
 // recordTimes knows when the records that a partition waits for were written: one time for each run of records that
@@ -47,7 +49,7 @@ func (r *recordTimes) note(recs []*kgo.Record, offset int64, now time.Time) {
 	for n := len(r.runs); n > r.passed && r.runs[n-1].first >= first; n-- {
 		r.runs = r.runs[:n-1] // it went back, and fetches them again
 	}
-	at, _, ok := eventTime(recs[i])
+	at, _, ok := route.EventTime(recs[i])
 	if !ok {
 		at = now
 	}

@@ -26,7 +26,7 @@ func leaked(within time.Duration) (left string) {
 		buf := make([]byte, 4<<20)
 		left = ""
 		for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			for _, of := range []string{"connector.(*Bridge)", "connector.(*rereader)", "connector.(*web)", "sdk.(*Sender)", "confirm.(*", "kgo.(*Client)"} {
+			for _, of := range []string{"connector.(*Bridge)", "replay.(*Reader)", "connector.(*web)", "sdk.(*Sender)", "confirm.(*", "kgo.(*Client)"} {
 				if strings.Contains(g, of) {
 					left += g + "\n\n"
 					break

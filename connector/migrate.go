@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -18,7 +20,7 @@ import (
 // stopped half-way, it is resumed by the next Migrate, and the books of both are one, because they live in the
 // commits. The error is that of Run; nil says nothing of what was moved, which is what Verdict.Result says.
 func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Verdict, error) {
-	m := &migration{b: b, progress: progress, commits: make(map[tp]resume.Commit), booked: make(map[tp]bookedCommit), stopped: make(map[tp]string)}
+	m := &migration{b: b, progress: progress, commits: make(map[part.ID]resume.Commit), booked: make(map[part.ID]bookedCommit), stopped: make(map[part.ID]string)}
 	b.migration, b.onClose = m, m.book
 	err := b.run(ctx, hard, m.watch)
 	v := m.verdict()
@@ -43,15 +45,15 @@ type migration struct {
 	cluster  string    // id of the Kafka cluster; set before anything runs
 
 	mu      sync.Mutex
-	commits map[tp]resume.Commit // guarded by mu; as read from the broker, of any member
-	booked  map[tp]bookedCommit  // guarded by mu; what this process committed, for brokers that take no lines
-	stopped map[tp]string        // guarded by mu; why a partition stopped
-	waiting string               // guarded by mu; what the group waits for before it lets this member in
+	commits map[part.ID]resume.Commit // guarded by mu; as read from the broker, of any member
+	booked  map[part.ID]bookedCommit  // guarded by mu; what this process committed, for brokers that take no lines
+	stopped map[part.ID]string        // guarded by mu; why a partition stopped
+	waiting string                    // guarded by mu; what the group waits for before it lets this member in
 }
 
 // planned is one partition: everything of it from start to end is to be moved.
 type planned struct {
-	id         tp
+	id         part.ID
 	topic      resume.TopicID
 	start, end int64
 	from       begin
@@ -79,10 +81,10 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	m.mu.Lock()
 	m.commits = s.commits
 	m.mu.Unlock()
-	ends := make(map[tp]planEnd)
+	ends := make(map[part.ID]planEnd)
 	for id, log := range s.logs {
 		// What retention took is found at the assignment, where on_gap decides; here the books would begin behind it.
-		p := planned{id: id, topic: s.topics[id.topic].id, end: log.end, from: s.begin(id, startPolicy(&m.b.cfg.Kafka), false)}
+		p := planned{id: id, topic: s.topics[id.Topic].id, end: log.end, from: s.begin(id, startPolicy(&m.b.cfg.Kafka), false)}
 		p.start = p.from.offset
 		switch {
 		case p.from.refused != nil:
@@ -100,7 +102,7 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 		m.plans = append(m.plans, p)
 	}
 	slices.SortFunc(m.plans, func(a, b planned) int {
-		return cmp.Or(cmp.Compare(a.id.topic, b.id.topic), cmp.Compare(a.id.partition, b.id.partition))
+		return cmp.Or(cmp.Compare(a.id.Topic, b.id.Topic), cmp.Compare(a.id.Num, b.id.Num))
 	})
 	m.b.mu.Lock()
 	m.b.ends = ends
@@ -321,7 +323,7 @@ func (m *migration) verdict() Verdict {
 	for i := range m.plans {
 		pl := &m.plans[i]
 		c, told := m.commitLocked(pl)
-		pv := PartitionVerdict{Topic: pl.id.topic, Partition: pl.id.partition, End: pl.end, Committed: c.offset, Closed: m.doneLocked(pl), Reason: pl.reason}
+		pv := PartitionVerdict{Topic: pl.id.Topic, Partition: pl.id.Num, End: pl.end, Committed: c.offset, Closed: m.doneLocked(pl), Reason: pl.reason}
 		if pl.topic != (resume.TopicID{}) {
 			pv.TopicID = pl.topic.String()
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -31,7 +33,7 @@ func TestMigrateLeavesWhatComesAfterItsStart(t *testing.T) {
 	defer cancel()
 	late := false
 	v, err := b.Migrate(hard, hard, func(Progress) {
-		a := b.lookup(tp{"orders", 0})
+		a := b.lookup(part.ID{Topic: "orders", Num: 0})
 		if late || a == nil {
 			return
 		}

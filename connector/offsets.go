@@ -15,54 +15,35 @@ import (
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
 
 // beginAt decides where a partition begins that the group committed an offset of. start and end are the log's.
-func beginAt(id tp, committed, start, end int64, acceptGap bool) begin {
+func beginAt(id part.ID, committed, start, end int64, acceptGap bool) begin {
 	switch {
 	case committed > end:
-		return begin{offset: committed, stop: stopFor(id, reason.Truncated, end, truncatedReason(id, end, committed))}
+		return begin{offset: committed, stop: part.Truncated(id, end, committed)}
 	case committed < start && acceptGap:
 		return begin{offset: start, lost: start - committed}
 	case committed < start:
-		return begin{offset: committed, stop: stopFor(id, reason.Gap, committed, gapReason(id, committed, start))}
+		return begin{offset: committed, stop: part.Gap(id, committed, start)}
 	}
 	return begin{offset: committed}
 }
 
-func gapReason(id tp, from, to int64) string {
-	return fmt.Sprintf("offsets %d to %d of %s are gone from Kafka and were not delivered; "+
-		"hint: retention is shorter than the bridge was behind; delivery.on_gap: continue accepts the loss and goes on at %d", from, to-1, id, to)
-}
-
-func truncatedReason(id tp, end, want int64) string {
-	return fmt.Sprintf("the log of %s ends or continues at %d, but %d was reached before: it was cut off (unclean leader election) "+
-		"or the topic was created again; hint: find out what happened, then set the group's offset and restart the bridge", id, end, want)
-}
-
-func tooLargeReason(id tp, g *group, err error) string {
+func tooLargeReason(id part.ID, g *group, err error) string {
 	return fmt.Sprintf("the record at offset %d of %s has %d bytes and fits into no frame: %v; "+
 		"hint: raise max-msg-length of the proxies and inlong.max_frame, up to 20 MiB", g.offsets[g.sent], id, len(g.payloads[g.sent]), err)
 }
 
-func recreated(p *partition) *reason.Reason { return recreatedAt(p.id, p.wm.Position()) }
-
-func recreatedAt(id tp, offset int64) *reason.Reason {
-	return stopFor(id, reason.Recreated, offset, fmt.Sprintf(
-		"topic %s was deleted and created again: records of the old one that were not delivered are gone; "+
-			"hint: restart the bridge, and it begins with the new topic at its start", id.topic))
-}
-
-func refusedReason(id tp, r *refusedOffset, now resume.TopicID) string {
+func refusedReason(id part.ID, r *refusedOffset, now resume.TopicID) string {
 	return fmt.Sprintf("the group's offset %d of %s is of the topic with id %s, which was deleted; the topic has id %s now; "+
 		"hint: delete the group's offsets of the topic to move the new one from its start", r.offset, id, r.topic, now)
 }
-
-// differ reports whether two topic ids are known and not the same.
-func differ(a, b [16]byte) bool { return a != b && a != [16]byte{} && b != [16]byte{} }
 
 // adjust is called by kgo for partitions it was assigned, before it fetches anything of them. It decides
 // where each begins and opens its generation. It runs beside polls and other partitions' work, asks the
@@ -147,9 +128,9 @@ func startsCommitted(parts []*partition) bool {
 }
 
 // within looks up the start and end of a partition's log.
-func within(starts, ends kadm.ListedOffsets, id tp) (start, end int64, err error) {
-	s, okStart := starts.Lookup(id.topic, id.partition)
-	e, okEnd := ends.Lookup(id.topic, id.partition)
+func within(starts, ends kadm.ListedOffsets, id part.ID) (start, end int64, err error) {
+	s, okStart := starts.Lookup(id.Topic, id.Num)
+	e, okEnd := ends.Lookup(id.Topic, id.Num)
 	switch {
 	case okStart && s.Err != nil:
 		return 0, 0, s.Err
@@ -171,13 +152,13 @@ func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[strin
 			return nil, nil, err
 		}
 		t = b.withID(t, s.topics[name].id)
-		rt, err := newRouter(t.mapping, b.routes)
+		rt, err := route.NewRouter(t.mapping, b.routes)
 		if err != nil {
 			return nil, nil, err
 		}
 		out[name] = make(map[int32]kgo.Offset, len(nums))
 		for _, num := range nums {
-			p := b.open(s, tp{name, num}, t, rt)
+			p := b.open(s, part.ID{Topic: name, Num: num}, t, rt)
 			at := kgo.NewOffset().At(p.from.offset)
 			if p.from.lost == 0 && p.from.stop == nil && !p.from.bare {
 				at = at.WithEpoch(p.from.epoch) // finds a log that is cut off between the survey and the first fetch
@@ -208,28 +189,28 @@ func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[strin
 }
 
 // open makes the object of one assignment.
-func (b *Bridge) open(s *survey, id tp, t *topic, rt *router) *partition {
+func (b *Bridge) open(s *survey, id part.ID, t *topic, rt *route.Router) *partition {
 	bg := s.begin(id, startPolicy(&b.cfg.Kafka), b.cfg.Delivery.OnGap == "continue")
 	limit, planned := b.limitOf(id)
-	switch asked := s.topics[id.topic].id; {
+	switch asked := s.topics[id.Topic].id; {
 	case bg.absent != nil: // it begins later
-	case differ(t.id, asked):
+	case part.OtherTopic(t.id, asked):
 		// The group's client holds the old id and would never fetch under the new one.
-		bg.stop, bg.again = recreatedAt(id, bg.offset), true
-		b.joinAgain(id.topic, "it was deleted and created again")
-	case differ(planned, asked):
-		bg.stop = recreatedAt(id, bg.offset)
+		bg.stop, bg.again = part.Recreated(id, bg.offset), true
+		b.joinAgain(id.Topic, "it was deleted and created again")
+	case part.OtherTopic(planned, asked):
+		bg.stop = part.Recreated(id, bg.offset)
 	case bg.refused != nil && b.migration != nil:
-		bg.stop = stopFor(id, reason.Recreated, bg.refused.offset, refusedReason(id, bg.refused, asked))
+		bg.stop = part.Stop(id, reason.Recreated, bg.refused.offset, refusedReason(id, bg.refused, asked))
 	}
-	p := newPartition(id, t, rt, bg.offset-bg.lost, b, b.gates.New(id.topic, id.partition), &b.held, b.log)
+	p := newPartition(id, t, rt, bg.offset-bg.lost, b, b.gates.New(id.Topic, id.Num), &b.held, b.log)
 	p.from, p.cluster, p.limit, p.assignment = bg, s.cluster, limit, b.assignments.Add(1)
 	p.high.Store(s.logs[id].end)
 	p.logStart.Store(s.logs[id].start)
 	if bg.lost > 0 {
 		p.loseBefore(bg.offset)
 		b.counters.offsetsLost.Add(uint64(bg.lost))
-		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", id.topic, "partition", id.partition,
+		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", id.Topic, "partition", id.Num,
 			"from", bg.offset-bg.lost, "to", bg.offset-1, "on_gap", "continue")
 	}
 	if bg.stop != nil {
@@ -249,7 +230,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 	byTopic := make(map[string][]*partition)
 	for _, p := range opened {
 		if p.stopped() == nil && p.from.absent == nil || p.from.refused != nil {
-			byTopic[p.id.topic] = append(byTopic[p.id.topic], p)
+			byTopic[p.id.Topic] = append(byTopic[p.id.Topic], p)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(byTopic)) {
@@ -267,7 +248,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 			bare += btoi(p.from.bare)
 			if r := p.from.refused; r != nil {
 				if refused++; refused <= maxNamed {
-					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.id.partition, r.offset, r.topic))
+					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.id.Num, r.offset, r.topic))
 				}
 			}
 		}
@@ -306,18 +287,6 @@ func btoi(v bool) int {
 		return 1
 	}
 	return 0
-}
-
-func deleted(id tp) *reason.Reason {
-	return stopFor(id, reason.Deleted, -1, fmt.Sprintf("topic %s or its partition %d does not exist any more; "+
-		"hint: it goes on by itself when the same topic is back; a new topic of the name is consumed after a restart", id.topic, id.partition))
-}
-
-// jumpsTheStart reports whether a fetch that was to begin at want begins behind offsets that are gone. kgo says
-// nothing then when it had to list the partition's offsets first, as it does when its metadata came late:
-// an offset below the log's start becomes the start. A hole that compaction left lies behind the start.
-func jumpsTheStart(fp *kgo.FetchPartition, want int64) bool {
-	return len(fp.Records) > 0 && fp.Records[0].Offset > want && fp.LogStartOffset > want
 }
 
 // loseBefore books the offsets up to next as lost and goes on there. It refuses while something is parked, whose span has not

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
@@ -189,7 +191,7 @@ func TestConsumedTopicThatTurnsOutToBeTheQueueStops(t *testing.T) {
 			if why := r.leftOut(queueTopic); !strings.Contains(why, "stopped") {
 				t.Errorf("left out says %q, want that it was stopped", why)
 			}
-			later := newPartition(tp{queueTopic, 7}, &topic{name: queueTopic}, testRouter(t, false), 0, r.b, testGate(tp{queueTopic, 7}), &r.b.held, r.b.log)
+			later := newPartition(part.ID{Topic: queueTopic, Num: 7}, &topic{name: queueTopic}, testRouter(t, false), 0, r.b, testGate(part.ID{Topic: queueTopic, Num: 7}), &r.b.held, r.b.log)
 			r.b.put(later)
 			if h := later.stopped(); h == nil || h.Code != reason.Loop {
 				t.Errorf("a later assignment is halted by %+v, want %s", h, reason.Loop)

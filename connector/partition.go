@@ -10,24 +10,18 @@ import (
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
 
-// tp names a partition.
-type tp struct {
-	topic     string
-	partition int32
-}
-
-func (t tp) String() string { return fmt.Sprintf("%s/%d", t.topic, t.partition) }
-
 // partition is one assignment of one partition to this process. It is the token of its batches: what
 // comes late for an older assignment reaches an object whose checkpoint was revoked, and moves nothing.
 type partition struct {
-	id     tp
+	id     part.ID
 	topic  *topic
-	router *router
+	router *route.Router
 	wm     *checkpoint.Partition
 	start  int64
 	limit  int64 // a migration wants nothing at or above it; -1 for none
@@ -105,9 +99,9 @@ type epochFrom struct {
 	epoch  int32
 }
 
-func newPartition(id tp, t *topic, rt *router, start int64, ev partitionEvents, g *gate.Gate, held *heldBack, log *slog.Logger) *partition {
+func newPartition(id part.ID, t *topic, rt *route.Router, start int64, ev partitionEvents, g *gate.Gate, held *heldBack, log *slog.Logger) *partition {
 	p := &partition{
-		id: id, gate: g, shareKey: partitionKey(id, reason.MaxUnfinal), topic: t, router: rt, wm: checkpoint.New(start), start: start, limit: -1, expect: start,
+		id: id, gate: g, shareKey: part.Key(id, reason.MaxUnfinal), topic: t, router: rt, wm: checkpoint.New(start), start: start, limit: -1, expect: start,
 		events: ev, held: held, log: log, heard: time.Now(),
 	}
 	p.high.Store(-1)
@@ -138,7 +132,7 @@ func (p *partition) Settled(piece uint64, r sdk.Result) {
 			return // nothing was decided; what is not final is read again after the restart
 		}
 		p.gate.Strand(1)
-		p.stop(stopFor(p.id, refusal(r.Err), -1, fmt.Sprintf("proxy %s refuses a pack for good: %v", r.Endpoint, r.Err)))
+		p.stop(part.Stop(p.id, refusal(r.Err), -1, fmt.Sprintf("proxy %s refuses a pack for good: %v", r.Endpoint, r.Err)))
 		p.events.moved()
 	}
 }
@@ -154,7 +148,7 @@ func (p *partition) heldBy(pc checkpoint.Piece, r sdk.Result) {
 	}
 	p.countRefused(k, 1)
 	if p.gate.Refer(k, time.Now(), true) {
-		p.events.stopped(p, stopFor(p.id, reason.Refused, first, fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
+		p.events.stopped(p, part.Stop(p.id, reason.Refused, first, fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
 			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, r.Err)))
 	}
 	p.events.moved()
@@ -185,11 +179,11 @@ func (p *partition) refusedKey(pc checkpoint.Piece) (k reason.Key, first int64, 
 	if !ok {
 		return reason.Key{}, 0, false // revoked: nobody waits for it
 	}
-	r := p.router.routes.at(o.Route)
+	r := p.router.At(o.Route)
 	if r == nil {
 		return reason.Key{}, 0, false
 	}
-	return streamKey(r.target.Group, r.target.Stream, reason.Refused), o.First, true
+	return streamKey(r.Target.Group, r.Target.Stream, reason.Refused), o.First, true
 }
 
 // refusals is how many pieces of the partition proxies refuse for the reason.

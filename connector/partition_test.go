@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,9 +13,9 @@ import (
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
-	"inlong-bridge/sdk/dptest/seeds"
 )
 
 // fakeSender takes what it is told to and keeps what it took by piece.
@@ -71,13 +70,13 @@ func (f *fakeSender) settle(o sdk.Outcome) {
 
 // fakeEvents notes what a partition tells.
 type fakeEvents struct {
-	losses []*task
+	losses []loss
 	halts  []*reason.Reason
 }
 
 func (f *fakeEvents) moved() {}
 func (f *fakeEvents) lost(p *partition, pc checkpoint.Piece, o checkpoint.Origin) {
-	f.losses = append(f.losses, &task{p: p, piece: pc, origin: o, from: o.First})
+	f.losses = append(f.losses, loss{p, pc, o})
 }
 func (f *fakeEvents) stopped(_ *partition, h *reason.Reason) { f.halts = append(f.halts, h) }
 
@@ -94,7 +93,7 @@ func (p *partition) waitsFor() reason.Code {
 }
 
 // testGate is a gate without a client.
-func testGate(id tp) *gate.Gate { return new(gate.Gates).New(id.topic, id.partition) }
+func testGate(id part.ID) *gate.Gate { return new(gate.Gates).New(id.Topic, id.Num) }
 
 func each(c *byLabel, f func(label string, n uint64)) {
 	for label, n := range c.snapshot() {
@@ -104,7 +103,7 @@ func each(c *byLabel, f func(label string, n uint64)) {
 
 func testPartition(t *testing.T, ev *fakeEvents) *partition {
 	t.Helper()
-	return newPartition(tp{"t", 0}, &topic{name: "t"}, testRouter(t, false), 0, ev, testGate(tp{"t", 0}), new(heldBack), slog.New(slog.DiscardHandler))
+	return newPartition(part.ID{Topic: "t", Num: 0}, &topic{name: "t"}, testRouter(t, false), 0, ev, testGate(part.ID{Topic: "t", Num: 0}), new(heldBack), slog.New(slog.DiscardHandler))
 }
 
 func recs(from, n int) (out []*kgo.Record) {
@@ -213,119 +212,6 @@ func TestRecordsBelowThePositionStopThePartition(t *testing.T) {
 	p.take(s, split(), recs(4, 3))
 	if len(ev.halts) != 1 || ev.halts[0].Code != reason.Truncated || len(s.order) != 10 {
 		t.Errorf("halts %+v, sent %d records; want one %s and 10", ev.halts, len(s.order), reason.Truncated)
-	}
-}
-
-// Pieces are lost at random, read again in ranges, lost again, with a sender that refuses at random: in the
-// end every record is in a piece that became final, and the ledger closes. Records are only ever taken for
-// the piece they were in.
-func TestReadingAgainBringsBackExactlyWhatWasLost(t *testing.T) {
-	seeds.Run(t, 200, 100, func(t *testing.T, seed uint64) {
-		rng := rand.New(rand.NewPCG(seed, 7))
-		ev := new(fakeEvents)
-		p, s := testPartition(t, ev), &fakeSender{room: -1, pack: 1 + rng.IntN(5)}
-		log := recs(0, 40)
-		for i := range log {
-			log[i].Offset = int64(i * (1 + int(seed%3))) // holes
-			log[i].Timestamp = time.Unix(int64(rng.IntN(2))*60, 0)
-		}
-		for from := 0; from < len(log); {
-			to := min(len(log), from+1+rng.IntN(15))
-			p.take(s, split(), log[from:to])
-			from = to
-		}
-		safe := make(map[string]bool)
-		r := newTestRereader(s)
-		for round := 0; len(s.taken) > 0; round++ {
-			if round > 500 {
-				t.Fatal("it does not end")
-			}
-			pieces := s.taken
-			s.taken = nil
-			for pc, x := range pieces {
-				x.token.Settled(pc, sdk.Result{Outcome: sdk.Acked})
-				if rng.IntN(3) == 0 && round < 50 {
-					x.token.Settled(pc, sdk.Result{Outcome: sdk.Lost})
-					if rng.IntN(4) == 0 { // seen after all
-						x.token.Settled(pc, sdk.Result{Outcome: sdk.Final})
-						for _, v := range x.payloads {
-							safe[v] = true
-						}
-					}
-					continue
-				}
-				x.token.Settled(pc, sdk.Result{Outcome: sdk.Final})
-				for _, v := range x.payloads {
-					safe[v] = true
-				}
-			}
-			tasks := ev.losses
-			ev.losses = nil
-			for tries := 0; len(tasks) > 0; tries++ {
-				if tries > 1000 {
-					t.Fatal("reading again does not end")
-				}
-				rd, rest := planReading(tasks)
-				s.room, s.err = -1, nil
-				if rng.IntN(3) == 0 {
-					s.room, s.err = rng.IntN(4), sdk.ErrBufferFull
-				}
-				var in []*kgo.Record
-				for _, x := range log {
-					if x.Offset >= rd.first && x.Offset <= rd.last {
-						in = append(in, x)
-					}
-				}
-				cut := 1 + rng.IntN(len(in)) // the fetch may end anywhere
-				upTo := in[cut-1].Offset
-				for _, x := range rd.tasks {
-					if r.serve(x, in[:cut], upTo) != taskDone {
-						rest = append(rest, x)
-					}
-				}
-				tasks = rest
-			}
-			s.room = -1
-		}
-		l := p.wm.Ledger()
-		end := log[len(log)-1].Offset + 1
-		if l.Checkpoint != end || l.Final != 40 || len(safe) != 40 {
-			t.Fatalf("seed %d: ledger %+v with %d records safe; want the checkpoint at %d and 40", seed, l, len(safe), end)
-		}
-	})
-}
-
-func newTestRereader(s sender) *rereader {
-	return newRereader(nil, s, false, new(bell), slog.New(slog.DiscardHandler))
-}
-
-// A revoked partition's lost pieces are not read again.
-func TestReadingAgainEndsWithTheAssignment(t *testing.T) {
-	ev := new(fakeEvents)
-	p, s := testPartition(t, ev), &fakeSender{room: -1}
-	p.take(s, split(), recs(0, 2))
-	s.settle(sdk.Lost)
-	sent := len(s.order)
-	p.wm.Revoke()
-	r := newTestRereader(s)
-	for _, x := range ev.losses {
-		if x.wanted() {
-			t.Error("a piece of a revoked assignment is wanted")
-		}
-		if got := r.serve(x, recs(0, 2), 1); got != taskDone || len(s.order) != sent {
-			t.Errorf("serve = %v with %d records sent, want done and none", got, len(s.order)-sent)
-		}
-	}
-}
-
-func TestNeighbouringLossesAreReadOnce(t *testing.T) {
-	at := func(first, last int64) *task {
-		return &task{origin: checkpoint.Origin{First: first, Last: last}, from: first}
-	}
-	tasks := []*task{at(100, 120), at(0, 10), at(5, 30), at(31, 40), at(10_000, 10_010)}
-	rd, rest := planReading(tasks)
-	if rd.first != 0 || rd.last != 120 || len(rd.tasks) != 4 || len(rest) != 1 || rest[0].from != 10_000 {
-		t.Errorf("planReading = [%d, %d] with %d tasks, %d left; want [0, 120] with 4, 1 left", rd.first, rd.last, len(rd.tasks), len(rest))
 	}
 }
 

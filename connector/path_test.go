@@ -35,13 +35,7 @@ func BenchmarkPath(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			rt := routerBy(b, bb.rule)
-			rt.routes = newRoutes(s.Stream, 0)
-			if rt.fixed != nil {
-				if rt.fixed, err = rt.routes.get(rt.fixed.target); err != nil {
-					b.Fatal(err)
-				}
-			}
+			rt := routerOf(b, bb.rule, s.Stream)
 			var ps []*partition
 			var fetches [][]*kgo.Record
 			for i := range parts {

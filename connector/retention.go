@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"inlong-bridge/connector/kafkaclient"
@@ -130,7 +132,7 @@ type retentionWatch struct {
 // is known.
 func (w *retentionWatch) left(p *partition, now time.Time) *RetentionStatus {
 	w.mu.Lock()
-	r, moves := w.topics[p.id.topic], w.moves[p]
+	r, moves := w.topics[p.id.Topic], w.moves[p]
 	w.mu.Unlock()
 	p.mu.Lock()
 	checkpoint := p.wm.Checkpoint()
@@ -188,14 +190,14 @@ func (b *Bridge) lookAtRetention(ctx context.Context) {
 	for _, p := range parts {
 		starts[p] = p.logStart.Load()
 		if p.lag(p.wm.Checkpoint()) > 0 {
-			behind[p.id.topic] = true
+			behind[p.id.Topic] = true
 		}
 	}
 	if topics := slices.Sorted(maps.Keys(behind)); len(topics) > 0 {
 		b.askRetention(ctx, topics)
 		if listed, err := b.admin.ListStartOffsets(ctx, topics...); err == nil {
 			for _, p := range parts {
-				if s, ok := listed.Lookup(p.id.topic, p.id.partition); ok && s.Err == nil {
+				if s, ok := listed.Lookup(p.id.Topic, p.id.Num); ok && s.Err == nil {
 					starts[p] = max(starts[p], s.Offset)
 				}
 			}
@@ -253,7 +255,7 @@ var guessedAges = []time.Duration{
 // guessRecordTimes finds out about how old the oldest record is of each partition that is behind and was not fetched
 // there: the budget is full, or the partition is at fault. It asks once per partition and offset.
 func (b *Bridge) guessRecordTimes(ctx context.Context, parts []*partition) {
-	want, byID := make(map[tp]int64), make(map[tp]*partition)
+	want, byID := make(map[part.ID]int64), make(map[part.ID]*partition)
 	for _, p := range parts {
 		p.mu.Lock()
 		checkpoint := p.wm.Checkpoint()
@@ -264,12 +266,12 @@ func (b *Bridge) guessRecordTimes(ctx context.Context, parts []*partition) {
 		}
 	}
 	now := time.Now()
-	ages := guessAges(want, guessedAges, func(age time.Duration, topics []string) (map[tp]int64, error) {
+	ages := guessAges(want, guessedAges, func(age time.Duration, topics []string) (map[part.ID]int64, error) {
 		listed, err := b.admin.ListOffsetsAfterMilli(ctx, now.Add(-age).UnixMilli(), topics...)
-		offsets := make(map[tp]int64)
+		offsets := make(map[part.ID]int64)
 		listed.Each(func(o kadm.ListedOffset) {
 			if o.Err == nil {
-				offsets[tp{o.Topic, o.Partition}] = o.Offset
+				offsets[part.ID{Topic: o.Topic, Num: o.Partition}] = o.Offset
 			}
 		})
 		return offsets, err
@@ -285,12 +287,12 @@ func (b *Bridge) guessRecordTimes(ctx context.Context, parts []*partition) {
 // guessAges returns for each offset the smallest of ages that its record does not exceed, or the largest if it exceeds
 // all. first tells the first offset of each partition that is younger than an age; it is asked about fewer topics from
 // age to age. What it does not tell is left out.
-func guessAges(offsets map[tp]int64, ages []time.Duration, first func(age time.Duration, topics []string) (map[tp]int64, error)) map[tp]time.Duration {
-	left, found := maps.Clone(offsets), make(map[tp]time.Duration)
+func guessAges(offsets map[part.ID]int64, ages []time.Duration, first func(age time.Duration, topics []string) (map[part.ID]int64, error)) map[part.ID]time.Duration {
+	left, found := maps.Clone(offsets), make(map[part.ID]time.Duration)
 	for i, age := range ages {
 		topics := make(map[string]bool)
 		for id := range left {
-			topics[id.topic] = true
+			topics[id.Topic] = true
 		}
 		if len(topics) == 0 {
 			break

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
@@ -98,26 +100,26 @@ func TestRetentionLeftIsTheShorterEstimate(t *testing.T) {
 }
 
 func TestAgesOfRecordsThatWereNotFetchedAreBracketed(t *testing.T) {
-	a, b, c, gone := tp{"t", 0}, tp{"t", 1}, tp{"u", 0}, tp{"v", 0}
+	a, b, c, gone := part.ID{Topic: "t", Num: 0}, part.ID{Topic: "t", Num: 1}, part.ID{Topic: "u", Num: 0}, part.ID{Topic: "v", Num: 0}
 	ages := []time.Duration{time.Minute, time.Hour, 24 * time.Hour}
-	younger := map[time.Duration]map[tp]int64{
+	younger := map[time.Duration]map[part.ID]int64{
 		time.Minute:    {a: 50, b: 90, c: 70},
 		time.Hour:      {a: 40, b: 80, c: 60},
 		24 * time.Hour: {a: 10, b: 20, c: 60},
 	}
 	var asked []int
-	got := guessAges(map[tp]int64{a: 50, b: 79, c: 5, gone: 1}, ages, func(age time.Duration, topics []string) (map[tp]int64, error) {
+	got := guessAges(map[part.ID]int64{a: 50, b: 79, c: 5, gone: 1}, ages, func(age time.Duration, topics []string) (map[part.ID]int64, error) {
 		asked = append(asked, len(topics))
 		return younger[age], nil
 	})
-	want := map[tp]time.Duration{a: time.Minute, b: 24 * time.Hour, c: 24 * time.Hour}
+	want := map[part.ID]time.Duration{a: time.Minute, b: 24 * time.Hour, c: 24 * time.Hour}
 	if !maps.Equal(got, want) {
 		t.Errorf("ages = %v, want %v", got, want)
 	}
 	if len(asked) != 3 || asked[0] != 3 || asked[2] != 2 {
 		t.Errorf("asked about %v topics, want 3 and then fewer", asked)
 	}
-	got = guessAges(map[tp]int64{a: 50}, ages, func(time.Duration, []string) (map[tp]int64, error) { return nil, errors.New("down") })
+	got = guessAges(map[part.ID]int64{a: 50}, ages, func(time.Duration, []string) (map[part.ID]int64, error) { return nil, errors.New("down") })
 	if len(got) != 0 {
 		t.Errorf("ages = %v without an answer, want none", got)
 	}

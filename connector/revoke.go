@@ -3,6 +3,8 @@ package connector
 import (
 	"context"
 	"time"
+
+	"inlong-bridge/connector/internal/replay"
 )
 
 // onAssigned tells of new partitions; they are made in adjust, once their offsets are known.
@@ -93,12 +95,16 @@ func (b *Bridge) revokeWait() time.Duration {
 func (b *Bridge) awaitFinal(parts []*partition, d time.Duration) {
 	ctx, cancel := context.WithTimeout(b.life, d)
 	defer cancel()
+	of := make(map[replay.Assignment]bool, len(parts))
+	for _, p := range parts {
+		of[p] = true
+	}
 	b.bell.wait(func() bool {
 		open := 0
 		for _, p := range parts {
 			open += p.unfinished()
 		}
-		return open == 0 || b.reread.has(parts)
+		return open == 0 || b.reread.Has(func(a replay.Assignment) bool { return of[a] })
 	}, ctx.Done())
 }
 
@@ -122,6 +128,6 @@ func (b *Bridge) endGenerations(parts []*partition) {
 			b.remove(p)
 		}
 	}
-	b.reread.abandon()
+	b.reread.Nudge()
 	b.bell.ring()
 }

@@ -77,7 +77,7 @@ var errDone = errors.New("nothing is left to do")
 func (b *Bridge) launch() {
 	b.loop("unpark", b.unparkLoop)
 	b.loop("commit", b.commitLoop)
-	b.loop("reread", b.reread.run)
+	b.loop("reread", b.reread.Run)
 	b.loop("watch", b.watchLoop)
 	b.loop("retention", b.retentionLoop)
 	b.loop("observe", b.observer.Run)

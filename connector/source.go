@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 )
@@ -105,7 +106,7 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 	fs.EachTopic(func(t kgo.FetchTopic) {
 		for i := range t.Partitions {
 			fp := &t.Partitions[i]
-			p := b.lookup(tp{t.Topic, fp.Partition})
+			p := b.lookup(part.ID{Topic: t.Topic, Num: fp.Partition})
 			if p == nil && t.Topic != "" && fp.Partition < 0 && absentError(fp.Err) {
 				b.missTopic(t.Topic, fp.Err)
 				continue
@@ -114,21 +115,21 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				if err := b.sessionError(fp.Err); err != nil {
 					fatal = err
 				}
-				b.unread(tp{t.Topic, fp.Partition}, fp.Err)
+				b.unread(part.ID{Topic: t.Topic, Num: fp.Partition}, fp.Err)
 				continue
 			}
 			if p.from.absent != nil {
 				continue // nothing says yet where it begins
 			}
 			if t.TopicID != ([16]byte{}) && p.topic.id != ([16]byte{}) && t.TopicID != p.topic.id {
-				p.stop(recreated(p))
+				p.stopRecreated()
 				continue
 			}
 			if fp.HighWatermark >= 0 && (fp.Err == nil || fp.HighWatermark > 0) {
 				p.high.Store(fp.HighWatermark)
 				p.logStart.Store(fp.LogStartOffset)
 			}
-			if jumpsTheStart(fp, p.expects()) {
+			if part.JumpsStart(fp.Records, fp.LogStartOffset, p.expects()) {
 				b.partitionError(p, kerr.OffsetOutOfRange)
 				continue
 			}
@@ -175,10 +176,10 @@ func (b *Bridge) partitionError(p *partition, err error) {
 	var unfolds *kgo.ErrDecompressTooLarge
 	switch {
 	case errors.As(err, &unfolds):
-		p.stop(stopFor(p.id, reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
+		p.stop(part.Stop(p.id, reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
 			"the whole budget; hint: raise memory.budget", unfolds.Offset, p.id, config.Bytes{N: b.limits.Budget})))
 	case errors.As(err, &loss):
-		p.stop(stopFor(p.id, reason.Truncated, loss.ResetTo, truncatedReason(p.id, loss.ResetTo, loss.ConsumedTo)))
+		p.stop(part.Truncated(p.id, loss.ResetTo, loss.ConsumedTo))
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		b.fault(p, err, true)
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), absentError(err):
@@ -198,7 +199,7 @@ func (p *partition) reachedEnd() {
 	if p.expect < p.limit { // a stop may have given back what was fetched
 		return
 	}
-	p.gate.Add(reason.New(partitionKey(p.id, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.id, p.limit)), true)
+	p.gate.Add(reason.New(part.Key(p.id, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.id, p.limit)), true)
 }
 
 // noteWaitsLocked keeps waits true while unparkAll has something to do for p. Whoever parks calls it.
@@ -220,7 +221,7 @@ func (b *Bridge) unparkLoop(ctx context.Context) {
 		case <-b.sender.Room():
 		case <-tick.C:
 		}
-		b.reread.room()
+		b.reread.Nudge()
 		b.unparkAll()
 	}
 }
@@ -279,8 +280,8 @@ func (b *Bridge) rewind(p *partition) {
 
 // setOffset moves where kgo fetches a partition. It is not the group's rewind: kgo skips what is not assigned any more, so a
 // revoke in between does no harm.
-func (b *Bridge) setOffset(id tp, offset int64) {
-	b.group.SetOffsets(map[string]map[int32]kgo.EpochOffset{id.topic: {id.partition: {Epoch: -1, Offset: offset}}})
+func (b *Bridge) setOffset(id part.ID, offset int64) {
+	b.group.SetOffsets(map[string]map[int32]kgo.EpochOffset{id.Topic: {id.Num: {Epoch: -1, Offset: offset}}})
 }
 
 // goOn ends a reason that stopped a partition, and has it go on from where it stopped. What the poll loop has in hand was
@@ -301,13 +302,36 @@ func (b *Bridge) goOn(p *partition, k reason.Key) bool {
 		return false
 	}
 	b.counters.goneOn.add(string(k.Code), 1)
-	b.observer.Ended(reason.Reason{Key: partitionKey(p.id, k.Code), Since: dropped.Since})
+	b.observer.Ended(reason.Reason{Key: part.Key(p.id, k.Code), Since: dropped.Since})
 	return true
 }
 
-func one(id tp) map[string][]int32 { return map[string][]int32{id.topic: {id.partition}} }
+func one(id part.ID) map[string][]int32 { return map[string][]int32{id.Topic: {id.Num}} }
 
 // suspect is the payload size above which a record may fit into no frame.
 func (b *Bridge) suspect() int {
 	return int(max(b.cfg.InLong.MaxFrame.N/2, 1))
+}
+
+// tookPacks counts records of a topic that are packs of somebody else, and tells of the first.
+func (b *Bridge) tookPacks(topic string, n int64) {
+	if n == 0 {
+		return
+	}
+	if b.counters.packs.add(topic, uint64(n)) {
+		b.log.Warn("the topic holds packs that another bridge or sender wrote; they are moved as records like any other, so that readers find packs inside packs",
+			"topic", topic, "hint", "if that is not wanted, take the topic out of routes")
+	}
+}
+
+// tookReplaced counts records of a partition whose event time was replaced, and tells of the topic's first.
+func (b *Bridge) tookReplaced(p *partition, r replaced) {
+	if r.n == 0 {
+		return
+	}
+	if b.counters.replaced.add(p.id.Topic, uint64(r.n)) {
+		b.log.Warn("records have an impossible event time, sending them with the time of arrival", "topic", p.id.Topic, "partition", p.id.Num,
+			"offset", r.first.Offset, "hint", "Kafka's timestamps are milliseconds since 1970; a producer that sets micro- or nanoseconds, or none, looks like this. "+
+				"inlong_bridge_event_time_replaced_total counts them")
+	}
 }

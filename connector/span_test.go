@@ -101,11 +101,7 @@ func TestSpansShareOpenPacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt := routerBy(t, ways[0].rule)
-	rt.routes = newRoutes(s.Stream, 0)
-	if rt.fixed, err = rt.routes.get(rt.fixed.target); err != nil {
-		t.Fatal(err)
-	}
+	rt := routerOf(t, ways[0].rule, s.Stream)
 	p, sp := quietPartition(0, rt), &splitter{pack: 256 << 10, suspect: 1 << 20}
 	p.limit = -1
 	recs := keyed(15_000, 10) // 210 KB in the pack, and four spans

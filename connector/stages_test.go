@@ -11,6 +11,8 @@ import (
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
@@ -26,7 +28,13 @@ var ways = []struct{ name, rule string }{
 	{"header over 1000 streams", "- {topics: [t], group: g, stream: '{header:s}'}\n"},
 }
 
-func routerBy(tb testing.TB, rule string) *router {
+func routerBy(tb testing.TB, rule string) *route.Router {
+	tb.Helper()
+	return routerOf(tb, rule, func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil })
+}
+
+// routerOf is the router of a rule whose streams open makes.
+func routerOf(tb testing.TB, rule string, open func(group, stream string) (*sdk.Stream, error)) *route.Router {
 	tb.Helper()
 	var n yaml.Node
 	if err := yaml.Unmarshal([]byte(rule), &n); err != nil {
@@ -36,7 +44,7 @@ func routerBy(tb testing.TB, rule string) *router {
 	if len(problems) > 0 {
 		tb.Fatal(problems)
 	}
-	rt, err := newRouter(tab.ForTopic("t"), newRoutes(func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil }, 0))
+	rt, err := route.NewRouter(tab.ForTopic("t"), route.NewTable(open, 0))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -63,8 +71,8 @@ func (quiet) moved()                                               {}
 func (quiet) lost(*partition, checkpoint.Piece, checkpoint.Origin) {}
 func (quiet) stopped(*partition, *reason.Reason)                   {}
 
-func quietPartition(id int32, rt *router) *partition {
-	return newPartition(tp{"t", id}, &topic{name: "t"}, rt, 0, quiet{}, testGate(tp{"t", id}), new(heldBack), slog.New(slog.DiscardHandler))
+func quietPartition(id int32, rt *route.Router) *partition {
+	return newPartition(part.ID{Topic: "t", Num: id}, &topic{name: "t"}, rt, 0, quiet{}, testGate(part.ID{Topic: "t", Num: id}), new(heldBack), slog.New(slog.DiscardHandler))
 }
 
 // instantSender takes everything in packs of 250 records, and all of it is final at once.
@@ -88,7 +96,7 @@ func BenchmarkRoute(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				if r, err := rt.route(recs[i]); r == nil || err != nil {
+				if r, err := rt.Route(recs[i]); r == nil || err != nil {
 					b.Fatal(r, err)
 				}
 				if i++; i == len(recs) {
@@ -96,10 +104,10 @@ func BenchmarkRoute(b *testing.B) {
 				}
 			}
 			want := 1000
-			if rt.fixed != nil {
+			if rt.Fixed() != nil {
 				want = 1
 			}
-			if got := len(rt.routes.all()); got != want && b.N > 1000 {
+			if got := len(rt.Table().All()); got != want && b.N > 1000 {
 				b.Fatalf("%d routes, want %d", got, want)
 			}
 		})
@@ -156,7 +164,7 @@ func BenchmarkTake(b *testing.B) {
 // bridgeOf is a bridge with so many partitions and nothing else.
 func bridgeOf(tb testing.TB, n int) *Bridge {
 	tb.Helper()
-	b := &Bridge{cfg: &config.Config{}, parts: make(map[tp]*partition)}
+	b := &Bridge{cfg: &config.Config{}, parts: make(map[part.ID]*partition)}
 	b.cfg.Delivery.MaxUnfinal = 500_000
 	rt := routerBy(tb, ways[0].rule)
 	for i := range n {

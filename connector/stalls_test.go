@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"inlong-bridge/connector/reason"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -31,7 +33,7 @@ func TestStoppedAndFinishedPartitionsAreNotBehind(t *testing.T) {
 	if p.behind() != 30 {
 		t.Errorf("behind = %d, want 30: a migration ends there", p.behind())
 	}
-	p.stop(stopFor(p.id, reason.Gap, -1, "gone"))
+	p.stop(part.Stop(p.id, reason.Gap, -1, "gone"))
 	if p.behind() != 0 {
 		t.Errorf("behind = %d, want 0: it has said why it stopped", p.behind())
 	}

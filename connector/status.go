@@ -52,7 +52,7 @@ func (o observed) Snapshot() Status {
 		SenderBytes: b.limits.SenderBytes, RepairBytes: b.limits.RepairBytes, MaxUnfinal: b.cfg.Delivery.MaxUnfinal,
 	}
 	now := time.Now()
-	repair := b.reread.partitions()
+	repair := b.reread.Outstanding()
 	for _, p := range b.assigned() {
 		_, parked := p.waiting()
 		s.Memory.ParkedBytes += parked
@@ -60,15 +60,15 @@ func (o observed) Snapshot() Status {
 		ps.Repair = repair[p]
 		ps.Retention = b.retention.left(p, now)
 		if at, ok := p.wm.Oldest(); ok {
-			if r := b.routes.at(at.Route); r != nil {
-				ps.Oldest = &RouteStatus{Group: r.target.Group, Stream: r.target.Stream}
+			if r := b.routes.At(at.Route); r != nil {
+				ps.Oldest = &RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream}
 			}
 		}
 		s.Parts = append(s.Parts, ps)
 		s.Memory.Unfinal += p.wm.Unfinal()
 	}
-	for _, r := range b.routes.all() {
-		s.Routes = append(s.Routes, RouteStatus{Group: r.target.Group, Stream: r.target.Stream})
+	for _, r := range b.routes.All() {
+		s.Routes = append(s.Routes, RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream})
 	}
 	sort.Slice(s.Routes, func(i, j int) bool {
 		a, c := s.Routes[i], s.Routes[j]
@@ -78,7 +78,8 @@ func (o observed) Snapshot() Status {
 	b.mu.RLock()
 	s.Group.Missing, s.Group.Unmatched = b.missing, b.unmatched
 	b.mu.RUnlock()
-	s.Reread = RereadStatus{Pending: b.reread.pending(), Ranges: b.reread.ranges.Load(), Records: b.reread.records.Load(), Bytes: b.reread.bytes.Load()}
+	again := b.reread.Counts()
+	s.Reread = RereadStatus{Pending: b.reread.Pending(), Ranges: again.Ranges, Records: again.Records, Bytes: again.Bytes}
 	s.Sender = b.sender.Status()
 	if b.reader != nil {
 		nameQueueTopics(s.Sender.Streams, b.reader.Topics)
@@ -95,7 +96,7 @@ func (o observed) Snapshot() Status {
 		s.Starting = "the bridge has not joined its group yet"
 	}
 	s.Counters = b.counters.snapshot(s.Group.Topics)
-	s.Counters.OffsetsLost += b.reread.gone.Load()
+	s.Counters.OffsetsLost += again.Gone
 	s.Loops = b.loops.Snapshot()
 	if at := b.heldAt.Load(); at > 0 {
 		s.HeldAt = time.Unix(0, at)
@@ -113,7 +114,7 @@ func (o observed) Stalled(found map[uint64][]gate.Entry) {
 func (p *partition) status(now time.Time) PartitionStatus {
 	ledger := p.wm.Ledger()
 	ps := PartitionStatus{
-		Topic: p.id.topic, Partition: p.id.partition, Start: p.start, Position: p.expects(), Final: ledger.Checkpoint,
+		Topic: p.id.Topic, Partition: p.id.Num, Start: p.start, Position: p.expects(), Final: ledger.Checkpoint,
 		Committed: p.wm.Committed(), Lag: p.lag(ledger.Checkpoint), Unfinal: p.wm.Unfinal(), OldestUnfinal: p.oldest(now), Lost: p.losses.Load(),
 		LagSeconds: p.lagSeconds(now), Assignment: p.assignment, Condition: p.gate.Condition(), Behind: p.behind(), OpenTransaction: p.openTxn.Load(),
 	}

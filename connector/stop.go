@@ -1,23 +1,10 @@
 package connector
 
 import (
-	"time"
-
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 )
-
-// stopFor is the reason that stops a partition. text may carry a hint after "; hint: ". offset is that of the first record
-// that is not delivered because of it, -1 if unknown.
-func stopFor(id tp, code reason.Code, offset int64, text string) *reason.Reason {
-	r := reason.New(partitionKey(id, code), time.Now(), text)
-	r.Offset = offset
-	return &r
-}
-
-func partitionKey(id tp, code reason.Code) reason.Key {
-	return reason.Key{Code: code, Scope: reason.Partition, Object: id.String()}
-}
 
 // stop ends the work on this assignment until the reason ends, which most never do. It takes only the gate's lock.
 func (p *partition) stop(r *reason.Reason) {
@@ -61,3 +48,6 @@ func gatesOf(parts []*partition) []*gate.Gate {
 func streamKey(group, stream string, code reason.Code) reason.Key {
 	return reason.Key{Code: code, Scope: reason.Stream, Object: group + "/" + stream}
 }
+
+// stopRecreated stops the assignment because its topic was deleted and created again.
+func (p *partition) stopRecreated() { p.stop(part.Recreated(p.id, p.wm.Position())) }

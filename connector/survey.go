@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -23,10 +25,10 @@ type survey struct {
 	now     time.Time
 	cluster string // id, "" when the brokers do not tell
 	topics  map[string]surveyedTopic
-	commits map[tp]resume.Commit // of the group, of all topics
+	commits map[part.ID]resume.Commit // of the group, of all topics
 	group   resume.Group
-	logs    map[tp]extent
-	epochs  map[tp]epochVerdict // of the committed offsets that have an epoch
+	logs    map[part.ID]extent
+	epochs  map[part.ID]epochVerdict // of the committed offsets that have an epoch
 }
 
 // surveyedTopic is one topic of a survey.
@@ -86,7 +88,7 @@ func (b *Bridge) survey(ctx context.Context, parts map[string][]int32) (*survey,
 	}
 	s := &survey{
 		now: time.Now(), cluster: before.cluster, topics: make(map[string]surveyedTopic, len(names)),
-		logs: make(map[tp]extent),
+		logs: make(map[part.ID]extent),
 	}
 	for _, name := range names {
 		t := before.topics[name]
@@ -197,17 +199,17 @@ func (b *Bridge) surveyCommits(ctx context.Context, s *survey) error {
 	s.commits = commits
 	for id, c := range commits {
 		s.group.Saw(c)
-		if t, ok := s.topics[id.topic]; ok {
+		if t, ok := s.topics[id.Topic]; ok {
 			t.known.Saw(c, c.Judge(s.cluster, t.id))
-			s.topics[id.topic] = t
+			s.topics[id.Topic] = t
 		}
 	}
 	return nil
 }
 
 // fetchCommits returns the offsets that the group committed, of all topics.
-func (b *Bridge) fetchCommits(ctx context.Context) (map[tp]resume.Commit, error) {
-	commits := make(map[tp]resume.Commit)
+func (b *Bridge) fetchCommits(ctx context.Context) (map[part.ID]resume.Commit, error) {
+	commits := make(map[part.ID]resume.Commit)
 	os, err := b.admin.FetchOffsets(kadm.RequireStable(ctx), b.cfg.Kafka.Group)
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return commits, nil
@@ -224,16 +226,16 @@ func (b *Bridge) fetchCommits(ctx context.Context) (map[tp]resume.Commit, error)
 				continue
 			}
 			line, ours := resume.Parse(o.Metadata)
-			commits[tp{o.Topic, o.Partition}] = resume.Commit{Offset: o.At, Epoch: o.LeaderEpoch, Line: line, Ours: ours}
+			commits[part.ID{Topic: o.Topic, Num: o.Partition}] = resume.Commit{Offset: o.At, Epoch: o.LeaderEpoch, Line: line, Ours: ours}
 		}
 	}
 	return commits, nil
 }
 
 // believed reports whether the group has a commit of a partition that counts.
-func (s *survey) believed(id tp) bool {
+func (s *survey) believed(id part.ID) bool {
 	c, ok := s.commits[id]
-	return ok && c.Judge(s.cluster, s.topics[id.topic].id) != resume.Refused
+	return ok && c.Judge(s.cluster, s.topics[id.Topic].id) != resume.Refused
 }
 
 // surveyLogs lists where the logs start and end and, for partitions without a believed commit, where to begin.
@@ -245,7 +247,7 @@ func (b *Bridge) surveyLogs(ctx context.Context, s *survey, parts map[string][]i
 			continue
 		}
 		for _, num := range parts[name] {
-			s.logs[tp{name, num}] = extent{err: s.topics[name].err}
+			s.logs[part.ID{Topic: name, Num: num}] = extent{err: s.topics[name].err}
 		}
 	}
 	if len(names) == 0 {
@@ -260,10 +262,10 @@ func (b *Bridge) surveyLogs(ctx context.Context, s *survey, parts map[string][]i
 	if err != nil {
 		return err
 	}
-	since := make(map[int64][]tp) // by milliseconds
+	since := make(map[int64][]part.ID) // by milliseconds
 	for _, topic := range names {
 		for _, num := range parts[topic] {
-			id := tp{topic, num}
+			id := part.ID{Topic: topic, Num: num}
 			start, end, err := within(starts, ends, id)
 			if absentError(err) {
 				s.logs[id] = extent{err: err}
@@ -299,17 +301,17 @@ func (b *Bridge) surveyLogs(ctx context.Context, s *survey, parts map[string][]i
 
 // surveyTime lists the first offsets that are not older than a time. A partition that the answer leaves out fails
 // it: to begin at the log's end instead would skip records.
-func (b *Bridge) surveyTime(ctx context.Context, s *survey, millis int64, ids []tp) error {
+func (b *Bridge) surveyTime(ctx context.Context, s *survey, millis int64, ids []part.ID) error {
 	names := make(map[string]struct{})
 	for _, id := range ids {
-		names[id.topic] = struct{}{}
+		names[id.Topic] = struct{}{}
 	}
 	after, err := b.admin.ListOffsetsAfterMilli(ctx, millis, slices.Sorted(maps.Keys(names))...)
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		o, ok := after.Lookup(id.topic, id.partition)
+		o, ok := after.Lookup(id.Topic, id.Num)
 		switch {
 		case !ok:
 			return fmt.Errorf("listing the offset of %s at a time: %w", id, errNoAnswer)
@@ -337,9 +339,9 @@ func startPolicy(k *config.Kafka) resume.Origin {
 }
 
 // begin says where a partition begins. policy is kafka.start.
-func (s *survey) begin(id tp, policy resume.Origin, acceptGap bool) begin {
+func (s *survey) begin(id part.ID, policy resume.Origin, acceptGap bool) begin {
 	c, had := s.commits[id]
-	t, log := s.topics[id.topic], s.logs[id]
+	t, log := s.topics[id.Topic], s.logs[id]
 	if log.err != nil {
 		return begin{offset: max(0, c.Offset), epoch: -1, absent: log.err}
 	}
@@ -369,7 +371,7 @@ func (s *survey) begin(id tp, policy resume.Origin, acceptGap bool) begin {
 	case !asked || v.unknown:
 		bg.bare = true
 	case v.cut:
-		bg.stop = stopFor(id, reason.Truncated, v.at, cutReason(id, v.at, c.Offset, c.Epoch))
+		bg.stop = part.Overwritten(id, v.at, c.Offset, c.Epoch)
 	}
 	if trust == resume.Known && c.Line.Books.Close(c.Offset) {
 		bg.books = c.Line.Books

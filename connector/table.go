@@ -9,6 +9,7 @@ import (
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/mapping"
@@ -73,11 +74,11 @@ func (b *Bridge) remove(p *partition) {
 // reorderLocked makes the list that assigned returns.
 func (b *Bridge) reorderLocked() {
 	b.order = slices.SortedFunc(maps.Values(b.parts), func(a, c *partition) int {
-		return cmp.Or(cmp.Compare(a.id.topic, c.id.topic), cmp.Compare(a.id.partition, c.id.partition))
+		return cmp.Or(cmp.Compare(a.id.Topic, c.id.Topic), cmp.Compare(a.id.Num, c.id.Num))
 	})
 }
 
-func (b *Bridge) lookup(id tp) *partition {
+func (b *Bridge) lookup(id part.ID) *partition {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.parts[id]
@@ -97,7 +98,7 @@ func (b *Bridge) pick(names map[string][]int32) []*partition {
 	var out []*partition
 	for topic, nums := range names {
 		for _, num := range nums {
-			if p := b.parts[tp{topic, num}]; p != nil {
+			if p := b.parts[part.ID{Topic: topic, Num: num}]; p != nil {
 				out = append(out, p)
 			}
 		}
@@ -106,7 +107,7 @@ func (b *Bridge) pick(names map[string][]int32) []*partition {
 }
 
 // limitOf is where a migration ends a partition and of which topic that is, -1 without a migration.
-func (b *Bridge) limitOf(id tp) (limit int64, of resume.TopicID) {
+func (b *Bridge) limitOf(id part.ID) (limit int64, of resume.TopicID) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.ends == nil {
@@ -126,7 +127,10 @@ func (b *Bridge) close(p *partition) {
 // moved, lost and stopped implement partitionEvents.
 func (b *Bridge) moved() { b.bell.ring() }
 
-func (b *Bridge) lost(p *partition, pc checkpoint.Piece, o checkpoint.Origin) { b.reread.add(p, pc, o) }
+func (b *Bridge) lost(p *partition, pc checkpoint.Piece, o checkpoint.Origin) {
+	b.reread.Add(p, pc, o)
+	b.reread.Nudge()
+}
 
 func (b *Bridge) stopped(_ *partition, r *reason.Reason) {
 	b.counters.partitionsStops.add(string(r.Code), 1)

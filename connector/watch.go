@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/connector/internal/part"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -83,7 +85,7 @@ func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
 func (b *Bridge) tryAgain(p *partition, err error, outOfRange bool) {
 	now := time.Now()
 	old := p.trying.Load()
-	r := reason.New(partitionKey(p.id, reason.Fault), now, err.Error())
+	r := reason.New(part.Key(p.id, reason.Fault), now, err.Error())
 	began := p.gate.Add(r, true)
 	// After the gate has closed. Otherwise: 1. it is stored here  2. the watch loop, which has not heard of an older error for a
 	// while, takes it away and opens the gate  3. the gate closes here, and nobody tries again.
@@ -107,7 +109,7 @@ func (b *Bridge) sourceFault(what string, err error) bool {
 // recovered ends a fault once something was fetched.
 func (b *Bridge) recovered(p *partition) {
 	f := p.trying.Swap(nil)
-	if e, ok := p.gate.Drop(partitionKey(p.id, reason.Fault)); ok && f != nil && f.told {
+	if e, ok := p.gate.Drop(part.Key(p.id, reason.Fault)); ok && f != nil && f.told {
 		b.observer.Ended(*e.Own)
 	}
 }
@@ -125,7 +127,7 @@ func (b *Bridge) retryFaults(ctx context.Context) {
 			if err := b.outOfRange(ctx, p); err == nil {
 				b.recovered(p)
 			} else if !errors.Is(err, errAbsent) && b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.id.String())) {
-				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition,
+				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.id.Topic, "partition", p.id.Num,
 					"err", kafkaclient.Explain(err, "listing offsets of "+p.id.String()))
 			}
 			continue
@@ -140,7 +142,7 @@ func (b *Bridge) retryFaults(ctx context.Context) {
 		again := *f
 		again.tried = true
 		if p.trying.CompareAndSwap(f, &again) {
-			p.gate.Try(partitionKey(p.id, reason.Fault))
+			p.gate.Try(part.Key(p.id, reason.Fault))
 		}
 	}
 }
@@ -158,11 +160,11 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 	if there, err := b.stillThere(ctx, p); err != nil || !there {
 		return err
 	}
-	starts, err := b.admin.ListStartOffsets(ctx, p.id.topic)
+	starts, err := b.admin.ListStartOffsets(ctx, p.id.Topic)
 	if err != nil {
 		return err
 	}
-	ends, err := b.admin.ListEndOffsets(ctx, p.id.topic)
+	ends, err := b.admin.ListEndOffsets(ctx, p.id.Topic)
 	if err != nil {
 		return err
 	}
@@ -186,7 +188,7 @@ func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
 		if !p.loseBefore(bg.offset) {
 			return errors.New("what was fetched before the gap waits for room in the sender")
 		}
-		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", p.id.topic, "partition", p.id.partition,
+		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", p.id.Topic, "partition", p.id.Num,
 			"from", bg.offset-bg.lost, "to", bg.offset-1, "on_gap", "continue")
 		b.counters.offsetsLost.Add(uint64(bg.lost))
 	}
@@ -205,15 +207,15 @@ func (b *Bridge) cutBelow(ctx context.Context, p *partition, bg begin) (bool, er
 		return false, nil
 	}
 	c := resume.Commit{Offset: offset, Epoch: epoch}
-	verdicts := make(map[tp]epochVerdict)
-	err := b.checkEpochs(ctx, map[tp]resume.Commit{p.id: c}, func(string) [16]byte { return p.topic.id }, verdicts)
+	verdicts := make(map[part.ID]epochVerdict)
+	err := b.checkEpochs(ctx, map[part.ID]resume.Commit{p.id: c}, func(string) [16]byte { return p.topic.id }, verdicts)
 	v := verdicts[p.id]
 	if v.absent != nil {
 		b.miss(p, byPosition, v.absent)
 		return false, errAbsent
 	}
 	if v.cut {
-		p.stop(stopFor(p.id, reason.Truncated, v.at, cutReason(p.id, v.at, c.Offset, c.Epoch)))
+		p.stop(part.Overwritten(p.id, v.at, c.Offset, c.Epoch))
 	}
 	return v.cut, err
 }
@@ -256,14 +258,14 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 		b.group.AddConsumeTopics(added...)
 	}
 	for _, p := range b.assigned() {
-		d, ok := details[p.id.topic]
+		d, ok := details[p.id.Topic]
 		switch {
 		case !ok && all:
 			b.miss(p, byList, kerr.UnknownTopicOrPartition)
 		case ok && absentError(d.Err):
 			b.miss(p, byList, d.Err)
 		case ok && d.Err == nil && p.topic.id != ([16]byte{}) && [16]byte(d.ID) != ([16]byte{}) && [16]byte(d.ID) != p.topic.id:
-			p.stop(recreated(p))
+			p.stopRecreated()
 		}
 	}
 }

@@ -10,6 +10,7 @@ const (
 	absence    = "./connector/internal/absence"
 	gate       = "./connector/internal/gate"
 	observe    = "./connector/internal/observe"
+	route      = "./connector/internal/route"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -270,15 +271,15 @@ var mutations = []mutation{
 		pkg: sender, run: "Stream|Budget|Repair",
 	},
 	{
-		name: "a record of the range skipped because its offset was sent before, by another route", file: "connector/rereadplan.go",
+		name: "a record of the range skipped because its offset was sent before, by another route", file: "connector/internal/replay/task.go",
 		old:  "		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
-		new:  "		if rec.Offset < sentBefore[t.p] {\n			continue\n		}\n		sentBefore[t.p] = rec.Offset + 1\n		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
-		more: [][2]string{{"type task struct {", "var sentBefore = map[*partition]int64{}\n\ntype task struct {"}},
+		new:  "		if rec.Offset < sentBefore[t.of] {\n			continue\n		}\n		sentBefore[t.of] = rec.Offset + 1\n		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
+		more: [][2]string{{"type task struct {", "var sentBefore = map[Assignment]int64{}\n\ntype task struct {"}},
 		pkg:  connector, run: "ReadingAgain",
 	},
 	{
-		name: "a jump to the log's start taken for compaction", file: "connector/offsets.go",
-		old: "return len(fp.Records) > 0 &&", new: "return len(fp.Records) < 0 &&",
+		name: "a jump to the log's start taken for compaction", file: "connector/internal/part/part.go",
+		old: "return len(recs) > 0 &&", new: "return len(recs) < 0 &&",
 		pkg: connector, run: "Jumps",
 	},
 	{
@@ -309,7 +310,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a commit by name without asking for the topic's id", file: "connector/identity.go",
-		old: "	return c.all || c.agreed[p.id.topic]", new: "	return true",
+		old: "	return c.all || c.agreed[p.id.Topic]", new: "	return true",
 		pkg: connector, run: "TestNothingIsCommittedByName",
 	},
 	{
@@ -396,7 +397,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a topic that was created again is never joined", file: "connector/offsets.go",
-		old: "		b.joinAgain(id.topic, \"it was deleted and created again\")\n", new: "",
+		old: "		b.joinAgain(id.Topic, \"it was deleted and created again\")\n", new: "",
 		pkg: connector, run: "TestMemberThatTakesOver",
 	},
 	// What the bridge wrote itself.
@@ -431,14 +432,14 @@ var mutations = []mutation{
 		pkg: connector, run: "RefusedWhereItIsNamed",
 	},
 	{
-		name: "an own pack sent round again", file: "connector/ownpacks.go",
-		old: "	case ownPack:\n		return looped(", new: "	case ownPack:\n		_ = looped(",
+		name: "an own pack sent round again", file: "connector/chunk.go",
+		old: "	case route.OwnPack:\n		return route.Looped(", new: "	case route.OwnPack:\n		_ = route.Looped(",
 		pkg: connector, run: "OwnPack|CopyOfTheOwnQueue",
 	},
 	{
-		name: "a pack of another group taken for a loop", file: "connector/ownpacks.go",
+		name: "a pack of another group taken for a loop", file: "connector/internal/route/origin.go",
 		old: "ok && string(from) == origin", new: "ok && len(from) > 0",
-		pkg: connector, run: "OwnPack|CopyOfTheOwnQueue|PackOfThisGroup",
+		pkg: connector + " " + route, run: "OwnPack|CopyOfTheOwnQueue|PackOfThisGroup",
 	},
 	{
 		name: "packs without the group they come from", file: "sdk/stream.go",
@@ -446,8 +447,8 @@ var mutations = []mutation{
 		pkg: sender + " " + connector, run: "Origin|CopyOfTheOwnQueue",
 	},
 	{
-		name: "an own pack read again and sent", file: "connector/reread.go",
-		old: "h != nil { // the log was cut", new: "h != nil && n == 0 { // the log was cut", more: [][2]string{{"	if h := loopIn(", "	n := 1\n	if h := loopIn("}},
+		name: "an own pack read again and sent", file: "connector/internal/replay/planner.go",
+		old: "h != nil { // the log was cut", new: "h != nil && n == 0 { // the log was cut", more: [][2]string{{"	if h := route.LoopIn(", "	n := 1\n	if h := route.LoopIn("}},
 		pkg: connector, run: "ReadingAgain",
 	},
 	{
@@ -457,12 +458,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "a partition that the client dropped from its session stays unread", file: "connector/source.go",
-		old: "				b.unread(tp{t.Topic, fp.Partition}, fp.Err)\n", new: "",
+		old: "				b.unread(part.ID{Topic: t.Topic, Num: fp.Partition}, fp.Err)\n", new: "",
 		pkg: connector, run: "TestPartitionThatTheClientDrops",
 	},
 	{
-		name: "reading again judges the log of another topic", file: "connector/reread.go",
-		old: "} else if differ(rd.tasks[0].p.topic.id, t.id) {", new: "} else if false {",
+		name: "reading again judges the log of another topic", file: "connector/internal/replay/planner.go",
+		old: "if part.OtherTopic(rd.tasks[0].of.TopicID(), x.Topic) {", new: "if false {",
 		pkg: connector, run: "TestReadingAgainDoesNotJudge",
 	},
 	// Spans and event time.
@@ -477,17 +478,17 @@ var mutations = []mutation{
 		pkg: connector, run: "Span",
 	},
 	{
-		name: "a timestamp that wrapped taken for a time", file: "connector/eventtime.go",
+		name: "a timestamp that wrapped taken for a time", file: "connector/internal/route/eventtime.go",
 		old: " || rec.Timestamp.Nanosecond()%int(time.Millisecond) != 0 {", new: " {",
-		pkg: connector, run: "EventTimes",
+		pkg: route, run: "EventTimes",
 	},
 	{
-		name: "a replaced time not found when read again", file: "connector/rereadplan.go",
+		name: "a replaced time not found when read again", file: "connector/internal/replay/task.go",
 		old: "if !t.origin.Arrived {", new: "if true {",
 		pkg: connector, run: "ReadingAgainFinds",
 	},
 	{
-		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/reread.go",
+		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/internal/replay/planner.go",
 		old: ", Arrived: t.origin.Arrived,", new: ",",
 		pkg: connector, run: "ReadingAgainFinds",
 	},
@@ -626,13 +627,13 @@ var mutations = []mutation{
 		pkg: connector, run: "TestMigrateLeavesWhat",
 	},
 	{
-		name: "records that are gone are booked as compaction", file: "connector/reread.go",
+		name: "records that are gone are booked as compaction", file: "connector/internal/replay/planner.go",
 		old: "	if t.gone {\n		class = checkpoint.LostGap", new: "	if t.gone {\n		class = checkpoint.Gap",
 		pkg: connector, run: "GoneFromHalf",
 	},
 	{
-		name: "a lost piece that is gone whole is booked as compaction", file: "connector/reread.go",
-		old: "int64(t.origin.Records-t.found), checkpoint.LostGap)", new: "int64(t.origin.Records-t.found), checkpoint.Gap)",
+		name: "a lost piece that is gone whole is booked as compaction", file: "connector/internal/replay/planner.go",
+		old: "int64(t.missing()), checkpoint.LostGap)", new: "int64(t.missing()), checkpoint.Gap)",
 		pkg: connector, run: "ReadingAgainThatJumps",
 	},
 	{
@@ -646,8 +647,8 @@ var mutations = []mutation{
 		pkg: connector, run: "FetchOfAnotherTopic",
 	},
 	{
-		name: "records of another topic of the same name are sent for lost ones", file: "connector/reread.go",
-		old: "t.TopicID != id {", new: "false {",
+		name: "records of another topic of the same name are sent for lost ones", file: "connector/internal/replay/planner.go",
+		old: "case part.OtherTopic(topic, rd.tasks[0].of.TopicID()):", new: "case false:",
 		pkg: connector, run: "TakesNothingOfAnotherTopic",
 	},
 	{
@@ -1022,18 +1023,23 @@ var mutations = []mutation{
 		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
 	},
 	{
-		name: "streams have no bound", file: "connector/route.go",
-		old: "if rs.max > 0 && len(rs.byTarget) >= rs.max {", new: "if false {",
+		name: "a stream is used while it is forgotten", file: "connector/internal/route/route.go",
+		old: "if ch := rs.leaving[t]; ch != nil {", new: "if ch := rs.leaving[t]; false {",
+		pkg: route, run: "TestOtherRoutesAreFound",
+	},
+	{
+		name: "streams have no bound", file: "connector/internal/route/route.go",
+		old: "if rs.max > 0 && inUse >= rs.max {", new: "if false {",
 		pkg: connector, run: "TestStreamTooMany",
 	},
 	{
-		name: "an index of a forgotten stream is given again", file: "connector/route.go",
+		name: "an index of a forgotten stream is given again", file: "connector/internal/route/route.go",
 		old: "	rs.next++\n", new: "	rs.next = int32(len(rs.byTarget)) + 1\n",
-		pkg: connector, run: "TestIndexOfARoute",
+		pkg: route, run: "TestIndexOfARoute",
 	},
 	{
 		name: "a stream is forgotten while a record waits for it", file: "connector/idle.go",
-		old: "			in[c.groups[i].route.index] = true\n", new: "			_ = i\n",
+		old: "			in[c.groups[i].route.Index] = true\n", new: "			_ = i\n",
 		pkg: connector, run: "TestRouteThatAPiece",
 	},
 	{
@@ -1256,9 +1262,9 @@ var mutations = []mutation{
 		pkg: connector, run: "TestDrainDoesNotWait",
 	},
 	{
-		name: "a stream that the budget has no room for is a record without a rule", file: "connector/route.go",
+		name: "a stream that the budget has no room for is a record without a rule", file: "connector/internal/route/route.go",
 		old: "	if errors.Is(err, sdk.ErrTooManyStreams) {", new: "	if false {",
-		pkg: connector, run: "TestStreamThatTheBudget",
+		pkg: route, run: "TestStreamThatTheBudget",
 	},
 	{
 		name: "reasons that a look found outlast the looks", file: "connector/internal/observe/observer.go",

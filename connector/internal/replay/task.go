@@ -1,4 +1,4 @@
-package connector
+package replay
 
 import (
 	"cmp"
@@ -8,13 +8,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 )
 
-// task is one lost piece that is to be read again. from moves on as parts of it are handed over, so that
-// a task that had to stop half-way continues there.
+// task is one lost piece that is to be read again. from moves on as parts of the piece are handed over, so that a task that had to
+// stop half-way continues there.
 type task struct {
-	p      *partition
+	of     Assignment
 	piece  checkpoint.Piece
 	origin checkpoint.Origin
 	from   int64     // offsets below it were handed over, or are gone
@@ -25,25 +26,40 @@ type task struct {
 }
 
 // wanted reports whether the piece still has to be read again.
-func (t *task) wanted() bool { return t.p.wm.Wanted(t.piece) }
+func (t *task) wanted() bool { return t.of.Checkpoint().Wanted(t.piece) }
 
-// readable reports whether Kafka may still have the piece's records. A partition that stopped for another
-// reason goes on delivering what lies before it.
+// readable reports whether Kafka may still have the piece's records. Reading again goes on in a partition that stopped for another
+// reason: what lies before the stop is delivered.
 func (t *task) readable() bool {
-	return !t.p.gate.Condition().Has(reason.Recreated, reason.Truncated)
+	return !t.of.Gate().Condition().Has(reason.Recreated, reason.Truncated)
 }
 
 // outstanding reports whether the piece still has to be read again and can be.
 func (t *task) outstanding() bool { return t.wanted() && t.readable() }
 
-// span of offsets the task still needs.
+// stop stops the partition of a task whose records cannot be read again. The piece stays open.
+func (t *task) stop(r *reason.Reason) {
+	t.of.Stop(r)
+	t.of.Gate().Strand(1)
+}
+
+// rest is the part of the origin that the task still needs.
 func (t *task) rest() checkpoint.Origin {
 	o := t.origin
 	o.First = t.from
 	return o
 }
 
-// reading is one range of a partition that is being read for the tasks in it.
+// backOff has the task wait before it is tried again, longer each time.
+func (t *task) backOff(now time.Time, first, longest time.Duration) {
+	t.pause = min(max(2*t.pause, first), longest)
+	t.due = now.Add(t.pause)
+}
+
+// missing is how many of the piece's records were not found.
+func (t *task) missing() int32 { return max(0, t.origin.Records-t.found) }
+
+// reading is one range of a partition that is fetched for the tasks in it.
 type reading struct {
 	first, last int64
 	tasks       []*task
@@ -58,11 +74,11 @@ func (r *reading) next() int64 {
 	return next
 }
 
-// maxReadGap is how many offsets between two ranges are read for nothing rather than moving the reader.
+// maxReadGap is how many offsets between two ranges are fetched in vain rather than moving the client.
 const maxReadGap = 512
 
-// planReading picks what to read next of one partition: the first of the ranges that cover its tasks, and
-// the tasks that fall into it. Overlapping and neighbouring tasks share a range and are read once.
+// planReading picks what to fetch next of one partition: the first of the ranges that cover its tasks, and the tasks that fall
+// into it. Overlapping and neighbouring tasks share a range and are fetched once.
 func planReading(tasks []*task) (r reading, rest []*task) {
 	origins := make([]checkpoint.Origin, len(tasks))
 	for i, t := range tasks {
@@ -83,8 +99,8 @@ func planReading(tasks []*task) (r reading, rest []*task) {
 	return r, rest
 }
 
-// pick gathers the records of recs that belong to the task: those of its offsets, route and minute that
-// were not handed over yet. Every other record of the range lives in another piece.
+// pick gathers the records that belong to the task: those of its offsets, route and minute that were not handed over yet. Every
+// other record of the range lives in another piece.
 func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, when time.Time) {
 	lo, _ := slices.BinarySearchFunc(recs, t.from, func(r *kgo.Record, o int64) int { return cmp.Compare(r.Offset, o) })
 
@@ -95,8 +111,8 @@ func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, whe
 		if rec.Attrs.IsControl() {
 			continue
 		}
-		eventAt, minute, ok := eventTime(rec)
-		if !ok { // it went with the time of its arrival then, and is in that minute still
+		eventAt, minute, ok := route.EventTime(rec)
+		if !ok { // it was sent with the time of its arrival, and belongs to that minute still
 			if !t.origin.Arrived {
 				continue
 			}
@@ -105,8 +121,8 @@ func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, whe
 		if minute != t.origin.Minute {
 			continue
 		}
-		r := t.p.router.known(rec)
-		if r == nil || !t.origin.Holds(rec.Offset, r.index, minute) {
+		index, ok := t.of.Known(rec)
+		if !ok || !t.origin.Holds(rec.Offset, index, minute) {
 			continue // it was not routed here when it was sent, so it is not of this piece
 		}
 		if len(payloads) == 0 {
