@@ -6,6 +6,10 @@ import (
 	"slices"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
@@ -21,7 +25,10 @@ type member struct {
 	copies   map[int32]*sent // by Ref: the copy of each pack that was written last, until the bridge is done with the pack
 	parts    []*assignment   // by partition, nil when not assigned
 	revoked  []*assignment   // older assignments: late news must move nothing
-	rereads  []reread
+	replay   *replay.Planner
+	reading  map[part.ID]int64 // where the client of replay fetches next
+	gates    gate.Gates
+	accepts  bool // delivery.on_gap: continue
 	reader   *reader
 	stopped  int // ticks this process does not run any more
 	onTheWay int // commits
@@ -44,30 +51,13 @@ type assignment struct {
 	lost       bool         // the group gave it to somebody else, and it has not heard yet
 	lostAt     int64        // where the group was then
 	held       int          // packs that every proxy refuses
-	stop       stopReason
+	gate       *gate.Gate
 	stoppedAt  int
 }
-
-// stopReason is why a partition does not go on by itself.
-type stopReason uint8
-
-const (
-	goesOn stopReason = iota
-	stopGap
-	stopTruncated
-	stopRecreated
-	stopRefused
-)
 
 type pieceRef struct {
 	a     *assignment
 	piece checkpoint.Piece
-}
-
-type reread struct {
-	pieceRef
-	origin checkpoint.Origin
-	at     int
 }
 
 func newMember(w *world, cfg finality.Config) *member {
@@ -75,7 +65,8 @@ func newMember(w *world, cfg finality.Config) *member {
 	m := &member{
 		w: w, r: w.r, cfg: cfg, instance: w.instances, copies: make(map[int32]*sent), parts: make([]*assignment, len(w.src.logs)),
 	}
-	m.snd = newSender(m)
+	m.snd, m.accepts, m.reading = newSender(m), w.knobs.acceptGap, make(map[part.ID]int64)
+	m.replay = replay.NewPlanner(replay.Config{Outlet: m, AcceptGap: m.accepts})
 	if cfg.Mode == finality.Queue {
 		m.reader = newReader(w, m)
 	}
@@ -98,7 +89,7 @@ func (m *member) assign(p int) {
 			known.Saw(rc, rc.Judge(s.cluster, s.id))
 		}
 	}
-	a := &assignment{m: m, partition: p, generation: s.group.generation[p], topic: s.id, fromEpoch: -1}
+	a := &assignment{m: m, partition: p, generation: s.group.generation[p], topic: s.id, fromEpoch: -1, gate: m.gates.New("source", int32(p))}
 	l, c := s.logs[p], s.group.committed[p].read()
 	had, trust := c.Offset >= 0, c.Judge(s.cluster, s.id)
 	policy := resume.Start()
@@ -125,11 +116,11 @@ func (m *member) assign(p int) {
 		a.sight = known.Sight(true, trust, resume.Start(), w.wallClock())
 		switch {
 		case c.Offset > l.end || c.Epoch >= 0 && c.Offset > l.start && w.diverges(p, c.Offset, c.Epoch):
-			a.halt(stopTruncated)
-		case c.Offset < l.start && w.knobs.acceptGap:
+			a.Stop(part.Truncated(a.ID(), l.end, c.Offset))
+		case c.Offset < l.start && m.accepts:
 			lost = l.start - c.Offset
 		case c.Offset < l.start:
-			a.halt(stopGap)
+			a.Stop(part.Gap(a.ID(), c.Offset, l.start))
 		}
 		if a.books = c.Line.Books; trust != resume.Known || !a.books.Close(c.Offset) {
 			a.books = resume.Books{From: c.Offset, Unproven: max(0, c.Offset-l.start)}
@@ -141,14 +132,6 @@ func (m *member) assign(p int) {
 		a.loseBefore(l.start)
 	}
 	m.parts[p] = a
-}
-
-func (a *assignment) halt(why stopReason) {
-	if a.stop == goesOn {
-		a.stop, a.stoppedAt = why, a.m.w.now
-		a.m.w.logf("member %d: partition %d stops: %d", a.m.instance, a.partition, why)
-		a.m.w.happened(map[stopReason]event{stopGap: gapStopped, stopTruncated: truncationStopped, stopRecreated: recreationStopped, stopRefused: packGivenUp}[why])
-	}
 }
 
 func (a *assignment) loseBefore(next int64) {
@@ -286,7 +269,7 @@ func (m *member) lost(p *pack) {
 	m.ended(p)
 	for _, ref := range p.pieces {
 		if o, again := ref.a.Lost(ref.piece); again {
-			m.rereads = append(m.rereads, reread{ref.pieceRef, o, m.w.now + 1 + m.r.IntN(8)})
+			m.replay.Add(ref.a, ref.piece, o)
 		}
 	}
 }
@@ -312,66 +295,9 @@ func (m *member) refused(p *pack, why engine.Cause) {
 	m.ended(p)
 	for _, ref := range p.pieces {
 		if !ref.a.Forgotten(ref.piece) {
-			ref.a.halt(stopRefused)
+			ref.a.Stop(part.Stop(ref.a.ID(), reason.Refused, -1, why.String()))
 		}
 	}
-}
-
-// readAgain fetches the ranges of lost pieces once more; their packs go before all others.
-func (m *member) readAgain() {
-	var later []reread
-	due := m.rereads
-	m.rereads = nil
-	for _, rr := range due {
-		if rr.at > m.w.now {
-			later = append(later, rr)
-			continue
-		}
-		if rr.a.Revoked() || rr.a.stop == stopRecreated || rr.a.stop == stopTruncated {
-			continue
-		}
-		l, p := m.w.src.logs[rr.a.partition], rr.a.partition
-		if rr.a.topic != m.w.src.id {
-			rr.a.halt(stopRecreated)
-			continue
-		}
-		m.w.events++
-		class := checkpoint.Gap
-		if rr.origin.First > l.end || m.w.diverges(p, rr.origin.Last+1, rr.a.epochBefore(rr.origin.Last+1)) {
-			rr.a.halt(stopTruncated)
-			continue
-		}
-		if rr.origin.First < l.start && rr.a.Wanted(rr.piece) {
-			if !m.w.knobs.acceptGap {
-				rr.a.halt(stopGap)
-				continue
-			}
-			class = checkpoint.LostGap
-			m.w.happened(lostAgainGone)
-		}
-		var again []record
-		for _, rec := range l.between(rr.origin.First, rr.origin.Last+1) {
-			if rr.origin.Holds(rec.offset, rec.route, rec.minute) {
-				again = append(again, rec)
-			}
-		}
-		gone := int64(rr.origin.Records) - int64(len(again))
-		if gone > 0 && class == checkpoint.Gap && rr.a.Wanted(rr.piece) {
-			m.w.happened(lostAgainCompacted)
-		}
-		m.w.happened(lostAgainRead)
-		// A lost piece may fall apart into several.
-		for len(again) > 0 {
-			n := 1 + m.r.IntN(len(again))
-			part := again[:n]
-			again = again[n:]
-			if piece := rr.a.Replace(rr.piece, originOf(part)); piece != 0 { // else the lost pack was seen meanwhile
-				m.snd.seal(part[0].route, ids(part), []packPiece{{pieceRef{rr.a, piece}, 0, n}}, true)
-			}
-		}
-		rr.a.Replaced(rr.piece, gone, class)
-	}
-	m.rereads = append(m.rereads, later...)
 }
 
 func ids(recs []record) (out []int) {
@@ -402,20 +328,20 @@ func (m *member) fetch() {
 	open := make(map[key]*filling)
 	var keys []key
 	for p, a := range m.parts {
-		if a == nil || a.stop != goesOn || a.held > 0 || a.unstarted || m.r.IntN(3) == 0 {
+		if a == nil || a.stopped() != "" || a.held > 0 || a.unstarted || m.r.IntN(3) == 0 {
 			continue
 		}
 		l, at := m.w.src.logs[p], a.Position()
 		chunk, err := m.w.fetch(p, a.topic, at, a.epochBefore(at), 1+m.r.IntN(6))
 		switch {
 		case err == otherTopic:
-			a.halt(stopRecreated)
+			a.Stop(part.Recreated(a.ID(), at))
 		case err == logDiverged, err == outOfRange && at > l.end:
-			a.halt(stopTruncated)
-		case err == outOfRange && m.w.knobs.acceptGap:
+			a.Stop(part.Truncated(a.ID(), l.end, at))
+		case err == outOfRange && m.accepts:
 			a.loseBefore(l.start)
 		case err == outOfRange:
-			a.halt(stopGap)
+			a.Stop(part.Gap(a.ID(), at, l.start))
 		}
 		if err != fetchOK || len(chunk) == 0 {
 			continue
@@ -475,7 +401,7 @@ func (m *member) commitOne(a *assignment) bool { return m.beginCommit(a) != nil 
 
 // beginCommit offers what a partition has to commit, with its line.
 func (m *member) beginCommit(a *assignment) *commitRequest {
-	if a.stop == stopRecreated || a.stop == stopTruncated {
+	if a.gate.Condition().Has(reason.Recreated, reason.Truncated) {
 		return nil
 	}
 	w := m.w
@@ -496,7 +422,7 @@ func (m *member) beginCommit(a *assignment) *commitRequest {
 		panic(breach{fmt.Sprintf("partition %d: the books do not close at %d: %+v", a.partition, offset, books)})
 	}
 	if !w.knobs.brokersCheckIDs && a.topic != w.src.id { // asked for before each commit
-		a.halt(stopRecreated)
+		a.Stop(part.Recreated(a.ID(), a.Position()))
 		if !first {
 			a.EndCommit(false)
 		}
@@ -517,7 +443,7 @@ func (m *member) beginCommit(a *assignment) *commitRequest {
 			a.EndCommit(ok)
 		}
 		if !ok && a.topic != w.src.id { // UNKNOWN_TOPIC_ID
-			a.halt(stopRecreated)
+			a.Stop(part.Recreated(a.ID(), a.Position()))
 		}
 		if ok && (a.unstarted || a.restate) {
 			if a.unstarted {

@@ -136,8 +136,8 @@ func (m *member) checkTablesEmpty() {
 	if n := m.snd.e.Known(); n != 0 {
 		panic(breach{fmt.Sprintf("all is committed, but the engine knows %d packs", n)})
 	}
-	if len(m.copies) != 0 || len(m.rereads) != 0 {
-		panic(breach{fmt.Sprintf("all is committed, but %d packs and %d rereads are held", len(m.copies), len(m.rereads))})
+	if len(m.copies) != 0 || m.replay.Pending() != 0 {
+		panic(breach{fmt.Sprintf("all is committed, but %d packs and %d rereads are held", len(m.copies), m.replay.Pending())})
 	}
 	for p, a := range m.parts {
 		if a != nil && a.Unfinal() != 0 {

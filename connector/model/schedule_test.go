@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/finality"
 )
 
@@ -157,12 +158,14 @@ func (s *schedule) operate() {
 		if m == nil {
 			continue
 		}
-		if a := m.parts[p]; a != nil && a.stop != goesOn && s.w.now-a.stoppedAt > patienceOfOperators {
+		if a := m.parts[p]; a != nil && a.stopped() != "" && s.w.now-a.stoppedAt > patienceOfOperators {
 			s.w.logf("an operator looks at partition %d", p)
 			switch l, c := s.w.src.logs[p], &s.w.src.group.committed[p]; {
-			case a.stop == stopGap:
+			case a.stopped() == reason.Gap:
 				s.w.knobs.acceptGap = true
-			case a.stop == stopTruncated && a.topic == s.w.src.id:
+				s.restart(m)
+				return
+			case a.stopped() == reason.Truncated && a.topic == s.w.src.id:
 				s.w.serveCommits(m)
 				at := min(c.offset, l.end)
 				if cutAt := s.w.src.cutAt[p]; cutAt >= 0 {
@@ -363,6 +366,17 @@ func (s *schedule) adopt(p int) {
 func (s *schedule) crash(m *member) {
 	s.w.logf("member %d crashes", m.instance)
 	s.w.happened(memberCrashed)
+	s.gone(m)
+	s.start()
+}
+
+// restart ends a process in order, and begins another one.
+func (s *schedule) restart(m *member) {
+	for p, owner := range s.w.src.group.owner {
+		if owner == m {
+			s.take(p, true)
+		}
+	}
 	s.gone(m)
 	s.start()
 }
@@ -591,11 +605,11 @@ func (s *schedule) progress() (sum int64) {
 // settled reports whether nothing is on its way any more.
 func (s *schedule) settled() bool {
 	for _, m := range s.w.members {
-		if !m.snd.idle() || len(m.copies) > 0 || len(m.rereads) > 0 {
+		if !m.snd.idle() || len(m.copies) > 0 || m.replay.Pending() > 0 {
 			return false
 		}
 		for _, a := range m.parts {
-			if a != nil && a.stop != goesOn {
+			if a != nil && a.stopped() != "" {
 				return false
 			}
 		}
@@ -611,10 +625,10 @@ func (s *schedule) settled() bool {
 func (s *schedule) describe() string {
 	out := s.w.src.String()
 	for _, m := range s.w.members {
-		out += fmt.Sprintf(" member %d: packs %v, %d copies, %d rereads;", m.instance, m.snd.e.States(), len(m.copies), len(m.rereads))
+		out += fmt.Sprintf(" member %d: packs %v, %d copies, %d rereads;", m.instance, m.snd.e.States(), len(m.copies), m.replay.Pending())
 		for p, a := range m.parts {
 			if a != nil {
-				out += fmt.Sprintf(" partition %d: at %d, %d not final, stop %d;", p, a.Position(), a.Unfinal(), a.stop)
+				out += fmt.Sprintf(" partition %d: at %d, %d not final, stop %q;", p, a.Position(), a.Unfinal(), a.stopped())
 			}
 		}
 	}
