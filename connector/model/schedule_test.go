@@ -109,7 +109,11 @@ func (w *world) chargeUncommitted(m *member, p int) {
 	if m.parts[p].lost {
 		from = min(from, m.parts[p].lostAt)
 	}
-	w.allowed += len(w.src.logs[p].between(from, m.parts[p].Position()))
+	for _, id := range w.src.ids[p] {
+		if at := w.facts[id].offset; at >= from && at < m.parts[p].Position() {
+			w.allowed++
+		}
+	}
 }
 
 // committed is where the topic that is there now is committed.

@@ -77,11 +77,6 @@ func (l *topicLog) index(offset int64) int {
 	return sort.Search(len(l.records), func(i int) bool { return l.records[i].offset >= offset })
 }
 
-// between returns the records with first <= offset < next.
-func (l *topicLog) between(first, next int64) []record {
-	return l.records[l.index(first):max(l.index(first), l.index(next))]
-}
-
 // source is a Kafka topic of the group's, and what the group committed.
 type source struct {
 	cluster string
@@ -175,12 +170,20 @@ func (w *world) truncate(p int, at int64) {
 
 // recreate deletes the topic and creates another one of its name. Brokers may keep the group's offsets.
 func (w *world) recreate() {
+	for _, m := range w.members {
+		for p, a := range m.parts {
+			if a != nil && a.lost {
+				w.chargeUncommitted(m, p)
+			}
+		}
+	}
 	for _, l := range w.src.logs {
 		w.drop(l, deleted, func(record) bool { return true })
 	}
 	w.src.create(len(w.src.logs))
-	if w.knobs.brokersDropOffsets {
-		for p := range w.src.group.committed {
+	for p, c := range w.src.group.committed {
+		// An offset that an operator set has no line: it would be believed.
+		if w.knobs.brokersDropOffsets || !c.read().Ours {
 			w.src.group.committed[p] = noCommit
 		}
 	}
