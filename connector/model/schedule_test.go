@@ -188,7 +188,7 @@ func (s *schedule) after(ticks int, do func()) { s.undo = append(s.undo, undo{s.
 
 // Kinds of faults below these numbers are survived in that mode. What settle does not promise to
 // survive (a queue that stalls for longer, zombies, dropped packs) is left out of its schedules.
-const settleFaults, queueFaults = 21, 37
+const settleFaults, queueFaults = 24, 40
 
 // fault begins one fault and sets when it ends.
 func (s *schedule) fault() {
@@ -298,13 +298,29 @@ func (s *schedule) fault() {
 		w.logf("proxy %d answers %d to route %d for %d", p.id, code, route, long)
 		p.codes[route] = code
 		s.after(long, func() { delete(p.codes, route) })
-	case 20:
-		s.badRecords(p, long)
-	case 21:
+	case 20, 21:
+		s.badRecords(p, 3*long)
+	case 22, 23:
+		w.logf("proxy %d is killed with %d in memory, and the source lets go of what was lost", p.id, len(p.memory))
+		w.happened(proxyKilled)
+		p.kill(w)
+		s.after(long, func() { p.up = true })
+		for range 3 {
+			s.after(s.r.IntN(30), func() {
+				if part := s.r.IntN(len(w.src.logs)); s.r.IntN(2) == 0 {
+					w.compact(part)
+				} else {
+					l := w.src.logs[part]
+					at := w.committed(part) + s.r.Int64N(10)
+					w.retain(part, max(l.start, at))
+				}
+			})
+		}
+	case 24:
 		w.logf("proxy %d is a zombie for %d", p.id, long)
 		w.happened(proxyZombie)
 		s.misbehave(p, long, func(on bool) { p.zombie = on })
-	case 22:
+	case 25:
 		route := int32(s.r.IntN(w.routes))
 		which := []*proxy{p}
 		if s.r.IntN(2) == 0 {
@@ -321,17 +337,17 @@ func (s *schedule) fault() {
 				}
 			})
 		}
-	case 23:
+	case 26:
 		w.logf("proxy %d keeps all in memory for %d", p.id, long)
 		w.happened(proxySlow)
 		s.misbehave(p, long, func(on bool) { p.slow = on })
-	case 24, 25:
+	case 27, 28:
 		c := w.clusters[s.r.IntN(len(w.clusters))]
 		w.logf("%s stalls for %d", c.name, long)
 		w.happened(queueStalled)
 		c.stalled = true
 		s.after(long, func() { c.stalled = false })
-	case 26:
+	case 29:
 		c := w.clusters[s.r.IntN(len(w.clusters))]
 		name := w.topicName(int32(s.r.IntN(w.routes)))
 		if t := c.topics[name]; t != nil && len(t.logs) < 4 {
@@ -339,23 +355,23 @@ func (s *schedule) fault() {
 			w.happened(queueGrew)
 			t.logs = append(t.logs, new(queueLog))
 		}
-	case 27:
+	case 30:
 		w.logf("the reader of the queue is slow for %d", long)
 		w.happened(queueReaderSlow)
 		w.readersSlow = true
 		s.after(long, func() { w.readersSlow = false })
-	case 28:
+	case 31:
 		w.logf("proxy %d stores packs twice for %d", p.id, long)
 		p.doubles = true
 		s.after(long, func() { p.doubles = false })
-	case 29, 30, 31, 32:
+	case 32, 33, 34, 35:
 		s.queueLogFault(long)
-	case 33:
+	case 36:
 		w.damages += 1 + s.r.IntN(2)
 		w.logf("entries of the queue are damaged")
-	case 34, 35:
+	case 37, 38:
 		s.queueClusters()
-	case 36:
+	case 39:
 		s.changeList(m, p, long)
 	}
 }
@@ -461,7 +477,7 @@ func (s *schedule) badRecords(p *proxy, long int) {
 	if w.badAt != nil || len(w.facts) == 0 {
 		return
 	}
-	w.badCode = []int{104, 122, 94, 0}[s.r.IntN(4)]
+	w.badCode = []int{104, 122, 94, 0, 0, 0}[s.r.IntN(6)]
 	all := s.r.IntN(2) == 0
 	w.logf("proxy %d (all: %v) cannot stand some records for %d: %d", p.id, all, long, w.badCode)
 	w.badAt = func(q *proxy) bool { return all || q == p }
@@ -482,6 +498,10 @@ func (s *schedule) queueLogFault(long int) {
 	switch s.r.IntN(3) {
 	case 0:
 		w.logf("retention of topic %s of %s", name, c.name)
+		if s.r.IntN(2) == 0 {
+			w.retainQueue(l, len(l.entries))
+			return
+		}
 		w.retainQueue(l, 1+s.r.IntN(len(l.entries)+1))
 	case 1:
 		w.logf("a log of topic %s of %s is cut off", name, c.name)

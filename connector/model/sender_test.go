@@ -108,7 +108,7 @@ func (s *sender) newPack(route int32, records []int, pieces []packPiece) *pack {
 }
 
 // fed counts an event that the engine was told.
-func (s *sender) fed() { s.m.w.events++ }
+func (s *sender) fed() { s.m.w.fed++ }
 
 // step dials, encodes, writes, reads and ticks.
 func (s *sender) step() {

@@ -67,7 +67,6 @@ const (
 	queueDamaged
 	queueRewound
 	queueReaderSlow
-	barrierTimedOut
 	clusterCame
 	clusterWent
 	packLost
@@ -99,7 +98,7 @@ var eventNames = [events]string{
 	"a proxy kept all in memory", "a proxy stored a pack twice", "a proxy refused a pack for now", "proxies refused a pack for good", "a proxy refused a stream",
 	"a proxy closed a connection at a pack", "a connection ended with half a pack sent", "the list of proxies changed",
 	"a queue cluster stalled", "a partition of the queue appeared", "the queue's retention overtook the reader", "a log of the queue was cut", "a topic of the queue was created again",
-	"a topic of the queue was missing", "an entry of the queue was damaged", "the queue's client found a cut", "the queue's reader was slow", "a barrier was given up", "a queue cluster came", "a queue cluster went",
+	"a topic of the queue was missing", "an entry of the queue was damaged", "the queue's client found a cut", "the queue's reader was slow", "a queue cluster came", "a queue cluster went",
 	"a pack was lost", "a lost pack was seen after all",
 	"a pack was held", "a held pack was released", "a pack was given up", "a pack was seen before it was written again", "a pack travelled alone", "a pack was cut", "a pack could not be cut",
 	"an answer came to no pack", "a connection had to prove itself", "a proxy was throttled", "a throttled proxy recovered", "a stream's breaker closed", "one proxy alone refused a pack for good",
@@ -142,7 +141,8 @@ type world struct {
 	damages     int // entries that are going to be damaged
 	readersSlow bool
 
-	events    int
+	fed       int // events that engines got
+	events    int // of all kinds
 	instances int // bridge processes so far
 	allowed   int // duplicates that the faults so far explain
 	seen      [events]int
