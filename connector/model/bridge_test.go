@@ -71,6 +71,9 @@ func newMember(w *world, cfg finality.Config) *member {
 		m.reader = newReader(w, m)
 	}
 	w.members = append(w.members, m)
+	for _, p := range w.proxies {
+		clear(p.row)
+	}
 	return m
 }
 
@@ -225,7 +228,7 @@ func (m *member) readQueue() {
 
 // wrote notes a copy of a pack on its way.
 func (m *member) wrote(c *conn, p *pack) *sent {
-	of := &sent{packName: packName{m.instance, p.Seq()}, m: m, route: p.route, records: p.records, conn: c, at: m.w.now}
+	of := &sent{packName: packName{m.instance, p.Seq()}, m: m, p: p, route: p.route, records: p.records, conn: c, at: m.w.now}
 	owes := m.owes(c)
 	m.copies[p.Ref] = of
 	if c.proxy.faults > 0 || c.proxy.shadowed > m.w.now || owes {

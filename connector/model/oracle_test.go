@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
 )
 
@@ -128,6 +129,35 @@ func (w *world) duplicates() int {
 func (w *world) checkDuplicates() {
 	if n := w.duplicates(); n > w.allowed {
 		panic(breach{fmt.Sprintf("%d duplicates, at most %d are explained by the faults", n, w.allowed)})
+	}
+}
+
+// checkBackingOff: a proxy that refuses everything gets what was on its way, and then a trial per growing pause.
+func (w *world) checkBackingOff(p *proxy, route int32) {
+	p.row[route]++
+	window := 8 // packs, or so many bytes in packs of one record
+	if w.mode == finality.Settle {
+		window = 40
+	}
+	if most := (window*w.knobs.conns + 20) * len(w.members); p.row[route] > most {
+		panic(breach{fmt.Sprintf("proxy %d refused %d packs of route %d in a row; a bridge that backs off sends at most %d", p.id, p.row[route], route, most)})
+	}
+}
+
+// checkRefused: a pack is held or given up because two proxies refused it for good, or the only one there is, or because
+// connections ended again and again while it was alone on them.
+func (m *member) checkRefused(p *pack, why engine.Cause) {
+	switch why {
+	case engine.NoCause, engine.ByProxies:
+		if n := len(p.rejectedBy); n < 2 && n < len(m.snd.list.Endpoints()) {
+			panic(breach{fmt.Sprintf("pack %d counts as refused for good; %d proxies said so", p.Seq(), n)})
+		}
+	case engine.ByIsolation:
+		if n := len(p.closedBy); n < 2 || len(p.records) > 1 {
+			panic(breach{fmt.Sprintf("pack %d with %d records is given up; %d proxies closed a connection at it", p.Seq(), len(p.records), n)})
+		}
+	case engine.ByRetries, engine.ByEncoder:
+		panic(breach{fmt.Sprintf("pack %d is given up: %v", p.Seq(), why)})
 	}
 }
 

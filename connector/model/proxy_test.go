@@ -20,6 +20,7 @@ type packName struct {
 type sent struct {
 	packName
 	m       *member
+	p       *pack
 	route   int32
 	records []int
 	conn    *conn
@@ -100,6 +101,8 @@ type proxy struct {
 	slow        bool          // keeps everything in memory
 	doubles     bool          // stores some packs twice
 	code        int           // answers this code to a share of packs
+	always      bool          // or to all of them
+	row         map[int32]int // packs by route that it refused without taking one in between
 	codes       map[int32]int // answers a code to all packs of a route
 	lapsedUntil int           // it stands still, or did shortly before: what it did not answer may be sent twice
 	faultEnded  int           // the tick before which the last of these faults ended
@@ -138,6 +141,7 @@ func (p *proxy) serve(w *world, c *conn) {
 		}
 		if w.chokes(p, f.of) {
 			w.happened(packClosedConnection)
+			f.of.p.closedBy[p] = true
 			w.logf("proxy %d closes a connection at pack %d", p.id, f.of.seq)
 			p.end(w, c)
 			return
@@ -175,14 +179,18 @@ func (p *proxy) answer(w *world, of *sent) int {
 	switch {
 	case w.refuses(p, of):
 		w.happened(packRefusedForGood)
+		of.p.rejectedBy[p] = true
 		return w.badCode
 	case p.codes[of.route] != 0:
 		w.happened(streamRefused)
+		w.checkBackingOff(p, of.route)
 		return p.codes[of.route]
-	case p.code != 0 && p.r.IntN(3) == 0:
+	case p.code != 0 && (p.always || p.r.IntN(3) == 0):
 		w.happened(packRefused)
+		w.checkBackingOff(p, of.route)
 		return p.code
 	}
+	p.row[of.route] = 0
 	return 0
 }
 

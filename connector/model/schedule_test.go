@@ -41,7 +41,7 @@ func newSchedule(r *rand.Rand) *schedule {
 	}
 	for i := range 1 + r.IntN(3) {
 		w.proxies = append(w.proxies, &proxy{
-			id: finality.Endpoint(i), up: true, drops: -1, r: r, stored: make(map[packName]bool), codes: make(map[int32]int),
+			id: finality.Endpoint(i), up: true, drops: -1, r: r, stored: make(map[packName]bool), codes: make(map[int32]int), row: make(map[int32]int),
 		})
 	}
 	s := &schedule{r: r, w: w, busy: true}
@@ -236,7 +236,8 @@ func (s *schedule) fault() {
 			p.faults++
 			s.after(long, func() { p.faults-- })
 		}
-		w.logf("proxy %d answers %d now and then for %d", p.id, p.code, long)
+		p.always = s.r.IntN(2) == 0
+		w.logf("proxy %d answers %d (always: %v) for %d", p.id, p.code, p.always, long)
 		s.after(long, func() { p.code = 0 })
 	case 5:
 		if g.owner[part] == nil {

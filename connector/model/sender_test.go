@@ -40,6 +40,8 @@ type pack struct {
 	records []int
 	pieces  []packPiece
 	held    bool
+
+	rejectedBy, closedBy map[*proxy]bool // as the world knows
 }
 
 // packPiece is the records [from, to) of a pack.
@@ -100,7 +102,7 @@ func (s *sender) seal(route int32, records []int, pieces []packPiece, repair boo
 }
 
 func (s *sender) newPack(route int32, records []int, pieces []packPiece) *pack {
-	p := &pack{route: route, records: records, pieces: pieces}
+	p := &pack{route: route, records: records, pieces: pieces, rejectedBy: make(map[*proxy]bool), closedBy: make(map[*proxy]bool)}
 	p.Ref, p.Records, p.Followed, p.OpenedAt = int32(len(s.packs)), int32(len(records)), true, s.now()
 	s.packs = append(s.packs, p)
 	s.encode = append(s.encode, p)
@@ -323,6 +325,7 @@ func (s *sender) perform(f *engine.Effect) {
 	case engine.PackHeld:
 		w.logf("member %d holds pack %d", s.m.instance, p.Seq())
 		w.happened(packHeld)
+		s.m.checkRefused(p, engine.NoCause)
 		s.m.hold(p, true)
 		s.followed = append(s.followed, p)
 	case engine.PackReleased:
@@ -330,6 +333,7 @@ func (s *sender) perform(f *engine.Effect) {
 		s.m.hold(p, false)
 	case engine.PackRefused:
 		w.logf("member %d: pack %d is refused: %v", s.m.instance, p.Seq(), f.Cause)
+		s.m.checkRefused(p, f.Cause)
 		s.m.refused(p, f.Cause)
 		s.done(p)
 	case engine.PackForgotten:
