@@ -18,14 +18,14 @@ func TestFetchOfAnotherTopicOfTheSameNameIsNotTaken(t *testing.T) {
 	r := e.start(e.config("queue"))
 	e.waitCommitted("orders", 0, 10)
 	r.b.group.PauseFetchTopics("orders")
-	if err := r.b.fetched(ofAnotherTopic(e.jump("orders", 10, 5)), split()); err != nil {
+	if err := r.b.fetched(ofAnotherTopic(e.jump("orders", 10, 5)), cutting()); err != nil {
 		t.Fatal(err)
 	}
 	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
-	if h := p.stopped(); h == nil || h.Code != reason.Recreated {
+	if h := p.Stopped(); h == nil || h.Code != reason.Recreated {
 		t.Errorf("halted by %+v, want %s", h, reason.Recreated)
 	}
-	if at := p.expects(); at != 10 {
+	if at := p.Expects(); at != 10 {
 		t.Errorf("the next offset is %d, want 10: records of the other topic were taken", at)
 	}
 }

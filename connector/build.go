@@ -13,9 +13,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/confirm/managed"
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/commit"
+	"inlong-bridge/connector/internal/queue"
 	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/manager"
@@ -48,6 +56,10 @@ func (b *Bridge) build(ctx context.Context) error {
 		return fmt.Errorf("creating kafka client: %w", err)
 	}
 	b.admin = kadm.NewClient(b.direct)
+	b.kafka = source.New(source.Config{
+		Client: b.direct, Group: b.cfg.Kafka.Group, Start: startPolicy(&b.cfg.Kafka),
+		ReadCommitted: b.cfg.Kafka.Isolation == "read_committed", FoundRunning: b.foundRunning,
+	})
 	if err := b.findOutput(ctx); err != nil {
 		return err
 	}
@@ -62,9 +74,13 @@ func (b *Bridge) build(ctx context.Context) error {
 		}
 	}
 	b.reread = replay.NewReader(replay.Config{
-		Outlet: replayOutlet{b.sender}, Origin: b.origin, AcceptGap: b.cfg.Delivery.OnGap == "continue", Moved: b.bell.ring,
-	}, b.direct, logExtents{b.direct, b.admin}, b.log)
+		Outlet: assign.Outlet{Sender: b.sender}, Origin: b.origin, AcceptGap: b.acceptsGap(), Moved: b.progress.Changed,
+	}, b.direct, b.kafka, b.log)
 
+	b.committer = commit.New(commit.Config{
+		Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Timeout: b.cfg.Kafka.CommitTimeout, Source: b.kafka, Session: session{b},
+		Board: &b.board, Log: b.log, Changed: b.progress.Changed, Unknown: func(p *assign.Assignment, err error) { b.miss(p, byList, err) },
+	})
 	groupOpts, err := b.groupOpts(topics, b.limits)
 	if err != nil {
 		return err
@@ -78,6 +94,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if b.group, err = kgo.NewClient(groupOpts...); err != nil {
 		return fmt.Errorf("creating kafka group client: %w", err)
 	}
+	b.committer.Attach(b.group)
 	b.gates.Attach(b.group)
 	return nil
 }
@@ -164,11 +181,11 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 		opts = append(opts, sdk.WithProxies(c.InLong.Proxies...))
 	}
 	if c.Delivery.Confirm == "queue" {
-		if b.reader, err = b.queueReader(ctx, m); err != nil {
+		if b.reader, err = b.openQueue(ctx, m); err != nil {
 			return err
 		}
-		b.delay = newQueueDelay()
-		opts = append(opts, sdk.WithConfirmer(b.reader), sdk.WithHooks(b.delay.hooks()))
+		b.delay = queue.NewDelay()
+		opts = append(opts, sdk.WithConfirmer(b.reader), sdk.WithHooks(b.delay.Hooks()))
 	}
 	s, err := sdk.New(ctx, opts...)
 	if err != nil {
@@ -176,6 +193,31 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 	}
 	b.sender = s
 	return nil
+}
+
+// openQueue makes the reader of the queue behind the proxies, of the clusters that the configuration or the Manager names.
+func (b *Bridge) openQueue(ctx context.Context, m *manager.Client) (confirm.Reader, error) {
+	if !b.cfg.Queue.Manager {
+		return b.queue().Open(nil)
+	}
+	in := &b.cfg.InLong
+	ask := func(ctx context.Context, md5 string) (manager.QueueConfig, error) {
+		return m.AllConfig(ctx, in.ClusterName, in.ClusterTag, md5)
+	}
+	b.source = managed.New(ask, in.ClusterName, in.ClusterTag, in.CacheDir, b.log)
+	places := &queue.Places{Source: b.source}
+	err := b.awaitStart(ctx, "the Manager", managerOutlook, func(ctx context.Context) (err error) {
+		places.Kind, places.Clusters, err = b.source.Start(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.queue().Open(places)
+}
+
+func (b *Bridge) queue() *queue.Opener {
+	return &queue.Opener{Config: b.cfg, Instance: b.instance, Budget: b.limits.Budget, Opts: b.deps.KafkaOpts, Log: b.log}
 }
 
 // finality is the configuration's part of when a pack is final.
@@ -220,20 +262,12 @@ func (b *Bridge) managerClient() (*manager.Client, error) {
 	return manager.New(mc)
 }
 
-// topic is one topic that is consumed.
-type topic struct {
-	name    string
-	id      [16]byte // all 0 when the brokers do not tell
-	found   bool     // it appeared while the bridge ran
-	mapping *topicMapping
-}
-
 // noteTopic remembers a topic that is to be consumed.
 func (b *Bridge) noteTopic(name string, id [16]byte, found bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.topics[name] == nil {
-		b.topics[name] = &topic{name: name, id: id, found: found, mapping: b.cfg.Routes.ForTopic(name)}
+		b.topics[name] = &assign.Topic{Name: name, ID: id, Found: found, Mapping: b.cfg.Routes.ForTopic(name)}
 		b.missing = slices.DeleteFunc(b.missing, func(m string) bool { return m == name })
 	}
 }
@@ -244,3 +278,17 @@ func (b *Bridge) consumed() []string {
 	defer b.mu.RUnlock()
 	return slices.Sorted(maps.Keys(b.topics))
 }
+
+// startPolicy is kafka.start.
+func startPolicy(k *config.Kafka) resume.Origin {
+	switch k.Start {
+	case "latest":
+		return resume.Latest()
+	case "timestamp":
+		return resume.Since(k.StartTime)
+	}
+	return resume.Start()
+}
+
+// acceptsGap reports whether the bridge goes on after offsets that are gone from Kafka.
+func (b *Bridge) acceptsGap() bool { return b.cfg.Delivery.OnGap == "continue" }

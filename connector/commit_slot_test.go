@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"inlong-bridge/connector/internal/part"
 )
 
 // A commit whose answer says nothing of a partition may not have been taken: it is sent again until it is.
@@ -44,7 +44,7 @@ func TestPartitionIsLetGoOnlyAfterTheCommitOnItsWay(t *testing.T) {
 	r := e.start(c)
 	r.part("orders", 0, func(PartitionStatus) bool { return true })
 	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
-	r.b.commitSlot <- struct{}{} // a commit is on its way
+	release := r.b.committer.Hold() // a commit is on its way
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -54,13 +54,13 @@ func TestPartitionIsLetGoOnlyAfterTheCommitOnItsWay(t *testing.T) {
 	case <-gone:
 		t.Error("the partition was let go while a commit was on its way")
 	case <-time.After(100 * time.Millisecond): // only a fault is decided by this time
-		if p.wm.Revoked() {
+		if p.Checkpoint().Revoked() {
 			t.Error("the assignment ended while a commit was on its way")
 		}
 	}
-	<-r.b.commitSlot
+	release()
 	<-gone
-	if !p.wm.Revoked() {
+	if !p.Checkpoint().Revoked() {
 		t.Error("the assignment goes on after the commit has ended")
 	}
 }

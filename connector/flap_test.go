@@ -19,8 +19,8 @@ func (r *running) calm(topic string, num int32) {
 	r.e.t.Helper()
 	eventually(r.e.t, 10*time.Second, func() error {
 		p := r.b.lookup(part.ID{Topic: topic, Num: num})
-		if n := p.gate.Condition().Entries(); len(n) != 0 || p.gate.Stranded() != 0 || p.wm.Unfinal() != 0 {
-			return fmt.Errorf("left behind: %+v, %d stranded, %d not final", n, p.gate.Stranded(), p.wm.Unfinal())
+		if n := p.Gate().Condition().Entries(); len(n) != 0 || p.Gate().Stranded() != 0 || p.Checkpoint().Unfinal() != 0 {
+			return fmt.Errorf("left behind: %+v, %d stranded, %d not final", n, p.Gate().Stranded(), p.Checkpoint().Unfinal())
 		}
 		return nil
 	})
@@ -43,7 +43,7 @@ func TestStreamsThatAreTooManyAndIdleInTurnSkipNothing(t *testing.T) {
 			r.b.routes.Pass(idleTicks)
 			inUse := make(map[int32]bool)
 			for _, p := range r.b.assigned() {
-				p.routesInUse(inUse)
+				p.RoutesInUse(inUse)
 			}
 			if len(r.b.routes.ForgetIdle(idleTicks, inUse, r.b.sender.ForgetStream)) != 1 {
 				return fmt.Errorf("stream %d is not idle yet", i)
@@ -52,7 +52,7 @@ func TestStreamsThatAreTooManyAndIdleInTurnSkipNothing(t *testing.T) {
 		})
 	}
 	e.waitCommitted("orders", 0, flaps)
-	if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).wm.Ledger(); l.Final != flaps || l.Gap+l.Skipped != 0 {
+	if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Final != flaps || l.Gap+l.Skipped != 0 {
 		t.Errorf("ledger = %+v, want each of %d records final", l, flaps)
 	}
 	r.calm("orders", 0)
@@ -90,7 +90,7 @@ func TestLimitOfFramesThatComesAndGoesSkipsNothing(t *testing.T) {
 		limit(128 << 10)
 		e.waitCommitted("orders", 0, int64(2*(i+1)))
 	}
-	if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).wm.Ledger(); l.Final != 2*flaps || l.Gap+l.Skipped != 0 {
+	if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Final != 2*flaps || l.Gap+l.Skipped != 0 {
 		t.Errorf("ledger = %+v, want each of %d records final", l, 2*flaps)
 	}
 	eventually(t, 10*time.Second, func() error { // an ack comes before the queue has the record

@@ -3,85 +3,13 @@ package connector
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/part"
-
-	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
-
-// A topic is its id, not its name. Brokers from 4.1 on check the id of a commit (OffsetCommit v10). Older ones take
-// offsets by name, so the id is asked for in the same round, before the commit. What slips in between is found
-// at the next assignment, because the commit's line names the id that it was made for.
-
-// idCheck says which topics a round may commit.
-type idCheck struct {
-	all    bool            // brokers check ids themselves
-	agreed map[string]bool // topics whose id was confirmed in this round
-	failed error           // why others were not asked with success; nil when all were
-}
-
-// mayCommit reports whether a partition's offset may be committed by its topic's name.
-func (c *idCheck) mayCommit(p *partition) bool {
-	if p.gate.Condition().Has(reason.Deleted) {
-		return c.agreed[p.id.Topic] // the same topic is back; it would not be asked for otherwise
-	}
-	return c.all || c.agreed[p.id.Topic]
-}
-
-// checkIDs asks for the ids of the topics that parts are of, where they have to be asked for, and stops the
-// partitions of topics that have another one. Whoever calls it holds the commit slot.
-func (b *Bridge) checkIDs(ctx context.Context, parts []*partition) *idCheck {
-	c := &idCheck{all: b.brokersCheckIDs.Load() == idsChecked, agreed: make(map[string]bool)}
-	ask := make(map[string]bool)
-	for _, p := range parts {
-		if !c.all || p.gate.Condition().Has(reason.Deleted) {
-			ask[p.id.Topic] = true
-		}
-	}
-	if len(ask) == 0 {
-		return c
-	}
-	m, err := b.identify(ctx, slices.Sorted(maps.Keys(ask)))
-	if err != nil {
-		c.failed = fmt.Errorf("confirming the ids of topics before a commit: %w", err)
-		return c
-	}
-	for _, p := range parts {
-		switch t := m.topics[p.id.Topic]; {
-		case !ask[p.id.Topic]:
-		case t.err != nil:
-			c.failed = fmt.Errorf("confirming the id of topic %s before a commit: %w", p.id.Topic, t.err)
-		case part.OtherTopic(p.topic.id, t.id):
-			p.stopRecreated()
-		default:
-			c.agreed[p.id.Topic] = true
-		}
-	}
-	return c
-}
-
-// Whether brokers check the topic id of a commit, as far as it is known.
-const (
-	idsUnknown   int32 = iota
-	idsChecked         // a commit was answered in a version that carries ids
-	idsUnchecked       // one was not: a coordinator is older. The group may move to it again, so this stays
-)
-
-// offsetCommitWithIDs is the first version of OffsetCommit that names topics by id.
-const offsetCommitWithIDs = 10
-
-// noteCommitVersion remembers in which version a commit was answered.
-func (b *Bridge) noteCommitVersion(version int16) {
-	if version < offsetCommitWithIDs {
-		b.brokersCheckIDs.Store(idsUnchecked)
-	} else {
-		b.brokersCheckIDs.CompareAndSwap(idsUnknown, idsChecked)
-	}
-}
 
 // joinAgain makes the group's client forget a topic and consume it anew. kgo keeps the topic id that it saw first, and
 // fetches and commits under no other. It is done by the watch loop, because it ends the session that the caller is
@@ -164,7 +92,7 @@ func (b *Bridge) joinTopicsAgain(ctx context.Context) {
 		case !j.left && j.unread != nil && !b.unreadLocked(*j.unread):
 			j.asked, j.pause = false, 0
 		case !j.left:
-			b.log.Warn("the group leaves a topic and joins it again", "topic", name, "why", j.why, "topic_id", resume.TopicID(b.topics[name].id).String())
+			b.log.Warn("the group leaves a topic and joins it again", "topic", name, "why", j.why, "topic_id", resume.TopicID(b.topics[name].ID).String())
 			j.left, j.leftAt, j.sessions = true, now, b.sessions.Load()
 			leave = append(leave, name)
 		case !b.holdsLocked(name) && j.over(b.sessions.Load(), now):
@@ -181,16 +109,16 @@ func (b *Bridge) joinTopicsAgain(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	found, err := b.identify(ctx, join)
+	found, err := b.kafka.Identify(ctx, join)
 	if err != nil {
 		return // asked again at the next look
 	}
-	join = slices.DeleteFunc(join, func(name string) bool { return found.topics[name].err != nil }) // not there yet
+	join = slices.DeleteFunc(join, func(name string) bool { return found.Topics[name].Err != nil }) // not there yet
 	b.mu.Lock()
 	for _, name := range join {
 		t := b.topics[name]
 		// Found: what a topic of that name holds now came while this bridge ran.
-		b.topics[name] = &topic{name: name, id: found.topics[name].id, found: t.found || part.OtherTopic(t.id, found.topics[name].id), mapping: t.mapping}
+		b.topics[name] = &assign.Topic{Name: name, ID: found.Topics[name].ID, Found: t.Found || part.OtherTopic(t.ID, found.Topics[name].ID), Mapping: t.Mapping}
 		b.again[name].asked = false
 	}
 	b.mu.Unlock()
@@ -231,19 +159,19 @@ func (b *Bridge) noteTaken(taken map[string][]int32) {
 }
 
 // withID gives a topic its id if the brokers did not tell it before.
-func (b *Bridge) withID(t *topic, id resume.TopicID) *topic {
-	if t.id != ([16]byte{}) || id == (resume.TopicID{}) {
+func (b *Bridge) withID(t *assign.Topic, id resume.TopicID) *assign.Topic {
+	if t.ID != ([16]byte{}) || id == (resume.TopicID{}) {
 		return t
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.topics[t.name] = &topic{name: t.name, id: id, found: t.found, mapping: t.mapping}
-	return b.topics[t.name]
+	b.topics[t.Name] = &assign.Topic{Name: t.Name, ID: id, Found: t.Found, Mapping: t.Mapping}
+	return b.topics[t.Name]
 }
 
 // holdsLocked reports whether a partition of a topic is assigned; b.mu is held.
 func (b *Bridge) holdsLocked(topic string) bool {
-	return slices.ContainsFunc(b.order, func(p *partition) bool { return p.id.Topic == topic })
+	return slices.ContainsFunc(b.order, func(p *assign.Assignment) bool { return p.ID().Topic == topic })
 }
 
 // sayIfUnprotected logs once that the brokers have no topic ids: nothing then tells a topic from one that was
@@ -252,29 +180,11 @@ func (b *Bridge) sayIfUnprotected() {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, t := range b.topics {
-		if t.id != ([16]byte{}) {
+		if t.ID != ([16]byte{}) {
 			return
 		}
 	}
 	if len(b.topics) > 0 {
 		b.log.Warn("the brokers tell no topic ids (Kafka before 2.8): a topic that is deleted and created again cannot be told from the old one; stop the bridge and delete the group's offsets before you create a topic again")
 	}
-}
-
-// stillThere reports whether the topic of a partition has the id of its assignment, asked for afresh. It stops
-// the partition otherwise: what is asked for by name next would be of another topic.
-func (b *Bridge) stillThere(ctx context.Context, p *partition) (bool, error) {
-	m, err := b.identify(ctx, []string{p.id.Topic})
-	if err != nil {
-		return false, err
-	}
-	switch t := m.topics[p.id.Topic]; {
-	case t.err != nil:
-		b.miss(p, byPosition, t.err)
-		return false, errAbsent
-	case part.OtherTopic(p.topic.id, t.id):
-		p.stopRecreated()
-		return false, nil
-	}
-	return true, nil
 }

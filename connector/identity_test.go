@@ -17,10 +17,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
-	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
-	"inlong-bridge/sdk"
 )
 
 // withKafka39 makes brokers that take commits by the topic's name, as those before 4.1 do.
@@ -422,36 +421,6 @@ func TestMigrationLeavesATopicThatWasCreatedAgainOpen(t *testing.T) {
 	})
 }
 
-// Whatever became final of a log that is not there any more: its offsets mean nothing in the one that is.
-func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
-	for _, code := range []reason.Code{reason.Recreated, reason.Truncated, reason.Gap} {
-		p := testPartition(t, new(fakeEvents))
-		s := &fakeSender{room: -1}
-		p.take(s, split(), recs(0, 10))
-		s.settle(sdk.Final)
-		p.stop(part.Stop(p.id, code, -1, "test"))
-		r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now())
-		if got, want := len(r.parts), btoi(code == reason.Gap); got != want {
-			t.Errorf("stopped as %s: %d partitions are committed, want %d", code, got, want)
-		}
-	}
-}
-
-// A deleted topic's offsets are committed only once the same topic is there again.
-func TestDeletedTopicCommitsOnlyAfterItsIDIsConfirmed(t *testing.T) {
-	p := testPartition(t, new(fakeEvents))
-	s := &fakeSender{room: -1}
-	p.take(s, split(), recs(0, 10))
-	s.settle(sdk.Final)
-	p.stop(part.Deleted(p.id))
-	if r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now()); len(r.parts) != 0 {
-		t.Error("a deleted topic's offset is committed without asking")
-	}
-	if r := beginRound([]*partition{p}, &idCheck{all: true, agreed: map[string]bool{"t": true}}, time.Now()); len(r.parts) != 1 {
-		t.Error("the topic is back under its id, and nothing is committed")
-	}
-}
-
 // 1. the bridge asks for a topic's id  2. the topic is created again  3. the bridge lists offsets, which are the new
 // topic's, and would take them for the old one's.
 func TestTopicCreatedWhileItsOffsetsAreListedIsAskedForAgain(t *testing.T) {
@@ -466,12 +435,12 @@ func TestTopicCreatedWhileItsOffsetsAreListedIsAskedForAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.direct, err = kgo.NewClient(opts...); err != nil {
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.direct.Close()
-	b.admin = kadm.NewClient(b.direct)
-	b.noteTopic("orders", [16]byte{}, false)
+	defer cl.Close()
+	src := source.New(source.Config{Client: cl, Group: "bridge", FoundRunning: func(string) bool { return false }})
 	asked, again := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	e.kafka.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -483,10 +452,10 @@ func TestTopicCreatedWhileItsOffsetsAreListedIsAskedForAgain(t *testing.T) {
 		e.createAgain("orders", 1)
 		close(again)
 	}()
-	if s, err := b.survey(t.Context(), map[string][]int32{"orders": {0}}); err == nil {
+	if s, err := src.Survey(t.Context(), map[string][]int32{"orders": {0}}); err == nil {
 		t.Errorf("survey = %+v; want an error: the topic was created while its offsets were listed", s)
 	}
-	if _, err := b.survey(t.Context(), map[string][]int32{"orders": {0}}); err != nil {
+	if _, err := src.Survey(t.Context(), map[string][]int32{"orders": {0}}); err != nil {
 		t.Errorf("asked again: %v", err)
 	}
 }

@@ -7,12 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"inlong-bridge/connector/internal/part"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -39,10 +38,10 @@ func TestMigrateLeavesWhatComesAfterItsStart(t *testing.T) {
 		}
 		late = true
 		e.produce("orders", 0, 50, 30, 0) // after the end, which was taken before anything was assigned
-		for end := time.Now().Add(500 * time.Millisecond); a.expects() <= 50 && time.Now().Before(end); {
+		for end := time.Now().Add(500 * time.Millisecond); a.Expects() <= 50 && time.Now().Before(end); {
 			<-time.After(10 * time.Millisecond) // only a fault is decided by this time
 		}
-		if at := a.expects(); at > 50 {
+		if at := a.Expects(); at > 50 {
 			t.Errorf("the next offset is %d: record 50 was taken, which came after the end", at)
 		}
 		for _, p := range e.proxies {

@@ -101,7 +101,7 @@ func (b *Bridge) findOutput(ctx context.Context) error {
 		k := &b.cfg.Queue.Kafka[i]
 		o.sides[k.Name] = &queueSide{
 			brokers: k.Brokers, may: b.cfg.Routes.Outputs(k.Topic),
-			opts:  func() ([]kgo.Opt, error) { return b.queueOpts(k.Brokers, k.TLS, k.SASL) },
+			opts:  func() ([]kgo.Opt, error) { return b.queue().KafkaOpts(k.Brokers, k.TLS, k.SASL) },
 			topic: func(t mapping.Target) (string, bool) { return k.TopicOf(t), true },
 		}
 	}
@@ -113,11 +113,11 @@ func (b *Bridge) findOutput(ctx context.Context) error {
 func (b *Bridge) askSides(ctx context.Context) {
 	o := &b.own
 	if b.source != nil {
-		for _, p := range b.source.kafkaPlaces() {
+		for _, p := range b.source.KafkaPlaces() {
 			if s := o.sides[p.Name]; s == nil || !slices.Equal(s.brokers, p.Brokers) {
 				o.sides[p.Name] = &queueSide{
-					brokers: p.Brokers, topic: b.source.topicNow,
-					opts: func() ([]kgo.Opt, error) { return b.queueOpts(p.Brokers, b.cfg.Queue.TLS, b.cfg.Queue.SASL) },
+					brokers: p.Brokers, topic: func(t mapping.Target) (string, bool) { return b.source.TopicNow(t.Group, t.Stream) },
+					opts: func() ([]kgo.Opt, error) { return b.queue().KafkaOpts(p.Brokers, b.cfg.Queue.TLS, b.cfg.Queue.SASL) },
 				}
 			}
 		}
@@ -317,7 +317,7 @@ func (b *Bridge) stopOutput() {
 	b.mu.RLock()
 	found := make(map[string]string)
 	for name, t := range b.topics {
-		if what := out.is(name, t.id, b.cfg.Routes.Names(name)); what != "" {
+		if what := out.is(name, t.ID, b.cfg.Routes.Names(name)); what != "" {
 			found[name] = "this bridge writes it: it is " + what
 		}
 	}
@@ -333,8 +333,8 @@ func (b *Bridge) stopOutput() {
 		return
 	}
 	for _, p := range b.assigned() {
-		if r := b.outputStop(p.id); r != nil {
-			p.stop(r)
+		if r := b.outputStop(p.ID()); r != nil {
+			p.Stop(r)
 		}
 	}
 }
@@ -365,21 +365,4 @@ func (b *Bridge) leftOutTopics() (out []LeftOutTopic) {
 		return cmp.Or(strings.Compare(x.Topic, y.Topic), strings.Compare(x.Reason, y.Reason))
 	})
 	return out
-}
-
-// kafkaPlaces returns the Kafka clusters that the Manager names.
-func (q *queueSource) kafkaPlaces() []queuePlace {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.now.Type != queueKafka {
-		return nil
-	}
-	return q.now.Clusters
-}
-
-// topicNow is the topic of a stream in the Manager's last answer.
-func (q *queueSource) topicNow(t mapping.Target) (string, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.now.topic(RouteStatus{Group: t.Group, Stream: t.Stream})
 }

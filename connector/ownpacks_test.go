@@ -9,35 +9,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/assigntest"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/sdk"
-	"inlong-bridge/sdk/frame"
 )
-
-// A record that comes from this group stops its partition exactly before it; what policy skips goes nowhere and
-// cannot loop.
-func TestOwnPackStopsItsPartitionExactlyBeforeIt(t *testing.T) {
-	own := string(packOf(t, "groupId=g&streamId=s&bg=me&mid=i.1"))
-	other := string(packOf(t, "groupId=g&streamId=s&bg=you&mid=i.1"))
-	ev, s := new(fakeEvents), &fakeSender{room: -1}
-	p := testPartition(t, ev)
-	sp := split()
-	sp.origin = "me"
-	p.take(s, sp, []*kgo.Record{
-		rec(0, "a", 1, "x"), rec(1, "", 1, own), rec(2, "a", 1, other), rec(3, "a", 1, own), rec(4, "a", 1, "y"),
-	})
-	h := p.stopped()
-	if h == nil || h.Code != reason.Loop || h.Own.Offset != 3 || !strings.Contains(h.Own.Sentence, "offset 3 of t/0") {
-		t.Errorf("halted by %+v, want %s at offset 3", h, reason.Loop)
-	}
-	if sp.packs != 1 {
-		t.Errorf("%d packs of others were counted, want 1", sp.packs)
-	}
-	s.settle(sdk.Final)
-	if l := p.wm.Ledger(); l.Checkpoint != 3 || l.Final != 2 || l.Skipped != 1 {
-		t.Errorf("ledger = %+v, want all before offset 3 final or skipped", l)
-	}
-}
 
 // Something copies the queue into a topic that the bridge reads. The copy has a name and an id of its own: only
 // the packs tell. Packs of another group are moved, counted and told once.
@@ -54,7 +28,7 @@ func TestCopyOfTheOwnQueueStopsAsALoop(t *testing.T) {
 	if err := first.drain(); err != nil {
 		t.Fatal(err)
 	}
-	foreign := packOf(t, "groupId=g&streamId=s&bg=another&mid=i.1")
+	foreign := assigntest.Pack(t, "groupId=g&streamId=s&bg=another&mid=i.1")
 	e.write("copy", foreign, foreign, e.read(queueTopic), []byte("behind it"))
 
 	log := new(lines)
@@ -119,18 +93,4 @@ func (e *env) read(topic string) []byte {
 		e.t.Fatalf("nothing in %s: %v", topic, context.Cause(ctx))
 	}
 	return recs[0].Value
-}
-
-// packOf is what lies in the queue of a pack with these attributes.
-func packOf(t testing.TB, attr string) []byte {
-	t.Helper()
-	p := frame.Pack{Ext: frame.ExtStringIDs, Count: 1, Attr: []byte(attr)}
-	if _, err := frame.AppendPack(nil, &p, frame.AppendItem(nil, []byte("x")), false); err != nil {
-		t.Fatal(err)
-	}
-	v, err := frame.AppendInLongMsg(nil, &p, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
 }

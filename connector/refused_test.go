@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/reason"
 )
 
@@ -22,7 +23,7 @@ func TestOneProxyThatRefusesStopsNothing(t *testing.T) {
 			e.produce("orders", 1, 0, 300, 0)
 			e.waitCommitted("orders", 0, 300)
 			e.waitCommitted("orders", 1, 300)
-			if stops := r.b.counters.partitionsStops.snapshot(); len(stops) != 0 {
+			if stops := r.b.counters.partitionsStops.Snapshot(); len(stops) != 0 {
 				t.Errorf("partitions stopped: %v, want none", stops)
 			}
 			e.expectAll(300, 300)
@@ -43,7 +44,7 @@ func TestPartitionsThatAreRefusedGoOnWhenAProxyTakesTheOldestPack(t *testing.T) 
 	e.produce("orders", 1, 0, 300, 0)
 	for _, num := range []int32{0, 1} {
 		p := r.part("orders", num, func(p PartitionStatus) bool { return p.Stopped })
-		if p.Stall != string(reason.Refused) || len(p.Conditions) == 0 || p.Conditions[0] != streamKey("g", "s", reason.Refused) {
+		if p.Stall != string(reason.Refused) || len(p.Conditions) == 0 || p.Conditions[0] != assign.StreamKey("g", "s", reason.Refused) {
 			t.Errorf("orders/%d: stopped as %s for %v, want %s of stream g/s", num, p.Stall, p.Conditions, reason.Refused)
 		}
 	}
@@ -52,7 +53,7 @@ func TestPartitionsThatAreRefusedGoOnWhenAProxyTakesTheOldestPack(t *testing.T) 
 	if at := e.committed("orders", 0); at > 0 {
 		t.Errorf("committed = %d while everything is refused", at)
 	}
-	if got := r.b.counters.goneOn.snapshot(); len(got) != 0 {
+	if got := r.b.counters.goneOn.Snapshot(); len(got) != 0 {
 		t.Errorf("went on %v while everything is refused", got)
 	}
 	e.proxies[1].Code(112, 0)
@@ -88,7 +89,7 @@ func TestRefusalThatComesAndGoesSkipsNothing(t *testing.T) {
 	}
 	e.waitCommitted("orders", 0, int64(made))
 	e.expectAll(made, 0)
-	if p := r.b.assigned()[0]; p.gate.Stranded() != 0 || len(p.refused) != 0 || len(p.gate.Condition().Entries()) != 0 {
-		t.Errorf("left behind: %d stranded, %v refused, %+v", p.gate.Stranded(), p.refused, p.gate.Condition().Entries())
+	if p := r.b.assigned()[0]; p.Gate().Stranded() != 0 || p.Refused.Total() != 0 || len(p.Gate().Condition().Entries()) != 0 {
+		t.Errorf("left behind: %d stranded, %d refused, %+v", p.Gate().Stranded(), p.Refused.Total(), p.Gate().Condition().Entries())
 	}
 }

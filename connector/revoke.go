@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/commit"
 	"inlong-bridge/connector/internal/replay"
 )
 
@@ -11,7 +13,7 @@ import (
 func (b *Bridge) onAssigned(added map[string][]int32) {
 	b.noteGiven(added) // takes the lock under which b.group is set
 	member, generation := b.group.GroupMetadata()
-	b.seat.Store(&seat{member, generation})
+	b.seat.Store(&commit.Seat{Member: member, Generation: generation})
 	b.inSession.Store(true)
 	b.sessions.Add(1)
 	b.groupFault(nil)
@@ -40,7 +42,7 @@ func (b *Bridge) onRevoked(lost map[string][]int32) {
 	}
 	began := time.Now()
 	for _, p := range parts {
-		p.detach()
+		p.Detach()
 	}
 	if wait := b.revokeWait(); wait > 0 {
 		b.sender.Seal()
@@ -49,12 +51,12 @@ func (b *Bridge) onRevoked(lost map[string][]int32) {
 	// The context is its own: leaving the group cancels everybody else's. A revoke has at most
 	// revoke_wait and the commit's time, which check holds below the rebalance time-out.
 	if !b.drained.Load() { // the drain ended with a commit of its own
-		b.commit(context.WithoutCancel(b.life), parts)
+		b.committer.Commit(context.WithoutCancel(b.life), parts)
 	}
 	b.endGenerations(parts)
 	left := 0
 	for _, p := range parts {
-		left += int(p.leftOpen.Load())
+		left += int(p.LeftUnfinal())
 	}
 	b.counters.revoked.Add(uint64(len(parts)))
 	b.log.Info("partitions revoked", "partitions", len(parts), "took", time.Since(began).Round(time.Millisecond), "pieces_not_final", left)
@@ -74,7 +76,7 @@ func (b *Bridge) onLost(lost map[string][]int32) {
 		return
 	}
 	for _, p := range parts {
-		p.detach()
+		p.Detach()
 	}
 	b.endGenerations(parts)
 	b.counters.revoked.Add(uint64(len(parts)))
@@ -92,17 +94,17 @@ func (b *Bridge) revokeWait() time.Duration {
 
 // awaitFinal waits until nothing of parts is open, at most d, and leaves early at the first loss: reading
 // again takes longer than a rebalance may.
-func (b *Bridge) awaitFinal(parts []*partition, d time.Duration) {
+func (b *Bridge) awaitFinal(parts []*assign.Assignment, d time.Duration) {
 	ctx, cancel := context.WithTimeout(b.life, d)
 	defer cancel()
 	of := make(map[replay.Assignment]bool, len(parts))
 	for _, p := range parts {
 		of[p] = true
 	}
-	b.bell.wait(func() bool {
+	b.progress.Wait(func() bool {
 		open := 0
 		for _, p := range parts {
-			open += p.unfinished()
+			open += p.Unfinished()
 		}
 		return open == 0 || b.reread.Has(func(a replay.Assignment) bool { return of[a] })
 	}, ctx.Done())
@@ -111,23 +113,16 @@ func (b *Bridge) awaitFinal(parts []*partition, d time.Duration) {
 // endGenerations ends the assignments of parts under the commit slot: a commit that is on its way ends
 // first, unless it outlasts its own time-out, and then the broker has fenced it or will only rewind, which
 // costs duplicates and never records.
-func (b *Bridge) endGenerations(parts []*partition) {
-	wait := time.NewTimer(b.cfg.Kafka.CommitTimeout)
-	defer wait.Stop()
-	select {
-	case b.commitSlot <- struct{}{}:
-		defer func() { <-b.commitSlot }()
-	case <-wait.C:
-	}
+func (b *Bridge) endGenerations(parts []*assign.Assignment) {
+	defer b.committer.Hold()()
 	for _, p := range parts {
-		for ; p != nil; p = p.succeeded() {
-			p.detach()
-			p.leftOpen.Store(int64(p.wm.Unfinal()))
+		for ; p != nil; p = p.Succeeded() {
+			p.Detach()
 			b.close(p)
-			p.wm.Revoke()
+			p.End()
 			b.remove(p)
 		}
 	}
 	b.reread.Nudge()
-	b.bell.ring()
+	b.progress.Changed()
 }

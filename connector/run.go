@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"time"
 
+	"inlong-bridge/connector/confirm/managed"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/sdkprom"
 )
@@ -85,7 +87,7 @@ func (b *Bridge) launch() {
 		b.loop("ends", b.endsLoop)
 	}
 	if b.source != nil {
-		b.wg.Go(func() { b.source.run(b.life, min(b.cfg.InLong.Refresh, askQueue), b.reader) })
+		b.wg.Go(func() { b.source.Follow(b.life, min(b.cfg.InLong.Refresh, managed.AskAtMost), b.reader) })
 	}
 	if b.reader != nil {
 		b.wg.Go(func() {
@@ -114,14 +116,14 @@ func (b *Bridge) drain(hard context.Context) error {
 	b.board.Set(reason.New(drainingKey, began, reason.KindOf(reason.Draining).Meaning))
 	b.gates.Refer(gatesOf(b.assigned()), drainingKey, began, true)
 	for _, p := range b.assigned() {
-		p.dropUnbegun()
+		p.DropUnbegun()
 	}
 	b.sender.Seal()
 	open, stuck := b.unfinishedWork()
 	b.log.Info("draining", "pieces_not_final", open+stuck, "at_most", b.cfg.Delivery.Drain)
 	ctx, cancel := context.WithTimeout(hard, b.cfg.Delivery.Drain)
 	defer cancel()
-	b.bell.wait(func() bool { open, _ := b.unfinishedWork(); return open == 0 }, ctx.Done())
+	b.progress.Wait(func() bool { open, _ := b.unfinishedWork(); return open == 0 }, ctx.Done())
 	open, stuck = b.unfinishedWork()
 	committed := b.finalCommit(hard)
 	b.drained.Store(true)
@@ -143,16 +145,16 @@ func (b *Bridge) drain(hard context.Context) error {
 	case !committed:
 		return fmt.Errorf("%w: the last commit failed; what it covers is delivered again after the next start", ErrUnfinished)
 	case len(stopped) > 0 && b.migration == nil: // a migration says it in its verdict
-		return fmt.Errorf("%w: %d partitions are stopped, the first is %s: %s", ErrUnfinished, len(stopped), stopped[0].id, b.textOf(stopped[0].stopped()))
+		return fmt.Errorf("%w: %d partitions are stopped, the first is %s: %s", ErrUnfinished, len(stopped), stopped[0].Partition, b.textOf(stopped[0].Stopped()))
 	}
 	b.log.Info("drained", "took", time.Since(began).Round(time.Millisecond))
 	return nil
 }
 
 // stoppedPartitions returns the partitions that cannot go on.
-func (b *Bridge) stoppedPartitions() (out []*partition) {
+func (b *Bridge) stoppedPartitions() (out []*assign.Assignment) {
 	for _, p := range b.assigned() {
-		if p.stopped() != nil {
+		if p.Stopped() != nil {
 			out = append(out, p)
 		}
 	}
@@ -163,12 +165,12 @@ func (b *Bridge) stoppedPartitions() (out []*partition) {
 // those that will not while the reasons last that stop their partitions.
 func (b *Bridge) unfinishedWork() (open, stuck int) {
 	for _, p := range b.assigned() {
-		n := p.wm.Unfinal()
-		dead := min(n, p.gate.Stranded())
+		n := p.Checkpoint().Unfinal()
+		dead := min(n, p.Gate().Stranded())
 		stuck += dead
 		n -= dead
-		chunks, _ := p.waiting()
-		if p.stopped() != nil { // nothing takes them while the reason lasts
+		chunks, _ := p.Waiting()
+		if p.Stopped() != nil { // nothing takes them while the reason lasts
 			stuck, chunks = stuck+chunks, 0
 		}
 		open += n + chunks
@@ -184,7 +186,7 @@ func (b *Bridge) finalCommit(hard context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(b.life, limit)
 	defer cancel()
-	for !b.commit(ctx, b.assigned()) {
+	for !b.committer.Commit(ctx, b.assigned()) {
 		select { // a rebalance or a coordinator that moves passes
 		case <-ctx.Done():
 			return false
@@ -194,18 +196,6 @@ func (b *Bridge) finalCommit(hard context.Context) bool {
 		}
 	}
 	return true
-}
-
-// dropUnbegun forgets parked chunks of which nothing was sent, and stops taking more.
-func (p *partition) dropUnbegun() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, c := range p.parked {
-		if !c.begun {
-			p.dropParkedLocked(i)
-			break
-		}
-	}
 }
 
 // shut closes what was made, in the order in which the parts need each other: the group first, so that

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/sdk/dptest"
 	"inlong-bridge/sdk/manager"
@@ -380,20 +382,28 @@ func TestSignalEndsTheWaitOfTheStart(t *testing.T) {
 func TestStartWaitsForTheManager(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		away := &manager.Error{URL: "http://manager", Op: "asking", Err: errors.New("nothing listens there")}
-		o := &oracle{says: kafkaQueue("1", nil, "mq=mq:9092"), err: away}
+		var answers atomic.Bool
+		ask := func(context.Context, string) (manager.QueueConfig, error) {
+			if !answers.Load() {
+				return manager.QueueConfig{}, away
+			}
+			return manager.QueueConfig{MD5: "1", Type: managed.Kafka, Clusters: []manager.QueueCluster{
+				{Name: "mq", Type: managed.Kafka, Params: map[string]string{"bootstrap.servers": "mq:9092"}},
+			}}, nil
+		}
 		b := &Bridge{cfg: &config.Config{Kafka: config.Kafka{StartTimeout: time.Minute}}, log: slog.New(slog.DiscardHandler), started: time.Now()}
-		b.source = sourceOf(o, "")
+		b.source = managed.New(ask, "dp", "tag", "", b.log)
 		wait := func() error {
 			return b.awaitStart(t.Context(), "the Manager", managerOutlook, func(ctx context.Context) error {
-				_, _, err := b.source.start(ctx)
+				_, _, err := b.source.Start(ctx)
 				return err
 			})
 		}
-		time.AfterFunc(20*time.Second, func() { o.set(func(o *oracle) { o.err = nil }) })
+		time.AfterFunc(20*time.Second, func() { answers.Store(true) })
 		if err := wait(); err != nil || time.Since(b.started) < 20*time.Second {
 			t.Errorf("it waited %v and returned %v", time.Since(b.started), err)
 		}
-		o.set(func(o *oracle) { o.err = away })
+		answers.Store(false)
 		if err := wait(); err == nil || !strings.Contains(err.Error(), "start_timeout (1m0s) passed") || time.Since(b.started) != time.Minute {
 			t.Errorf("after %v: %v", time.Since(b.started), err)
 		}
@@ -419,7 +429,7 @@ func TestOutlookOfTheManagersErrors(t *testing.T) {
 		{"another URL", said(404, some), kafkaclient.Lasts},
 		{"no", said(200, manager.ErrRefused), kafkaclient.Lasts},
 		{"no queue", said(200, manager.ErrNoQueue), kafkaclient.Lasts},
-		{"another queue", fmt.Errorf("asking: %w", errOtherQueue), kafkaclient.Lasts},
+		{"another queue", fmt.Errorf("asking: %w", managed.ErrOtherQueue), kafkaclient.Lasts},
 		{"two, one is away", errors.Join(said(401, some), said(0, some)), kafkaclient.Passes},
 		{"two, both refuse", errors.Join(said(401, some), said(404, some)), kafkaclient.Lasts},
 	} {

@@ -6,7 +6,7 @@ import (
 
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
-	"inlong-bridge/connector/resume"
+	"inlong-bridge/connector/internal/queue"
 )
 
 // What /status shows.
@@ -54,18 +54,18 @@ func (o observed) Snapshot() Status {
 	now := time.Now()
 	repair := b.reread.Outstanding()
 	for _, p := range b.assigned() {
-		_, parked := p.waiting()
+		_, parked := p.Waiting()
 		s.Memory.ParkedBytes += parked
-		ps := p.status(now)
+		ps := p.Status(now)
 		ps.Repair = repair[p]
 		ps.Retention = b.retention.left(p, now)
-		if at, ok := p.wm.Oldest(); ok {
+		if at, ok := p.Checkpoint().Oldest(); ok {
 			if r := b.routes.At(at.Route); r != nil {
 				ps.Oldest = &RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream}
 			}
 		}
 		s.Parts = append(s.Parts, ps)
-		s.Memory.Unfinal += p.wm.Unfinal()
+		s.Memory.Unfinal += p.Checkpoint().Unfinal()
 	}
 	for _, r := range b.routes.All() {
 		s.Routes = append(s.Routes, RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream})
@@ -82,14 +82,14 @@ func (o observed) Snapshot() Status {
 	s.Reread = RereadStatus{Pending: b.reread.Pending(), Ranges: again.Ranges, Records: again.Records, Bytes: again.Bytes}
 	s.Sender = b.sender.Status()
 	if b.reader != nil {
-		nameQueueTopics(s.Sender.Streams, b.reader.Topics)
+		queue.NameTopics(s.Sender.Streams, b.reader.Topics)
 		q := b.reader.Status()
 		s.Queue = &q
-		count, sum, upTo := b.delay.read()
+		count, sum, upTo := b.delay.Read()
 		s.Delay = &observe.Histogram{Count: count, Sum: sum, UpTo: upTo}
 	}
 	if b.source != nil {
-		q := b.source.status()
+		q := b.source.Status()
 		s.QueueSource = &q
 	}
 	if !b.joined() {
@@ -97,6 +97,7 @@ func (o observed) Snapshot() Status {
 	}
 	s.Counters = b.counters.snapshot(s.Group.Topics)
 	s.Counters.OffsetsLost += again.Gone
+	s.Counters.Commits, s.Counters.CommitErrors = b.committer.Counts()
 	s.Loops = b.loops.Snapshot()
 	if at := b.heldAt.Load(); at > 0 {
 		s.HeldAt = time.Unix(0, at)
@@ -107,57 +108,8 @@ func (o observed) Snapshot() Status {
 // Stalled implements observe.Source.
 func (o observed) Stalled(found map[uint64][]gate.Entry) {
 	for _, p := range o.assigned() {
-		p.gate.Stall(found[p.assignment])
+		p.Gate().Stall(found[p.Number])
 	}
-}
-
-func (p *partition) status(now time.Time) PartitionStatus {
-	ledger := p.wm.Ledger()
-	ps := PartitionStatus{
-		Topic: p.id.Topic, Partition: p.id.Num, Start: p.start, Position: p.expects(), Final: ledger.Checkpoint,
-		Committed: p.wm.Committed(), Lag: p.lag(ledger.Checkpoint), Unfinal: p.wm.Unfinal(), OldestUnfinal: p.oldest(now), Lost: p.losses.Load(),
-		LagSeconds: p.lagSeconds(now), Assignment: p.assignment, Condition: p.gate.Condition(), Behind: p.behind(), OpenTransaction: p.openTxn.Load(),
-	}
-	if p.topic.id != ([16]byte{}) {
-		ps.TopicID = resume.TopicID(p.topic.id).String()
-	}
-	if r := p.from.refused; r != nil {
-		ps.RefusedOffset, ps.RefusedTopicID = &r.offset, r.topic.String()
-	}
-	ps.Books = p.from.books
-	if c := p.booked.Load(); c != nil {
-		ps.Books = c.books
-	}
-	if ps.Committed < 0 && p.restated.Load() {
-		ps.Committed = p.start
-	}
-	if at := p.committed.Load(); at > 0 {
-		ps.LastCommit = time.Unix(0, at)
-	}
-	return ps
-}
-
-// lag is how far the log's end is from the checkpoint. It is never negative, and never counts what
-// retention removed.
-func (p *partition) lag(checkpoint int64) int64 {
-	high := p.high.Load()
-	if high < 0 {
-		return -1
-	}
-	return max(0, high-max(checkpoint, p.logStart.Load()))
-}
-
-// behind is the lag by which a stall is found: none of what a migration does not want, and none of a partition
-// that has stopped and said so.
-func (p *partition) behind() int64 {
-	if p.stopped() != nil {
-		return 0
-	}
-	end, done := p.high.Load(), p.wm.Checkpoint()
-	if p.limit >= 0 {
-		end = min(end, p.limit)
-	}
-	return max(0, end-max(done, p.logStart.Load()))
 }
 
 // stuckAfter is how long records may wait to become final before that is a reason: longer than each mode

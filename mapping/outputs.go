@@ -5,6 +5,8 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+
+	"inlong-bridge/mapping/queuetopic"
 )
 
 // LeftOut says why a topic is not consumed although an expression of some rule matches it: expressions do not
@@ -50,7 +52,7 @@ type way struct {
 func (t *Table) Outputs(queue string) *Outputs {
 	o := &Outputs{table: t}
 	add := func(group, stream string, perRecord bool) {
-		expr := strings.NewReplacer(`\{group\}`, "(?:"+group+")", `\{stream\}`, "(?:"+stream+")").Replace(regexp.QuoteMeta(queue))
+		expr := queuetopic.Template(queue).Expr(group, stream)
 		if slices.ContainsFunc(o.ways, func(w way) bool { return w.expr == expr && w.perRecord == perRecord }) {
 			return
 		}

@@ -10,6 +10,9 @@ import (
 	"unicode"
 
 	"gopkg.in/yaml.v3"
+
+	"inlong-bridge/mapping/suggest"
+	"inlong-bridge/mapping/yamlnode"
 )
 
 // Problem is one mistake in the rules; Line is 0 when there is no line to point at.
@@ -46,40 +49,24 @@ func (p *parser) problem(line int, format string, args ...any) {
 	p.problems = append(p.problems, Problem{line, where + fmt.Sprintf(format, args...)})
 }
 
-// deref follows aliases, and the document node to its content. yaml.v3 refuses an alias that holds itself.
-func deref(n *yaml.Node) *yaml.Node {
-	for n != nil {
-		switch {
-		case n.Kind == yaml.AliasNode:
-			n = n.Alias
-		case n.Kind == yaml.DocumentNode && len(n.Content) == 1:
-			n = n.Content[0]
-		default:
-			return n
-		}
+// kindName says what a node is, with its value if it has a single one.
+func kindName(n *yaml.Node) string {
+	if n.Kind == yaml.ScalarNode && n.Value != "" && !yamlnode.Null(n) {
+		return fmt.Sprintf("%q", clip(n.Value))
 	}
-	return nil
+	return yamlnode.Kind(n)
 }
 
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
-
-func kindName(n *yaml.Node) string {
-	switch {
-	case isNull(n):
-		return "nothing"
-	case n.Kind == yaml.ScalarNode:
-		return fmt.Sprintf("%q", clip(n.Value))
-	case n.Kind == yaml.SequenceNode:
-		return "a list"
-	case n.Kind == yaml.MappingNode:
-		return "a section"
-	default:
-		return "something else"
+// didYouMean returns ", did you mean ...?" for the known word that is close to word, or lists what is known.
+func didYouMean(word string, known []string) string {
+	if meant := suggest.Closest(word, known); meant != "" {
+		return fmt.Sprintf(", did you mean %s?", meant)
 	}
+	return "; known are " + strings.Join(known, ", ")
 }
 
 func (p *parser) rules(n *yaml.Node) []*rule {
-	n = deref(n)
+	n = yamlnode.Resolve(n)
 	const want = "want a list of rules such as {topics: orders, group: shop, stream: orders}"
 	switch {
 	case n == nil || n.Kind == 0:
@@ -95,7 +82,7 @@ func (p *parser) rules(n *yaml.Node) []*rule {
 	var rules []*rule
 	for i, node := range n.Content {
 		p.rule = i + 1
-		if r := p.parseRule(deref(node)); r != nil {
+		if r := p.parseRule(yamlnode.Resolve(node)); r != nil {
 			rules = append(rules, r)
 		}
 	}
@@ -103,26 +90,21 @@ func (p *parser) rules(n *yaml.Node) []*rule {
 	return rules
 }
 
-// section calls set for each key of a mapping; set returns false for a key it does not know.
+// section calls set for each known key of a mapping, and reports what is wrong with the others.
 func (p *parser) section(n *yaml.Node, what string, known []string, set func(key string, value *yaml.Node)) bool {
 	if n.Kind != yaml.MappingNode {
 		p.problem(n.Line, "%s is %s: want a section with %s", what, kindName(n), strings.Join(known, ", "))
 		return false
 	}
-	seen := make(map[string]int, len(n.Content)/2)
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := n.Content[i], deref(n.Content[i+1])
+	yamlnode.Section(n, func(k, v *yaml.Node) {
 		if k.Kind != yaml.ScalarNode || !slices.Contains(known, k.Value) {
 			p.problem(k.Line, "unknown key %s%s", kindName(k), didYouMean(k.Value, known))
-			continue
+			return
 		}
-		if first, again := seen[k.Value]; again {
-			p.problem(k.Line, "%s is given twice, first in line %d", k.Value, first)
-			continue
-		}
-		seen[k.Value] = k.Line
 		set(k.Value, v)
-	}
+	}, func(k *yaml.Node, first int) {
+		p.problem(k.Line, "%s is given twice, first in line %d", k.Value, first)
+	})
 	return true
 }
 
@@ -165,7 +147,7 @@ func (p *parser) patterns(n *yaml.Node, key string) []pattern {
 	}
 	var out []pattern
 	for _, node := range nodes {
-		pat, ok := p.pattern(deref(node), key)
+		pat, ok := p.pattern(yamlnode.Resolve(node), key)
 		if !ok {
 			continue
 		}
@@ -201,7 +183,7 @@ func (p *parser) pattern(n *yaml.Node, key string) (pattern, bool) {
 		}
 		n, isRegex = value, true
 	}
-	if n.Kind != yaml.ScalarNode || isNull(n) {
+	if n.Kind != yaml.ScalarNode || yamlnode.Null(n) {
 		p.problem(n.Line, "%s is %s: want a name, a list of names, or a regular expression", key, kindName(n))
 		return pattern{}, false
 	}
@@ -250,7 +232,7 @@ func (p *parser) template(ruleLine int, n *yaml.Node, field string, r *rule) tem
 		p.problem(ruleLine, "%s is missing: give an id, or a template such as '{topic}'", field)
 		return nil
 	}
-	if n.Kind != yaml.ScalarNode || isNull(n) {
+	if n.Kind != yaml.ScalarNode || yamlnode.Null(n) {
 		hint := ""
 		if n.Kind == yaml.MappingNode {
 			hint = "; quote a template that begins with a brace, as in '{topic}'"
@@ -320,7 +302,7 @@ func (p *parser) fixedID(section, n *yaml.Node, field string) string {
 		p.problem(section.Line, "unmatched: %s is missing", field)
 		return ""
 	}
-	if n.Kind != yaml.ScalarNode || isNull(n) {
+	if n.Kind != yaml.ScalarNode || yamlnode.Null(n) {
 		p.problem(n.Line, "unmatched: %s is %s: want an id", field, kindName(n))
 		return ""
 	}

@@ -80,7 +80,7 @@ func TestEncodeAllocatesNothing(t *testing.T) {
 	s := stagedSender(t)
 	st := streamsOf(t, s, 1)[0]
 	for _, compress := range []bool{true, false} {
-		p := &pack{st: st, seq: 1, compress: compress, buf: s.packBuffer(64 << 10)}
+		p := &pack{filling: filling{st: st, compress: compress, buf: s.packBuffer(64 << 10)}}
 		for i := range 60 {
 			p.add(bytes.Repeat([]byte{byte(i), 'a', byte(i * 7), 'b'}, 200), &s.bufs)
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"inlong-bridge/sdk/frame"
 )
@@ -17,6 +18,12 @@ type Attr struct{ Key, Value string }
 func AuditVersion(v int64) Attr { return Attr{attrAuditVersion, strconv.FormatInt(v, 10)} }
 
 const attrAuditVersion = "auditVersion"
+
+// ReportAttrs are the attributes that InLong's C++ SDK gives each record with extend_field 0x1: the record's time as
+// yyyymmddHHMMSS, in the time zone of t, and the address of the sender. Readers that expect them find them in Message.Attrs.
+func ReportAttrs(t time.Time, ip string) []Attr {
+	return []Attr{{"__addcol1__reptime", t.Format("20060102150405")}, {"__addcol2__ip", ip}}
+}
 
 // PackAttrs are the attributes that all records of a pack share; make them with NewPackAttrs, once. DataProxy
 // passes them through into the queue. Records with different ones never share a pack, so few different

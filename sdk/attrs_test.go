@@ -240,3 +240,19 @@ func TestAttributeOfRecordMayNotRepeatOneOfItsPack(t *testing.T) {
 		}
 	})
 }
+
+// The attributes that the C++ SDK gives each record with extend_field 0x1 can be given here, and arrive.
+func TestAttributesOfTheCppSDKArrive(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e, seen := setupSeen(t)
+		at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.FixedZone("CST", 8*3600))
+		m := sdk.Message{Stream: e.stream("s"), Time: at, Payload: []byte("x"), Attrs: sdk.ReportAttrs(at, "10.0.0.7")}
+		if err := e.sender.SendAsync(t.Context(), m, nil); err != nil {
+			t.Fatal(err)
+		}
+		got := seen()
+		if len(got) != 1 || got[0].ext&1 == 0 || len(got[0].records) != 1 || got[0].records[0] != "x[__addcol1__reptime=20260304050607&__addcol2__ip=10.0.0.7]" {
+			t.Errorf("arrived: %+v", got)
+		}
+	})
+}

@@ -236,9 +236,13 @@ func (s *Sender) wakeForRoom() {
 // Room receives a value when there may be room again after ErrBufferFull or ErrStreamFull.
 func (s *Sender) Room() <-chan struct{} { return s.room }
 
-// SendBatch waits for room and hands over all records. n is how many were taken when err is not nil.
+// SendBatch waits for room and hands over all records. n is how many were taken when err is not nil. From when ctx has
+// ended no more are taken, even if there is room.
 func (s *Sender) SendBatch(ctx context.Context, b *Batch) (n int, err error) {
 	for {
+		if ctx.Err() != nil {
+			return n, notSent(ctx, "batch", b.Stream)
+		}
 		wait := s.waiters.next()
 		if err = ErrStreamFull; b.Repair || !s.streamAhead(b.Stream) {
 			n, err = s.trySend(b, n)
@@ -259,7 +263,7 @@ func (s *Sender) awaitRoom(ctx context.Context, wait <-chan struct{}) error {
 	case <-s.ctx.Done():
 		return ErrClosed
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for room in the byte budget: %w", context.Cause(ctx))
+		return fmt.Errorf("waiting for room in the byte budget (WithBudget): %w", context.Cause(ctx))
 	}
 }
 

@@ -38,7 +38,7 @@ func BenchmarkAppend(b *testing.B) {
 	record := bytes.Repeat([]byte("x"), 100)
 	b.SetBytes(int64(len(record)))
 	b.ReportAllocs()
-	p := &pack{st: st, limit: 256<<10 - 1<<10, buf: s.packBuffer(256<<10 - 1<<10)}
+	p := &pack{filling: filling{st: st, limit: 256<<10 - 1<<10, buf: s.packBuffer(256<<10 - 1<<10)}}
 	total := 0
 	for b.Loop() {
 		if !p.fits(len(record)) {
@@ -59,7 +59,7 @@ func BenchmarkEncode(b *testing.B) {
 	for _, compress := range []bool{true, false} {
 		name := map[bool]string{true: "snappy", false: "none"}[compress]
 		b.Run(name, func(b *testing.B) {
-			p := &pack{st: st, seq: 1, rtms: time.Now().UnixMilli(), compress: compress, buf: s.packBuffer(256 << 10)}
+			p := &pack{filling: filling{st: st, rtms: time.Now().UnixMilli(), compress: compress, buf: s.packBuffer(256 << 10)}}
 			for i := range 250 {
 				p.add(bytes.Repeat([]byte{byte(i), 'a', byte(i * 7), 'b'}, 256), &s.bufs)
 			}
@@ -84,30 +84,32 @@ func BenchmarkEncode(b *testing.B) {
 // BenchmarkAckPath is one pack through hand, ack, verdict and notice, without a network.
 func BenchmarkAckPath(b *testing.B) {
 	s, st := loneSender(b)
-	s.mu.Lock()
-	here, there := net.Pipe()
-	defer func() { _, _ = here.Close(), there.Close() }()
-	c := s.connectedLocked(s.endpointList[0], here, false)
-	c.epoch = s.lastEpoch
-	s.mu.Unlock()
+	c := connect(b, s)
 	b.ReportAllocs()
 	acked := 0
 	for b.Loop() {
 		s.mu.Lock()
-		p := &pack{st: st, count: 1, charge: 0, seq: s.nextSeqLocked(), frame: s.bufs.Get(512), wire: 300, tokens: 1, pieces: append(s.getPieces(), piece{token: callback(func(Result) {})})}
-		s.registerLocked(p)
-		s.handLocked(p, c, s.now())
-		p.taken = true
+		p := &pack{
+			filling:   filling{st: st, count: 1},
+			outgoing:  outgoing{frame: s.bufs.Get(512)},
+			followers: followers{tokens: 1, pieces: append(s.getPieces(), piece{token: callback(func(Result) {})})},
+		}
+		s.e.Sealed(s.enterLocked(p), &st.life)
+		s.e.Encoded(&p.life, 300)
+		todo := s.progressLocked()
+		if len(c.out) != 1 || !s.e.Take(&c.life, &p.life, s.now()) {
+			b.Fatal("the pack was not handed to the connection")
+		}
+		s.e.Wrote(&c.life, &p.life)
 		c.out = c.out[:0]
-		c.unwritten = 0
 		s.mu.Unlock()
-		c.answered(&frame.Ack{Uniq: uint32(p.seq)})
+		todo.perform()
+		c.answered(&frame.Ack{Uniq: uint32(p.life.Seq())})
 		acked++
 	}
 	s.mu.Lock()
-	if got := st.counts.final; got != uint64(acked) {
+	if got := st.life.Counts().Final; got != uint64(acked) {
 		b.Errorf("%d packs final, want %d", got, acked)
 	}
-	s.disconnectedLocked(c, errors.New("over"))
 	s.mu.Unlock()
 }

@@ -1,6 +1,9 @@
 package sdk
 
-import "inlong-bridge/sdk/finality"
+import (
+	"inlong-bridge/sdk/engine"
+	"inlong-bridge/sdk/finality"
+)
 
 // EndpointCode says why a proxy gets nothing, or less than it could. Programs compare codes; the sentences beside
 // them are for people and may change.
@@ -68,4 +71,16 @@ func endpointCode(r finality.Refusal) EndpointCode {
 	case finality.OK, finality.ShareFull, finality.RateReached, finality.StreamStalled, finality.SlowStart, finality.ConnGone:
 	}
 	return EndpointOK
+}
+
+// failureCode is the code of an outage.
+func failureCode(f engine.Failure) EndpointCode {
+	switch f {
+	case engine.ClosesAtOnce:
+		return EndpointClosesAtOnce
+	case engine.NoAnswer:
+		return EndpointNoAnswer
+	case engine.NotConnected, engine.NoFailure:
+	}
+	return EndpointNotConnected
 }

@@ -2,9 +2,8 @@ package sdk
 
 import (
 	"context"
+	mathrand "math/rand/v2"
 	"time"
-
-	"inlong-bridge/sdk/finality"
 )
 
 // Confirmer is what the sender asks of the reader of the queue behind the proxies.
@@ -36,7 +35,7 @@ func (s *Sender) watchStreamLocked(st *Stream) {
 		return
 	}
 	st.watch = watching
-	left := s.openings.leaving[streamKey{st.group, st.name}]
+	left := s.openings.leaving[streamKey{st.Group(), st.Name()}]
 	s.wg.Go(func() {
 		if left != nil {
 			<-left // see ForgetStream
@@ -49,15 +48,13 @@ func (s *Sender) watchStreamLocked(st *Stream) {
 func (s *Sender) watchLoop(st *Stream) {
 	wait := s.o.backoff()
 	for tries := 0; ; tries++ {
-		err := s.o.confirmer.Watch(s.ctx, st.group, st.name)
+		err := s.o.confirmer.Watch(s.ctx, st.Group(), st.Name())
 		s.mu.Lock()
 		if st.watchErr = nil; err != nil {
 			st.watchErr = &err
 		} else {
 			st.watch = watched
-			for class := range st.queues {
-				s.joinLocked(st, class)
-			}
+			s.e.Watched(&st.life)
 			todo := s.progressLocked()
 			s.mu.Unlock()
 			todo.perform()
@@ -67,7 +64,7 @@ func (s *Sender) watchLoop(st *Stream) {
 		if tries == 0 && s.ctx.Err() == nil {
 			s.o.logger.Warn("watching the queue of a stream fails; nothing of it is sent", "stream", st.text, "err", err)
 		}
-		pause := time.NewTimer(wait.pause(tries))
+		pause := time.NewTimer(wait.Pause(tries, mathrand.Float64()))
 		select {
 		case <-s.ctx.Done():
 			pause.Stop()
@@ -88,9 +85,9 @@ func (s *Sender) beginBarrierLocked(begun time.Duration) {
 		err := s.o.confirmer.Barrier(ctx)
 		s.mu.Lock()
 		if err != nil {
-			s.m.BarrierFailed(s.now())
+			s.e.BarrierFailed(s.now())
 		} else {
-			s.m.BarrierPassed(begun, s.now())
+			s.e.BarrierPassed(begun, s.now())
 		}
 		s.noteBarrierLocked(err)
 		todo := s.progressLocked()
@@ -115,7 +112,7 @@ func (s *Sender) Seen(seqs []uint64) {
 	s.mu.Lock()
 	now := s.now()
 	for _, seq := range seqs {
-		s.m.Seen(finality.Pack(seq), now)
+		s.e.Seen(seq, now)
 	}
 	todo := s.progressLocked()
 	s.mu.Unlock()
@@ -128,7 +125,7 @@ func (s *Sender) TopicMissing(group, stream string, missing bool) {
 	s.mu.Lock()
 	key := streamKey{group, stream}
 	if st := s.streams[key]; st != nil && s.openings.leaving[key] == nil { // else it is said of the one that was forgotten
-		s.m.Missing(st.id, missing, s.now())
+		s.e.TopicMissing(&st.life, missing, s.now())
 	}
 	todo := s.progressLocked()
 	s.mu.Unlock()
@@ -140,13 +137,14 @@ func (s *Sender) TopicMissing(group, stream string, missing bool) {
 func (s *Sender) RepairsUnseen() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.repairStates.pending()
+	repairs := s.e.Repairs()
+	return repairs.Pending()
 }
 
 // QueueAnswers says whether every queue cluster answers.
 func (s *Sender) QueueAnswers(ok bool) {
 	s.mu.Lock()
-	s.m.QueueAnswers(ok, s.now())
+	s.e.QueueAnswers(ok, s.now())
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/frame"
 )
 
@@ -26,26 +27,9 @@ type conn struct {
 	wake chan struct{} // constant; the writer has something to do
 	stop chan struct{} // constant; closed when the reader is done
 
-	epoch         finality.ConnEpoch
-	out           []*pack // handed over, not yet taken by the writer
-	beat          bool    // a heartbeat is to be written
-	table         map[uint32]*pack
-	inFlight      int
-	inFlightBytes int64
-	openedAt      time.Duration
-	unwritten     int64         // bytes in out and in the write that is under way
-	acked         int           // packs acked here and not final
-	useful        bool          // something was acked here
-	draining      bool          // takes no new pack
-	drainBy       time.Duration // when it ends though not all is final; 0 for never
-	closing       bool
-	byUs          bool   // closed because an answer or a write took too long
-	drained       bool   // closed because it had nothing left to do
-	answers       bool   // something was answered here
-	unproven      bool   // takes no pack before it has answered a heartbeat: the last one there ended without any answer
-	unclear       bool   // a pack may be unanswered that is not in table, or there are answers to none
-	why           string // why we closed it
-	reserved      *pack  // suspect for which it keeps itself empty, or that it carries
+	life engine.Conn // what the engine knows of it
+	out  []*pack     // handed over, not yet taken by the writer
+	beat bool        // a heartbeat is to be written
 }
 
 // dialProxy opens a connection within the dial time-out.
@@ -59,46 +43,17 @@ func (s *Sender) dialProxy(ctx context.Context, ep *endpoint) (net.Conn, error) 
 	return nc, nil
 }
 
-// connectedLocked begins a connection. Under mu.
-//
-// Where the last connection ended before anything was answered, nobody knows whether a proxy is there: a load balancer
-// without one accepts connections too. A pack sent there would be taken for the culprit, or lie there for long. So the new
-// connection is unproven: it sends a heartbeat, and takes packs once that is answered.
-func (s *Sender) connectedLocked(ep *endpoint, nc net.Conn, unproven bool) *conn {
-	s.lastEpoch++
-	c := &conn{
-		s: s, ep: ep, nc: nc, epoch: s.lastEpoch, unproven: unproven,
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), table: make(map[uint32]*pack),
-	}
-	s.conns[c.epoch] = c
-	if ep.counts.ended > 0 {
-		ep.counts.reconnects++
-	}
-	ep.conns = append(ep.conns, c)
-	c.openedAt = s.now()
-	s.m.Opened(c.epoch, ep.id, c.openedAt)
-	if !unproven {
-		s.warmer.wake()
-		s.thorough = true
-	}
-	if unproven || ep.outage.on { // ask for a sign of life
-		c.beat = true
-		c.signal()
-	}
-	s.tellConnLocked(s.o.hooks.ConnOpened, c, c.openedAt, "")
+// connectedLocked begins a connection; engine.Opened says what unproven, again and first mean. Under mu.
+func (s *Sender) connectedLocked(ep *endpoint, nc net.Conn, unproven, again, first bool) *conn {
+	c := &conn{s: s, ep: ep, nc: nc, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	c.life.Ref = s.conns.put(c)
+	s.e.Opened(&c.life, &ep.life, unproven, again, first, s.now())
+	s.tellConnLocked(s.o.hooks.ConnOpened, c, 0, 0, c.life.OpenedAt(), "")
 	return c
 }
 
-// connEnd is how a connection's life went.
-type connEnd struct {
-	answered bool // something was
-	useful   bool // something was acked, or it was well for long
-	alone    bool // no other proxy of a list is connected
-	err      error
-}
-
 // serve runs the connection until it ends.
-func (s *Sender) serve(c *conn) (end connEnd) {
+func (s *Sender) serve(c *conn) (end engine.ConnEnd) {
 	written := make(chan struct{})
 	s.wg.Go(func() {
 		defer close(written)
@@ -111,63 +66,28 @@ func (s *Sender) serve(c *conn) (end connEnd) {
 	<-written
 
 	s.mu.Lock()
-	s.disconnectedLocked(c, err)
+	now := s.now()
+	end = s.e.Ended(&c.life, err, now)
 	// What answers for as long as the longest pause is not what pauses are for, even when there was nothing to ack.
-	well := c.answers && s.now()-c.openedAt >= s.o.retryMax
-	end = connEnd{answered: c.answers, useful: c.useful || well, alone: s.aloneLocked(c.ep), err: c.ep.failureLocked("connection ended")}
+	end.Useful = end.Useful || (end.Answered && now-c.life.OpenedAt() >= s.o.retryMax)
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()
 	return end
 }
 
-// disconnectedLocked ends the connection: the state machine says what becomes of its packs. Under mu.
-func (s *Sender) disconnectedLocked(c *conn, err error) {
-	c.closing = true
-	s.thorough = true // its window is gone, and what it was kept empty for
-	delete(s.conns, c.epoch)
-	ep := c.ep
-	for i, other := range ep.conns {
-		if other == c {
-			ep.conns = append(ep.conns[:i:i], ep.conns[i+1:]...)
-			break
-		}
-	}
-	if c.reserved != nil {
-		c.reserved.unreserveLocked()
-	}
-	ep.counts.ended++
-	reason := c.why
-	if reason == "" {
-		reason = err.Error()
-	}
-	s.tellConnLocked(s.o.hooks.ConnEnded, c, s.now(), reason)
-	if !s.stopped { // else what it carried is left to abandon: Close ended it, no proxy did
-		if c.byUs {
-			s.m.GivenUp(c.epoch)
-		}
-		s.m.Ended(c.epoch, s.now())
-	}
+// connEndedLocked tells that a connection ended. Under mu.
+func (s *Sender) connEndedLocked(f *engine.Effect, now time.Duration) {
+	c := s.conns.at(f.Conn.Ref)
+	s.conns.drop(f.Conn.Ref)
+	s.tellConnLocked(s.o.hooks.ConnEnded, c, f.Packs, f.Acked, now, cmp.Or(f.Reason, f.Err.Error()))
 	switch {
-	case s.stopped, c.drained:
-		return
-	case c.why != "":
-		ep.noteLocked("connection closed: " + c.why)
+	case s.e.Stopped(), f.Conn.Drained():
+	case f.Reason != "":
+		c.ep.noteLocked("connection closed: " + f.Reason)
 	default:
-		ep.noteLocked("connection ended: " + err.Error())
+		c.ep.noteLocked("connection ended: " + f.Err.Error())
 	}
-	switch {
-	case !c.answers && c.byUs:
-		s.failedLocked(ep, EndpointNoAnswer, reason, c.inFlight)
-	case !c.answers:
-		s.failedLocked(ep, EndpointClosesAtOnce, reason, c.inFlight)
-	case c.why != "":
-		s.o.logger.Warn("connection to proxy closed", "endpoint", ep.addr, "reason", c.why, "in_flight", c.inFlight, "acked", c.acked)
-	default:
-		s.o.logger.Warn("connection to proxy ended", "endpoint", ep.addr, "err", err, "in_flight", c.inFlight, "acked", c.acked)
-	}
-	ep.outage.begin(s.now())
-	s.redialLocked(ep)
 }
 
 // signal tells the writer that there is something to write.
@@ -195,8 +115,7 @@ func (c *conn) writeLoop() {
 			}
 			if err != nil {
 				c.s.mu.Lock()
-				c.byUs = c.byUs || errors.Is(err, os.ErrDeadlineExceeded)
-				c.s.endLocked(c, err.Error())
+				c.s.e.WriteFailed(&c.life, errors.Is(err, os.ErrDeadlineExceeded), err.Error())
 				todo := c.s.progressLocked()
 				c.s.mu.Unlock()
 				todo.perform()
@@ -210,7 +129,6 @@ func (c *conn) writeLoop() {
 type batchOfPacks struct {
 	packs []*pack
 	bufs  [][]byte
-	gone  int64 // bytes of packs that need not be written any more
 }
 
 // takeOut collects what is to be written and reports whether there is anything.
@@ -218,32 +136,28 @@ func (c *conn) takeOut(w *batchOfPacks) bool {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w.packs, w.bufs, w.gone = w.packs[:0], w.bufs[:0], 0
+	w.packs, w.bufs = w.packs[:0], w.bufs[:0]
 	now := s.now()
-	if c.beat { // ahead of the packs: see killings
+	if c.beat { // ahead of the packs: an isolated one is blamed only if something was answered before
 		c.beat = false
 		w.bufs = append(w.bufs, heartbeat)
-		s.m.Beat(c.epoch, now)
+		s.e.Beat(&c.life, now)
 	}
 	for _, p := range c.out {
-		if p.conn != c || p.state != packInFlight {
-			w.gone += p.wire // seen in the queue before this copy went out
+		_, again := p.life.WroteAt()
+		if !s.e.Take(&c.life, &p.life, now) {
 			continue
 		}
 		p.writers++
-		p.taken = true
-		if !p.written {
-			p.written = true
+		if !again {
 			p.st.meter.queue.note(now-p.opened, p.count)
 		}
-		p.wroteAt = now
 		s.tellPackLocked(s.o.hooks.PackWritten, p, now, nil)
 		w.packs = append(w.packs, p)
 		w.bufs = append(w.bufs, p.frame)
 	}
 	clear(c.out)
 	c.out = c.out[:0]
-	c.unwritten -= w.gone
 	return len(w.bufs) > 0
 }
 
@@ -269,8 +183,7 @@ func (c *conn) giveBack(w *batchOfPacks) {
 	s := c.s
 	s.mu.Lock()
 	for i, p := range w.packs {
-		c.unwritten -= p.wire
-		c.ep.counts.bytes += uint64(p.wire)
+		s.e.Wrote(&c.life, &p.life)
 		p.writers--
 		s.releaseLocked(p)
 		w.packs[i] = nil
@@ -309,8 +222,9 @@ func (c *conn) readLoop() error {
 			}
 		case typ == frame.TypeHeartbeat, typ == frame.TypeBinHeartbeat:
 			c.s.mu.Lock()
-			c.s.heardLocked(c)
-			c.s.m.Answered(c.epoch, c.s.now())
+			now := c.s.now()
+			c.s.e.Heard(&c.life, now)
+			c.s.e.BeatAnswered(&c.life, now)
 			todo := c.s.progressLocked()
 			c.s.mu.Unlock()
 			todo.perform()

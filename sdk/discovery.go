@@ -2,8 +2,10 @@ package sdk
 
 import (
 	"context"
+	mathrand "math/rand/v2"
 	"time"
 
+	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/manager"
 )
 
@@ -39,6 +41,7 @@ func (s *Sender) proxiesOfLocked(name string) *proxyList {
 			s.openings.ownGroups++
 		}
 		s.groups[name] = g
+		s.e.AddList(&g.list.life)
 		if s.o.isolation != ShareConnections {
 			g.list.owner = name
 		}
@@ -83,11 +86,11 @@ func (s *Sender) discoverLoop(ctx context.Context, g *group) {
 		}
 		var pause time.Duration
 		if err != nil {
-			pause = min(wait.pause(failures), s.o.refresh)
+			pause = min(wait.Pause(failures, mathrand.Float64()), s.o.refresh)
 			failures++
 		} else {
 			failures = 0
-			pause = backoff{min: s.o.refresh, max: s.o.refresh, random: wait.random}.pause(0)
+			pause = refreshPause(s.o.refresh)
 		}
 		s.learn(g, n, err, shared)
 		timer := time.NewTimer(pause)
@@ -98,6 +101,11 @@ func (s *Sender) discoverLoop(ctx context.Context, g *group) {
 		case <-timer.C:
 		}
 	}
+}
+
+// refreshPause is how long until something is asked again that is asked every d: up to a quarter less.
+func refreshPause(d time.Duration) time.Duration {
+	return backoff.Backoff{Min: d, Max: d}.Pause(0, mathrand.Float64())
 }
 
 func (s *Sender) askManager(ctx context.Context, name string) (manager.Nodes, error) {

@@ -19,23 +19,23 @@
 //   - An ack is no more than "in that proxy's memory". What a proxy takes with it when it dies is told as
 //     Lost, in the modes that can tell. Its bytes are gone here by then: the owner sends it anew.
 //   - What one proxy refuses for good is refused when a second one says so too, or there is no other. With
-//     WithRefusedRetry it is held even then, and tried again (held.go).
+//     WithRefusedRetry it is held even then, and tried again (engine/refused.go).
 //   - One bad stream or pack does not stop the others. A stream that a proxy does not know pauses there
 //     alone. The pack that was the oldest one unanswered when a connection ended travels alone next time;
 //     when that ends connections to two proxies, it is cut in halves, down to the one record that does it,
-//     which is refused with a PoisonError (split.go).
+//     which is refused with a PoisonError (engine/isolate.go, split.go).
 //   - A proxy that says "not now" gets less, then nothing, then one pack per growing pause; one that comes
-//     back gets a growing share (choice.go).
+//     back gets a growing share (engine/choose.go).
 //   - A proxy that is back is used within 2 s, and all are dialled at once when none is connected. After a connection that
 //     ended before it had answered anything, the next one there has to answer a heartbeat before it gets packs, and
-//     nothing is held against those that the first one had (outage.go). A name with several addresses is several
+//     nothing is held against those that the first one had (engine/outage.go). A name with several addresses is several
 //     proxies (resolve.go).
 //   - Memory is bounded by a byte budget, from append to ack, of which a stream may hold as much as is
 //     free. A stream takes about a kilobyte of it until it is forgotten (ForgetStream). A record takes its bytes until its pack is encoded, and its share of the frame from then on.
 //     "Full" is an error value (TrySend, TrySendBatch) or a wait bounded by the context, never a drop. From the
 //     ack on, what waits for slow callbacks is bounded by WithBacklog in the same way.
-//   - Bytes arrive as they were given, empty records too. What another message type than 7 would change is
-//     refused (WithMessageType).
+//   - Bytes arrive in the queue as they were given, empty records too (InLong Sort's row and rowdata formats drop those
+//     there). What another message type than 7 would change is refused (WithMessageType).
 //
 // # What it does not promise
 //
@@ -54,10 +54,13 @@
 //
 // Its bytes are appended once to the open pack of its stream and event-time minute (batch.go,
 // message.go), which is sealed by size, count, linger, or Seal (seal.go), turned into a frame by an
-// encoder (encode.go), handed to one of the connections that the state machine admits (dispatch.go),
-// of two random ones the one with fewer bytes in flight (choice.go), entered into that connection's table before its first byte is written
-// (conn.go), and answered (answer.go, verdict.go). From the ack on only its pieces are known, until
-// the state machine of package finality says Final or Lost (decide.go).
+// encoder (encode.go), handed to one of the connections that package finality admits (engine/dispatch.go),
+// of two random ones the one with fewer bytes in flight (engine/choose.go), entered into that connection's table before
+// its first byte is written (conn.go), and answered (acks.go, engine/ackclass.go). From the ack on only its pieces are
+// known, until package finality says that it is final or lost, and they are told (perform.go).
+//
+// From the seal on package engine decides what happens to a pack. It is pure: the sender tells it every event under
+// Sender.mu (sealed, encoded, opened, written, answered, ended, seen, a tick) and carries out its effects (perform.go).
 //
 // # Goroutines
 //
@@ -77,10 +80,10 @@
 // # Locks
 //
 // In this order: Stream.mu (what is being filled), Sender.mu (everything that was sealed, connections,
-// the state machine), and the leaves of openList, encoder and notifier. None is held across a dial, a
+// the engine), and the leaves of openList, encoder and notifier. None is held across a dial, a
 // write, a callback, or a question to Manager or Confirmer. A function that needs a lock is called ...Locked, and
 // no function lets go of a lock for its caller. Whoever changes something under Sender.mu ends with
-// Sender.progressLocked, which carries out decisions and hands out packs, lets go of the lock, and performs what
+// Sender.progressLocked, which carries out the engine's effects, lets go of the lock, and performs what
 // progressLocked returned.
 //
 // Callbacks, tokens and hooks are called by one goroutine, in the order things happened, never under a lock,

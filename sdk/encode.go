@@ -96,7 +96,7 @@ func (s *Sender) encode(p *pack, w *workspace) ([]byte, error) {
 	w.attr = p.st.appendAttrs(w.attr[:0])
 	w.attr = strconv.AppendInt(w.attr, p.rtms, 10)
 	w.attr = frame.AppendAttr(w.attr, frame.AttrMid, "")
-	w.attr = frame.AppendMid(w.attr, s.o.instance, p.seq)
+	w.attr = frame.AppendMid(w.attr, s.o.instance, p.life.Seq())
 	if s.o.messageType != Type7 {
 		w.attr = p.appendTextAttrs(w.attr)
 	}
@@ -111,7 +111,7 @@ func (s *Sender) encode(p *pack, w *workspace) ([]byte, error) {
 		ext |= frame.ExtRecordAttrs
 	}
 	f := frame.Pack{
-		Ext: ext, DataTime: p.dataTime, Count: uint16(p.count), Uniq: uint32(p.seq), Attr: w.attr,
+		Ext: ext, DataTime: p.dataTime, Count: uint16(p.count), Uniq: uint32(p.life.Seq()), Attr: w.attr,
 	}
 	var out []byte
 	var err error
@@ -157,25 +157,20 @@ func (s *Sender) encodedLocked(p *pack, size int, encoded []byte, err error) {
 		s.bufs.Put(p.buf)
 		p.buf = nil
 	}
-	if p.state == packDone { // part of a pack that was seen meanwhile
-		if encoded != nil {
-			s.bufs.Put(encoded)
-		}
-		return
-	}
 	if err != nil {
-		s.refuseLocked(p, Result{Outcome: Refused, Err: err})
-		s.joinLocked(p.st, p.class()) // the next one may go
+		s.e.NotEncoded(&p.life, err)
 		return
 	}
-	p.frame, p.wire = encoded, int64(len(encoded))
-	s.refundLocked(p, p.wire) // the records are freed, and only the frame is held until the ack
-	p.st.counts.wireBytes += uint64(len(encoded))
+	if !s.e.Encoded(&p.life, len(encoded)) {
+		s.bufs.Put(encoded)
+		return
+	}
+	p.frame = encoded
+	s.refundLocked(p, int64(len(encoded))) // the records are freed, and only the frame is held until the ack
 	p.st.meter.packedBytes += uint64(size)
 	if !p.compress {
 		p.st.meter.plainPacks++
 	}
-	s.joinLocked(p.st, p.class())
 	if p.compress && s.o.compression == Auto {
 		p.st.tryAuto.result(size, len(encoded))
 	}

@@ -13,7 +13,10 @@ import (
 func TestUncompressedPackBecomesItsFrameInPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, st := paced(t)
-		p := &pack{st: st, seq: 1, rtms: 2, buf: s.packBuffer(4000)}
+		p := &pack{filling: filling{st: st, rtms: 2, buf: s.packBuffer(4000)}}
+		s.mu.Lock()
+		s.e.Sealed(s.enterLocked(p), &st.life)
+		s.mu.Unlock()
 		for range 100 {
 			p.add(bytes.Repeat([]byte("x"), 30), &s.bufs)
 		}
@@ -33,7 +36,7 @@ func TestUncompressedPackBecomesItsFrameInPlace(t *testing.T) {
 		s.bufs.Put(out)
 
 		// A frame of little in a buffer for much would hold all of it until its ack.
-		p = &pack{st: st, seq: 2, buf: s.packBuffer(256 << 10)}
+		p = &pack{filling: filling{st: st, buf: s.packBuffer(256 << 10)}}
 		p.add([]byte("x"), &s.bufs)
 		if out, err = s.encode(p, &w); err != nil || cap(out) > minPackBuffer || p.buf != nil {
 			t.Errorf("a frame of %d bytes takes a buffer of %d: %v", len(out), cap(out), err)
@@ -41,7 +44,7 @@ func TestUncompressedPackBecomesItsFrameInPlace(t *testing.T) {
 		s.bufs.Put(out)
 
 		// Nor is there a copy that compressing made longer.
-		p = &pack{st: st, seq: 3, compress: true, buf: s.packBuffer(4000)}
+		p = &pack{filling: filling{st: st, compress: true, buf: s.packBuffer(4000)}}
 		p.add([]byte("abc"), &s.bufs)
 		first = &p.buf[0]
 		if out, err = s.encode(p, &w); err != nil || &out[0] != first {
@@ -49,7 +52,7 @@ func TestUncompressedPackBecomesItsFrameInPlace(t *testing.T) {
 		}
 		s.bufs.Put(out)
 
-		p = &pack{st: st, seq: 4, buf: s.packBuffer(4000)} // no records: refused
+		p = &pack{filling: filling{st: st, buf: s.packBuffer(4000)}} // no records: refused
 		if out, err = s.encode(p, &w); err == nil || out != nil || p.buf == nil {
 			t.Errorf("an empty pack became %d bytes", len(out))
 		}

@@ -4,13 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"inlong-bridge/sdk/engine"
 )
 
 // Errors callers branch on.
 var (
 	ErrClosed     = errors.New("sender is closed")
-	ErrBufferFull = errors.New("no room for the record in the byte budget, or too much news for callbacks that are slow")
-	ErrStreamFull = errors.New("stream holds as many waiting bytes as are free")
+	ErrBufferFull = errors.New("no room for the record in the byte budget (WithBudget), or more news waits for slow callbacks than WithBacklog allows")
+	ErrStreamFull = errors.New("stream holds as many waiting bytes as are free in the byte budget (WithBudget)")
 	ErrTooLarge   = errors.New("record does not fit into a frame") // as *TooLargeError, which says by how much
 	ErrLost       = errors.New("a proxy acked the message and ended before it was safe; send it again")
 )
@@ -21,7 +23,7 @@ var errNoProxies = errors.New("the Manager names no proxy; hint: look at the gro
 type TooLargeError struct{ Size, Limit int }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("record of %d bytes is longer than %d, the most that fits into a frame; raise the largest frame here and at the proxies, or cut the record", e.Size, e.Limit)
+	return fmt.Sprintf("record of %d bytes is longer than %d, the most that fits into a frame (see WithMaxFrame)", e.Size, e.Limit)
 }
 
 // Is makes errors.Is(err, ErrTooLarge) true.
@@ -63,26 +65,19 @@ type AckError struct {
 }
 
 func (e *AckError) Error() string {
-	v := verdictOf(e.Code)
+	c := engine.LookUp(e.Code)
 	text := fmt.Sprintf("sending to %s.%s: proxy %s answered errCode %d", e.Group, e.Stream, e.Endpoint, e.Code)
-	if v.name != "" {
-		text += " (" + v.name + ")"
+	if c.Name != "" {
+		text += " (" + c.Name + ")"
 	}
 	if e.Message != "" {
 		text += ": " + e.Message
 	}
-	if v.hint != "" {
-		text += "; hint: " + v.hint
+	if c.Hint != "" {
+		text += "; hint: " + c.Hint
 	}
 	return text
 }
 
 // Retryable reports whether the same bytes may be accepted later.
-func (e *AckError) Retryable() bool {
-	switch verdictOf(e.Code).class {
-	case elsewhere, later, unknownStream:
-		return true
-	case accepted, onceMore, refusedForGood:
-	}
-	return false
-}
+func (e *AckError) Retryable() bool { return engine.LookUp(e.Code).Class.Retryable() }

@@ -34,26 +34,26 @@ func Counted(s *Sender) int64 {
 func SetSeq(s *Sender, seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seq = seq
+	s.e.SetLastSeq(seq)
 }
 
 // KnownPacks is how many packs the sender keeps any account of.
 func KnownPacks(s *Sender) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.packs)
+	return s.e.Known()
 }
 
 // Seq is the number of the last pack.
 func Seq(s *Sender) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.seq
+	return s.e.LastSeq()
 }
 
 // MachineStreams is how many streams the state machine knows.
 func MachineStreams(s *Sender) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.m.Streams()
+	return s.e.ConfirmStreams()
 }

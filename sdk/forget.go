@@ -3,7 +3,6 @@ package sdk
 import (
 	"errors"
 
-	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/frame"
 )
 
@@ -18,7 +17,7 @@ func (s *Stream) bytes() int64 { return streamCost + int64(3*len(s.text)) } // t
 var ErrForgotten = errors.New("the stream was forgotten; get it again from Sender.Stream")
 
 // ErrTooManyStreams says that one more stream would leave less room in the byte budget than two of the largest frames need.
-var ErrTooManyStreams = errors.New("the streams take too much of the byte budget; forget idle ones, or raise the budget")
+var ErrTooManyStreams = errors.New("the streams take too much of the byte budget; forget idle ones with ForgetStream, or raise WithBudget")
 
 // Unwatcher is a Confirmer that can be told that a stream is not needed any more.
 type Unwatcher interface {
@@ -29,11 +28,11 @@ type Unwatcher interface {
 
 // openings is what is kept of streams and groups that come and go. Guarded by Sender.mu.
 type openings struct {
-	streams        finality.Stream // that were opened; their numbers are never given twice
-	groups         int             // the same
-	own, ownGroups int             // that have numbers of their own in metrics
-	forgotten      uint64          // streams
-	gone           StreamStatus    // what forgotten streams counted that had no numbers of their own
+	streams        int32        // that were opened; their numbers are never given twice
+	groups         int          // the same
+	own, ownGroups int          // that have numbers of their own in metrics
+	forgotten      uint64       // streams
+	gone           StreamStatus // what forgotten streams counted that had no numbers of their own
 	goneGroups     GroupStatus
 	leaving        map[streamKey]chan struct{} // forgotten, and about to be unwatched; closed when that is done
 }
@@ -67,9 +66,9 @@ func (s *Sender) ForgetStream(st *Stream) bool {
 	if unwatched != nil {
 		// 1. the stream is forgotten  2. it is opened again, and watched  3. only now the reader hears that it is not
 		// needed: what is sent would never be seen. So it is not watched before this is done.
-		s.o.confirmer.(Unwatcher).Unwatch(st.group, st.name)
+		s.o.confirmer.(Unwatcher).Unwatch(st.Group(), st.Name())
 		s.mu.Lock()
-		delete(s.openings.leaving, streamKey{st.group, st.name})
+		delete(s.openings.leaving, streamKey{st.Group(), st.Name()})
 		s.mu.Unlock()
 		close(unwatched)
 	}
@@ -78,32 +77,29 @@ func (s *Sender) ForgetStream(st *Stream) bool {
 
 // forgettableLocked reports whether nothing of the stream is left. Under st.mu and mu.
 func (s *Sender) forgettableLocked(st *Stream) bool {
-	if st.open.len() > 0 || st.known > 0 || st.watch == watching || s.closing.Load() {
+	if st.open.len() > 0 || st.watch == watching || s.closing.Load() {
 		return false
 	}
 	code, _ := s.stallLocked(st, s.now())
-	return code == StreamOK && s.m.ForgetStream(st.id)
+	return code == StreamOK && s.e.ForgetStream(&st.life)
 }
 
 // forgetStreamLocked takes a stream out of every table. It returns what is to be closed when its queue is not watched any
 // more, nil if it never was. Under st.mu and mu.
 func (s *Sender) forgetStreamLocked(st *Stream) (unwatched chan struct{}) {
-	key := streamKey{st.group, st.name}
+	key := streamKey{st.Group(), st.Name()}
 	delete(s.streams, key)
 	last := s.streamList[len(s.streamList)-1]
-	s.streamList[st.index], last.index = last, st.index
+	s.streamList[st.life.Ref], last.life.Ref = last, st.life.Ref
 	s.streamList[len(s.streamList)-1] = nil
 	s.streamList = s.streamList[:len(s.streamList)-1]
-	for class := range st.turns {
-		st.turns[class].leave()
-	}
 	s.general.fixed.Add(-st.bytes())
 	s.madeRoom()
 	s.openings.forgotten++
 	if !st.folded {
 		s.openings.own--
 	}
-	if folded(st.folded, st.group, st.name) {
+	if folded(st.folded, st.Group(), st.Name()) {
 		var sum StreamStatus
 		st.takenLocked(&sum)
 		s.streamStatusLocked(st, &sum, s.now())
@@ -111,7 +107,7 @@ func (s *Sender) forgetStreamLocked(st *Stream) (unwatched chan struct{}) {
 		s.openings.gone.add(&sum)
 		s.openings.gone.Folded = true
 	}
-	if g := s.groups[st.group]; g != nil {
+	if g := s.groups[st.Group()]; g != nil {
 		if g.streams--; g.streams == 0 && !g.prepared {
 			s.forgetGroupLocked(g)
 		}
@@ -139,7 +135,8 @@ func (s *Sender) forgetGroupLocked(g *group) {
 	if g.end != nil {
 		g.end()
 	}
-	s.applyLocked(&g.list, nil)
+	g.list.addrs = nil
+	s.e.DropList(&g.list.life, s.now())
 }
 
 // takenLocked fills in what is guarded by the stream's own lock. Under mu.

@@ -56,7 +56,7 @@ func use(tb testing.TB, s *Sender, streams []*Stream) {
 	s.Seal()
 	for {
 		s.mu.Lock()
-		busy := len(s.packs)
+		busy := s.e.Known()
 		s.mu.Unlock()
 		if busy == 0 {
 			return

@@ -495,7 +495,7 @@ func TestTurnOfAHeldPackIsBounded(t *testing.T) {
 func TestHeldNeedsALegalPause(t *testing.T) {
 	for _, p := range [][2]time.Duration{{0, time.Second}, {-1, 0}, {time.Second, time.Millisecond}} {
 		_, err := sdk.New(t.Context(), sdk.WithProxies("dp1:46801"), sdk.WithRefusedRetry(p[0], p[1]))
-		if err == nil || !strings.Contains(err.Error(), "refused for good") {
+		if err == nil || !strings.Contains(err.Error(), "WithRefusedRetry") {
 			t.Errorf("WithRefusedRetry(%v, %v): %v, want an error", p[0], p[1], err)
 		}
 	}

@@ -3,8 +3,6 @@ package sdk
 import (
 	"fmt"
 	"time"
-
-	"inlong-bridge/sdk/finality"
 )
 
 // Hooks are told what happens to packs and connections, for traces and metrics of one's own. A field
@@ -59,29 +57,25 @@ func (s *Sender) tellPackLocked(hook func(PackEvent), p *pack, now time.Duration
 		return
 	}
 	e := PackEvent{
-		Stream: p.st, Seq: p.seq, Records: p.count, Wire: p.wire, Sends: p.sends, Age: now - p.opened, Err: err,
+		Stream: p.st, Seq: p.life.Seq(), Records: p.count, Wire: p.life.Wire(), Sends: p.life.Sends(),
+		Endpoint: s.addrOfLocked(p.life.Endpoint()), Age: now - p.opened, Err: err,
 	}
-	if p.endpoint != nil {
-		e.Endpoint = p.endpoint.addr
-	}
-	if p.written {
-		e.WireTime = now - p.wroteAt
+	if at, written := p.life.WroteAt(); written {
+		e.WireTime = now - at
 	}
 	s.notify.post(event{ask: func() { s.callHook(func() { hook(e) }) }})
 }
 
 // tellConnLocked posts a connection's news to a hook. Under mu.
-func (s *Sender) tellConnLocked(hook func(ConnEvent), c *conn, now time.Duration, reason string) {
+func (s *Sender) tellConnLocked(hook func(ConnEvent), c *conn, unanswered, acked int, now time.Duration, reason string) {
 	if hook == nil {
 		return
 	}
 	e := ConnEvent{
-		Endpoint: c.ep.addr, ID: connID(c.epoch), Lived: now - c.openedAt, Unanswered: c.inFlight, Acked: c.acked, Reason: reason,
+		Endpoint: c.ep.addr, ID: uint64(c.life.Epoch()), Lived: now - c.life.OpenedAt(), Unanswered: unanswered, Acked: acked, Reason: reason,
 	}
 	s.notify.post(event{ask: func() { s.callHook(func() { hook(e) }) }})
 }
-
-func connID(epoch finality.ConnEpoch) uint64 { return uint64(epoch) }
 
 // callHook runs on the notifier's goroutine.
 func (s *Sender) callHook(call func()) {

@@ -67,7 +67,9 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 			g.prepared = true
 		}
 		reason := s.unconnectedLocked(l, name)
+		todo := s.progressLocked()
 		s.mu.Unlock()
+		todo.perform()
 		if reason == "" {
 			return nil
 		}
@@ -88,7 +90,7 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 
 // unconnectedLocked says why no proxy of a list is connected; empty when one is. Under mu.
 func (s *Sender) unconnectedLocked(l *proxyList, group string) (reason string) {
-	if len(l.endpoints) == 0 {
+	if len(l.life.Endpoints()) == 0 {
 		if len(l.addrs) > 0 {
 			return "the names of the proxies are being resolved"
 		}
@@ -98,10 +100,11 @@ func (s *Sender) unconnectedLocked(l *proxyList, group string) (reason string) {
 		return "no list of proxies yet"
 	}
 	reason = "no proxy is connected"
-	for _, ep := range l.endpoints {
-		if ep.upLocked() {
+	for _, life := range l.life.Endpoints() {
+		if life.Up() {
 			return ""
 		}
+		ep := s.endpointOfLocked(life)
 		if ep.lastErr != "" {
 			reason = "no proxy is connected: " + ep.lastErr
 		}

@@ -14,7 +14,7 @@ import (
 	"inlong-bridge/sdk/manager"
 )
 
-func (e *env) streamOf(group, name string) *sdk.Stream {
+func (e *env) streamOfLocked(group, name string) *sdk.Stream {
 	e.t.Helper()
 	st, err := e.sender.Stream(group, name)
 	if err != nil {
@@ -79,7 +79,7 @@ func TestIsolatedGroupsHaveTheirOwnConnections(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				e := setup(t, 1, sdk.WithIsolation(tt.isolation))
 				for _, g := range []string{"a", "b", "c"} {
-					e.send(e.streamOf(g, "s"), 10)
+					e.send(e.streamOfLocked(g, "s"), 10)
 				}
 				settle(time.Second)
 				e.log.want(sdk.Final, 30)
@@ -100,7 +100,7 @@ func TestOneIsolatedGroupBlocksNoOther(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		e := setup(t, 1, sdk.WithIsolation(sdk.IsolateGroups), sdk.WithPack(1<<10, 1, 0))
 		e.net.Buffer = 512
-		a, b := e.streamOf("a", "s"), e.streamOf("b", "s")
+		a, b := e.streamOfLocked("a", "s"), e.streamOfLocked("b", "s")
 		if err := errors.Join(e.sender.AddGroup(t.Context(), "a"), e.sender.AddGroup(t.Context(), "b")); err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +132,7 @@ func TestGroupsOfAClusterShareTheList(t *testing.T) {
 			for i := range groups {
 				g := fmt.Sprint("g", i)
 				l.set(g, nil, "dp1:1")
-				e.streamOf(g, "s")
+				e.streamOfLocked(g, "s")
 				settle(time.Second)
 			}
 			l.questions()

@@ -1,14 +1,21 @@
 package sdk
 
 import (
+	"log/slog"
 	"slices"
 	"time"
+
+	"inlong-bridge/sdk/engine"
 )
+
+// losses are the loss events lately, the last one per proxy and reason. Guarded by Sender.mu.
+type losses []*lossEvent
 
 // lossEvent is what one proxy lost for one reason in one go: a line when it is known how much that is, and one when nothing
 // of it is open any more. Guarded by Sender.mu.
 type lossEvent struct {
-	endpoint *endpoint
+	endpoint *engine.Endpoint
+	addr     string
 	why      string
 	since    time.Duration
 	due      time.Duration // when it is logged
@@ -29,20 +36,21 @@ const (
 	lossMemory      = time.Minute // losses that far apart at least have nothing to do with each other
 )
 
-// lostLocked counts a pack that a proxy has lost. Under mu.
-func (s *Sender) lostLocked(p *pack, why string, now time.Duration) {
-	i := slices.IndexFunc(s.losses, func(e *lossEvent) bool { return e.endpoint == p.endpoint && e.why == why })
+// noteLocked counts a pack that the proxy at addr has lost. Under Sender.mu.
+func (l *losses) noteLocked(p *pack, addr, why string, now time.Duration) {
+	ep := p.life.Endpoint()
+	i := slices.IndexFunc(*l, func(e *lossEvent) bool { return e.endpoint == ep && e.why == why })
 	var e *lossEvent
 	switch {
 	case i < 0:
-		e = &lossEvent{endpoint: p.endpoint, why: why, since: now, window: firstLossWindow, due: now + firstLossWindow}
-		s.losses = append(s.losses, e)
-	case s.losses[i].logged:
-		window := min(2*s.losses[i].window, lastLossWindow)
-		e = &lossEvent{endpoint: p.endpoint, why: why, since: now, window: window, due: now + window}
-		s.losses[i] = e
+		e = &lossEvent{endpoint: ep, addr: addr, why: why, since: now, window: firstLossWindow, due: now + firstLossWindow}
+		*l = append(*l, e)
+	case (*l)[i].logged:
+		window := min(2*(*l)[i].window, lastLossWindow)
+		e = &lossEvent{endpoint: ep, addr: addr, why: why, since: now, window: window, due: now + window}
+		(*l)[i] = e
 	default:
-		e = s.losses[i]
+		e = (*l)[i]
 	}
 	e.packs++
 	e.records += p.count
@@ -53,9 +61,9 @@ func (s *Sender) lostLocked(p *pack, why string, now time.Duration) {
 	}
 }
 
-// lossEndedLocked notes that nothing more is expected of a lost pack: it was seen after all, or all its tokens have
-// forgotten it, because what was sent for it is final or is somebody else's now. Under mu.
-func (s *Sender) lossEndedLocked(p *pack, seen bool, now time.Duration) {
+// endedLocked notes that nothing more is expected of a lost pack: it was seen after all, or all its tokens have
+// forgotten it, because what was sent for it is final or is somebody else's now. Under Sender.mu.
+func (l *losses) endedLocked(log *slog.Logger, p *pack, seen bool, now time.Duration) {
 	e := p.loss
 	if e == nil {
 		return
@@ -66,16 +74,16 @@ func (s *Sender) lossEndedLocked(p *pack, seen bool, now time.Duration) {
 		e.seen++
 	}
 	if e.logged && e.open == 0 {
-		s.tellLossEnded(e, now)
+		e.tellEnded(log, now)
 	}
 }
 
-// tellLossesLocked logs the events that have gathered long enough, or all of them. Under mu.
-func (s *Sender) tellLossesLocked(now time.Duration, all bool) {
-	if len(s.losses) == 0 {
+// tellLocked logs the events that have gathered long enough, or all of them. Under Sender.mu.
+func (l *losses) tellLocked(log *slog.Logger, now time.Duration, all bool) {
+	if len(*l) == 0 {
 		return
 	}
-	s.losses = slices.DeleteFunc(s.losses, func(e *lossEvent) bool {
+	*l = slices.DeleteFunc(*l, func(e *lossEvent) bool {
 		if e.logged {
 			return now >= e.due+max(e.window, lossMemory)
 		}
@@ -83,16 +91,16 @@ func (s *Sender) tellLossesLocked(now time.Duration, all bool) {
 			return false
 		}
 		e.logged = true
-		s.o.logger.Warn("proxy lost packs that it had acked", "endpoint", e.endpoint.addr,
+		log.Warn("proxy lost packs that it had acked", "endpoint", e.addr,
 			"packs", e.packs, "records", e.records, "reason", e.why)
 		if e.open == 0 && e.waited > 0 {
-			s.tellLossEnded(e, now)
+			e.tellEnded(log, now)
 		}
 		return false
 	})
 }
 
-func (s *Sender) tellLossEnded(e *lossEvent, now time.Duration) {
-	s.o.logger.Info("what a proxy lost is final, or left with its partition", "endpoint", e.endpoint.addr, "packs", e.packs,
+func (e *lossEvent) tellEnded(log *slog.Logger, now time.Duration) {
+	log.Info("what a proxy lost is final, or left with its partition", "endpoint", e.addr, "packs", e.packs,
 		"records", e.records, "seen_after_all", e.seen, "reason", e.why, "after", (now - e.since).Round(time.Millisecond).String())
 }

@@ -28,6 +28,10 @@ func (c *countedLosses) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+func lostPack(st *Stream) *pack {
+	return &pack{filling: filling{st: st, count: 3}, followers: followers{tokens: 1}}
+}
+
 // Losses that never cease are logged after 1 s, and then after twice the time each, up to ten minutes; the next crash an
 // hour later is a new event.
 func TestLossesWithoutEndAreGatheredForLongerAndLonger(t *testing.T) {
@@ -38,23 +42,23 @@ func TestLossesWithoutEndAreGatheredForLongerAndLonger(t *testing.T) {
 	defer s.mu.Unlock()
 	now, lost := time.Duration(0), 0
 	for ; now < time.Hour; now += tick {
-		s.lostLocked(&pack{st: st, count: 3, tokens: 1, endpoint: s.endpointList[0]}, "a reason", now)
+		s.losses.noteLocked(lostPack(st), "nowhere:1", "a reason", now)
 		lost++
-		s.tellLossesLocked(now, false)
+		s.losses.tellLocked(s.o.logger, now, false)
 	}
 	// 1 + 2 + 4 + ... + 512 s, and 600 s from then on.
 	if c.lines < 12 || c.lines > 16 {
 		t.Errorf("%d lines for an hour of losses, want 14 or so", c.lines)
 	}
 	for end := now + time.Hour; now < end; now += tick {
-		s.tellLossesLocked(now, false)
+		s.losses.tellLocked(s.o.logger, now, false)
 	}
 	if c.packs != lost {
 		t.Errorf("the lines tell of %d packs of %d", c.packs, lost)
 	}
 	before := c.lines
-	s.lostLocked(&pack{st: st, count: 3, tokens: 1, endpoint: s.endpointList[0]}, "a reason", now)
-	s.tellLossesLocked(now+firstLossWindow, false)
+	s.losses.noteLocked(lostPack(st), "nowhere:1", "a reason", now)
+	s.losses.tellLocked(s.o.logger, now+firstLossWindow, false)
 	if c.lines != before+1 {
 		t.Errorf("a loss an hour later is not logged within %v", firstLossWindow)
 	}

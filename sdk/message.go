@@ -19,10 +19,15 @@ type Message struct {
 
 	Attrs     []Attr     // of this record; it shares packs only with others that have some
 	PackAttrs *PackAttrs // of its pack; nil for those of its stream
+
+	// Meta comes back in each Result of the message, whatever becomes of it: the record itself, say, for a program that
+	// keeps what was refused, lost or not sent before Close. It costs an allocation. The sender does not look at it.
+	Meta any
 }
 
 // Send hands over a message and waits until it is final, lost (ErrLost) or refused (*AckError, *PoisonError,
-// *RetryError). When ctx ends before that, the message may still be delivered.
+// *RetryError). When ctx ends while it waits, the message may still be delivered; when ctx had ended before the call,
+// nothing is sent.
 func (s *Sender) Send(ctx context.Context, m Message) error {
 	answer := make(chan Result, 1)
 	if err := s.SendAsync(ctx, m, func(r Result) { answer <- r }); err != nil {
@@ -41,11 +46,15 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 
 // SendAsync waits for room, hands the message over and returns; done is called once, with Final, Lost
 // or Refused, or with ErrClosed. It is not called when SendAsync returns an error. A nil done is legal.
+// With a ctx that has ended nothing is sent, even if there is room.
 //
 // A callback that sends should use TrySend: what it waits for may be that callbacks return, itself among
 // them, and then only the end of ctx ends the wait.
 func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) error {
 	for {
+		if ctx.Err() != nil {
+			return notSent(ctx, "message", m.Stream)
+		}
 		wait := s.waiters.next()
 		var err = ErrStreamFull
 		if !s.streamAhead(m.Stream) {
@@ -58,6 +67,11 @@ func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) er
 			return err
 		}
 	}
+}
+
+// notSent is the error of a call whose context has ended before anything, or the rest, was handed over.
+func notSent(ctx context.Context, what string, st *Stream) error {
+	return fmt.Errorf("sending %s to %s: not sent: %w", what, st, context.Cause(ctx))
 }
 
 // TrySend is SendAsync that never waits: it returns ErrBufferFull or ErrStreamFull when there is no room.
@@ -110,9 +124,9 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 	} else {
 		p.add(m.Payload, &s.bufs)
 	}
-	if m.Acked != nil {
+	if m.Acked != nil || (m.Meta != nil && done != nil) {
 		p.tokens++
-		p.pieces = append(p.pieces, piece{token: &callbacks{acked: m.Acked, done: done}, from: uint16(p.count - 1), to: uint16(p.count)})
+		p.pieces = append(p.pieces, piece{token: &callbacks{acked: m.Acked, done: done, meta: m.Meta}, from: uint16(p.count - 1), to: uint16(p.count)})
 	} else if done != nil {
 		p.pieces = append(p.pieces, piece{token: callback(done), from: uint16(p.count - 1), to: uint16(p.count)})
 	}

@@ -309,7 +309,7 @@ func TestTextTypesRefuseWhatTheyCannotCarry(t *testing.T) {
 
 func TestMessageTypeIsChecked(t *testing.T) {
 	for _, typ := range []sdk.MessageType{0, 1, 2, 4, 6, 8, 255} {
-		if _, err := sdk.New(t.Context(), sdk.WithProxies("dp:1"), sdk.WithMessageType(typ)); err == nil || !strings.Contains(err.Error(), "message type") {
+		if _, err := sdk.New(t.Context(), sdk.WithProxies("dp:1"), sdk.WithMessageType(typ)); err == nil || !strings.Contains(err.Error(), "WithMessageType") {
 			t.Errorf("type %d: %v", typ, err)
 		}
 	}

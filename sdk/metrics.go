@@ -73,8 +73,6 @@ func (t *Times) add(o *Times, sign int) {
 
 // meter is what a stream counts beside its packs: per pack, never per record. Guarded by Sender.mu.
 type meter struct {
-	recordsFinal, recordsLost, recordsRefused uint64
-
 	packedBytes uint64 // items of the packs that wireBytes counts, before compression
 	plainPacks  uint64 // of those, not compressed
 

@@ -90,8 +90,8 @@ func (s *Sender) localAddress() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, ep := range s.endpointList {
-		for _, c := range ep.conns {
-			if host, _, err := net.SplitHostPort(c.nc.LocalAddr().String()); err == nil {
+		for _, c := range ep.life.Conns() {
+			if host, _, err := net.SplitHostPort(s.conns.at(c.Ref).nc.LocalAddr().String()); err == nil {
 				return host
 			}
 		}

@@ -109,8 +109,8 @@ func TestOptionsOfMetricsAreChecked(t *testing.T) {
 		if s, err := sdk.New(t.Context(), append(opts, sdk.WithProxies("dp:1"))...); err == nil {
 			_ = s.Close(context.Background())
 			t.Errorf("New with %d options took them", len(opts))
-		} else if !strings.Contains(err.Error(), "metrics") {
-			t.Errorf("New: %v, want it to speak of metrics", err)
+		} else if !strings.Contains(err.Error(), "WithMetric") {
+			t.Errorf("New: %v, want it to name the option", err)
 		}
 	}
 }

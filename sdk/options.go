@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/frame"
 	"inlong-bridge/sdk/manager"
@@ -215,112 +216,112 @@ func (o *options) validate() error {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	switch {
 	case len(o.proxies) > 0 && o.manager != nil:
-		bad("both proxies and a Manager are given; leave one out")
+		bad("WithProxies and WithManager are both given; leave one out")
 	case len(o.proxies) == 0 && o.manager == nil:
-		bad("neither proxies nor a Manager are given; name one")
+		bad("neither WithProxies nor WithManager is given, so there is nothing to send to; give one")
 	}
 	seen := make(map[string]bool)
 	for _, addr := range o.proxies {
 		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
-			bad("proxy %q is not host:port", addr)
+			bad("WithProxies: %q is not host:port", addr)
 		} else if seen[addr] {
-			bad("proxy %s is named twice", addr)
+			bad("WithProxies: %s is named twice", addr)
 		}
 		seen[addr] = true
 	}
 	if o.cacheDir != "" && o.manager == nil {
-		bad("a cache directory is given without a Manager; leave it out")
+		bad("WithCacheDir without WithManager keeps nothing; leave it out")
 	}
 	if o.instance == "" || len(o.instance) > 64 || frame.CheckAttribute(frame.AttrMid, o.instance) != nil {
-		bad("instance %q is not 1 to 64 printable ASCII characters without '&' and '='; use NewInstance", o.instance)
+		bad("WithInstance: instance %q is not 1 to 64 printable ASCII characters without '&' and '='; use NewInstance", o.instance)
 	}
 	switch f := &o.finality; {
 	case f.Mode > finality.Queue:
-		bad("mode of confirmation %d is not known", f.Mode)
+		bad("WithFinality: mode %d is not known", f.Mode)
 	case f.Mode == finality.Queue && o.confirmer == nil:
-		bad("mode queue needs a Confirmer, the reader of the queue behind the proxies")
+		bad("WithFinality: mode queue needs WithConfirmer, the reader of the queue behind the proxies")
 	case f.Mode != finality.Queue && o.confirmer != nil:
-		bad("a Confirmer is given, but mode %v does not ask one; leave it out or use mode queue", f.Mode)
+		bad("WithConfirmer is given, but mode %v of WithFinality asks no Confirmer; leave it out or use mode queue", f.Mode)
 	}
 	f := &o.finality
 	for _, d := range []struct {
 		name  string
 		value time.Duration
 	}{
-		{"refresh", o.refresh}, {"dial time-out", o.dialTimeout}, {"write time-out", o.writeTimeout},
-		{"first retry pause", o.retryMin}, {"ack time-out", f.AckTimeout}, {"timely", f.Timely},
-		{"clock gap", f.ClockGap}, {"slow ack", f.SlowAck}, {"idle heartbeat", f.IdleBeat},
-		{"busy heartbeat", f.BusyBeat}, {"first pause", f.PauseMin},
+		{"WithRefresh:", o.refresh}, {"WithDialTimeout:", o.dialTimeout}, {"WithWriteTimeout:", o.writeTimeout},
+		{"WithRetry: first retry pause", o.retryMin}, {"WithFinality: AckTimeout", f.AckTimeout}, {"WithFinality: Timely", f.Timely},
+		{"WithFinality: ClockGap", f.ClockGap}, {"WithFinality: SlowAck", f.SlowAck}, {"WithFinality: IdleBeat", f.IdleBeat},
+		{"WithFinality: BusyBeat", f.BusyBeat}, {"WithFinality: PauseMin", f.PauseMin},
 	} {
 		if d.value <= 0 {
-			bad("%s is %v; it must be above zero", d.name, d.value)
+			bad("%s %v must be above zero", d.name, d.value)
 		}
 	}
 	if o.retryMax < o.retryMin {
-		bad("longest retry pause %v is below the first, %v", o.retryMax, o.retryMin)
+		bad("WithRetry: longest retry pause %v is below the first, %v", o.retryMax, o.retryMin)
 	}
 	if o.refusedRetry && (o.refusedMin <= 0 || o.refusedMax < o.refusedMin) {
-		bad("pauses of %v to %v before packs that were refused for good are tried again: the first must be above zero, the longest not below it", o.refusedMin, o.refusedMax)
+		bad("WithRefusedRetry: pauses of %v to %v; the first must be above zero, the longest not below it", o.refusedMin, o.refusedMax)
 	}
 	if o.slowStart < 0 {
-		bad("slow start of %v may not be negative", o.slowStart)
+		bad("WithSlowStart: %v may not be negative", o.slowStart)
 	}
 	if o.backlog < 1 {
-		bad("backlog of %d news is below 1", o.backlog)
+		bad("WithBacklog: %d is below 1", o.backlog)
 	}
 	if o.isolation > IsolateGroupsShareList {
-		bad("isolation %d is not known", o.isolation)
+		bad("WithIsolation: isolation %d is not known", o.isolation)
 	}
 	if o.retryLimit < NoRetryLimit {
-		bad("limit of %d retries is below 0; leave it out for no limit", o.retryLimit)
+		bad("WithRetryLimit: %d retries is below 0; leave the option out for no limit", o.retryLimit)
 	}
 	if f.PauseMax < f.PauseMin {
-		bad("longest pause %v is below the first, %v", f.PauseMax, f.PauseMin)
+		bad("WithFinality: PauseMax %v is below PauseMin, %v", f.PauseMax, f.PauseMin)
 	}
 	if f.Settle < 0 || f.LossGrace < 0 || f.Patience < 0 || f.Rate < 0 {
-		bad("settle %v, loss grace %v, patience %v and rate %d may not be negative", f.Settle, f.LossGrace, f.Patience, f.Rate)
+		bad("WithFinality: Settle %v, LossGrace %v, Patience %v and Rate %d may not be negative", f.Settle, f.LossGrace, f.Patience, f.Rate)
 	}
 	if f.WindowPacks < 1 || f.WindowBytes < 1 {
-		bad("window of %d packs and %d bytes lets nothing through", f.WindowPacks, f.WindowBytes)
+		bad("WithFinality: WindowPacks %d and WindowBytes %d let nothing through", f.WindowPacks, f.WindowBytes)
 	}
 	if o.linger < 0 || o.linger >= f.AckTimeout {
-		bad("linger %v is not between 0 and the ack time-out, %v", o.linger, f.AckTimeout)
+		bad("WithPack: linger %v is not between 0 and the AckTimeout of WithFinality, %v", o.linger, f.AckTimeout)
 	}
 	if o.maxFrame < minMaxFrame || o.maxFrame > maxMaxFrame {
-		bad("largest frame of %d bytes is not between %d and %d", o.maxFrame, minMaxFrame, maxMaxFrame)
+		bad("WithMaxFrame: %d bytes is not between %d and %d", o.maxFrame, minMaxFrame, maxMaxFrame)
 	}
 	if o.packBytes < 1 || o.packBytes > o.maxFrame {
-		bad("pack of %d bytes is not between 1 and the largest frame, %d", o.packBytes, o.maxFrame)
+		bad("WithPack: pack of %d bytes is not between 1 and WithMaxFrame, %d", o.packBytes, o.maxFrame)
 	}
 	if o.packCount < 1 || o.packCount > frame.MaxCount {
-		bad("pack of %d records is not between 1 and %d", o.packCount, frame.MaxCount)
+		bad("WithPack: pack of %d records is not between 1 and %d", o.packCount, frame.MaxCount)
 	}
 	if !o.messageType.valid() {
-		bad("message type %d is not 3, 5 or 7", o.messageType)
+		bad("WithMessageType: type %d is not 3, 5 or 7", o.messageType)
 	}
 	if o.compression > None {
-		bad("compression %d is not known", o.compression)
+		bad("WithCompression: compression %d is not known", o.compression)
 	}
 	if o.repair < int64(o.maxFrame) {
-		bad("budget of %d bytes for repairs is below the largest frame, %d: a repair might never fit", o.repair, o.maxFrame)
+		bad("WithBudget: %d bytes for repairs is below WithMaxFrame, %d: a repair might never fit", o.repair, o.maxFrame)
 	}
 	if o.budget-o.repair < 2*int64(o.maxFrame) {
-		bad("budget of %d bytes less %d for repairs is below two of the largest frames, %d each: a stream may take half of it, and a record might never fit", o.budget, o.repair, o.maxFrame)
+		bad("WithBudget: %d bytes less %d for repairs is below twice WithMaxFrame, %d: a stream may take half of it, and a record might never fit", o.budget, o.repair, o.maxFrame)
 	}
 	if o.connections < 1 || o.connections > 64 {
-		bad("%d connections to each proxy is not between 1 and 64", o.connections)
+		bad("WithConnections: %d connections to each proxy is not between 1 and 64", o.connections)
 	}
 	if o.maxOpen < 1 {
-		bad("%d open packs is below 1", o.maxOpen)
+		bad("WithMaxOpenPacks: %d is below 1", o.maxOpen)
 	}
 	if o.metricsLog < 0 || o.metricStreams < 1 {
-		bad("metrics every %v of %d streams: the interval may not be negative, and at least one stream has numbers of its own", o.metricsLog, o.metricStreams)
+		bad("WithMetricsLog %v may not be negative, and WithMetricStreams %d not below 1", o.metricsLog, o.metricStreams)
 	}
 	if o.metricsLog > 0 && o.logger != nil && o.logger.Handler() == slog.DiscardHandler {
-		bad("metrics are to be logged every %v without a logger; give one", o.metricsLog)
+		bad("WithMetricsLog %v without WithLogger logs nothing; give a logger", o.metricsLog)
 	}
 	if o.dial == nil || o.logger == nil {
-		bad("dial function and logger may not be nil; leave the option out for the default")
+		bad("WithDial and WithLogger may not be given nil; leave the option out for the default")
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("invalid option: %w", err)
@@ -333,8 +334,8 @@ const (
 	maxMaxFrame = 20 << 20 // DataProxy allows no more
 )
 
-func (o *options) backoff() backoff {
-	return backoff{min: o.retryMin, max: o.retryMax, random: mathrand.Float64}
+func (o *options) backoff() backoff.Backoff {
+	return backoff.Backoff{Min: o.retryMin, Max: o.retryMax}
 }
 
 // NewInstance returns a fresh name for a sender: 128 random bits, 22 characters.

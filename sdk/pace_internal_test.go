@@ -92,7 +92,7 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 			st.ahead.moved.Store(int64(s.now()))
 			s.mu.Unlock()
 		}
-		p := &pack{st: st, buf: make([]byte, frame.PackHeader+s.maxAhead+1)}
+		p := &pack{filling: filling{st: st, buf: make([]byte, frame.PackHeader+s.maxAhead+1)}}
 		s.mu.Lock()
 		s.goesAheadLocked(p)
 		s.mu.Unlock()

@@ -1,6 +1,7 @@
 package sdk_test
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -29,8 +30,9 @@ func readPage(t *testing.T) string {
 
 var codeRE = regexp.MustCompile("(?s)```go\n(.*?)```")
 
-// The program of the page is built as it stands there, and sends three lines to a proxy.
-func TestProgramOfThePageDelivers(t *testing.T) {
+// program builds the program of the page as it stands there and returns the binary.
+func program(t *testing.T) string {
+	t.Helper()
 	goTool, err := exec.LookPath("go")
 	if err != nil {
 		t.Skip("no go command")
@@ -45,8 +47,8 @@ func TestProgramOfThePageDelivers(t *testing.T) {
 			lines++
 		}
 	}
-	if lines > 25 {
-		t.Errorf("the program has %d lines, want at most 25", lines)
+	if lines > 40 {
+		t.Errorf("the program has %d lines, want at most 40", lines)
 	}
 	dir := t.TempDir()
 	source, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "main")
@@ -58,6 +60,14 @@ func TestProgramOfThePageDelivers(t *testing.T) {
 			t.Fatalf("go %s: %v\n%s", args[0], err, out)
 		}
 	}
+	return binary
+}
+
+// The program of the page is built as it stands there. It sends three lines to a proxy, and with a wrong address it ends
+// within its deadline and says why.
+func TestProgramOfThePageDelivers(t *testing.T) {
+	t.Parallel() // the second part waits for a deadline
+	binary := program(t)
 	queue := dptest.NewMemoryQueue(1, 1)
 	proxy, err := dptest.NewProxy(queue, dptest.WithQueueDelay(0))
 	if err != nil {
@@ -81,6 +91,54 @@ func TestProgramOfThePageDelivers(t *testing.T) {
 	}
 	if text := strings.Join(got, ","); text != "one,,three" {
 		t.Errorf("arrived: %q", text)
+	}
+
+	wrong := exec.CommandContext(t.Context(), binary, proxy.Addr()) // nobody listens there any more
+	wrong.Stdin = strings.NewReader("one\n")
+	out, err := wrong.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("with a wrong address the program ends with %v, want exit code 1", err)
+	}
+	said := strings.Split(strings.TrimSpace(string(out)), "\n")
+	last := said[len(said)-1]
+	if !strings.Contains(last, "adding group shop: no proxy is connected: dialing "+proxy.Addr()) || !strings.Contains(last, "deadline exceeded") {
+		t.Errorf("with a wrong address the last line is %q, want the reason and the deadline; all of it:\n%s", last, out)
+	}
+	if !strings.Contains(string(out), "connecting to proxy fails") {
+		t.Errorf("the log says nothing:\n%s", out)
+	}
+}
+
+// The pieces of code on the page are parts of examples, which run.
+func TestCodeOfThePageStandsInExamples(t *testing.T) {
+	lines := func(text string) string {
+		var kept []string
+		for line := range strings.Lines(text) {
+			kept = append(kept, strings.TrimSpace(line))
+		}
+		return strings.Join(kept, "\n")
+	}
+	examples := ""
+	for _, file := range []string{"example_test.go", "example_program_test.go", "sdkprom/example_test.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		examples += lines(string(text)) + "\n"
+	}
+	pieces := codeRE.FindAllStringSubmatch(readPage(t), -1)
+	for _, m := range pieces {
+		if strings.HasPrefix(m[1], "package main") { // the first is built above, another one at least parsed
+			if _, err := parser.ParseFile(token.NewFileSet(), "main.go", m[1], 0); err != nil {
+				t.Error(err)
+			}
+		} else if !strings.Contains(examples, lines(strings.TrimSpace(m[1]))) {
+			t.Errorf("no example has this piece of code:\n%s", m[1])
+		}
+	}
+	if len(pieces) < 6 {
+		t.Errorf("only %d pieces of code on the page", len(pieces))
 	}
 }
 
@@ -180,7 +238,11 @@ func TestThePageHasEveryKeyAndCodeOfTheCppSDK(t *testing.T) {
 	page := readPage(t)
 	rows := make(map[string]int)
 	columns := 0 // of the table
+	ofTheCppSDK := false
 	for line := range strings.Lines(page) {
+		if strings.HasPrefix(line, "## ") {
+			ofTheCppSDK = strings.TrimSpace(line) == "## Coming from the C++ SDK"
+		}
 		cells := strings.Split(line, "|")
 		if len(cells) == 1 || columns == 0 {
 			columns = len(cells) - 1
@@ -188,7 +250,7 @@ func TestThePageHasEveryKeyAndCodeOfTheCppSDK(t *testing.T) {
 		if len(cells) != columns+1 {
 			t.Errorf("%d columns in a table of %d: %s", len(cells)-1, columns, line)
 		}
-		if len(cells) < 4 || strings.TrimSpace(cells[len(cells)-2]) == "" {
+		if !ofTheCppSDK || len(cells) < 4 || strings.TrimSpace(cells[len(cells)-2]) == "" {
 			continue
 		}
 		for _, word := range regexp.MustCompile(`[a-z0-9_]+`).FindAllString(cells[1], -1) {
@@ -206,5 +268,58 @@ func TestThePageHasEveryKeyAndCodeOfTheCppSDK(t *testing.T) {
 				t.Errorf("code %d stands in %d rows", code, got)
 			}
 		}
+	}
+}
+
+// The sender is used without the bridge: none of its texts speaks of the bridge's configuration.
+func TestTextsSpeakOfNoKeyOfTheBridge(t *testing.T) {
+	reference, err := os.ReadFile("../deploy/config/reference.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	section := ""
+	for line := range strings.Lines(string(reference)) {
+		if m := regexp.MustCompile(`^(?:# ?)?([a-z_]+):`).FindStringSubmatch(line); m != nil {
+			section = m[1]
+		}
+		if m := regexp.MustCompile(`^(?:# ?)?  (?:# ?)?([a-z_]+):`).FindStringSubmatch(line); m != nil && section != "" {
+			keys = append(keys, section+`\.`+m[1])
+		}
+	}
+	if len(keys) < 40 {
+		t.Fatalf("only %d keys found in the reference: %q", len(keys), keys)
+	}
+	key := regexp.MustCompile(`\b(` + strings.Join(keys, "|") + `)\b|\bsecret_(id|key)\b|\bconfirm: [a-z]`)
+	texts := 0
+	for _, dir := range []string{".", "manager", "sdkprom", "frame"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatal(dir, err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			set := token.NewFileSet()
+			f, err := parser.ParseFile(set, file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				lit, ok := n.(*ast.BasicLit)
+				if !ok || lit.Kind != token.STRING {
+					return true
+				}
+				texts++
+				if found := key.FindString(lit.Value); found != "" {
+					t.Errorf("%s: the text speaks of %s, a key of the bridge: %s", set.Position(lit.Pos()), found, lit.Value)
+				}
+				return true
+			})
+		}
+	}
+	if texts < 500 {
+		t.Errorf("only %d texts were looked at", texts)
 	}
 }

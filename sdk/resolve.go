@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -145,8 +144,7 @@ func (s *Sender) eachListLocked(f func(*proxyList)) {
 // resolveLoop asks for the addresses of names until the sender stops: of new ones at once, of all as often as the
 // Manager is asked.
 func (s *Sender) resolveLoop() {
-	refresh := backoff{min: s.o.refresh, max: s.o.refresh, random: mathrand.Float64}
-	timer := time.NewTimer(refresh.pause(0))
+	timer := time.NewTimer(refreshPause(s.o.refresh))
 	defer timer.Stop()
 	for {
 		all := false
@@ -156,7 +154,7 @@ func (s *Sender) resolveLoop() {
 		case <-s.resolveWake:
 		case <-timer.C:
 			all = true
-			timer.Reset(refresh.pause(0))
+			timer.Reset(refreshPause(s.o.refresh))
 		}
 		s.resolveNames(all)
 	}
@@ -271,7 +269,7 @@ func (s *Sender) resolvedLocked(addr string, n *proxyName, addrs []netip.Addr, e
 func (s *Sender) connectedToLocked(addr string, a netip.Addr) bool {
 	label := addr + " (" + a.String() + ")"
 	for _, ep := range s.endpointList {
-		if ep.addr == label && ep.upLocked() {
+		if ep.addr == label && ep.life.Up() {
 			return true
 		}
 	}

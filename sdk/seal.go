@@ -27,7 +27,7 @@ func (s *Sender) sealLocked(p *pack) {
 	st.lastSize = int32(p.size())
 
 	s.mu.Lock()
-	p.seq = s.nextSeqLocked()
+	s.e.Sealed(s.enterLocked(p), &st.life)
 	p.rtms = time.Now().UnixMilli()
 	switch s.o.compression {
 	case Auto:
@@ -36,9 +36,7 @@ func (s *Sender) sealLocked(p *pack) {
 		p.compress = true
 	case None:
 	}
-	s.registerLocked(p)
 	s.goesAheadLocked(p)
-	s.enqueueLocked(p)
 	s.watchStreamLocked(st)
 	if s.o.hooks.PackSealed != nil {
 		s.tellPackLocked(s.o.hooks.PackSealed, p, s.now(), nil)
@@ -47,18 +45,6 @@ func (s *Sender) sealLocked(p *pack) {
 
 	if p.pins == 0 {
 		s.enc.push(p)
-	}
-}
-
-// nextSeqLocked names a pack. Its low 32 bits are the uniq on the wire, which must not be that of another
-// pack that may still be answered. Under mu.
-func (s *Sender) nextSeqLocked() uint64 {
-	for {
-		s.seq++
-		if _, taken := s.uniqs[uint32(s.seq)]; !taken {
-			s.uniqs[uint32(s.seq)] = struct{}{}
-			return s.seq
-		}
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"inlong-bridge/sdk/finality"
 )
 
 // With many streams packs are sealed by their linger, a few records each. While the encoders are busy
@@ -65,7 +63,7 @@ func TestFirstPacksOfManyStreamsHaveDifferentSizes(t *testing.T) {
 	const limit = 100 << 10
 	sizes := make(map[int]int)
 	for id := range 64 {
-		st := &Stream{id: finality.Stream(id)}
+		st := &Stream{number: int32(id)}
 		sizes[st.firstLimit(limit, 10)]++
 		if got := st.firstLimit(limit, 90<<10); got < 90<<10 || got > limit {
 			t.Errorf("stream %d: room for %d bytes, and its first record has %d", id, got, 90<<10)

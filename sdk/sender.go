@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"runtime"
 	"slices"
 	"strconv"
@@ -12,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/internal/bufpool"
 	"inlong-bridge/sdk/manager"
 )
@@ -50,24 +49,13 @@ type Sender struct {
 	closing     atomic.Bool    // nothing new is taken
 
 	mu           sync.Mutex
-	m            *finality.Machine
-	decisions    []finality.Decision // reused
-	origin       string              // constant from the first stream on; see SetOrigin
+	e            *engine.Engine
+	packs        slots[pack] // that the engine knows
+	conns        slots[conn] // the same
+	origin       string      // constant from the first stream on; see SetOrigin
 	streams      map[streamKey]*Stream
 	streamList   []*Stream
-	seq          uint64
-	uniqs        map[uint32]struct{} // of packs that may still be answered
-	packs        map[uint64]*pack    // by seq: sealed, and not final or forgotten
-	states       packCount           // of packs
-	repairStates packCount           // of those among them whose records were lost before
-	turns        [classes]turns
-	thorough     bool // the next dispatchLocked tries all streams that stand aside
-	suspects     []*pack
-	held         held
 	openings     openings
-	round        uint64 // of dispatchLocked
-	random       *mathrand.Rand
-	others, same []*conn // of choose, reused
 	static       *proxyList
 	groups       map[string]*group
 	clusters     map[int]clusterAnswer
@@ -75,19 +63,12 @@ type Sender struct {
 	endpointList []*endpoint
 	names        map[string]*proxyName // by host:port
 	resolving    bool                  // resolveLoop runs
-	conns        map[finality.ConnEpoch]*conn
-	lastEpoch    finality.ConnEpoch
-	draining     []*conn
-	toClose      []*conn      // by whoever called progressLocked, without mu
-	losses       []*lossEvent // lately, the last one per proxy and reason
-	lostPacks    []*pack      // in the order in which their tokens are asked
-	asking       bool
-	nextAsk      time.Duration
+	losses       losses
+	forgetting   forgetting
 	barrierErr   error
 	stopped      bool // no goroutine is started any more
-	flushed      bool // by Close: no pack is open any more, and none will be
 	idleTold     bool
-	idle         chan struct{} // closed when flushed and nothing is pending
+	idle         chan struct{} // closed when everything is sealed and nothing is pending
 
 	closeOnce sync.Once
 	closed    chan struct{} // closed when Close is through
@@ -112,11 +93,11 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		return nil, fmt.Errorf("starting sender: %w", context.Cause(ctx))
 	}
 	s := &Sender{
-		o: o, start: time.Now(), m: finality.New(o.finality),
+		o: o, start: time.Now(), e: engine.New(o.engine()),
 		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1), resolveWake: make(chan struct{}, 1), names: make(map[string]*proxyName),
-		streams: make(map[streamKey]*Stream), uniqs: make(map[uint32]struct{}), packs: make(map[uint64]*pack),
-		groups: make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
-		conns: make(map[finality.ConnEpoch]*conn), idle: make(chan struct{}), closed: make(chan struct{}),
+		streams: make(map[streamKey]*Stream),
+		groups:  make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
+		idle: make(chan struct{}), closed: make(chan struct{}),
 	}
 	s.general.limit, s.repairs.limit = o.budget-o.repair, o.repair
 	s.maxAhead = max(minAhead, int64(4*runtime.GOMAXPROCS(0)*o.packBytes))
@@ -134,7 +115,6 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	s.warmer.init()
 	s.enc.init()
 	s.notify.init(s)
-	s.random = mathrand.New(o.seed)
 	go func() {
 		defer close(s.told)
 		s.notify.loop()
@@ -149,6 +129,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	if len(o.proxies) > 0 && o.isolation == ShareConnections {
 		s.mu.Lock()
 		s.static = new(proxyList)
+		s.e.AddList(&s.static.life)
 		s.applyLocked(s.static, o.proxies)
 		todo := s.progressLocked()
 		s.mu.Unlock()
@@ -180,12 +161,10 @@ func (s *Sender) clockLoop() {
 			nextTick = now + tick
 			s.caughtUp()
 			s.mu.Lock()
-			s.m.Tick(s.now())
-			s.thorough = true
+			s.e.Tick(s.now())
 			s.askForgottenLocked(now)
 			s.askHeldLocked(now)
-			s.returnBouncedLocked(now)
-			s.tellLossesLocked(now, false)
+			s.losses.tellLocked(s.o.logger, now, false)
 			todo := s.progressLocked()
 			s.mu.Unlock()
 			todo.perform()
@@ -249,7 +228,7 @@ func (s *Sender) close(ctx context.Context) error {
 	}
 	s.naming.Wait()
 	s.mu.Lock()
-	s.flushed = true
+	s.e.Flush()
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()
@@ -288,10 +267,8 @@ func (s *Sender) stop() {
 	s.mu.Lock()
 	s.stopped = true
 	s.cancel()
-	for _, c := range s.conns {
-		s.endLocked(c, "closing")
-	}
-	s.tellLossesLocked(s.now(), true)
+	s.e.Stop("closing")
+	s.losses.tellLocked(s.o.logger, s.now(), true)
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()
@@ -307,32 +284,9 @@ func (s *Sender) abandon() (packs, records int) {
 		s.bufs.Put(p.buf)
 		p.buf = nil
 	}
-	for _, p := range s.packs {
-		if p.state == packSplit {
-			continue // its parts are told
-		}
-		if p.buf != nil { // it waits for the name of a piece
-			s.bufs.Put(p.buf)
-			p.buf = nil
-		}
-		lost := p.state == packLost
-		if !lost {
-			s.tellPackLocked(s.o.hooks.PackGivenUp, p, s.now(), ErrClosed)
-			packs++
-			records += p.count
-		}
-		r := Result{Err: ErrClosed}
-		if p.endpoint != nil {
-			r.Endpoint = p.endpoint.addr
-		}
-		if p.refusals != nil && p.refusals.held {
-			r = p.refusals.closedWhileHeld()
-			s.unholdLocked(p, p.refusals)
-		}
-		if lost {
-			p.pieces = nil // they have been told
-		}
-		s.doneLocked(p, event{result: r})
-	}
-	return packs, records
+	s.e.Abandon()
+	todo := s.progressLocked() // closes nothing: all connections ended
+	return todo.abandoned, todo.records
 }
+
+var errHeld = errors.New("proxies refuse them")

@@ -397,13 +397,60 @@ func TestOptionsAreCheckedTogether(t *testing.T) {
 	if err == nil {
 		t.Fatal("New took it all")
 	}
-	for _, want := range []string{"nonsense", "named twice", "connections", "pack of 0 bytes", "40000 records", "linger 1h0m0s", "Confirmer", "instance", "retry pause"} {
+	for _, want := range []string{"WithProxies: \"nonsense\"", "named twice", "WithConnections", "WithPack: pack of 0 bytes", "40000 records", "linger 1h0m0s", "WithConfirmer", "WithInstance", "WithRetry: longest"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not speak of %q: %v", want, err)
 		}
 	}
-	if _, err := sdk.New(t.Context()); err == nil || !strings.Contains(err.Error(), "neither proxies nor a Manager") {
+	if _, err := sdk.New(t.Context()); err == nil || !strings.Contains(err.Error(), "neither WithProxies nor WithManager") {
 		t.Errorf("New without proxies: %v", err)
+	}
+}
+
+// A program sets options, so that is what an error has to name.
+func TestErrorNamesItsOption(t *testing.T) {
+	fin := func(change func(*finality.Config)) sdk.Option { return config(finality.Ack, change) }
+	for want, opt := range map[string]sdk.Option{
+		"WithProxies: \"x\"":               sdk.WithProxies("x"),
+		"WithCacheDir without WithManager": sdk.WithCacheDir("/nowhere"),
+		"WithRefresh: 0s":                  sdk.WithRefresh(0),
+		"WithInstance: ":                   sdk.WithInstance(""),
+		"WithFinality: mode queue":         config(finality.Queue, nil),
+		"WithFinality: mode 9":             fin(func(c *finality.Config) { c.Mode = 9 }),
+		"WithFinality: AckTimeout 0s":      fin(func(c *finality.Config) { c.AckTimeout = 0 }),
+		"WithFinality: PauseMax":           fin(func(c *finality.Config) { c.PauseMax = 1 }),
+		"WithFinality: Settle -1ns":        fin(func(c *finality.Config) { c.Settle = -1 }),
+		"WithFinality: WindowPacks 0":      fin(func(c *finality.Config) { c.WindowPacks = 0 }),
+		"WithPack: linger":                 sdk.WithPack(1, 1, time.Hour),
+		"WithPack: pack of 0 bytes":        sdk.WithPack(0, 1, 0),
+		"WithPack: pack of 0 records":      sdk.WithPack(1, 0, 0),
+		"WithCompression: ":                sdk.WithCompression(9),
+		"WithMessageType: type 9":          sdk.WithMessageType(9),
+		"WithBudget: 1 bytes for repairs":  sdk.WithBudget(1<<30, 1),
+		"WithBudget: 1048576 bytes less":   sdk.WithBudget(1<<20, 1<<20),
+		"WithConnections: 0":               sdk.WithConnections(0),
+		"WithMaxFrame: 1 bytes":            sdk.WithMaxFrame(1),
+		"WithMaxOpenPacks: 0":              sdk.WithMaxOpenPacks(0),
+		"WithDialTimeout: 0s":              sdk.WithDialTimeout(0),
+		"WithWriteTimeout: 0s":             sdk.WithWriteTimeout(0),
+		"WithRetry: first retry pause 0s":  sdk.WithRetry(0, 0),
+		"WithRetry: longest retry pause":   sdk.WithRetry(2, 1),
+		"WithRetryLimit: -2":               sdk.WithRetryLimit(-2),
+		"WithRefusedRetry: pauses of 0s":   sdk.WithRefusedRetry(0, 0),
+		"WithIsolation: isolation 9":       sdk.WithIsolation(9),
+		"WithBacklog: 0":                   sdk.WithBacklog(0),
+		"WithSlowStart: -1ns":              sdk.WithSlowStart(-1),
+		"WithMetricsLog -1ns":              sdk.WithMetricsLog(-1),
+		"WithMetricsLog 1s without":        sdk.WithMetricsLog(time.Second),
+		"WithMetricStreams 0 not below 1":  sdk.WithMetricStreams(0),
+		"WithDial and WithLogger":          sdk.WithLogger(nil),
+	} {
+		if s, err := sdk.New(t.Context(), sdk.WithProxies("a:1"), opt); err == nil {
+			t.Errorf("%s: New took it", want)
+			_ = s.Close(t.Context())
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error that names %q: %v", want, err)
+		}
 	}
 }
 

@@ -60,8 +60,7 @@ func streamsOf(tb testing.TB, s *Sender, n int) []*Stream {
 	return streams
 }
 
-// dropSealed ends the packs that wait for an encoder, as if they had been refused, and returns their
-// number and records.
+// dropSealed ends the packs that wait for an encoder, as Close does, and returns their number and records.
 func dropSealed(s *Sender) (packs, records int) {
 	e := &s.enc
 	if e.head == len(e.queue) { // nobody else is there
@@ -69,44 +68,47 @@ func dropSealed(s *Sender) (packs, records int) {
 	}
 	for _, p := range e.queue[e.head:] {
 		e.backlog.bytes.Add(-int64(p.size()))
-		s.mu.Lock()
-		s.bufs.Put(p.buf)
-		p.buf = nil
-		p.st.queues[p.class()].pop()
-		packs, records = packs+1, records+p.count
-		s.putPieces(p.pieces)
-		p.pieces = nil
-		s.doneLocked(p, event{})
-		s.mu.Unlock()
 	}
 	clear(e.queue)
 	e.queue, e.head = e.queue[:0], 0
-	return packs, records
+	s.mu.Lock()
+	s.e.Abandon()
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	return todo.abandoned, todo.records
 }
 
 // connect gives the first proxy a connection that nobody writes to.
 func connect(tb testing.TB, s *Sender) *conn {
 	tb.Helper()
+	return connectTo(tb, s, 0)
+}
+
+func connectTo(tb testing.TB, s *Sender, proxy int) *conn {
+	tb.Helper()
 	here, there := net.Pipe()
 	s.mu.Lock()
-	c := s.connectedLocked(s.endpointList[0], here, false)
+	c := s.connectedLocked(s.endpointList[proxy], here, false, false, false)
+	todo := s.progressLocked()
 	s.mu.Unlock()
+	todo.perform()
 	tb.Cleanup(func() {
 		s.mu.Lock()
-		s.disconnectedLocked(c, errors.New("over"))
+		s.e.Ended(&c.life, errors.New("over"), s.now())
+		todo := s.progressLocked()
 		s.mu.Unlock()
+		todo.perform()
 		_, _ = here.Close(), there.Close()
 	})
 	return c
 }
 
-// pretendWritten does the writer's part for all that was handed to c, and returns how much that was.
-func pretendWritten(c *conn, w *batchOfPacks) (packs int) {
-	if !c.takeOut(w) {
-		return 0
+// pretendWritten does the writer's part for all that was handed to c, and appends it to packs.
+func pretendWritten(c *conn, w *batchOfPacks, packs []*pack) []*pack {
+	if c.takeOut(w) {
+		packs = append(packs, w.packs...)
+		c.giveBack(w)
 	}
-	packs = len(w.packs)
-	c.giveBack(w)
 	return packs
 }
 
@@ -180,6 +182,7 @@ type dispatching struct {
 	c       *conn
 	streams []*Stream
 	w       batchOfPacks
+	written []*pack
 	turn    int
 }
 
@@ -187,27 +190,43 @@ type dispatching struct {
 func (d *dispatching) ready(st *Stream, wire int) {
 	s := d.s
 	s.mu.Lock()
-	p := &pack{st: st, count: 1, seq: s.nextSeqLocked(), frame: s.bufs.Get(wire)[:wire], wire: int64(wire)}
-	s.registerLocked(p)
-	s.enqueueLocked(p)
+	p := &pack{filling: filling{st: st, count: 1}, outgoing: outgoing{frame: s.bufs.Get(wire)[:wire]}}
+	s.e.Sealed(s.enterLocked(p), &st.life)
+	s.e.Encoded(&p.life, wire)
 	s.mu.Unlock()
+}
+
+// progress hands out what waits, and returns what the connection's writer took.
+func (d *dispatching) progress(c *conn) []*pack {
+	d.s.mu.Lock()
+	todo := d.s.progressLocked()
+	d.s.mu.Unlock()
+	todo.perform()
+	d.written = pretendWritten(c, &d.w, d.written[:0])
+	return d.written
 }
 
 // step sends what waits, one pack of the next stream among it, and lets all be acked.
 func (d *dispatching) step(tb testing.TB) {
 	d.ready(d.streams[d.turn%len(d.streams)], 512)
 	d.turn++
-	d.s.mu.Lock()
-	todo := d.s.progressLocked()
-	d.s.mu.Unlock()
-	todo.perform()
-	pretendWritten(d.c, &d.w)
-	for uniq := range d.c.table {
-		d.c.answered(&frame.Ack{Uniq: uniq})
+	for _, p := range d.progress(d.c) {
+		d.c.answered(&frame.Ack{Uniq: uint32(p.life.Seq())})
 	}
-	if len(d.c.table) != 0 {
+	if d.c.life.InFlight() != 0 {
 		tb.Fatal("a pack is not answered")
 	}
+}
+
+// refuse has the proxy of c answer a pack of a stream with an error code.
+func (d *dispatching) refuse(tb testing.TB, c *conn, st *Stream, code int) {
+	tb.Helper()
+	d.ready(st, 512)
+	sent := d.progress(c)
+	if len(sent) != 1 || sent[0].st != st {
+		tb.Fatalf("%d packs sent, want the one of %s", len(sent), st)
+	}
+	c.answered(&frame.Ack{Uniq: uint32(sent[0].life.Seq()), Code: code})
 }
 
 // BenchmarkDispatch is one pack from its queue through the choice of a connection, the writer's books and
@@ -221,10 +240,7 @@ func BenchmarkDispatch(b *testing.B) {
 			s := stagedSender(b)
 			d := &dispatching{s: s, c: connect(b, s), streams: streamsOf(b, s, bb.streams+bb.blocked)}
 			for _, st := range d.streams[bb.streams:] {
-				h := new(hold)
-				h.refuse(0, 0, s.now(), "not now", s.o.backoff())
-				st.setHoldLocked(d.c.ep, h)
-				d.ready(st, 512)
+				d.refuse(b, d.c, st, 108) // its pack waits for the pause
 			}
 			d.streams = d.streams[:bb.streams]
 			b.ReportAllocs()
@@ -250,19 +266,15 @@ func BenchmarkFullWindow(b *testing.B) {
 		for _, st := range d.streams {
 			s.mu.Lock()
 			st.watch = watched
+			s.e.Watched(&st.life)
 			s.mu.Unlock()
 			d.ready(st, wire)
 		}
 	}
 	var window []*pack // in the order sent
 	write := func() {
-		s.mu.Lock()
-		todo := s.progressLocked()
-		s.mu.Unlock()
-		todo.perform()
-		for d.c.takeOut(&d.w) {
-			window = append(window, d.w.packs...)
-			d.c.giveBack(&d.w) // dispatches again
+		for sent := d.progress(d.c); len(sent) > 0; sent = pretendWritten(d.c, &d.w, sent[:0]) { // which dispatches again
+			window = append(window, sent...)
 		}
 	}
 	write()
@@ -275,7 +287,7 @@ func BenchmarkFullWindow(b *testing.B) {
 		p := window[0]
 		window = window[1:]
 		d.ready(p.st, wire)
-		s.Seen([]uint64{p.seq})
+		s.Seen([]uint64{p.life.Seq()})
 		write()
 		seen++
 	}
@@ -299,16 +311,20 @@ func BenchmarkStatus(b *testing.B) {
 	}
 	s := stagedSender(b, WithProxies(proxies...))
 	d := &dispatching{s: s}
-	for i := range proxies {
-		here, there := net.Pipe()
-		b.Cleanup(func() { _, _ = here.Close(), there.Close() })
-		s.mu.Lock()
-		s.connectedLocked(s.endpointList[i], here, false)
-		s.endpointList[i].hold.refuse(0, 0, s.now(), "not now", s.o.backoff())
-		s.mu.Unlock()
+	streams := streamsOf(b, s, 1000)
+	d.ready(streams[0], 512)
+	for i := range proxies { // each refuses the same pack until it is paused, and the next one gets it
+		c := connectTo(b, s, i)
+		for range 2 {
+			sent := d.progress(c)
+			if len(sent) != 1 {
+				b.Fatalf("proxy %d got %d packs, want 1", i, len(sent))
+			}
+			c.answered(&frame.Ack{Uniq: uint32(sent[0].life.Seq()), Code: 114})
+		}
 	}
-	for _, st := range streamsOf(b, s, 1000) {
-		for range 3 {
+	for _, st := range streams {
+		for range 3 - int(st.life.Counts().Packs) {
 			d.ready(st, 512)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
 )
 
@@ -123,7 +124,7 @@ func (s *Sender) Status() Status {
 	streams := slices.Clone(s.streamList)
 	s.mu.Unlock()
 	slices.SortFunc(streams, func(a, b *Stream) int {
-		return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(a.Group(), b.Group()), cmp.Compare(a.Name(), b.Name()))
 	})
 	// Stream.mu comes before mu, so these are read first.
 	taken := make([]StreamStatus, len(streams))
@@ -144,7 +145,7 @@ func (s *Sender) Status() Status {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
+	now, packs := s.now(), s.e.States()
 	out := Status{
 		Instance:     s.o.instance,
 		Confirm:      s.o.finality.Mode.String(),
@@ -153,14 +154,14 @@ func (s *Sender) Status() Status {
 		StreamBytes:  s.general.fixed.Load(),
 		Forgotten:    s.openings.forgotten,
 		OpenPacks:    s.open.len(),
-		WaitingPacks: s.states[packWaiting],
-		UnfinalPacks: s.states[packInFlight] + s.states[packAcked],
-		LostPacks:    s.states[packLost],
-		HeldPacks:    s.states[packHeld],
+		WaitingPacks: packs[engine.Waiting],
+		UnfinalPacks: packs[engine.InFlight] + packs[engine.Acked],
+		LostPacks:    packs[engine.Lost],
+		HeldPacks:    packs[engine.Held],
 		Discovery:    s.discoveryLocked(),
 	}
 	for _, ep := range s.endpointList {
-		if ep.lists > 0 || len(ep.conns) > 0 {
+		if ep.life.Listed() || len(ep.life.Conns()) > 0 {
 			out.Endpoints = addEndpoint(out.Endpoints, s.endpointStatusLocked(ep, now))
 		}
 	}
@@ -178,27 +179,24 @@ const statusStride = 32
 func (s *Sender) Instance() string { return s.o.instance }
 
 func (s *Sender) endpointStatusLocked(ep *endpoint, now time.Duration) EndpointStatus {
-	m := s.m.Endpoint(ep.id, now)
+	e := s.e.EndpointState(&ep.life, now)
+	c, m := &e.Counts, &e.Confirm
 	st := EndpointStatus{
-		Address: ep.addr, Group: ep.group, State: "connected", Code: endpointCode(m.Reason), Reason: m.Reason.String(), Connections: ep.upsLocked(),
+		Address: ep.addr, Group: ep.group, State: "connected", Code: endpointCode(m.Reason), Reason: m.Reason.String(), Connections: e.Up,
 		InFlightPacks: m.InFlight, InFlightBytes: m.InFlightBytes, AckedPacks: m.Acked, AckedBytes: m.AckedBytes,
 		WindowBytes: m.Window, OldestUnfinal: m.OldestUnfinal,
 		LastError: ep.lastErr, LastErrorTime: ep.lastTime,
-		PacksAcked: ep.counts.acked, BytesSent: ep.counts.bytes, Reconnects: ep.counts.reconnects,
-		ConnectionsEnded: ep.counts.ended, UnknownAcks: ep.counts.unknownAcks,
-		PacksLost: ep.counts.lost, RecordsLost: ep.counts.recordsLost,
-	}
-	if len(ep.codes) > 0 {
-		st.AckErrors = maps.Clone(ep.codes)
+		PacksAcked: c.Acked, BytesSent: c.Bytes, Reconnects: c.Reconnects, ConnectionsEnded: c.Ended, UnknownAcks: c.UnknownAcks,
+		PacksLost: c.Lost, RecordsLost: c.RecordsLost, AckErrors: e.Codes,
 	}
 	switch {
-	case ep.lists == 0:
+	case !e.Listed:
 		st.State, st.Code, st.Reason = "draining", EndpointLeft, "left the list of proxies; finishes what it has"
-	case !ep.upLocked():
-		st.State, st.Code, st.Reason = "connecting", cmp.Or(ep.outage.code, EndpointNotConnected), cmp.Or(ep.lastErr, "not connected yet")
-	case ep.hold.blocks(now): // the pause, and the trial at its end
-		st.State, st.Code, st.Reason = "paused", EndpointRefuses, ep.hold.reason
-		if ep.hold.isLate {
+	case e.Up == 0:
+		st.State, st.Code, st.Reason = "connecting", failureCode(e.Failure), cmp.Or(ep.lastErr, "not connected yet")
+	case e.Breaker == engine.Open, e.Breaker == engine.Trial: // the pause, and the trial at its end
+		st.State, st.Code, st.Reason = "paused", EndpointRefuses, e.BreakerReason
+		if e.AcksLate {
 			st.Code = EndpointAcksLate
 		}
 	case m.Reason == finality.EndpointPaused || m.Reason == finality.EndpointZombie:
@@ -209,19 +207,19 @@ func (s *Sender) endpointStatusLocked(ep *endpoint, now time.Duration) EndpointS
 
 // streamStatusLocked fills in what is guarded by mu. Under mu.
 func (s *Sender) streamStatusLocked(st *Stream, out *StreamStatus, now time.Duration) {
-	c, m := &st.counts, &st.meter
-	out.Group, out.Stream, out.Folded = st.group, st.name, st.folded
-	out.opening = int64(st.id) + 1
-	out.HeldBytes, out.HeldPacks = st.held.Load(), int(st.kept)
+	c, m := st.life.Counts(), &st.meter
+	out.Group, out.Stream, out.Folded = st.Group(), st.Name(), st.folded
+	out.opening = int64(st.number) + 1
+	out.HeldBytes, out.HeldPacks = st.held.Load(), st.life.Held()
 	out.StallCode, out.Stall = s.stallLocked(st, now)
 	out.Compressing = s.o.compression == Snappy || (s.o.compression == Auto && st.tryAuto.skip == 0)
-	out.Packs, out.PackedBytes, out.WireBytes, out.PacksPlain = c.packs, m.packedBytes, c.wireBytes, m.plainPacks
-	out.PacksAcked, out.PacksFinal, out.PacksLost, out.PacksResent = c.acked, c.final, c.lost, c.resent
-	out.PacksDuplicated, out.PacksRefused = c.duplicated, c.refused
-	out.RecordsFinal, out.RecordsLost, out.RecordsRefused = m.recordsFinal, m.recordsLost, m.recordsRefused
+	out.Packs, out.PackedBytes, out.WireBytes, out.PacksPlain = c.Packs, m.packedBytes, c.WireBytes, m.plainPacks
+	out.PacksAcked, out.PacksFinal, out.PacksLost, out.PacksResent = c.Acked, c.Final, c.Lost, c.Resent
+	out.PacksDuplicated, out.PacksRefused = c.Duplicated, c.Refused
+	out.RecordsFinal, out.RecordsLost, out.RecordsRefused = c.RecordsFinal, c.RecordsLost, c.RecordsRefused
 	out.QueueTime, out.WireTime, out.TotalTime = m.queue, m.wire, m.total
 	if s.o.finality.Mode == finality.Queue {
-		q := s.m.Stream(st.id)
+		q := s.e.Confirm(&st.life)
 		out.UnfinalPacks, out.Unseen, out.TopicMissing = q.Open, q.Unseen, q.Missing
 	}
 }
@@ -246,85 +244,50 @@ func addEndpoint(list []EndpointStatus, add EndpointStatus) []EndpointStatus {
 
 // stallLocked says why a stream that has waiting packs makes no progress, if so. Under mu.
 func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string) {
-	waiting := 0
-	for i := range st.queues {
-		waiting += st.queues[i].len()
-	}
-	for _, p := range s.suspects {
-		if p.st == st {
-			if p.deaths > 1 {
-				return StreamEndsConnections, fmt.Sprintf("%d connections ended while its oldest pack of %d records was unanswered; it is tried again alone%s", p.deaths, p.count, p.killed.reason())
-			}
-			waiting++
-		}
-	}
-	if st.kept > 0 {
-		return StreamRefused, s.heldStallLocked(st)
-	}
-	for _, p := range s.held.bounced {
-		if p.st == st && p.state == packWaiting {
-			return StreamRefused, p.refusals.last.Error() + "; no other proxy that could say so is connected"
-		}
-	}
-	if r := s.m.Stalled(st.id, now); r != finality.OK {
-		return StreamNotInQueue, r.String()
-	}
-	if code, why := s.unseenLocked(st); code != StreamOK {
-		return code, why
-	}
-	if waiting == 0 {
+	switch stall := s.e.Stall(&st.life, now); stall.Kind {
+	case engine.NoStall:
 		return StreamOK, ""
-	}
-	if s.o.finality.Mode == finality.Queue && st.watch != watched {
+	case engine.StallIsolated:
+		text := fmt.Sprintf("%d connections ended while its oldest pack of %d records was unanswered; it is tried again alone", stall.Pack.Ends(), stall.Pack.Records)
+		if _, _, whole := stall.Pack.EndedBy(); whole != "" {
+			text += ", whole: " + whole
+		}
+		return StreamEndsConnections, text
+	case engine.StallHeld:
+		return StreamRefused, count(st.life.Held(), "pack") + " refused: " + stall.Err.Error()
+	case engine.StallOneProxy:
+		return StreamRefused, stall.Err.Error() + "; no other proxy that could say so is connected"
+	case engine.StallInQueue:
+		return StreamNotInQueue, stall.Reason
+	case engine.StallMissing:
+		return StreamTopicMissing, "its topic exists in no queue cluster; its packs are not final before it does, and are not sent again meanwhile"
+	case engine.StallUnseen:
+		return StreamNeverSeen, fmt.Sprintf("0 of %d packs were seen in the queue; until one is, a few at a time are sent", st.life.Counts().Acked)
+	case engine.StallUnwatched:
 		if st.watchErr != nil {
 			return StreamWatchFails, "its queue cannot be watched: " + (*st.watchErr).Error()
 		}
 		return StreamNotWatched, "its queue is not watched yet"
-	}
-	if len(st.proxies.endpoints) == 0 {
+	case engine.StallNoProxies:
 		if len(st.proxies.addrs) > 0 {
-			return StreamNoProxy, s.unconnectedLocked(st.proxies, st.group)
+			return StreamNoProxy, s.unconnectedLocked(st.proxies, st.Group())
 		}
-		return StreamNoProxyList, s.unconnectedLocked(st.proxies, st.group)
+		return StreamNoProxyList, s.unconnectedLocked(st.proxies, st.Group())
+	case engine.StallNoConn:
+		return StreamNoProxy, s.unconnectedLocked(st.proxies, st.Group())
+	case engine.StallRefused:
+		return StreamRefused, s.addrOfLocked(stall.Endpoint) + ": " + stall.Reason
+	case engine.StallUnknown:
+		return StreamUnknown, s.addrOfLocked(stall.Endpoint) + ": " + stall.Reason
+	case engine.StallPaused:
+		return StreamProxiesPaused, s.addrOfLocked(stall.Endpoint) + ": " + stall.Reason
 	}
-	code, reason := StreamNoProxy, "no proxy is connected"
-	for _, ep := range st.proxies.endpoints {
-		if !ep.upLocked() {
-			if ep.lastErr != "" && code == StreamNoProxy {
-				reason = "no proxy is connected: " + ep.lastErr
-			}
-			continue
-		}
-		h, why := st.holds[ep], s.m.Endpoint(ep.id, now).Reason
-		switch {
-		case h != nil && h.pauses > 0:
-			code, reason = h.code, ep.addr+": "+h.reason
-		case ep.hold.blocks(now):
-			code, reason = StreamProxiesPaused, ep.addr+": "+ep.hold.reason
-		case why == finality.EndpointPaused || why == finality.EndpointZombie:
-			code, reason = StreamProxiesPaused, ep.addr+": "+why.String()
-		default:
-			return StreamOK, ""
-		}
-	}
-	return code, reason
+	panic("bug: unknown stall")
 }
 
 // UnseenAfter is how long packs of a stream may be on their way to the queue, none of it having been seen yet, before
 // its status says so. A proxy that has been idle takes up to 5 s.
-const UnseenAfter = 10 * time.Second
-
-// unseenLocked says that nothing of a stream reaches the topic that is looked at, if so. Under mu.
-func (s *Sender) unseenLocked(st *Stream) (StreamCode, string) {
-	switch q := s.m.Stream(st.id); {
-	case s.o.finality.Mode != finality.Queue || q.Open == 0:
-	case q.Missing && (q.Seen || q.Unseen >= UnseenAfter):
-		return StreamTopicMissing, "its topic exists in no queue cluster; its packs are not final before it does, and are not sent again meanwhile"
-	case q.Unseen >= UnseenAfter:
-		return StreamNeverSeen, fmt.Sprintf("0 of %d packs were seen in the queue; until one is, a few at a time are sent", st.counts.acked)
-	}
-	return StreamOK, ""
-}
+const UnseenAfter = engine.UnseenAfter
 
 func (s *Sender) discoveryLocked() DiscoveryStatus {
 	if len(s.o.proxies) > 0 {

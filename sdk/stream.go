@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/frame"
 	"inlong-bridge/sdk/internal/bufpool"
@@ -17,14 +18,14 @@ import (
 
 // Stream is a (group, stream) pair that was checked once; get it from Sender.Stream.
 type Stream struct {
-	s           *Sender
-	group, name string
-	text        string
-	proxies     *proxyList
-	id          finality.Stream
-	overhead    int32 // most bytes of a frame that are not records, without the attributes of a pack
-	folded      bool  // has no numbers of its own in metrics
-	packAttrs   atomic.Pointer[PackAttrs]
+	s         *Sender
+	text      string // group and name, with a point between them
+	proxies   *proxyList
+	number    int32 // in the order of first use, never given twice
+	groupLen  int32 // of text
+	overhead  int32 // most bytes of a frame that are not records, without the attributes of a pack
+	folded    bool  // has no numbers of its own in metrics
+	packAttrs atomic.Pointer[PackAttrs]
 
 	held  atomic.Int64 // bytes of the budget, without repairs
 	ahead flow         // sealed and not yet handed to a connection, without repairs; see pace.go
@@ -40,22 +41,11 @@ type Stream struct {
 	tooLarge    uint64 // records that fit into no frame
 
 	// Guarded by Sender.mu.
-	queues    [classes]packQueue
-	turns     [classes]turn       // in Sender.turns; see Sender.joinLocked
-	holds     map[*endpoint]*hold // nil without any
-	index     int32               // in Sender.streamList
-	known     int32               // packs in Sender.packs
-	kept      int32               // packs held; see held.go
-	keptTurns int32               // that they had since some are
-	watchErr  *error              // why its queue cannot be watched; nil for nothing
-	tryAuto   autoCompression
-	watch     watchState
-	counts    streamCounts
-	meter     meter
-}
-
-type streamCounts struct {
-	packs, wireBytes, acked, final, lost, resent, duplicated, refused uint64
+	life     engine.Stream // what the engine knows of it; its Ref is the index in Sender.streamList
+	watchErr *error        // why its queue cannot be watched; nil for nothing
+	tryAuto  autoCompression
+	watch    watchState
+	meter    meter
 }
 
 type streamKey struct{ group, stream string }
@@ -65,15 +55,23 @@ type streamKey struct{ group, stream string }
 const maxID = 512
 
 // Group and Name are the ids; String is "group.stream".
-func (s *Stream) Group() string  { return s.group }
-func (s *Stream) Name() string   { return s.name }
+func (s *Stream) Group() string  { return s.text[:s.groupLen] }
+func (s *Stream) Name() string   { return s.text[s.groupLen+1:] }
 func (s *Stream) String() string { return s.text }
 
 // Stream checks the ids and returns their handle; the same ids give the same handle, until ForgetStream. Each stream
 // takes about a kilobyte of the byte budget: an error with ErrTooManyStreams says that no more of them fit.
 func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	st, err := s.streamLocked(group, stream)
+	todo := s.progressLocked()
+	s.mu.Unlock()
+	todo.perform()
+	return st, err
+}
+
+// streamLocked finds or makes the handle. Under mu.
+func (s *Sender) streamLocked(group, stream string) (*Stream, error) {
 	key := streamKey{group, stream}
 	if st := s.streams[key]; st != nil {
 		return st, nil
@@ -81,33 +79,38 @@ func (s *Sender) Stream(group, stream string) (*Stream, error) {
 	if s.closing.Load() {
 		return nil, ErrClosed
 	}
-	if err := errors.Join(checkID("groupId", group), checkID("streamId", stream)); err != nil {
+	if err := checkIDs(group, stream); err != nil {
 		return nil, err
 	}
-	// One text for all three: what the caller gave may be a piece of something much larger.
-	text := group + "." + stream
-	st := &Stream{s: s, group: text[:len(group)], name: text[len(group)+1:], text: text, index: int32(len(s.streamList))}
+	// A text of its own: what the caller gave may be a piece of something much larger.
+	st := &Stream{s: s, text: group + "." + stream, groupLen: int32(len(group))}
 	longest := len(st.appendAttrs(nil)) + len("9223372036854775807") + len("&mid=.ffffffffffffffff") + len(s.o.instance)
 	st.overhead = int32(s.o.messageType.overhead(longest))
 	if s.o.maxFrame-int(st.overhead)-maxPackAttrs <= frame.ItemAttrOverhead {
-		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise the largest frame", st.text, s.o.maxFrame, longest)
+		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise WithMaxFrame", st.text, s.o.maxFrame, longest)
 	}
 	if s.general.most(st.bytes()) < 2*int64(s.o.maxFrame) {
-		return nil, fmt.Errorf("stream %s: %w (%d streams, %d bytes)", text, ErrTooManyStreams, len(s.streams), s.general.fixed.Load())
+		return nil, fmt.Errorf("stream %s: %w (%d streams, %d bytes)", st.text, ErrTooManyStreams, len(s.streams), s.general.fixed.Load())
 	}
 	s.general.fixed.Add(st.bytes())
-	st.id = s.openings.streams
+	st.number = s.openings.streams
 	s.openings.streams++
 	if st.folded = s.openings.own >= s.o.metricStreams; !st.folded {
 		s.openings.own++
 	}
-	st.proxies = s.proxiesOfLocked(st.group)
+	st.proxies = s.proxiesOfLocked(st.Group())
 	if g := s.groups[group]; g != nil {
 		g.streams++
 	}
-	s.streams[streamKey{st.group, st.name}] = st
+	s.streams[streamKey{st.Group(), st.Name()}] = st
+	st.life.Ref = int32(len(s.streamList))
 	s.streamList = append(s.streamList, st)
+	s.e.AddStream(&st.life, finality.Stream(st.number), &st.proxies.life)
 	return st, nil
+}
+
+func checkIDs(group, stream string) error {
+	return errors.Join(checkID("groupId", group), checkID("streamId", stream))
 }
 
 func checkID(key, id string) error {
@@ -127,8 +130,8 @@ func checkID(key, id string) error {
 
 // appendAttrs appends the attributes of the stream's packs up to the value of rtms.
 func (s *Stream) appendAttrs(attr []byte) []byte {
-	attr = frame.AppendAttr(attr, "groupId", s.group)
-	attr = frame.AppendAttr(attr, "streamId", s.name)
+	attr = frame.AppendAttr(attr, "groupId", s.Group())
+	attr = frame.AppendAttr(attr, "streamId", s.Name())
 	if s.s.origin != "" {
 		attr = frame.AppendAttr(attr, frame.AttrOrigin, s.s.origin)
 	}
@@ -147,7 +150,7 @@ func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 		p = nil
 	}
 	if p == nil {
-		p = &pack{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t), dataMillis: dataMillis(t)}
+		p = &pack{filling: filling{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t), dataMillis: dataMillis(t)}}
 		over := int(s.overhead) + len(key.attrs) + len("&")
 		most := min(s.s.o.packBytes, s.s.openShare())
 		// The frame is to fit into the buffer of a power of two that the pack's size usually is.
@@ -172,7 +175,7 @@ const manyOpen = 64
 // time, and whoever hands over waits for the encoders. So first packs have an eighth to all of the size,
 // by stream, and from there on they are full at different times.
 func (s *Stream) firstLimit(limit, n int) int {
-	return max(limit/8*(1+int(s.id)%8), min(n+frame.ItemOverhead, limit))
+	return max(limit/8*(1+int(s.number)%8), min(n+frame.ItemOverhead, limit))
 }
 
 const minPackBuffer = 4 << 10

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/frame"
 )
 
@@ -102,44 +103,47 @@ func (c *conn) answeredText(f []byte) error {
 	}
 	s := c.s
 	s.mu.Lock()
-	s.heardLocked(c)
-	p, named := c.echoedLocked(&ack)
-	early := !named && ack.Code != 0
-	if early {
-		// Found before the attributes were read: the lengths are not what they were here.
-		if p = c.onlyLocked(); p == nil {
-			c.byUs = true
-			s.mu.Unlock()
-			return fmt.Errorf("answer with errCode %d names no pack, and more than one may be meant", ack.Code)
-		}
-	}
-	if p == nil || !p.taken {
-		c.ep.counts.unknownAcks++
-		c.unclear = true
-		s.mu.Unlock()
-		return nil
-	}
-	if bytes.Equal(f, p.frame) {
-		// A text pack reads as an answer to itself.
-		c.byUs = true
-		s.mu.Unlock()
-		return errors.New("what was sent came back")
-	}
-	now := s.now()
-	if ack.Code == 0 {
-		s.acceptedLocked(c, p, now)
-	} else {
-		s.rejectedLocked(c, p, ack.Code, textMessage(&ack, p.frame), early, now)
-	}
+	err = s.answeredTextLocked(c, &ack, f)
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()
+	return err
+}
+
+// answeredTextLocked tells the engine of an answer to a pack of type 3 or 5, which is the frame f. Under mu.
+func (s *Sender) answeredTextLocked(c *conn, ack *frame.TextAck, f []byte) error {
+	now := s.now()
+	s.e.Heard(&c.life, now)
+	life, named := c.echoedLocked(ack)
+	early := !named && ack.Code != 0
+	if early {
+		// Found before the attributes were read: the lengths are not what they were here.
+		if life = c.life.Only(); life == nil {
+			s.e.GaveUp(&c.life)
+			return fmt.Errorf("answer with errCode %d names no pack, and more than one may be meant", ack.Code)
+		}
+	}
+	if life == nil {
+		s.e.UnknownAnswer(&c.life, true)
+		return nil
+	}
+	p := s.packs.at(life.Ref)
+	if bytes.Equal(f, p.frame) {
+		// A text pack reads as an answer to itself.
+		s.e.GaveUp(&c.life)
+		return errors.New("what was sent came back")
+	}
+	if ack.Code == 0 {
+		s.e.Acked(life, now)
+	} else {
+		s.rejectedLocked(c, p, ack.Code, textMessage(ack, p.frame), early, now)
+	}
 	return nil
 }
 
-// echoedLocked returns the pack whose mid the answer brings back, if it is in flight here, and whether it brings any.
+// echoedLocked returns the pack whose mid the answer brings back, if it can be answered here, and whether it brings any.
 // Under Sender.mu.
-func (c *conn) echoedLocked(ack *frame.TextAck) (p *pack, named bool) {
+func (c *conn) echoedLocked(ack *frame.TextAck) (p *engine.Pack, named bool) {
 	mid, ok := ack.Echoed(frame.AttrMid)
 	if !ok {
 		return nil, false
@@ -148,27 +152,10 @@ func (c *conn) echoedLocked(ack *frame.TextAck) (p *pack, named bool) {
 	if !ok || string(instance) != c.s.o.instance {
 		return nil, true
 	}
-	if p = c.table[uint32(seq)]; p == nil || p.seq != seq {
+	if p = c.life.Find(uint32(seq)); p == nil || p.Seq() != seq {
 		return nil, true
 	}
 	return p, true
-}
-
-// onlyLocked returns the one pack that an answer without a name can be for, nil if there may be others. Under Sender.mu.
-func (c *conn) onlyLocked() (p *pack) {
-	if c.unclear {
-		return nil
-	}
-	for _, q := range c.table {
-		switch {
-		case !q.taken: // nothing of it went out
-		case p != nil:
-			return nil
-		default:
-			p = q
-		}
-	}
-	return p
 }
 
 func textMessage(ack *frame.TextAck, f []byte) string {

@@ -5,7 +5,7 @@ type Outcome uint8
 
 const (
 	Acked    Outcome = iota + 1 // a proxy holds it in memory
-	Final                       // safe, as confirm mode means it
+	Final                       // safe, as WithFinality means it
 	Lost                        // it was acked, its bytes are gone here, and it must be sent anew; Final may still follow for a piece
 	Refused                     // given up for good, by the proxies or as WithRetryLimit says; see the error
 	Held                        // refused for good, and kept and tried again: see WithRefusedRetry and the error
@@ -39,6 +39,7 @@ type Result struct {
 	Outcome  Outcome
 	Endpoint string // host:port of the proxy
 	Err      error  // *AckError, *PoisonError or *RetryError for Refused; ErrClosed when the sender was closed before an answer
+	Meta     any    // of the Message; nil for pieces of batches, which have names
 }
 
 // Token is told what becomes of the pieces of batches. Its methods are called from the sender's
@@ -63,16 +64,20 @@ type piece struct {
 	from, to uint16 // its records, by their index in the pack
 }
 
-// callbacks is the token of a single message that is told of its ack too.
+// callbacks is the token of a single message that is told of its ack too, or that gets its Meta back.
 type callbacks struct {
 	acked, done func(Result)
+	meta        any
 	told        bool // done was called
 }
 
 func (c *callbacks) Settled(_ uint64, r Result) {
+	r.Meta = c.meta
 	switch {
 	case r.Outcome == Acked:
-		c.acked(r)
+		if c.acked != nil {
+			c.acked(r)
+		}
 	case r.Outcome == Held, r.Outcome == Released: // what comes of it in the end is told
 	case !c.told:
 		c.told = true // before the call, which may panic

@@ -14,10 +14,10 @@ func newCheck(e *env) *cobra.Command {
 		Use:   "check -c FILE",
 		Short: "check a configuration without connecting anywhere",
 		Long: `check reads a configuration and reports all mistakes at once, each with its file, line
-and what would be right. It connects nowhere. Exit code 2 when there are mistakes.
+and its remedy. It makes no connection. The exit code is 2 if there are mistakes.
 
---print shows the configuration in force: every default, secrets as ***, the mode of
-confirmation and the ceilings that follow from the limits.`,
+--print shows the configuration in force with all defaults and with secrets as ***, the
+mode of confirmation, and the limits that follow.`,
 		Example: `  inlong-bridge check -c bridge.yaml
   inlong-bridge check -c bridge.yaml --print`,
 		Args: args(cobra.NoArgs),

@@ -28,7 +28,7 @@ type demoFlags struct {
 	seed    uint64
 	confirm string
 	settle  time.Duration
-	queue   string // of the user, "" for the demo's own
+	queue   string // the user's, "" for the demo's own
 	json    bool
 	keep    bool
 	verbose bool
@@ -42,12 +42,13 @@ func newDemo(e *env) *cobra.Command {
 		Use:   "demo",
 		Short: "kill a proxy under load and count what arrives",
 		Long: `demo needs nothing but this program. It starts a small Kafka, two DataProxies with a
-Manager, and the bridge as run has it; produces records to three topics; kills one proxy
-with everything it holds in memory in the middle, and brings it back; then it reads the
-queue behind the proxies and compares every record with what was produced.
+Manager, and the bridge as run does. It produces records to three topics, kills one proxy
+halfway with everything that it holds in memory, and starts it again. At the end it reads
+the queue behind the proxies and compares every record with what was produced.
 
-Exit code 0 only if nothing is lost and every byte matches, 4 otherwise. --confirm ack
-shows what an ack alone is worth: it loses what the killed proxy held.`,
+The exit code is 0 only if nothing is lost and every byte matches, and 4 otherwise.
+--confirm ack shows what an ack alone is worth: the records that the killed proxy held are
+lost.`,
 		Example: `  inlong-bridge demo
   inlong-bridge demo --confirm ack
   inlong-bridge demo --queue pulsar://localhost:6650/public/default
@@ -62,9 +63,9 @@ shows what an ack alone is worth: it loses what the killed proxy held.`,
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of the records and of the proxies' choices")
 	fl.StringVar(&f.confirm, "confirm", "queue", "`mode` in which a record counts as delivered: ack, settle or queue")
 	fl.DurationVar(&f.settle, "settle", 10*time.Second, "delivery.settle, for --confirm settle")
-	fl.StringVar(&f.queue, "queue", "", "`pulsar://host:port[/tenant/namespace]`: a Pulsar that you have is the queue behind the proxies; the demo's topics stay there")
-	fl.BoolVar(&f.json, "json", false, "print the verdict as one JSON object on stdout, the progress on stderr")
-	fl.BoolVar(&f.keep, "keep", false, "leave everything running after the verdict, until a signal")
+	fl.StringVar(&f.queue, "queue", "", "`pulsar://host:port[/tenant/namespace]`: use your Pulsar as the queue behind the proxies; the demo's topics stay there")
+	fl.BoolVar(&f.json, "json", false, "print the report as one JSON object on stdout, the progress on stderr")
+	fl.BoolVar(&f.keep, "keep", false, "leave everything running after the report, until a signal")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "show the bridge's log on stderr")
 	return cmd
 }
@@ -94,8 +95,8 @@ type demo struct {
 	live    *live
 	began   time.Time
 	books   [topicCount]*books
-	took    [topicCount]time.Duration // until the topic was committed
-	verdict demoVerdict
+	took    [topicCount]time.Duration // time until the topic was committed
+	report  demoReport
 }
 
 func runDemo(ctx context.Context, e *env, f *demoFlags) error {
@@ -107,7 +108,7 @@ func runDemo(ctx context.Context, e *env, f *demoFlags) error {
 		out = e.stderr
 	}
 	d := &demo{flags: f, live: newLive(out), began: time.Now()}
-	d.verdict.Confirm, d.verdict.Seed = f.confirm, f.seed
+	d.report.Confirm, d.report.Seed = f.confirm, f.seed
 	for i := range d.books {
 		d.books[i] = newBooks()
 	}
@@ -128,36 +129,36 @@ func runDemo(ctx context.Context, e *env, f *demoFlags) error {
 	}
 	d.introduce()
 	stop, stopped := runBeside(ctx, e.hard, bridge)
-	defer func() { _ = stop() }() // its error is asked for below, where there is one
+	defer func() { _ = stop() }() // its error is reported below
 
 	err = d.play(ctx, stopped)
 	d.live.clear()
 	if err != nil {
 		if ctx.Err() != nil {
-			err = errors.New("interrupted, there is no verdict")
+			err = errors.New("interrupted before there was a report")
 		}
-		_ = stop() // when it failed, err says so already
+		_ = stop() // if it failed, err says so already
 		return err
 	}
 	if !f.json {
-		err = d.verdict.printTable(e.stdout)
+		err = d.report.printTable(e.stdout)
 	}
 	if err == nil && f.keep {
-		d.live.say("everything is left running; status: http://%s/status; stop with Ctrl-C", cluster.status)
+		d.live.say("everything keeps running; status: http://%s/status; stop with Ctrl-C", cluster.status)
 		<-ctx.Done()
 	}
-	// A bridge that stops with work left has not done what the verdict says it did.
+	// A bridge that stops with work left has not done what the report claims.
 	if stopErr := stop(); err == nil && !errors.Is(stopErr, context.Canceled) {
 		err = stopErr
 	}
 	if f.json {
-		err = errors.Join(err, d.verdict.printJSON(e.stdout))
+		err = errors.Join(err, d.report.printJSON(e.stdout))
 	}
-	return errors.Join(d.verdict.err(), err)
+	return errors.Join(d.report.err(), err)
 }
 
-// runBeside runs the bridge until stop is called or it fails, which ends stopped with its error. stop
-// drains, waits, and may be called again.
+// runBeside runs the bridge until stop is called or the bridge fails; a failure cancels stopped with the error. stop
+// drains and waits, and may be called again.
 func runBeside(ctx, hard context.Context, bridge *connector.Bridge) (stop func() error, stopped context.Context) {
 	run, cancel := context.WithCancel(ctx)
 	stopped, end := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -181,7 +182,7 @@ func runBeside(ctx, hard context.Context, bridge *connector.Bridge) (stop func()
 func (d *demo) introduce() {
 	if p := d.cluster.pulsar; p != nil {
 		d.live.say("kafka    %s: %d topics", d.cluster.kafka.ListenAddrs()[0], len(demoTopics))
-		d.live.say("queue    %s: %s", p.ServiceURL, p.TopicOf("{group}", "{stream}"))
+		d.live.say("queue    %s: %s", p.serviceURL, p.topicOf("{group}", "{stream}"))
 	} else {
 		d.live.say("kafka    %s: %d topics, and the queue behind the proxies", d.cluster.kafka.ListenAddrs()[0], len(demoTopics))
 	}
@@ -191,7 +192,7 @@ func (d *demo) introduce() {
 	d.live.say("bridge   http://%s/status, confirm: %s", d.cluster.status, d.flags.confirm)
 }
 
-// play produces, kills, waits and counts. stopped ends when the bridge fails.
+// play produces, kills, waits and counts. stopped is cancelled when the bridge fails.
 func (d *demo) play(ctx, stopped context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -202,7 +203,7 @@ func (d *demo) play(ctx, stopped context.Context) error {
 	start := time.Now()
 	producer := newProducer(d.cluster.client, d.flags, d.books[:])
 	produced := make(chan error, 1)
-	beside := func(ended chan<- error, work func() error) { // its failure ends the rest, and is what watch returns
+	beside := func(ended chan<- error, work func() error) { // a failure ends the rest, and watch returns it
 		err := work()
 		if err != nil {
 			cancel(err)
@@ -229,8 +230,8 @@ func (d *demo) play(ctx, stopped context.Context) error {
 	for i, t := range demoTopics {
 		v := d.books[i].close(t.name)
 		v.Seconds = seconds(cmp.Or(d.took[i], moved))
-		d.verdict.add(v)
+		d.report.add(v)
 	}
-	d.verdict.Seconds = seconds(time.Since(d.began))
+	d.report.Seconds = seconds(time.Since(d.began))
 	return nil
 }

@@ -17,28 +17,29 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/kafkahandler"
-	"inlong-bridge/connector/pulsarhandler"
+	"inlong-bridge/mapping/queuetopic"
 	"inlong-bridge/sdk/dptest"
 )
 
 const (
-	demoGroup      = "demo"
-	demoQueueTopic = "queue.{group}.{stream}"
+	demoGroup = "demo"
+
+	demoQueueTopic queuetopic.Template = "queue.{group}.{stream}"
 )
 
-// demoCluster is all that the bridge needs around it: a Kafka, in which the topics and the queue lie, two
-// proxies and a Manager, and a directory.
+// demoCluster is everything that the bridge needs around it: a Kafka with the topics and the queue, two proxies, a
+// Manager, and a directory.
 type demoCluster struct {
 	kafka *kfake.Cluster
 	queue interface {
 		dptest.Queue
 		Close()
 	}
-	pulsar  *pulsarhandler.Cluster // where the queue is, nil for the Kafka
+	pulsar  *pulsarPlace // holds the queue; nil if the Kafka does
 	proxies []*dptest.Proxy
 	manager *dptest.Manager
 	admin   *kadm.Client
-	client  *kgo.Client // producer, and behind admin
+	client  *kgo.Client // the producer's, and admin's
 	dir     string
 	status  string // host:port of the bridge's HTTP server
 }
@@ -63,7 +64,7 @@ func startDemoCluster(ctx context.Context, f *demoFlags) (c *demoCluster, err er
 	for i, t := range demoTopics {
 		opts = append(opts, kfake.SeedTopics(t.partitions, t.name))
 		for _, s := range streamsOf(i) {
-			opts = append(opts, kfake.SeedTopics(2, kafkahandler.TopicOf(demoQueueTopic, t.group, s)))
+			opts = append(opts, kfake.SeedTopics(2, demoQueueTopic.Fill(t.group, s)))
 		}
 	}
 	if c.kafka, err = kfake.NewCluster(opts...); err != nil {
@@ -107,7 +108,7 @@ func (c *demoCluster) openQueue(ctx context.Context, queue string) (err error) {
 	if queue == "" {
 		c.queue, err = kafkahandler.New(kafkahandler.Cluster{
 			Opts:  []kgo.Opt{kgo.SeedBrokers(c.kafka.ListenAddrs()...)},
-			Topic: demoQueueTopic,
+			Topic: string(demoQueueTopic),
 		})
 		return err
 	}
@@ -116,8 +117,8 @@ func (c *demoCluster) openQueue(ctx context.Context, queue string) (err error) {
 		return err
 	}
 	at := q.pulsar()
-	at.Topic = "inlong-bridge-demo-" + strings.ToLower(rand.Text()[:8]) + "-{group}-{stream}" // another run's records would be foreign
-	opened, err := pulsarhandler.New(at)
+	at.topic = "inlong-bridge-demo-" + strings.ToLower(rand.Text()[:8]) + "-{group}-{stream}" // the records of another run would count as foreign
+	opened, err := openPulsarQueue(at)
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (c *demoCluster) openQueue(ctx context.Context, queue string) (err error) {
 	return opened.Ping(ctx, demoGroup, demoGroup)
 }
 
-// freeAddr returns an address of this machine at which nothing listens just now.
+// freeAddr returns an address of this machine on which nothing listens at the moment.
 func freeAddr(ctx context.Context) (string, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -138,7 +139,7 @@ func freeAddr(ctx context.Context) (string, error) {
 	return l.Addr().String(), nil
 }
 
-// close ends everything; it also ends a cluster that started only in part.
+// close ends everything, even if only a part of the cluster has started.
 func (c *demoCluster) close() {
 	for _, p := range c.proxies {
 		_ = p.Close() // it never fails
@@ -160,7 +161,7 @@ func (c *demoCluster) close() {
 	}
 }
 
-// config is the bridge.yaml of the demo, read the way run reads one.
+// config returns the demo's bridge.yaml, read in the same way as run reads one.
 func (c *demoCluster) config(f *demoFlags) (*config.Config, error) {
 	level := "error"
 	if f.verbose {
@@ -178,11 +179,11 @@ func (c *demoCluster) config(f *demoFlags) (*config.Config, error) {
 		}
 		fmt.Fprintf(&b, "  - {topics: %s, group: %s, stream: '%s'}\n", t.name, t.group, stream)
 	}
-	// In settle a drain must outlast settle and the time-out of an ack.
+	// In settle the drain must be longer than settle and the time-out of an ack together.
 	fmt.Fprintf(&b, "delivery: {confirm: %s, settle: %v, drain: %v}\n", f.confirm, f.settle, f.settle+30*time.Second)
 	if f.confirm == "queue" {
 		if p := c.pulsar; p != nil {
-			fmt.Fprintf(&b, "queue: {pulsar: [{service_url: '%s', tenant: '%s', namespace: '%s', topic: '%s'}]", p.ServiceURL, p.Tenant, p.Namespace, p.Topic)
+			fmt.Fprintf(&b, "queue: {pulsar: [{service_url: '%s', tenant: '%s', namespace: '%s', topic: '%s'}]", p.serviceURL, p.tenant, p.namespace, p.topic)
 		} else {
 			fmt.Fprintf(&b, "queue: {kafka: [{brokers: [%s], topic: '%s'}]", brokers, demoQueueTopic)
 		}
@@ -195,7 +196,7 @@ func (c *demoCluster) config(f *demoFlags) (*config.Config, error) {
 	return config.Parse("demo", []byte(b.String()), func(string) (string, bool) { return "", false })
 }
 
-// inMemory sums what the proxies hold and have not put into the queue.
+// inMemory returns how many packs the proxies hold that are not in the queue yet.
 func (c *demoCluster) inMemory() (packs int) {
 	for _, p := range c.proxies {
 		packs += p.Stats().InMemory
@@ -215,28 +216,25 @@ func (c *demoCluster) committed(ctx context.Context) (n [topicCount]int64, err e
 	offsets.Each(func(o kadm.OffsetResponse) {
 		for i := range demoTopics {
 			if o.Err == nil && o.At > 0 && o.Topic == demoTopics[i].name {
-				n[i] += o.At // the demo's partitions begin at 0 and have no holes
+				n[i] += o.At // the demo's partitions begin at 0 and have no gaps
 			}
 		}
 	})
 	return n, nil
 }
 
-// readQueue calls pack for each message that lies in the queue now, with the topic that feeds it.
+// readQueue calls pack for each message that is in the queue now, with the topic that feeds it.
 func (c *demoCluster) readQueue(ctx context.Context, pack func(topic int, stream string, p *kafkahandler.Pack)) error {
 	for topic := range demoTopics {
 		for _, stream := range streamsOf(topic) {
 			if c.pulsar != nil {
-				name := c.pulsar.TopicOf(demoTopics[topic].group, stream)
-				if err := pulsarhandler.ReadAll(ctx, *c.pulsar, []string{name}, func(p pulsarhandler.Pack) error {
-					pack(topic, stream, &p.Pack)
-					return nil
-				}); err != nil {
+				name := c.pulsar.topicOf(demoTopics[topic].group, stream)
+				if err := readPulsarQueue(ctx, c.pulsar, name, func(p *kafkahandler.Pack) { pack(topic, stream, p) }); err != nil {
 					return err
 				}
 				continue
 			}
-			name := kafkahandler.TopicOf(demoQueueTopic, demoTopics[topic].group, stream)
+			name := demoQueueTopic.Fill(demoTopics[topic].group, stream)
 			err := kafkahandler.ReadAll(ctx, []kgo.Opt{kgo.SeedBrokers(c.kafka.ListenAddrs()...)}, []string{name},
 				func(p kafkahandler.Pack) error { pack(topic, stream, &p); return nil })
 			if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The demo's topics. Each goes to a group of its own, so that what arrives can be told apart.
+// The demo's topics. Each goes to a different group, so that arriving records can be told apart.
 var demoTopics = [topicCount]demoTopic{
 	{name: "orders", group: "shop", partitions: 4, what: "JSON"},
 	{name: "logs", group: "logs", partitions: 4, what: "text lines, routed by a header"},
@@ -32,13 +32,13 @@ const (
 
 var logServices = []string{"web", "api", "batch"}
 
-// corpus makes the demo's records, the same ones for the same seed. Every record but the empty ones is
-// unlike every other, so that a record that arrives says by its bytes which one it is.
+// corpus makes the demo's records, the same ones for the same seed. All records except the empty ones differ, so that
+// the bytes of a record that arrives identify it.
 type corpus struct {
 	rnd *rand.Rand
-	// room is what values are cut from; one allocation holds many.
+	// room is memory for values; one allocation holds many.
 	room []byte
-	base time.Time // of the times written in values
+	base time.Time // of the times in the values
 }
 
 func newCorpus(seed uint64) *corpus {
@@ -48,7 +48,7 @@ func newCorpus(seed uint64) *corpus {
 	}
 }
 
-// record makes record i. topic is an index of demoTopics, stream the one the routes send it to.
+// record makes record i. topic is an index of demoTopics, and stream is where the routes send the record.
 func (c *corpus) record(i int) (r *kgo.Record, topic int, stream string) {
 	switch i % 10 {
 	case 1, 3, 6, 8:
@@ -72,7 +72,7 @@ func (c *corpus) record(i int) (r *kgo.Record, topic int, stream string) {
 	return r, topic, stream
 }
 
-// start returns an empty slice with room for n bytes behind it.
+// start returns an empty slice with capacity for n bytes.
 func (c *corpus) start(n int) []byte {
 	if cap(c.room)-len(c.room) < n {
 		c.room = make([]byte, 0, max(n, 1<<20))
@@ -80,7 +80,7 @@ func (c *corpus) start(n int) []byte {
 	return c.room[len(c.room):len(c.room)]
 }
 
-// done takes what was appended to start's slice out of the room.
+// done removes from the room what was appended to start's slice.
 func (c *corpus) done(value []byte) []byte {
 	if n := len(c.room) + len(value); n <= cap(c.room) {
 		c.room = c.room[:n]
@@ -140,7 +140,7 @@ func (c *corpus) logLine(i int, service string) []byte {
 	return c.done(append(b, logTexts[c.rnd.IntN(len(logTexts))]...))
 }
 
-// blob is 16 to 2,063 random bytes, sometimes 64 KiB, sometimes nothing at all: an empty value or none.
+// blob is 16 to 2,063 random bytes, sometimes 64 KiB, sometimes an empty value, sometimes none.
 func (c *corpus) blob() []byte {
 	size := 16 + c.rnd.IntN(2048)
 	switch p := c.rnd.IntN(1000); {

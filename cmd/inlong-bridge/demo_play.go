@@ -20,7 +20,7 @@ type producer struct {
 	flags  *demoFlags
 	books  []*books      // written by run only
 	least  time.Duration // production takes at least this long
-	goOn   chan struct{} // closed when the last two fifths may be produced: a proxy must be there to lose some of them
+	goOn   chan struct{} // closed when the last two fifths may be produced: the killed proxy must be able to lose some of them
 
 	stored  atomic.Int64 // records that Kafka has
 	byTopic [topicCount]atomic.Int64
@@ -78,9 +78,9 @@ func (p *producer) run(ctx context.Context) error {
 	return nil
 }
 
-// kill ends the proxy that holds most once two fifths are produced, and brings it back. Its queue stalls just
-// before, as a busy one does: otherwise it might have emptied its memory the moment before, and its end would
-// show nothing.
+// kill ends the proxy that holds most as soon as two fifths are produced, and starts it again. Its queue stalls just
+// before, like a busy one: otherwise the proxy might have emptied its memory a moment earlier, and its end would show
+// nothing.
 func (d *demo) kill(ctx context.Context, p *producer) error {
 	if err := until(ctx, func() bool { return p.stored.Load() >= int64(d.flags.records)*2/5 }); err != nil {
 		return err
@@ -92,14 +92,14 @@ func (d *demo) kill(ctx context.Context, p *producer) error {
 	if err := d.fill(ctx, p, victim, before); err != nil {
 		return err
 	}
-	d.verdict.KilledPacks, d.verdict.Killed = victim.Kill()
+	d.report.KilledPacks, d.report.Killed = victim.Kill()
 	victim.StallQueue(false)
 	d.live.say("KILLED   %s with %s records in memory, acked and not in the queue yet",
-		victim.Addr(), thousands(int64(d.verdict.Killed)))
+		victim.Addr(), thousands(int64(d.report.Killed)))
 	d.live.say("         %s", map[string]string{
-		"ack":    "nobody will miss them: an ack counts as delivered",
-		"settle": "what this proxy acked in the last " + d.flags.settle.String() + " is read again from Kafka now",
-		"queue":  "what has not shown up in the queue 10s from now is read again from Kafka then",
+		"ack":    "nothing notices that they are lost, because an ack counts as delivery",
+		"settle": "the bridge now reads again from Kafka what this proxy acked in the last " + d.flags.settle.String(),
+		"queue":  "in 10s the bridge reads again from Kafka what is not in the queue by then",
 	}[d.flags.confirm])
 	select {
 	case <-time.After(demoDownFor):
@@ -113,8 +113,8 @@ func (d *demo) kill(ctx context.Context, p *producer) error {
 	return nil
 }
 
-// fill waits until the victim has acked demoHeld packs more than before, or as many as are left for it, and
-// then for the bridge to read those acks.
+// fill waits until the victim has acked demoHeld more packs, or all that are left for it, and then until the bridge has
+// read those acks.
 func (d *demo) fill(ctx context.Context, p *producer, victim *dptest.Proxy, before uint64) error {
 	began := time.Now()
 	held, grew := uint64(0), began
@@ -131,7 +131,7 @@ func (d *demo) fill(ctx context.Context, p *producer, victim *dptest.Proxy, befo
 	case err != nil:
 		return err
 	case gaveUp:
-		return fmt.Errorf("killing proxy %s: it acked nothing for %v; hint: the bridge sends nothing, --verbose shows why", victim.Addr(), demoPatience)
+		return fmt.Errorf("killing proxy %s: it acked nothing for %v; hint: the bridge sends nothing; --verbose shows why", victim.Addr(), demoPatience)
 	}
 	select {
 	case <-time.After(demoAckRead):
@@ -155,15 +155,14 @@ func until(ctx context.Context, ok func() bool) error {
 	return nil
 }
 
-// fullest returns the proxy that holds most packs.
+// fullest returns the proxy that holds the most packs.
 func (d *demo) fullest() *dptest.Proxy {
 	return slices.MaxFunc(d.cluster.proxies, func(a, b *dptest.Proxy) int {
 		return cmp.Compare(a.Stats().InMemory, b.Stats().InMemory)
 	})
 }
 
-// watch shows progress until everything is committed, or until that takes too long. It notes when each
-// topic was done.
+// watch shows progress until everything is committed, or takes too long. It notes when each topic was done.
 func (d *demo) watch(ctx context.Context, start time.Time, p *producer) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -200,17 +199,17 @@ func (d *demo) watch(ctx context.Context, start time.Time, p *producer) error {
 		}
 		switch {
 		case total == int64(d.flags.records):
-			d.verdict.Committed = true
+			d.report.Committed = true
 			return nil
 		case done && now.Sub(ended) > demoPatience+d.flags.settle:
-			d.live.say("not everything was committed %v after the last record was produced: %s of %s",
+			d.live.say("%v after the last record was produced, only %s of %s records are committed",
 				demoPatience+d.flags.settle, thousands(total), thousands(int64(d.flags.records)))
 			return nil
 		}
 	}
 }
 
-// settleDown waits until the proxies have put into the queue what they hold: what they hold is not lost.
+// settleDown waits until the proxies have written everything that they hold to the queue, because it is not lost.
 func (d *demo) settleDown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, demoReadLimit)
 	defer cancel()

@@ -63,7 +63,7 @@ func TestBooksTellLossDuplicatesAndCorruption(t *testing.T) {
 	b.produced = map[digest]int{d("a"): 1, d("b"): 1, d("c"): 1, d(""): 5}
 	b.arrived = map[digest]int{d("a"): 1, d("b"): 3, d(""): 4, d("B"): 2}
 	b.foreign = 3
-	want := topicVerdict{Topic: "t", Produced: 8, Arrived: 13, Lost: 2, Duplicates: 2, Corrupt: 5}
+	want := topicReport{Topic: "t", Produced: 8, Arrived: 13, Lost: 2, Duplicates: 2, Corrupt: 5}
 	got := b.close("t")
 	if got != want {
 		t.Errorf("close = %+v, want %+v", got, want)
@@ -85,18 +85,18 @@ func TestDigestDependsOnGroupStreamAndEveryByte(t *testing.T) {
 	}
 }
 
-func TestVerdictFailsOnLossAndCorruption(t *testing.T) {
+func TestReportFailsOnLossAndCorruption(t *testing.T) {
 	for _, tc := range []struct {
-		name    string
-		verdict demoVerdict
-		want    string
+		name   string
+		report demoReport
+		want   string
 	}{
-		{"clean", demoVerdict{topicVerdict: topicVerdict{Produced: 5, Arrived: 7, Duplicates: 2}, Committed: true}, ""},
-		{"lost", demoVerdict{topicVerdict: topicVerdict{Produced: 5, Lost: 2}, Confirm: "ack", Committed: true}, "2 of 5 records lost, 0 corrupt; hint: this is what confirm: ack means"},
-		{"corrupt", demoVerdict{topicVerdict: topicVerdict{Produced: 5, Corrupt: 1}, Confirm: "queue", Committed: true}, "0 of 5 records lost, 1 corrupt; hint: the bridge is broken"},
-		{"late", demoVerdict{topicVerdict: topicVerdict{Produced: 5, Arrived: 5}}, "not every offset was committed"},
+		{"clean", demoReport{topicReport: topicReport{Produced: 5, Arrived: 7, Duplicates: 2}, Committed: true}, ""},
+		{"lost", demoReport{topicReport: topicReport{Produced: 5, Lost: 2}, Confirm: "ack", Committed: true}, "2 of 5 records lost, 0 corrupt; hint: this is what confirm: ack means"},
+		{"corrupt", demoReport{topicReport: topicReport{Produced: 5, Corrupt: 1}, Confirm: "queue", Committed: true}, "0 of 5 records lost, 1 corrupt; hint: the bridge is broken"},
+		{"late", demoReport{topicReport: topicReport{Produced: 5, Arrived: 5}}, "not all offsets were committed"},
 	} {
-		err := tc.verdict.err()
+		err := tc.report.err()
 		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: err = %v, want %q", tc.name, err, tc.want)
 		}
@@ -104,9 +104,9 @@ func TestVerdictFailsOnLossAndCorruption(t *testing.T) {
 }
 
 // The names are API: scripts read the last line of stdout.
-func TestVerdictJSON(t *testing.T) {
-	v := demoVerdict{topicVerdict: topicVerdict{Seconds: 12.5}, Confirm: "queue", Seed: 3, Committed: true}
-	v.add(topicVerdict{Topic: "orders", Produced: 3, Arrived: 4, Duplicates: 1, Seconds: 2})
+func TestReportJSON(t *testing.T) {
+	v := demoReport{topicReport: topicReport{Seconds: 12.5}, Confirm: "queue", Seed: 3, Committed: true}
+	v.add(topicReport{Topic: "orders", Produced: 3, Arrived: 4, Duplicates: 1, Seconds: 2})
 	var b strings.Builder
 	if err := v.printJSON(&b); err != nil {
 		t.Fatal(err)
@@ -115,13 +115,13 @@ func TestVerdictJSON(t *testing.T) {
 		`"killed_packs":0,"killed_records":0,"committed":true,"topics":[` +
 		`{"topic":"orders","produced":3,"arrived":4,"lost":0,"duplicates":1,"corrupt":0,"elapsed_s":2}]}` + "\n"
 	if b.String() != want {
-		t.Errorf("verdict is\n%swant\n%s", b.String(), want)
+		t.Errorf("report is\n%swant\n%s", b.String(), want)
 	}
 }
 
-func TestVerdictTable(t *testing.T) {
-	v := demoVerdict{topicVerdict: topicVerdict{Seconds: 12}}
-	v.add(topicVerdict{Topic: "orders", Produced: 150000, Arrived: 150010, Duplicates: 10, Seconds: 10})
+func TestReportTable(t *testing.T) {
+	v := demoReport{topicReport: topicReport{Seconds: 12}}
+	v.add(topicReport{Topic: "orders", Produced: 150000, Arrived: 150010, Duplicates: 10, Seconds: 10})
 	var b strings.Builder
 	if err := v.printTable(&b); err != nil {
 		t.Fatal(err)

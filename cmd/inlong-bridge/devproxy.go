@@ -29,6 +29,9 @@ type devproxyFlags struct {
 	listen     []string
 	proxies    int
 	manager    string
+	auth       string
+	https      string
+	clusterIDs []string
 	advertise  string
 	streams    []string
 	out, outAt string
@@ -48,9 +51,12 @@ func newDevproxy(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "devproxy",
 		Short: "run a DataProxy and a Manager for development",
-		Long: `devproxy is a DataProxy and a Manager that any InLong SDK can talk to. As the real one, it
-acks a pack when it has it in memory, and moves it to its queue later: kill it and what it
-held is gone.
+		Long: `devproxy is a DataProxy and a Manager that any InLong SDK can talk to over TCP; DataProxy's
+HTTP port is not there. As the real one, it acks a pack when it has it in memory, and moves
+it to its queue later: kill it and what it held is gone.
+
+With --group-stream the Manager knows these groups only, and answers others with
+success=false, as the real one does. A group with a slash gets 404 from both.
 
 --out writes a JSON line per pack when the pack reaches the queue (what survives), or with
 --out-at ack when it is acked. --queue forwards packs to a real Kafka or Pulsar as DataProxy's
@@ -83,6 +89,9 @@ GET /stats tells in JSON what each proxy took and holds.`,
 	fl.StringArrayVar(&f.listen, "listen", []string{devProxyAddr}, "`host:port` of a proxy; may be repeated")
 	fl.IntVar(&f.proxies, "proxies", 1, "`number` of proxies on ports that follow that of --listen; port 0 takes free ones")
 	fl.StringVar(&f.manager, "manager", devManagerAddr, "`host:port` of the Manager; empty for none")
+	fl.StringVar(&f.auth, "manager-auth", "", "`id:key` that the Manager wants; others are refused with 403 (default anybody may ask)")
+	fl.StringVar(&f.https, "manager-https", "", "serve the Manager over https, with a certificate made at the start, and write that to this `file` (PEM) for its clients to trust")
+	fl.StringArrayVar(&f.clusterIDs, "group-cluster", nil, "`group=id`: the id of the group's cluster of proxies, in the Manager's answers; may be repeated (default 1)")
 	fl.StringVar(&f.advertise, "advertise", "", "`host` under which the Manager names the proxies (default that of --listen, or 127.0.0.1 for all addresses)")
 	fl.StringArrayVar(&f.streams, "group-stream", nil, "a `group.stream` that exists, or a group for all of its streams; others are refused with 115; may be repeated (default all exist)")
 	fl.StringVar(&f.out, "out", "", "write packs as JSON lines to this `file`, - for stdout")
@@ -126,7 +135,7 @@ func runDevproxy(ctx context.Context, e *env, f *devproxyFlags) (err error) {
 			return err
 		}
 		defer closeQueue()
-		queue = q
+		queue = saying(q, d.say)
 	}
 	opts := f.options()
 	if f.out != "" {
@@ -157,17 +166,15 @@ func runDevproxy(ctx context.Context, e *env, f *devproxyFlags) (err error) {
 			p.Code(code, share)
 		}
 		d.proxies = append(d.proxies, p)
-		d.say("proxy    %s", p.Addr())
+		d.say("proxy    %s over TCP", p.Addr())
 	}
 	if f.manager != "" {
-		m := dptest.NewManager()
-		if err := m.Start(f.manager); err != nil {
-			return listenError(err, "Manager", f.manager, "--manager")
+		m, url, err := f.startManager(ctx, d.proxies)
+		if err != nil {
+			return err
 		}
 		defer func() { _ = m.Close() }()
-		m.SetNodes(f.nodes(d.proxies)...)
-		m.SetQueue(f.queueConfig())
-		d.say("manager  %s", m.URL())
+		d.say("manager  %s", url)
 	}
 	if f.control != "" {
 		stop, err := d.control(ctx, f.control)
@@ -219,6 +226,15 @@ func (f *devproxyFlags) check() (addrs []string, codes map[int]float64, err erro
 	if _, _, err := net.SplitHostPort(f.control); f.control != "" && err != nil {
 		return nil, nil, usagef("--control %q: want host:port", f.control)
 	}
+	if id, key, ok := strings.Cut(f.auth, ":"); f.auth != "" && (!ok || id == "" || key == "" || strings.Contains(key, ":")) {
+		return nil, nil, usagef("--manager-auth: want id:key, neither with a colon in it")
+	}
+	for _, c := range f.clusterIDs {
+		group, id, ok := strings.Cut(c, "=")
+		if n, err := strconv.Atoi(id); !ok || group == "" || err != nil || n < 1 {
+			return nil, nil, usagef("--group-cluster %q: want group=id, such as shop=2, with an id above 0", c)
+		}
+	}
 	codes = make(map[int]float64)
 	for _, c := range f.errorCodes {
 		code, share, ok := strings.Cut(c, ":")
@@ -241,44 +257,6 @@ func (f *devproxyFlags) options() []dptest.Option {
 		opts = append(opts, dptest.WithQueueDelay(f.queueDelay))
 	}
 	return opts
-}
-
-// nodes are the addresses that the Manager hands out.
-func (f *devproxyFlags) nodes(proxies []*dptest.Proxy) (addrs []string) {
-	for _, p := range proxies {
-		host, port, _ := net.SplitHostPort(p.Addr())
-		if f.advertise != "" {
-			host = f.advertise
-		} else if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-			host = "127.0.0.1"
-		}
-		addrs = append(addrs, net.JoinHostPort(host, port))
-	}
-	return addrs
-}
-
-// queueConfig is what the Manager tells about the queue: its brokers, and the topics of the streams that
-// were named.
-func (f *devproxyFlags) queueConfig() dptest.QueueConfig {
-	var c dptest.QueueConfig
-	queues, err := parseDevQueues(f.queues)
-	if err != nil || len(queues) == 0 {
-		return c
-	}
-	for i, q := range queues {
-		name := "devproxy"
-		if i > 0 {
-			name += "-" + strconv.Itoa(i+1)
-		}
-		c.Type = q.kind
-		c.Clusters = append(c.Clusters, dptest.QueueClusterConfig{Name: name, Params: q.params()})
-	}
-	for _, id := range f.streams {
-		if group, stream, ok := strings.Cut(id, "."); ok {
-			c.Streams = append(c.Streams, queues[0].streamConfig(group, stream))
-		}
-	}
-	return c
 }
 
 // openOut opens the file for appending, so that a restart does not lose what was there.

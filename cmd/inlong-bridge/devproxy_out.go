@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -75,6 +76,9 @@ func (o *packWriter) write(group, stream string, value []byte) error {
 	for i, item := range p.Records {
 		line.Records[i] = item
 	}
+	if lines := linesOf(&p); lines != nil {
+		line.Records = lines
+	}
 	text, err := marshalPlain(line)
 	if err != nil {
 		return fmt.Errorf("writing a pack of %s.%s: %w", group, stream, err)
@@ -85,6 +89,17 @@ func (o *packWriter) write(group, stream string, value []byte) error {
 		return fmt.Errorf("writing a pack: %w", err)
 	}
 	return nil
+}
+
+// linesOf returns the records of a pack of type 3, which is one text of as many lines as it says; nil for any other pack.
+func linesOf(p *frame.Opened) (lines []recordText) {
+	if p.Version != 1 || len(p.Records) != 1 || bytes.Count(p.Records[0], []byte{'\n'})+1 != p.Count {
+		return nil
+	}
+	for line := range bytes.SplitSeq(p.Records[0], []byte{'\n'}) {
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // outQueue writes what reaches the queue, so that the output holds what a killed proxy did not take with

@@ -3,9 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,10 +16,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"inlong-bridge/sdk/dptest"
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/manager"
 )
 
 const waitLimit = 30 * time.Second
@@ -35,7 +40,7 @@ func startDevproxy(t *testing.T, args ...string) (out *lines, addrs []string, st
 		report = stderr
 	}
 	text := report.waitFor(t, func(s string) bool {
-		return strings.Contains(s, "manager  http://") || strings.Contains(stderr.String(), "inlong-bridge: ")
+		return strings.Contains(s, "manager  http") || strings.Contains(stderr.String(), "inlong-bridge: ")
 	})
 	for _, m := range regexp.MustCompile(`proxy +(\S+)`).FindAllStringSubmatch(text, -1) {
 		addrs = append(addrs, m[1])
@@ -277,5 +282,150 @@ func TestUnwritableOutEndsDevproxy(t *testing.T) {
 	}
 	if err := <-ended; !strings.Contains(err.Error(), "disk full") {
 		t.Errorf("ended with %v", err)
+	}
+}
+
+// A pack of type 3 is one text of many lines; /stats counts the lines, and so does the output.
+func TestOutShowsTheLinesOfType3(t *testing.T) {
+	line := func(body, cnt string) outLine {
+		text := frame.TextPack{Type: frame.TypeAckService, Attr: []byte("groupId=g&streamId=s&dt=1760000000123&cnt=" + cnt)}
+		value, err := frame.AppendTextInLongMsg(nil, &text, []byte(body), 1, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out lines
+		if err := (&packWriter{w: &out}).write("g", "s", value); err != nil {
+			t.Fatal(err)
+		}
+		return decodeLine(t, out.String())
+	}
+	texts := func(l outLine) (all []string) {
+		for _, r := range l.Records {
+			all = append(all, r["text"])
+		}
+		return all
+	}
+	if l := line("one\ntwo\nthree", "3"); l.Cnt != 3 || !slices.Equal(texts(l), []string{"one", "two", "three"}) {
+		t.Errorf("three lines are %d: %q", l.Cnt, texts(l))
+	}
+	if l := line("one\ntwo", "1"); l.Cnt != 1 || !slices.Equal(texts(l), []string{"one\ntwo"}) {
+		t.Errorf("a record with a line feed is %d: %q", l.Cnt, texts(l))
+	}
+}
+
+// 1. a topic cannot be written to  2. packs are acked all the same  3. nothing arrives: the developer has to be told why
+func TestDevproxySaysWhenItsQueueRefusesPacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said []string
+		refuses := true
+		next := dptest.QueueFunc(func(_ context.Context, m []dptest.QueueMessage) error {
+			if !refuses {
+				return nil
+			}
+			stored := make([]bool, len(m))
+			for i := range m {
+				stored[i] = m[i].Stream != "bad"
+			}
+			return &dptest.PutError{Stored: stored, Err: errors.New("no such topic")}
+		})
+		q := saying(next, func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) })
+		put := func() {
+			_ = q.Put(t.Context(), []dptest.QueueMessage{{Group: "g", Stream: "good"}, {Group: "g", Stream: "bad"}})
+		}
+		put()
+		put()
+		if len(said) != 1 || !strings.Contains(said[0], "refuses packs of g.bad (1 so far; they are tried again): ") || !strings.Contains(said[0], "no such topic") {
+			t.Errorf("said %q, want the refusal once", said)
+		}
+		time.Sleep(sayAgainAfter)
+		put()
+		refuses = false
+		put()
+		put()
+		if len(said) != 3 || !strings.Contains(said[1], "(3 so far") || said[2] != "queue    takes packs of g.bad again, after it refused 3" {
+			t.Errorf("said %q", said)
+		}
+	})
+}
+
+// A queue whose clusters the proxies choose stays one.
+func TestSayingKeepsTheClustersOfAQueue(t *testing.T) {
+	q, ok := saying(dptest.NewMemoryQueue(2, 1), func(string, ...any) {}).(dptest.ClusterQueue)
+	if !ok || q.Clusters() != 2 {
+		t.Fatal("the clusters are gone")
+	}
+	if err := q.PutTo(t.Context(), 1, []dptest.QueueMessage{{Group: "g", Stream: "s", Value: []byte("x")}}); err != nil {
+		t.Error(err)
+	}
+	if _, ok := saying(dptest.Discard, nil).(dptest.ClusterQueue); ok {
+		t.Error("a queue without clusters has some")
+	}
+}
+
+// managerOf is a client of the Manager whose URL devproxy printed.
+func managerOf(t *testing.T, stdout *lines, cfg manager.Config) *manager.Client {
+	t.Helper()
+	url := regexp.MustCompile(`manager +(\S+)`).FindStringSubmatch(stdout.String())
+	if url == nil {
+		t.Fatal("no Manager was printed: ", stdout.String())
+	}
+	cfg.URLs, cfg.Timeout = []string{url[1]}, waitLimit
+	m, err := manager.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestDevproxysManagerAnswersAsTheRealOne(t *testing.T) {
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	out, addrs, _ := startDevproxy(t, "--listen", "127.0.0.1:0", "--manager", "127.0.0.1:0", "--manager-auth", "admin:inlong", "--manager-https", ca,
+		"--group-stream", "shop.orders", "--group-stream", "logs", "--group-cluster", "logs=2")
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		t.Fatal("the certificate cannot be read")
+	}
+	key := func() (string, error) { return "inlong", nil }
+	m := managerOf(t, out, manager.Config{SecretID: "admin", SecretKey: key, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}})
+	for group, cluster := range map[string]int{"shop": 1, "logs": 2} {
+		if n, err := m.NodeList(t.Context(), group); err != nil || !slices.Equal(n.Addresses, addrs) || n.ClusterID != cluster {
+			t.Errorf("%s: %+v, %v, want %q of cluster %d", group, n, err, addrs, cluster)
+		}
+	}
+	if _, err := m.NodeList(t.Context(), "unknown"); !errors.Is(err, manager.ErrRefused) {
+		t.Errorf("an unknown group: %v, want the Manager's refusal", err)
+	}
+	if _, err := m.NodeList(t.Context(), "shop/orders"); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("a group with a slash: %v, want 404", err)
+	}
+	stranger := managerOf(t, out, manager.Config{TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}})
+	if _, err := stranger.NodeList(t.Context(), "shop"); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("without credentials: %v, want 403", err)
+	}
+	if _, err := managerOf(t, out, manager.Config{}).NodeList(t.Context(), "shop"); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without the certificate's authority: %v", err)
+	}
+	if text := out.String(); !strings.Contains(text, "proxy    "+addrs[0]+" over TCP") || !strings.Contains(text, "manager  https://") {
+		t.Errorf("printed: %s", text)
+	}
+}
+
+func TestDevproxysManagerFlagsAreChecked(t *testing.T) {
+	for want, args := range map[string][]string{
+		"--manager-auth: want id:key": {"--manager-auth", "admin"},
+		`--group-cluster "shop"`:      {"--group-cluster", "shop"},
+		`--group-cluster "shop=0"`:    {"--group-cluster", "shop=0"},
+	} {
+		if code, _, stderr := invoke(t, append([]string{"devproxy"}, args...)...); code != exitUsage || !strings.Contains(stderr, want) || strings.Contains(stderr, "admin") {
+			t.Errorf("%q: exit %d, %q, want %q", args, code, stderr, want)
+		}
+	}
+	code, _, stderr := invoke(t, "devproxy", "--listen", "127.0.0.1:0", "--manager", "127.0.0.1:0", "--manager-https", filepath.Join(t.TempDir(), "no", "such"))
+	if code != exitFailure || !strings.Contains(stderr, "hint: choose a file that can be written") {
+		t.Errorf("exit %d, %q", code, stderr)
 	}
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -12,7 +14,6 @@ import (
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/kafkahandler"
-	"inlong-bridge/connector/pulsarhandler"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -61,6 +62,9 @@ func parseDevQueue(url string) (q devQueue, err error) {
 			q.topic = path
 		}
 	case "pulsar":
+		if !config.HasPulsar {
+			return q, usagef("--queue %q: %w; hint: use the standard build", url, config.ErrNoPulsar)
+		}
 		q.kind, q.tenant, q.namespace = "PULSAR", "public", "default"
 		parts := strings.Split(path, "/")
 		switch {
@@ -88,10 +92,28 @@ func parseDevQueue(url string) (q devQueue, err error) {
 	return q, nil
 }
 
-func (q *devQueue) pulsar() pulsarhandler.Cluster {
-	return pulsarhandler.Cluster{
-		ServiceURL: "pulsar://" + strings.Join(q.hosts, ","), Tenant: q.tenant, Namespace: q.namespace, Topic: q.topic,
-	}
+// pulsarPlace is a Pulsar cluster that packs are written to.
+type pulsarPlace struct {
+	serviceURL               string
+	tenant, namespace, topic string // namespace and topic are templates
+	token                    func() (string, error)
+}
+
+// topicOf returns the whole name of a stream's topic.
+func (p *pulsarPlace) topicOf(group, stream string) string {
+	return "persistent://" + p.tenant + "/" + kafkahandler.TopicOf(p.namespace+"/"+p.topic, group, stream)
+}
+
+// pulsarQueue is a queue of Pulsar clusters.
+type pulsarQueue interface {
+	dptest.Queue
+	// Ping asks each cluster for a topic, which need not exist.
+	Ping(ctx context.Context, group, stream string) error
+	Close()
+}
+
+func (q *devQueue) pulsar() pulsarPlace {
+	return pulsarPlace{serviceURL: "pulsar://" + strings.Join(q.hosts, ","), tenant: q.tenant, namespace: q.namespace, topic: q.topic}
 }
 
 // params are what the Manager tells about the cluster.
@@ -139,15 +161,15 @@ func openDevQueue(ctx context.Context, urls []string, tokenFile string) (dptest.
 }
 
 func openPulsar(ctx context.Context, queues []devQueue, tokenFile string) (dptest.Queue, func(), error) {
-	var clusters []pulsarhandler.Cluster
+	var places []pulsarPlace
 	for i := range queues {
-		c := queues[i].pulsar()
+		p := queues[i].pulsar()
 		if tokenFile != "" {
-			c.Token = config.SecretFromFile(tokenFile).Value
+			p.token = config.SecretFromFile(tokenFile).Value
 		}
-		clusters = append(clusters, c)
+		places = append(places, p)
 	}
-	q, err := pulsarhandler.New(clusters...)
+	q, err := openPulsarQueue(places...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening --queue: %w", err)
 	}
@@ -172,4 +194,85 @@ func pingDevQueue(ctx context.Context, brokers []string, opts []kgo.Opt) error {
 		return kafkaclient.Explain(err, "connecting to the queue at "+strings.Join(brokers, ","))
 	}
 	return nil
+}
+
+const (
+	sayAgainAfter  = 10 * time.Second // devproxy says as often that its queue still refuses a stream's packs
+	maxRefusedSaid = 1000             // streams of which it says so
+)
+
+// saidQueue says when the queue refuses packs of a stream, and when it takes them again. The proxies only try again, as the
+// real ones do.
+type saidQueue struct {
+	next dptest.Queue
+	say  func(format string, args ...any)
+
+	mu      sync.Mutex
+	refused map[string]*refusedStream // by group.stream
+}
+
+type refusedStream struct {
+	times int // since a pack of the stream was taken last
+	said  time.Time
+}
+
+// saying is next with a word about what it refuses.
+func saying(next dptest.Queue, say func(string, ...any)) dptest.Queue {
+	q := &saidQueue{next: next, say: say, refused: make(map[string]*refusedStream)}
+	if clusters, ok := next.(dptest.ClusterQueue); ok {
+		return &saidClusters{q, clusters}
+	}
+	return q
+}
+
+func (q *saidQueue) Put(ctx context.Context, m []dptest.QueueMessage) error {
+	return q.told(ctx, m, q.next.Put(ctx, m))
+}
+
+// told says what became of a Put, and returns err.
+func (q *saidQueue) told(ctx context.Context, m []dptest.QueueMessage, err error) error {
+	if ctx.Err() != nil {
+		return err // the proxy ends
+	}
+	partly, _ := errors.AsType[*dptest.PutError](err)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err == nil && len(q.refused) == 0 {
+		return nil
+	}
+	for i := range m {
+		stream := m[i].Group + "." + m[i].Stream
+		r := q.refused[stream]
+		stored := err == nil || (partly != nil && i < len(partly.Stored) && partly.Stored[i])
+		switch {
+		case stored && r != nil:
+			delete(q.refused, stream)
+			q.say("queue    takes packs of %s again, after it refused %d", stream, r.times)
+		case stored:
+		case r == nil && len(q.refused) >= maxRefusedSaid:
+		default:
+			if r == nil {
+				r = new(refusedStream)
+				q.refused[stream] = r
+			}
+			r.times++
+			if now := time.Now(); now.Sub(r.said) >= sayAgainAfter {
+				r.said = now
+				q.say("queue    refuses packs of %s (%d so far; they are tried again): %v", stream, r.times, err)
+			}
+		}
+	}
+	return err
+}
+
+// saidClusters is a saidQueue over a queue whose clusters the proxies choose.
+type saidClusters struct {
+	*saidQueue
+	clusters dptest.ClusterQueue
+}
+
+func (q *saidClusters) Clusters() int { return q.clusters.Clusters() }
+
+func (q *saidClusters) PutTo(ctx context.Context, cluster int, m []dptest.QueueMessage) error {
+	return q.told(ctx, m, q.clusters.PutTo(ctx, cluster, m))
 }

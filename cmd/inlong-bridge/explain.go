@@ -14,10 +14,10 @@ func newExplain(e *env) *cobra.Command {
 	var headers []string
 	cmd := &cobra.Command{
 		Use:   "explain -c FILE TOPIC",
-		Short: "tell where the records of a topic go, and why",
-		Long: `explain follows a record of TOPIC through the routes of a configuration: which rule
-matches, why the ones before it do not, and the group and stream that come out. Give
---key and --header when the rule uses them. It connects nowhere.`,
+		Short: "show where the records of a topic go, and why",
+		Long: `explain follows a record of TOPIC through the routes of a configuration. It shows which
+rule matches, why the rules before it do not, and the group and stream of the record. Give
+--key and --header if the rule uses them. It makes no connection.`,
 		Example: `  inlong-bridge explain -c bridge.yaml logs.web
   inlong-bridge explain -c bridge.yaml events --header type=created --key 4711`,
 		Args: args(cobra.ExactArgs(1)),
@@ -40,14 +40,14 @@ matches, why the ones before it do not, and the group and stream that come out. 
 			}
 			text := cfg.Routes.Explain(topics[0], keyBytes, list).String()
 			if why := cfg.OwnOutput(topics[0]); why != "" && cfg.Routes.Wants(topics[0]) {
-				text += "but     left out: the bridge writes this topic: " + why + "\n"
+				text += "but     not consumed, because the bridge writes this topic: " + why + "\n"
 			}
 			_, err = fmt.Fprint(e.stdout, text)
 			return err
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.Flags().StringVar(&key, "key", "", "the record's `key`; without this flag it has none")
+	cmd.Flags().StringVar(&key, "key", "", "the record's `key`; without this flag the record has none")
 	cmd.Flags().StringArrayVar(&headers, "header", nil, "a header of the record, as `name=value`; may be repeated")
 	return cmd
 }

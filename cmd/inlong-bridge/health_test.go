@@ -62,7 +62,7 @@ func TestHealthFailsWhenNobodyAnswersWell(t *testing.T) {
 	moved := httptest.NewServer(http.RedirectHandler("/elsewhere", http.StatusFound))
 	defer moved.Close()
 	for name, tc := range map[string]struct{ address, want string }{
-		"gone":   {gone.Listener.Addr().String(), "hint: the bridge does not run here"},
+		"gone":   {gone.Listener.Addr().String(), "hint: is the bridge running here"},
 		"broken": {broken.Listener.Addr().String(), "answered 500"},
 		"moved":  {moved.Listener.Addr().String(), "answered 302"},
 	} {

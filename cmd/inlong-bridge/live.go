@@ -11,15 +11,15 @@ import (
 	"golang.org/x/term"
 )
 
-// live shows progress: on a terminal one line that is written over, elsewhere a line every two seconds.
-// It is safe for concurrent use.
+// live shows progress: on a terminal in one line that it overwrites, elsewhere in a new line every two seconds. It is
+// safe for concurrent use.
 type live struct {
 	w        io.Writer
 	terminal bool
 	width    int
 
 	mu    sync.Mutex
-	shown bool // the terminal's line holds something
+	shown bool // the terminal's line is not empty
 	last  time.Time
 }
 
@@ -36,7 +36,7 @@ func newLive(w io.Writer) *live {
 	return l
 }
 
-// update shows line, if it is time to. done is from 0 to 1; a terminal has it as a bar, too.
+// update shows line if it is time to. done is from 0 to 1; a terminal also shows it as a bar.
 func (l *live) update(now time.Time, done float64, line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +65,7 @@ func (l *live) say(format string, args ...any) {
 	printf(l.w, format+"\n", args...)
 }
 
-// clear takes the line that is written over away.
+// clear removes the line that update overwrites.
 func (l *live) clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"inlong-bridge/connector/config"
 )
 
-// lastWords tells why the process ends. A person reads it on standard error; where a configuration asks for a log in
-// JSON, whoever collects that reads it there, and a line in another form would be lost.
+// lastWords reports why the process ends: as plain text on standard error for a person, or as a line of the log if the
+// configuration asks for JSON, because a log collector would drop a line in another format.
 type lastWords struct {
 	stderr io.Writer
 	log    atomic.Pointer[slog.Logger] // nil for text
@@ -23,8 +23,8 @@ func (w *lastWords) say(code int, text string) {
 	printf(w.stderr, "inlong-bridge: %s\n", text)
 }
 
-// startLog makes the log of a command that moves records. From then on lines of libraries that know no logger, and
-// the last words of the process, go there too.
+// startLog makes the log of a command that moves records. From then on the lines of libraries without a logger, and the
+// last words of the process, go there too.
 func (e *env) startLog(cfg config.Log) *slog.Logger {
 	log := newLogger(cfg, e.stderr)
 	slog.SetDefault(log)
@@ -37,7 +37,7 @@ func (e *env) startLog(cfg config.Log) *slog.Logger {
 func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		level = slog.LevelInfo // the configuration was checked, so this is a caller without one
+		level = slog.LevelInfo // the configuration was checked, so the caller has none
 	}
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: plainAttr}
 	if cfg.Format == "json" {
@@ -46,8 +46,8 @@ func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// plainAttr gives attributes one form, whichever library they come from and whichever handler writes them: a duration
-// is a text with its unit, which JSON would have as a number of nanoseconds, and an error has the key err.
+// plainAttr gives attributes one form, whichever library logs them and whichever handler writes them: a duration is a
+// string with its unit, which JSON would write as a number of nanoseconds, and an error has the key err.
 func plainAttr(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())

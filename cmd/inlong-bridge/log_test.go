@@ -109,10 +109,10 @@ func TestEveryLineOfALogInJSONIsJSON(t *testing.T) {
 	if code := migrate.wait(t); code != exitClean {
 		t.Errorf("migrate: exit %d", code)
 	}
-	all := jsonLines(t, migrate.stderr.String()) // with the verdict of standard output
+	all := jsonLines(t, migrate.stderr.String()) // with the report on standard output
 	var progress bool
 	for _, line := range all {
-		progress = progress || line["msg"] == "migration goes on"
+		progress = progress || line["msg"] == "migration progress"
 		if line["took"] != nil {
 			if _, ok := line["took"].(string); !ok {
 				t.Errorf("a duration without a unit: %v", line)

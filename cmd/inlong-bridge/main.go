@@ -1,6 +1,6 @@
 // Command inlong-bridge moves Kafka topics into Apache InLong and commits an offset only when the record
 // behind it is safe on the other side. One file per command; main.go holds what they share: signals, exit
-// codes and how an error is told.
+// codes and the reporting of errors.
 package main
 
 import (
@@ -23,15 +23,15 @@ import (
 // Exit codes; they are part of the interface and stand in the help text and in README.md. Where several hold,
 // the first of 1, 4, 3 and 5 is given.
 const (
-	exitClean      = 0 // a migration's verdict: PASS
+	exitClean      = 0 // the result of a migration: PASS
 	exitFailure    = 1 // something went wrong while running
-	exitUsage      = 2 // bad flags, arguments or configuration: it will not get better by trying again
+	exitUsage      = 2 // bad flags, arguments or configuration: trying again does not help
 	exitUnfinished = 3 // work is left, or a partition is stopped; the reason says whether starting again helps
 	exitLost       = 4 // records are lost or missing
-	exitUnproven   = 5 // nothing is known to be missing, and not everything was proven
+	exitUnproven   = 5 // nothing is known to be missing, but not everything was proven
 )
 
-// oneRequest is how far apart two signals must be to count as two.
+// oneRequest is how far apart two signals must be to count as two requests.
 const oneRequest = 100 * time.Millisecond
 
 // hardLimit is how long a command may take to stop after the second signal.
@@ -44,7 +44,7 @@ func main() {
 }
 
 // stopContexts returns one context that ends with the first SIGTERM or SIGINT and one that ends with the
-// second. A command that does not stop soon after that is ended.
+// second. If the command does not stop soon after that, the process ends.
 func stopContexts(last *lastWords) (soft, hard context.Context) {
 	soft, drain := context.WithCancel(context.Background())
 	hard, stop := context.WithCancel(context.Background())
@@ -53,15 +53,15 @@ func stopContexts(last *lastWords) (soft, hard context.Context) {
 	go func() {
 		obey(signals, drain, stop)
 		time.AfterFunc(hardLimit, func() {
-			last.say(exitUnfinished, fmt.Sprintf("not stopped %v after the second signal, giving up", hardLimit))
+			last.say(exitUnfinished, fmt.Sprintf("still running %v after the second signal, giving up", hardLimit))
 			os.Exit(exitUnfinished)
 		})
 	}()
 	return soft, hard
 }
 
-// obey calls drain at the first signal and stop at the second, and returns then. What follows within
-// oneRequest is the same request: timeout(1) and some supervisors signal the process and then its group.
+// obey calls drain at the first signal and stop at the second, and then returns. Signals within oneRequest are one
+// request: timeout(1) and some supervisors signal the process and then its group.
 func obey(signals <-chan os.Signal, drain, stop func()) {
 	<-signals
 	asked := time.Now()
@@ -89,7 +89,7 @@ func runWith(soft, hard context.Context, args []string, stdout io.Writer, last *
 	if err == nil {
 		return exitClean
 	}
-	// Each line names its place, so that an editor can jump there; a prefix would stand in the way.
+	// Each line begins with its place, so that an editor can jump there; a prefix would prevent that.
 	if problems, ok := errors.AsType[config.Problems](err); ok {
 		printf(stderr, "%s\n", problems.Error())
 		printf(stderr, "inlong-bridge: %d %s in the configuration\n", len(problems), plural(len(problems), "mistake"))
@@ -117,7 +117,7 @@ func exitCode(err error) int {
 	}
 }
 
-// env is what a command has beside its flags.
+// env is what a command gets besides its flags.
 type env struct {
 	hard           context.Context // ends when the command must stop at once
 	stdout, stderr io.Writer
@@ -130,7 +130,7 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// codedError ends the program with a code of its own.
+// codedError ends the program with its code.
 type codedError struct {
 	code int
 	err  error
@@ -145,9 +145,9 @@ const rootHelp = `inlong-bridge moves Kafka topics into Apache InLong through Da
 Kafka offset only when the record behind it is safe on the other side.
 
 Exit codes: 0 clean (PASS), 1 failure while running, 2 bad usage or configuration,
-3 UNFINISHED (work is left or a partition is stopped; the reason says whether starting
-again helps), 4 FAIL (records are lost or missing), 5 UNPROVEN (nothing is known to be
-missing, and not everything was proven). Where several hold: 1, 4, 3, 5.`
+3 UNFINISHED (work is left or a partition is stopped; the reason says whether another start
+helps), 4 FAIL (records are lost or missing), 5 UNPROVEN (nothing is known to be missing,
+but not everything was proven). If several apply, the first of 1, 4, 3 and 5 counts.`
 
 func newRoot(e *env) *cobra.Command {
 	root := &cobra.Command{
@@ -187,7 +187,7 @@ func newRoot(e *env) *cobra.Command {
 	return root
 }
 
-// args wraps one of cobra's checks of arguments, so that a mistake is bad usage and says what is wanted.
+// args wraps one of cobra's checks of arguments, so that a mistake counts as bad usage and the error names the right form.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, given []string) error {
 		if check(cmd, given) == nil {
@@ -202,12 +202,12 @@ func configFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVarP(path, "config", "c", "", "the configuration `file`")
 }
 
-// loadConfig reads and checks the file of -c. Every error is the user's to mend.
+// loadConfig reads and checks the file of -c. Every error is one that the user can fix.
 func loadConfig(cmd *cobra.Command, path string) (*config.Config, error) {
 	if path == "" {
 		return nil, usagef("no configuration given; hint: %s -c bridge.yaml", cmd.CommandPath())
 	}
-	// The file may be a pipe whose other end writes nothing: a signal ends the wait, and the process.
+	// The file may be a pipe to which nobody writes: a signal ends the wait, and the process.
 	var cfg *config.Config
 	var err error
 	read := make(chan struct{})
@@ -218,7 +218,7 @@ func loadConfig(cmd *cobra.Command, path string) (*config.Config, error) {
 	select {
 	case <-read:
 	case <-cmd.Context().Done():
-		return nil, usagef("reading configuration %s: stopped before its end was read; hint: if it is a pipe, something must write to it and close it", path)
+		return nil, usagef("reading configuration %s: stopped before the end of the file; hint: if it is a pipe, something must write to it and close it", path)
 	}
 	if err != nil {
 		return nil, &usageError{err}
@@ -226,8 +226,8 @@ func loadConfig(cmd *cobra.Command, path string) (*config.Config, error) {
 	return cfg, nil
 }
 
-// printf is for people: an output that cannot be written, such as a terminal that went away, is no reason
-// to stop moving records.
+// printf writes for people. It ignores errors: an output that cannot be written, such as a closed terminal, is no
+// reason to stop moving records.
 func printf(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
 func plural(n int, word string) string {

@@ -20,19 +20,20 @@ func newMigrate(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate -c FILE",
 		Short: "move everything up to now, and prove it",
-		Long: `migrate takes the end offsets of all partitions at its start, moves everything up to them
-and ends. At its start it waits for Kafka as run does (kafka.start_timeout). It resumes
-from the committed offsets of its consumer group. The books of each
-partition live in its commits, so they are one over restarts and replicas:
+		Long: `migrate takes the end offsets of all partitions at its start, moves everything up to them,
+and ends. At its start it waits for Kafka as run does (kafka.start_timeout). It resumes from
+the committed offsets of its consumer group. The commits of a partition carry its books, so
+they cover all restarts and replicas:
 start + final + skipped + gap + lost + dead-lettered + skipped by hand = committed.
 
-The last line is the verdict: PASS, UNFINISHED, FAIL or UNPROVEN, the mode of confirmation
-and what it proves, and the sums.
+The last line shows the result (PASS, UNFINISHED, FAIL or UNPROVEN), the mode of
+confirmation and what it proves, and the sums.
 
 Exit codes: 0 PASS; 1 failure while running; 2 bad usage or configuration; 3 UNFINISHED: a
-partition is open or stopped, and its reason says whether starting again helps; 4 FAIL:
+partition is open or stopped, and its reason says whether another start helps; 4 FAIL:
 records are lost or missing; 5 UNPROVEN: offsets were committed before the books began or
-passed over by kafka.start: latest, or the mode is ack. Where several hold: 1, 4, 3, 5.`,
+passed over by kafka.start: latest, or the mode is ack. If several apply, the first of 1,
+4, 3 and 5 counts.`,
 		Example: `  inlong-bridge migrate -c migration.yaml
   inlong-bridge migrate -c migration.yaml --json | tail -n 1`,
 		Args: args(cobra.NoArgs),
@@ -54,39 +55,39 @@ passed over by kafka.start: latest, or the mode is ack. Where several hold: 1, 4
 			if asJSON && cfg.Log.Format == "json" {
 				progress.log = log
 			}
-			verdict, err := bridge.Migrate(cmd.Context(), e.hard, progress.show)
+			report, err := bridge.Migrate(cmd.Context(), e.hard, progress.show)
 			progress.live.clear()
-			if err != nil && len(verdict.Partitions) == 0 {
+			if err != nil && len(report.Partitions) == 0 {
 				return err
 			}
-			if err := printVerdict(e.stdout, verdict, asJSON); err != nil {
+			if err := printReport(e.stdout, report, asJSON); err != nil {
 				return err
 			}
-			return migrateError(verdict, err)
+			return migrateError(report, err)
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as one JSON object on stdout, the progress on stderr")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON object on stdout, the progress on stderr")
 	return cmd
 }
 
-// migrateError turns a verdict into an exit code. A failure while running comes before everything, and records
-// that are lost before work that is left.
+// migrateError turns a report into an exit code. A failure while running comes before everything else, and lost records
+// come before unfinished work.
 func migrateError(v connector.Verdict, err error) error {
 	if err != nil && !errors.Is(err, connector.ErrUnfinished) {
 		return err
 	}
 	switch v.Result {
 	case connector.Fail:
-		return &codedError{exitLost, errors.New("records are lost or missing; the table says where")}
+		return &codedError{exitLost, errors.New("records are lost or missing; the table shows where")}
 	case connector.Unfinished:
 		if err != nil {
 			return err
 		}
-		return &codedError{exitUnfinished, fmt.Errorf("%d of %d partitions are open; the table says why, and whether starting again helps",
+		return &codedError{exitUnfinished, fmt.Errorf("%d of %d partitions are open; the table shows why, and whether another start helps",
 			v.Sums.Partitions-v.Sums.Closed, v.Sums.Partitions)}
 	case connector.Unproven:
-		return &codedError{exitUnproven, errors.New("not everything was proven; the table says what")}
+		return &codedError{exitUnproven, errors.New("not everything was proven; the table shows what was not")}
 	case connector.Pass:
 	}
 	return err
@@ -97,8 +98,8 @@ type migrateProgress struct {
 	live  *live
 	start time.Time
 
-	log  *slog.Logger // in the place of live where both would write to one stream; nil otherwise
-	last time.Time    // when it was logged
+	log  *slog.Logger // used instead of live when both would write to one stream; otherwise nil
+	last time.Time    // time of the last line
 }
 
 func (m *migrateProgress) show(p connector.Progress) {
@@ -107,7 +108,7 @@ func (m *migrateProgress) show(p connector.Progress) {
 	if m.log != nil {
 		if now.Sub(m.last) >= liveEvery {
 			m.last = now
-			m.log.Info("migration goes on", "offsets_safe", p.Moved, "offsets", p.Offsets, "partitions_done", p.Done, "partitions", p.Partitions,
+			m.log.Info("migration progress", "offsets_safe", p.Moved, "offsets", p.Offsets, "partitions_done", p.Done, "partitions", p.Partitions,
 				"offsets_per_second", perSecond, "waiting", p.Reason)
 		}
 		return
@@ -125,7 +126,7 @@ func (m *migrateProgress) show(p connector.Progress) {
 	m.live.update(now, share, line)
 }
 
-func printVerdict(w io.Writer, v connector.Verdict, asJSON bool) error {
+func printReport(w io.Writer, v connector.Verdict, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(v)
 	}
@@ -135,18 +136,18 @@ func printVerdict(w io.Writer, v connector.Verdict, asJSON bool) error {
 		_, err := fmt.Fprintf(t, format, args...)
 		failed = errors.Join(failed, err)
 	}
-	line("TOPIC\tPARTITION\tSTART\tEND\tCOMMITTED\tFINAL\tSKIPPED\tGAP\tLOST\tDEAD\tBY HAND\tPASSED OVER\tNOT PROVEN\tVERDICT\n")
+	line("TOPIC\tPARTITION\tSTART\tEND\tCOMMITTED\tFINAL\tSKIPPED\tGAP\tLOST\tDEAD\tBY HAND\tPASSED OVER\tNOT PROVEN\tRESULT\n")
 	for i := range v.Partitions {
 		p := &v.Partitions[i]
-		verdict := "closed"
+		result := "closed"
 		if !p.Closed {
-			verdict = string(p.Result)
+			result = string(p.Result)
 		}
 		if p.Reason != "" {
-			verdict += ": " + p.Reason
+			result += ": " + p.Reason
 		}
 		line("%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", p.Topic, p.Partition, p.Start, p.End, p.Committed,
-			p.Final, p.Skipped, p.Gap, p.Lost, p.DeadLettered, p.SkippedByHand, p.PassedOver, p.NotProven, verdict)
+			p.Final, p.Skipped, p.Gap, p.Lost, p.DeadLettered, p.SkippedByHand, p.PassedOver, p.NotProven, result)
 	}
 	if err := errors.Join(failed, t.Flush()); err != nil {
 		return err

@@ -359,7 +359,7 @@ func TestMigrateClosesItsBooks(t *testing.T) {
 		final += p.Final
 	}
 	if !v.Closed || len(v.Partitions) != 3 || final != 3000 {
-		t.Errorf("verdict %s, want 3 closed partitions with 3000 final records", last)
+		t.Errorf("report %s, want 3 closed partitions with 3000 final records", last)
 	}
 	if code, stdout, stderr = invoke(t, "migrate", "-c", config); code != exitClean || strings.Count(stdout, "closed: committed up to its end before") != 3 ||
 		!strings.HasSuffix(stdout, "3 of 3 partitions closed; 3000 final, 0 skipped, 0 gap, 0 lost, 0 dead-lettered, 0 skipped by hand\n") {
@@ -407,13 +407,13 @@ func TestDemoLosesWithAckAndNotWithQueue(t *testing.T) {
 			if err != nil {
 				code = exitCode(err)
 			}
-			var v demoVerdict
+			var v demoReport
 			if err := json.Unmarshal([]byte(stdout.String()), &v); err != nil {
 				t.Fatalf("%v in %q, stderr:\n%s", err, &stdout, &stderr)
 			}
 			lost := v.Lost > 0
 			if code != tc.code || lost != (tc.code != exitClean) || v.Corrupt != 0 || v.Produced != 20000 || v.Killed == 0 {
-				t.Errorf("exit %d, %v, verdict %s, stderr:\n%s", code, err, &stdout, &stderr)
+				t.Errorf("exit %d, %v, report %s, stderr:\n%s", code, err, &stdout, &stderr)
 			}
 		})
 	}

@@ -14,13 +14,14 @@ func newRun(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run -c FILE",
 		Short: "move records until told to stop",
-		Long: `run moves records until it gets SIGTERM or SIGINT. It then drains: it takes nothing new,
-waits at most delivery.drain until everything it has is safe, commits, and leaves the
-group. A second signal stops it at once. At its start it waits for Kafka, the Manager
-and the first topic, at most kafka.start_timeout; /readyz and the log say for what.
+		Long: `run moves records until it gets SIGTERM or SIGINT. Then it drains: it fetches nothing new,
+waits at most delivery.drain until everything in hand is safe, commits, and leaves the
+group. A second signal stops it at once. At its start it waits at most
+kafka.start_timeout for Kafka, the Manager and the first topic; /readyz and the log show
+what it waits for.
 
-Exit codes: 0 drained and nothing left, 1 failure, 2 bad configuration, 3 work is left,
-which the next start does again, or a partition is stopped, whose reason says what to do.`,
+Exit codes: 0 everything was drained; 1 failure; 2 bad configuration; 3 work is left, which
+the next start repeats, or a partition is stopped, and its reason says what to do.`,
 		Example: "  inlong-bridge run -c bridge.yaml",
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -39,7 +40,7 @@ which the next start does again, or a partition is stopped, whose reason says wh
 	return cmd
 }
 
-// newBridge builds the connector as run, migrate and demo use it.
+// newBridge builds the connector for run, migrate and demo.
 func newBridge(cfg *config.Config, log *slog.Logger) (*connector.Bridge, error) {
 	v, _ := buildVersion()
 	return connector.New(cfg, connector.Deps{Log: log, Version: v})

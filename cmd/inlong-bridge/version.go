@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"inlong-bridge/connector/config"
 )
 
 // Set by the linker; see the Makefile. The date is the commit's: two builds of one commit are the same bytes.
@@ -19,14 +21,18 @@ func newVersion(e *env) *cobra.Command {
 		Args:    args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			v, c := buildVersion()
-			_, err := fmt.Fprintf(e.stdout, "inlong-bridge %s\ncommit        %s\ndate          %s\ngo            %s %s/%s\n",
+			text := fmt.Sprintf("inlong-bridge %s\ncommit        %s\ndate          %s\ngo            %s %s/%s\n",
 				v, c, buildDate(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			if !config.HasPulsar {
+				text += "without       Pulsar (build tag nopulsar)\n"
+			}
+			_, err := fmt.Fprint(e.stdout, text)
 			return err
 		},
 	}
 }
 
-// buildVersion returns what the linker was told, or else what Go recorded about the build.
+// buildVersion returns what the linker set, or else what Go recorded about the build.
 func buildVersion() (v, c string) {
 	v, c = version, commit
 	info, ok := debug.ReadBuildInfo()

@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ func anyReported(n *yaml.Node) bool {
 	return n.Tag == reported || slices.ContainsFunc(n.Content, anyReported)
 }
 
-// check looks at combinations of keys. A combination with a key that was reported already is left alone.
+// check looks at combinations of keys. It skips a combination with a key that was already reported.
 func (d *decoder) check(c *Config) {
 	d.checkKafka(c)
 	d.checkInLong(c)
@@ -41,8 +42,8 @@ func (d *decoder) check(c *Config) {
 	d.checkMemory(c)
 }
 
-// combined reports message at the first of keys that stands in the file; none may be dead. One of them
-// always stands there when the defaults fit together, which a test makes sure of.
+// combined reports message at the first of keys that is in the file, unless one of them was reported before. At
+// least one is in the file, because the defaults fit together; a test makes sure of that.
 func (d *decoder) combined(message string, keys ...string) {
 	at, line := keys[0], 0
 	for _, k := range slices.Backward(keys) {
@@ -74,9 +75,9 @@ func (d *decoder) checkInLong(c *Config) {
 	_, section := d.lines["inlong"]
 	switch {
 	case manager && proxies:
-		d.combined("given beside inlong.manager; keep one: the Manager names the proxies, or you do", "inlong.proxies")
+		d.combined("given together with inlong.manager; keep one: the Manager names the proxies, or you do", "inlong.proxies")
 	case section && !manager && !proxies && !d.dead["inlong"]:
-		d.combined("does not say where the proxies are; add manager: {urls: [http://manager:8083]} or proxies: [dataproxy-1:46801]", "inlong")
+		d.combined("names no proxies; add manager: {urls: [http://manager:8083]} or proxies: [dataproxy-1:46801]", "inlong")
 	}
 	if id, key := in.ManagerSecretID != "", in.ManagerSecretKey.Set(); id != key && !d.dead["inlong.manager.secret_id"] &&
 		!d.dead["inlong.manager.secret_key"] && !d.dead["inlong.manager.secret_key_file"] {
@@ -84,12 +85,12 @@ func (d *decoder) checkInLong(c *Config) {
 			d.combined("given without secret_key; add secret_key_file", "inlong.manager.secret_id")
 		} else {
 			d.wrong(max(d.lines["inlong.manager.secret_key"], d.lines["inlong.manager.secret_key_file"]),
-				"inlong.manager.secret_key", "given without secret_id; add the user it belongs to")
+				"inlong.manager.secret_key", "given without secret_id; add the user that the key belongs to")
 		}
 	}
 	d.checkTLS(&in.ManagerTLS, "inlong.manager.tls")
 	if in.ManagerTLS.Enabled && !slices.ContainsFunc(in.ManagerURLs, func(u string) bool { return strings.HasPrefix(u, "https://") }) {
-		d.combined("given, but no URL of the Manager begins with https://; write https:// URLs, or take the section out",
+		d.combined("given, but no URL of the Manager begins with https://; write https:// URLs, or remove the section",
 			"inlong.manager.tls", "inlong.manager.urls")
 	}
 }
@@ -102,7 +103,7 @@ func (d *decoder) checkDelivery(c *Config) {
 		d.combined("queue needs a queue section that says how to read the queue behind the proxies; add queue: {kafka: [{brokers: [mq-1:9092]}]}, or write settle", "delivery.confirm")
 	case v.Confirm == "settle":
 		if need := v.Settle + v.AckTimeout; v.Drain <= need {
-			d.combined(fmt.Sprintf("%s is not above settle %s + ack_timeout %s, so a stop could not wait for its last packs; make it longer than %s",
+			d.combined(fmt.Sprintf("%s is not above settle %s + ack_timeout %s, so a stop could not wait for the last packs; make it longer than %s",
 				durationText(v.Drain), durationText(v.Settle), durationText(v.AckTimeout), durationText(need)),
 				"delivery.drain", "delivery.settle", "delivery.ack_timeout")
 		}
@@ -116,12 +117,12 @@ func (d *decoder) checkDelivery(c *Config) {
 			"pack.linger", "delivery.ack_timeout")
 	}
 	if need := c.Pack.Bytes.N + Overhead; need > c.InLong.MaxFrame.N {
-		d.combined(fmt.Sprintf("%s and %s for the rest of the frame do not fit into inlong.max_frame %s; at most %s does",
+		d.combined(fmt.Sprintf("%s and %s for the rest of the frame do not fit into inlong.max_frame %s; write at most %s",
 			c.Pack.Bytes, Bytes{N: Overhead}, c.InLong.MaxFrame, Bytes{N: c.InLong.MaxFrame.N - Overhead}),
 			"pack.bytes", "inlong.max_frame")
 	}
 	if v.ProxyRate.N > 0 && v.ProxyRate.N < c.InLong.MaxFrame.N {
-		d.combined(fmt.Sprintf("%s per second is less than one frame (inlong.max_frame %s); write %s or more, or 0 for no bound",
+		d.combined(fmt.Sprintf("%s per second is less than one frame (inlong.max_frame %s); write %s or more, or 0 for no limit",
 			v.ProxyRate, c.InLong.MaxFrame, c.InLong.MaxFrame), "delivery.proxy_rate", "inlong.max_frame")
 	}
 }
@@ -163,7 +164,7 @@ func (d *decoder) checkPulsar(c *Config) {
 		at := fmt.Sprintf("queue.pulsar[%d]", i)
 		d.checkTLS(&p.TLS, at+".tls")
 		if p.TLS.Enabled && strings.HasPrefix(p.ServiceURL, "pulsar://") {
-			d.combined("enabled, but service_url begins with pulsar://; write pulsar+ssl:// and the port for TLS, or take the section out", at+".tls", at+".service_url")
+			d.combined("enabled, but service_url begins with pulsar://; write pulsar+ssl:// and the port for TLS, or remove the section", at+".tls", at+".service_url")
 		}
 		if first, ok := places[p.ServiceURL]; ok && p.ServiceURL != "" {
 			d.combined(fmt.Sprintf("%s is that of queue.pulsar[%d] too; give each cluster one entry", p.ServiceURL, first), at+".service_url")
@@ -174,27 +175,33 @@ func (d *decoder) checkPulsar(c *Config) {
 	}
 }
 
+// ErrNoPulsar says that this program was built with the tag nopulsar.
+var ErrNoPulsar = errors.New("this inlong-bridge was built without Pulsar (build tag nopulsar)")
+
 // checkQueueSource looks at where the clusters of the queue come from: the file or the Manager.
 func (d *decoder) checkQueueSource(c *Config) {
 	q := &c.Queue
 	listed := d.lines["queue.kafka"] > 0 || d.lines["queue.pulsar"] > 0
 	other := d.dead["queue.pulsar"] || d.dead["queue.tubemq"] || d.dead["queue.tube"] || d.dead["queue.tdmq"]
+	if d.lines["queue.pulsar"] > 0 && !HasPulsar {
+		d.combined("cannot be read: "+ErrNoPulsar.Error()+"; hint: use the standard build, or delivery.confirm: settle without a queue section", "queue.pulsar")
+	}
 	switch {
 	case d.lines["queue"] == 0 || d.dead["queue"] || d.dead["queue.kafka"] || d.dead["queue.manager"] || other:
 	case d.lines["queue.kafka"] > 0 && d.lines["queue.pulsar"] > 0:
-		d.combined("given beside queue.kafka; DataProxy writes to clusters of one kind: keep those, or delivery.confirm: settle without a queue section", "queue.pulsar")
+		d.combined("given together with queue.kafka, but DataProxy writes to clusters of one kind; keep that kind, or use delivery.confirm: settle without a queue section", "queue.pulsar")
 	case !q.Manager && !listed:
 		d.wrong(d.lines["queue"], "queue.kafka", "missing; add it, such as kafka: [{brokers: [mq-1:9092]}] or pulsar: [{service_url: 'pulsar://mq-1:6650'}], or manager: true to ask the Manager for the clusters")
 	case q.Manager && listed:
-		d.combined("true beside queue.kafka or queue.pulsar; keep one: the Manager names the clusters, or you do", "queue.manager")
+		d.combined("true together with queue.kafka or queue.pulsar; keep one: the Manager names the clusters, or you do", "queue.manager")
 	case q.Manager && !c.HasManager():
 		d.combined("true without inlong.manager; say where the Manager is, or list the clusters in queue.kafka or queue.pulsar", "queue.manager")
 	case q.Manager && (c.InLong.ClusterName == "" || c.InLong.ClusterTag == ""):
-		d.combined("true without the cluster of proxies whose queue it is; add inlong.cluster: {name: ..., tag: ...}", "queue.manager")
+		d.combined("true without the name of the cluster of proxies; add inlong.cluster: {name: ..., tag: ...}", "queue.manager")
 	}
 	for _, key := range []string{"queue.tls", "queue.sasl", "queue.token"} {
 		if d.lines[key] > 0 && !q.Manager && !d.dead[key] && !d.dead["queue.manager"] {
-			d.combined("applies with manager: true only; put it into the entry of queue.kafka or queue.pulsar", key)
+			d.combined("applies only with manager: true; put it into the entry of queue.kafka or queue.pulsar", key)
 		}
 	}
 	d.checkTLS(&q.TLS, "queue.tls")
@@ -204,7 +211,7 @@ func (d *decoder) checkQueueSource(c *Config) {
 func (d *decoder) checkMemory(c *Config) {
 	m := &c.Memory
 	if m.Budget.Auto {
-		return // what it comes to depends on the machine; Limits keeps the shares within it
+		return // its size depends on the machine; Limits keeps the shares within it
 	}
 	if !m.FetchBytes.Auto && m.FetchBytes.N > m.Budget.N/4*3 {
 		d.combined(fmt.Sprintf("%s is more than three quarters of memory.budget %s; packs need room too: write at most %s, or auto",
@@ -251,12 +258,12 @@ func (d *decoder) checkTLS(t *TLS, at string) {
 		}
 	}
 	if t.Insecure && t.CAFile != "" {
-		d.combined("true makes ca_file useless; take one of them out", at+".insecure_skip_verify")
+		d.combined("true makes ca_file useless; remove one of them", at+".insecure_skip_verify")
 	}
 }
 
-// noteCertificates says that none of those that count is valid today. That is no mistake in the configuration: files
-// are read again, and what has expired may be replaced while the bridge waits.
+// noteCertificates adds a note when none of the certificates that count is valid today. That is no mistake in the
+// configuration: the files are read again, and an expired certificate may be replaced while the bridge waits.
 func (d *decoder) noteCertificates(all *certificates, count []*x509.Certificate, key string) {
 	if all.left > 0 {
 		d.note(d.lines[key], key, fmt.Sprintf("%d of %d certificates cannot be read and are left out: %v", all.left, all.left+len(all.parsed), all.why))
@@ -283,7 +290,7 @@ func (d *decoder) checkSASL(s *SASL, at string) {
 	stray := func(keys ...string) {
 		for _, key := range keys {
 			if line := max(d.lines[at+"."+key], d.lines[at+"."+key+"_file"]); line > 0 {
-				d.wrong(line, at+"."+key, "does not go with mechanism "+s.Mechanism+"; take it out")
+				d.wrong(line, at+"."+key, "does not apply to mechanism "+s.Mechanism+"; remove it")
 			}
 		}
 	}
@@ -297,12 +304,12 @@ func (d *decoder) checkSASL(s *SASL, at string) {
 	switch {
 	case given("token"):
 		if given("token_url") {
-			d.combined("given beside a token; keep one of them", at+".token_url")
+			d.combined("given together with a token; keep one of them", at+".token_url")
 		}
 	case given("token_url"):
 		missing("client_id", "add client_id")
 		missing("client_secret", "add client_secret_file")
 	default:
-		d.wrong(d.lines[at], at, "does not say where the token comes from; add token_file, or token_url with client_id and client_secret_file")
+		d.wrong(d.lines[at], at, "names no source of the token; add token_file, or token_url with client_id and client_secret_file")
 	}
 }

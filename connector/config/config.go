@@ -14,8 +14,8 @@ type TLS struct {
 	CAFile     string // PEM; instead of the roots of the system
 	CertFile   string // PEM, of the client
 	KeyFile    string // PEM, of the client
-	ServerName string // "" for the host that is dialled
-	Insecure   bool   // nothing of the server's certificate is checked
+	ServerName string // "" for the host of the address
+	Insecure   bool   // the server's certificate is not checked
 }
 
 // SASL of one Kafka connection.
@@ -58,7 +58,7 @@ type InLong struct {
 	ManagerURLs             []string
 	ManagerSecretID         string
 	ManagerSecretKey        Secret
-	ManagerTenant           string // "" for none, for which the Manager takes public
+	ManagerTenant           string // "" sends none, and the Manager assumes public
 	ManagerTLS              TLS
 	ManagerTimeout          time.Duration
 	Refresh                 time.Duration
@@ -113,7 +113,7 @@ type PulsarCluster struct {
 type Queue struct {
 	Kafka       []QueueCluster
 	Pulsar      []PulsarCluster
-	Manager     bool   // the clusters and topics are asked from the Manager, instead of Kafka and Pulsar
+	Manager     bool   // the Manager names the clusters and topics, instead of Kafka and Pulsar
 	TLS         TLS    // with Manager: of all clusters
 	SASL        SASL   // with Manager: of all clusters of Kafka
 	Token       Secret // with Manager: of all clusters of Pulsar
@@ -121,7 +121,7 @@ type Queue struct {
 	Patience    time.Duration
 	WindowBytes Bytes
 	WindowPacks int
-	Timeout     time.Duration // a cluster that does not answer this long does not answer
+	Timeout     time.Duration // a cluster that does not answer for this long counts as down
 }
 
 // Pack says when a pack is closed.
@@ -179,5 +179,5 @@ func (c *Config) HasQueue() bool {
 	return len(c.Queue.Kafka) > 0 || len(c.Queue.Pulsar) > 0 || c.Queue.Manager
 }
 
-// HasManager reports whether the proxies are asked from a Manager; otherwise InLong.Proxies names them.
+// HasManager reports whether a Manager names the proxies; otherwise InLong.Proxies does.
 func (c *Config) HasManager() bool { return c.hasManager }

@@ -75,6 +75,9 @@ func TestInvalidFilesSayEverythingThatIsWrong(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if !HasPulsar && bytes.Contains(data, []byte("pulsar:")) {
+				t.Skip("what is wrong beside Pulsar is said in the standard build")
+			}
 			c, err := Parse(filepath.Base(path), data, env())
 			if err == nil || c != nil {
 				t.Fatalf("Parse = %v, %v, want only an error", c, err)
@@ -170,7 +173,7 @@ func TestConfirmFollowsFromTheQueueSection(t *testing.T) {
 		{queue, "queue", false, ""},
 		{queue + "delivery: {confirm: queue}\n", "queue", true, ""},
 		{queue + "delivery: {confirm: settle}\n", "settle", true, "the queue is not read"},
-		{"delivery: {confirm: ack}\n", "ack", true, "lost"},
+		{"delivery: {confirm: ack}\n", "ack", true, "loses the records"},
 	} {
 		cfg := parse(t, smallest+c.text)
 		if cfg.Delivery.Confirm != c.want || cfg.Delivery.ConfirmGiven != c.given {

@@ -13,6 +13,9 @@ import (
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"inlong-bridge/mapping/suggest"
+	"inlong-bridge/mapping/yamlnode"
 )
 
 // Load reads and checks the file at path with the environment of the process. The error is Problems
@@ -21,11 +24,11 @@ func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return nil, fmt.Errorf("reading configuration %s: no such file; hint: name the right one with -c", path)
+		return nil, fmt.Errorf("reading configuration %s: no such file; hint: name the configuration file with -c", path)
 	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("reading configuration %s: this user may not read it; hint: let the user of the bridge read it", path)
+		return nil, fmt.Errorf("reading configuration %s: no permission to read it; hint: let the user of the bridge read it", path)
 	case errors.Is(err, syscall.EISDIR):
-		return nil, fmt.Errorf("reading configuration %s: it is a directory; hint: name the file in it with -c", path)
+		return nil, fmt.Errorf("reading configuration %s: it is a directory; hint: name a file in it with -c", path)
 	case err != nil:
 		return nil, fmt.Errorf("reading configuration: %w; hint: name a file that can be read with -c", err)
 	}
@@ -52,7 +55,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	return c, nil
 }
 
-// Default is the configuration of an empty file: every default, and nothing that has none.
+// Default returns the configuration of an empty file: all defaults, and no value that has none.
 func Default() *Config {
 	c := &Config{}
 	setDefaults(c.schema())
@@ -74,7 +77,7 @@ func setDefaults(entries []entry) {
 	}
 }
 
-// settleDefaults fills what follows from other keys.
+// settleDefaults sets the values that follow from other keys.
 func (c *Config) settleDefaults() {
 	c.Delivery.ConfirmGiven = c.Delivery.Confirm != ""
 	if !c.Delivery.ConfirmGiven {
@@ -95,13 +98,13 @@ func (c *Config) settleDefaults() {
 	}
 }
 
-// decoder walks a file along the table of keys and collects what is wrong.
+// decoder walks a file along the table of keys and collects the mistakes.
 type decoder struct {
 	file     string
 	problems Problems
 	lines    map[string]int  // of every key that was met, by path
-	dead     map[string]bool // keys that were reported already: checks of combinations leave them alone
-	notes    []string        // what is allowed and worth knowing
+	dead     map[string]bool // keys that were reported: checks of combinations skip them
+	notes    []string        // about settings that are allowed and may surprise
 }
 
 func (d *decoder) wrong(line int, key, message string) {
@@ -131,28 +134,28 @@ func (d *decoder) document(data []byte) *yaml.Node {
 	var doc, more yaml.Node
 	switch err := dec.Decode(&doc); {
 	case errors.Is(err, io.EOF):
-		d.wrong(1, "", "file is empty; deploy/config/examples shows what it may hold")
+		d.wrong(1, "", "the file is empty; see deploy/config/examples for examples")
 		return nil
 	case err != nil:
 		d.syntax(err, data)
 		return nil
 	}
 	if err := dec.Decode(&more); err == nil {
-		d.wrong(more.Line, "", "second document; keep one, and take out the line ---")
+		d.wrong(more.Line, "", "a second document begins here; keep one, and remove the line ---")
 		return nil
 	} else if !errors.Is(err, io.EOF) {
 		d.syntax(err, data)
 		return nil
 	}
 	if len(doc.Content) != 1 {
-		d.wrong(1, "", "file is empty; deploy/config/examples shows what it may hold")
+		d.wrong(1, "", "the file is empty; see deploy/config/examples for examples")
 		return nil
 	}
 	return doc.Content[0]
 }
 
-// tabLine is the first line that is indented with a tab, 0 for none. What YAML itself says of it is vague,
-// and names the line before.
+// tabLine returns the first line that is indented with a tab, 0 for none. The YAML parser's own message is vague, and
+// names the line before.
 func tabLine(data []byte) int {
 	n := 0
 	for line := range bytes.Lines(data) {
@@ -167,7 +170,7 @@ func tabLine(data []byte) int {
 
 func (d *decoder) syntax(err error, data []byte) {
 	if line := tabLine(data); line > 0 {
-		d.wrong(line, "", "not YAML: the line is indented with a tab; indent it with blanks")
+		d.wrong(line, "", "not YAML: the line is indented with a tab; use spaces")
 		return
 	}
 	msg, line := strings.TrimPrefix(err.Error(), "yaml: "), 1
@@ -177,7 +180,7 @@ func (d *decoder) syntax(err error, data []byte) {
 		}
 		msg = msg[:m[0]] + msg[m[1]:]
 	}
-	d.wrong(line, "", "not YAML: "+msg+"; look at the indentation and quotes around here: a text that begins with a brace or a colon needs quotes")
+	d.wrong(line, "", "not YAML: "+msg+"; check the indentation and quotes near this line: a text that begins with a brace or a colon needs quotes")
 }
 
 func invalidAt(data []byte) int {
@@ -196,54 +199,21 @@ func (d *decoder) section(n *yaml.Node, path string, entries []entry, c *Config)
 	if n.Tag == reported {
 		return
 	}
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+	if yamlnode.Null(n) {
 		n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line}
 	}
 	if n.Kind != yaml.MappingNode {
-		d.wrong(n.Line, path, "is "+kindOf(n)+"; write keys with values here: "+strings.Join(names(entries), ", "))
+		d.wrong(n.Line, path, "is "+yamlnode.Kind(n)+"; write keys and values here: "+strings.Join(names(entries), ", "))
 		return
 	}
-	seen, refused := map[string]int{}, false
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := n.Content[i], n.Content[i+1]
-		at := join(path, k.Value)
-		if first, twice := seen[k.Value]; twice {
-			d.wrong(k.Line, at, fmt.Sprintf("given twice; it stands in line %d already", first))
-			continue
-		}
-		seen[k.Value] = k.Line
-		d.lines[at] = k.Line
-		e, file := find(entries, k.Value)
-		if e == nil {
-			d.wrong(k.Line, at, "unknown key; "+unknownHint(k.Value, path, entries))
-			if guess := closest(k.Value, names(entries)); guess != "" {
-				// One mistake, one message: what was meant is not missing too.
-				d.lines[join(path, guess)], d.dead[join(path, guess)] = k.Line, true
-			}
-			continue
-		}
-		switch {
-		case e.refuse != "":
-			d.wrong(k.Line, at, e.refuse)
+	refused := false
+	yamlnode.Section(n, func(k, v *yaml.Node) {
+		if !d.key(k, v, path, entries, c) {
 			refused = true
-		case e.routes:
-			d.routes(v, at, c)
-		case e.each != nil:
-			d.sections(v, at, e, c)
-		case e.sub != nil:
-			if e.optional() {
-				if v.Kind == yaml.ScalarNode && v.Tag == "!!null" {
-					d.wrong(k.Line, at, "section is empty; give it keys, or take it out")
-					continue
-				}
-				setDefaults(e.sub)
-				*e.present = true
-			}
-			d.section(v, at, e.sub, c)
-		default:
-			d.value(k, v, at, e, file)
 		}
-	}
+	}, func(k *yaml.Node, first int) {
+		d.wrong(k.Line, join(path, k.Value), fmt.Sprintf("given twice, first in line %d", first))
+	})
 	for i := range entries {
 		e := &entries[i]
 		if _, given := d.lines[join(path, e.key)]; e.required && !given && !refused {
@@ -252,13 +222,48 @@ func (d *decoder) section(n *yaml.Node, path string, entries []entry, c *Config)
 	}
 }
 
+// key reads one key of a section. It returns false for a key that is refused, and says what takes its place.
+func (d *decoder) key(k, v *yaml.Node, path string, entries []entry, c *Config) bool {
+	at := join(path, k.Value)
+	d.lines[at] = k.Line
+	e, file := find(entries, k.Value)
+	switch {
+	case e == nil:
+		d.wrong(k.Line, at, "unknown key; "+unknownHint(k.Value, path, entries))
+		if guess := suggest.Closest(k.Value, names(entries)); guess != "" {
+			// One mistake, one message: the key that was meant is not reported as missing too.
+			d.lines[join(path, guess)], d.dead[join(path, guess)] = k.Line, true
+		}
+	case e.refuse != "":
+		d.wrong(k.Line, at, e.refuse)
+		return false
+	case e.routes:
+		d.routes(v, at, c)
+	case e.each != nil:
+		d.sections(v, at, e, c)
+	case e.sub != nil:
+		if e.optional() {
+			if yamlnode.Null(v) {
+				d.wrong(k.Line, at, "the section is empty; add keys to it, or remove it")
+				return true
+			}
+			setDefaults(e.sub)
+			*e.present = true
+		}
+		d.section(v, at, e.sub, c)
+	default:
+		d.value(k, v, at, e, file)
+	}
+	return true
+}
+
 // sections reads a list of mappings.
 func (d *decoder) sections(n *yaml.Node, path string, e *entry, c *Config) {
 	if n.Tag == reported {
 		return
 	}
 	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
-		d.wrong(n.Line, path, "is "+kindOf(n)+"; write a list: one entry with a leading dash per cluster")
+		d.wrong(n.Line, path, "is "+yamlnode.Kind(n)+"; write a list with one entry, behind a dash, per cluster")
 		return
 	}
 	e.grow(len(n.Content))
@@ -271,13 +276,13 @@ func (d *decoder) sections(n *yaml.Node, path string, e *entry, c *Config) {
 	}
 }
 
-// value reads one key that is no section.
+// value reads a key that is not a section.
 func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 	if n.Tag == reported {
 		return
 	}
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
-		d.wrong(k.Line, path, "has no value; give it one, or take the key out")
+	if yamlnode.Null(n) {
+		d.wrong(k.Line, path, "has no value; add one, or remove the key")
 		return
 	}
 	if list, ok := e.dst.(*[]string); ok && n.Kind == yaml.SequenceNode {
@@ -286,8 +291,8 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 			if item.Tag == reported {
 				return
 			}
-			if item.Kind != yaml.ScalarNode || item.Tag == "!!null" || item.Value == "" {
-				d.wrong(item.Line, path, "holds "+kindOf(item)+"; write a list of texts")
+			if item.Kind != yaml.ScalarNode || yamlnode.Null(item) || item.Value == "" {
+				d.wrong(item.Line, path, "holds "+yamlnode.Kind(item)+"; write a list of strings")
 				return
 			}
 			if msg := unseenProblem(item.Value); msg != "" && e.clean == nil {
@@ -297,15 +302,15 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 			*list = append(*list, item.Value)
 		}
 		if len(*list) == 0 {
-			d.wrong(n.Line, path, "empty list; give at least one")
+			d.wrong(n.Line, path, "the list is empty; add at least one entry")
 			return
 		}
 	} else if n.Kind != yaml.ScalarNode {
 		hint := "; write one value"
 		if n.Kind == yaml.MappingNode {
-			hint = "; write one value, in quotes when it begins with a brace"
+			hint = "; write one value, in quotes if it begins with a brace"
 		}
-		d.wrong(n.Line, path, "is "+kindOf(n)+hint)
+		d.wrong(n.Line, path, "is "+yamlnode.Kind(n)+hint)
 		return
 	} else if s := e.secret(); s != nil {
 		other := e.key
@@ -313,7 +318,7 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 			other += "_file"
 		}
 		if s.Set() {
-			d.wrong(k.Line, path, "given beside "+other+"; keep one of them")
+			d.wrong(k.Line, path, "given together with "+other+"; keep one of them")
 			return
 		}
 		d.secret(k, n, path, s, file)
@@ -328,7 +333,7 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 	if e.clean != nil {
 		note = e.clean()
 	} else if _, name := e.dst.(*string); name && quoted(n.Value) {
-		note = "the value begins and ends with a quotation mark, and both are used as part of it; remove them if they are not meant"
+		note = "the value begins and ends with a quotation mark, and both count as part of the value; remove them if that is not intended"
 	}
 	if e.valid != nil {
 		if msg := e.valid(); msg != "" {
@@ -341,8 +346,8 @@ func (d *decoder) value(k, n *yaml.Node, path string, e *entry, file bool) {
 	}
 }
 
-// quoted reports whether a text begins and ends with the same quotation mark. YAML and shells remove the marks; an env
-// file of a container engine keeps them.
+// quoted reports whether a text begins and ends with the same quotation mark. YAML and shells remove the marks; the
+// env file of a container engine keeps them.
 func quoted(s string) bool {
 	return len(s) > 1 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0]
 }
@@ -354,7 +359,7 @@ func (d *decoder) secret(k, n *yaml.Node, path string, s *Secret, file bool) {
 		text = trimLineEnd(text)
 	}
 	if text == "" {
-		d.wrong(k.Line, path, "is empty; give it a value, or take the key out")
+		d.wrong(k.Line, path, "is empty; give it a value, or remove the key")
 		return
 	}
 	*s = NewSecret(text)
@@ -374,6 +379,6 @@ func (d *decoder) secret(k, n *yaml.Node, path string, s *Secret, file bool) {
 		return
 	}
 	if quoted(text) {
-		d.note(n.Line, path, "the secret begins and ends with a quotation mark, and both are used as part of it; remove them if they are not meant")
+		d.note(n.Line, path, "the secret begins and ends with a quotation mark, and both count as part of the secret; remove them if that is not intended")
 	}
 }

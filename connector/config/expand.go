@@ -7,11 +7,10 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxNodes bounds what aliases may blow a file up to.
+// maxNodes limits how many values aliases may make of a file.
 const maxNodes = 100_000
 
-// reported is the tag of a value that could not be read. It was said why, and nothing is to be said of
-// what it would have been.
+// reported is the tag of a value that could not be read. The reason was reported, and later checks skip the value.
 const reported = "!reported"
 
 // expander copies a tree of nodes: aliases become copies of what they name, and scalar values get the
@@ -34,7 +33,7 @@ func (x *expander) copy(n *yaml.Node, key string) *yaml.Node {
 	switch n.Kind {
 	case yaml.AliasNode:
 		if x.open[n.Alias] {
-			x.report(n.Line, key, "alias *"+n.Value+" names what holds it; write the value itself")
+			x.report(n.Line, key, "alias *"+n.Value+" refers to a value that contains it; write the value itself")
 			return wrong
 		}
 		x.open[n.Alias] = true
@@ -48,7 +47,7 @@ func (x *expander) copy(n *yaml.Node, key string) *yaml.Node {
 				k = k.Alias
 			}
 			if k.Kind != yaml.ScalarNode {
-				x.report(k.Line, key, "a key is not a word; write key: value")
+				x.report(k.Line, key, "a key is not a single word; write key: value")
 				continue
 			}
 			if k.Tag == "!!merge" {
@@ -84,8 +83,8 @@ func (x *expander) copy(n *yaml.Node, key string) *yaml.Node {
 }
 
 // expandEnv replaces ${VAR}, ${VAR:-default} and ${VAR:?message}, and $$ by a dollar. As in a shell,
-// :- and :? also apply to a variable that is set but empty. Any other dollar is itself, so that a
-// regular expression may end with one. What comes from a variable is not expanded again.
+// :- and :? also apply to a variable that is set but empty. Any other dollar stands for itself, so that a
+// regular expression may end with one. The value of a variable is not expanded again.
 func expandEnv(s string, env func(string) (string, bool)) (_ string, wrong []string) {
 	var b strings.Builder
 	for {

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// readSmall reads a certificate or key. It refuses what is no file, so that a check never waits on a pipe.
+// readSmall reads a certificate or key. It refuses anything but a regular file, so that a check never waits on a pipe.
 func readSmall(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -22,11 +22,11 @@ func readSmall(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// byteOrderMark may begin a text in UTF-8. Nothing but YAML takes it for what it is.
+// byteOrderMark may begin a text in UTF-8. Only YAML ignores it; elsewhere it counts as part of the text.
 const byteOrderMark = "\uFEFF"
 
-// encodingError says that a text is not written as anybody here reads it, and what to do. Its sentence follows the
-// name of the text.
+// encodingError returns an error for a text that is not plain UTF-8, with the remedy. Its sentence follows the name of
+// the text.
 func encodingError(data []byte) error {
 	switch {
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")), bytes.IndexByte(data[:min(len(data), 512)], 0) >= 0:
@@ -44,7 +44,7 @@ var (
 	errLarge   = errors.New("file is larger than 1MiB")
 )
 
-// encoding is an error that says what to do itself.
+// encoding is an error whose text includes the remedy.
 type encoding string
 
 func (e encoding) Error() string { return string(e) }
@@ -55,9 +55,9 @@ func fileProblem(err error) string {
 	case !errors.As(err, &pe):
 		return err.Error()
 	case errors.Is(err, os.ErrNotExist):
-		return "no file " + pe.Path + "; write the path of one that exists (a relative path starts from the working directory)"
+		return "no file " + pe.Path + "; write the path of an existing file (a relative path starts from the working directory)"
 	case errors.Is(err, os.ErrPermission):
-		return "may not read " + pe.Path + "; let the user of the bridge read it"
+		return "no permission to read " + pe.Path + "; let the user of the bridge read it"
 	case errors.Is(err, errEmptyFile):
 		return pe.Path + " is empty; put the secret into it"
 	case isEncoding:

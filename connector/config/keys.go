@@ -3,10 +3,10 @@ package config
 import (
 	"strings"
 
-	"gopkg.in/yaml.v3"
+	"inlong-bridge/mapping/suggest"
 )
 
-// find returns the entry of a key; file says that the key is the _file of a secret.
+// find returns the entry of a key. file reports whether the key is the _file form of a secret.
 func find(entries []entry, key string) (_ *entry, file bool) {
 	for i := range entries {
 		e := &entries[i]
@@ -20,7 +20,7 @@ func find(entries []entry, key string) (_ *entry, file bool) {
 	return nil, false
 }
 
-// names are the keys one may write in a section.
+// names returns the keys that are allowed in a section.
 func names(entries []entry) []string {
 	var keys []string
 	for i := range entries {
@@ -38,7 +38,7 @@ func names(entries []entry) []string {
 
 func unknownHint(key, path string, entries []entry) string {
 	here := names(entries)
-	if guess := closest(key, here); guess != "" {
+	if guess := suggest.Closest(key, here); guess != "" {
 		return "did you mean " + guess + "?"
 	}
 	if place := elsewhere(key, new(Config).schema(), ""); place != "" {
@@ -78,20 +78,4 @@ func missingHint(e *entry) string {
 		return "add it, such as " + e.key + ": " + e.example
 	}
 	return "write " + choice(e.oneOf)
-}
-
-func kindOf(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		if len(n.Content) == 0 {
-			return "an empty list"
-		}
-		return "a list"
-	}
-	if n.Tag == "!!null" || n.Value == "" {
-		return "empty"
-	}
-	return "a single value"
 }

@@ -5,11 +5,11 @@ import (
 	"os"
 )
 
-// inflation is how much larger a fetch is taken to be once it is decompressed: what text usually
-// comes to with lz4, snappy or zstd. It sizes requests; it is no promise.
+// inflation is the assumed growth of a fetch when it is decompressed. Text usually grows by this factor with lz4,
+// snappy or zstd. It sizes requests and guarantees nothing.
 const inflation = 4
 
-// pieceBytes is about what a piece that is not final costs at most: when it is alone in its span.
+// pieceBytes is about the most memory that a piece that is not final takes: when it is alone in its span.
 const pieceBytes = 160
 
 // Limits are the numbers that follow from the configuration and the machine.
@@ -17,26 +17,26 @@ type Limits struct {
 	Budget       int64  // bytes from fetch to ack
 	BudgetSource string // where Budget comes from, for people
 
-	FetchBytes             int64 // share of Budget for what was fetched and is not packed
+	FetchBytes             int64 // share of Budget for records that are fetched and not packed
 	FetchMaxBytes          int32 // of one fetch request, as on the wire
 	FetchMaxPartitionBytes int32
 	MaxConcurrentFetches   int
 
 	SenderBytes int64 // the rest of Budget: records in packs that are not acked
-	RepairBytes int64 // part of SenderBytes that only records which are read again may use
+	RepairBytes int64 // part of SenderBytes that only records that are read again may use
 
 	MaxUnfinal   int   // pieces that are not final
-	UnfinalBytes int64 // what they cost at most; comes on top of Budget
+	UnfinalBytes int64 // the most memory that they take, on top of Budget
 
 	MemoryLimit  int64 // limit of the container or GOMEMLIMIT, 0 when there is none
 	GoMemLimit   int64 // suggestion for GOMEMLIMIT, 0 when there is no limit of the container
-	CeilingBytes int64 // bytes per second to all proxies together; 0 when there is no bound or it is not known
+	CeilingBytes int64 // bytes per second to all proxies together; 0 when there is no limit, or it is not known
 }
 
-// Limits looks at the machine it runs on.
+// Limits returns the limits on this machine.
 func (c *Config) Limits() Limits {
 	m := machine(os.DirFS("/"))
-	// The variable, not the limit in force: setting that from GoMemLimit must not change the next answer.
+	// The variable counts, not the limit in force: once that is set from GoMemLimit, the next answer must not change.
 	if l, err := ParseBytes(os.Getenv("GOMEMLIMIT")); err == nil {
 		m.goLimit = l.N
 	}
@@ -69,14 +69,14 @@ func (c *Config) limits(m memory) Limits {
 	}
 	l.SenderBytes = l.Budget - l.FetchBytes
 
-	// As many fetches at a time as keep several brokers busy, each small enough that all of them,
-	// decompressed, stay within the share.
+	// Enough fetches at a time to keep several brokers busy, each small enough that all of them, decompressed, stay
+	// within the share.
 	l.MaxConcurrentFetches = 4
 	if l.FetchBytes < 32*mib {
 		l.MaxConcurrentFetches = 2
 	}
-	// Small fetches are better for brokers and caches, and large ones would make no larger pieces: a piece ends
-	// with its span, which holds one pack's bytes.
+	// Small fetches are easier on brokers and caches, and larger ones would not make larger pieces: a piece ends with
+	// its span, which holds one pack's bytes.
 	each := l.FetchBytes / int64(l.MaxConcurrentFetches) / inflation
 	l.FetchMaxBytes = int32(min(max(each, 256*kib), 8*mib))
 	l.FetchMaxPartitionBytes = int32(min(max(int64(l.FetchMaxBytes)/4, 256*kib), mib))
@@ -90,7 +90,7 @@ func (c *Config) limits(m memory) Limits {
 	return l
 }
 
-// commitLag is about how far commits lie behind what is sent, by the mode of confirmation.
+// commitLag says about how far commits lag behind the packs that are sent, in the configured mode.
 func (c *Config) commitLag() string {
 	switch c.Delivery.Confirm {
 	case "settle":
@@ -98,10 +98,10 @@ func (c *Config) commitLag() string {
 	case "queue":
 		return "0.5s to 1.5s under steady flow, up to 5s after idling (the proxies' own delay)"
 	}
-	return "the time of an ack"
+	return "the time until an ack"
 }
 
-// memory is what is known of the machine; 0 for what is not.
+// memory is what is known about the machine; a value that is not known is 0.
 type memory struct{ container, goLimit, physical int64 }
 
 func (m memory) smallest() (int64, string) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// unlimited is where cgroup v1 puts "no limit": the largest multiple of a page.
+// unlimited is at most what cgroup v1 shows for "no limit": the largest multiple of a page.
 const unlimited = int64(1) << 60
 
 // machine reads the limits of the container and the size of the memory below root.
@@ -15,9 +15,9 @@ func machine(root fs.FS) memory {
 	return memory{container: containerLimit(root), physical: physicalMemory(root)}
 }
 
-// containerLimit returns the smallest limit of the process's cgroup and those above it, 0 for none. In
-// a container the mount shows the container's own group at its root, whatever /proc/self/cgroup calls
-// it, so the walk from the named group to the root finds it in either case.
+// containerLimit returns the smallest limit of the process's cgroup and of the groups above it, 0 for none. In a
+// container the mount shows the container's group at its root, under whatever name it has in /proc/self/cgroup, so the
+// walk from the named group to the root always finds it.
 func containerLimit(root fs.FS) int64 {
 	limit := int64(0)
 	for line := range strings.Lines(readText(root, "proc/self/cgroup")) {

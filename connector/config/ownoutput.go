@@ -6,14 +6,15 @@ import (
 	"strings"
 
 	"inlong-bridge/mapping"
+	"inlong-bridge/mapping/queuetopic"
 )
 
 // TopicOf is the topic of a stream in a queue cluster.
 func (k *QueueCluster) TopicOf(t mapping.Target) string {
-	return strings.NewReplacer("{group}", t.Group, "{stream}", t.Stream).Replace(k.Topic)
+	return queuetopic.Template(k.Topic).Fill(t.Group, t.Stream)
 }
 
-// ShareBroker reports whether two lists of brokers name one of the same address: then they are one cluster.
+// ShareBroker reports whether two lists of brokers have an address in common, which makes them one cluster.
 func ShareBroker(a, b []string) bool {
 	return slices.ContainsFunc(a, func(x string) bool {
 		return slices.ContainsFunc(b, func(y string) bool { return strings.EqualFold(x, y) })
@@ -30,8 +31,8 @@ func (c *Config) ownQueues() (own []int) {
 	return own
 }
 
-// OwnOutput says why the bridge would read what it wrote if it consumed topic, "" where the configuration does not
-// show that.
+// OwnOutput says why the bridge would read its own output if it consumed topic. It returns "" if the configuration does
+// not show that it would.
 func (c *Config) OwnOutput(topic string) (why string) {
 	targets := c.Routes.Targets()
 	if t := c.Routes.ForTopic(topic).Fixed; t != nil {
@@ -45,14 +46,14 @@ func (c *Config) OwnOutput(topic string) (why string) {
 			}
 		}
 		if !c.Routes.Names(topic) && c.Routes.Outputs(k.Topic).May(topic, false) {
-			return fmt.Sprintf("its name is one that topic %q of the queue, which is the same Kafka (queue.kafka[%d]), and the routes make", k.Topic, i)
+			return fmt.Sprintf("the routes and the queue's topic %q can make this name, and the queue is the same Kafka (queue.kafka[%d])", k.Topic, i)
 		}
 	}
 	return ""
 }
 
 func queueTopicOf(t mapping.Target, queue int) string {
-	return fmt.Sprintf("it is the topic of stream %s in the queue, which is the same Kafka (queue.kafka[%d])", t, queue)
+	return fmt.Sprintf("it is the topic of stream %s in the queue, and the queue is the same Kafka (queue.kafka[%d])", t, queue)
 }
 
 // checkOwnOutput looks for rules that name a topic which the bridge writes.
@@ -75,13 +76,13 @@ func (d *decoder) checkOwnOutput(c *Config) {
 			reported[name] = true
 			steps := c.Routes.Explain(name, nil, nil).Steps
 			rule := steps[len(steps)-1]
-			d.wrong(rule.Line, "routes", fmt.Sprintf("rule %d names topic %q, which the bridge writes: %s; take it out, or give the topics of the queue another name",
+			d.wrong(rule.Line, "routes", fmt.Sprintf("rule %d names topic %q, which the bridge writes: %s; remove it from the rule, or name the topics of the queue differently",
 				rule.Rule, name, queueTopicOf(t, i)))
 		}
 	}
 }
 
-// overlaps are notes about rules that may match what the bridge writes.
+// overlaps returns notes about rules that may match topics that the bridge writes.
 func (c *Config) overlaps() (notes []string) {
 	for _, i := range c.ownQueues() {
 		k := &c.Queue.Kafka[i]
@@ -90,7 +91,7 @@ func (c *Config) overlaps() (notes []string) {
 			continue
 		}
 		notes = append(notes, fmt.Sprintf("routes rule %d (line %d) matches topics that the bridge writes, such as %s: queue.kafka[%d] is the Kafka of the source, and its topic is %q. "+
-			"They are left out, or stopped, once they are there; exclude them, or give the topics of the queue a name that no rule matches", o.Rule, o.Line, o.Example, i, k.Topic))
+			"The bridge ignores or stops such topics once they exist; exclude them, or give the topics of the queue names that no rule matches", o.Rule, o.Line, o.Example, i, k.Topic))
 	}
 	return notes
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// AddRoots adds the certificates of a ca_file to pool. An error says what is wrong with the file and what to do.
+// AddRoots adds the certificates of a ca_file to pool. An error names the mistake in the file and the remedy.
 func AddRoots(pool *x509.CertPool, path string) error {
 	certs, err := readCertificates(path)
 	if err != nil {
@@ -23,7 +23,7 @@ func AddRoots(pool *x509.CertPool, path string) error {
 	return nil
 }
 
-// Certificate reads cert_file and key_file. An error says what is wrong with which of them and what to do.
+// Certificate reads cert_file and key_file. An error names the file, the mistake and the remedy.
 func (t TLS) Certificate() (*tls.Certificate, error) {
 	certs, err := readCertificates(t.CertFile)
 	if err != nil {
@@ -111,8 +111,8 @@ func readKey(path string) ([]byte, error) {
 	return nil, errors.New(path + " holds no private key; write the path of a PEM file (-----BEGIN PRIVATE KEY-----)")
 }
 
-// notPEM says what a file is instead of PEM, and how to make PEM of it; "" when it may be PEM. It follows the name
-// of the file.
+// notPEM names the format of a file that is not PEM, and how to convert it. It returns "" for a file that may be PEM.
+// The sentence follows the name of the file.
 func notPEM(data []byte, path string) string {
 	head := data[:min(len(data), 64)]
 	switch {
@@ -149,7 +149,7 @@ func isKey(der []byte) bool {
 	return pkcs8 == nil || pkcs1 == nil || ec == nil
 }
 
-// pair puts certificates and a key together. The first certificate must be the key's.
+// pair combines certificates and a key. The first certificate must belong to the key.
 func pair(t TLS, certs *certificates, key []byte) (*tls.Certificate, error) {
 	both, err := tls.X509KeyPair(certs.pem(), key)
 	if err == nil {
@@ -157,18 +157,18 @@ func pair(t TLS, certs *certificates, key []byte) (*tls.Certificate, error) {
 	}
 	for i := 1; i < len(certs.blocks); i++ {
 		if _, err := tls.X509KeyPair(pem.EncodeToMemory(certs.blocks[i]), key); err == nil {
-			return nil, fmt.Errorf("%s begins with the certificate of %q, and the one that belongs to the key is number %d, of %q; put that one first, then the one that signed it, and so on",
+			return nil, fmt.Errorf("%s begins with the certificate of %q, but the certificate for the key is number %d, of %q; put that one first, then the one that signed it, and so on",
 				t.CertFile, certs.parsed[0].Subject, i+1, certs.parsed[i].Subject)
 		}
 	}
 	if strings.Contains(err.Error(), "does not match") {
-		return nil, fmt.Errorf("the certificate of %q in %s does not belong to the key in %s; give those that were made together",
+		return nil, fmt.Errorf("the certificate of %q in %s does not belong to the key in %s; name a certificate and its own key",
 			certs.parsed[0].Subject, t.CertFile, t.KeyFile)
 	}
 	return nil, fmt.Errorf("%s and %s cannot be used: %s; export them again", t.CertFile, t.KeyFile, strings.TrimPrefix(err.Error(), "tls: "))
 }
 
-// dateProblem says that a certificate is not valid at now; "" when it is.
+// dateProblem says why a certificate is not valid at now; "" when it is valid.
 func dateProblem(c *x509.Certificate, now time.Time) string {
 	when := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	switch {

@@ -128,10 +128,10 @@ func TestFilesOfTLSThatCannotServeAreNamed(t *testing.T) {
 		}},
 		{"an encrypted key of OpenSSL", nil, client.pem, sample(t, "encrypted-openssl.key"), []string{"kafka.tls.key_file: the key in tls.key is encrypted"}},
 		{"the CA first", nil, join(ca.pem, client.pem), client.keyPEM, []string{
-			`kafka.tls.cert_file: tls.crt begins with the certificate of "CN=ca", and the one that belongs to the key is number 2, of "CN=client"; put that one first`,
+			`kafka.tls.cert_file: tls.crt begins with the certificate of "CN=ca", but the certificate for the key is number 2, of "CN=client"; put that one first`,
 		}},
 		{"another key", nil, join(client.pem, ca.pem), other.keyPEM, []string{
-			`kafka.tls.cert_file: the certificate of "CN=client" in tls.crt does not belong to the key in tls.key; give those that were made together`,
+			`kafka.tls.cert_file: the certificate of "CN=client" in tls.crt does not belong to the key in tls.key; name a certificate and its own key`,
 		}},
 		{"files exchanged", client.keyPEM, client.keyPEM, client.pem, []string{
 			"kafka.tls.ca_file: ca.crt holds PRIVATE KEY and no certificate",

@@ -10,8 +10,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Print writes the effective configuration as YAML, with defaults and with secrets as ***, and below
-// it, as comments, the mode of confirmation in force and the ceilings.
+// Print writes the effective configuration as YAML, with defaults and with secrets as ***. Comments below it give the
+// mode of confirmation in force and the limits.
 func (c *Config) Print(w io.Writer) error { return c.print(w, c.Limits()) }
 
 func (c *Config) print(w io.Writer, l Limits) error {
@@ -54,7 +54,7 @@ func (c *Config) nodes(m *yaml.Node, entries []entry) {
 			}
 			add(e.key, list)
 		case e.sub != nil:
-			// A section that may be left out has no value that could be mistaken for one when it is.
+			// An optional section that is left out is not printed: its defaults would look like settings.
 			sub := &yaml.Node{Kind: yaml.MappingNode}
 			if c.nodes(sub, e.sub); len(sub.Content) > 0 && (!e.optional() || c.shown(e)) {
 				add(e.key, sub)
@@ -109,7 +109,7 @@ func textNode(s string) *yaml.Node {
 	return n
 }
 
-// escaped copies a tree and doubles its dollars, so that what is printed reads back the same.
+// escaped copies a tree and doubles its dollars, so that the printed text reads back the same.
 func escaped(n *yaml.Node) *yaml.Node {
 	c := *n
 	c.HeadComment, c.LineComment, c.FootComment = "", "", ""
@@ -129,7 +129,7 @@ func escaped(n *yaml.Node) *yaml.Node {
 // ConfirmReason says which mode of confirmation is in force, and why.
 func (c *Config) ConfirmReason() string {
 	d := &c.Delivery
-	why := "as delivery.confirm says"
+	why := "set by delivery.confirm"
 	if !d.ConfirmGiven {
 		why = "because there is no queue section"
 		if c.HasQueue() {
@@ -139,34 +139,34 @@ func (c *Config) ConfirmReason() string {
 	return d.Confirm + ", " + why
 }
 
-// facts are what follows from the configuration, a sentence a line.
+// facts returns what follows from the configuration, one sentence per line.
 func (c *Config) facts(l Limits) []string {
 	d := &c.Delivery
 	lines := []string{
 		"confirm: " + c.ConfirmReason() + ".",
 		"A pack is final when " + map[string]string{
 			"ack":    "a proxy has acked it.",
-			"settle": "its connection has lived on in health for " + durationText(d.Settle) + " since the ack.",
+			"settle": "its connection has stayed healthy for " + durationText(d.Settle) + " after the ack.",
 			"queue":  "it was seen in the queue behind the proxies.",
 		}[d.Confirm],
 		"Commits lag by " + c.commitLag() + ".",
 		fmt.Sprintf("Memory: budget %s (%s): %s for fetches (%d at a time of %s each), %s for packs, of which %s are kept for records that are read again.",
 			roundBytes(l.Budget), l.BudgetSource, roundBytes(l.FetchBytes), l.MaxConcurrentFetches, roundBytes(int64(l.FetchMaxBytes)), roundBytes(l.SenderBytes), roundBytes(l.RepairBytes)),
-		fmt.Sprintf("Memory: at most %d pieces that are not final, %s on top of the budget.", l.MaxUnfinal, roundBytes(l.UnfinalBytes)),
+		fmt.Sprintf("Memory: at most %d pieces that are not final; they take up to %s on top of the budget.", l.MaxUnfinal, roundBytes(l.UnfinalBytes)),
 	}
 	if l.GoMemLimit > 0 {
 		lines = append(lines, fmt.Sprintf("Memory: GOMEMLIMIT=%s suits the container's limit.", goMemLimit(l.GoMemLimit)))
 	}
 	switch {
 	case d.ProxyRate.N == 0:
-		lines = append(lines, "Ceiling: none, delivery.proxy_rate is 0.")
+		lines = append(lines, "Ceiling: none, because delivery.proxy_rate is 0.")
 	case c.HasManager():
 		lines = append(lines, fmt.Sprintf("Ceiling: %s/s on the wire per proxy (delivery.proxy_rate), times the proxies that the Manager names.", roundBytes(d.ProxyRate.N)))
 	default:
 		lines = append(lines, fmt.Sprintf("Ceiling: %s/s on the wire: %s at %s/s (delivery.proxy_rate).", roundBytes(l.CeilingBytes), count(len(c.InLong.Proxies), "proxy", "proxies"), roundBytes(d.ProxyRate.N)))
 	}
 	if d.Confirm == "queue" {
-		lines = append(lines, fmt.Sprintf("Window: at most %s and %d packs per connection that were not seen in the queue yet.", roundBytes(c.Queue.WindowBytes.N), c.Queue.WindowPacks))
+		lines = append(lines, fmt.Sprintf("Window: at most %s and %d packs per connection that are not yet seen in the queue.", roundBytes(c.Queue.WindowBytes.N), c.Queue.WindowPacks))
 	}
 	for _, n := range c.Notes() {
 		lines = append(lines, "Note: "+n+".")

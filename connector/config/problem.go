@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Problem is one mistake in a configuration: what is wrong, and what would be right.
+// Problem is one mistake in a configuration, with its remedy.
 type Problem struct {
 	File    string
 	Line    int    // from 1

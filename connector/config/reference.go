@@ -10,35 +10,35 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Reference is deploy/config/reference.yaml: every key with its default and meaning. A key that has
-// no default and is not needed stands behind a # without a blank; with the # taken out it is a key of
-// the file.
+// Reference returns deploy/config/reference.yaml: every key with its default and meaning. An optional key without a
+// default is commented out by a # without a blank behind it; without the # it is valid YAML.
 func Reference() []byte {
 	r := reference{}
 	r.WriteString(`# Every key of the configuration of inlong-bridge, with its default and meaning.
 #
-# Only kafka, inlong and routes are needed. Keys behind a # without a blank have no default or belong to
-# a section that may be left out; where there is no default, the value is an example.
-# Unknown keys are errors. Values may hold the environment's variables: ${VAR}, ${VAR:-default} and
-# ${VAR:?message}; $$ is a dollar. A secret is given itself or as *_file, and the file is read again when
-# it changes. A relative path starts from the working directory.
-# Durations: 500ms, 10s, 5m. Sizes: 256KiB, 32MiB, 1GiB. A list may also be one text with commas;
-# addresses and URLs may stand with blanks or semicolons between them, too. Names and ids have no white space
-# at their ends, and secrets lose a line end at theirs.
+# Only the sections kafka, inlong and routes are required. A key behind a # without a blank has no default,
+# or belongs to an optional section; a key without a default shows an example as its value.
+# Unknown keys are errors. Values may contain environment variables: ${VAR}, ${VAR:-default} and
+# ${VAR:?message}; $$ is a dollar. Write a secret either as its value or as the path of a file (*_file); the
+# file is read again when it changes. A relative path starts from the working directory.
+# Durations: 500ms, 10s, 5m. Sizes: 256KiB, 32MiB, 1GiB. A list may also be one string with commas; in lists
+# of addresses and URLs, blanks and semicolons separate entries too. Names and ids must not begin or end with
+# white space. Line ends at the end of a secret are removed.
 #
-# This file is made from connector/config/schema.go; go test ./connector/config -update writes it.
+# connector/config/schema.go is the source of this file; go test ./connector/config -update writes it.
 `)
 	r.section(new(Config).schema(), "", false)
 	return r.Bytes()
 }
 
-// routesReference speaks for package mapping, which reads the rules.
+// routesReference describes the rules, which package mapping reads.
 const routesReference = `routes:
   # topics and exclude: a name, a regular expression that matches whole names, or a list of these.
-  # Expressions leave out internal topics (__*, *.internal, _schemas, Connect's own) and what the bridge itself writes.
-  # group and stream: an id, or a template over {topic}, {key}, {header:name} and the captures {name}, {1}.
-  # unmatched: what to do with a record whose template gives no id: error (default; its partition stops),
-  # skip, or a fixed {group: ..., stream: ...}.
+  # Expressions do not match internal topics (__*, *.internal, _schemas, those of Connect) or topics that the
+  # bridge itself writes.
+  # group and stream: an id, or a template of {topic}, {key}, {header:name} and the captures {name}, {1}.
+  # unmatched: what to do with a record for which the template gives no valid id: error (the default) stops
+  # its partition, skip skips the record, and {group: ..., stream: ...} sends it there.
   - {topics: [orders], group: shop, stream: orders}
   #- {topics: 'logs\.(?P<app>[a-z]+)', exclude: ['logs\.test'], group: logs, stream: '{app}'}
   #- {topics: [events], group: events, stream: '{header:type}', unmatched: skip}
@@ -119,7 +119,7 @@ func (r *reference) comment(indent string, e *entry) {
 		doc += fmt.Sprintf(" From %s to %s.", durationText(time.Duration(e.min)), durationText(time.Duration(e.max)))
 	}
 	if e.required {
-		doc += " Needed."
+		doc += " Required."
 	}
 	line := indent + "#"
 	for w := range strings.FieldsSeq(doc) {

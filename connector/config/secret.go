@@ -13,24 +13,23 @@ import (
 
 const mask = "***"
 
-// Secret is a value that must not be shown. It prints as *** everywhere, also inside other structs.
-// Copies share what was read from the file. It is safe for concurrent use.
+// Secret is a value that must not be shown. It prints as *** everywhere, even inside other structs. Copies share the
+// value that was read from the file. A Secret is safe for concurrent use.
 type Secret struct {
 	value string
 	file  *secretFile
 }
 
-// NewSecret holds a value that is known already.
+// NewSecret returns a secret with this value.
 func NewSecret(value string) Secret { return Secret{value: value} }
 
-// SecretFromFile holds the content of a file, without line ends at its end.
+// SecretFromFile returns a secret whose value is the content of a file, without line ends at its end.
 func SecretFromFile(path string) Secret { return Secret{file: &secretFile{path: path}} }
 
 // Set reports whether a value or a file was given.
 func (s Secret) Set() bool { return s.value != "" || s.file != nil }
 
-// Value returns the secret. One that lives in a file is read again when the file has changed; until
-// then a call costs one stat.
+// Value returns the secret. It reads a file again only when the file has changed; otherwise a call costs one stat.
 func (s Secret) Value() (string, error) {
 	if s.file == nil {
 		return s.value, nil
@@ -62,11 +61,11 @@ type secretFile struct {
 	value string
 }
 
-// secretMax is far above any token, and keeps a wrong path from filling the memory.
+// secretMax is far longer than any token. It keeps a wrong path from filling the memory.
 const secretMax = 1 << 20
 
-// fresh is how long after a change the time of change alone is not trusted: two writes within one tick
-// of the file system's clock carry the same time.
+// fresh is how long after a change the modification time alone is not trusted: two writes within one tick of the
+// file system's clock carry the same time.
 const fresh = 2 * time.Second
 
 func (f *secretFile) read() (string, error) {
@@ -102,7 +101,7 @@ func (f *secretFile) read() (string, error) {
 	return value, nil
 }
 
-// trimLineEnd takes line ends off the end of a secret, where an editor or a shell put them.
+// trimLineEnd removes the line ends that an editor or a shell added to a secret.
 func trimLineEnd(s string) string { return strings.TrimRight(s, "\r\n") }
 
 var errEmptyFile = errors.New("file is empty")

@@ -53,7 +53,7 @@ func TestQuotesAroundASecretAreNoted(t *testing.T) {
 			c := parse(t, strings.Replace(text, "%s", written, 1), "KEY="+row.secret)
 			var want []string
 			if row.noted {
-				want = []string{"inlong.manager." + key + " (line 7): the secret begins and ends with a quotation mark, and both are used as part of it; remove them if they are not meant"}
+				want = []string{"inlong.manager." + key + " (line 7): the secret begins and ends with a quotation mark, and both count as part of the secret; remove them if that is not intended"}
 			}
 			if got := c.Notes(); !slices.Equal(got, want) {
 				t.Errorf("%q in %s: notes %q, want %q", row.secret, key, got, want)
@@ -71,7 +71,7 @@ func TestQuotesAroundANameAreNoted(t *testing.T) {
 	for value, noted := range map[string]bool{`"g"`: true, "'g'": true, `g"`: false, "g": false} {
 		var want []string
 		if noted {
-			want = []string{"kafka.group (line 2): the value begins and ends with a quotation mark, and both are used as part of it; remove them if they are not meant"}
+			want = []string{"kafka.group (line 2): the value begins and ends with a quotation mark, and both count as part of the value; remove them if that is not intended"}
 		}
 		if c := parse(t, text, "G="+value); !slices.Equal(c.Notes(), want) || c.Kafka.Group != value {
 			t.Errorf("%s: group %s, notes %q, want %q", value, c.Kafka.Group, c.Notes(), want)
@@ -140,8 +140,8 @@ func TestNamesFromTheEnvironmentHaveNothingUnseen(t *testing.T) {
 func TestExpressionsThatReadLikePatternsForFilesAreNoted(t *testing.T) {
 	c := parse(t, "kafka: {brokers: [k1:9092], group: g}\ninlong: {cache_dir: /c, manager: {urls: [https://m:1]}}\nroutes:\n  - {topics: ['logs-*', 'web.*'], group: a/b, stream: s}\n")
 	want := []string{
-		`routes (line 4): rule 1: "logs-*" is a regular expression whose star repeats the "-" before it; write .* where any text may stand`,
-		`routes send records to group "a/b", and the Manager's path cannot carry a slash, so it never lists proxies for this group; use a group without one`,
+		`routes (line 4): rule 1: "logs-*" is a regular expression whose star repeats the "-" before it; write .* to match any text`,
+		`routes send records to group "a/b"; a path of the Manager cannot hold a slash, so the Manager never lists proxies for this group; use a group without a slash`,
 	}
 	if got := c.Notes(); !slices.Equal(got, want) {
 		t.Errorf("notes %q, want %q", got, want)
@@ -151,7 +151,7 @@ func TestExpressionsThatReadLikePatternsForFilesAreNoted(t *testing.T) {
 func TestPasswordInAURLIsNotRepeated(t *testing.T) {
 	for _, u := range []string{"http://u:hunter2@m:1", "http://u:hun;ter2@m:1", "http://u:hun ter2@m:1/inlong/manager", "http://u:hunter2%@m:x"} {
 		_, err := Parse("f", []byte(strings.Replace(smallest, "{proxies: [dp1:46801]}", "{manager: {urls: ['"+u+"']}}", 1)), env())
-		if err == nil || err.Error() != "f:2: inlong.manager.urls: a URL holds a user; use secret_id and secret_key_file" {
+		if err == nil || err.Error() != "f:2: inlong.manager.urls: a URL contains a user; use secret_id and secret_key_file" {
 			t.Errorf("%s: %v", u, err)
 		}
 	}

@@ -4,24 +4,24 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 
+	"inlong-bridge/mapping/queuetopic"
 	"inlong-bridge/sdk/manager"
 )
 
-// What is wrong with one value; what would be right. "" when nothing is.
+// Each function returns the mistake in one value and its remedy, "" if there is none.
 
 // unseenProblem rejects characters that a name, an id or a path almost never contains on purpose and that an editor
-// does not show. A server would get the value as it is and would not know that name.
+// does not show. A server would receive it unchanged and not know the name.
 func unseenProblem(s string) string {
 	const where = "remove it here, or from the variable it comes from"
 	switch {
 	case strings.ContainsFunc(s, unseen):
-		return fmt.Sprintf("%q holds a control character, or one that no editor shows; %s", s, where)
+		return fmt.Sprintf("%q contains a control character, or one that no editor shows; %s", s, where)
 	case strings.TrimSpace(s) != s:
 		return fmt.Sprintf("%q begins or ends with white space; %s", s, where)
 	}
@@ -42,13 +42,13 @@ func separate(list *[]string) (note string) {
 	return ""
 }
 
-// cutURLs separates URLs of the Manager and cuts those that were copied from an SDK's configuration to their base.
+// cutURLs splits a list of the Manager's URLs, and cuts URLs copied from the configuration of an SDK to their base.
 func cutURLs(list *[]string) (note string) {
 	separate(list)
 	var notes []string
 	for i, u := range *list {
 		base, rest := manager.CutURL(u)
-		if rest == "" || strings.Contains(base, "@") { // what may hold a password is refused, and never repeated
+		if rest == "" || strings.Contains(base, "@") { // it may hold a password, so it is refused and never repeated
 			continue
 		}
 		(*list)[i] = base
@@ -59,21 +59,21 @@ func cutURLs(list *[]string) (note string) {
 
 func emptyProblem(s string) string {
 	if s == "" {
-		return "is empty; give it a value, or take the key out"
+		return "is empty; give it a value, or remove the key"
 	}
 	return ""
 }
 
 func addressesProblem(addrs []string) string {
 	if len(addrs) == 0 {
-		return "empty list; give at least one"
+		return "the list is empty; add at least one entry"
 	}
 	for i, a := range addrs {
 		if msg := addressProblem(a); msg != "" {
 			return msg
 		}
 		if slices.Contains(addrs[:i], a) {
-			return a + " is given twice; take one out"
+			return a + " is given twice; remove one"
 		}
 	}
 	return ""
@@ -88,7 +88,7 @@ func addressProblem(a string) string {
 		if strings.Count(a, ":") > 1 && !strings.HasPrefix(a, "[") {
 			return fmt.Sprintf("%q is not host:port; an IPv6 address goes in brackets: [::1]:9092", a)
 		}
-		return fmt.Sprintf("%q is not host:port; write the port behind a colon, such as kafka-1:9092", a)
+		return fmt.Sprintf("%q is not host:port; write the port after a colon, such as kafka-1:9092", a)
 	}
 	if host == "" || strings.ContainsAny(host, `/@"'`) || strings.ContainsFunc(host, func(r rune) bool { return unseen(r) || unicode.IsSpace(r) }) {
 		return fmt.Sprintf("%q has no valid host; write host:port", a)
@@ -122,10 +122,10 @@ func listenProblem(a string) string {
 
 func urlsProblem(urls []string) string {
 	if len(urls) == 0 {
-		return "empty list; give at least one"
+		return "the list is empty; add at least one entry"
 	}
 	if slices.ContainsFunc(urls, func(s string) bool { return strings.Contains(s, "@") }) {
-		return "a URL holds a user; use secret_id and secret_key_file" // none is repeated: its password may have cut it in two
+		return "a URL contains a user; use secret_id and secret_key_file" // the URL is not repeated, because it may hold a password
 	}
 	for i, s := range urls {
 		u, err := url.Parse(s)
@@ -133,9 +133,9 @@ func urlsProblem(urls []string) string {
 		case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
 			return fmt.Sprintf("%q is not a URL; write one such as http://manager:8083", s)
 		case u.RawQuery != "" || u.Fragment != "":
-			return fmt.Sprintf("%q has more than a base; write only http://host:port", s)
+			return fmt.Sprintf("%q is more than a base URL; write only http://host:port", s)
 		case slices.Contains(urls[:i], s):
-			return s + " is given twice; take one out"
+			return s + " is given twice; remove one"
 		}
 	}
 	return ""
@@ -143,7 +143,7 @@ func urlsProblem(urls []string) string {
 
 func colonProblem(user string) string {
 	if strings.Contains(user, ":") {
-		return "contains a colon, which separates the id from the key, so no Manager accepts it; write the id alone, and the key as secret_key_file"
+		return "contains a colon, which separates the id from the key, so no Manager accepts it; write only the id here, and put the key into secret_key_file"
 	}
 	return ""
 }
@@ -154,7 +154,7 @@ func tokenURLProblem(s string) string {
 		return fmt.Sprintf("%q is not a URL; write one such as https://login.example.com/oauth2/token", s)
 	}
 	if u.Scheme != "https" {
-		return fmt.Sprintf("%q would send the client's secret in clear; write https://", s)
+		return fmt.Sprintf("%q would send the client's secret in clear text; write https://", s)
 	}
 	return ""
 }
@@ -166,13 +166,13 @@ func serviceURLProblem(s string) string {
 	}
 	for h := range strings.SplitSeq(hosts, ",") {
 		if host, port, err := net.SplitHostPort(h); err != nil || port == "" || strings.ContainsFunc(host, unicode.IsSpace) {
-			return fmt.Sprintf("%q is not host:port; write hosts with their ports and a comma alone between them, such as pulsar://mq-1:6650,mq-2:6650", h)
+			return fmt.Sprintf("%q is not host:port; write hosts with their ports, separated by commas without blanks, such as pulsar://mq-1:6650,mq-2:6650", h)
 		}
 	}
 	return ""
 }
 
-// hostsOf takes the scheme off a service URL.
+// hostsOf returns a service URL without its scheme.
 func hostsOf(s string) string {
 	for _, scheme := range []string{"pulsar://", "pulsar+ssl://"} {
 		if hosts, ok := strings.CutPrefix(s, scheme); ok {
@@ -191,21 +191,17 @@ func adminURLProblem(s string) string {
 
 func nameProblem(s string) string {
 	if strings.ContainsAny(s, "{}") {
-		return fmt.Sprintf("%q holds braces; a tenant is the same for all streams", s)
+		return fmt.Sprintf("%q contains braces; a tenant is the same for all streams", s)
 	}
 	return topicProblem(s)
 }
 
-var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
-
 func topicProblem(t string) string {
-	for _, p := range placeholder.FindAllString(t, -1) {
-		if p != "{group}" && p != "{stream}" {
-			return p + " is not known here; a queue's topic is made from {group} and {stream}"
-		}
+	name := queuetopic.Template(t)
+	if p := name.Unknown(); p != "" {
+		return p + " is not known here; use only {group} and {stream} in the name of a queue's topic"
 	}
-	plain := placeholder.ReplaceAllString(t, "")
-	if t == "" || strings.ContainsFunc(plain, func(r rune) bool {
+	if t == "" || strings.ContainsFunc(name.Plain(), func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
 	}) {
 		return fmt.Sprintf("%q is not a topic; write letters, digits, dots, dashes and underscores with {group} and {stream}", t)

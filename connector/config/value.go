@@ -7,17 +7,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"inlong-bridge/mapping/suggest"
 )
 
 // start is kafka.start, which is two fields.
 type start Kafka
 
-// set reads one scalar into the entry's field; it returns what is wrong; what would be right.
+// set reads one scalar into the entry's field. It returns the mistake and its remedy, "" if there is none.
 func (e *entry) set(text string) string {
 	switch dst := e.dst.(type) {
 	case *string:
 		if e.oneOf != nil && !slices.Contains(e.oneOf, text) {
-			if guess := closest(text, e.oneOf); guess != "" {
+			if guess := suggest.Closest(text, e.oneOf); guess != "" {
 				return fmt.Sprintf("%q is not known; did you mean %s?", text, guess)
 			}
 			return fmt.Sprintf("%q is not known; write %s", text, choice(e.oneOf))
@@ -34,7 +36,7 @@ func (e *entry) set(text string) string {
 			}
 		}
 		if len(*dst) == 0 {
-			return "empty list; give at least one"
+			return "the list is empty; add at least one entry"
 		}
 	case *bool:
 		switch text {
@@ -67,7 +69,7 @@ func (e *entry) set(text string) string {
 			return fmt.Sprintf("%q is %s", text, err)
 		}
 		if b.Auto && e.def != "auto" {
-			return "auto is not known here; write a size such as 256KiB"
+			return "auto is not allowed here; write a size such as 256KiB"
 		}
 		if !b.Auto && (b.N < e.min || b.N > e.max) {
 			return fmt.Sprintf("%s is out of range; write a size from %s to %s", text, Bytes{N: e.min}, Bytes{N: e.max})
@@ -99,7 +101,7 @@ func (s *start) set(text string) string {
 	return ""
 }
 
-// text returns what set would read; shown is false for a value that is not there.
+// text returns the value as set would read it; shown is false for a value that is not given.
 func (e *entry) text() (_ string, shown bool) {
 	switch v := e.dst.(type) {
 	case *string:

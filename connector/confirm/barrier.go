@@ -7,13 +7,19 @@ import (
 	"slices"
 )
 
-// errNotAsked says that a topic or a cluster came in while the clusters were asked: ask again.
+// errNotAsked says that a topic or a cluster was added while the clusters were asked: ask again.
 var errNotAsked = errors.New("it is watched only since the question")
+
+// errCutOff says that a log ends before the offset that a barrier waits for: nothing will ever be read there.
+var errCutOff = errors.New("the log was cut off after the barrier had begun")
+
+// AskAgain reports whether the answers to a barrier's question, or to that of Update, did not serve, and asking again may help.
+func AskAgain(err error) bool { return errors.Is(err, errNotAsked) || errors.Is(err, errBehind) || errors.Is(err, errCutOff) }
 
 // Barrier is the set of offsets that the reader must pass.
 type Barrier struct {
 	targets []target
-	joins   uint64 // how many clusters had joined when it began
+	joins   uint64 // number of clusters that had joined when it began
 }
 
 type target struct {
@@ -22,13 +28,13 @@ type target struct {
 	end  Offset
 }
 
-// Begin begins a barrier from what all clusters said, each asked with the ticket since or a later one, about
-// all topics that are watched there. What is new in the answers takes part from its beginning; starts says
+// Begin begins a barrier from the answers of all clusters, each asked with the ticket since or a later one, about
+// all topics that are watched there. Partitions that are new in the answers take part from their beginning; starts says
 // where to read.
 func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, starts []Start, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	clusters := p.joined()
+	clusters := p.joinedLocked()
 	for _, cluster := range clusters {
 		l, ok := said[cluster]
 		if !ok {
@@ -52,7 +58,7 @@ func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, st
 		for name, t := range p.clusters[cluster] {
 			l := said[cluster].Topics[name]
 			for n := range t.parts {
-				// A later question was answered first, by who knew more: this answer is behind.
+				// A later question was answered first, by a broker that knew more: this answer is behind.
 				if _, ok := l.Partitions[n]; !ok && said[cluster].Fresh < t.fresh {
 					errs = append(errs, fmt.Errorf("beginning barrier: %w: %s is missing", errBehind, Place{cluster, name, n}))
 				}
@@ -60,11 +66,11 @@ func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, st
 			if !l.Exists {
 				continue
 			}
-			if different(t.id, l.ID) {
+			if OtherTopic(t.id, l.ID) {
 				errs = append(errs, fmt.Errorf("beginning barrier: topic %s of cluster %s was re-created meanwhile", name, cluster))
 			}
 			for n, bounds := range l.Partitions {
-				if _, ok := t.parts[n]; !ok { // a later question was answered first, by who knew less
+				if _, ok := t.parts[n]; !ok { // a later question was answered first, by a broker that knew less
 					errs = append(errs, fmt.Errorf("beginning barrier: %w: it does not have %s", errBehind, Place{cluster, name, n}))
 					continue
 				}
@@ -78,14 +84,14 @@ func (p *Positions) Begin(since Ticket, said map[string]Listing) (b *Barrier, st
 	return b, starts, nil
 }
 
-// joined are the clusters that a barrier is over. Under mu.
-func (p *Positions) joined() []string {
+// joinedLocked returns the clusters that a barrier is over.
+func (p *Positions) joinedLocked() []string {
 	all := slices.Sorted(maps.Keys(p.clusters))
 	return slices.DeleteFunc(all, func(c string) bool { return p.coming[c] })
 }
 
-// Passed reports whether everything the barrier stands for was reported. It is an error when that can
-// never be known, because a topic was re-created or a cluster removed meanwhile: begin another barrier.
+// Passed reports whether everything that the barrier stands for was reported. It is an error when that can
+// never be known, because a topic was re-created, a log was cut off, or a cluster joined or was removed meanwhile: begin another barrier.
 func (p *Positions) Passed(b *Barrier) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +112,10 @@ func (p *Positions) Passed(b *Barrier) (bool, error) {
 			}
 			return false, fmt.Errorf("waiting for barrier: topic %s of cluster %s %s meanwhile", g.Topic, g.Cluster, what)
 		}
-		if x.next.before(g.end) {
+		if t.there && x.end.Before(g.end) {
+			return false, fmt.Errorf("waiting for barrier: %w: %s", errCutOff, g.Place)
+		}
+		if x.next.Before(g.end) {
 			left = append(left, g)
 		}
 	}

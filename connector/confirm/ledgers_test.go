@@ -56,7 +56,7 @@ func TestLedgerThatEndsWhenItWasReadMovesNoReader(t *testing.T) {
 	b := newBook(t, "a")
 	b.take(b.p.Fix("a", "t", says(b.p.Ask(), "t", 0, ledgers(confirm.Unknown, in(5, 9, 1)))))
 	if s := b.take(b.p.Update("a", says(b.p.Ask(), "t", 0, ledgers(in(6, 0, 0), in(6, 0, 0))))); len(s) != 0 {
-		t.Errorf("began anew: %+v", s)
+		t.Errorf("started again: %+v", s)
 	}
 	since := b.p.Ask()
 	if !b.passed(b.begin(since, map[string]confirm.Listing{"a": says(since, "t", 0, ledgers(in(6, 0, 0), in(6, 0, 0)))})) {

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// Offset is a place between two messages of a partition. Offsets of a partition are ordered, and everything
-// that is put into it later lies after everything that is in it.
+// Offset is a place between two messages of a partition. Offsets of a partition are ordered: every message that is put
+// into the partition lies after all messages that were put into it before.
 //
 // Kafka counts messages: Entry is the offset of the message that follows, and the rest is 0. Pulsar counts
 // ledgers, entries in a ledger and messages in an entry: after message 3:5:1 the offset is {3, 5, 2}.
@@ -32,20 +32,22 @@ func (o Offset) String() string {
 	return fmt.Sprintf("%d:%d:%d", o.Ledger, o.Entry, o.Batch)
 }
 
-func (o Offset) compare(p Offset) int {
+// Compare orders two offsets of a partition.
+func (o Offset) Compare(p Offset) int {
 	return cmp.Or(cmp.Compare(o.Ledger, p.Ledger), cmp.Compare(o.Entry, p.Entry), cmp.Compare(o.Batch, p.Batch))
 }
 
-func (o Offset) before(p Offset) bool { return o.compare(p) < 0 }
+// Before reports whether o lies before p.
+func (o Offset) Before(p Offset) bool { return o.Compare(p) < 0 }
 
 func later(o, p Offset) Offset {
-	if o.before(p) {
+	if o.Before(p) {
 		return p
 	}
 	return o
 }
 
-// distance is how many entries lie between two offsets of a ledger; one that was begun counts as read.
+// distance is the number of entries between two offsets of a ledger; an entry that was begun counts as read.
 func distance(from, to Offset) int64 { return to.entries() - from.entries() }
 
 func (o Offset) entries() int64 {

@@ -9,17 +9,17 @@ import (
 	"sync"
 )
 
-// Ticket orders questions to the clusters: what was asked with a later ticket was asked later.
+// Ticket orders questions to the clusters: a question with a later ticket was asked later.
 type Ticket uint64
 
-// Listing is what one cluster said about topics. Fresh tells when it was asked, so that an answer that
-// somebody kept can never stand in for a new one.
+// Listing is the answer of one cluster about topics. Fresh tells when it was asked, so a cached answer can never stand in
+// for a new one.
 type Listing struct {
 	Fresh  Ticket
 	Topics map[string]TopicListing
 }
 
-// TopicListing is what a cluster said about one topic.
+// TopicListing is the answer of a cluster about one topic.
 type TopicListing struct {
 	Exists     bool
 	ID         [16]byte // zero when the cluster is too old to tell
@@ -39,53 +39,53 @@ func (p Place) String() string {
 	return fmt.Sprintf("partition %d of topic %s in cluster %s", p.Partition, p.Topic, p.Cluster)
 }
 
-// Why a reader has to begin somewhere.
+// Why is the reason of a Start.
 type Why uint8
 
 const (
 	Fixed      Why = iota // at the end, when the stream was first watched
 	Appeared              // the topic or partition did not exist then: from its beginning
-	Recreated             // another topic of the same name: from its beginning
-	Overtaken             // retention took what was to be read next: Missed offsets
-	Truncated             // the log ends before the position: from its beginning, for nobody knows where it was cut
+	Recreated             // another topic has the same name now: from its beginning
+	Overtaken             // retention deleted the messages that were to be read next
+	Truncated             // the log ends before the position: from its beginning, since nobody knows where it was cut
 	Diverged              // the log was cut, and the client of the queue knows where
 	Resumed               // the reader of the partition ended: where it was
 	PassedOver            // behind a batch that cannot be read
-	Unwatched             // no stream uses the topic any more: not at all
+	Unwatched             // no stream uses the topic any more: reading ends
 )
 
 var whyText = [...]string{"fixed at the end", "appeared", "re-created", "overtaken by retention", "truncated", "truncated", "resumed", "behind an unreadable batch", "unwatched"}
 
 func (w Why) String() string { return whyText[w] }
 
-// Start tells the reader of a partition to begin at Offset, in place of wherever it is, or to end when Why is Unwatched.
+// Start tells the reader of a partition to go to Offset, or to end when Why is Unwatched.
 type Start struct {
 	Place
 	Offset Offset
-	Life   uint64 // to be given back with Advance
+	Life   uint64 // another one for each start of a partition; to be given back with Advance
 	Why    Why
-	Missed int64 // Overtaken: so many entries before Offset were not read, as far as they were listed
+	Missed int64 // entries before Offset that were listed and not read
 }
 
-// Positions knows how far every partition of the queue has been read and reported. It does no I/O: whoever
-// does tells it what the clusters said and what was read, and it says where to begin and whether a barrier
+// Positions knows how far every partition of the queue has been read and reported. It does no I/O: its callers
+// tell it what the clusters answered and what was read, and it says where to begin and whether a barrier
 // is passed. It is safe for concurrent use.
 type Positions struct {
 	mu       sync.Mutex
-	clusters map[string]map[string]*topic // by cluster and topic: those watched
+	clusters map[string]map[string]*topic // the watched topics, by cluster and name
 	coming   map[string]bool              // clusters that no barrier asks for yet
 	tickets  Ticket
-	lives    uint64 // also of topics
+	lives    uint64 // the last life given to a partition or a topic
 	joins    uint64
-	changes  uint64 // of which topics there are, and in which clusters; see Changes
+	changes  uint64 // of the topics that exist, and of the clusters; see Changes
 }
 
 type topic struct {
 	id    [16]byte
-	fixed uint64 // made as it was when the topic was first watched
-	made  uint64 // another one for each topic of this name, and each cut
-	fresh Ticket // of the newest answer taken in
-	there bool   // it exists, by that answer
+	fixed uint64 // value of made when the topic was first watched
+	made  uint64 // changes with each topic of this name, and each time its log is cut; see invalidateBarriers
+	fresh Ticket // of the newest answer that was applied
+	there bool   // the topic exists, by that answer
 	parts map[int32]*position
 }
 
@@ -93,30 +93,30 @@ type position struct {
 	next Offset // everything before it was reported
 	life uint64
 	end  Offset   // as listed last, never before next
-	past []Offset // ends as listed last in the ledgers before end's, as far as they lie after next
-	// asked is next as it was when ticket askedAt was handed out: only against that can an end offset
-	// of the answer show that the log was cut, for next moves on while the question travels.
+	past []Offset // the ends listed last in the ledgers before that of end, where they lie after next
+	// asked is the value of next when ticket askedAt was handed out. An end offset of the answer that lies before asked
+	// shows that the log was cut. It is not compared with next, which moves on while the question travels.
 	asked   Offset
 	askedAt Ticket
-	since   Offset // next when the end was listed before; see Stuck
+	since   Offset // value of next at the last call of Stuck
 }
 
-// moved takes in what was read and where the log ends.
+// moved notes how far the partition was read and where its log ends.
 func (x *position) moved(next, end Offset) {
-	if x.end.Ledger < end.Ledger && x.next.before(x.end) {
+	if x.end.Ledger < end.Ledger && x.next.Before(x.end) {
 		x.past = append(x.past, x.end)
 	}
 	x.next = later(x.next, next)
 	x.end = later(end, x.next)
-	x.past = slices.DeleteFunc(x.past, func(o Offset) bool { return !x.next.before(o) })
+	x.past = slices.DeleteFunc(x.past, func(o Offset) bool { return !x.next.Before(o) })
 }
 
-// unread is how many entries before to are known of and were not read.
+// unread returns the number of entries before to that are known of and were not read.
 func (x *position) unread(to Offset) (n int64) {
 	from := x.next
 	for _, o := range append(slices.Clip(x.past), x.end) {
 		switch {
-		case to.before(o) || !from.before(o):
+		case to.Before(o) || !from.Before(o):
 			continue
 		case from.Ledger == o.Ledger:
 			n += distance(from, o)
@@ -125,13 +125,13 @@ func (x *position) unread(to Offset) (n int64) {
 		}
 		from = o
 	}
-	if from.Ledger == to.Ledger && from.before(to) {
+	if from.Ledger == to.Ledger && from.Before(to) {
 		n += distance(from, to)
 	}
 	return n
 }
 
-// NewPositions knows nothing but the names of the clusters.
+// NewPositions returns positions of clusters in which nothing is watched yet.
 func NewPositions(clusters ...string) *Positions {
 	p := &Positions{clusters: map[string]map[string]*topic{}, coming: map[string]bool{}}
 	for _, c := range clusters {
@@ -140,7 +140,7 @@ func NewPositions(clusters ...string) *Positions {
 	return p
 }
 
-// Add takes in a cluster whose topics are going to be fixed. Barriers take no notice of it before Join.
+// Add adds a cluster whose topics are about to be fixed. Barriers ignore it until Join.
 func (p *Positions) Add(cluster string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,7 +152,7 @@ func (p *Positions) Add(cluster string) error {
 	return nil
 }
 
-// Join makes the barriers that begin from now on ask for a cluster too.
+// Join makes a cluster part of the barriers that begin from now on. Those under way fail, and must begin again.
 func (p *Positions) Join(cluster string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,7 +161,7 @@ func (p *Positions) Join(cluster string) {
 	p.changes++
 }
 
-// Remove forgets a cluster. Barriers that wait for it can never pass.
+// Remove forgets a cluster. Barriers that wait for it fail.
 func (p *Positions) Remove(cluster string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -178,7 +178,7 @@ func (p *Positions) Ask() Ticket {
 	for _, topics := range p.clusters {
 		for _, t := range topics {
 			for _, x := range t.parts {
-				if x.askedAt == 0 { // the oldest question on its way counts
+				if x.askedAt == 0 { // the oldest question under way counts
 					x.asked, x.askedAt = x.next, p.tickets
 				}
 			}
@@ -206,13 +206,13 @@ func (p *Positions) Topics(cluster string) []string {
 }
 
 // Fix begins to watch a topic of a cluster: its partitions are read from the end offsets listed, and
-// whatever is not listed is read from its beginning when it appears. A topic that is watched already keeps
+// a partition that appears later is read from its beginning. A topic that is watched already keeps
 // its positions.
 func (p *Positions) Fix(cluster, name string, l Listing) ([]Start, error) {
 	return p.fix(cluster, name, l, false)
 }
 
-// FixFrom is Fix, but partitions are read from their Start in the listing, wherever the caller took it from.
+// FixFrom is Fix, but partitions are read from their Start in the listing.
 func (p *Positions) FixFrom(cluster, name string, l Listing) ([]Start, error) {
 	return p.fix(cluster, name, l, true)
 }
@@ -229,7 +229,7 @@ func (p *Positions) fix(cluster, name string, l Listing, fromStart bool) ([]Star
 		return nil, fmt.Errorf("fixing positions: no answer about topic %s from cluster %s", name, cluster)
 	}
 	if _, ok := topics[name]; ok {
-		if fromStart { // these are not where the logs begin
+		if fromStart { // the starts listed are not the beginnings of the logs
 			for n, b := range said.Partitions {
 				said.Partitions[n] = Bounds{Unknown, b.End}
 			}
@@ -238,7 +238,7 @@ func (p *Positions) fix(cluster, name string, l Listing, fromStart bool) ([]Star
 	}
 	t := &topic{fresh: l.Fresh, there: said.Exists, parts: map[int32]*position{}}
 	p.changes++
-	t.anew(p)
+	t.invalidateBarriers(p)
 	t.fixed = t.made
 	topics[name] = t
 	var starts []Start
@@ -255,8 +255,8 @@ func (p *Positions) fix(cluster, name string, l Listing, fromStart bool) ([]Star
 	return ordered(starts), nil
 }
 
-// Drop ends the watching of a topic of a cluster; the starts it returns end the reading of its partitions. No stream uses
-// the topic any more, so no pack that anybody waits for is in it, and a barrier under way need not wait for it either.
+// Drop stops watching a topic of a cluster; the starts it returns end the reading of its partitions. No stream uses
+// the topic any more, so it holds no pack that anybody waits for, and a barrier under way need not wait for it either.
 func (p *Positions) Drop(cluster, name string) (ends []Start) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -272,12 +272,12 @@ func (p *Positions) Drop(cluster, name string) (ends []Start) {
 	return ordered(ends)
 }
 
-// errBehind says that of two answers the one to the later question knows less: it comes from a broker whose
-// metadata is behind, or the questions overtook each other on their way. Ask again.
+// errBehind says that the answer to a later question knows less than the answer to an earlier one: it comes from a broker whose
+// metadata is behind, or one question overtook the other. Ask again.
 var errBehind = errors.New("answer is behind")
 
-// Update takes in what a cluster says about the watched topics and returns where to begin anew. It is
-// errBehind when the answer leaves out what is known to exist; nothing has changed then for that topic.
+// Update applies the answer of a cluster about the watched topics and returns where to begin. An answer that leaves out a
+// partition that is known to exist is an error, and changes nothing for that topic.
 func (p *Positions) Update(cluster string, l Listing) ([]Start, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -309,14 +309,14 @@ func (p *Positions) update(cluster string, l Listing, name string) ([]Start, err
 		p.changes++
 	}
 	if !said.Exists {
-		// Deleted, or not there yet. The positions stay: should the same topic be back (a broker was
-		// behind), reading goes on; another one is recognised by its id.
+		// Deleted, or not there yet. The positions stay: should the same topic be back, because a broker was
+		// behind, reading goes on; another topic is recognised by its id.
 		for _, x := range t.parts {
 			x.end, x.past = x.next, nil // nothing is left to read, for now
 		}
 		return nil, nil
 	}
-	another := len(t.parts) > 0 && different(t.id, said.ID)
+	another := len(t.parts) > 0 && OtherTopic(t.id, said.ID)
 	for n := range t.parts {
 		if _, ok := said.Partitions[n]; !ok && !another {
 			if said.ID != ([16]byte{}) {
@@ -327,7 +327,7 @@ func (p *Positions) update(cluster string, l Listing, name string) ([]Start, err
 	}
 	if another {
 		t.parts = map[int32]*position{}
-		t.anew(p)
+		t.invalidateBarriers(p)
 	}
 	if said.ID != ([16]byte{}) {
 		t.id = said.ID
@@ -344,18 +344,18 @@ func (p *Positions) update(cluster string, l Listing, name string) ([]Start, err
 			s := t.begin(p, at, later(b.Start, Offset{}), b.End, why)
 			s.Missed = s.Offset.Entry
 			starts = append(starts, s)
-		case x.next.before(b.Start):
+		case x.next.Before(b.Start):
 			missed := x.unread(b.Start)
 			if missed == 0 {
-				x.moved(b.Start, b.End) // nothing but a ledger that had been read ended
+				x.moved(b.Start, b.End) // only a ledger ended that had been read
 				break
 			}
 			s := t.begin(p, at, b.Start, b.End, Overtaken)
 			s.Missed = missed
 			starts = append(starts, s)
-		case x.askedAt > 0 && x.askedAt <= l.Fresh && b.End.before(x.asked):
+		case x.askedAt > 0 && x.askedAt <= l.Fresh && b.End.Before(x.asked):
 			starts = append(starts, t.begin(p, at, later(b.Start, Offset{}), b.End, Truncated))
-			t.anew(p) // a barrier over what was cut can never pass
+			t.invalidateBarriers(p) // what was cut is never read
 		default:
 			x.moved(x.next, b.End)
 		}
@@ -366,12 +366,12 @@ func (p *Positions) update(cluster string, l Listing, name string) ([]Start, err
 	return ordered(starts), nil
 }
 
-// different reports whether two topic ids are of two topics; zero is an answer that did not tell.
-func different(a, b [16]byte) bool {
+// OtherTopic reports whether two topic ids are of two topics. The zero id is of an answer that did not tell.
+func OtherTopic(a, b [16]byte) bool {
 	return a != b && a != ([16]byte{}) && b != ([16]byte{})
 }
 
-// ordered sorts starts by place: they come out of maps.
+// ordered sorts starts by place, since they come out of maps.
 func ordered(s []Start) []Start {
 	slices.SortFunc(s, func(a, b Start) int { return comparePlaces(a.Place, b.Place) })
 	return s
@@ -381,20 +381,20 @@ func comparePlaces(a, b Place) int {
 	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 }
 
-// anew makes barriers over the topic as it was never pass.
-func (t *topic) anew(p *Positions) {
+// invalidateBarriers invalidates every barrier that began over the topic's previous life.
+func (t *topic) invalidateBarriers(p *Positions) {
 	p.lives++
 	t.made = p.lives
 }
 
-// begin sets a position under a new life.
+// begin sets the position of a partition, under a new life.
 func (t *topic) begin(p *Positions, at Place, offset, end Offset, why Why) Start {
 	p.lives++
 	t.parts[at.Partition] = &position{next: offset, life: p.lives, end: later(end, offset), since: Unknown}
 	return Start{Place: at, Offset: offset, Life: p.lives, Why: why}
 }
 
-// Rewind begins a partition anew at an offset, because the client of the queue found the log cut there. ok
+// Rewind starts a partition again at an offset where the client of the queue found the log cut. ok
 // is false when the life is over already.
 func (p *Positions) Rewind(at Place, life uint64, offset Offset) (s Start, ok bool) {
 	p.mu.Lock()
@@ -406,19 +406,19 @@ func (p *Positions) Rewind(at Place, life uint64, offset Offset) (s Start, ok bo
 	return t.begin(p, at, offset, x.end, Diverged), true
 }
 
-// PassOver begins a partition anew behind something that cannot be read. What lies in it counts as unseen. ok is false
+// PassOver starts a partition again behind a batch that cannot be read; the packs in the batch count as unseen. ok is false
 // when the life is over already, or the partition is further on.
 func (p *Positions) PassOver(at Place, life uint64, next Offset) (s Start, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t, x := p.find(at)
-	if x == nil || x.life != life || !x.next.before(next) {
+	if x == nil || x.life != life || !x.next.Before(next) {
 		return Start{}, false
 	}
 	return t.begin(p, at, next, x.end, PassedOver), true
 }
 
-// Resume begins a partition anew where it is, because whatever read it under this life ended. ok is false
+// Resume starts a partition again at its position, because its reader of this life ended. ok is false
 // when the life is over already.
 func (p *Positions) Resume(at Place, life uint64) (s Start, ok bool) {
 	p.mu.Lock()
@@ -432,8 +432,8 @@ func (p *Positions) Resume(at Place, life uint64) (s Start, ok bool) {
 	return Start{Place: at, Offset: x.next, Life: x.life, Why: Resumed}, true
 }
 
-// Skipped is how many entries are known of between what was reported last and an offset: what the reader
-// of the partition jumped over, if the message that it found next lies there.
+// Skipped returns the number of known entries between the position of a partition and an offset: those that its reader
+// jumped over, if the next message that it found lies there.
 func (p *Positions) Skipped(at Place, life uint64, to Offset) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -444,8 +444,8 @@ func (p *Positions) Skipped(at Place, life uint64, to Offset) int64 {
 	return x.unread(to)
 }
 
-// Advance says that everything of the partition before next was reported. The life is the one under which
-// it was read: what was read before a partition began anew moves nothing.
+// Advance says that everything of the partition before next was reported. It was read under this life: messages that were
+// read before the partition was started again move nothing.
 func (p *Positions) Advance(at Place, life uint64, next Offset) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -462,7 +462,7 @@ func (p *Positions) find(at Place) (*topic, *position) {
 	return t, t.parts[at.Partition]
 }
 
-// Unread is a partition of which something is listed that was not read.
+// Unread is a partition that holds something that was not read.
 type Unread struct {
 	Place
 	Life      uint64
@@ -470,15 +470,15 @@ type Unread struct {
 	TopicID   [16]byte
 }
 
-// Stuck returns the partitions of a cluster that had something to read the last time it was called too and
-// have not moved since: nothing but holes may be left in them, or the reader has lost track of them.
+// Stuck returns the partitions of a cluster that had something to read at its last call too and
+// have not moved since: only holes may be left in them, or the reader has lost track of them.
 func (p *Positions) Stuck(cluster string) []Unread {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out []Unread
 	for name, t := range p.clusters[cluster] {
 		for n, x := range t.parts {
-			if !x.next.before(x.end) {
+			if !x.next.Before(x.end) {
 				x.since = Unknown
 				continue
 			}
@@ -506,7 +506,7 @@ func (p *Positions) Missing(cluster string) []string {
 	return names
 }
 
-// Sum is a cluster's state in numbers.
+// Sum is the state of a cluster in numbers.
 type Sum struct {
 	Topics, Partitions int
 	Lag                int64 // entries listed and not read
@@ -524,4 +524,20 @@ func (p *Positions) Sum(cluster string) Sum {
 		}
 	}
 	return s
+}
+
+// Changes counts what may change which topics are missing.
+func (p *Positions) Changes() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.changes
+}
+
+// Lacks reports whether a watched topic of a cluster does not exist by its newest answer. A topic that is not
+// watched there yet is not known to be missing.
+func (p *Positions) Lacks(cluster, name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.clusters[cluster][name]
+	return t != nil && !t.there
 }

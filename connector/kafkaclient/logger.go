@@ -8,15 +8,15 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/sdk/backoff"
 )
 
-// A kind of warning that goes on is written again after logEvery, and after twice as long each time, up to
-// logSeldom. One that was quiet for as long as that, and for logQuiet, starts anew.
-const (
-	logEvery  = 10 * time.Second
-	logSeldom = 10 * time.Minute
-	logQuiet  = time.Minute
-)
+// logPause is how long a kind of warning that goes on is left out after a line.
+var logPause = backoff.Backoff{Min: 10 * time.Second, Max: 10 * time.Minute}
+
+// A kind of warning that stayed away for logQuiet, and for its last pause, begins again with the shortest one.
+const logQuiet = time.Minute
 
 // logger hands the client's events to slog: what happened is the key event, a constant of the client.
 type logger struct {
@@ -63,13 +63,13 @@ func (l *logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	kind.seen = now
 	switch {
 	case quiet >= max(kind.pause, logQuiet): // also the first of its kind
-		kind.pause = logEvery
+		kind.pause = logPause.Min
 	case now.Sub(kind.last) < kind.pause:
 		kind.skipped++
 		l.mu.Unlock()
 		return
 	default:
-		kind.pause = min(2*kind.pause, logSeldom)
+		kind.pause = logPause.Next(kind.pause)
 	}
 	skipped := kind.skipped
 	kind.last, kind.skipped = now, 0

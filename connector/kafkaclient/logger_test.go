@@ -30,7 +30,7 @@ func TestWarningsAreLimitedByKind(t *testing.T) {
 		t.Fatalf("got %q, want one line of each kind", got)
 	}
 
-	now = now.Add(logEvery)
+	now = now.Add(logPause.Min)
 	l.Log(kgo.LogLevelWarn, "unable to open connection", "addr", "kafka-2:9092")
 	if got := lines(); len(got) != 1 || !strings.Contains(got[0], "left_out=99") {
 		t.Errorf("got %q, want one line with left_out=99", got)
@@ -57,7 +57,7 @@ func TestWarningThatGoesOnIsWrittenEverMoreSeldom(t *testing.T) {
 	if n := written(time.Hour, 10*time.Second); n < 5 || n > 7 {
 		t.Errorf("%d lines in the second hour, want one in ten minutes", n)
 	}
-	now = now.Add(logSeldom)
+	now = now.Add(logPause.Max)
 	if n := written(15*time.Second, time.Second); n != 2 {
 		t.Errorf("%d lines in 15 s after a quiet time, want 2", n)
 	}

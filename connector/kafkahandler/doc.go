@@ -1,3 +1,3 @@
 // Package kafkahandler writes packs to a Kafka topic as DataProxy's KafkaHandler does, and reads them
-// back. It is the queue behind the double in demo and devproxy, and what their verdicts are made of.
+// back. demo and devproxy use it as the queue behind their double of a DataProxy, and to count what arrived there.
 package kafkahandler

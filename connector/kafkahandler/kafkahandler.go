@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/mapping/queuetopic"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -34,12 +34,11 @@ type cluster struct {
 
 // TopicOf fills a template.
 func TopicOf(template, group, stream string) string {
-	return strings.NewReplacer("{group}", group, "{stream}", stream).Replace(template)
+	return queuetopic.Template(template).Fill(group, stream)
 }
 
 func checkTemplate(template string) error {
-	plain := TopicOf(template, "g", "s")
-	if plain == "" || strings.ContainsAny(plain, "{}") {
+	if template == "" || queuetopic.Template(template).Unknown() != "" {
 		return fmt.Errorf("topic template %q: only {group} and {stream} may stand in braces, e.g. {group}.{stream}", template)
 	}
 	return nil
@@ -78,14 +77,14 @@ func New(clusters ...Cluster) (*Queue, error) {
 // Clusters returns how many clusters there are.
 func (q *Queue) Clusters() int { return len(q.clusters) }
 
-// Put spreads m round robin over the clusters and waits until the brokers have all of it. An error is a
+// Put spreads the messages round robin over the clusters and waits until the brokers have all of it. An error is a
 // *dptest.PutError that says which messages are stored.
 func (q *Queue) Put(ctx context.Context, m []dptest.QueueMessage) error {
 	return q.spread.Put(ctx, q, m)
 }
 
-// PutTo is Put for one cluster. When ctx ends, what has not been sent is not sent any more, and what has
-// is waited for, so that the error tells the truth; after 10 s it counts as not stored.
+// PutTo is Put for one cluster. When ctx ends, nothing more is sent, and it waits for the messages that were sent, so that
+// the error is right; after 10 s they count as not stored.
 func (q *Queue) PutTo(ctx context.Context, clusterNumber int, m []dptest.QueueMessage) error {
 	if len(m) == 0 {
 		return nil
@@ -103,7 +102,7 @@ func (q *Queue) PutTo(ctx context.Context, clusterNumber int, m []dptest.QueueMe
 	return answers.Wait(ctx)
 }
 
-// record is what KafkaHandler makes of a message: no key, the headers, the value as it is.
+// record returns the record that KafkaHandler makes of a message: no key, the headers, the value as it is.
 func (c *cluster) record(m *dptest.QueueMessage) *kgo.Record {
 	r := &kgo.Record{
 		Topic:   TopicOf(c.topic, m.Group, m.Stream),
@@ -116,7 +115,7 @@ func (c *cluster) record(m *dptest.QueueMessage) *kgo.Record {
 	return r
 }
 
-// Close closes the connections. What a Put still waits for fails.
+// Close closes the connections. A Put under way fails.
 func (q *Queue) Close() {
 	for _, c := range q.clusters {
 		c.client.Close()

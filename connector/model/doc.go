@@ -6,5 +6,5 @@
 // with partitions. Bridge (bridge_test.go): the thinnest glue around the rules. Oracle
 // (oracle_test.go): nothing committed is missing; when faults end everything becomes final within a
 // bounded time; duplicates stay within what was not final at each fault, plus the probes; the tables
-// end empty. deploy/mutations breaks the rules one by one and shows that each break is caught.
+// end empty. deploy/dev/mutations breaks the rules one by one and shows that each break is caught.
 package model

@@ -1,3 +1,3 @@
 // Package pulsarhandler writes packs to a Pulsar topic as DataProxy's PulsarHandler does, and reads them
-// back. It is the queue behind the double in devproxy and demo where the user has a Pulsar.
+// back. devproxy and demo use it as the queue behind their double of a DataProxy where the user has a Pulsar.
 package pulsarhandler

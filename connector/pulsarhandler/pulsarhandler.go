@@ -14,11 +14,11 @@ import (
 	pulsarlog "github.com/apache/pulsar-client-go/pulsar/log"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/mapping/queuetopic"
 	"inlong-bridge/sdk/dptest"
 )
 
-// What PulsarHandler sets.
+// The settings of PulsarHandler's producers.
 const (
 	batchMessages = 500
 	batchBytes    = 128 << 10
@@ -45,9 +45,9 @@ type Cluster struct {
 	Token             func() (string, error) // nil for none
 }
 
-// TopicOf is the whole name of a stream's topic.
+// TopicOf returns the whole name of a stream's topic.
 func (c *Cluster) TopicOf(group, stream string) string {
-	return "persistent://" + c.Tenant + "/" + kafkahandler.TopicOf(c.Namespace+"/"+c.Topic, group, stream)
+	return "persistent://" + c.Tenant + "/" + queuetopic.Template(c.Namespace+"/"+c.Topic).Fill(group, stream)
 }
 
 func (c *Cluster) open() (pulsar.Client, error) {
@@ -110,14 +110,14 @@ func (q *Queue) Ping(ctx context.Context, group, stream string) error {
 // Clusters returns how many clusters there are.
 func (q *Queue) Clusters() int { return len(q.clusters) }
 
-// Put spreads m round robin over the clusters and waits until the brokers have all of it. An error is a
+// Put spreads the messages round robin over the clusters and waits until the brokers have all of it. An error is a
 // *dptest.PutError that says which messages are stored.
 func (q *Queue) Put(ctx context.Context, m []dptest.QueueMessage) error {
 	return q.spread.Put(ctx, q, m)
 }
 
-// PutTo is Put for one cluster. When ctx ends, what has been handed to the client is waited for, so that the
-// error tells the truth; after 10 s it counts as not stored.
+// PutTo is Put for one cluster. When ctx ends, it waits for the messages that the client has, so that the
+// error is right; after 10 s they count as not stored.
 func (q *Queue) PutTo(ctx context.Context, clusterNumber int, m []dptest.QueueMessage) error {
 	if len(m) == 0 {
 		return nil
@@ -150,7 +150,7 @@ func (q *Queue) PutTo(ctx context.Context, clusterNumber int, m []dptest.QueueMe
 	return err
 }
 
-// message is what PulsarHandler makes of a message: no key, the headers as properties, the value as it is.
+// message returns the message that PulsarHandler makes: no key, the headers as properties, the value as it is.
 func message(m *dptest.QueueMessage) *pulsar.ProducerMessage {
 	properties := make(map[string]string, len(m.Headers))
 	for _, h := range m.Headers {
@@ -159,7 +159,7 @@ func message(m *dptest.QueueMessage) *pulsar.ProducerMessage {
 	return &pulsar.ProducerMessage{Payload: m.Value, Properties: properties}
 }
 
-// producer returns the one of a topic. Opening it may take until patience is over.
+// producer returns the producer of a topic. Opening one takes at most patience.
 func (c *cluster) producer(ctx context.Context, topic string) (pulsar.Producer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,7 +201,7 @@ func (c *cluster) forget(used map[string]pulsar.Producer) {
 	}
 }
 
-// Close closes the connections. What a Put still waits for fails.
+// Close closes the connections. A Put under way fails.
 func (q *Queue) Close() {
 	var wg sync.WaitGroup
 	for _, c := range q.clusters {

@@ -15,7 +15,7 @@ import (
 	"inlong-bridge/connector/reason"
 )
 
-// promtool returns the command promtool: that of the environment, the one that deploy/ci/prometheus.sh unpacked, or the
+// promtool returns the command promtool: that of the environment, the one that deploy/dev/ci/prometheus.sh unpacked, or the
 // system's.
 func promtool(t *testing.T) string {
 	t.Helper()

@@ -42,7 +42,7 @@ func (c *serverConn) push(a answer) {
 	}
 	over := c.backlog > highWater
 	c.mu.Unlock()
-	poke(c.woken)
+	c.woken.Poke()
 	if over {
 		c.waitDrained()
 	}
@@ -152,7 +152,7 @@ func (c *serverConn) write(out []byte, n batch) error {
 	c.mu.Lock()
 	c.backlog -= n.backlog
 	c.mu.Unlock()
-	poke(c.drained)
+	c.drained.Poke()
 	if err != nil {
 		return fmt.Errorf("writing answers: %w", err)
 	}
@@ -160,7 +160,7 @@ func (c *serverConn) write(out []byte, n batch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Acked += uint64(n.acked)
-	p.notify()
+	p.changed.Wake()
 	return nil
 }
 

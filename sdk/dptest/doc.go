@@ -5,7 +5,7 @@
 //	p := dptest.Start(t, dptest.WithNetwork(net)) // ends with the test
 //	p.SwallowAck(1)                               // the first pack is stored and not answered
 //	...                                           // send to p.Addr() through net.DialContext
-//	p.WaitPacks(t, 2)                             // both copies
+//	p.WaitFor(t, func(s dptest.Stats) bool { return s.Packs == 2 }) // both copies
 //	packs, records := p.Kill()                    // acked, and gone
 //	err := p.Restart()                            // the same address, nothing in memory
 //	p.MemoryQueue().WaitFor(t, 1)                 // what did arrive behind it

@@ -27,7 +27,7 @@ func (p *Proxy) set(f func(*faults)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f(&p.faults)
-	p.turn()
+	p.turned.Wake()
 }
 
 // Freeze stops everything with open sockets, as SIGSTOP does: connections are still made and bytes

@@ -51,6 +51,7 @@ type Manager struct {
 	mu       sync.Mutex
 	nodes    []Node
 	byGroup  map[string][]Node // nil: every group is known
+	clusters map[string]int    // ids of the clusters of groups, 1 for all others
 	queue    QueueConfig
 	maxPack  int
 	delay    time.Duration
@@ -178,6 +179,16 @@ func (m *Manager) SetGroups(groups ...string) {
 	for _, g := range groups {
 		m.byGroup[g] = nil
 	}
+}
+
+// SetClusterID says which cluster of proxies a group belongs to. The default is 1.
+func (m *Manager) SetClusterID(group string, id int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.clusters == nil {
+		m.clusters = make(map[string]int)
+	}
+	m.clusters[group] = id
 }
 
 // SetQueue replaces what getAllConfig tells.

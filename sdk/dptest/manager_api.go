@@ -131,12 +131,16 @@ func (m *Manager) nodeList(w http.ResponseWriter, r *http.Request, name string, 
 		}
 		list = append(list, entry{ID: i + 1, IP: host, Port: port, ProtocolType: protocol, NodeLoad: 65535})
 	}
+	cluster := 1
+	if id, ok := m.clusters[name]; ok && byGroup {
+		cluster = id
+	}
 	var maxPack any
 	if m.maxPack > 0 {
 		maxPack = m.maxPack
 	}
 	reply(w, map[string]any{"success": true, "errMsg": nil, "data": map[string]any{
-		"clusterId": 1, "reportSourceType": nil, "isIntranet": nil, "isSwitch": nil,
+		"clusterId": cluster, "reportSourceType": nil, "isIntranet": nil, "isSwitch": nil,
 		"load": 20, "maxPacketLength": maxPack, "nodeList": list,
 	}})
 }

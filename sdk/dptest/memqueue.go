@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/signal"
 )
 
 // MemoryQueue is a Queue for tests: clusters x partitions of messages, each append-only, stallable.
@@ -16,8 +17,7 @@ type MemoryQueue struct {
 	clusters []*memoryCluster // the slice is fixed
 	next     int              // cluster of the next message given to Put
 	total    int
-	// changed is closed and replaced on every append, Stall, Resume and AddPartition.
-	changed chan struct{}
+	changed  signal.Broadcast // by an append, Stall, Resume or AddPartition
 }
 
 type memoryCluster struct {
@@ -110,27 +110,12 @@ func (q *MemoryQueue) tryPut(cluster int, m []QueueMessage) bool {
 		c.next++
 	}
 	q.total += len(m)
-	q.notify()
+	q.changed.Wake()
 	return true
 }
 
-// notify wakes everyone who waits on Changed. The caller holds mu.
-func (q *MemoryQueue) notify() {
-	if q.changed != nil {
-		close(q.changed)
-		q.changed = nil
-	}
-}
-
 // Changed returns a channel that is closed at the next append, Stall, Resume or AddPartition.
-func (q *MemoryQueue) Changed() <-chan struct{} {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.changed == nil {
-		q.changed = make(chan struct{})
-	}
-	return q.changed
-}
+func (q *MemoryQueue) Changed() <-chan struct{} { return q.changed.Next() }
 
 // Stall makes a cluster take nothing until Resume. What lies in it can still be read; a test that wants
 // a cluster that does not answer at all asks Stalled.
@@ -143,7 +128,7 @@ func (q *MemoryQueue) setStalled(cluster int, on bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.clusters[cluster].stalled = on
-	q.notify()
+	q.changed.Wake()
 }
 
 // Stalled says whether a cluster is stalled.
@@ -159,7 +144,7 @@ func (q *MemoryQueue) AddPartition(cluster int) int {
 	defer q.mu.Unlock()
 	c := q.clusters[cluster]
 	c.partitions = append(c.partitions, nil)
-	q.notify()
+	q.changed.Wake()
 	return len(c.partitions) - 1
 }
 

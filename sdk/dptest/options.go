@@ -14,17 +14,13 @@ import (
 type Option func(*options)
 
 type options struct {
-	queue    Queue // for Start
-	listener net.Listener
-	network  *Network
-	addr     string
-	ip       string
+	queue   Queue // for Start
+	network *Network
+	addr    string
 
 	maxFrame    int
 	memory      int
 	idleTimeout time.Duration
-	termGrace   time.Duration
-	termSilence time.Duration
 
 	delay   func() time.Duration // nil: the naps of the sink runner
 	nap     time.Duration
@@ -45,8 +41,6 @@ func defaults() options {
 		maxFrame:      524288,
 		memory:        50000,
 		idleTimeout:   180 * time.Second,
-		termGrace:     100 * time.Millisecond,
-		termSilence:   500 * time.Millisecond,
 		nap:           time.Second,
 		maxNaps:       5,
 		seed:          1,
@@ -68,12 +62,6 @@ func (o *options) validate() error {
 	if o.idleTimeout <= 0 {
 		complain("read idle time-out %v: it must be positive", o.idleTimeout)
 	}
-	if o.termGrace < 0 || o.termSilence < 0 {
-		complain("termination times %v and %v: they must not be negative", o.termGrace, o.termSilence)
-	}
-	if o.listener != nil && o.network != nil {
-		complain("a listener and an in-memory network exclude each other")
-	}
 	return errors.Join(errs...)
 }
 
@@ -86,9 +74,6 @@ func (o *options) listen(addr string) (net.Listener, error) {
 	return lc.Listen(context.Background(), "tcp", addr)
 }
 
-// WithListener makes the proxy serve l, which it then owns. Restart listens on the same TCP address.
-func WithListener(l net.Listener) Option { return func(o *options) { o.listener = l } }
-
 // WithListen chooses the address, host:port; the default is a free port of 127.0.0.1.
 func WithListen(addr string) Option { return func(o *options) { o.addr = addr } }
 
@@ -98,9 +83,6 @@ func WithNetwork(n *Network) Option { return func(o *options) { o.network = n } 
 // WithQueue chooses the queue of a proxy made by Start.
 func WithQueue(q Queue) Option { return func(o *options) { o.queue = q } }
 
-// WithIP sets what the proxy calls itself (dpIp); the default is the host it listens on.
-func WithIP(ip string) Option { return func(o *options) { o.ip = ip } }
-
 // WithMaxFrame sets the server's max-msg-length in bytes, length field included (524288).
 func WithMaxFrame(n int) Option { return func(o *options) { o.maxFrame = n } }
 
@@ -109,11 +91,6 @@ func WithMemory(packs int) Option { return func(o *options) { o.memory = packs }
 
 // WithIdleTimeout sets how long a connection may send no whole frame before it is closed (180 s).
 func WithIdleTimeout(d time.Duration) Option { return func(o *options) { o.idleTimeout = d } }
-
-// WithTermTimes sets how long Term goes on acking (100 ms) and how long it is silent after that (500 ms).
-func WithTermTimes(grace, silence time.Duration) Option {
-	return func(o *options) { o.termGrace, o.termSilence = grace, silence }
-}
 
 // WithQueueDelay moves every pack to the queue d after its arrival, instead of the naps of 1 s to 5 s
 // that the real server takes whenever it finds its memory empty.

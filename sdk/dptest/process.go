@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"inlong-bridge/sdk/signal"
 )
 
 // process is one life of a Proxy, from a start to the next Kill. Its memory has two parts, as the real
@@ -16,13 +18,12 @@ import (
 //
 // Goroutines: accept, runner, one per line, two per connection. All end in end.
 type process struct {
-	p      *Proxy
-	ctx    context.Context // ends with the process
-	cancel context.CancelCauseFunc
-	ln     net.Listener
-	wg     sync.WaitGroup
-	// arrived has room for one and gets a value when the channel has something new.
-	arrived chan struct{}
+	p       *Proxy
+	ctx     context.Context // ends with the process
+	cancel  context.CancelCauseFunc
+	ln      net.Listener
+	wg      sync.WaitGroup
+	arrived signal.Poke // the channel has something new
 
 	// Guarded by p.mu.
 	dead        bool // nothing is stored or counted as acked any more
@@ -48,21 +49,21 @@ type held struct {
 type line struct {
 	cluster int // -1: the queue chooses
 	fifo    []*held
-	wake    chan struct{}
+	wake    signal.Poke
 }
 
 var errEnded = errors.New("proxy process ended")
 
 // startProcess serves l. The caller holds p.mu.
 func startProcess(p *Proxy, l net.Listener) *process {
-	proc := &process{p: p, ln: l, arrived: make(chan struct{}, 1), conns: make(map[*serverConn]struct{})}
+	proc := &process{p: p, ln: l, arrived: signal.NewPoke(), conns: make(map[*serverConn]struct{})}
 	proc.ctx, proc.cancel = context.WithCancelCause(context.Background())
 	if q, ok := p.queue.(ClusterQueue); ok {
 		for c := range q.Clusters() {
-			proc.lines = append(proc.lines, &line{cluster: c, wake: make(chan struct{}, 1)})
+			proc.lines = append(proc.lines, &line{cluster: c, wake: signal.NewPoke()})
 		}
 	} else {
-		proc.lines = []*line{{cluster: -1, wake: make(chan struct{}, 1)}}
+		proc.lines = []*line{{cluster: -1, wake: signal.NewPoke()}}
 	}
 	proc.wg.Go(proc.accept)
 	if p.opts.delay == nil {
@@ -108,7 +109,7 @@ func (proc *process) end() (packs, records int) {
 	}
 	p.stats.LostPacks += uint64(packs)
 	p.stats.Lost += uint64(records)
-	p.notify()
+	p.changed.Wake()
 	return packs, records
 }
 
@@ -130,7 +131,7 @@ func (proc *process) accept() {
 		}
 		proc.conns[c] = struct{}{}
 		proc.p.stats.Accepted++
-		proc.p.notify()
+		proc.p.changed.Wake()
 		proc.p.mu.Unlock()
 		proc.wg.Go(c.serve)
 	}
@@ -160,7 +161,7 @@ func (proc *process) pass(held func() bool) bool {
 	p := proc.p
 	for {
 		p.mu.Lock()
-		stop, turned := held(), p.turned
+		turned, stop := p.turned.Next(), held()
 		p.mu.Unlock()
 		if !stop {
 			return proc.ctx.Err() == nil
@@ -186,14 +187,7 @@ func (proc *process) store(h *held) {
 	proc.channel = slices.Insert(proc.channel, at, h)
 	proc.inMemory++
 	if proc.p.opts.delay != nil {
-		poke(proc.arrived)
-	}
-}
-
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+		proc.arrived.Poke()
 	}
 }
 
@@ -220,7 +214,7 @@ func (proc *process) take(now time.Time) (n int, next time.Time) {
 	}
 	if n > 0 {
 		for _, l := range proc.lines {
-			poke(l.wake)
+			l.wake.Poke()
 		}
 	}
 	return n, next
@@ -245,9 +239,7 @@ func (proc *process) runNaps() {
 // runDelays takes each pack when it is due.
 func (proc *process) runDelays() {
 	for proc.pass(proc.runnerHeld) {
-		proc.p.mu.Lock()
-		turned := proc.p.turned
-		proc.p.mu.Unlock()
+		turned := proc.p.turned.Next()
 		_, next := proc.take(time.Now())
 		var due <-chan time.Time
 		var timer *time.Timer
@@ -329,7 +321,7 @@ func (proc *process) stored(l *line, batch []*held, err error) {
 		}
 	}
 	l.fifo = rest
-	p.notify()
+	p.changed.Wake()
 }
 
 // message is what KafkaHandler writes: no key, six headers.

@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"inlong-bridge/sdk/signal"
 )
 
 // Proxy is one DataProxy: an address at which processes come and go. All methods are safe for
@@ -25,10 +27,9 @@ type Proxy struct {
 	rand   *rand.Rand
 	next   int // queue cluster of the next pack
 	stats  Stats
-	// turned is closed and replaced whenever a fault is switched; changed whenever stats change and
-	// somebody waits for that.
-	turned  chan struct{}
-	changed chan struct{}
+
+	turned  signal.Broadcast // a fault was switched
+	changed signal.Broadcast // stats changed
 }
 
 // NewProxy starts a proxy on a listener of its own. A nil queue throws everything away.
@@ -43,25 +44,18 @@ func NewProxy(q Queue, opts ...Option) (*Proxy, error) {
 	if q == nil {
 		q = Discard
 	}
-	l := o.listener
-	if l == nil {
-		var err error
-		if l, err = o.listen(o.addr); err != nil {
-			return nil, fmt.Errorf("starting proxy: %w", err)
-		}
+	l, err := o.listen(o.addr)
+	if err != nil {
+		return nil, fmt.Errorf("starting proxy: %w", err)
 	}
 	p := &Proxy{
-		opts:   o,
-		queue:  q,
-		addr:   l.Addr().String(),
-		ip:     o.ip,
-		rand:   rand.New(rand.NewPCG(o.seed, 0)),
-		turned: make(chan struct{}),
-		stats:  Stats{Errors: make(map[int]uint64)},
+		opts:  o,
+		queue: q,
+		addr:  l.Addr().String(),
+		rand:  rand.New(rand.NewPCG(o.seed, 0)),
+		stats: Stats{Errors: make(map[int]uint64)},
 	}
-	if p.ip == "" {
-		p.ip, _, _ = net.SplitHostPort(p.addr)
-	}
+	p.ip, _, _ = net.SplitHostPort(p.addr)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.proc = startProcess(p, l)
@@ -70,9 +64,6 @@ func NewProxy(q Queue, opts ...Option) (*Proxy, error) {
 
 // Addr is host:port. It stays the same across Kill and Restart.
 func (p *Proxy) Addr() string { return p.addr }
-
-// Queue is what the proxy was given.
-func (p *Proxy) Queue() Queue { return p.queue }
 
 // Kill ends the process as kill -9 does: connections reset, memory gone, port closed. It returns how
 // many packs and records were in that memory, those included whose ack was still on its way. A Put
@@ -87,9 +78,15 @@ func (p *Proxy) Kill() (packs, records int) {
 	return proc.end()
 }
 
+// How long Term goes on acking, and how long it is silent after that.
+const (
+	termGrace   = 100 * time.Millisecond
+	termSilence = 500 * time.Millisecond
+)
+
 // Term ends the process as SIGTERM does: nothing moves to the queue any more, while packs are still
 // acked for a moment, then the sockets are silent for a while, then it is over as after Kill. It
-// returns when it is over; see WithTermTimes.
+// returns when it is over.
 func (p *Proxy) Term() (packs, records int) {
 	p.mu.Lock()
 	proc := p.proc
@@ -98,15 +95,15 @@ func (p *Proxy) Term() (packs, records int) {
 		return 0, 0
 	}
 	proc.terminating = true
-	p.turn()
+	p.turned.Wake()
 	p.mu.Unlock()
 
 	for _, step := range []struct {
 		d     time.Duration
 		after func()
 	}{
-		{p.opts.termGrace, func() { proc.silent = true }},
-		{p.opts.termSilence, func() {}},
+		{termGrace, func() { proc.silent = true }},
+		{termSilence, func() {}},
 	} {
 		timer := time.NewTimer(step.d)
 		select {
@@ -117,7 +114,7 @@ func (p *Proxy) Term() (packs, records int) {
 		}
 		p.mu.Lock()
 		step.after()
-		p.turn()
+		p.turned.Wake()
 		p.mu.Unlock()
 	}
 	p.mu.Lock()
@@ -148,16 +145,9 @@ func (p *Proxy) Restart() error {
 		return fmt.Errorf("restarting proxy: %w", err)
 	}
 	p.faults.frozen, p.faults.zombie, p.faults.stopped, p.faults.unready = false, false, false, false
-	p.turn()
+	p.turned.Wake()
 	p.proc = startProcess(p, l)
 	return nil
-}
-
-// Running says whether there is a process.
-func (p *Proxy) Running() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.proc != nil
 }
 
 // Close ends the proxy and waits for its goroutines. What is in its memory does not reach the queue; it
@@ -180,10 +170,4 @@ func (p *Proxy) takeProcess() *process {
 		p.ends.Add(1)
 	}
 	return proc
-}
-
-// turn tells everyone who waits for a fault to end to look again. The caller holds mu.
-func (p *Proxy) turn() {
-	close(p.turned)
-	p.turned = make(chan struct{})
 }

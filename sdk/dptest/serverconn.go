@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/signal"
 )
 
 // serverConn is the proxy's end of a connection. One goroutine reads frames and decides in order, a
@@ -21,8 +22,8 @@ type serverConn struct {
 	deaf bool   // the client did not read its answers; of the reader alone
 
 	gone    chan struct{} // closed when the answers need not be written any more
-	woken   chan struct{} // room for one: the queue has something new
-	drained chan struct{} // room for one: backlog became smaller
+	woken   signal.Poke   // the queue has something new
+	drained signal.Poke   // backlog became smaller
 
 	mu      sync.Mutex
 	queue   []answer
@@ -35,8 +36,8 @@ func newServerConn(proc *process, conn net.Conn) *serverConn {
 		conn:    conn,
 		br:      bufio.NewReaderSize(conn, 64<<10),
 		gone:    make(chan struct{}),
-		woken:   make(chan struct{}, 1),
-		drained: make(chan struct{}, 1),
+		woken:   signal.NewPoke(),
+		drained: signal.NewPoke(),
 	}
 }
 
@@ -64,7 +65,7 @@ func (c *serverConn) serve() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(c.proc.conns, c)
-	p.notify()
+	p.changed.Wake()
 }
 
 // readLoop returns true when the answers given so far are still to be written before the end.
@@ -95,7 +96,7 @@ func (c *serverConn) readLoop() (flush bool) {
 			p.mu.Lock()
 			p.stats.Poisoned++
 			p.stats.LastPoison = v.close
-			p.notify()
+			p.changed.Wake()
 			p.mu.Unlock()
 			c.push(answer{last: true})
 			return true
@@ -163,7 +164,7 @@ func (c *serverConn) countHeartbeat() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Heartbeats++
-	p.notify()
+	p.changed.Wake()
 }
 
 // handlePack makes the server's checks in the server's order, stores the pack and answers.
@@ -209,7 +210,7 @@ func (c *serverConn) handlePack(b []byte, describe func([]byte) (request, verdic
 	p.stats.Packs++
 	p.stats.Records += uint64(r.records)
 	how := p.ackFaults()
-	p.notify()
+	p.changed.Wake()
 	p.mu.Unlock()
 
 	if p.opts.onPack != nil {
@@ -261,7 +262,7 @@ func (c *serverConn) refuse(r *request, v verdict) verdict {
 	p.mu.Lock()
 	p.stats.Errors[v.code]++
 	delay := p.faults.ackDelay
-	p.notify()
+	p.changed.Wake()
 	p.mu.Unlock()
 	if !r.reply {
 		return verdict{}

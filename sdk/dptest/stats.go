@@ -44,23 +44,12 @@ func (p *Proxy) snapshot() Stats {
 	return s
 }
 
-// notify wakes WaitStats. The caller holds mu.
-func (p *Proxy) notify() {
-	if p.changed != nil {
-		close(p.changed)
-		p.changed = nil
-	}
-}
-
 // WaitStats waits until ok says so of the proxy's numbers, or ctx ends.
 func (p *Proxy) WaitStats(ctx context.Context, ok func(Stats) bool) (Stats, error) {
 	for {
+		changed := p.changed.Next()
 		p.mu.Lock()
 		s := p.snapshot()
-		if p.changed == nil {
-			p.changed = make(chan struct{})
-		}
-		changed := p.changed
 		p.mu.Unlock()
 		if ok(s) {
 			return s, nil
@@ -86,12 +75,6 @@ func (p *Proxy) WaitFor(t TB, ok func(Stats) bool) Stats {
 		t.Fatalf("%v", err)
 	}
 	return s
-}
-
-// WaitPacks waits until n packs have been stored since the start.
-func (p *Proxy) WaitPacks(t TB, n uint64) Stats {
-	t.Helper()
-	return p.WaitFor(t, func(s Stats) bool { return s.Packs >= n })
 }
 
 // WaitQueued waits until n packs have reached the queue since the start.

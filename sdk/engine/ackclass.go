@@ -87,7 +87,7 @@ var ackCodes = [...]AckCode{
 	{101, Rejected, "MISS_REQUIRED_STREAMID", hintBug},
 	{102, Rejected, "MISS_REQUIRED_DT", hintBug},
 	{103, Rejected, "MISS_REQUIRED_BODY", hintBug},
-	{104, Rejected, "BODY_EXCEED_MAX_LEN", "lower the largest frame to the proxy's max-msg-length"},
+	{104, Rejected, "BODY_EXCEED_MAX_LEN", "lower the largest frame (WithMaxFrame) to the proxy's max-msg-length"},
 	{105, Rejected, "BODY_LENGTH_ZERO", hintBug},
 	{106, Rejected, "BODY_LENGTH_LESS_ZERO", hintBug},
 	{107, Rejected, "ATTR_LENGTH_LESS_ZERO", hintBug},

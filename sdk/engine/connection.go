@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -45,6 +46,9 @@ func (c *Conn) OpenedAt() time.Duration   { return c.openedAt }
 
 // InFlight is how many packs are in flight on it.
 func (c *Conn) InFlight() int { return c.inFlight }
+
+// Drained reports whether it was closed because it had nothing left to do.
+func (c *Conn) Drained() bool { return c.drained }
 
 // takes reports whether new packs may go there.
 func (c *Conn) takes() bool { return !c.draining && !c.closing }
@@ -172,10 +176,7 @@ type ConnEnd struct {
 
 // Ended says that a connection ended, with the error of its reader. Nothing reads the bytes of its packs any more.
 func (e *Engine) Ended(c *Conn, err error, now time.Duration) ConnEnd {
-	ep, reason := c.endpoint, c.why
-	if reason == "" {
-		reason = err.Error()
-	}
+	ep := c.endpoint
 	c.closing = true
 	e.scanAll = true // its window is gone, and so is what it was kept empty for
 	delete(e.conns, c.epoch)
@@ -184,14 +185,14 @@ func (e *Engine) Ended(c *Conn, err error, now time.Duration) ConnEnd {
 		c.reserved.unreserve()
 	}
 	ep.counts.Ended++
-	e.emit(Effect{Kind: ConnEnded, Conn: c, Endpoint: ep, Reason: reason, Err: err, Packs: c.inFlight, Acked: c.acked})
+	e.emit(Effect{Kind: ConnEnded, Conn: c, Endpoint: ep, Reason: c.why, Err: err, Packs: c.inFlight, Acked: c.acked})
 	if !e.stopped { // else what it carried is left to Abandon: Stop ended it, no proxy did
 		if c.byUs {
 			e.confirm.GivenUp(c.epoch)
 		}
 		e.confirm.Ended(c.epoch, now)
 		if !c.drained {
-			e.outageAfter(c, reason, err, now)
+			e.outageAfter(c, err, now)
 		}
 	}
 	end := ConnEnd{Answered: c.answers, Useful: c.useful, Alone: e.alone(ep)}
@@ -202,8 +203,8 @@ func (e *Engine) Ended(c *Conn, err error, now time.Duration) ConnEnd {
 }
 
 // outageAfter tells what the end of a connection means for its proxy.
-func (e *Engine) outageAfter(c *Conn, reason string, err error, now time.Duration) {
-	ep := c.endpoint
+func (e *Engine) outageAfter(c *Conn, err error, now time.Duration) {
+	ep, reason := c.endpoint, cmp.Or(c.why, err.Error())
 	switch {
 	case !c.answers && c.byUs:
 		e.fails(ep, NoAnswer, reason, c.inFlight, now)

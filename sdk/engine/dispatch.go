@@ -119,9 +119,7 @@ func (e *Engine) dispatchIsolated(now time.Duration) {
 // offerFirst offers the first pack of a queue to the connections.
 func (e *Engine) offerFirst(st *Stream, l lane, now time.Duration) offer {
 	q := &st.queues[l]
-	for q.n > 0 && q.head.state != Waiting {
-		q.pop() // it became final while it waited
-	}
+	q.trim()
 	p := q.head
 	if p == nil || !p.encoded || (e.cfg.Finality.Mode == finality.Queue && !st.watched) {
 		return offerNone

@@ -30,7 +30,7 @@ const (
 
 	// News of connections and proxies, for logs, hooks and whoever waits for a connection.
 	ConnReady       // Conn takes packs from now on
-	ConnEnded       // Conn ended because of Reason with Packs in flight and Acked packs that are not final; Err is the reader's error
+	ConnEnded       // Conn ended with Packs in flight and Acked packs that are not final: Reason is why it was closed, else Err is the reader's error
 	ConnLost        // the same, to be logged: neither drained nor part of an outage
 	EndpointFails   // Endpoint cannot be used, as Failure says: Times failures since For ago; not told for each failure
 	EndpointBack    // the outage of Endpoint is over after Times failures and For

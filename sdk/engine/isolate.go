@@ -77,6 +77,7 @@ func (e *Engine) isolate(p *Pack) bool {
 	case len(r.endpoints) < 2 && (r.ends < 2 || len(p.stream.list.endpoints) > 1):
 		return false
 	case p.Records > 1:
+		p.cutting = true
 		e.emit(Effect{Kind: Cut, Pack: p, Endpoint: p.endpoint, Times: r.ends})
 		return true
 	case len(r.endpoints) < 2 || r.ends < poisonTries:
@@ -88,7 +89,7 @@ func (e *Engine) isolate(p *Pack) bool {
 
 // NotParted answers Cut: the pack cannot be cut because of why. It is tried again as it is.
 func (e *Engine) NotParted(p *Pack, why string) {
-	p.alone.whole = why
+	p.alone.whole, p.cutting = why, false
 	if p.state == Waiting { // else it was seen, or abandoned, while the owner tried
 		e.enqueue(p)
 	}
@@ -100,6 +101,7 @@ func (e *Engine) Parted(p, first, second *Pack, now time.Duration) (known bool) 
 	if p.state != Waiting {
 		panic("bug: pack parted that is " + p.state.String())
 	}
+	p.cutting = false
 	for _, q := range [...]*Pack{first, second} {
 		q.stream, q.endpoint, q.maybe, q.isolated = p.stream, p.endpoint, p.maybe, true
 		e.register(q)

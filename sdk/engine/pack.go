@@ -45,7 +45,7 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// StateCounts is how many packs there are in each state.
+// StateCounts is how many packs are known in each state.
 type StateCounts [numStates]int
 
 // Pending is how many packs are neither final nor given up, lost or held, without those that are being filled.
@@ -70,6 +70,7 @@ type Pack struct {
 	// isolated: it was the oldest unanswered pack of a connection that ended, or is tried while it is held. It travels
 	// alone on its connection. Invariant: an isolated Waiting pack is in Engine.isolated, or being cut.
 	isolated bool
+	cutting  bool // Waiting: the owner is cutting it
 
 	seq      uint64
 	stream   *Stream
@@ -202,22 +203,23 @@ func (e *Engine) register(p *Pack) {
 	e.packs[p.seq] = p
 	p.stream.known++
 	p.state = Waiting
-	e.states[Waiting]++
-	if p.Repair {
-		e.repairs[Waiting]++
-	}
+	e.count(p, 1)
 	p.stream.counts.Packs++
+}
+
+// count adds n to the packs in the state of p.
+func (e *Engine) count(p *Pack, n int) {
+	e.states[p.state] += n
+	if p.Repair {
+		e.repairs[p.state] += n
+	}
 }
 
 // setState moves a registered pack.
 func (e *Engine) setState(p *Pack, to State) {
-	e.states[p.state]--
-	e.states[to]++
-	if p.Repair {
-		e.repairs[p.state]--
-		e.repairs[to]++
-	}
+	e.count(p, -1)
 	p.state = to
+	e.count(p, 1)
 }
 
 // done ends a pack: nothing more will be heard of it.
@@ -238,9 +240,11 @@ func (e *Engine) unname(p *Pack) {
 
 // unregister drops what is known of a pack.
 func (e *Engine) unregister(p *Pack) {
-	e.setState(p, Done)
+	e.count(p, -1)
+	p.state = Done
 	delete(e.packs, p.seq)
 	p.stream.known--
+	p.stream.queues[p.lane()].trim()
 	e.partEnded(p)
 }
 

@@ -84,6 +84,13 @@ type packQueue struct {
 	n          int
 }
 
+// trim takes packs off the front that ended while they waited.
+func (q *packQueue) trim() {
+	for q.head != nil && q.head.state != Waiting {
+		q.pop()
+	}
+}
+
 func (q *packQueue) pop() {
 	p := q.head
 	q.head, p.next = p.next, nil

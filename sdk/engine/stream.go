@@ -11,10 +11,10 @@ import (
 type Stream struct {
 	Ref int32 // the owner's handle; the engine only carries it
 
-	id      finality.Stream
 	index   int32 // in Engine.streams
-	list    *ProxyList
+	id      finality.Stream
 	watched bool // its queue is read; without that nothing of it is sent in mode queue
+	list    *ProxyList
 
 	queues   [lanes]packQueue
 	turns    [lanes]turn            // its places in Engine.runnable
@@ -36,9 +36,6 @@ func (s *Stream) ID() finality.Stream { return s.id }
 
 // Counts returns the counters.
 func (s *Stream) Counts() StreamCounts { return s.counts }
-
-// Known is how many packs of the stream the engine keeps any account of.
-func (s *Stream) Known() int { return int(s.known) }
 
 // Held is how many packs of the stream are held.
 func (s *Stream) Held() int { return int(s.held) }

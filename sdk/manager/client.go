@@ -109,13 +109,13 @@ func baseURL(raw string) (string, error) {
 			err = parse.Err
 		}
 		if strings.Contains(raw, "@") {
-			return "", errors.New("manager: one of the URLs cannot be parsed; give http(s)://host:port, and credentials as secret_id and secret_key")
+			return "", errors.New("manager: one of the URLs cannot be parsed; give http(s)://host:port, and credentials as SecretID and SecretKey")
 		}
 		return "", fmt.Errorf("manager: URL %q: %w; give http(s)://host:port", raw, err)
 	}
 	switch {
 	case u.User != nil || strings.Contains(raw, "@"):
-		return "", fmt.Errorf("manager: URL of host %q holds credentials; give them as secret_id and secret_key", u.Host)
+		return "", fmt.Errorf("manager: URL of host %q holds credentials; give them as SecretID and SecretKey", u.Host)
 	case (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
 		return "", fmt.Errorf("manager: URL %q is not of the form http(s)://host:port", raw)
 	case u.RawQuery != "" || u.Fragment != "":

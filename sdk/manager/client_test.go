@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -16,35 +15,19 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"inlong-bridge/sdk/dptest/leaktest"
 	"inlong-bridge/sdk/manager"
 )
 
 const secret = "topsecretkey"
 
 // TestMain fails the package when a request leaves a goroutine behind.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if fuzzing := flag.Lookup("test.fuzz"); fuzzing.Value.String() != "" {
-		os.Exit(m.Run()) // the engine keeps goroutines of its own
-	}
-	before := runtime.NumGoroutine()
-	code := m.Run()
-	for range 3000 {
-		if runtime.NumGoroutine() <= before {
-			os.Exit(code)
-		}
-		time.Sleep(10 * time.Millisecond) // sockets of closed test servers end on their own
-	}
-	buf := make([]byte, 1<<20)
-	fmt.Fprintf(os.Stderr, "goroutines left:\n%s\n", buf[:runtime.Stack(buf, true)])
-	os.Exit(1)
-}
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func reply(t testing.TB, file string) []byte {
 	t.Helper()

@@ -111,13 +111,13 @@ func statusHint(status int, credentials bool, tenant string) string {
 	}
 	switch {
 	case status == http.StatusUnauthorized && !credentials:
-		return "the Manager wants credentials; configure secret_id and secret_key"
+		return "the Manager wants credentials; give a secret id and a secret key"
 	case status == http.StatusUnauthorized:
-		return "the Manager does not accept the credentials; check secret_id and secret_key"
+		return "the Manager does not accept the credentials; check the secret id and the secret key"
 	case status == http.StatusForbidden && !credentials:
-		return fmt.Sprintf("either the Manager wants credentials (configure secret_id and secret_key), or the tenant is wrong (%s)", asked)
+		return fmt.Sprintf("either the Manager wants credentials (a secret id and a secret key), or the tenant is wrong (%s)", asked)
 	case status == http.StatusForbidden:
-		return fmt.Sprintf("either the Manager does not accept the credentials or the user lacks rights (check secret_id and secret_key), or the user has no role in the tenant (%s)", asked)
+		return fmt.Sprintf("either the Manager does not accept the credentials or the user lacks rights (check the secret id and the secret key), or the user has no role in the tenant (%s)", asked)
 	case status == http.StatusProxyAuthRequired:
 		return "the HTTP proxy wants credentials; put them into its URL, or go without it"
 	case status == http.StatusNotFound:

@@ -89,12 +89,14 @@ func Run(t *testing.T, q Queue) {
 	}
 }
 
-// Pack is what lies in the queue for a pack of an instance.
+// Pack is the value of a message of the queue that holds a pack of an instance.
 func Pack(instance string, seq uint64) []byte {
-	p := frame.Pack{
-		Ext: frame.ExtStringIDs, Count: 1, Body: frame.AppendItem(nil, []byte("record")),
-		Attr: frame.AppendMid([]byte("groupId="+Group+"&streamId="+Stream+"&mid="), instance, seq),
-	}
+	return Value(string(frame.AppendMid([]byte("groupId="+Group+"&streamId="+Stream+"&mid="), instance, seq)))
+}
+
+// Value is the value of a message of the queue that holds a pack with these attributes.
+func Value(attr string) []byte {
+	p := frame.Pack{Ext: frame.ExtStringIDs, Count: 1, Body: frame.AppendItem(nil, []byte("record")), Attr: []byte(attr)}
 	value, err := frame.AppendInLongMsg(nil, &p, 1)
 	if err != nil {
 		panic("bug: " + err.Error())
@@ -504,7 +506,7 @@ func unwatch(b *bench) {
 	b.barrier()
 	b.wantSeen(0, 7)
 
-	// The sink is told anew which topic is missing: a stream that comes again begins as if it were there.
+	// The sink is told again that the topic is missing: a stream that is watched again begins with a topic that exists.
 	b.broker[0].Delete(b.T)
 	missing := func() bool { return b.sink.Missing(Group, Stream) }
 	b.wait("the topic to be missing", missing)

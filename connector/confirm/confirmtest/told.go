@@ -19,7 +19,7 @@ func (s *slowSink) Seen(seqs []uint64) {
 }
 
 // 1. the reader has a pack and is about to say so  2. a barrier is asked for, which covers the pack  3. it must
-// not pass before the sink has taken the news: the packs that it clears of suspicion would be called lost.
+// not pass before the sink has taken the news: the overdue packs that it has not seen would be called lost.
 func told(b *bench) {
 	b.open(1, Patience)
 	b.broker[0].Create(b.T, 1)

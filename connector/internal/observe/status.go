@@ -4,17 +4,16 @@ package observe
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk"
-	"inlong-bridge/sdk/manager"
 )
 
 // Status is a snapshot of a running bridge, as /status shows it.
@@ -211,31 +210,7 @@ type LeftOutTopic struct {
 }
 
 // QueueSourceStatus says how asking the Manager about the queue goes.
-type QueueSourceStatus struct {
-	Updated   time.Time `json:"updated,omitzero"`
-	LastError string    `json:"last_error,omitempty"`
-	Streams   int       `json:"streams"`           // that the Manager names a topic for
-	Joining   []string  `json:"joining,omitempty"` // clusters that it names and that are not read yet
-	Leaving   []string  `json:"leaving,omitempty"` // clusters that it names no more and that are read still
-	// Restart says what changed that only a restart applies, "" for nothing.
-	Restart string `json:"restart_to_apply,omitempty"`
-	// Brokers says which clusters have other addresses, or another tenant or namespace, now; the bridge uses them after
-	// a restart.
-	Brokers string `json:"other_brokers,omitempty"`
-	// Unreadable are the streams in use whose packs cannot be told in the queue.
-	Unreadable []UnreadableStream `json:"unreadable,omitempty"`
-}
+type QueueSourceStatus = managed.Status
 
-// UnreadableStream is a stream with another wrap type than INLONG_MSG_V0 in the Manager. What consumers, and the
-// bridge, find in its topic then is not an InLongMsg with the attribute mid, by which a pack is recognised.
-type UnreadableStream struct {
-	Group    string `json:"group"`
-	Stream   string `json:"stream"`
-	WrapType string `json:"wrap_type"`
-}
-
-// String is the reason in /status.
-func (u UnreadableStream) String() string {
-	return fmt.Sprintf("stream %s.%s has the wrap type %s in the Manager, in which the bridge cannot recognise its packs in the queue; set it to %s, or use delivery.confirm: settle",
-		u.Group, u.Stream, u.WrapType, manager.WrapInLongMsg)
-}
+// UnreadableStream is a stream whose packs cannot be recognised in the queue.
+type UnreadableStream = managed.UnreadableStream

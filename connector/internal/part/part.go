@@ -41,3 +41,9 @@ func Stop(id ID, code reason.Code, offset int64, text string) *reason.Reason {
 func JumpsStart(recs []*kgo.Record, logStart, want int64) bool {
 	return len(recs) > 0 && recs[0].Offset > want && logStart > want
 }
+
+// Extent is where the log of a partition begins and ends, and the id of its topic, all zeros if the brokers do not tell.
+type Extent struct {
+	Topic      [16]byte
+	Start, End int64
+}

@@ -344,18 +344,12 @@ func (p *Planner) Failed(id part.ID, now time.Time) {
 	}
 }
 
-// Extent is where the log of a partition begins and ends, and the id of its topic.
-type Extent struct {
-	Topic      [16]byte
-	Start, End int64
-}
-
 // Gone is a range of lost records that are gone from Kafka, both ends included.
 type Gone struct{ From, To int64 }
 
 // Gap judges a partition whose fetch was out of the log's range. It returns the ranges that are gone and without which the partition
 // goes on (on_gap: continue).
-func (p *Planner) Gap(id part.ID, x Extent) (accepted []Gone) {
+func (p *Planner) Gap(id part.ID, x part.Extent) (accepted []Gone) {
 	rd := p.active[id]
 	if rd == nil {
 		return nil

@@ -15,7 +15,7 @@ import (
 
 // Log tells where the log of a partition begins and ends now.
 type Log interface {
-	Extent(ctx context.Context, id part.ID) (Extent, error)
+	Extent(ctx context.Context, id part.ID) (part.Extent, error)
 }
 
 // Reader reads what its Planner asks for. One goroutine, Run, does everything; Nudge and the methods of the Planner that say so may be

@@ -38,7 +38,7 @@
 
 {{- if eq $v.workload.kind "Job" }}
 {{- if ne (int64 $v.replicas) 1 }}
-{{- fail (printf "replicas is %d, but a Job runs one migrate, whose verdict covers every partition: set replicas to 1" (int64 $v.replicas)) }}
+{{- fail (printf "replicas is %d, but a Job runs one migrate, whose report covers every partition: set replicas to 1" (int64 $v.replicas)) }}
 {{- end }}
 {{- if or $v.autoscaling.enabled $v.keda.enabled }}
 {{- fail "a Job is not scaled: switch autoscaling.enabled and keda.enabled off, or choose another workload.kind" }}

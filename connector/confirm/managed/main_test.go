@@ -1,0 +1,9 @@
+package managed
+
+import (
+	"testing"
+
+	"inlong-bridge/sdk/dptest/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }

@@ -1,0 +1,141 @@
+// Command bench measures the sender against the limit, a program that packs, compresses, writes and
+// counts acks, and the bridge against the floor, one that also polls a Kafka. See README.md.
+//
+//	go run ./deploy/dev/bench bridge -rounds 1 -only '1 KiB'
+//	go run ./deploy/dev/bench sender                       # the whole table, some minutes
+//	go run ./deploy/dev/bench sender -rounds 1 -time 300ms # a quick look
+//	go run ./deploy/dev/bench sender -only '100 B' -cpuprofile /tmp
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"slices"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return errors.New("name a command: sender or bridge; the others are the processes that these start")
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	switch args[0] {
+	case "sender":
+		return benchSender(ctx, flags, args[1:], stdout, stderr)
+	case "bridge":
+		return benchBridge(ctx, flags, args[1:], stdout, stderr)
+	case "broker":
+		spec := flags.String("spec", "", "what it holds, as JSON")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return serveBroker(ctx, *spec, stdin, stdout)
+	case "bridge-process":
+		path := flags.String("c", "", "configuration")
+		whole := flags.Bool("whole", false, "fetch without sessions")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return serveBridge(ctx, *path, *whole, stdin, stderr)
+	case "drain":
+		return serveDrain(ctx, flags, args[1:], stdin, stdout)
+	case "produce":
+		return serveProducer(ctx, flags, args[1:], stdin)
+	case "floor", "poll":
+		brokers := flags.String("brokers", "", "to poll")
+		group := flags.String("group", "", "to join")
+		addr := flags.String("addr", "", "of the sink")
+		at := flags.String("marks", "", "numbers of records to say")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		numbers, err := parseMarks(*at)
+		if err != nil {
+			return err
+		}
+		if args[0] == "poll" {
+			return servePoll(ctx, *brokers, *group, newMarks(numbers, stdout), stdin)
+		}
+		return serveFloor(ctx, *brokers, *group, *addr, stdin)
+	case "sink":
+		delay := flags.Duration("delay", 0, "pause before each ack")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return serveSink(ctx, *delay, stdin, stdout)
+	case "ours", "raw":
+		addr := flags.String("addr", "", "of the sink")
+		task := flags.String("work", "", "what to send, as JSON")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return serveSender(ctx, args[0] == "raw", *addr, *task, stdout)
+	}
+	return fmt.Errorf("command %q is not known; use sender or bridge", args[0])
+}
+
+func benchSender(ctx context.Context, flags *flag.FlagSet, args []string, stdout, stderr io.Writer) error {
+	rounds := flags.Int("rounds", 5, "how often everything is run; the medians count")
+	length := length{}
+	flags.DurationVar(&length.Time, "time", 3*time.Second, "how long each process sends, after a warm-up of a quarter of that")
+	flags.IntVar(&length.Records, "records", 0, "how many records each process sends, instead of -time")
+	seed := flags.Uint64("seed", 1, "of the corpora")
+	only := flags.String("only", "", "only rows whose name matches this expression")
+	profiles := flags.String("cpuprofile", "", "folder for a CPU profile of each of our processes")
+	file := flags.String("json", "deploy/dev/bench/out/sender.json", "where the results go, empty for nowhere")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *rounds < 1 || length.Records < 0 || length.Records == 0 && length.Time <= 0 {
+		return fmt.Errorf("%d rounds of %v measure nothing; use at least 1 round of 1 record", *rounds, length)
+	}
+	if length.Records > 0 {
+		length.Time = 0
+	}
+	match, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("parsing -only: %w", err)
+	}
+	wanted := slices.DeleteFunc(rows(*seed, length), func(r row) bool { return !match.MatchString(r.name) })
+	if len(wanted) == 0 {
+		return fmt.Errorf("no row matches %q", *only)
+	}
+	if *profiles != "" {
+		if err := os.MkdirAll(*profiles, 0o755); err != nil {
+			return fmt.Errorf("making the folder for profiles: %w", err)
+		}
+	}
+	results, err := runRounds(ctx, processes(wanted), *rounds, *profiles, log.New(stderr, "", 0))
+	if err != nil {
+		return err
+	}
+	outcomes := evaluate(wanted, results)
+	text := fmt.Sprintf("%d rounds of %s each, %d cores, %s\n\n", *rounds, length, runtime.GOMAXPROCS(0), runtime.Version())
+	if _, err := io.WriteString(stdout, text+table(outcomes)); err != nil {
+		return fmt.Errorf("printing the table: %w", err)
+	}
+	if *file == "" {
+		return nil
+	}
+	return writeJSON(*file, outcomes)
+}

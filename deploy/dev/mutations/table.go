@@ -1,0 +1,1474 @@
+package main
+
+// Tests that catch. The model test plays schedules of faults; the others pin one rule each.
+const (
+	model      = "./connector/model"
+	finality   = "./sdk/finality"
+	checkpoint = "./connector/checkpoint"
+	engine     = "./sdk/engine"
+	sender     = "./sdk"
+	connector  = "./connector"
+	absence    = "./connector/internal/absence"
+	gate       = "./connector/internal/gate"
+	observe    = "./connector/internal/observe"
+	route      = "./connector/internal/route"
+	brokers    = "./connector/internal/source"
+	assigned   = "./connector/internal/assign"
+	committing = "./connector/internal/commit"
+)
+
+// mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
+// cost duplicates or liveness, which the oracle bounds too.
+var mutations = []mutation{
+	// Checkpoint.
+	{
+		name: "replacement does not keep the lost piece's place", file: "connector/checkpoint/piece.go",
+		old: "	if x.children > 0 {\n		return false\n	}\n	p.resolve(i)",
+		new: "	p.resolve(i)",
+		pkg: model,
+	},
+	{
+		name: "checkpoint by `offset + 1`", file: "connector/checkpoint/piece.go",
+		old: "		p.resolve(i)\n		return p.advance()\n	}\n	return false",
+		new: "		p.resolve(i)\n		p.advance()\n		p.checkpoint = max(p.checkpoint, x.origin.Last+1)\n		return true\n	}\n	return false",
+		pkg: model,
+	},
+	{
+		name: "revoked flag dropped", file: "connector/checkpoint/commit.go",
+		old: "if p.revoked || p.inCommit ||", new: "if p.inCommit ||",
+		pkg: model + " " + checkpoint,
+	},
+	{
+		name: "flag and mark under different locks", file: "connector/checkpoint/commit.go",
+		old: "	p.mu.Lock()\n	defer p.mu.Unlock()\n	if p.revoked || p.inCommit ||",
+		// What stands between the two makes the window wide enough to be hit on any machine.
+		new: "	revoked := p.Revoked()\n	for range 2000 {\n		p.Position()\n	}\n	p.mu.Lock()\n	defer p.mu.Unlock()\n	if revoked || p.inCommit ||",
+		pkg: checkpoint,
+	},
+	{
+		name: "late ack from an older generation counted", file: "connector/checkpoint/slab.go",
+		old: "return i, s.at(i).handle == h", new: "return i, s.at(i).handle != 0",
+		pkg: model + " " + checkpoint,
+	},
+	{
+		name: "commit before final", file: "connector/checkpoint/partition.go",
+		old: "if !s.ended || s.open > 0 {", new: "if !s.ended {",
+		pkg: model,
+	},
+	{
+		name: "commit rewinds", file: "connector/checkpoint/commit.go",
+		old: "p.checkpoint > max(p.committed, p.start)", new: "p.checkpoint != p.committed",
+		pkg: model + " " + checkpoint,
+	},
+	{
+		name: "a lost piece's whole range sent again instead of its own records", file: "connector/checkpoint/piece.go",
+		old: "return offset >= o.First && offset <= o.Last && route == o.Route && minute == o.Minute",
+		new: "return offset >= o.First && offset <= o.Last",
+		pkg: model,
+	},
+	// settle.
+	{
+		name: "`settle` by wall time", file: "sdk/finality/lifeclock.go",
+		old: "		c.life += now - c.lastAt\n	}", new: "	}\n	c.life = now",
+		pkg: finality,
+	},
+	{
+		name: "`settle` across a stopped process", file: "sdk/finality/lifeclock.go",
+		old: "if good && c.lastTimely && now-c.lastAt <= gap {", new: "if good && c.lastTimely {",
+		pkg: finality,
+	},
+	{
+		name: "`settle` on a late answer", file: "sdk/finality/lifeclock.go",
+		old: "good := timely && healthy && !c.full", new: "good := healthy && !c.full",
+		pkg: finality,
+	},
+	{
+		name: "`settle` on heartbeats of a zombie", file: "sdk/finality/lifeclock.go",
+		old: "healthy := oldest == nil || now-oldest.sentAt <= m.cfg.Timely", new: "healthy := oldest == nil || true",
+		pkg: finality,
+	},
+	{
+		name: "a 114 that does not stop the clock", file: "sdk/finality/pack.go",
+		old: "		c.clock.full = true\n", new: "",
+		pkg: finality,
+	},
+	{
+		name: "a full proxy without data keeps its packs for ever", file: "sdk/finality/connection.go",
+		old: "		m.giveUpFull(c, now)\n", new: "",
+		pkg: model,
+	},
+	// queue.
+	{
+		name: "loss declared without a barrier", file: "sdk/finality/queue.go",
+		old: "if o.suspect && o.since <= begun {", new: "if o.suspect {",
+		pkg: model + " " + finality,
+	},
+	{
+		name: "loss declared the moment a connection closes", file: "sdk/finality/queue.go",
+		old: "return clock-max(o.endedAt, o.heardAt) >= cfg.LossGrace", new: "return true",
+		pkg: model + " " + finality,
+	},
+	{
+		name: "a silent proxy given no more than `loss_grace`", file: "sdk/finality/queue.go",
+		old: "	if o.silent {\n		return", new: "	if false {\n		return",
+		pkg: model + " " + finality,
+	},
+	{
+		name: "loss declared while the queue does not answer", file: "sdk/finality/queue.go",
+		old: "	if m.queue.answers {\n		m.queue.clock +=", new: "	if true {\n		m.queue.clock +=",
+		pkg: model + " " + finality,
+	},
+	{
+		name: "barrier over one cluster of two", file: "connector/confirm/barrier.go",
+		old: "return slices.DeleteFunc(all, func(c string) bool { return p.coming[c] })", new: "return all[:1]",
+		pkg: model,
+	},
+	{
+		name: "barrier from cached metadata", file: "connector/confirm/barrier.go",
+		old: "		if l.Fresh < since {\n			return nil, nil, fmt.Errorf(\"beginning", new: "		if false {\n			return nil, nil, fmt.Errorf(\"beginning",
+		pkg: model,
+	},
+	{
+		name: "reader at the end of a partition that appeared later", file: "connector/confirm/positions.go",
+		old: "t.begin(p, at, later(b.Start, Offset{}), b.End, why)", new: "t.begin(p, at, b.End, b.End, why)",
+		pkg: model,
+	},
+	{
+		name: "barrier over a partition that nobody reads", file: "connector/confirm/barrier.go",
+		old: "if _, ok := t.parts[n]; !ok {", new: "if false {",
+		pkg: "./connector/confirm", run: "TestNoBarrierOverAPartition",
+	},
+	{
+		name: "a barrier waits for what a log that was cut off no longer has", file: "connector/confirm/barrier.go",
+		old: "if t.there && x.end.Before(g.end) {", new: "if false {",
+		pkg: "./connector/confirm", run: "TestBarrierOverALogThatWasCutOff",
+	},
+	{
+		name: "a cluster that joins is asked by barriers before anything is watched in it", file: "connector/confirm/roster.go",
+		old: "if len(left) > 0 {", new: "if false {",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka/ClusterThatJoins",
+	},
+	{
+		name: "a barrier that was under way takes no notice of a cluster that joins", file: "connector/confirm/barrier.go",
+		old: "if b.joins != p.joins {", new: "if false {",
+		pkg: "./connector/confirm/kafka", run: "TestBarrierUnderWayTakesIn",
+	},
+	{
+		name: "a cluster that joins is read from an end listed later than the time was asked for", file: "connector/confirm/kafka/list.go",
+		old: "times = append(times, also)", new: "times = []int64{also, latest}",
+		pkg: "./connector/confirm/kafka", run: "TestClusterThatJoinsIsReadFromAnEnd",
+	},
+	{
+		name: "a Pulsar reader goes on after it has reconnected", file: "connector/confirm/pulsar/cluster.go",
+		old: "func() { stop(errReconnects) }", new: "func() {}",
+		pkg: "./connector/confirm/pulsar", run: "TestReaderOfPulsarIsOpened",
+	},
+	{
+		name: "`mid` forgotten at loss", file: "sdk/finality/queue.go",
+		old: "	p := m.packs[id]\n	if p == nil {\n		return // final", new: "	p := m.packs[id]\n	if p == nil || p.state == lost {\n		return // final",
+		pkg: finality,
+	},
+	{
+		name: "foreign `mid` accepted", file: "connector/confirm/whose.go",
+		old: "if !ok || string(who) != instance {", new: "if _ = who; !ok {",
+		pkg: model,
+	},
+	{
+		name: "window not released at the end of a connection", file: "sdk/finality/connection.go",
+		old: "	w := c.window\n", new: "	w := c.window\n	for _, o := range m.queue.orphans {\n		w.add(o.packs.n, o.packs.bytes)\n	}\n",
+		pkg: finality,
+	},
+	{
+		name: "one stream filling a window", file: "sdk/finality/connection.go",
+		old: "if m.several() && st != nil {", new: "if false && st != nil {",
+		pkg: finality,
+	},
+	{
+		name: "zombie rule with a single proxy", file: "sdk/finality/queue.go",
+		old: "|| !m.othersSeenAfter(ep, c.acked.head.order)", new: "",
+		pkg: finality,
+	},
+	{
+		name: "no probe", file: "sdk/finality/queue.go",
+		old: "wanted = m.suspectOldest(c, now) || wanted", new: "",
+		pkg: model,
+	},
+	{
+		name: "packs of a missing topic grow older", file: "sdk/finality/slowstart.go",
+		old: "if s.missing || s.oldestStarting() != p {", new: "if s.oldestStarting() != p {",
+		pkg: finality, run: "MissingTopic",
+	},
+	{
+		name: "packs of a topic that went missing later grow older", file: "sdk/finality/slowstart.go",
+		old: "return !s.seen || s.missing", new: "return !s.seen",
+		pkg: finality, run: "MissingTopic",
+	},
+	{
+		name: "packs of a missing topic never grow older again", file: "sdk/finality/slowstart.go",
+		old: "	m.queue.nextStart = 0\n", new: "	m.queue.nextStart = 1 << 60\n",
+		pkg: finality, run: "MissingTopic",
+	},
+	{
+		name: "no slow start", file: "sdk/finality/slowstart.go",
+		old: "if s.open.packs >= m.cfg.StartPacks || s.open.bytes+n > m.cfg.StartBytes {", new: "if false {",
+		pkg: finality, run: "NothingWasSeen",
+	},
+	{
+		name: "slow start through one proxy", file: "sdk/finality/slowstart.go",
+		old: "if here >= (m.cfg.StartPacks+proxies-1)/proxies {", new: "if proxies < 0 && here >= 0 {",
+		pkg: finality, run: "SlowStart",
+	},
+	{
+		name: "patience gives up all that is open of a stream that starts", file: "sdk/finality/slowstart.go",
+		old: "if s.missing || s.oldestStarting() != p {", new: "if s.missing {",
+		pkg: finality, run: "Patience",
+	},
+	{
+		name: "a stream that starts is given up without a growing pause", file: "sdk/finality/slowstart.go",
+		old: "			s.nextGiveUp = m.queue.clock + s.giveUpPause\n", new: "",
+		pkg: finality, run: "Patience",
+	},
+	{
+		name: "what is lost keeps its place in the slow start", file: "sdk/finality/pack.go",
+		old: "	p.uncounted()\n	p.state, p.c, p.suspect = lost", new: "	p.state, p.c, p.suspect = lost",
+		pkg: finality,
+	},
+	{
+		name: "slow start does not end at the first pack seen", file: "sdk/finality/slowstart.go",
+		old: "	s.seen = true\n", new: "",
+		pkg: finality, run: "SlowStart",
+	},
+	{
+		name: "a stream that starts holds up the others", file: "sdk/engine/choose.go",
+		old: "finality.StreamStalled, finality.SlowStart:", new: "finality.StreamStalled:",
+		pkg: sender, run: "WrongTopic",
+	},
+	{
+		name: "a topic that one cluster lacks counts as missing", file: "connector/confirm/roster.go",
+		old: "if !p.Lacks(c.Name(), n.of(c, at)) {", new: "if c == r.members[0] && !p.Lacks(c.Name(), n.of(c, at)) {",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka/TopicIsMissing",
+	},
+	{
+		name: "a topic that was deleted counts as there", file: "connector/confirm/positions.go",
+		old: "	if t.there != said.Exists {", new: "	if !t.there && said.Exists {",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka/TopicIsMissing",
+	},
+	{
+		name: "nobody says which topic is looked at", file: "connector/internal/queue/topics.go",
+		old: "	starts := st.Unseen > 0\n", new: "	starts := false\n",
+		pkg: "./connector/internal/queue", run: "ReasonNames",
+	},
+	{
+		name: "the cluster's tenant wins over the stream's", file: "sdk/manager/allconfig.go",
+		old: "tenant != \"\" {", new: "false && tenant != \"\" {",
+		pkg: "./sdk/manager", run: "Tenant",
+	},
+	{
+		name: "a wrap type that the bridge cannot read is not named", file: "connector/confirm/managed/wrap.go",
+		old: "wrap != manager.WrapInLongMsg {", new: "wrap == \"\" {",
+		pkg: "./connector/confirm/managed", run: "WrapType",
+	},
+	// Memory and reading again.
+	{
+		name: "one stream filling the budget", file: "sdk/budget.go",
+		old: "return max((limit-used-held)/2, 0)", new: "return max(limit-used, 0)",
+		pkg: sender, run: "Stream|Budget",
+	},
+	{
+		name: "budget shared with repairs", file: "sdk/batch.go",
+		old: "	if repair {\n		n, _ := s.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
+		pkg: sender, run: "Stream|Budget|Repair",
+	},
+	{
+		name: "a record of the range skipped because its offset was sent before, by another route", file: "connector/internal/replay/task.go",
+		old:  "		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
+		new:  "		if rec.Offset < sentBefore[t.of] {\n			continue\n		}\n		sentBefore[t.of] = rec.Offset + 1\n		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
+		more: [][2]string{{"type task struct {", "var sentBefore = map[Assignment]int64{}\n\ntype task struct {"}},
+		pkg:  assigned, run: "ReadingAgain",
+	},
+	{
+		name: "a jump to the log's start taken for compaction", file: "connector/internal/part/part.go",
+		old: "return len(recs) > 0 &&", new: "return len(recs) < 0 &&",
+		pkg: connector + " " + assigned, run: "Jumps",
+	},
+	{
+		name: "an answer to a text pack that echoes nothing taken for its ack", file: "sdk/text.go",
+		old: "early := !named && ack.Code != 0", new: "early := !named",
+		pkg: sender, run: "Text",
+	},
+	{
+		name: "the echo of another instance's text pack taken for an ack", file: "sdk/text.go",
+		old: "if !ok || string(instance) != c.s.o.instance {", new: "if !ok || len(instance) == 0 {",
+		pkg: sender, run: "Text",
+	},
+	{
+		name: "an error without an echo held against a text pack that may not be meant", file: "sdk/engine/connection.go",
+		old: "	if c.unclear {\n		return nil\n	}\n", new: "",
+		pkg: sender, run: "Text",
+	},
+	// Identity, first sight, books.
+	{
+		name: "a partition whose topic was created again commits", file: "connector/internal/commit/round.go",
+		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Truncated)",
+		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
+	},
+	{
+		name: "a partition whose log was cut off commits", file: "connector/internal/commit/round.go",
+		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Recreated)",
+		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
+	},
+	{
+		name: "a commit by name without asking for the topic's id", file: "connector/internal/commit/ids.go",
+		old: "	return c.all || c.agreed[p.ID().Topic]", new: "	return true",
+		pkg: connector, run: "TestNothingIsCommittedByName",
+	},
+	{
+		name: "the topic's id taken from what the client remembers", file: "connector/internal/source/source.go",
+		old: "resp, err := req.RequestWith(ctx, whom)",
+		new: "resp, err := func() (*kmsg.MetadataResponse, error) {\n\t\tcl, ok := whom.(interface {\n\t\t\tRequestCachedMetadata(context.Context, *kmsg.MetadataRequest, time.Duration) (*kmsg.MetadataResponse, error)\n\t\t})\n" +
+			"\t\tif ok {\n\t\t\treturn cl.RequestCachedMetadata(ctx, req, time.Minute)\n\t\t}\n\t\treturn req.RequestWith(ctx, whom)\n\t}()",
+		pkg: connector, run: "TestTopicCreatedAgainUnderLoad|TestNothingIsCommittedByName",
+	},
+	{
+		name: "a topic that is created while its offsets are listed is not noticed", file: "connector/internal/source/survey.go",
+		old: "after.Topics[name].ID != s.Topics[name].ID {", new: "false {",
+		pkg: connector, run: "TestTopicCreatedWhileItsOffsetsAreListed",
+	},
+	{
+		name: "an offset of a topic that was deleted is believed", file: "connector/resume/begin.go",
+		old: "		return Refused\n	}\n	return Taken", new: "		return Taken\n	}\n	return Taken",
+		pkg: "./connector/resume",
+	},
+	{
+		name: "the line of another cluster refuses an offset", file: "connector/resume/begin.go",
+		old: "if !c.Ours || cluster == \"\" || c.Line.Cluster != clusterWord(cluster) {", new: "if !c.Ours || cluster == \"\" {",
+		pkg: "./connector/resume",
+	},
+	{
+		name: "a partition that was added begins as kafka.start says", file: "connector/resume/begin.go",
+		old: "		return Start(), Added", new: "		return policy, Added",
+		pkg: "./connector/resume",
+	},
+	{
+		name: "a topic that came while no bridge ran begins at its end", file: "connector/resume/begin.go",
+		old: "	case !policy.IsLatest():\n		return policy, SinceAlive", new: "	case true:\n		return policy, SinceAlive",
+		pkg: "./connector/resume",
+	},
+	{
+		name: "a replica that starts a second later sends the history", file: "connector/resume/begin.go",
+		old: "return t.Seen.Began, SameStart", new: "return Start(), SameStart",
+		pkg: "./connector/resume",
+	},
+	{
+		name: "a partition is fetched before its start is committed", file: "connector/offsets.go",
+		old: "if p.Beginning() && p.Stopped() == nil {", new: "if p == nil {",
+		pkg: connector, run: "TestStartIsCommittedBeforeTheFirstFetch",
+	},
+	{
+		name: "a time start takes a partition that the answer leaves out to be at its end", file: "connector/internal/source/survey.go",
+		old: "		case !ok:\n			return fmt.Errorf(\"listing the offset of %s at a time: %w\", id, ErrNoAnswer)", new: "		case !ok:\n			x := s.Logs[id]\n			x.at = x.End\n			s.Logs[id] = x\n			continue",
+		pkg: connector, run: "TestTimeStart",
+	},
+	{
+		name: "the books of a commit are those of one assignment", file: "connector/internal/commit/round.go",
+		old: "books = books.Add(ledgerBooks(p.Checkpoint().Offered()))", new: "books = ledgerBooks(p.Checkpoint().Offered())",
+		pkg: connector, run: "TestBooksGoOn",
+	},
+	{
+		name: "the books of a commit run ahead of its offset", file: "connector/checkpoint/commit.go",
+		old: "	return p.offered\n", new: "	return p.ledgerLocked()\n",
+		pkg: checkpoint,
+	},
+	{
+		name: "an idle partition keeps a commit without a line", file: "connector/internal/assign/condition.go",
+		old: "return (p.From.CommitFirst || p.From.Restate) &&", new: "return p.From.CommitFirst &&",
+		pkg: connector, run: "TestUpgradeFrom",
+	},
+	{
+		name: "offsets without books are added to what was moved", file: "connector/internal/source/begin.go",
+		old: "bg.Books = resume.Books{From: c.Offset, Unproven: max(0, c.Offset-log.Start)}", new: "bg.Books = resume.Books{From: log.Start, Final: c.Offset - log.Start}",
+		pkg: connector, run: "TestMigrateNames",
+	},
+	{
+		name: "a loss that was accepted closes the books", file: "connector/verdict.go",
+		old: "	case p.Lost > 0:", new: "	case p.Lost < 0:",
+		pkg: connector, run: "TestMigrateWithAcceptedLoss",
+	},
+	{
+		name: "a commit beyond the log's end is done", file: "connector/migrate.go",
+		old: "return pl.done || pl.reason == \"\" && m.committedLocked(pl) >= pl.end", new: "return pl.done || m.committedLocked(pl) >= pl.end",
+		pkg: connector, run: "TestMigrateDoesNotClose",
+	},
+	{
+		name: "a migration goes on with a topic that was created again", file: "connector/offsets.go",
+		old: "	case bg.Refused != nil && b.migration != nil:", new: "	case false:",
+		pkg: connector, run: "TestMigrationLeaves",
+	},
+	{
+		name: "a topic that was created again is never joined", file: "connector/offsets.go",
+		old: "		b.joinAgain(id.Topic, \"it was deleted and created again\")\n", new: "",
+		pkg: connector, run: "TestMemberThatTakesOver",
+	},
+	// What the bridge wrote itself.
+	{
+		name: "a topic that the bridge writes is consumed", file: "connector/ownoutput.go",
+		old: "	return wants && why.reason == \"\"", new: "	return wants",
+		pkg: connector, run: "OwnQueue|AreLeftOut|InternalTopics",
+	},
+	{
+		name: "own output known by its name only where the addresses tell", file: "connector/ownoutput.go",
+		old: "s.same || id != \"\" && id == source", new: "s.same",
+		pkg: connector, run: "OwnQueue",
+	},
+	{
+		name: "own output not known by its topic id", file: "connector/ownoutput.go",
+		old: "what != \"\" && id != ([16]byte{})", new: "what != \"\" && id == ([16]byte{})",
+		pkg: connector, run: "TurnsOutToBeTheQueue",
+	},
+	{
+		name: "a topic that turns out to be output goes on", file: "connector/watch.go",
+		old: "		b.lookAtOutput()\n", new: "", more: [][2]string{{"	b.stopOutput()\n", ""}},
+		pkg: connector, run: "TurnsOutToBeTheQueue",
+	},
+	{
+		name: "a later assignment of a topic that is output goes on", file: "connector/table.go",
+		old: "	if r := b.outputStop(p.ID()); r != nil {\n		p.Gate().Add(*r, true)\n	}\n", new: "",
+		pkg: connector, run: "TurnsOutToBeTheQueue",
+	},
+	{
+		name: "a named topic that is output is not refused", file: "connector/ownoutput.go",
+		old: "if b.cfg.Routes.Names(topic) {", new: "if b.cfg.Routes.Names(topic) && len(o.left) == 0 {",
+		pkg: connector, run: "RefusedWhereItIsNamed",
+	},
+	{
+		name: "an own pack sent round again", file: "connector/internal/assign/chunk.go",
+		old: "	case route.OwnPack:\n		return route.Looped(", new: "	case route.OwnPack:\n		_ = route.Looped(",
+		pkg: connector + " " + assigned, run: "OwnPack|CopyOfTheOwnQueue",
+	},
+	{
+		name: "a pack of another group taken for a loop", file: "connector/internal/route/origin.go",
+		old: "ok && string(from) == origin", new: "ok && len(from) > 0",
+		pkg: connector + " " + route, run: "OwnPack|CopyOfTheOwnQueue|PackOfThisGroup",
+	},
+	{
+		name: "packs without the group they come from", file: "sdk/stream.go",
+		old: "	if s.s.origin != \"\" {", new: "	if s.s.origin == \"never\" {",
+		pkg: sender + " " + connector, run: "Origin|CopyOfTheOwnQueue",
+	},
+	{
+		name: "an own pack read again and sent", file: "connector/internal/replay/planner.go",
+		old: "h != nil { // the log was cut", new: "h != nil && n == 0 { // the log was cut", more: [][2]string{{"	if h := route.LoopIn(", "	n := 1\n	if h := route.LoopIn("}},
+		pkg: assigned, run: "ReadingAgain",
+	},
+	{
+		name: "an expression means internal topics", file: "mapping/rule.go",
+		old: "&& (p.re == nil || internalTopic(topic) == \"\")", new: "",
+		pkg: "./mapping", run: "Internal",
+	},
+	{
+		name: "a partition that the client dropped from its session stays unread", file: "connector/source.go",
+		old: "				b.unread(part.ID{Topic: t.Topic, Num: fp.Partition}, fp.Err)\n", new: "",
+		pkg: connector, run: "TestPartitionThatTheClientDrops",
+	},
+	{
+		name: "reading again judges the log of another topic", file: "connector/internal/replay/planner.go",
+		old: "if part.OtherTopic(rd.tasks[0].of.TopicID(), x.Topic) {", new: "if false {",
+		pkg: assigned, run: "TestReadingAgainDoesNotJudge",
+	},
+	// Spans and event time.
+	{
+		name: "a span of a whole fetch", file: "connector/internal/assign/chunk.go",
+		old: "oversize || c.full(rec, s.Pack) {", new: "oversize {",
+		pkg: assigned, run: "CrashLoop",
+	},
+	{
+		name: "a span without a bound on its records", file: "connector/internal/assign/chunk.go",
+		old: "c.seen >= maxSpanRecords || ", new: "",
+		pkg: assigned, run: "Span",
+	},
+	{
+		name: "a timestamp that wrapped taken for a time", file: "connector/internal/route/eventtime.go",
+		old: " || rec.Timestamp.Nanosecond()%int(time.Millisecond) != 0 {", new: " {",
+		pkg: route, run: "EventTimes",
+	},
+	{
+		name: "a replaced time not found when read again", file: "connector/internal/replay/task.go",
+		old: "if !t.origin.Arrived {", new: "if true {",
+		pkg: assigned, run: "ReadingAgainFinds",
+	},
+	{
+		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/internal/replay/planner.go",
+		old: ", Arrived: t.origin.Arrived,", new: ",",
+		pkg: assigned, run: "ReadingAgainFinds",
+	},
+	// A topic that is not found.
+	{
+		name: "a deletion is believed after one answer", file: "connector/internal/absence/absence.go",
+		old: "return t.missing >= r.Answers && t.last.Sub(t.first) >= r.Over && (", new: "return t.missing >= 1 && (",
+		pkg: absence,
+	},
+	{
+		name: "a deletion is believed from one broker of several", file: "connector/internal/absence/absence.go",
+		old: "(t.several || brokers <= 1)", new: "(t.several || brokers >= 1)",
+		pkg: absence,
+	},
+	{
+		name: "a broker that disagrees is ignored", file: "connector/internal/absence/absence.go",
+		old: "		*t = Tracker{}\n		return", new: "		return",
+		pkg: absence,
+	},
+	{
+		name: "the same broker is asked each time", file: "connector/absent.go",
+		old: "		as.last = broker\n", new: "",
+		pkg: connector, run: "TestDeletionIsBelieved",
+	},
+	{
+		name: "a deleted topic that is back stays stopped", file: "connector/absent.go",
+		old: "		if wasGone {\n			b.goOn(assign.Ending{Assignment: p, Key: gone})\n		}\n", new: "",
+		pkg: connector, run: "TestSameTopicBack",
+	},
+	{
+		name: "a list without a topic stops its partitions", file: "connector/watch.go",
+		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.stop(part.Deleted(p.id))",
+		pkg: connector, run: "TestIncompleteList",
+	},
+	{
+		name: "a partition whose log is not found at the assignment is stopped", file: "connector/offsets.go",
+		old: "	case bg.Absent != nil: // it begins later\n", new: "	case bg.Absent != nil:\n		bg.Stop = part.Deleted(id)\n",
+		pkg: connector, run: "TestUnknownAnswerAtAssignment",
+	},
+	{
+		name: "a missing right counts as a missing topic", file: "connector/absent.go",
+		old: "		return absence.Denied, t.Err", new: "		return absence.Missing, t.Err",
+		pkg: connector, run: "TestMissingRight",
+	},
+	{
+		name: "a right that one topic lacks is blamed on the group", file: "connector/source.go",
+		old: "				b.missTopic(t.Topic, fp.Err)\n", new: "				_ = b.sessionError(fp.Err)\n",
+		pkg: connector, run: "TestMissingRightOfOneTopic",
+	},
+	{
+		name: "a topic that may not be described hides the others", file: "connector/watch.go",
+		old: "details, err := b.kafka.ListTopics(ctx, ask)", new: "details, err := b.admin.ListTopics(ctx, ask...)",
+		pkg: connector, run: "TestMissingRightOfOneTopic",
+	},
+	{
+		name: "what took the place of an assignment outlives its revoke", file: "connector/revoke.go",
+		old: "for ; p != nil; p = p.Succeeded() {", new: "for ; p != nil; p = nil {",
+		pkg: connector, run: "TestRevokeEndsTheAssignment",
+	},
+	{
+		name: "an assignment that ends gives way to another", file: "connector/absent.go",
+		old: "if b.parts[old.ID()] != old || !old.GivesWayTo(p) {", new: "if b.parts[old.ID()] != old && !old.GivesWayTo(p) {",
+		pkg: connector, run: "TestRevokeEndsTheAssignment",
+	},
+	// A log that was cut off.
+	{
+		name: "a truncation ends when the log has grown past the offset", file: "connector/internal/source/epochs.go",
+		old: "		ask[id] = c\n", new: "		s.epochs[id] = EpochCheck{}\n",
+		pkg: connector, run: "TestCommitOfALogThatWasCutOff",
+	},
+	{
+		name: "a truncation while the bridge runs ends when the log has grown past the position", file: "connector/watch.go",
+		old: "if bg.Lost > 0 || epoch < 0 {", new: "if epoch >= -1 {",
+		pkg: connector, run: "TestPositionOutOfRangeInALogThatHasGrown",
+	},
+	{
+		name: "an epoch that the log does not have is believed", file: "connector/internal/source/epochs.go",
+		old: "	case at == epoch:\n		return EpochCheck{}\n	}", new: "	}\n	if found {\n		return EpochCheck{}\n	}",
+		pkg: brokers, run: "TestEpochTells|TestCommitOfALogThatWasCutOff",
+	},
+	{
+		name: "an older epoch counts as a log that was cut off", file: "connector/internal/source/epochs.go",
+		old: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch, found)\n", new: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch+1, found)\n",
+		pkg: connector, run: "TestCommitOfAnOlderEpoch",
+	},
+	{
+		name: "an offset without an epoch is not named", file: "connector/internal/source/begin.go",
+		old: "		bg.Bare = true\n", new: "",
+		pkg: connector, run: "TestCommitWithoutAnEpochIsNamed",
+	},
+	{
+		name: "a hole keeps the epoch of the record before it", file: "connector/internal/assign/position.go",
+		old: "p.epochs.add(from, -1)", new: "",
+		pkg: assigned, run: "TestPositionBehindAHole",
+	},
+	{
+		name: "a fetch by hand that unfolds without bound", file: "connector/internal/source/fetch.go",
+		old: "unfolding(src.client), nil)", new: "kgo.DefaultDecompressor(), nil)",
+		pkg: connector, run: "NextRecordUnfolds",
+	},
+	// Breaks that once survived.
+	{
+		name: "a frame freed while a writer holds it", file: "sdk/perform.go",
+		old: "p.released && p.writers == 0 && p", new: "p.released && p",
+		pkg: sender, run: "BufferIsKept",
+	},
+	{
+		name: "an ack for a pack that was never written", file: "sdk/engine/connection.go",
+		old: "p != nil && p.taken {", new: "p != nil {",
+		pkg: sender, run: "NotWritten",
+	},
+	{
+		name: "a pack that was written twice speaks for its proxy", file: "sdk/finality/queue.go",
+		old: "if p.copies == 1 {", new: "if p.copies >= 1 {",
+		pkg: finality,
+	},
+	{
+		name: "the queue clock is not capped", file: "sdk/finality/queue.go",
+		old: "min(now-m.queue.at, m.cfg.ClockGap)", new: "now - m.queue.at",
+		pkg: finality,
+	},
+	{
+		name: "the position is moved before the sink was told", file: "connector/confirm/tracker.go",
+		old: "	if len(found.Seqs) > 0 {\n		sink.Seen(found.Seqs)\n	}\n",
+		new: "	for _, s := range steps {\n		t.e.pos.Advance(s.Place, s.Life, s.Next)\n	}\n	t.Moved()\n	if len(found.Seqs) > 0 {\n		sink.Seen(found.Seqs)\n	}\n",
+		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka",
+	},
+	{
+		name: "a migration takes the record at its end", file: "connector/internal/assign/chunk.go",
+		old: "rec.Offset >= s.Limit", new: "rec.Offset > s.Limit",
+		pkg: connector + " " + assigned, run: "SplitEnds|TestMigrateLeavesWhat",
+	},
+	{
+		name: "a migration ends one record later", file: "connector/migrate.go",
+		old: "planEnd{offset: p.end,", new: "planEnd{offset: p.end + 1,",
+		pkg: connector, run: "TestMigrateLeavesWhat",
+	},
+	{
+		name: "records that are gone are booked as compaction", file: "connector/internal/replay/planner.go",
+		old: "	if t.gone {\n		class = checkpoint.LostGap", new: "	if t.gone {\n		class = checkpoint.Gap",
+		pkg: assigned, run: "GoneFromHalf",
+	},
+	{
+		name: "a lost piece that is gone whole is booked as compaction", file: "connector/internal/replay/planner.go",
+		old: "int64(t.missing()), checkpoint.LostGap)", new: "int64(t.missing()), checkpoint.Gap)",
+		pkg: assigned, run: "ReadingAgainThatJumps",
+	},
+	{
+		name: "books of what was not committed are counted", file: "connector/internal/commit/commit.go",
+		old: "		if e == nil {\n			p.Commits.Took", new: "		p.Commits.Took(r.offsets[p.ID().Topic][p.ID().Num].Offset, r.lines[p.ID()].Books, now)\n		if e == nil {\n			p.Commits.Took",
+		pkg: connector, run: "TestMigrateBooksOnly",
+	},
+	{
+		name: "records of another topic of the same name are taken", file: "connector/source.go",
+		old: "t.TopicID != p.TopicID() {", new: "false {",
+		pkg: connector, run: "FetchOfAnotherTopic",
+	},
+	{
+		name: "records of another topic of the same name are sent for lost ones", file: "connector/internal/replay/planner.go",
+		old: "case part.OtherTopic(topic, rd.tasks[0].of.TopicID()):", new: "case false:",
+		pkg: assigned, run: "TakesNothingOfAnotherTopic",
+	},
+	{
+		name: "a partition that a commit's answer leaves out counts as committed", file: "connector/internal/commit/commit.go",
+		old: "case !answered:", new: "case !answered && false:",
+		pkg: connector, run: "LeavesAPartitionOut",
+	},
+	{
+		name: "a partition is let go while a commit is on its way", file: "connector/internal/commit/commit.go",
+		old: "	case <-wait.C:\n", new: "	case <-wait.C:\n	default:\n",
+		pkg: connector, run: "LetGoOnly",
+	},
+	{
+		name: "a zombie is opened by an older pack", file: "sdk/finality/queue.go",
+		old: "if ep.zombie && order > ep.openOrder {", new: "if ep.zombie {",
+		pkg: finality,
+	},
+	{
+		name: "a pack is lost by a barrier that began before it was suspected", file: "sdk/finality/queue.go",
+		old: "if p.suspect && p.suspectSince <= begun {", new: "if p.suspect {",
+		pkg: finality,
+	},
+	{
+		name: "what is seen does not shorten the pause between probes", file: "sdk/finality/queue.go",
+		old: "			c.nextProbe, c.probePause = 0, 0\n", new: "",
+		pkg: finality,
+	},
+	{
+		name: "a refused pack stays in the window", file: "sdk/finality/pack.go",
+		old: "	p.unlink()\n	c.leave(p)\n	p.uncounted()\n	m.heard", new: "	p.unlink()\n	p.uncounted()\n	m.heard",
+		pkg: finality,
+	},
+	{
+		name: "a connection that is being closed takes packs", file: "sdk/finality/connection.go",
+		old: "c == nil || c.closing {", new: "c == nil {",
+		pkg: finality,
+	},
+	{
+		name: "patience counts from the tick before the ack", file: "sdk/finality/pack.go",
+		old: "		m.advanceQueue(now)\n		p.stamp", new: "		p.stamp",
+		pkg: finality,
+	},
+	{
+		name: "a stream stalls for one proxy of several", file: "sdk/finality/queue.go",
+		old: "len(s.overtaken) < enough", new: "len(s.overtaken) < min(enough, 1)",
+		pkg: finality,
+	},
+	{
+		name: "connections on which nothing was sent count as ended early", file: "sdk/finality/endpoint.go",
+		old: "if !c.used || c.settled {", new: "if c.settled {",
+		pkg: finality,
+	},
+	{
+		name: "a stalled stream that is seen stays stalled", file: "sdk/finality/queue.go",
+		old: "		s.stalled = false\n", new: "",
+		pkg: finality,
+	},
+	{
+		name: "a commit that failed counts", file: "connector/checkpoint/commit.go",
+		old: "	if !committed {\n		return\n	}\n", new: "",
+		pkg: checkpoint,
+	},
+	{
+		name: "pieces above the committed offset are forgotten", file: "connector/checkpoint/commit.go",
+		old: "if s.next > p.committed {", new: "if s.from > p.committed {",
+		pkg: checkpoint,
+	},
+	// Batches of the queue that cannot be read.
+	// Values that look right.
+	{
+		name: "names keep their line end", file: "connector/config/value.go",
+		old: "		if msg := unseenProblem(text); msg != \"\" {", new: "		if msg := \"\"; msg != \"\" {",
+		pkg: "./connector/config", run: "TestNamesFromTheEnvironment",
+	},
+	{
+		name: "secrets of the environment keep their line end", file: "connector/config/decode.go",
+		old: "		text = trimLineEnd(text)\n", new: "",
+		pkg: "./connector/config", run: "TestSecretsLoseTheirLineEnd",
+	},
+	{
+		name: "a rotated secret in UTF-16 is taken", file: "connector/config/secret.go",
+		old: "	if err := encodingError(data); err != nil {", new: "	if err := encodingError(nil); err != nil {",
+		pkg: "./connector/config", run: "TestTextsOfAnotherEncoding",
+	},
+	{
+		name: "the path behind a Manager's URL is kept", file: "sdk/manager/client.go",
+		old: "	return raw[:i], rest\n", new: "	return raw, \"\"\n",
+		pkg: "./sdk/manager", run: "TestURLsOfInLongsSDKs",
+	},
+	{
+		name: "the tenant is not sent", file: "sdk/manager/client.go",
+		old: "	if c.tenant != \"\" {", new: "	if false {",
+		pkg: "./sdk/manager", run: "TestTenantIsAHeader",
+	},
+	{
+		name: "patterns that match nothing are warned of at each look", file: "connector/patterns.go",
+		old: "!slices.Equal(b.unmatched, unmatched)", new: "len(unmatched) > 0 || !slices.Equal(b.unmatched, unmatched)",
+		pkg: connector, run: "TestPatternThatMatchesNoTopic",
+	},
+	{
+		name: "a batch of the queue that cannot be read is waited for", file: "connector/confirm/kafka/cluster.go",
+		old: "moved = c.passOver(sink, u, bad) || moved", new: "_ = bad",
+		pkg: "./connector/confirm/kafka", run: "TestBatchThatCannotBeRead",
+	},
+	{
+		name: "a batch of the queue unfolds to any size", file: "connector/confirm/kafka/cluster.go",
+		old: "		kgo.MaxDecompressBatchBytes(r.cfg.Unfold),\n", new: "",
+		pkg: "./connector/confirm/kafka", run: "TestBatchThatCannotBeRead",
+	},
+	{
+		name: "unreadable batches are passed over without end", file: "connector/confirm/passover.go",
+		old: "	case p.row[at] >= MaxPassOvers:", new: "	case p.row[at] >= 1<<30:",
+		pkg: "./connector/confirm/kafka", run: "TestTenUnreadable",
+	},
+	{
+		name: "a batch that may hold what was sent again is passed over", file: "connector/confirm/passover.go",
+		old: "	case p.any && repairsUnseen > 0:", new: "	case false:",
+		pkg: "./connector/confirm/kafka", run: "TestSecondUnreadable",
+	},
+	{
+		name: "the end of a damaged batch is believed wherever it leads", file: "connector/confirm/kafka/unreadable.go",
+		old: "if next := confirm.At(e.next); !u.Next.Before(next) || u.End.Before(next) {", new: "if next := confirm.At(e.next); false && u.End.Before(next) {",
+		pkg: "./connector/confirm/kafka", run: "TestDamagedBatch",
+	},
+	{
+		name: "packs that are sent again are not counted until they are seen", file: "sdk/engine/pack.go",
+		old: "		e.repairs[p.state] += n\n", new: "		e.repairs[p.state] += n * int(1-min(p.sends, 1))\n",
+		pkg: sender, run: "TestRepairsAreCounted",
+	},
+	// Start and stop.
+	{
+		name: "an outage ends the start at once", file: "connector/starting.go",
+		old: "switch judge(err) {", new: "switch max(judge(err), kafkaclient.Lasts) {",
+		pkg: connector, run: "TestStartWaits",
+	},
+	{
+		name: "the start waits longer than its time-out", file: "connector/starting.go",
+		old: "return limit - now.Sub(b.started), limit", new: "return 2*limit - now.Sub(b.started), limit",
+		pkg: connector, run: "AfterStartTimeout",
+	},
+	{
+		name: "the start waits with wrong credentials", file: "connector/kafkaclient/outlook.go",
+		old: "if errors.Is(err, refusal) {", new: "if false && errors.Is(err, refusal) {",
+		pkg: connector, run: "TestWrongCredentialsEnd|TestMissingRightEnds",
+	},
+	{
+		name: "what came into the first topic during the wait is passed over", file: "connector/build.go",
+		old: "known = []string{}", new: "known = nil",
+		pkg: connector, run: "TestStartWaitsForTheFirstTopic",
+	},
+	{
+		name: "ready before the first join", file: "connector/starting.go",
+		old: "return b.sessions.Load() > 0", new: "return b.sessions.Load()+1 > 0",
+		pkg: connector, run: "TestReadyOnlyAfterTheFirstJoin",
+	},
+	{
+		name: "partitions are begun after the signal", file: "connector/offsets.go",
+		old: "		if b.stopping() { // nothing more", new: "		if false { // nothing more",
+		more: [][2]string{{"if err == nil && b.stopping() {", "if false {"}},
+		pkg:  connector, run: "TestPartitionsOfALateJoin",
+	},
+	{
+		name: "a session that ends after the signal is followed by a join", file: "connector/stopping.go",
+		old: "if !b.draining.Load() || k.InstanceID", new: "if b.draining.Load() || k.InstanceID",
+		pkg: connector, run: "TestNothingIsJoinedWhile",
+	},
+	{
+		name: "a join that hangs is waited for", file: "connector/stopping.go",
+		old: "if !joining || static {", new: "if joining || static {",
+		pkg: connector, run: "TestSignalWhileTheFirstJoinHangs",
+	},
+	{
+		name: "a member leaves a rebalance without a word", file: "connector/stopping.go",
+		old: "if !left && !static && member != \"\" {", new: "if left && !static && member != \"\" {",
+		pkg: connector, run: "TestSignalWhileAJoinHangs",
+	},
+	{
+		name: "a join holds the last commit back", file: "connector/stopping.go",
+		old: "if s == nil || !b.stopping() ||", new: "if true || s == nil || !b.stopping() ||",
+		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
+	},
+	{
+		name: "a commit that a join holds back outlasts the signal", file: "connector/stopping.go",
+		old: "		if !b.inSession.Load() {\n			cancel()", new: "		if b.inSession.Load() {\n			cancel()",
+		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
+	},
+	// What is refused for good.
+	{
+		name: "a refusal of one proxy of two is believed", file: "sdk/engine/refused.go",
+		old: "return len(r.by) > 1 || ", new: "return len(r.by) > 0 || ",
+		pkg: sender, run: "TestRefusalOf",
+	},
+	{
+		name: "a pack goes on being sent to the proxy that refused it", file: "sdk/engine/choose.go",
+		old: "if p.avoids(ep) ||", new: "if (p.probed() && p.avoids(ep)) ||",
+		pkg: sender, run: "TestPackThatOneProxyRefused",
+	},
+	{
+		name: "all held packs are tried together", file: "sdk/engine/refused.go",
+		old: "	h.probing = p\n", new: "	h.probing = nil\n	h.next = now\n",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "the pause before held packs never grows", file: "sdk/engine/refused.go",
+		old: "	h.pauses++\n	h.next = now", new: "	h.next = now",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "a held pack that is never taken stands before the others", file: "sdk/engine/refused.go",
+		old: "	p.stream.probes++\n", new: "",
+		pkg: sender, run: "TestHeldPackThatIsNeverTaken",
+	},
+	{
+		name: "one held pack is taken and the others stay", file: "sdk/engine/refused.go",
+		old: "	for _, q := range released {", new: "	h.held, released = released, nil\n	for _, q := range released {",
+		pkg: sender, run: "TestHeldPack",
+	},
+	{
+		name: "a pack that is held no more is not told so", file: "sdk/engine/refused.go",
+		old: "	p.refusal = nil\n	if r.held {\n", new: "	p.refusal = nil\n	if false {\n",
+		pkg: sender, run: "TestHeldAndReleased|TestHeldPack",
+	},
+	{
+		name: "the sender waits for held packs when it closes", file: "sdk/engine/pack.go",
+		old: "return n[Waiting] + n[InFlight] + n[Acked] }", new: "return n[Waiting] + n[InFlight] + n[Acked] + n[Held] }",
+		pkg: sender, run: "TestHeldPackThatIsNeverTaken",
+	},
+	{
+		name: "a held message whose callback waits is dropped", file: "sdk/forgetting.go",
+		old: "!slices.ContainsFunc(pieces, piece.single) && ", new: "",
+		pkg: sender, run: "TestHeldPackThatIsForgotten",
+	},
+	{
+		name: "an unknown stream is asked about by several packs at once", file: "sdk/engine/stream.go",
+		old: "		if b.trial != 0 {\n			return true\n", new: "		if b.trial != 0 {\n			return false\n",
+		pkg: sender, run: "TestUnknownStream",
+	},
+	{
+		name: "the pause of an unknown stream ends where other pauses do", file: "sdk/engine/breaker.go",
+		old: "		b.Max = max(b.Max, e.cfg.HeldRetry.Max)\n", new: "",
+		pkg: sender, run: "TestUnknownStream",
+	},
+	{
+		name: "a connection is kept empty for a pack that is final", file: "sdk/engine/pack.go",
+		old: "	p.unreserve() // it may", new: "	// it may",
+		pkg: engine, run: "TestConnectionIsNotKept",
+	},
+	// Streams that are forgotten.
+	{
+		name: "a stream is forgotten while a pack of it is acked", file: "sdk/engine/stream.go",
+		old: "	if st.known > 0 || !e.confirm.ForgetStream(st.id) {\n		return false\n	}\n",
+		new: "	if e.states[Waiting]+e.states[InFlight]+e.states[Lost]+e.states[Held] > 0 {\n		return false\n	}\n	e.confirm.ForgetStream(st.id)\n",
+		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
+	},
+	{
+		name: "a stream is forgotten while a lost pack of it is remembered", file: "sdk/engine/stream.go",
+		old: "	if st.known > 0 || !e.confirm.ForgetStream(st.id) {\n		return false\n	}\n",
+		new: "	if e.states[Waiting]+e.states[InFlight]+e.states[Acked]+e.states[Held] > 0 {\n		return false\n	}\n	e.confirm.ForgetStream(st.id)\n",
+		pkg: sender, run: "TestStreamIsForgottenOnlyWhen",
+	},
+	{
+		name: "a stream is forgotten while the state machine knows a pack of it", file: "sdk/finality/endpoint.go",
+		old: "if s.packs > 0 || s.stalled {", new: "if s.stalled {",
+		pkg: finality, run: "TestStreamWithAPack",
+	},
+	{
+		name: "a stream that stalls is forgotten, and goes on at full rate", file: "sdk/finality/endpoint.go",
+		old: "if s.packs > 0 || s.stalled {", new: "if s.packs > 0 {",
+		pkg: finality, run: "TestStalledStreamIsNot",
+	},
+	{
+		name: "a forgotten stream takes records", file: "sdk/batch.go",
+		old: "	if st.forgotten {\n", new: "	if false {\n",
+		pkg: sender, run: "TestForgottenStreamTakesNothing",
+	},
+	{
+		name: "the queue of a stream that comes again is watched before it was left", file: "sdk/confirm.go",
+		old: "			<-left // see ForgetStream\n", new: "",
+		pkg: sender, run: "TestQueueOfAStreamThatComesAgain",
+	},
+	{
+		name: "streams cost nothing", file: "sdk/budget.go",
+		old: "return a.limit - max(a.fixed.Load()+more-freeFixed, 0) }", new: "return a.limit - min(more, 0) }",
+		pkg: sender, run: "TestStreamsCount",
+	},
+	{
+		name: "the sum of many streams falls when one is forgotten", file: "sdk/forget.go",
+		old: "		s.openings.gone.add(&sum)\n", new: "",
+		pkg: sender, run: "TestMetricsOfForgotten",
+	},
+	{
+		name: "the Manager is asked about groups without streams", file: "sdk/forget.go",
+		old: "		g.end()\n", new: "		_ = g.end\n",
+		pkg: sender, run: "TestGroupWithoutStreams",
+	},
+	// Topics of the queue that nobody needs.
+	{
+		name: "a barrier waits for a topic that was dropped", file: "connector/confirm/barrier.go",
+		old: "			continue // dropped", new: "			return false, nil // dropped",
+		pkg: "./connector/confirm", run: "TestBarrierDoesNotWait",
+	},
+	{
+		name: "a topic is dropped while another stream uses it", file: "connector/confirm/roster.go",
+		old: "	if r.uses[u] > 0 {\n		return true\n	}\n", new: "",
+		pkg: "./connector/confirm/kafka", run: "TestTopicIsWatchedWhile",
+	},
+	{
+		name: "a topic is dropped although a stream that uses it is about to be watched", file: "connector/confirm/roster.go",
+		old: "		if r.use(c, at) == u {", new: "		if false && r.use(c, at) == u {",
+		pkg: "./connector/confirm", run: "TestTopicIsNeeded",
+	},
+	{
+		name: "a cluster joins with a stream that is not watched there", file: "connector/confirm/roster.go",
+		old: "		if !done[at] {", new: "		if len(done) == 0 && !done[at] {",
+		pkg: "./connector/confirm", run: "TestClusterIsAMember",
+	},
+	{
+		name: "each question of a fault is logged", file: "connector/internal/faults/faults.go",
+		old: "	if now.Sub(f.logged) < every {", new: "	if false {",
+		pkg: "./connector/internal/faults",
+	},
+	// What the log says of proxies.
+	{
+		name: "each lost pack is a line of its own", file: "sdk/loss.go",
+		old: "return e.endpoint == ep && e.why == why", new: "return false",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "the end of a loss is not told", file: "sdk/loss.go",
+		old: "if e.logged && e.open == 0 {", new: "if false {",
+		pkg: sender, run: "TestLossOfAProxy",
+	},
+	{
+		name: "losses that go on are logged each second", file: "sdk/loss.go",
+		old: "window := min(2*(*l)[i].window, lastLossWindow)", new: "window := firstLossWindow",
+		pkg: sender, run: "TestLossesW|TestLossesThat",
+	},
+	{
+		name: "a proxy that stays away is logged once", file: "sdk/engine/outage.go",
+		old: "case now >= o.next:", new: "case false:",
+		pkg: sender, run: "TestOutageIsLoggedAgain",
+	},
+	{
+		name: "each failed dial is logged", file: "sdk/engine/outage.go",
+		old: "case !slices.Contains(o.told, f):", new: "case !slices.Contains(o.told, f) || true:",
+		pkg: sender, run: "TestOutage",
+	},
+	// Reaching proxies.
+	{
+		name: "a name with several addresses is one proxy", file: "sdk/resolve.go",
+		old: "several := n.several || len(next) > 1", new: "several := n.several",
+		pkg: sender, run: "Name|Address",
+	},
+	{
+		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
+		old: "	b.Max = max(b.Min, min(b.Max, maxDialPause))\n", new: "",
+		pkg: sender, run: "TestProxyThatIsBack",
+	},
+	{
+		name: "a proxy's next dial is waited for while none is connected", file: "sdk/engine/endpoint.go",
+		old: "		e.emit(Effect{Kind: Redial, Endpoint: ep})\n", new: "		_ = ep\n",
+		pkg: sender, run: "TestAllProxiesAreDialled",
+	},
+	{
+		name: "a pack is blamed for a connection that never answered", file: "sdk/engine/retry.go",
+		old: "if taken && !c.answers {", new: "if false {",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer without proxies gets packs", file: "sdk/engine/choose.go",
+		old: "!c.takes() || c.unproven:", new: "!c.takes():",
+		pkg: sender, run: "TestNoPackIsBlamed",
+	},
+	{
+		name: "a load balancer is the only way and is tried as seldom as one of many", file: "sdk/endpoint.go",
+		old: "if unproven && end.Alone {", new: "if false {",
+		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
+	},
+	{
+		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/internal/assign/pending.go",
+		old: "k, held := p.shareKey, p.checkpoint.Held()", new: "k, held := p.shareKey, p.checkpoint.Unfinal()",
+		pkg: connector, run: "TestFailingCommits",
+	},
+	{
+		name: "a partition may hold every piece that max_unfinal allows", file: "connector/internal/assign/pending.go",
+		old: "case e == nil && held > free:", new: "case e == nil && held > most:",
+		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
+	},
+	{
+		name: "a stream is used while it is forgotten", file: "connector/internal/route/route.go",
+		old: "if ch := rs.leaving[t]; ch != nil {", new: "if ch := rs.leaving[t]; false {",
+		pkg: route, run: "TestOtherRoutesAreFound",
+	},
+	{
+		name: "streams have no bound", file: "connector/internal/route/route.go",
+		old: "if rs.max > 0 && inUse >= rs.max {", new: "if false {",
+		pkg: connector, run: "TestStreamTooMany",
+	},
+	{
+		name: "an index of a forgotten stream is given again", file: "connector/internal/route/route.go",
+		old: "	rs.next++\n", new: "	rs.next = int32(len(rs.byTarget)) + 1\n",
+		pkg: route, run: "TestIndexOfARoute",
+	},
+	{
+		name: "a stream is forgotten while a record waits for it", file: "connector/internal/assign/pending.go",
+		old: "			in[c.groups[i].route.Index] = true\n", new: "			_ = i\n",
+		pkg: assigned, run: "TestRouteThatAPiece",
+	},
+	{
+		name: "a stream is forgotten while a piece names it", file: "connector/internal/assign/pending.go",
+		old: "	p.checkpoint.Routes(in)\n", new: "",
+		pkg: assigned, run: "TestRouteThatAPiece",
+	},
+	// Engine: dispatch, breaker, run queue, retry, isolation and cutting, held packs.
+	{
+		name: "a pack that is sent again waits behind younger ones", file: "sdk/engine/runqueue.go",
+		old: "q.tail == nil || q.tail.seq < p.seq {", new: "true {",
+		pkg: engine, run: "TestPackQueue",
+	},
+	{
+		name: "new packs go before repairs", file: "sdk/engine/pack.go",
+		old: "	case p.Repair:\n		return laneRepair\n", new: "	case p.Repair:\n		return laneNew\n",
+		pkg: engine, run: "TestRepairsGoBefore",
+	},
+	{
+		name: "a blocked stream waits for its turn though something happened to its packs", file: "sdk/engine/runqueue.go",
+		old: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked && e.scanAll {",
+		pkg: engine, run: "TestStreamThatMayGoAgain",
+	},
+	{
+		name: "every event tries all blocked streams", file: "sdk/engine/dispatch.go",
+		old: "tries = min(tries, blockedTries)", new: "tries = max(tries, blockedTries)",
+		pkg: engine, run: "TestBlockedStreams",
+	},
+	{
+		name: "a stream whose queue is not read sends packs", file: "sdk/engine/dispatch.go",
+		old: "(e.cfg.Finality.Mode == finality.Queue && !st.watched)", new: "(e.cfg.Finality.Mode != finality.Queue && !st.watched)",
+		pkg: engine, run: "TestStreamWhoseQueueIsNotRead",
+	},
+	{
+		name: "any number of bytes waits for a writer", file: "sdk/engine/choose.go",
+		old: "case c.unwritten >= maxUnwritten:", new: "case c.unwritten < 0:",
+		pkg: engine, run: "TestNoMoreThanABound",
+	},
+	{
+		name: "the busier of two connections takes the pack", file: "sdk/engine/choose.go",
+		old: "list[j].inFlightBytes < list[i].inFlightBytes", new: "list[j].inFlightBytes > list[i].inFlightBytes",
+		pkg: engine, run: "TestBusyConnection",
+	},
+	{
+		name: "a refused pack goes to the same proxy again", file: "sdk/engine/choose.go",
+		old: "if p.sends > 0 && c.endpoint == p.endpoint {", new: "if p.sends > 0 && c.endpoint != p.endpoint {",
+		pkg: engine, run: "TestResendPrefers",
+	},
+	{
+		name: "one refusal of a proxy pauses it", file: "sdk/engine/endpoint.go",
+		old: "			ep.throttled, ep.throttledAt = true, now\n			return\n", new: "			ep.throttled, ep.throttledAt = true, now\n",
+		pkg: engine, run: "TestRefusingProxy",
+	},
+	{
+		name: "packs in flight when a proxy was full count as new refusals", file: "sdk/engine/endpoint.go",
+		old: "		if sentAt < ep.throttledAt {\n			return", new: "		if sentAt < ep.throttledAt && false {\n			return",
+		pkg: engine, run: "TestRefusalsOfOneRound",
+	},
+	{
+		name: "a throttled proxy gets packs as before", file: "sdk/engine/endpoint.go",
+		old: "return ep.throttled && slices", new: "return !ep.throttled && slices",
+		pkg: engine, run: "TestRefusingProxy",
+	},
+	{
+		name: "a trial that is acked late closes the breaker", file: "sdk/engine/endpoint.go",
+		old: "case b.trial == p.seq && !inTime:", new: "case b.trial == p.seq && !inTime && false:",
+		pkg: engine, run: "TestTrialThatIsAckedLate",
+	},
+	{
+		name: "each refusal of one round makes the pause longer", file: "sdk/engine/breaker.go",
+		old: "if b.pauses > 0 && sentAt < b.until {", new: "if b.pauses > 0 && sentAt < 0 {",
+		pkg: engine, run: "TestBreakerGrows",
+	},
+	{
+		name: "a breaker lets packs through while its trial is in flight", file: "sdk/engine/breaker.go",
+		old: "	case b.trial != 0:\n		return Trial\n", new: "",
+		pkg: engine, run: "TestBreakerGrows|TestStreamThatAProxyRefuses|TestRefusingProxy",
+	},
+	{
+		name: "a stream that one proxy refuses goes on being sent there", file: "sdk/engine/dispatch.go",
+		old: "	if b := p.stream.breakers[c.endpoint]; b != nil && b.pauses > 0 {\n", new: "	if b := p.stream.breakers[c.endpoint]; b != nil && b.pauses > 99 {\n",
+		pkg: engine, run: "TestStreamThatAProxyRefuses",
+	},
+	{
+		name: "no pack is isolated after a connection ended", file: "sdk/engine/isolate.go",
+		old: "	p.isolated = oldest && taken\n", new: "	p.isolated = false\n",
+		pkg: engine, run: "TestOldestUnanswered",
+	},
+	{
+		name: "other packs join an isolated one on its connection", file: "sdk/engine/choose.go",
+		old: "case c.epoch == p.avoid || c.reserved != nil:", new: "case c.epoch == p.avoid:",
+		pkg: engine, run: "TestOldestUnanswered",
+	},
+	{
+		name: "no heartbeat goes ahead of an isolated pack", file: "sdk/engine/dispatch.go",
+		old: "		e.emit(Effect{Kind: Heartbeat, Conn: c})\n", new: "",
+		pkg: engine, run: "TestOldestUnanswered",
+	},
+	{
+		name: "a pack is cut after the first connection that it ended alone", file: "sdk/engine/isolate.go",
+		old: "case len(r.endpoints) < 2 && (r.ends < 2 ||", new: "case len(r.endpoints) < 1 && (r.ends < 1 ||",
+		pkg: engine, run: "TestPackIsCutAfter",
+	},
+	{
+		name: "a record is given up after two connections that it ended", file: "sdk/engine/isolate.go",
+		old: "case len(r.endpoints) < 2 || r.ends < poisonTries:", new: "case len(r.endpoints) < 2:",
+		pkg: engine, run: "TestRecordThatEnds",
+	},
+	{
+		name: "connections that we closed count against an isolated pack", file: "sdk/engine/isolate.go",
+		old: "if c.byUs || !c.answers {", new: "if !c.answers {",
+		pkg: engine, run: "TestConnectionsThatSayNothing",
+	},
+	{
+		name: "the halves of a pack travel with others", file: "sdk/engine/isolate.go",
+		old: "p.stream, p.endpoint, p.maybe, true\n", new: "p.stream, p.endpoint, p.maybe, false\n",
+		pkg: engine, run: "TestPackIsCutAfter",
+	},
+	{
+		name: "a whole pack that was cut and is seen ends only itself", file: "sdk/engine/isolate.go",
+		old: "			e.confirm.Seen(finality.Pack(q.seq), now)\n", new: "			_ = now\n",
+		pkg: engine, run: "TestWholePackSeen",
+	},
+	{
+		name: "a whole pack is remembered for ever", file: "sdk/engine/isolate.go",
+		old: "p.unended == 0 && p.state == Split {", new: "p.unended < 0 && p.state == Split {",
+		pkg: engine, run: "TestCutPackIsForgotten",
+	},
+	{
+		name: "one try too many", file: "sdk/engine/retry.go",
+		old: "p.fails <= e.cfg.RetryLimit {", new: "p.fails <= e.cfg.RetryLimit+1 {",
+		pkg: engine, run: "TestRetryLimit",
+	},
+	{
+		name: "dials count as tries while another proxy is connected", file: "sdk/engine/endpoint.go",
+		old: "slices.Contains(l.endpoints, ep) && !l.up()\n", new: "slices.Contains(l.endpoints, ep)\n",
+		pkg: sender, run: "TestRetryLimitLeaves",
+	},
+	{
+		name: "a pack that nobody wrote counts as tried", file: "sdk/engine/retry.go",
+		old: "if taken && e.tryFailed(p, c.endpoint, nil, why) {", new: "if e.tryFailed(p, c.endpoint, nil, why) {",
+		pkg: engine, run: "TestUnwrittenPack|TestRetryLimitCountsConnections",
+	},
+	{
+		name: "a copy whose answer never came is not told as perhaps delivered", file: "sdk/engine/retry.go",
+		old: "	p.maybe = p.maybe || taken\n", new: "",
+		pkg: engine, run: "TestRetryLimitCountsConnections",
+	},
+	{
+		name: "a connection is closed while a pack that it acked is not final", file: "sdk/engine/connection.go",
+		old: "if c.inFlight > 0 || (c.acked > 0 &&", new: "if c.inFlight > 0 || (c.acked > 99 &&",
+		pkg: engine, run: "TestDrainedConnection",
+	},
+	{
+		name: "a damaged pack goes out on the same connection", file: "sdk/engine/refused.go",
+		old: "		if e.drain(c); c.drainBy == 0 {\n", new: "		if c.drainBy == 0 {\n",
+		pkg: engine, run: "TestDamagedPack",
+	},
+	{
+		name: "a pack that one proxy refused stands before the others", file: "sdk/engine/refused.go",
+		old: "	e.refused.single = append(e.refused.single, p)\n", new: "	e.enqueue(p)\n",
+		pkg: engine, run: "TestOneProxyOfTwo",
+	},
+	// Gate and condition: why a partition does not go on.
+	{
+		name: "a partition is resumed when the first of two reasons ends", file: "connector/internal/gate/condition.go",
+		old: "c.closed = c.closed || entries[i].Closes", new: "c.closed = entries[i].Closes",
+		pkg: gate, run: "TestPartitionIsPausedWhile|TestGateIsWhat",
+	},
+	{
+		name: "a pause that an earlier assignment left stays", file: "connector/internal/gate/gate.go",
+		old: "g.begun, g.paused = true, !g.cond.Load().closed", new: "g.begun, g.paused = true, false",
+		pkg: gate, run: "TestPauseLeft",
+	},
+	{
+		name: "a reason from before an assignment began does not pause it", file: "connector/internal/gate/gate.go",
+		old: "g.begun, g.paused = true, !g.cond.Load().closed", new: "g.begun, g.paused = true, g.cond.Load().closed",
+		pkg: gate, run: "TestReasonFromBefore|TestDrain",
+	},
+	{
+		name: "late news of an old assignment pause the new one", file: "connector/internal/gate/gate.go",
+		old: "if !g.begun || g.ended.Load() || closed == g.paused {", new: "if !g.begun || closed == g.paused {",
+		pkg: gate, run: "TestLateNews|TestEnded",
+	},
+	{
+		name: "the client is told of an assignment that it does not know", file: "connector/internal/gate/gate.go",
+		old: "if !g.begun || g.ended.Load() || closed == g.paused {", new: "if g.ended.Load() || closed == g.paused {",
+		pkg: gate, run: "TestReasonFromBefore",
+	},
+	{
+		name: "each gate of a drain is told by itself", file: "connector/internal/gate/gate.go",
+		old: "		g.putLocked(Entry{Key: k, Since: now, Closes: closes})\n	}\n	gs.tellLocked(list)", new: "		g.putLocked(Entry{Key: k, Since: now, Closes: closes})\n		gs.tellLocked([]*Gate{g})\n	}",
+		pkg: gate, run: "TestManyGates",
+	},
+	{
+		name: "a reason that never ends by itself is dropped", file: "connector/internal/gate/condition.go",
+		old: "return !reason.KindOf(e.Code).Terminal && (", new: "return (",
+		pkg: gate, run: "TestReasonThatNever",
+	},
+	{
+		name: "a reason that is added again counts as new", file: "connector/internal/gate/gate.go",
+		old: "		entries[i] = e\n	}\n	g.cond", new: "		entries[i], added = e, true\n	}\n	g.cond",
+		pkg: gate, run: "TestReasonThatIsAddedAgain",
+	},
+	{
+		name: "a reason that is added again begins anew", file: "connector/internal/gate/gate.go",
+		old: "e.Since, e.Behind = entries[i].Since, entries[i].Behind", new: "e.Behind = entries[i].Behind",
+		pkg: gate, run: "TestReasonThatIsAddedAgain",
+	},
+	{
+		name: "a partition that has stopped is tried by reading on", file: "connector/internal/gate/gate.go",
+		old: "if i < 0 || reason.KindOf(k.Code).Stops {", new: "if i < 0 {",
+		pkg: gate, run: "TestReasonThatIsTried",
+	},
+	{
+		name: "the stall detection closes a gate", file: "connector/internal/gate/gate.go",
+		old: "f.found, f.Closes, f.Since = true, false, f.Behind", new: "f.found, f.Since = true, f.Behind",
+		pkg: gate, run: "TestStallDetection",
+	},
+	{
+		name: "the stall detection removes the reasons of others", file: "connector/internal/gate/gate.go",
+		old: "if !e.found || !e.Behind.IsZero() {", new: "if !e.Behind.IsZero() {",
+		pkg: gate, run: "TestStallDetection|TestGateIsWhat",
+	},
+	{
+		name: "a reason that was only found stops the partition", file: "connector/internal/gate/condition.go",
+		old: "if kind.Stops && !entries[i].found && (", new: "if kind.Stops && (",
+		pkg: gate, run: "TestReasonThatIsOnlyFound",
+	},
+	{
+		name: "a stop that may end hides one that never does", file: "connector/internal/gate/condition.go",
+		old: "c.stop < 0 || kind.Terminal && !reason.KindOf(entries[c.stop].Code).Terminal", new: "c.stop < 0",
+		pkg: gate, run: "TestStopThatNeverEnds",
+	},
+	{
+		name: "the client is told outside the lock of the gates", file: "connector/internal/gate/gate.go",
+		old: "	g.gates.mu.Lock()\n	defer g.gates.mu.Unlock()\n	added = g.putLocked(e)\n	g.gates.tellLocked([]*Gate{g})", new: "	g.gates.mu.Lock()\n	added = g.putLocked(e)\n	g.gates.mu.Unlock()\n	g.gates.tellLocked([]*Gate{g})",
+		pkg: gate, run: "TestClientIsTold",
+	},
+	{
+		name: "a list ends a reason that was set by itself", file: "connector/reason/board.go",
+		old: "if old.Reason = r; !slices.Contains(old.sources, source) {\n		old.sources = append(old.sources, source)\n	}", new: "old.Reason, old.sources = r, []string{source}",
+		pkg: "./connector/reason", run: "TestReplaceEnds",
+	},
+	{
+		name: "a partition that goes on takes what was fetched before it stopped", file: "connector/internal/assign/position.go",
+		old: "			e.Assignment.rewind = true\n", new: "",
+		pkg: connector, run: "TestPartitionThatGoesOn",
+	},
+	{
+		name: "only the first of two fetches is dropped when a partition goes on", file: "connector/source.go",
+		old: "				back = append(back, p)\n				continue", new: "				assign.Rewind([]*assign.Assignment{p}, b.setOffsets)\n				continue",
+		pkg: connector, run: "TestPartitionThatGoesOn",
+	},
+	{
+		name: "more is parked behind a record that stops its partition", file: "connector/internal/assign/pending.go",
+		old: "return n > 0 && q.chunks[n-1].stop != nil", new: "return n < 0",
+		pkg: assigned, run: "TestNothingIsParkedBehind",
+	},
+	{
+		name: "a half sent chunk is dropped when its partition stops", file: "connector/internal/assign/dispatch.go",
+		old: "	case p.pending.chunks[0].begun:\n", new: "	case false:\n",
+		pkg: assigned, run: "TestChunkThatIsHalfSentIsKept",
+	},
+	{
+		name: "a gap is booked over records that wait for room", file: "connector/internal/assign/position.go",
+		old: "	if len(p.pending.chunks) > 0 {\n		return false\n	}\n	from := p.expect", new: "	from := p.expect",
+		pkg: assigned, run: "TestGapIsNotBooked",
+	},
+	{
+		name: "a fault that comes again while it is taken for over is never tried", file: "connector/watch.go",
+		old: "	began := p.Gate().Add(r, true)\n", new: "	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told})\n	began := p.Gate().Add(r, true)\n",
+		more: [][2]string{{"nobody tries again.\n	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told})\n", "nobody tries again.\n"}},
+		pkg:  connector, run: "TestFaultThatComesAgain",
+	},
+	{
+		name: "a partition closed for its pieces is looked at by nobody", file: "connector/internal/assign/pending.go",
+		old: "		p.mu.Lock() // or a note of a moment ago might say last that there is nothing to do\n		p.noteWaitsLocked()\n		p.mu.Unlock()\n", new: "		p.waits.Store(true)\n",
+		pkg: assigned, run: "TestPartitionThatHoldsTooMany",
+	},
+	{
+		name: "a partition goes on from a stream that the stall detection named", file: "connector/idle.go",
+		old: "e.Own != nil || !e.Closes || p.Refused.Of", new: "e.Own != nil || p.Refused.Of",
+		pkg: connector, run: "TestStreamThatTheStallDetection",
+	},
+	{
+		name: "each stop of one cause is a line", file: "connector/internal/observe/observer.go",
+		old: "pause := min(max(2*e.pause, flushEvery), flushMost)", new: "pause := flushEvery",
+		pkg: observe, run: "TestOneCauseIsAFewLines",
+	},
+	{
+		name: "a partition that flaps is counted each time", file: "connector/internal/observe/events.go",
+		old: "if _, again := e.seen[r.Object]; again {", new: "if false {",
+		pkg: observe, run: "TestPartitionThatFlaps",
+	},
+	{
+		name: "a shared cause that comes and goes is logged each time", file: "connector/internal/observe/observer.go",
+		old: "case l != nil && now.Sub(l.told) >= tellPause:", new: "case l != nil:",
+		pkg: observe, run: "TestSharedCause",
+	},
+	{
+		name: "snapshots at the same time mix their reasons", file: "connector/internal/observe/observer.go",
+		old: "	o.completing.Lock()\n	defer o.completing.Unlock()\n", new: "",
+		pkg: observe, run: "TestSnapshots",
+	},
+	{
+		name: "what is overdue is a stall without a reason", file: "connector/internal/observe/conditions.go",
+		old: "e != nil && reason.KindOf(e.Code).Stuck != \"\" {", new: "e != nil {",
+		pkg: observe, run: "TestRecordsThatWaitTooLong",
+	},
+	{
+		name: "a record that was too large is never tried again", file: "connector/internal/assign/pending.go",
+		old: "o.bytes <= o.stream.MaxRecord()", new: "false",
+		pkg: connector, run: "TestRecordThatWasTooLarge",
+	},
+	{
+		name: "a partition goes on at a record that is still too large", file: "connector/internal/assign/pending.go",
+		old: "o.stream != nil && o.bytes <= o.stream.MaxRecord()", new: "o.stream != nil",
+		pkg: connector, run: "TestRecordThatWasTooLarge",
+	},
+	{
+		name: "a piece that proxies refuse stops nothing", file: "connector/internal/assign/assignment.go",
+		old: "	if p.gate.Refer(k, time.Now(), true) {\n", new: "	if p.gate.Refer(k, time.Now(), false) && false {\n",
+		pkg: connector, run: "TestPartitionsThatAreRefused",
+	},
+	{
+		name: "a partition goes on while pieces of it are refused", file: "connector/idle.go",
+		old: " || p.Refused.Of(e.Key) > 0 {", new: " {",
+		pkg: connector, run: "TestPartitionsThatAreRefused",
+	},
+	// What alerts go by.
+	{
+		name: "the lag in time of a stopped partition ends at what was taken", file: "connector/internal/assign/times.go",
+		old: "recs[n-1].Offset >= next {", new: "recs[n-1].Offset < 0 {",
+		pkg: assigned, run: "TestLagInTimeOfAStopped",
+	},
+	{
+		name: "records that are fetched again keep their old times", file: "connector/internal/assign/times.go",
+		old: "n > r.passed && r.runs[n-1].first >= first", new: "n > r.passed && r.runs[n-1].first < 0",
+		pkg: assigned, run: "TestLagInTimeAfterAPartitionWentBack",
+	},
+	{
+		name: "the longer estimate of retention counts", file: "connector/retention.go",
+		old: "byMoves < left", new: "byMoves > left",
+		pkg: connector, run: "TestRetentionLeft",
+	},
+	{
+		name: "a client's certificate expires with the last of its chain", file: "connector/certs.go",
+		old: "authorities == cert.NotAfter.After(out)", new: "authorities || cert.NotAfter.After(out)",
+		pkg: connector, run: "TestClientCertificateExpires",
+	},
+	{
+		name: "a counter appears with its first value", file: "connector/internal/tally/tally.go",
+		old: "		n[label] = 0\n", new: "		_ = label\n",
+		pkg: connector, run: "TestKnownLabelValues",
+	},
+	{
+		name: "a topic's partitions without a commit are left out of the sum", file: "connector/internal/observe/series.go",
+		old: "		o.committed = p.Start\n", new: "		o.committed = 0\n",
+		pkg: "./connector/internal/observe", run: "TestSeriesOfPartitions",
+	},
+	// Ends of conditions.
+	{
+		name: "a migration does not fetch again what a stop gave back", file: "connector/internal/assign/dispatch.go",
+		old: "	if p.expect < p.Limit {\n", new: "	if false {\n",
+		pkg: assigned, run: "TestMigrationFetchesAgain",
+	},
+	{
+		name: "a stream that has room again is named as full", file: "connector/internal/assign/dispatch.go",
+		old: "					p.gate.Drop(e.Key) // that stream had room", new: "					break // that stream had room",
+		pkg: assigned, run: "TestOnlyTheStreamThatIsFull",
+	},
+	{
+		name: "a drain waits for what is parked behind a stop", file: "connector/run.go",
+		old: "			stuck, chunks = stuck+chunks, 0\n", new: "",
+		pkg: connector, run: "TestDrainDoesNotWait",
+	},
+	{
+		name: "a stream that the budget has no room for is a record without a rule", file: "connector/internal/route/route.go",
+		old: "	if errors.Is(err, sdk.ErrTooManyStreams) {", new: "	if false {",
+		pkg: route, run: "TestStreamThatTheBudget",
+	},
+	{
+		name: "reasons that a look found outlast the looks", file: "connector/internal/observe/observer.go",
+		old: "		o.board.Replace(\"stalls\", nil)\n", new: "",
+		pkg: "./connector/internal/observe", run: "TestDrainEndsTheReasons",
+	},
+	{
+		name: "a message is sent though its context has ended", file: "sdk/message.go",
+		old: "		if ctx.Err() != nil {\n			return notSent(ctx, \"message\", m.Stream)\n		}\n", new: "",
+		pkg: sender, run: "TestContextThatHasEndedSendsNothing",
+	},
+	{
+		name: "a batch is sent though its context has ended", file: "sdk/batch.go",
+		old: "		if ctx.Err() != nil {\n			return n, notSent(ctx, \"batch\", b.Stream)\n		}\n", new: "",
+		pkg: sender, run: "TestContextThatHasEndedSendsNothing",
+	},
+	{
+		name: "a message's Meta does not come back", file: "sdk/token.go",
+		old: "	r.Meta = c.meta\n", new: "",
+		pkg: sender, run: "TestMetaComesBackWhateverBecomesOfAMessage",
+	},
+	{
+		name: "a module path that nobody can fetch is taken", file: "deploy/dev/module/main.go",
+		old: "	if err := checkPath(to); err != nil {\n		return err\n	}\n", new: "",
+		pkg: "./deploy/dev/module", run: "TestPathThatCannotBeFetchedChangesNothing",
+	},
+}
