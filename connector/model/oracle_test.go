@@ -13,7 +13,7 @@ type breach struct{ what string }
 
 // checkCommit is the broker's side of a commit: the one place where a loss can be seen. A commit whose line names a
 // topic that was deleted says nothing of the one that is there now; resume must refuse it.
-func (w *world) checkCommit(p int, c commit) {
+func (w *world) checkCommit(p int, c groupCommit) {
 	line := c.read()
 	if line.Ours && line.Line.Topic != w.src.id {
 		return
@@ -146,10 +146,10 @@ func (w *world) checkBackingOff(p *proxy, route int32) {
 
 // checkRefused: a pack is held or given up because two proxies refused it for good, or the only one there is, or because
 // connections ended again and again while it was alone on them.
-func (m *member) checkRefused(p *pack, why engine.Cause) {
+func (s *sender) checkRefused(p *pack, why engine.Cause) {
 	switch why {
 	case engine.NoCause, engine.ByProxies:
-		if n := len(p.rejectedBy); n < 2 && n < len(m.snd.list.Endpoints()) {
+		if n := len(p.rejectedBy); n < 2 && n < len(s.list.Endpoints()) {
 			panic(breach{fmt.Sprintf("pack %d counts as refused for good; %d proxies said so", p.Seq(), n)})
 		}
 	case engine.ByIsolation:
@@ -161,17 +161,25 @@ func (m *member) checkRefused(p *pack, why engine.Cause) {
 	}
 }
 
+// checkAlone: a pack that was the oldest unanswered one when its connection ended is alone on the next one.
+func (s *sender) checkAlone(of *sent) {
+	others := s.unanswered(of.conn)
+	if i := slices.IndexFunc(others, func(o *sent) bool { return o != of && (of.p.alone || o.p.alone) }); i >= 0 {
+		panic(breach{fmt.Sprintf("packs %d and %d are on one connection; one of them is suspected to end connections", of.seq, others[i].seq)})
+	}
+}
+
 // checkTablesEmpty: nothing is held once all is committed.
 func (m *member) checkTablesEmpty() {
 	if n := m.snd.e.Known(); n != 0 {
 		panic(breach{fmt.Sprintf("all is committed, but the engine knows %d packs", n)})
 	}
-	if len(m.copies) != 0 || m.replay.Pending() != 0 {
-		panic(breach{fmt.Sprintf("all is committed, but %d packs and %d rereads are held", len(m.copies), m.replay.Pending())})
+	if len(m.snd.copies) != 0 || m.replay.Pending() != 0 {
+		panic(breach{fmt.Sprintf("all is committed, but %d packs and %d rereads are held", len(m.snd.copies), m.replay.Pending())})
 	}
 	for p, a := range m.parts {
-		if a != nil && a.Unfinal() != 0 {
-			panic(breach{fmt.Sprintf("partition %d: all is committed, but %d pieces are not final", p, a.Unfinal())})
+		if a != nil && a.Checkpoint().Unfinal() != 0 {
+			panic(breach{fmt.Sprintf("partition %d: all is committed, but %d pieces are not final", p, a.Checkpoint().Unfinal())})
 		}
 	}
 }

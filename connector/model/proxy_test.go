@@ -25,7 +25,9 @@ type sent struct {
 	records []int
 	conn    *conn
 	at      int  // the tick it was written
+	order   int  // among all copies
 	heard   bool // its ack came back
+	refused bool // another answer did
 	ended   bool // the bridge is done with the pack
 	charged bool // it is in what may be there twice
 }
@@ -142,6 +144,11 @@ func (p *proxy) serve(w *world, c *conn) {
 		if w.chokes(p, f.of) {
 			w.happened(packClosedConnection)
 			f.of.p.closedBy[p] = true
+			if w.badCode < 0 { // it stores the pack all the same
+				w.happened(packStoredUnanswered)
+				p.stored[f.of.packName] = true
+				p.store(w, f.of)
+			}
 			w.logf("proxy %d closes a connection at pack %d", p.id, f.of.seq)
 			p.end(w, c)
 			return

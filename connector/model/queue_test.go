@@ -9,6 +9,7 @@ import (
 
 // cluster is one cluster of the queue behind the proxies.
 type cluster struct {
+	w       *world
 	name    string
 	topics  map[string]*queueTopic
 	stalled bool // takes nothing and answers nothing
@@ -54,7 +55,7 @@ func (w *world) topicNames() (names []string) {
 
 func (w *world) newCluster() *cluster {
 	w.named++
-	c := &cluster{name: fmt.Sprint("cluster", w.named), topics: make(map[string]*queueTopic), written: true, since: w.now}
+	c := &cluster{w: w, name: fmt.Sprint("cluster", w.named), topics: make(map[string]*queueTopic), written: true, since: w.now}
 	for _, name := range w.topicNames() {
 		w.createTopic(c, name)
 	}
@@ -99,7 +100,7 @@ func (w *world) put(c *cluster, of *sent) bool {
 		w.happened(queueDamaged)
 	}
 	l.entries = append(l.entries, e)
-	if rd := of.m.reader; !c.written && rd != nil && !slices.Contains(rd.read, c) {
+	if rd := of.m.reader; !c.written && rd != nil && !slices.Contains(rd.roster.Members(), c) {
 		w.vanished(of) // nobody looks there any more
 	}
 	for _, id := range of.records {

@@ -3,22 +3,29 @@ package model
 import (
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"inlong-bridge/connector/confirm"
 )
 
-// reader drives the positions of connector/confirm as its Kafka reader does, over the queue of the
-// world: with lag, with answers that come late, stale, or not at all.
+// reader drives what connector/confirm decides over the queue of the world: with lag, with answers that come late, stale,
+// or not at all.
 type reader struct {
 	w          *world
 	m          *member
 	positions  *confirm.Positions
-	read       []*cluster // that are read, in the order they joined
+	roster     *confirm.Roster[*cluster]
+	passOvers  confirm.PassOvers
 	at         map[confirm.Place]readPosition
 	kept       map[string]confirm.Listing
 	wantStarts map[string]bool
-	missing    map[int32]bool // as was told
+	unreadable int            // until this tick some cluster counts as one that cannot be read
+	watching   map[int32]bool // streams whose watching is under way
+	watched    map[int32]bool
+	joining    map[*cluster]map[confirm.Route]bool // routes that are watched in a cluster that joins
+	missing    map[int32]bool                      // as was told
 	barrier    *barrierRun
 }
 
@@ -42,34 +49,78 @@ func newReader(w *world, m *member) *reader {
 	rd := &reader{
 		w: w, m: m, at: make(map[confirm.Place]readPosition), kept: make(map[string]confirm.Listing),
 		wantStarts: make(map[string]bool), missing: make(map[int32]bool),
+		watching: make(map[int32]bool), watched: make(map[int32]bool), joining: make(map[*cluster]map[confirm.Route]bool),
 	}
 	var names []string
+	var members []*cluster
 	for _, c := range w.clusters {
 		if c.written {
-			rd.read = append(rd.read, c)
-			names = append(names, c.name)
+			members, names = append(members, c), append(names, c.name)
 		}
 	}
-	rd.positions = confirm.NewPositions(names...)
+	rd.positions, rd.roster = confirm.NewPositions(names...), confirm.NewRoster(members...)
 	return rd
 }
 
-// watch fixes the positions of a stream's topic in every cluster that answers, and reports whether that has been done
-// in all: no pack of the stream goes out before.
-func (rd *reader) watch(route int32) bool {
-	name, all := rd.w.topicName(route), true
-	for _, c := range rd.read {
-		if slices.Contains(rd.positions.Topics(c.name), name) {
-			continue
-		}
-		if c.stalled {
-			all = false
-			continue
-		}
-		since := rd.positions.Ask()
-		rd.begin(rd.positions.Fix(c.name, name, c.list(since, []string{name}, false)))
+// step is one tick.
+func (rd *reader) step() {
+	rd.m.snd.queueAnswers(rd.answers())
+	for _, seq := range rd.take() {
+		rd.w.events++
+		rd.m.snd.seen(seq)
 	}
-	return all
+	rd.tellMissing()
+	rd.stepBarrier()
+}
+
+func routeOf(route int32) confirm.Route {
+	return confirm.Route{Group: "g", Stream: strconv.Itoa(int(route))}
+}
+
+// Name and Topic implement confirm.Member.
+func (c *cluster) Name() string { return c.name }
+func (c *cluster) Topic(_, _, stream string) string {
+	route, err := strconv.Atoi(stream)
+	if err != nil {
+		panic(err)
+	}
+	return c.w.topicName(int32(route))
+}
+
+// watch has a stream's topic read in every cluster, as far as they answer, and reports whether that is done: no pack of the
+// stream goes out before.
+func (rd *reader) watch(route int32) bool {
+	if rd.watched[route] {
+		return true
+	}
+	if !rd.watching[route] {
+		rd.watching[route] = true
+		rd.roster.Coming(routeOf(route))
+	}
+	name := rd.w.topicName(route)
+	for _, c := range rd.roster.Members() {
+		if !slices.Contains(rd.positions.Topics(c.name), name) {
+			if c.stalled {
+				return false
+			}
+			rd.begin(rd.positions.Fix(c.name, name, c.list(rd.positions.Ask(), []string{name}, false)))
+		}
+	}
+	rd.roster.Watch(routeOf(route))
+	rd.roster.Came(routeOf(route))
+	rd.watching[route], rd.watched[route] = false, true
+	return true
+}
+
+// unwatch ends the watching of a stream of which no pack is waited for.
+func (rd *reader) unwatch(route int32) {
+	if !rd.watched[route] {
+		return
+	}
+	rd.watched[route], rd.missing[route] = false, false
+	for _, u := range rd.roster.Unwatch("g", strconv.Itoa(int(route))) {
+		rd.begin(rd.positions.Drop(u.Member.name, u.Topic), nil)
+	}
 }
 
 // noticed is how many ticks after a cluster came, and gone is how many after it went, the reader follows.
@@ -81,21 +132,21 @@ const (
 // follow reads the clusters that the proxies write to.
 func (rd *reader) follow() {
 	for _, c := range rd.w.clusters {
-		i := slices.Index(rd.read, c)
+		reads := slices.Contains(rd.roster.Members(), c)
 		switch {
-		case c.written && i < 0 && !c.stalled && rd.w.now-c.since >= noticed:
-			if err := rd.positions.Add(c.name); err != nil {
-				panic(breach{err.Error()})
+		case c.written && !reads && rd.w.now-c.since >= noticed:
+			rd.roster.Expect(c.name)
+			if !c.stalled {
+				rd.join(c)
 			}
-			for _, name := range rd.watched() {
-				rd.begin(rd.positions.FixFrom(c.name, name, c.list(rd.positions.Ask(), []string{name}, true)))
-			}
-			rd.positions.Join(c.name)
-			rd.read = append(rd.read, c)
-			rd.w.happened(clusterCame)
-		case !c.written && i >= 0 && rd.w.now-c.since >= gone && len(rd.read) > 1:
+		case !c.written && !reads && rd.roster.GiveUp(c.name):
 			rd.positions.Remove(c.name)
-			rd.read = slices.Delete(rd.read, i, i+1)
+			delete(rd.joining, c)
+		case !c.written && reads && rd.w.now-c.since >= gone:
+			if _, ok := rd.roster.Leave(c.name); !ok {
+				continue
+			}
+			rd.positions.Remove(c.name)
 			c.unread(func(of *sent) {
 				if of.m == rd.m {
 					rd.w.vanished(of)
@@ -106,21 +157,36 @@ func (rd *reader) follow() {
 	}
 }
 
-// watched are the topics that are watched anywhere.
-func (rd *reader) watched() []string { return rd.positions.Topics(rd.read[0].name) }
+// join watches one more route in a cluster that joins, or makes it a member once all are watched there.
+func (rd *reader) join(c *cluster) {
+	done := rd.joining[c]
+	if done == nil {
+		if err := rd.positions.Add(c.name); err != nil {
+			panic(breach{err.Error()})
+		}
+		done = make(map[confirm.Route]bool)
+		rd.joining[c] = done
+	}
+	if left := rd.roster.Join(c, done); len(left) > 0 {
+		at := slices.MinFunc(left, func(a, b confirm.Route) int { return strings.Compare(a.Stream, b.Stream) })
+		name := c.Topic("", "", at.Stream)
+		rd.begin(rd.positions.FixFrom(c.name, name, c.list(rd.positions.Ask(), []string{name}, true)))
+		done[at] = true
+		return
+	}
+	delete(rd.joining, c)
+	rd.positions.Join(c.name)
+	for _, u := range rd.roster.Unneeded(c, rd.positions.Topics(c.name)) {
+		rd.begin(rd.positions.Drop(c.name, u.Topic), nil)
+	}
+	rd.w.happened(clusterCame)
+}
 
 // answers reports whether the whole queue can be read.
 func (rd *reader) answers() bool {
 	rd.follow()
-	for _, c := range rd.w.clusters {
-		if c.written && (c.stalled || rd.w.now-c.since >= noticed && !slices.Contains(rd.read, c)) {
-			return false
-		}
-		if c.stalled && slices.Contains(rd.read, c) {
-			return false
-		}
-	}
-	return true
+	_, err := rd.roster.Missing()
+	return err == nil && rd.unreadable < rd.w.now && !slices.ContainsFunc(rd.roster.Members(), func(c *cluster) bool { return c.stalled })
 }
 
 func (rd *reader) begin(starts []confirm.Start, err error) {
@@ -128,26 +194,18 @@ func (rd *reader) begin(starts []confirm.Start, err error) {
 		panic(breach{"reading the queue: " + err.Error()})
 	}
 	for _, s := range starts {
-		for _, c := range rd.read {
-			rd.beginIn(c, s)
+		if s.Why == confirm.Unwatched {
+			delete(rd.at, s.Place)
+			continue
 		}
+		at := readPosition{next: s.Offset.Entry, life: s.Life}
 		for _, c := range rd.w.clusters {
-			if !slices.Contains(rd.read, c) {
-				rd.beginIn(c, s)
+			if t := c.topics[s.Topic]; c.name == s.Cluster && t != nil && int(s.Partition) < len(t.logs) {
+				at.id, at.cuts = t.id, len(t.logs[s.Partition].cuts)
 			}
 		}
+		rd.at[s.Place] = at
 	}
-}
-
-func (rd *reader) beginIn(c *cluster, s confirm.Start) {
-	if c.name != s.Cluster {
-		return
-	}
-	at := readPosition{next: s.Offset.Entry, life: s.Life}
-	if t := c.topics[s.Topic]; t != nil && int(s.Partition) < len(t.logs) {
-		at.id, at.cuts = t.id, len(t.logs[s.Partition].cuts)
-	}
-	rd.at[s.Place] = at
 }
 
 // list asks a cluster, and keeps its answer.
@@ -159,7 +217,7 @@ func (rd *reader) list(c *cluster, ticket confirm.Ticket, starts bool) confirm.L
 
 // take returns the packs of this instance found since the last tick.
 func (rd *reader) take() (seqs []uint64) {
-	for _, c := range rd.read {
+	for _, c := range rd.roster.Members() {
 		if c.stalled || rd.w.readersSlow {
 			continue
 		}
@@ -187,14 +245,11 @@ func (rd *reader) take() (seqs []uint64) {
 
 // takeFrom reads a few messages of a partition.
 func (rd *reader) takeFrom(place confirm.Place, log *queueLog, at readPosition) (seqs []uint64) {
-	again := func(s confirm.Start, ok bool) {
-		if ok {
-			rd.begin([]confirm.Start{s}, nil)
-		}
-	}
 	if cuts := log.cuts[at.cuts:]; len(cuts) > 0 && slices.Min(cuts) < at.next {
 		rd.w.happened(queueRewound)
-		again(rd.positions.Rewind(place, at.life, confirm.At(slices.Min(cuts))))
+		if s, ok := rd.positions.Rewind(place, at.life, confirm.At(slices.Min(cuts))); ok {
+			rd.begin([]confirm.Start{s}, nil)
+		}
 		return nil
 	}
 	at.cuts = len(log.cuts)
@@ -205,7 +260,7 @@ func (rd *reader) takeFrom(place confirm.Place, log *queueLog, at readPosition) 
 	for more := rd.w.r.IntN(8); more > 0 && at.next < log.end(); more-- {
 		e := log.entries[at.next-log.start]
 		if e.value == nil {
-			again(rd.positions.PassOver(place, at.life, confirm.At(at.next+1)))
+			rd.passOver(place, at)
 			return seqs
 		}
 		if seq, v := confirm.Judge(e.value, instanceName(rd.m.instance)); v == confirm.Mine {
@@ -216,17 +271,42 @@ func (rd *reader) takeFrom(place confirm.Place, log *queueLog, at readPosition) 
 			}
 		}
 		at.next++
+		rd.passOvers.Read(place)
 	}
 	rd.at[place] = at
 	rd.positions.Advance(place, at.life, confirm.At(at.next))
 	return seqs
 }
 
+// faultLasts is for how many ticks a cluster counts as one that cannot be read.
+const faultLasts = 30
+
+// passOver goes on behind a damaged entry. Where that is not allowed, the cluster counts as one that cannot be read until
+// the log begins behind the entry.
+func (rd *reader) passOver(place confirm.Place, at readPosition) {
+	rd.at[place] = at
+	rd.positions.Advance(place, at.life, confirm.At(at.next))
+	if against := rd.passOvers.Next(place, rd.m.snd.repairsUnseen()); against != "" {
+		if rd.unreadable < rd.w.now {
+			rd.w.happened(queueUnreadable)
+			rd.w.logf("member %d does not read on in %v: %s", rd.m.instance, place, against)
+		}
+		rd.unreadable = rd.w.now + faultLasts
+		return
+	}
+	if s, ok := rd.positions.PassOver(place, at.life, confirm.At(at.next+1)); ok {
+		rd.begin([]confirm.Start{s}, nil)
+	}
+}
+
 // tellMissing says of which streams the topic is missing in every cluster.
 func (rd *reader) tellMissing() {
 	for route := range int32(rd.w.routes) {
+		if !rd.watched[route] {
+			continue
+		}
 		missing := true
-		for _, c := range rd.read {
+		for _, c := range rd.roster.Members() {
 			missing = missing && rd.positions.Lacks(c.name, rd.w.topicName(route))
 		}
 		if missing != rd.missing[route] {
@@ -268,15 +348,32 @@ func (rd *reader) passed(run *barrierRun) (passed, failed bool) {
 		return false, false
 	}
 	if run.barrier == nil {
+		if _, err := rd.roster.Missing(); err != nil {
+			return false, true
+		}
 		b, starts, err := rd.positions.Begin(run.since, rd.said(run))
 		rd.begin(starts, nil)
 		if err != nil {
-			return false, true
+			return rd.askAgain(run, err)
 		}
 		run.barrier = b
 	}
+	_, missing := rd.roster.Missing() // before the look at the positions
 	passed, err := rd.positions.Passed(run.barrier)
-	return passed && err == nil, err != nil
+	if err != nil {
+		return rd.askAgain(run, err)
+	}
+	return passed && missing == nil, missing != nil
+}
+
+// askAgain begins a barrier once more whose answers were behind, or a cluster or topic came in between.
+func (rd *reader) askAgain(run *barrierRun, err error) (passed, failed bool) {
+	if !confirm.AskAgain(err) {
+		return false, true
+	}
+	rd.w.happened(barrierAskedAgain)
+	run.since, run.barrier = rd.positions.Ask(), nil
+	return false, false
 }
 
 // said collects what the clusters say to a barrier's question. Now and then one says nothing, or all
@@ -287,8 +384,9 @@ func (rd *reader) said(run *barrierRun) map[string]confirm.Listing {
 		return maps.Clone(rd.kept)
 	}
 	said := make(map[string]confirm.Listing)
-	silent := rd.w.r.IntN(len(rd.read))
-	for i, c := range rd.read {
+	members := rd.roster.Members()
+	silent := rd.w.r.IntN(len(members))
+	for i, c := range members {
 		if c.stalled || mood <= 3 && i == silent {
 			continue
 		}

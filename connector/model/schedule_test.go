@@ -86,7 +86,7 @@ func (s *schedule) take(p int, orderly bool) {
 		return
 	}
 	if orderly {
-		m.lastCommit(p)
+		m.lastCommit(m.parts[p])
 	}
 	g.give(p, nil)
 	s.end(m, p)
@@ -102,7 +102,7 @@ func (s *schedule) end(m *member, p int) {
 
 // chargeUncommitted charges what another process, or this one after a restart, will read again.
 func (w *world) chargeUncommitted(m *member, p int) {
-	if m.parts[p] == nil || m.parts[p].topic != w.src.id {
+	if m.parts[p] == nil || m.parts[p].TopicID() != w.src.id {
 		return
 	}
 	from := w.committed(p)
@@ -110,7 +110,7 @@ func (w *world) chargeUncommitted(m *member, p int) {
 		from = min(from, m.parts[p].lostAt)
 	}
 	for _, id := range w.src.ids[p] {
-		if at := w.facts[id].offset; at >= from && at < m.parts[p].Position() {
+		if at := w.facts[id].offset; at >= from && at < m.parts[p].Checkpoint().Position() {
 			w.allowed++
 		}
 	}
@@ -162,20 +162,20 @@ func (s *schedule) operate() {
 		if m == nil {
 			continue
 		}
-		if a := m.parts[p]; a != nil && a.stopped() != "" && s.w.now-a.stoppedAt > patienceOfOperators {
+		if a := m.parts[p]; a != nil && a.stopped() != "" && a.Stopped().Scope != reason.Stream && s.w.now-a.stoppedAt > patienceOfOperators {
 			s.w.logf("an operator looks at partition %d", p)
 			switch l, c := s.w.src.logs[p], &s.w.src.group.committed[p]; {
 			case a.stopped() == reason.Gap:
 				s.w.knobs.acceptGap = true
 				s.restart(m)
 				return
-			case a.stopped() == reason.Truncated && a.topic == s.w.src.id:
+			case a.stopped() == reason.Truncated && a.TopicID() == s.w.src.id:
 				s.w.serveCommits(m)
 				at := min(c.offset, l.end)
 				if cutAt := s.w.src.cutAt[p]; cutAt >= 0 {
 					at = min(at, cutAt)
 				}
-				*c = commit{offset: max(at, l.start), epoch: -1}
+				*c = groupCommit{offset: max(at, l.start), epoch: -1}
 				s.w.src.cutAt[p], s.w.src.byHand[p] = -1, true
 			}
 			s.take(p, false)
@@ -455,6 +455,9 @@ func (s *schedule) loseMembership(p, long int) {
 	w.happened(memberLost)
 	g.give(p, nil)
 	a := m.parts[p]
+	if a == nil {
+		return
+	}
 	told := func() {
 		if m.parts[p] == a {
 			s.end(m, p)
@@ -478,11 +481,15 @@ func (s *schedule) badRecords(p *proxy, long int) {
 	if w.badAt != nil || len(w.facts) == 0 {
 		return
 	}
-	w.badCode = []int{104, 122, 94, 0, 0, 0}[s.r.IntN(6)]
+	w.badCode = []int{104, 122, 94, 0, 0, -1, -1}[s.r.IntN(7)]
 	all := s.r.IntN(2) == 0
 	w.logf("proxy %d (all: %v) cannot stand some records for %d: %d", p.id, all, long, w.badCode)
 	w.badAt = func(q *proxy) bool { return all || q == p }
-	w.badShare = 10 + s.r.IntN(30)
+	w.badShare = 4 + s.r.IntN(30)
+	if w.badCode < 0 && w.mode == finality.Queue { // what is stored is seen late
+		w.readersSlow = true
+		s.after(30+long/3, func() { w.readersSlow = false })
+	}
 	s.after(long, func() { w.badAt = nil })
 }
 
@@ -541,7 +548,7 @@ func (s *schedule) queueClusters() {
 	w.logf("%s goes", c.name)
 	c.written, c.since = false, w.now
 	c.unread(func(of *sent) {
-		if !slices.Contains(of.m.reader.read, c) { // it came a moment ago
+		if !slices.Contains(of.m.reader.roster.Members(), c) { // it came a moment ago
 			w.vanished(of)
 		}
 	})
@@ -593,6 +600,20 @@ func (s *schedule) heal() {
 		u.do()
 	}
 	s.w.damages = 0
+	for _, c := range s.w.clusters { // what cannot be read goes with the queue's retention
+		for _, name := range s.w.topicNames() {
+			if t := c.topics[name]; t != nil {
+				for _, l := range t.logs {
+					for i := len(l.entries); i > 0; i-- {
+						if l.entries[i-1].value == nil {
+							s.w.retainQueue(l, i)
+							break
+						}
+					}
+				}
+			}
+		}
+	}
 	for _, m := range s.w.members {
 		m.stopped = 0
 	}
@@ -624,13 +645,13 @@ func (s *schedule) progress() (sum int64) {
 	for _, c := range s.w.src.group.committed {
 		sum += c.offset
 	}
-	return sum
+	return sum + int64(s.w.finals)
 }
 
 // settled reports whether nothing is on its way any more.
 func (s *schedule) settled() bool {
 	for _, m := range s.w.members {
-		if !m.snd.idle() || len(m.copies) > 0 || m.replay.Pending() > 0 {
+		if !m.snd.idle() || len(m.snd.copies) > 0 || m.replay.Pending() > 0 {
 			return false
 		}
 		for _, a := range m.parts {
@@ -650,10 +671,10 @@ func (s *schedule) settled() bool {
 func (s *schedule) describe() string {
 	out := s.w.src.String()
 	for _, m := range s.w.members {
-		out += fmt.Sprintf(" member %d: packs %v, %d copies, %d rereads;", m.instance, m.snd.e.States(), len(m.copies), m.replay.Pending())
+		out += fmt.Sprintf(" member %d: packs %v, %d copies, %d rereads;", m.instance, m.snd.e.States(), len(m.snd.copies), m.replay.Pending())
 		for p, a := range m.parts {
 			if a != nil {
-				out += fmt.Sprintf(" partition %d: at %d, %d not final, stop %q;", p, a.Position(), a.Unfinal(), a.stopped())
+				out += fmt.Sprintf(" partition %d: at %d, %d not final, stop %q;", p, a.Checkpoint().Position(), a.Checkpoint().Unfinal(), a.stopped())
 			}
 		}
 	}

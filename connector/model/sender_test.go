@@ -1,11 +1,14 @@
 package model
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
 
+	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
@@ -16,13 +19,20 @@ type sender struct {
 	m         *member
 	e         *engine.Engine
 	list      engine.ProxyList
-	endpoints []*endpoint // by Ref
-	streams   []*engine.Stream
-	packs     []*pack // by Ref, nil once the engine is done with them
+	endpoints []*endpoint      // by Ref
+	streams   []*engine.Stream // by route
+	live      []int            // packs by route
+	watched   []bool           // by route: the engine was told
+	ids       finality.Stream  // of streams so far
+	packs     []*pack          // by Ref, nil once the engine is done with them
 	conns     []*conn
 	connRefs  []*conn // by Ref
 	encode    []*pack
-	followed  []*pack // lost or held, and somebody may want news of them
+	bySeq     map[uint64]*pack // that were written
+	filling   []*filling
+	copies    map[int32]*sent // by Ref: the copy of each pack that was written last, until the engine is done with the pack
+	written   int             // copies so far
+	followed  []*pack         // lost or held, and somebody may want news of them
 }
 
 type endpoint struct {
@@ -40,14 +50,30 @@ type pack struct {
 	records []int
 	pieces  []packPiece
 	held    bool
+	whole   *pack // it is a part of
+	wasSeen bool
 
-	rejectedBy, closedBy map[*proxy]bool // as the world knows
+	// As the world knows.
+	rejectedBy, closedBy map[*proxy]bool
+	alone                bool // the last connection ended while it was the oldest unanswered pack there
 }
 
 // packPiece is the records [from, to) of a pack.
 type packPiece struct {
-	pieceRef
+	token    sdk.Token
+	id       uint64
 	from, to int
+}
+
+// filling is a pack that is being filled: of one stream and minute, from whatever partition.
+type filling struct {
+	route   int32
+	minute  int64
+	repair  bool
+	limit   int // records
+	closes  int // no later than in this tick
+	records []int
+	pieces  []packPiece
 }
 
 func engineConfig(cfg finality.Config, k knobs, r *rand.Rand) engine.Config {
@@ -60,7 +86,7 @@ func engineConfig(cfg finality.Config, k knobs, r *rand.Rand) engine.Config {
 
 func newSender(m *member) *sender {
 	w := m.w
-	s := &sender{m: m, e: engine.New(engineConfig(m.cfg, w.knobs, m.r))}
+	s := &sender{m: m, e: engine.New(engineConfig(m.cfg, w.knobs, m.r)), bySeq: make(map[uint64]*pack), copies: make(map[int32]*sent)}
 	s.e.AddList(&s.list)
 	for i, p := range w.proxies {
 		ep := &endpoint{proxy: p}
@@ -69,10 +95,9 @@ func newSender(m *member) *sender {
 		s.endpoints = append(s.endpoints, ep)
 	}
 	s.setList(func(*proxy) bool { return true })
+	s.streams, s.live, s.watched = make([]*engine.Stream, w.routes), make([]int, w.routes), make([]bool, w.routes)
 	for route := range w.routes {
-		st := &engine.Stream{Ref: int32(route)}
-		s.e.AddStream(st, finality.Stream(route), &s.list)
-		s.streams = append(s.streams, st)
+		s.addStream(route)
 	}
 	return s
 }
@@ -94,10 +119,45 @@ func (s *sender) now() time.Duration { return s.m.w.time() }
 // room is what the budget of bytes is for: a sender that cannot send does not take more.
 func (s *sender) room() bool { return s.e.States()[engine.Waiting] <= 20 }
 
-func (s *sender) seal(route int32, records []int, pieces []packPiece, repair bool) {
-	p := s.newPack(route, records, pieces)
-	p.Repair = repair
-	s.e.Sealed(&p.Pack, s.streams[route])
+// TrySendBatch implements assign.Sender: it fills packs.
+func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {
+	w, minute := s.m.w, b.Time.Unix()/60
+	n = len(b.Payloads)
+	switch {
+	case !b.Repair && !s.room():
+		return 0, sdk.ErrBufferFull
+	case s.m.r.IntN(8) == 0:
+		if n = s.m.r.IntN(n + 1); n < len(b.Payloads) {
+			w.happened(senderFull)
+			err = []error{sdk.ErrBufferFull, sdk.ErrStreamFull}[s.m.r.IntN(2)]
+		}
+	}
+	for from := 0; from < n; {
+		route := s.m.streams[b.Stream]
+		i := slices.IndexFunc(s.filling, func(f *filling) bool { return f.route == route && f.minute == minute && f.repair == b.Repair })
+		if i < 0 {
+			i = len(s.filling)
+			s.filling = append(s.filling, &filling{route: route, minute: minute, repair: b.Repair, limit: 1 + s.m.r.IntN(10), closes: w.now + s.m.r.IntN(3)})
+		}
+		f := s.filling[i]
+		to := min(n, from+f.limit-len(f.records))
+		at := len(f.records)
+		for _, v := range b.Payloads[from:to] {
+			f.records = append(f.records, int(binary.BigEndian.Uint64(v)))
+		}
+		f.pieces = append(f.pieces, packPiece{b.Token, b.Packed(from, to), at, len(f.records)})
+		if from = to; len(f.records) == f.limit {
+			s.filling = slices.Delete(s.filling, i, i+1)
+			s.seal(f)
+		}
+	}
+	return n, err
+}
+
+func (s *sender) seal(f *filling) {
+	p := s.newPack(f.route, f.records, f.pieces)
+	p.Repair = f.repair
+	s.e.Sealed(&p.Pack, s.streams[f.route])
 	s.fed()
 }
 
@@ -105,6 +165,7 @@ func (s *sender) newPack(route int32, records []int, pieces []packPiece) *pack {
 	p := &pack{route: route, records: records, pieces: pieces, rejectedBy: make(map[*proxy]bool), closedBy: make(map[*proxy]bool)}
 	p.Ref, p.Records, p.Followed, p.OpenedAt = int32(len(s.packs)), int32(len(records)), true, s.now()
 	s.packs = append(s.packs, p)
+	s.live[route]++
 	s.encode = append(s.encode, p)
 	return p
 }
@@ -122,8 +183,14 @@ func (s *sender) step() {
 		s.read(c)
 	}
 	if s.m.reader != nil {
-		s.m.readQueue()
+		s.m.reader.step()
 	}
+	s.filling = slices.DeleteFunc(s.filling, func(f *filling) bool {
+		if f.closes <= w.now {
+			s.seal(f)
+		}
+		return f.closes <= w.now
+	})
 	for n := w.r.IntN(8); n > 0 && len(s.encode) > 0; n-- {
 		p := s.encode[0]
 		s.encode = s.encode[1:]
@@ -131,7 +198,9 @@ func (s *sender) step() {
 		s.fed()
 	}
 	for route, st := range s.streams {
-		if st.Known() > 0 && s.m.reader != nil && s.m.reader.watch(int32(route)) {
+		if s.live[route] > 0 && s.m.reader != nil && !s.watched[route] && s.m.reader.watch(int32(route)) {
+			s.watched[route] = true
+			s.fed()
 			s.e.Watched(st)
 		}
 	}
@@ -141,7 +210,11 @@ func (s *sender) step() {
 		s.write(c)
 	}
 	if w.now%10 == 0 {
+		if err := s.e.Check(); err != nil {
+			panic(breach{"the engine: " + err.Error()})
+		}
 		s.forget()
+		s.forgetStreams()
 	}
 }
 
@@ -200,7 +273,7 @@ func (s *sender) write(c *conn) {
 			w.happened(packNotTaken)
 			continue
 		}
-		of := s.m.wrote(c, p)
+		of := s.wrote(c, p)
 		at := w.now + s.m.r.IntN(12)/11
 		c.writing = &writing{p, at}
 		c.send(w, upFrame{of, at})
@@ -223,10 +296,13 @@ func (s *sender) read(c *conn) {
 			w.happened(answerUnknown)
 			s.e.UnknownAnswer(&c.Conn, false)
 		case r.code != 0:
+			if of := s.copies[p.Ref]; of != nil {
+				of.refused, of.p.alone = true, false
+			}
 			s.e.Refused(p, r.code, false, errors.New("error code"), s.now())
 		default:
-			if of := s.m.copies[p.Ref]; of != nil {
-				of.heard = true
+			if of := s.copies[p.Ref]; of != nil {
+				of.heard, of.p.alone = true, false
 			}
 			s.e.Acked(p, s.now())
 		}
@@ -242,7 +318,14 @@ func (s *sender) ended(c *conn) {
 	s.conns = slices.DeleteFunc(s.conns, func(x *conn) bool { return x == c })
 	c.leave(w)
 	s.fed()
+	unanswered := s.unanswered(c)
 	end := s.e.Ended(&c.Conn, errors.New("closed by the proxy"), s.now())
+	for i, of := range unanswered {
+		of.p.alone = i == 0 && end.Answered && !of.p.held
+	}
+	for _, p := range c.out { // nothing of them went out
+		p.alone = false
+	}
 	ep := s.endpoints[c.Endpoint().Ref]
 	if ep.unproven = !end.Answered; !end.Useful {
 		ep.next = w.now + 5 + s.m.r.IntN(10)
@@ -251,7 +334,17 @@ func (s *sender) ended(c *conn) {
 }
 
 func (s *sender) queueAnswers(ok bool) { s.e.QueueAnswers(ok, s.now()); s.fed(); s.progress() }
-func (s *sender) seen(seq uint64)      { s.e.Seen(seq, s.now()); s.fed(); s.progress() }
+func (s *sender) seen(seq uint64) {
+	if p := s.bySeq[seq]; p != nil {
+		if p.wasSeen = true; p.State() == engine.Split {
+			s.m.w.happened(packSeenAfterCut)
+		}
+	}
+	s.e.Seen(seq, s.now())
+	s.fed()
+	s.progress()
+}
+
 func (s *sender) missing(route int32, missing bool) {
 	s.e.TopicMissing(s.streams[route], missing, s.now())
 	s.fed()
@@ -266,6 +359,33 @@ func (s *sender) barrierEnded(begun time.Duration, passed bool) {
 		s.e.BarrierFailed(s.now())
 	}
 	s.progress()
+}
+
+// repairsUnseen is how many packs were sent again and not seen.
+func (s *sender) repairsUnseen() int {
+	n := s.e.Repairs()
+	return n.Pending()
+}
+
+// forgetStreams forgets streams that are idle, and has them come again under another number.
+func (s *sender) forgetStreams() {
+	for route, st := range s.streams {
+		if s.live[route] == 0 && s.m.r.IntN(10) == 0 && s.e.ForgetStream(st) {
+			s.m.w.happened(streamForgotten)
+			if s.m.reader != nil {
+				s.m.reader.unwatch(int32(route))
+			}
+			s.addStream(route)
+		}
+	}
+}
+
+// addStream makes a stream of a route known.
+func (s *sender) addStream(route int) {
+	s.ids++
+	s.watched[route] = false
+	s.streams[route] = &engine.Stream{Ref: int32(route)}
+	s.e.AddStream(s.streams[route], s.ids, &s.list)
 }
 
 // progress ends a change.
@@ -296,7 +416,7 @@ func (s *sender) perform(f *engine.Effect) {
 	case engine.CloseConn:
 		w.logf("member %d closes a connection to proxy %d: %s", s.m.instance, f.Conn.Endpoint().Ref, f.Reason)
 		c := s.connRefs[f.Conn.Ref]
-		for _, of := range s.m.copies {
+		for _, of := range s.copies {
 			if of.conn == c && w.now < c.proxy.lapsedUntil {
 				w.charge(of)
 			}
@@ -312,32 +432,42 @@ func (s *sender) perform(f *engine.Effect) {
 		s.m.reader.ask(s.now())
 	case engine.Cut:
 		s.cut(p)
+	case engine.PackAcked:
+		s.tell(p, sdk.Acked, nil)
 	case engine.PackFinal:
 		if f.Again {
 			w.happened(packSeenAfterLoss)
 		}
-		s.m.final(p)
+		w.finals++
+		s.copyEnded(p)
+		s.tell(p, sdk.Final, nil)
 		s.done(p)
 	case engine.PackLost:
 		w.logf("member %d lost pack %d: %s", s.m.instance, p.Seq(), f.Reason)
-		s.m.lost(p)
+		w.happened(packLost)
+		s.copyEnded(p)
+		s.tell(p, sdk.Lost, nil)
 		s.followed = append(s.followed, p)
 	case engine.PackHeld:
 		w.logf("member %d holds pack %d", s.m.instance, p.Seq())
 		w.happened(packHeld)
-		s.m.checkRefused(p, engine.NoCause)
-		s.m.hold(p, true)
+		s.checkRefused(p, engine.NoCause)
+		p.held = true
+		s.tell(p, sdk.Held, f.Err)
 		s.followed = append(s.followed, p)
 	case engine.PackReleased:
 		w.happened(packReleased)
-		s.m.hold(p, false)
+		p.held = false
+		s.tell(p, sdk.Released, nil)
 	case engine.PackRefused:
 		w.logf("member %d: pack %d is refused: %v", s.m.instance, p.Seq(), f.Cause)
-		s.m.checkRefused(p, f.Cause)
-		s.m.refused(p, f.Cause)
+		s.checkRefused(p, f.Cause)
+		w.happened(packGivenUp)
+		s.copyEnded(p)
+		s.tell(p, sdk.Refused, errors.New(f.Cause.String()))
 		s.done(p)
 	case engine.PackForgotten:
-		s.m.ended(p)
+		s.copyEnded(p)
 		s.done(p)
 	case engine.EndpointRefuses:
 		w.happened(proxyThrottled)
@@ -352,10 +482,80 @@ func (s *sender) perform(f *engine.Effect) {
 	}
 }
 
+// tell tells the tokens of a pack's pieces.
+func (s *sender) tell(p *pack, o sdk.Outcome, err error) {
+	for _, pc := range p.pieces {
+		pc.token.Settled(pc.id, sdk.Result{Outcome: o, Err: err})
+	}
+}
+
+// copyEnded: no copy of a pack that is on its way matters any more.
+func (s *sender) copyEnded(p *pack) {
+	if of := s.copies[p.Ref]; of != nil {
+		of.ended = true
+		delete(s.copies, p.Ref)
+	}
+}
+
+// crash ends the connections with the process.
+func (s *sender) crash() {
+	for _, c := range s.conns {
+		c.leave(s.m.w)
+	}
+	for _, of := range s.copies {
+		of.ended = true
+	}
+	clear(s.copies)
+}
+
+// wrote notes a copy of a pack on its way.
+func (s *sender) wrote(c *conn, p *pack) *sent {
+	s.written++
+	of := &sent{packName: packName{s.m.instance, p.Seq()}, m: s.m, p: p, route: p.route, records: p.records, conn: c, at: s.m.w.now, order: s.written}
+	owes := s.owes(c)
+	s.copies[p.Ref], s.bySeq[p.Seq()] = of, p
+	s.checkAlone(of)
+	for whole := p.whole; whole != nil; whole = whole.whole {
+		if whole.wasSeen {
+			panic(breach{fmt.Sprintf("pack %d is sent, a part of pack %d, which was seen", p.Seq(), whole.Seq())})
+		}
+	}
+	if c.proxy.faults > 0 || c.proxy.shadowed > s.m.w.now || owes {
+		s.m.w.charge(of)
+	}
+	return of
+}
+
+// unanswered returns the copies that were written to a connection and not answered, the oldest first.
+func (s *sender) unanswered(c *conn) (out []*sent) {
+	for _, of := range s.copies {
+		if of.conn == c && !of.heard && !of.refused {
+			out = append(out, of)
+		}
+	}
+	slices.SortFunc(out, func(a, b *sent) int { return a.order - b.order })
+	return out
+}
+
+// owes reports whether the proxy owes c an answer since the time of a fault that has ended. Found in settle: 1. a proxy
+// stands still and a pack waits for its answer; 2. it goes on one tick before ack_timeout is over, takes in all it was
+// sent, and its answers are on their way; 3. in this tick more packs are written to the connection, which the proxy
+// stores; 4. ack_timeout ends the connection before the answers are there, and the packs of step 3 are sent again. The
+// fault caused those copies too, though it had ended when they were written.
+func (s *sender) owes(c *conn) bool {
+	for _, of := range s.copies {
+		if of.conn == c && !of.heard && of.at <= c.proxy.faultEnded {
+			return true
+		}
+	}
+	return false
+}
+
 // done: nothing more is heard of a pack.
 func (s *sender) done(p *pack) {
-	s.m.hold(p, false)
 	s.packs[p.Ref] = nil
+	delete(s.bySeq, p.Seq())
+	s.live[p.route]--
 }
 
 // cut makes two packs of one, between two pieces: connector's tokens are not cut inside.
@@ -379,10 +579,10 @@ func (s *sender) cut(p *pack) {
 		second[j].to -= at
 	}
 	a, b := s.newPack(p.route, p.records[:at], p.pieces[:i]), s.newPack(p.route, p.records[at:], second)
-	a.Repair, b.Repair = p.Repair, p.Repair
+	a.Repair, b.Repair, a.whole, b.whole = p.Repair, p.Repair, p, p
 	s.m.w.logf("member %d cuts pack %d of %d records", s.m.instance, p.Seq(), len(p.records))
 	if !s.e.Parted(&p.Pack, &a.Pack, &b.Pack, s.now()) {
-		s.m.ended(p)
+		s.copyEnded(p)
 		s.done(p)
 	}
 }
@@ -395,13 +595,13 @@ func (s *sender) forget() {
 		default:
 			return true
 		}
-		if slices.ContainsFunc(p.pieces, func(ref packPiece) bool { return !ref.a.Forgotten(ref.piece) }) {
+		if slices.ContainsFunc(p.pieces, func(ref packPiece) bool { return !ref.token.Forgotten(ref.id) }) {
 			return false
 		}
 		if !s.e.Forget(&p.Pack, s.now()) {
 			return false
 		}
-		s.m.ended(p)
+		s.copyEnded(p)
 		s.done(p)
 		return true
 	})

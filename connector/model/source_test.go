@@ -6,6 +6,7 @@ import (
 	"sort"
 	"time"
 
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/resume"
 )
 
@@ -61,24 +62,32 @@ func (l *topicLog) epoch() int32 { return l.epochs[len(l.epochs)-1].epoch }
 func (l *topicLog) elect() { l.epochs = append(l.epochs, epochStart{l.epoch() + 1, l.end}) }
 
 // endOf is what a leader answers when it is asked where an epoch ends: of that epoch, or the newest before it.
-func (l *topicLog) endOf(epoch int32) (of int32, end int64) {
+func (l *topicLog) endOf(epoch int32) source.EpochEnd {
 	for i := len(l.epochs) - 1; i >= 0; i-- {
 		if e := l.epochs[i]; e.epoch <= epoch {
 			if i+1 < len(l.epochs) {
-				return e.epoch, l.epochs[i+1].at
+				return source.EpochEnd{LeaderEpoch: e.epoch, EndOffset: l.epochs[i+1].at}
 			}
-			return e.epoch, l.end
+			return source.EpochEnd{LeaderEpoch: e.epoch, EndOffset: l.end}
 		}
 	}
-	return -1, -1
+	return source.EpochEnd{LeaderEpoch: -1, EndOffset: -1}
+}
+
+// epochOf is the leader epoch of the record at an offset.
+func (l *topicLog) epochOf(offset int64) (epoch int32, found bool) {
+	if i := l.index(offset); i < len(l.records) && l.records[i].offset == offset {
+		return l.records[i].epoch, true
+	}
+	return -1, false
 }
 
 func (l *topicLog) index(offset int64) int {
 	return sort.Search(len(l.records), func(i int) bool { return l.records[i].offset >= offset })
 }
 
-// source is a Kafka topic of the group's, and what the group committed.
-type source struct {
+// kafka is a Kafka topic of the group's, and what the group committed.
+type kafka struct {
 	cluster string
 	id      resume.TopicID
 	lives   int
@@ -89,7 +98,7 @@ type source struct {
 	group   group
 }
 
-func (s *source) create(partitions int) {
+func (s *kafka) create(partitions int) {
 	s.lives++
 	s.id = resume.TopicID{byte(s.lives), byte(s.lives >> 8), 1}
 	s.logs, s.ids, s.cutAt, s.byHand = nil, nil, nil, nil
@@ -99,7 +108,7 @@ func (s *source) create(partitions int) {
 }
 
 // grow adds a partition.
-func (s *source) grow() {
+func (s *kafka) grow() {
 	s.logs, s.ids, s.cutAt, s.byHand = append(s.logs, newLog(0)), append(s.ids, nil), append(s.cutAt, -1), append(s.byHand, false)
 	if g := &s.group; len(g.owner) < len(s.logs) {
 		g.committed, g.owner, g.generation = append(g.committed, noCommit), append(g.owner, nil), append(g.generation, 0)
@@ -250,36 +259,36 @@ func (w *world) bare(p int, offset int64) {
 
 // diverges reports whether the log does not hold what was read up to an offset under a leader epoch.
 func (w *world) diverges(p int, offset int64, epoch int32) bool {
-	of, end := w.src.logs[p].endOf(epoch)
-	return of < epoch || end < offset
+	end := w.src.logs[p].endOf(epoch)
+	return end.LeaderEpoch < epoch || end.EndOffset < offset
 }
 
 // group is the coordinator's side of the consumer group.
 type group struct {
-	committed  []commit  // by partition
-	owner      []*member // by partition, nil for none
-	generation []int     // by partition: another one for each owner
+	committed  []groupCommit // by partition
+	owner      []*member     // by partition, nil for none
+	generation []int         // by partition: another one for each owner
 	requests   []*commitRequest
 }
 
-// commit is an offset as the coordinator keeps it: text, under names.
-type commit struct {
+// groupCommit is an offset as the coordinator keeps it: text, under names.
+type groupCommit struct {
 	offset   int64
 	epoch    int32
 	metadata string
 }
 
-var noCommit = commit{offset: -1}
+var noCommit = groupCommit{offset: -1}
 
 // read is what a member makes of a commit.
-func (c commit) read() resume.Commit {
+func (c groupCommit) read() resume.Commit {
 	l, ours := resume.Parse(c.metadata)
 	return resume.Commit{Offset: c.offset, Epoch: c.epoch, Line: l, Ours: ours}
 }
 
 // commitRequest is one partition's part of a commit on its way. Requests of a member do not overtake each other.
 type commitRequest struct {
-	commit
+	commit           groupCommit
 	m                *member
 	partition        int
 	generation       int
@@ -341,7 +350,7 @@ func (g *group) give(p int, m *member) {
 // wallClock is what resume takes for the time of day.
 func (w *world) wallClock() time.Time { return time.UnixMilli(1_764_000_000_000).Add(w.time()) }
 
-func (s *source) String() string {
+func (s *kafka) String() string {
 	out := ""
 	for p, l := range s.logs {
 		out += fmt.Sprintf(" partition %d: committed %d of %d..%d, %d records;", p, s.group.committed[p].offset, l.start, l.end, len(l.records))

@@ -42,7 +42,7 @@ const (
 	recreationStopped
 	lostAgainRead
 	lostAgainGone
-	replayFull
+	senderFull
 	replayFailed
 	proxyKilled
 	proxyReset
@@ -67,6 +67,9 @@ const (
 	queueDamaged
 	queueRewound
 	queueReaderSlow
+	queueUnreadable
+	barrierAskedAgain
+	streamForgotten
 	clusterCame
 	clusterWent
 	packLost
@@ -76,6 +79,8 @@ const (
 	packGivenUp
 	packNotTaken
 	packIsolated
+	packStoredUnanswered
+	packSeenAfterCut
 	packCut
 	packNotCut
 	answerUnknown
@@ -93,14 +98,14 @@ var eventNames = [events]string{
 	"a leader was elected", "a member crashed", "a member stood still", "a rival joined", "a rival left", "a membership was lost", "a partition was revoked",
 	"a start refused a commit of a deleted topic", "a start was committed before the first fetch", "a start passed over records", "a start was committed again with its line",
 	"a gap was accepted", "a gap stopped a partition", "a truncation stopped a partition", "a new topic stopped a partition",
-	"a lost piece was read again", "a lost piece was gone from the source", "there was no room for what was read again", "reading again failed",
+	"a lost piece was read again", "a lost piece was gone from the source", "the sender had no room", "reading again failed",
 	"a proxy was killed", "a proxy's connections were reset", "a proxy froze", "a proxy stood still for less than patience", "a proxy was a zombie", "a proxy dropped a stream's packs",
 	"a proxy kept all in memory", "a proxy stored a pack twice", "a proxy refused a pack for now", "proxies refused a pack for good", "a proxy refused a stream",
 	"a proxy closed a connection at a pack", "a connection ended with half a pack sent", "the list of proxies changed",
 	"a queue cluster stalled", "a partition of the queue appeared", "the queue's retention overtook the reader", "a log of the queue was cut", "a topic of the queue was created again",
-	"a topic of the queue was missing", "an entry of the queue was damaged", "the queue's client found a cut", "the queue's reader was slow", "a queue cluster came", "a queue cluster went",
+	"a topic of the queue was missing", "an entry of the queue was damaged", "the queue's client found a cut", "the queue's reader was slow", "a damaged entry was not passed over", "a barrier asked again", "a stream was forgotten", "a queue cluster came", "a queue cluster went",
 	"a pack was lost", "a lost pack was seen after all",
-	"a pack was held", "a held pack was released", "a pack was given up", "a pack was seen before it was written again", "a pack travelled alone", "a pack was cut", "a pack could not be cut",
+	"a pack was held", "a held pack was released", "a pack was given up", "a pack was seen before it was written again", "a pack travelled alone", "a proxy stored a pack and closed the connection", "a pack was seen that had been cut", "a pack was cut", "a pack could not be cut",
 	"an answer came to no pack", "a connection had to prove itself", "a proxy was throttled", "a throttled proxy recovered", "a stream's breaker closed", "one proxy alone refused a pack for good",
 }
 
@@ -124,7 +129,7 @@ type world struct {
 	routes int
 	minute int32
 
-	src         source
+	src         kafka
 	facts       []fact
 	commitsFail bool
 	answersLost bool      // of commits
@@ -142,6 +147,7 @@ type world struct {
 	readersSlow bool
 
 	fed       int // events that engines got
+	finals    int // packs
 	events    int // of all kinds
 	instances int // bridge processes so far
 	allowed   int // duplicates that the faults so far explain
@@ -170,8 +176,8 @@ func (w *world) isBad(p *proxy, of *sent) bool {
 	return w.badAt != nil && w.badAt(p) && slices.ContainsFunc(of.records, func(id int) bool { return id%w.badShare == 0 })
 }
 
-func (w *world) refuses(p *proxy, of *sent) bool { return w.badCode != 0 && w.isBad(p, of) }
-func (w *world) chokes(p *proxy, of *sent) bool  { return w.badCode == 0 && w.isBad(p, of) }
+func (w *world) refuses(p *proxy, of *sent) bool { return w.badCode > 0 && w.isBad(p, of) }
+func (w *world) chokes(p *proxy, of *sent) bool  { return w.badCode <= 0 && w.isBad(p, of) }
 
 // charge allows a copy of a pack to be sent again. A copy is charged once, however many faults touch it: each fault
 // sends it again or not, and what is sent again is another copy.
@@ -185,7 +191,7 @@ func (w *world) charge(of *sent) {
 // chargeInFlight charges what may be sent twice when a connection ends: what is in flight on it and was stored already.
 // In settle all that has not settled is sent again.
 func (w *world) chargeInFlight(c *conn) {
-	for _, of := range c.s.m.copies {
+	for _, of := range c.s.copies {
 		if of.conn != c || w.mode == finality.Queue && (of.heard || !c.proxy.stored[of.packName]) {
 			continue
 		}
@@ -196,7 +202,7 @@ func (w *world) chargeInFlight(c *conn) {
 // chargeAll charges what a proxy that misbehaves may cause to be sent twice.
 func (w *world) chargeAll(p *proxy) {
 	for _, m := range w.members {
-		for _, of := range m.copies {
+		for _, of := range m.snd.copies {
 			if of.conn.proxy == p {
 				w.charge(of)
 			}
@@ -208,7 +214,7 @@ func (w *world) chargeAll(p *proxy) {
 // not noticed yet.
 func (w *world) chargeOrphans(p *proxy) {
 	for _, m := range w.members {
-		for _, of := range m.copies {
+		for _, of := range m.snd.copies {
 			if of.heard && of.conn.proxy == p && (of.conn.endedAt > 0 || of.conn.left) {
 				w.charge(of)
 			}
