@@ -3,7 +3,6 @@ package sdk
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"inlong-bridge/sdk/frame"
@@ -48,7 +47,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		return first, ErrBufferFull
 	}
 	at := timeOrNow(b.Time)
-	key := openKey{minute: minuteOf(at), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
+	key := openKey{minute: frame.MinuteOf(at), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
 	records, unfit := b.Payloads[first:], error(nil)
 	if key.records {
 		if err := s.o.messageType.unfitAttrs(); err != nil {
@@ -226,11 +225,8 @@ func (s *Sender) madeRoom() {
 }
 
 func (s *Sender) wakeForRoom() {
-	select {
-	case s.room <- struct{}{}:
-	default:
-	}
-	s.waiters.wake()
+	s.room.Poke()
+	s.waiters.Wake()
 }
 
 // Room receives a value when there may be room again after ErrBufferFull or ErrStreamFull.
@@ -243,7 +239,7 @@ func (s *Sender) SendBatch(ctx context.Context, b *Batch) (n int, err error) {
 		if ctx.Err() != nil {
 			return n, notSent(ctx, "batch", b.Stream)
 		}
-		wait := s.waiters.next()
+		wait := s.waiters.Next()
 		if err = ErrStreamFull; b.Repair || !s.streamAhead(b.Stream) {
 			n, err = s.trySend(b, n)
 		}
@@ -265,22 +261,4 @@ func (s *Sender) awaitRoom(ctx context.Context, wait <-chan struct{}) error {
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for room in the byte budget (WithBudget): %w", context.Cause(ctx))
 	}
-}
-
-// waiters wakes everybody who waits for room.
-type waiters struct {
-	ch atomic.Pointer[chan struct{}]
-}
-
-func (w *waiters) init() {
-	ch := make(chan struct{})
-	w.ch.Store(&ch)
-}
-
-// next returns a channel that the next wake closes. Get it before trying, so that no wake is missed.
-func (w *waiters) next() <-chan struct{} { return *w.ch.Load() }
-
-func (w *waiters) wake() {
-	ch := make(chan struct{})
-	close(*w.ch.Swap(&ch))
 }

@@ -162,7 +162,7 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 		}
 	}
 	s.useLocked(g, n)
-	s.warmer.wake()
+	s.warmer.Wake()
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()

@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/signal"
 )
 
 // endpoint is one proxy, known by its address, or by its name and one of the name's addresses. It is kept when it leaves the lists: its counters go on
@@ -21,7 +22,7 @@ type endpoint struct {
 	dial   string          // host:port that is dialled; constant
 	group  string          // whose it is; empty where groups share it
 	leave  context.CancelFunc
-	redial waiters // pauses after dials that failed end at once
+	redial signal.Broadcast // pauses after dials that failed end at once
 
 	lastErr  string
 	lastTime time.Time
@@ -51,7 +52,6 @@ func (s *Sender) endpointLocked(key endpointKey, dial string) *endpoint {
 	ep := s.endpoints[key]
 	if ep == nil {
 		ep = &endpoint{addr: key.addr, dial: dial, group: key.group}
-		ep.redial.init()
 		ep.life.Ref = int32(len(s.endpointList))
 		s.e.AddEndpoint(&ep.life, finality.Endpoint(ep.life.Ref))
 		s.endpoints[key] = ep
@@ -104,7 +104,7 @@ func (s *Sender) slotLoop(ctx context.Context, ep *endpoint, first bool) {
 	failed, useless := 0, 0 // in a row: dials, connections
 	unproven := false       // the last connection ended before anything was answered on it
 	for again := false; ; again = true {
-		redial := ep.redial.next() // before the dial, so that no wake is missed
+		redial := ep.redial.Next() // before the dial, so that no wake is missed
 		nc, err := s.dialProxy(ctx, ep)
 		s.mu.Lock()
 		if ctx.Err() != nil {

@@ -56,7 +56,7 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 		return fmt.Errorf("adding group: %w", err)
 	}
 	for {
-		wait := s.warmer.next()
+		wait := s.warmer.Next()
 		s.mu.Lock()
 		if s.closing.Load() {
 			s.mu.Unlock()

@@ -56,7 +56,7 @@ func (s *Sender) performLocked(f *engine.Effect, now time.Duration, todo *afterU
 	case engine.Heartbeat:
 		c := s.conns.at(f.Conn.Ref)
 		c.beat = true
-		c.signal()
+		c.wake.Poke()
 	case engine.CloseConn:
 		todo.closing = append(todo.closing, s.conns.at(f.Conn.Ref))
 	case engine.Connect:
@@ -66,7 +66,7 @@ func (s *Sender) performLocked(f *engine.Effect, now time.Duration, todo *afterU
 			leave()
 		}
 	case engine.Redial:
-		s.endpointOfLocked(f.Endpoint).redial.wake()
+		s.endpointOfLocked(f.Endpoint).redial.Wake()
 	case engine.Barrier:
 		s.beginBarrierLocked(now)
 	case engine.Cut:
@@ -90,7 +90,7 @@ func (s *Sender) performLocked(f *engine.Effect, now time.Duration, todo *afterU
 		s.packs.drop(f.Pack.Ref)
 
 	case engine.ConnReady:
-		s.warmer.wake()
+		s.warmer.Wake()
 	case engine.ConnEnded:
 		s.connEndedLocked(f, now)
 	case engine.ConnLost, engine.EndpointFails, engine.EndpointBack, engine.EndpointRefuses, engine.EndpointTakes,
@@ -163,7 +163,7 @@ func (s *Sender) sendLocked(p *pack, c *conn, now time.Duration) {
 	s.ranAheadLocked(p)
 	p.st.ahead.moved.Store(int64(now))
 	c.out = append(c.out, p)
-	c.signal()
+	c.wake.Poke()
 }
 
 // packAckedLocked: the proxy holds the pack; its bytes are not needed any more. Under mu.
@@ -196,7 +196,7 @@ func (s *Sender) packLostLocked(p *pack, why string, now time.Duration) {
 		return
 	}
 	lost.pieces = p.pieces
-	if p.tokens < len(p.pieces) {
+	if int(p.tokens) < len(p.pieces) {
 		p.pieces = make([]piece, 0, p.tokens)
 		for _, pc := range lost.pieces {
 			if _, single := pc.token.(callback); !single {
@@ -277,7 +277,8 @@ func (s *Sender) endLocked(p *pack, e event) {
 	s.ranAheadLocked(p)
 	s.unloadLocked(p)
 	if p.naming {
-		p.ended = e
+		ended := e // not e: it would be allocated for every pack
+		p.ended = &ended
 		return
 	}
 	s.tellEndLocked(p, e)

@@ -124,10 +124,7 @@ func (s *Sender) nameLocked(addr string) *proxyName {
 		s.resolving = true
 		s.wg.Go(s.resolveLoop)
 	}
-	select {
-	case s.resolveWake <- struct{}{}:
-	default:
-	}
+	s.resolveWake.Poke()
 	return n
 }
 
@@ -210,7 +207,7 @@ func (s *Sender) resolveNames(all bool) {
 			}
 		})
 	}
-	s.warmer.wake()
+	s.warmer.Wake()
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()

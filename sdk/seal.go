@@ -5,7 +5,7 @@ import "time"
 // openedLocked notes a fresh open pack. Under its stream's lock.
 func (s *Sender) openedLocked(p *pack) {
 	if s.open.add(p) && s.o.linger > 0 {
-		s.wakeClock()
+		s.clockWake.Poke() // no pack was open, so the clock did not look for one
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/internal/bufpool"
 	"inlong-bridge/sdk/manager"
+	"inlong-bridge/sdk/signal"
 )
 
 // Sender is safe for concurrent use.
@@ -37,14 +38,14 @@ type Sender struct {
 	maxAhead    int64 // bound of the backlogs
 	paceWanted  atomic.Bool
 	roomWanted  atomic.Bool
-	room        chan struct{}
-	waiters     waiters // for room
-	warmer      waiters // for connections
+	room        signal.Poke
+	waiters     signal.Broadcast // for room
+	warmer      signal.Broadcast // for connections
 	open        openList
 	enc         encoder
 	notify      notifier
-	clockWake   chan struct{}
-	resolveWake chan struct{}
+	clockWake   signal.Poke
+	resolveWake signal.Poke
 	naming      sync.WaitGroup // calls that still name their pieces; see pack.pins
 	closing     atomic.Bool    // nothing new is taken
 
@@ -94,7 +95,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	s := &Sender{
 		o: o, start: time.Now(), e: engine.New(o.engine()),
-		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1), resolveWake: make(chan struct{}, 1), names: make(map[string]*proxyName),
+		told: make(chan struct{}), room: signal.NewPoke(), clockWake: signal.NewPoke(), resolveWake: signal.NewPoke(), names: make(map[string]*proxyName),
 		streams: make(map[streamKey]*Stream),
 		groups:  make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
 		idle: make(chan struct{}), closed: make(chan struct{}),
@@ -111,8 +112,6 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		s.store = store
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.waiters.init()
-	s.warmer.init()
 	s.enc.init()
 	s.notify.init(s)
 	go func() {
@@ -173,14 +172,6 @@ func (s *Sender) clockLoop() {
 			next = nextTick
 		}
 		timer.Reset(max(next-s.now(), 0))
-	}
-}
-
-// wakeClock tells clockLoop that a pack was opened while there was none.
-func (s *Sender) wakeClock() {
-	select {
-	case s.clockWake <- struct{}{}:
-	default:
 	}
 }
 

@@ -92,7 +92,7 @@ func (s *Sender) cutLocked(f *engine.Effect, now time.Duration) (told bool) {
 		if p.life.State() == engine.Waiting {
 			s.partLocked(p, n, f.Times, s.now())
 		} else {
-			s.tellEndLocked(p, p.ended)
+			s.tellEndLocked(p, *p.ended)
 		}
 		todo := s.progressLocked()
 		s.mu.Unlock()

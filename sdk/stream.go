@@ -228,16 +228,6 @@ func timeOrNow(t time.Time) time.Time {
 	return t
 }
 
-// minuteOf is the event-time minute of t.
-func minuteOf(t time.Time) int64 {
-	sec := t.Unix()
-	m := sec / 60
-	if sec%60 < 0 {
-		m--
-	}
-	return m
-}
-
 // dataTime is t as the frame carries it. Readers take the field as signed 32 bit, so what lies before
 // 1970 or after 2038 becomes the nearest end of that range.
 func dataTime(t time.Time) uint32 {

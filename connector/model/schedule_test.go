@@ -651,11 +651,11 @@ func (s *schedule) progress() (sum int64) {
 // settled reports whether nothing is on its way any more.
 func (s *schedule) settled() bool {
 	for _, m := range s.w.members {
-		if !m.snd.idle() || len(m.snd.copies) > 0 || m.replay.Pending() > 0 {
+		if !m.snd.idle() || len(m.snd.filling) > 0 || len(m.snd.copies) > 0 || m.replay.Pending() > 0 {
 			return false
 		}
 		for _, a := range m.parts {
-			if a != nil && a.stopped() != "" {
+			if a != nil && (a.stopped() != "" || a.WaitsForRoom()) {
 				return false
 			}
 		}

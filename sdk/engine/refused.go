@@ -63,12 +63,13 @@ func (e *Engine) Acked(p *Pack, now time.Duration) {
 	c.useful = true
 	ep.counts.Acked++
 	st.counts.Acked++
-	e.unname(p)
+	p.named = false
 	if p.probed() {
 		e.probeTaken(p, now)
 	}
 	p.refusal = nil
-	e.emit(Effect{Kind: PackAcked, Pack: p, Endpoint: ep})
+	f := e.add(PackAcked)
+	f.Pack, f.Endpoint = p, ep
 	e.confirm.Acked(finality.Pack(p.seq), c.epoch, now)
 }
 

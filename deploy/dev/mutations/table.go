@@ -11,6 +11,7 @@ const (
 	absence    = "./connector/internal/absence"
 	gate       = "./connector/internal/gate"
 	observe    = "./connector/internal/observe"
+	bench      = "./deploy/dev/bench"
 	route      = "./connector/internal/route"
 	brokers    = "./connector/internal/source"
 	assigned   = "./connector/internal/assign"
@@ -1084,7 +1085,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a blocked stream waits for its turn though something happened to its packs", file: "sdk/engine/runqueue.go",
-		old: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked && e.scanAll {",
+		old: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked && e.scanAll {",
 		pkg: engine, run: "TestStreamThatMayGoAgain",
 	},
 	{
@@ -1424,6 +1425,32 @@ var mutations = []mutation{
 		name: "a topic's partitions without a commit are left out of the sum", file: "connector/internal/observe/series.go",
 		old: "		o.committed = p.Start\n", new: "		o.committed = 0\n",
 		pkg: "./connector/internal/observe", run: "TestSeriesOfPartitions",
+	},
+	// The comparison of two benches.
+	{
+		name: "a slower row passes because some rounds were faster", file: "deploy/dev/bench/compare.go",
+		old: "	case below && q.Q3 < 1:\n", new: "	case below && slices.Max(ratios) < 1:\n",
+		pkg: bench, run: "TestJudgeFollowsTheRule",
+	},
+	{
+		name: "a row that is undecided counts as the same", file: "deploy/dev/bench/compare.go",
+		old: "	case above && rising == worse, below && falling == worse:\n", new: "	case false:\n",
+		pkg: bench, run: "TestJudgeFollowsTheRule",
+	},
+	{
+		name: "allocations may rise by as much as CPU", file: "deploy/dev/bench/compare.go",
+		old: "	case median > resolution && quantile(v, 0.1) > 0:\n", new: "	case median > resolution && median > mostCPU && quantile(v, 0.1) > 0:\n",
+		pkg: bench, run: "TestJudge",
+	},
+	{
+		name: "old and new are compared across rounds", file: "deploy/dev/bench/compare.go",
+		old: "return p.New.Rate / p.Old.Rate })", new: "return p.New.Rate / pairs[0].Old.Rate })",
+		pkg: bench, run: "TestRatiosPair",
+	},
+	{
+		name: "a comparison with a worse row ends with exit code 0", file: "deploy/dev/bench/compare.go",
+		old: "	if names := named[worse]; len(names) > 0 {\n", new: "	if names := named[worse]; len(names) > len(rows) {\n",
+		pkg: bench, run: "TestComparison",
 	},
 	// Ends of conditions.
 	{
