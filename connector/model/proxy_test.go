@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/frame"
 )
@@ -44,32 +43,6 @@ func (s *sent) value() []byte {
 }
 
 func instanceName(i int) string { return fmt.Sprintf("instance%014d", i) }
-
-// conn is one connection as both ends see it.
-type conn struct {
-	engine.Conn
-	proxy   *proxy
-	s       *sender
-	out     []*pack   // handed to the writer
-	writing *writing  // what it is about
-	beat    bool      // it writes a heartbeat next
-	up      []upFrame // to the proxy
-	down    []reply   // to the bridge
-	endedAt int       // the proxy's side ended at this tick, 0 while it lives
-	left    bool      // the bridge closed its side, at this tick
-	leftAt  int
-}
-
-type writing struct {
-	p  *pack
-	at int // whole after this tick
-}
-
-func (c *conn) send(w *world, f upFrame) {
-	if c.endedAt == 0 {
-		c.up = append(c.up, f)
-	}
-}
 
 // upFrame is on its way to a proxy, or half of it is.
 type upFrame struct {

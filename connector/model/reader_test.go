@@ -65,10 +65,7 @@ func newReader(w *world, m *member) *reader {
 // step is one tick.
 func (rd *reader) step() {
 	rd.m.snd.queueAnswers(rd.answers())
-	for _, seq := range rd.take() {
-		rd.w.events++
-		rd.m.snd.seen(seq)
-	}
+	rd.take()
 	rd.tellMissing()
 	rd.stepBarrier()
 }
@@ -215,8 +212,8 @@ func (rd *reader) list(c *cluster, ticket confirm.Ticket, starts bool) confirm.L
 	return l
 }
 
-// take returns the packs of this instance found since the last tick.
-func (rd *reader) take() (seqs []uint64) {
+// take looks at the clusters now and then, and reads a few messages of each partition.
+func (rd *reader) take() {
 	for _, c := range rd.roster.Members() {
 		if c.stalled || rd.w.readersSlow {
 			continue
@@ -235,47 +232,48 @@ func (rd *reader) take() (seqs []uint64) {
 			for n, log := range t.logs {
 				place := confirm.Place{Cluster: c.name, Topic: name, Partition: int32(n)}
 				if at, known := rd.at[place]; known && at.id == t.id {
-					seqs = append(seqs, rd.takeFrom(place, log, at)...)
+					rd.takeFrom(place, log, at)
 				}
 			}
 		}
 	}
-	return seqs
 }
 
-// takeFrom reads a few messages of a partition.
-func (rd *reader) takeFrom(place confirm.Place, log *queueLog, at readPosition) (seqs []uint64) {
+// takeFrom reads a few messages of a partition: the sender is told first, then the position moves.
+func (rd *reader) takeFrom(place confirm.Place, log *queueLog, at readPosition) {
 	if cuts := log.cuts[at.cuts:]; len(cuts) > 0 && slices.Min(cuts) < at.next {
 		rd.w.happened(queueRewound)
 		if s, ok := rd.positions.Rewind(place, at.life, confirm.At(slices.Min(cuts))); ok {
 			rd.begin([]confirm.Start{s}, nil)
 		}
-		return nil
+		return
 	}
 	at.cuts = len(log.cuts)
 	if at.next < log.start {
 		rd.wantStarts[place.Cluster] = true
-		return nil
+		return
 	}
-	for more := rd.w.r.IntN(8); more > 0 && at.next < log.end(); more-- {
+	damaged := false
+	for more := rd.w.r.IntN(8); more > 0 && at.next < log.end() && !damaged; more-- {
 		e := log.entries[at.next-log.start]
-		if e.value == nil {
-			rd.passOver(place, at)
-			return seqs
+		if damaged = e.value == nil; damaged {
+			continue
 		}
-		if seq, v := confirm.Judge(e.value, instanceName(rd.m.instance)); v == confirm.Mine {
-			seqs = append(seqs, seq)
+		at.next++
+		rd.passOvers.Read(place)
+		if seq, whose := confirm.Judge(e.value, instanceName(rd.m.instance)); whose == confirm.Mine {
 			e.read = true
 			for _, id := range e.of.records {
 				rd.w.facts[id].read = true
 			}
+			rd.m.snd.seen(seq)
 		}
-		at.next++
-		rd.passOvers.Read(place)
 	}
 	rd.at[place] = at
 	rd.positions.Advance(place, at.life, confirm.At(at.next))
-	return seqs
+	if damaged {
+		rd.passOver(place, at)
+	}
 }
 
 // faultLasts is for how many ticks a cluster counts as one that cannot be read.
@@ -284,8 +282,6 @@ const faultLasts = 30
 // passOver goes on behind a damaged entry. Where that is not allowed, the cluster counts as one that cannot be read until
 // the log begins behind the entry.
 func (rd *reader) passOver(place confirm.Place, at readPosition) {
-	rd.at[place] = at
-	rd.positions.Advance(place, at.life, confirm.At(at.next))
 	if against := rd.passOvers.Next(place, rd.m.snd.repairsUnseen()); against != "" {
 		if rd.unreadable < rd.w.now {
 			rd.w.happened(queueUnreadable)

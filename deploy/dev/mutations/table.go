@@ -1498,4 +1498,9 @@ var mutations = []mutation{
 		old: "	if err := checkPath(to); err != nil {\n		return err\n	}\n", new: "",
 		pkg: "./deploy/dev/module", run: "TestPathThatCannotBeFetchedChangesNothing",
 	},
+	{
+		name: "a refused piece that is forgotten stops its partition for ever", file: "connector/internal/assign/assignment.go",
+		old: "	p.refusalEnded(pc) // the sender may drop its pack without a word\n", new: "",
+		pkg: assigned, run: "RefusedPieceThatIsForgotten",
+	},
 }
