@@ -108,6 +108,9 @@ func (m *member) Stopped(p *assign.Assignment, r *reason.Reason) {
 	for _, a := range m.parts {
 		if a != nil && a.Assignment == p {
 			a.stoppedAt = m.w.now
+			if a.WaitsForRoom() {
+				m.w.happened(stoppedPending)
+			}
 		}
 	}
 	switch r.Code {

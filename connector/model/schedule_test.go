@@ -32,7 +32,7 @@ func newSchedule(r *rand.Rand) *schedule {
 	coin := func(n int) bool { return r.IntN(n) == 0 }
 	w.knobs = knobs{
 		topicPerRoute: coin(3), startLatest: coin(4), acceptGap: coin(2), brokersCheckIDs: coin(2), brokersDropOffsets: coin(3),
-		keepRefused: coin(2), conns: 1 + r.IntN(5)/3,
+		keepRefused: !coin(3), conns: 1 + r.IntN(5)/3, room: 1 + r.IntN(20),
 	}
 	w.src.cluster = "source"
 	w.src.create(1 + r.IntN(3))
@@ -188,7 +188,7 @@ func (s *schedule) after(ticks int, do func()) { s.undo = append(s.undo, undo{s.
 
 // Kinds of faults below these numbers are survived in that mode. What settle does not promise to
 // survive (a queue that stalls for longer, zombies, dropped packs) is left out of its schedules.
-const settleFaults, queueFaults = 24, 40
+const settleFaults, queueFaults = 25, 41
 
 // fault begins one fault and sets when it ends.
 func (s *schedule) fault() {
@@ -299,9 +299,9 @@ func (s *schedule) fault() {
 		w.logf("proxy %d answers %d to route %d for %d", p.id, code, route, long)
 		p.codes[route] = code
 		s.after(long, func() { delete(p.codes, route) })
-	case 20, 21:
+	case 20, 21, 22:
 		s.badRecords(p, 3*long)
-	case 22, 23:
+	case 23, 24:
 		w.logf("proxy %d is killed with %d in memory, and the source lets go of what was lost", p.id, len(p.memory))
 		w.happened(proxyKilled)
 		p.kill(w)
@@ -317,11 +317,11 @@ func (s *schedule) fault() {
 				}
 			})
 		}
-	case 24:
+	case 25:
 		w.logf("proxy %d is a zombie for %d", p.id, long)
 		w.happened(proxyZombie)
 		s.misbehave(p, long, func(on bool) { p.zombie = on })
-	case 25:
+	case 26:
 		route := int32(s.r.IntN(w.routes))
 		which := []*proxy{p}
 		if s.r.IntN(2) == 0 {
@@ -338,17 +338,17 @@ func (s *schedule) fault() {
 				}
 			})
 		}
-	case 26:
+	case 27:
 		w.logf("proxy %d keeps all in memory for %d", p.id, long)
 		w.happened(proxySlow)
 		s.misbehave(p, long, func(on bool) { p.slow = on })
-	case 27, 28:
+	case 28, 29:
 		c := w.clusters[s.r.IntN(len(w.clusters))]
 		w.logf("%s stalls for %d", c.name, long)
 		w.happened(queueStalled)
 		c.stalled = true
 		s.after(long, func() { c.stalled = false })
-	case 29:
+	case 30:
 		c := w.clusters[s.r.IntN(len(w.clusters))]
 		name := w.topicName(int32(s.r.IntN(w.routes)))
 		if t := c.topics[name]; t != nil && len(t.logs) < 4 {
@@ -356,23 +356,23 @@ func (s *schedule) fault() {
 			w.happened(queueGrew)
 			t.logs = append(t.logs, new(queueLog))
 		}
-	case 30:
+	case 31:
 		w.logf("the reader of the queue is slow for %d", long)
 		w.happened(queueReaderSlow)
 		w.readersSlow = true
 		s.after(long, func() { w.readersSlow = false })
-	case 31:
+	case 32:
 		w.logf("proxy %d stores packs twice for %d", p.id, long)
 		p.doubles = true
 		s.after(long, func() { p.doubles = false })
-	case 32, 33, 34, 35:
+	case 33, 34, 35, 36:
 		s.queueLogFault(long)
-	case 36:
+	case 37:
 		w.damages += 1 + s.r.IntN(2)
 		w.logf("entries of the queue are damaged")
-	case 37, 38:
+	case 38, 39:
 		s.queueClusters()
-	case 39:
+	case 40:
 		s.changeList(m, p, long)
 	}
 }

@@ -107,7 +107,7 @@ func (s *sender) setList(named func(*proxy) bool) {
 func (s *sender) now() time.Duration { return s.m.w.time() }
 
 // room is what the budget of bytes is for: a sender that cannot send does not take more.
-func (s *sender) room() bool { return s.e.States()[engine.Waiting] <= 20 }
+func (s *sender) room() bool { return s.e.States()[engine.Waiting] < s.m.w.knobs.room }
 
 // TrySendBatch implements assign.Sender: it fills packs.
 func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {

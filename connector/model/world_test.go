@@ -40,6 +40,7 @@ const (
 	gapStopped
 	truncationStopped
 	recreationStopped
+	stoppedPending
 	lostAgainRead
 	lostAgainGone
 	senderFull
@@ -98,7 +99,7 @@ var eventNames = [events]string{
 	"a leader was elected", "a member crashed", "a member stood still", "a rival joined", "a rival left", "a membership was lost", "a partition was revoked",
 	"a start refused a commit of a deleted topic", "a start was committed before the first fetch", "a start passed over records", "a start was committed again with its line",
 	"a gap was accepted", "a gap stopped a partition", "a truncation stopped a partition", "a new topic stopped a partition",
-	"a lost piece was read again", "a lost piece was gone from the source", "the sender had no room", "reading again failed",
+	"a partition stopped with records that wait for room", "a lost piece was read again", "a lost piece was gone from the source", "the sender had no room", "reading again failed",
 	"a proxy was killed", "a proxy's connections were reset", "a proxy froze", "a proxy stood still for less than patience", "a proxy was a zombie", "a proxy dropped a stream's packs",
 	"a proxy kept all in memory", "a proxy stored a pack twice", "a proxy refused a pack for now", "proxies refused a pack for good", "a proxy refused a stream",
 	"a proxy closed a connection at a pack", "a connection ended with half a pack sent", "the list of proxies changed",
@@ -118,6 +119,7 @@ type knobs struct {
 	brokersDropOffsets bool // when a topic is deleted
 	keepRefused        bool // refused packs are kept
 	conns              int  // per proxy and member
+	room               int  // packs that a sender takes before some are sent
 }
 
 // world is everything outside the bridges.
