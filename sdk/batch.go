@@ -89,7 +89,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 			// 1. this pack is sealed by its linger  2. it is acked  3. only now Packed names the piece
 			// So a pack with a piece that has no name yet is pinned: it is not encoded, hence not sent.
 			if len(runs) == 0 {
-				s.naming.Add(1)
+				s.end.naming.Add(1)
 			}
 			p.pins++
 			p.tokens++
@@ -132,7 +132,7 @@ func (b *Batch) withAttrs(first int, taken string) (records [][]byte, unfit, err
 
 // name asks the caller for the names of the pieces, without any lock, and lets the packs go.
 func (s *Sender) name(b *Batch, runs []run) {
-	defer s.naming.Done()
+	defer s.end.naming.Done()
 	st := b.Stream
 	var room [8]uint64
 	ids := room[:0]
@@ -156,11 +156,11 @@ func (s *Sender) name(b *Batch, runs []run) {
 
 // admitLocked reserves room in the budget for the first payloads, and says why not for all. Under st.mu.
 func (s *Sender) admitLocked(st *Stream, payloads [][]byte, key *openKey) (n int, err error) {
-	if s.closing.Load() {
+	if s.end.closing.Load() {
 		return 0, ErrClosed
 	}
 	if s.notify.behind() {
-		s.roomWanted.Store(true)
+		s.budget.roomWanted.Store(true)
 		if s.notify.behind() { // it may have caught up between the two
 			return 0, ErrBufferFull
 		}
@@ -179,12 +179,12 @@ func (s *Sender) admitLocked(st *Stream, payloads [][]byte, key *openKey) (n int
 	n = s.takeLocked(st, want, repair)
 	if n < len(want) {
 		// Room may have been made between the refusal and the note that somebody waits for it.
-		s.roomWanted.Store(true)
+		s.budget.roomWanted.Store(true)
 		n += s.takeLocked(st, want[n:], repair)
 	}
 	if n < len(want) {
 		err = ErrBufferFull
-		if c := cost(want[n]); !repair && s.general.used.Load()+c <= s.general.most(0) {
+		if c := cost(want[n]); !repair && s.budget.general.used.Load()+c <= s.budget.general.most(0) {
 			err = ErrStreamFull
 		}
 	}
@@ -193,10 +193,10 @@ func (s *Sender) admitLocked(st *Stream, payloads [][]byte, key *openKey) (n int
 
 func (s *Sender) takeLocked(st *Stream, payloads [][]byte, repair bool) int {
 	if repair {
-		n, _ := s.repairs.take(payloads, nil)
+		n, _ := s.budget.repairs.take(payloads, nil)
 		return n
 	}
-	n, _ := s.general.take(payloads, &st.held)
+	n, _ := s.budget.general.take(payloads, &st.held)
 	return n
 }
 
@@ -208,29 +208,17 @@ func (s *Sender) refundLocked(p *pack, keep int64) {
 		return
 	}
 	if p.key.repair {
-		s.repairs.used.Add(-back)
+		s.budget.repairs.used.Add(-back)
 	} else {
-		s.general.used.Add(-back)
+		s.budget.general.used.Add(-back)
 		p.st.held.Add(-back)
 	}
 	p.charge = keep
-	s.madeRoom()
-}
-
-// madeRoom tells those who wait for room that there may be some.
-func (s *Sender) madeRoom() {
-	if s.roomWanted.CompareAndSwap(true, false) {
-		s.wakeForRoom()
-	}
-}
-
-func (s *Sender) wakeForRoom() {
-	s.room.Poke()
-	s.waiters.Wake()
+	s.budget.madeRoom()
 }
 
 // Room receives a value when there may be room again after ErrBufferFull or ErrStreamFull.
-func (s *Sender) Room() <-chan struct{} { return s.room }
+func (s *Sender) Room() <-chan struct{} { return s.budget.room }
 
 // SendBatch waits for room and hands over all records. n is how many were taken when err is not nil. From when ctx has
 // ended no more are taken, even if there is room.
@@ -239,7 +227,7 @@ func (s *Sender) SendBatch(ctx context.Context, b *Batch) (n int, err error) {
 		if ctx.Err() != nil {
 			return n, notSent(ctx, "batch", b.Stream)
 		}
-		wait := s.waiters.Next()
+		wait := s.budget.waiters.Next()
 		if err = ErrStreamFull; b.Repair || !s.streamAhead(b.Stream) {
 			n, err = s.trySend(b, n)
 		}

@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/manager"
 	"inlong-bridge/sdk/signal"
 )
 
@@ -26,6 +27,47 @@ type endpoint struct {
 
 	lastErr  string
 	lastTime time.Time
+}
+
+// directory is the proxies that are known, and where their lists come from. Guarded by Sender.mu.
+type directory struct {
+	static       *proxyList // of all groups; nil where each has its own
+	groups       map[string]*group
+	clusters     map[int]clusterAnswer
+	store        *manager.Store        // the Manager's last answers on disk; nil for none
+	names        map[string]*proxyName // by host:port
+	resolving    bool                  // resolveLoop runs
+	resolveWake  signal.Poke           // for resolveLoop: there is a new name
+	endpoints    map[endpointKey]*endpoint
+	endpointList []*endpoint // in the order of first use: the engine refers to them by their index
+}
+
+func newDirectory() directory {
+	return directory{
+		groups: make(map[string]*group), clusters: make(map[int]clusterAnswer), names: make(map[string]*proxyName),
+		endpoints: make(map[endpointKey]*endpoint), resolveWake: signal.NewPoke(),
+	}
+}
+
+// eachListLocked calls f with every list of proxies. Under Sender.mu.
+func (d *directory) eachListLocked(f func(*proxyList)) {
+	if d.static != nil {
+		f(d.static)
+	}
+	for _, g := range d.groups {
+		f(&g.list)
+	}
+}
+
+// endpointOfLocked is the proxy that the engine refers to. Under Sender.mu.
+func (d *directory) endpointOfLocked(ep *engine.Endpoint) *endpoint { return d.endpointList[ep.Ref] }
+
+// addrOfLocked is the address of a proxy, empty for none. Under Sender.mu.
+func (d *directory) addrOfLocked(ep *engine.Endpoint) string {
+	if ep == nil {
+		return ""
+	}
+	return d.endpointOfLocked(ep).addr
 }
 
 // proxyList is the proxies of a group; with static proxies all groups share one.
@@ -49,13 +91,13 @@ func (s *Sender) applyLocked(l *proxyList, addrs []string) {
 }
 
 func (s *Sender) endpointLocked(key endpointKey, dial string) *endpoint {
-	ep := s.endpoints[key]
+	ep := s.proxies.endpoints[key]
 	if ep == nil {
 		ep = &endpoint{addr: key.addr, dial: dial, group: key.group}
-		ep.life.Ref = int32(len(s.endpointList))
+		ep.life.Ref = int32(len(s.proxies.endpointList))
 		s.e.AddEndpoint(&ep.life, finality.Endpoint(ep.life.Ref))
-		s.endpoints[key] = ep
-		s.endpointList = append(s.endpointList, ep)
+		s.proxies.endpoints[key] = ep
+		s.proxies.endpointList = append(s.proxies.endpointList, ep)
 	}
 	return ep
 }

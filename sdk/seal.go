@@ -21,8 +21,8 @@ func (s *Sender) sealLocked(p *pack) {
 	if back := p.prepaid; back > 0 {
 		p.prepaid = 0
 		st.held.Add(-back)
-		s.general.used.Add(-back)
-		s.madeRoom()
+		s.budget.general.used.Add(-back)
+		s.budget.madeRoom()
 	}
 	st.lastSize = int32(p.size())
 

@@ -23,53 +23,44 @@ import (
 // a dial, a write, a callback, or a question to Manager or Confirmer.
 type Sender struct {
 	o     options
-	start time.Time // origin of the state machine's times
-	store *manager.Store
+	start time.Time // origin of the engine's times
 
 	ctx    context.Context // ends when the sender stops
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // every goroutine but the notifier's
-	told   chan struct{}  // closed when the notifier's goroutine has ended
 
-	bufs        bufpool.Pool
-	piecePool   sync.Pool
-	general     account // the byte budget without the reserve for repairs
-	repairs     account
-	maxAhead    int64 // bound of the backlogs
-	paceWanted  atomic.Bool
-	roomWanted  atomic.Bool
-	room        signal.Poke
-	waiters     signal.Broadcast // for room
-	warmer      signal.Broadcast // for connections
-	open        openList
-	enc         encoder
-	notify      notifier
-	clockWake   signal.Poke
-	resolveWake signal.Poke
-	naming      sync.WaitGroup // calls that still name their pieces; see pack.pins
-	closing     atomic.Bool    // nothing new is taken
+	bufs      bufpool.Pool
+	piecePool sync.Pool
+	budget    budget
+	warmer    signal.Broadcast // for connections
+	open      openList
+	enc       encoder
+	notify    notifier
+	clockWake signal.Poke
+	end       shutdown
 
-	mu           sync.Mutex
-	e            *engine.Engine
-	packs        slots[pack] // that the engine knows
-	conns        slots[conn] // the same
-	origin       string      // constant from the first stream on; see SetOrigin
-	streams      map[streamKey]*Stream
-	streamList   []*Stream
-	openings     openings
-	static       *proxyList
-	groups       map[string]*group
-	clusters     map[int]clusterAnswer
-	endpoints    map[endpointKey]*endpoint
-	endpointList []*endpoint
-	names        map[string]*proxyName // by host:port
-	resolving    bool                  // resolveLoop runs
-	losses       losses
-	forgetting   forgetting
-	barrierErr   error
-	stopped      bool // no goroutine is started any more
-	idleTold     bool
-	idle         chan struct{} // closed when everything is sealed and nothing is pending
+	mu         sync.Mutex
+	e          *engine.Engine
+	packs      slots[pack] // that the engine knows
+	conns      slots[conn] // the same
+	origin     string      // constant from the first stream on; see SetOrigin
+	streams    map[streamKey]*Stream
+	streamList []*Stream
+	openings   openings
+	proxies    directory
+	losses     losses
+	forgetting forgetting
+	barrierErr error
+}
+
+// shutdown is how far Close has come.
+type shutdown struct {
+	closing  atomic.Bool    // nothing new is taken
+	naming   sync.WaitGroup // calls that still name their pieces; see pack.pins
+	idle     chan struct{}  // closed when everything is sealed and nothing is pending
+	idleTold bool           // guarded by Sender.mu
+	stopped  bool           // no goroutine is started any more; guarded by Sender.mu
+	told     chan struct{}  // closed when the notifier's goroutine has ended
 
 	closeOnce sync.Once
 	closed    chan struct{} // closed when Close is through
@@ -95,13 +86,12 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	s := &Sender{
 		o: o, start: time.Now(), e: engine.New(o.engine()),
-		told: make(chan struct{}), room: signal.NewPoke(), clockWake: signal.NewPoke(), resolveWake: signal.NewPoke(), names: make(map[string]*proxyName),
-		streams: make(map[streamKey]*Stream),
-		groups:  make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
-		idle: make(chan struct{}), closed: make(chan struct{}),
+		clockWake: signal.NewPoke(), streams: make(map[streamKey]*Stream), proxies: newDirectory(),
+		end: shutdown{told: make(chan struct{}), idle: make(chan struct{}), closed: make(chan struct{})},
 	}
-	s.general.limit, s.repairs.limit = o.budget-o.repair, o.repair
-	s.maxAhead = max(minAhead, int64(4*runtime.GOMAXPROCS(0)*o.packBytes))
+	s.budget.room = signal.NewPoke()
+	s.budget.general.limit, s.budget.repairs.limit = o.budget-o.repair, o.repair
+	s.budget.maxAhead = max(minAhead, int64(4*runtime.GOMAXPROCS(0)*o.packBytes))
 	if o.cacheDir != "" {
 		store, err := manager.OpenStore(o.cacheDir)
 		if damaged, ok := errors.AsType[*manager.DamagedError](err); ok {
@@ -109,13 +99,13 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("starting sender: %w", err)
 		}
-		s.store = store
+		s.proxies.store = store
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.enc.init()
 	s.notify.init(s)
 	go func() {
-		defer close(s.told)
+		defer close(s.end.told)
 		s.notify.loop()
 	}()
 	for range runtime.GOMAXPROCS(0) {
@@ -127,9 +117,9 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	if len(o.proxies) > 0 && o.isolation == ShareConnections {
 		s.mu.Lock()
-		s.static = new(proxyList)
-		s.e.AddList(&s.static.life)
-		s.applyLocked(s.static, o.proxies)
+		s.proxies.static = new(proxyList)
+		s.e.AddList(&s.proxies.static.life)
+		s.applyLocked(s.proxies.static, o.proxies)
 		todo := s.progressLocked()
 		s.mu.Unlock()
 		todo.perform()
@@ -158,7 +148,7 @@ func (s *Sender) clockLoop() {
 		next := s.sealExpired(s.now())
 		if now := s.now(); now >= nextTick {
 			nextTick = now + tick
-			s.caughtUp()
+			s.budget.caughtUp()
 			s.mu.Lock()
 			s.e.Tick(s.now())
 			s.askForgottenLocked(now)
@@ -197,18 +187,18 @@ func (s *Sender) putPieces(l []piece) {
 // says how many they were. No callback runs after it returned. It must not be called from one.
 // A second call waits for the first one and returns the same.
 func (s *Sender) Close(ctx context.Context) error {
-	s.closeOnce.Do(func() {
-		s.closeErr = s.close(ctx)
-		close(s.closed)
+	s.end.closeOnce.Do(func() {
+		s.end.closeErr = s.close(ctx)
+		close(s.end.closed)
 	})
-	<-s.closed
-	return s.closeErr
+	<-s.end.closed
+	return s.end.closeErr
 }
 
 func (s *Sender) close(ctx context.Context) error {
 	// 1. a caller has seen closing unset and appends  2. we set it  3. we seal
 	// The order of 1 and 3 is the stream's lock, under which callers look: what was taken is sealed.
-	s.closing.Store(true)
+	s.end.closing.Store(true)
 	s.mu.Lock()
 	streams := slices.Clone(s.streamList)
 	s.mu.Unlock()
@@ -217,7 +207,7 @@ func (s *Sender) close(ctx context.Context) error {
 		st.open.all(s.sealLocked)
 		st.mu.Unlock()
 	}
-	s.naming.Wait()
+	s.end.naming.Wait()
 	s.mu.Lock()
 	s.e.Flush()
 	todo := s.progressLocked()
@@ -225,10 +215,10 @@ func (s *Sender) close(ctx context.Context) error {
 	todo.perform()
 	var cause error
 	select {
-	case <-s.idle:
+	case <-s.end.idle:
 	case <-ctx.Done():
 		select {
-		case <-s.idle:
+		case <-s.end.idle:
 		default:
 			cause = context.Cause(ctx)
 		}
@@ -236,7 +226,7 @@ func (s *Sender) close(ctx context.Context) error {
 	s.stop()
 	packs, records := s.abandon()
 	s.notify.close()
-	<-s.told
+	<-s.end.told
 	if packs == 0 {
 		return nil
 	}
@@ -256,7 +246,7 @@ func count(n int, what string) string {
 // stop ends all goroutines but the notifier's, and waits for them.
 func (s *Sender) stop() {
 	s.mu.Lock()
-	s.stopped = true
+	s.end.stopped = true
 	s.cancel()
 	s.e.Stop("closing")
 	s.losses.tellLocked(s.o.logger, s.now(), true)

@@ -276,7 +276,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "budget shared with repairs", file: "sdk/batch.go",
-		old: "	if repair {\n		n, _ := s.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
+		old: "	if repair {\n		n, _ := s.budget.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
 		pkg: sender, run: "Stream|Budget|Repair",
 	},
 	{
