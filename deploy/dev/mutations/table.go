@@ -471,6 +471,11 @@ var mutations = []mutation{
 		pkg: connector, run: "TestPartitionThatTheClientDrops",
 	},
 	{
+		name: "what found no room is read again at once", file: "connector/internal/replay/planner.go",
+		old: "			t.backOff(now, fullPause, fullPauses)\n", new: "",
+		pkg: assigned, run: "TestReadingAgainPauses",
+	},
+	{
 		name: "reading again judges the log of another topic", file: "connector/internal/replay/planner.go",
 		old: "if part.OtherTopic(rd.tasks[0].of.TopicID(), x.Topic) {", new: "if false {",
 		pkg: assigned, run: "TestReadingAgainDoesNotJudge",
@@ -529,7 +534,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a list without a topic stops its partitions", file: "connector/watch.go",
-		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.stop(part.Deleted(p.id))",
+		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.Stop(part.Deleted(p.ID()))",
 		pkg: connector, run: "TestIncompleteList",
 	},
 	{
