@@ -12,6 +12,7 @@ import (
 
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/signal"
 )
 
 // maxAnswer is the largest frame a proxy may answer with: attributes reach up to 64 KiB, and error 109
@@ -24,12 +25,18 @@ type conn struct {
 	s    *Sender       // constant
 	ep   *endpoint     // constant
 	nc   net.Conn      // constant; safe for concurrent use
-	wake chan struct{} // constant; the writer has something to do
+	wake signal.Poke   // constant; the writer has something to do
 	stop chan struct{} // constant; closed when the reader is done
 
 	life engine.Conn // what the engine knows of it
 	out  []*pack     // handed over, not yet taken by the writer
 	beat bool        // a heartbeat is to be written
+
+	// With WithMaxConnLifetime; see lifetime.go.
+	before   *conn // whose place it takes, until that has ended; only its renewLoop looks at it
+	replaces *conn // whose place it takes, until it has the place
+	next     *conn // that was opened to take its place
+	ended    bool
 }
 
 // dialProxy opens a connection within the dial time-out.
@@ -45,7 +52,7 @@ func (s *Sender) dialProxy(ctx context.Context, ep *endpoint) (net.Conn, error) 
 
 // connectedLocked begins a connection; engine.Opened says what unproven, again and first mean. Under mu.
 func (s *Sender) connectedLocked(ep *endpoint, nc net.Conn, unproven, again, first bool) *conn {
-	c := &conn{s: s, ep: ep, nc: nc, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	c := &conn{s: s, ep: ep, nc: nc, wake: signal.NewPoke(), stop: make(chan struct{})}
 	c.life.Ref = s.conns.put(c)
 	s.e.Opened(&c.life, &ep.life, unproven, again, first, s.now())
 	s.tellConnLocked(s.o.hooks.ConnOpened, c, 0, 0, c.life.OpenedAt(), "")
@@ -87,14 +94,6 @@ func (s *Sender) connEndedLocked(f *engine.Effect, now time.Duration) {
 		c.ep.noteLocked("connection closed: " + f.Reason)
 	default:
 		c.ep.noteLocked("connection ended: " + f.Err.Error())
-	}
-}
-
-// signal tells the writer that there is something to write.
-func (c *conn) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
 	}
 }
 

@@ -71,6 +71,8 @@
 //	slotLoop (dials,     one per connection           the proxy left the lists and its connection has
 //	then reads)                                       nothing left, or the sender stops
 //	conn.writeLoop       1 per open connection        its reader ended
+//	renewLoop            1 per connection, with       its connection ends, or it keeps the slot of the next one
+//	                     WithMaxConnLifetime
 //	discoverLoop         1 per group, with a Manager  the group is forgotten, or the sender stops
 //	resolveLoop          1, where proxies have names  the sender stops; one more per name while it is asked for
 //	watchLoop            1 per stream, until watched  it is watched, or the sender stops

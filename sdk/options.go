@@ -54,6 +54,9 @@ type options struct {
 	budget       int64
 	repair       int64
 	connections  int
+	maxProxies   int
+	maxLifetime  time.Duration // of a connection; 0 for none
+	lifetimeSet  bool          // it was given
 	maxFrame     int
 	maxOpen      int
 	dialTimeout  time.Duration
@@ -91,6 +94,7 @@ func defaults() options {
 		budget:       64 << 20,
 		repair:       8 << 20,
 		connections:  1,
+		maxProxies:   allProxies,
 		maxFrame:     512 << 10,
 		maxOpen:      4096,
 		dialTimeout:  5 * time.Second,
@@ -310,6 +314,12 @@ func (o *options) validate() error {
 	}
 	if o.connections < 1 || o.connections > 64 {
 		bad("WithConnections: %d connections to each proxy is not between 1 and 64", o.connections)
+	}
+	if o.maxProxies < 1 {
+		bad("WithMaxProxies: %d is below 1; leave the option out for all proxies", o.maxProxies)
+	}
+	if o.lifetimeSet && o.maxLifetime < minLifetime {
+		bad("WithMaxConnLifetime: %v is below %v; leave the option out for no limit", o.maxLifetime, minLifetime)
 	}
 	if o.maxOpen < 1 {
 		bad("WithMaxOpenPacks: %d is below 1", o.maxOpen)

@@ -103,6 +103,19 @@ func randomFaults(t *testing.T, seed uint64) {
 	if rnd.IntN(2) == 0 {
 		opts = append(opts, sdk.WithRefusedRetry(time.Second, time.Minute))
 	}
+	// Their own source, so that the schedules of fixed seeds stay what they are.
+	limits := rand.New(rand.NewPCG(seed, 2))
+	if limits.IntN(2) == 0 {
+		opts = append(opts, sdk.WithMaxProxies(1+limits.IntN(2)))
+	}
+	if limits.IntN(2) == 0 {
+		opts = append(opts, sdk.WithMaxConnLifetime(time.Second+time.Duration(limits.IntN(5000))*time.Millisecond))
+	}
+	opts = append(opts, sdk.WithHooks(sdk.Hooks{ConnEnded: func(c sdk.ConnEvent) {
+		if c.Reason == "drained" && c.Unanswered != 0 {
+			t.Errorf("a connection with %d packs in flight was closed as drained", c.Unanswered)
+		}
+	}}))
 	stopReader := func() {}
 	if mode == finality.Queue {
 		r := &reader{queue: e.queue, at: make(map[[2]int]int64), instance: "me"}

@@ -12,6 +12,8 @@ import (
 // its own struct.
 type Conn struct {
 	Ref int32 // the owner's handle; the engine only carries it
+	// Renews: it takes the place of another one that lives, so its proxy did not come back; see Retire.
+	Renews bool
 
 	epoch    finality.ConnEpoch
 	endpoint *Endpoint
@@ -92,7 +94,9 @@ func (e *Engine) Heard(c *Conn, now time.Duration) {
 	ep := c.endpoint
 	if c.unproven {
 		c.unproven = false
-		ep.eased(now)
+		if !c.Renews {
+			ep.eased(now)
+		}
 		e.scanAll = true
 		e.emit(Effect{Kind: ConnReady, Conn: c})
 	}
@@ -224,6 +228,10 @@ func (e *Engine) DialFailed(ep *Endpoint, err error, first bool, now time.Durati
 		e.triesFailed(ep, err, "")
 	}
 }
+
+// Retire says that another connection takes the place of c: it takes no new packs, and is closed once nothing on it is in
+// flight, or acked and not final.
+func (e *Engine) Retire(c *Conn) { e.drain(c) }
 
 // drainGrace is how long a connection whose proxy stays on the list waits for what it acked: no other takes its
 // place meanwhile, and what was acked may never become final.

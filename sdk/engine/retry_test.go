@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"inlong-bridge/sdk/finality"
 )
@@ -156,5 +157,43 @@ func TestDrainedConnectionIsClosedWhenNothingIsLeft(t *testing.T) {
 	q := r.sent(1)
 	if r.proxyOf(q) == i {
 		t.Error("a pack goes to a proxy that left the list")
+	}
+}
+
+// Another connection takes the place of an old one: that takes no new packs, and is closed once all that it has is final.
+func TestRetiredConnectionIsClosedWhenAllOfItIsFinal(t *testing.T) {
+	r := newRig(t, 1, finality.Queue, nil)
+	old := r.conns[0]
+	acked, flying := r.sent(1), r.sent(1)
+	r.ack(acked)
+	r.now += time.Second
+	next := &Conn{Renews: true}
+	r.e.Opened(next, r.eps[0], true, false, true, r.now)
+	r.progress()
+	if p := r.sent(1); p.conn != old {
+		t.Error("a pack goes to a connection that answered nothing yet")
+	} else {
+		r.ack(p)
+		r.e.Seen(p.seq, r.now)
+	}
+	r.heard(next)
+	r.e.Retire(old)
+	r.progress()
+	if r.eps[0].growing {
+		t.Error("a proxy whose connection is renewed counts as one that came back")
+	}
+	if p := r.sent(1); p.conn != next {
+		t.Error("a new pack goes to the old connection")
+	}
+	r.ack(flying)
+	r.e.Seen(flying.seq, r.now)
+	r.progress()
+	if got := r.took(CloseConn); len(got) != 0 {
+		t.Error("closed while a pack is acked and not final")
+	}
+	r.e.Seen(acked.seq, r.now)
+	r.progress()
+	if got := r.took(CloseConn); len(got) != 1 || got[0].Conn != old || !old.Drained() {
+		t.Errorf("%v, want the old connection closed", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk/backoff"
 )
 
 // task is one lost piece that is to be read again. from moves on as parts of the piece are handed over, so that a task that had to
@@ -51,8 +52,8 @@ func (t *task) rest() checkpoint.Origin {
 }
 
 // backOff has the task wait before it is tried again, longer each time.
-func (t *task) backOff(now time.Time, first, longest time.Duration) {
-	t.pause = min(max(2*t.pause, first), longest)
+func (t *task) backOff(now time.Time, pauses backoff.Backoff) {
+	t.pause = pauses.Next(t.pause)
 	t.due = now.Add(t.pause)
 }
 

@@ -11,6 +11,7 @@ const (
 	absence    = "./connector/internal/absence"
 	gate       = "./connector/internal/gate"
 	observe    = "./connector/internal/observe"
+	bench      = "./deploy/dev/bench"
 	route      = "./connector/internal/route"
 	brokers    = "./connector/internal/source"
 	assigned   = "./connector/internal/assign"
@@ -100,7 +101,7 @@ var mutations = []mutation{
 	// queue.
 	{
 		name: "loss declared without a barrier", file: "sdk/finality/queue.go",
-		old: "if o.suspect && o.since <= begun {", new: "if o.suspect {",
+		old: "if o.overdue && o.since <= begun {", new: "if o.overdue {",
 		pkg: model + " " + finality,
 	},
 	{
@@ -185,12 +186,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "zombie rule with a single proxy", file: "sdk/finality/queue.go",
-		old: "|| !m.othersSeenAfter(ep, c.acked.head.order)", new: "",
+		old: "|| !m.othersSeenAfter(ep, c.acked.Front().order)", new: "",
 		pkg: finality,
 	},
 	{
 		name: "no probe", file: "sdk/finality/queue.go",
-		old: "wanted = m.suspectOldest(c, now) || wanted", new: "",
+		old: "wanted = m.findOldest(c, now) || wanted", new: "",
 		pkg: model,
 	},
 	{
@@ -230,7 +231,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "what is lost keeps its place in the slow start", file: "sdk/finality/pack.go",
-		old: "	p.uncounted()\n	p.state, p.c, p.suspect = lost", new: "	p.state, p.c, p.suspect = lost",
+		old: "	p.uncounted()\n	p.state, p.c, p.overdue = lost", new: "	p.state, p.c, p.overdue = lost",
 		pkg: finality,
 	},
 	{
@@ -276,7 +277,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "budget shared with repairs", file: "sdk/batch.go",
-		old: "	if repair {\n		n, _ := s.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
+		old: "	if repair {\n		n, _ := s.budget.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
 		pkg: sender, run: "Stream|Budget|Repair",
 	},
 	{
@@ -681,8 +682,8 @@ var mutations = []mutation{
 		pkg: finality,
 	},
 	{
-		name: "a pack is lost by a barrier that began before it was suspected", file: "sdk/finality/queue.go",
-		old: "if p.suspect && p.suspectSince <= begun {", new: "if p.suspect {",
+		name: "a pack is lost by a barrier that began before it was overdue", file: "sdk/finality/queue.go",
+		old: "if p.overdue && p.overdueSince <= begun {", new: "if p.overdue {",
 		pkg: finality,
 	},
 	{
@@ -997,7 +998,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "losses that go on are logged each second", file: "sdk/loss.go",
-		old: "window := min(2*(*l)[i].window, lastLossWindow)", new: "window := firstLossWindow",
+		old: "window := lossWindows.Next((*l)[i].window)", new: "window := lossWindows.Min",
 		pkg: sender, run: "TestLossesW|TestLossesThat",
 	},
 	{
@@ -1089,7 +1090,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a blocked stream waits for its turn though something happened to its packs", file: "sdk/engine/runqueue.go",
-		old: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked && e.scanAll {",
+		old: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked && e.scanAll {",
 		pkg: engine, run: "TestStreamThatMayGoAgain",
 	},
 	{
@@ -1356,7 +1357,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "each stop of one cause is a line", file: "connector/internal/observe/observer.go",
-		old: "pause := min(max(2*e.pause, flushEvery), flushMost)", new: "pause := flushEvery",
+		old: "pause := flushPauses.Next(e.pause)", new: "pause := flushPauses.Min",
 		pkg: observe, run: "TestOneCauseIsAFewLines",
 	},
 	{
@@ -1429,6 +1430,32 @@ var mutations = []mutation{
 		name: "a topic's partitions without a commit are left out of the sum", file: "connector/internal/observe/series.go",
 		old: "		o.committed = p.Start\n", new: "		o.committed = 0\n",
 		pkg: "./connector/internal/observe", run: "TestSeriesOfPartitions",
+	},
+	// The comparison of two benches.
+	{
+		name: "a slower row passes because some rounds were faster", file: "deploy/dev/bench/compare.go",
+		old: "	case below && q.Q3 < 1:\n", new: "	case below && slices.Max(ratios) < 1:\n",
+		pkg: bench, run: "TestJudgeFollowsTheRule",
+	},
+	{
+		name: "a row that is undecided counts as the same", file: "deploy/dev/bench/compare.go",
+		old: "	case above && rising == worse, below && falling == worse:\n", new: "	case false:\n",
+		pkg: bench, run: "TestJudgeFollowsTheRule",
+	},
+	{
+		name: "allocations may rise by as much as CPU", file: "deploy/dev/bench/compare.go",
+		old: "	case median > resolution && quantile(v, 0.1) > 0:\n", new: "	case median > resolution && median > mostCPU && quantile(v, 0.1) > 0:\n",
+		pkg: bench, run: "TestJudge",
+	},
+	{
+		name: "old and new are compared across rounds", file: "deploy/dev/bench/compare.go",
+		old: "return p.New.Rate / p.Old.Rate })", new: "return p.New.Rate / pairs[0].Old.Rate })",
+		pkg: bench, run: "TestRatiosPair",
+	},
+	{
+		name: "a comparison with a worse row ends with exit code 0", file: "deploy/dev/bench/compare.go",
+		old: "	if names := named[worse]; len(names) > 0 {\n", new: "	if names := named[worse]; len(names) > len(rows) {\n",
+		pkg: bench, run: "TestComparison",
 	},
 	// Ends of conditions.
 	{
