@@ -473,7 +473,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "what found no room is read again at once", file: "connector/internal/replay/planner.go",
-		old: "			t.backOff(now, fullPause, fullPauses)\n", new: "",
+		old: "			t.backOff(now, fullPauses)\n", new: "",
 		pkg: assigned, run: "TestReadingAgainPauses",
 	},
 	{
