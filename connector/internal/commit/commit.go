@@ -231,13 +231,9 @@ func (cm *Committer) endRound(r *round, err error, results map[part.ID]error, un
 		case !answered:
 			e = source.ErrNoAnswer
 		}
-		if r.first[p] {
-			p.Commits.TookStart(e == nil)
-		} else {
-			p.Checkpoint().EndCommit(e == nil)
-		}
+		o := r.offers[p]
+		o.Ended(e == nil, now)
 		if e == nil {
-			p.Commits.Took(r.offsets[p.ID().Topic][p.ID().Num].Offset, r.lines[p.ID()].Books, now)
 			continue
 		}
 		all = false

@@ -1,38 +1,26 @@
 package commit
 
 import (
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/part"
-	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
 
-// wanting returns the partitions that have something to commit. One that was created again or cut off commits
-// nothing more: its offsets mean nothing in the log that is there now.
+// wanting returns the partitions that have something to commit.
 func wanting(parts []*assign.Assignment) []*assign.Assignment {
-	var out []*assign.Assignment
-	for _, p := range parts {
-		if p.Gate().Condition().Has(reason.Recreated, reason.Truncated) {
-			continue
-		}
-		if p.Checkpoint().Uncommitted() || p.MustRestate() {
-			out = append(out, p)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(parts), func(p *assign.Assignment) bool { return !Wants(p) })
 }
 
 // round is one commit on its way.
 type round struct {
 	parts   []*assign.Assignment
-	first   map[*assign.Assignment]bool // commits where the assignment began, not a checkpoint
+	offers  map[*assign.Assignment]Offer
 	offsets map[string]map[int32]kgo.EpochOffset
 	lines   map[part.ID]resume.Line
 }
@@ -41,39 +29,25 @@ type round struct {
 // held, and a revoke takes the slot before it lets a partition go: no commit is on its way when another member
 // owns it.
 func beginRound(parts []*assign.Assignment, check *idCheck, now time.Time) *round {
-	r := &round{first: make(map[*assign.Assignment]bool), offsets: make(map[string]map[int32]kgo.EpochOffset), lines: make(map[part.ID]resume.Line)}
+	r := &round{offers: make(map[*assign.Assignment]Offer), offsets: make(map[string]map[int32]kgo.EpochOffset), lines: make(map[part.ID]resume.Line)}
 	for _, p := range wanting(parts) { // asked again: the check may have stopped some
 		if !check.mayCommit(p) {
 			continue
 		}
-		offset, ok := p.Checkpoint().BeginCommit()
-		books := p.From.Books
-		if ok {
-			books = books.Add(ledgerBooks(p.Checkpoint().Offered()))
-		} else {
-			if !p.MustRestate() {
-				continue
-			}
-			offset, r.first[p] = p.Start, true
-		}
-		if !books.Close(offset) {
-			panic(fmt.Sprintf("bug: the books of %s do not close at %d: %+v", p.ID(), offset, books))
+		o, ok := NewOffer(p, now)
+		if !ok {
+			continue
 		}
 		of := r.offsets[p.ID().Topic]
 		if of == nil {
 			of = make(map[int32]kgo.EpochOffset)
 			r.offsets[p.ID().Topic] = of
 		}
-		of[p.ID().Num] = kgo.EpochOffset{Epoch: p.EpochAt(offset), Offset: offset}
-		r.lines[p.ID()] = resume.Line{Cluster: p.Cluster, Topic: p.TopicID(), Seen: p.From.Sight, At: now, Books: books}
+		of[p.ID().Num] = kgo.EpochOffset{Epoch: o.Epoch, Offset: o.Offset}
+		r.lines[p.ID()], r.offers[p] = o.Line, o
 		r.parts = append(r.parts, p)
 	}
 	return r
-}
-
-// ledgerBooks turns the ledger of one assignment into books that begin where it began.
-func ledgerBooks(l checkpoint.Ledger) resume.Books {
-	return resume.Books{From: l.Start, Final: l.Final, Skipped: l.Skipped, Gap: l.Gap, Lost: l.Lost, Dead: l.Quarantined}
 }
 
 // attach sets the metadata of each partition of a request; kgo would send its member id. It must not block.

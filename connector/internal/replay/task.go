@@ -81,6 +81,9 @@ const maxReadGap = 512
 // planReading picks what to fetch next of one partition: the first of the ranges that cover its tasks, and the tasks that fall
 // into it. Overlapping and neighbouring tasks share a range and are fetched once.
 func planReading(tasks []*task) (r reading, rest []*task) {
+	slices.SortFunc(tasks, func(a, b *task) int { // they come out of a map, and what is sent follows their order
+		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.piece, b.piece))
+	})
 	origins := make([]checkpoint.Origin, len(tasks))
 	for i, t := range tasks {
 		origins[i] = t.rest()

@@ -309,12 +309,12 @@ var mutations = []mutation{
 	},
 	// Identity, first sight, books.
 	{
-		name: "a partition whose topic was created again commits", file: "connector/internal/commit/round.go",
+		name: "a partition whose topic was created again commits", file: "connector/internal/commit/offer.go",
 		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Truncated)",
 		pkg: committing, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
-		name: "a partition whose log was cut off commits", file: "connector/internal/commit/round.go",
+		name: "a partition whose log was cut off commits", file: "connector/internal/commit/offer.go",
 		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Recreated)",
 		pkg: committing, run: "TestStoppedPartitionCommitsNothing",
 	},
@@ -371,7 +371,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestTimeStart",
 	},
 	{
-		name: "the books of a commit are those of one assignment", file: "connector/internal/commit/round.go",
+		name: "the books of a commit are those of one assignment", file: "connector/internal/commit/offer.go",
 		old: "books = books.Add(ledgerBooks(p.Checkpoint().Offered()))", new: "books = ledgerBooks(p.Checkpoint().Offered())",
 		pkg: connector, run: "TestBooksGoOn",
 	},
@@ -586,7 +586,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "an older epoch counts as a log that was cut off", file: "connector/internal/source/epochs.go",
-		old: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch, found)\n", new: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch+1, found)\n",
+		old: "		v = JudgeRecord(v, c.Offset, c.Epoch, epoch, found)\n", new: "		v = JudgeRecord(v, c.Offset, c.Epoch, epoch+1, found)\n",
 		pkg: connector, run: "TestCommitOfAnOlderEpoch",
 	},
 	{
@@ -652,8 +652,8 @@ var mutations = []mutation{
 		pkg: assigned, run: "ReadingAgainThatJumps",
 	},
 	{
-		name: "books of what was not committed are counted", file: "connector/internal/commit/commit.go",
-		old: "		if e == nil {\n			p.Commits.Took", new: "		p.Commits.Took(r.offsets[p.ID().Topic][p.ID().Num].Offset, r.lines[p.ID()].Books, now)\n		if e == nil {\n			p.Commits.Took",
+		name: "books of what was not committed are counted", file: "connector/internal/commit/offer.go",
+		old: "	if taken {\n		o.Of.Commits.Took", new: "	if true {\n		o.Of.Commits.Took",
 		pkg: connector, run: "TestMigrateBooksOnly",
 	},
 	{
@@ -1502,5 +1502,10 @@ var mutations = []mutation{
 		name: "a module path that nobody can fetch is taken", file: "deploy/dev/module/main.go",
 		old: "	if err := checkPath(to); err != nil {\n		return err\n	}\n", new: "",
 		pkg: "./deploy/dev/module", run: "TestPathThatCannotBeFetchedChangesNothing",
+	},
+	{
+		name: "a refused piece that is forgotten stops its partition for ever", file: "connector/internal/assign/assignment.go",
+		old: "	p.refusalEnded(pc) // the sender may drop its pack without a word\n", new: "",
+		pkg: assigned, run: "RefusedPieceThatIsForgotten",
 	},
 }
