@@ -97,6 +97,11 @@ chaos-pulsar: ## the faults that touch the queue, on Apache Pulsar: rows in depl
 bench: ## every benchmark, for reading only (ARGS='-benchtime 3s')
 	$(GO) test -run '^$$' -bench . -benchmem $(ARGS) ./...
 
+.PHONY: bench-base
+bench-base: ## build the bench of BASE=<commit> as bin/bench-base; then bin/bench sender|bridge -base bin/bench-base compares
+	@BASE='$(BASE)' GO='$(GO)' ./deploy/dev/ci/bench-base.sh
+	$(GO) build -o bin/bench ./deploy/dev/bench
+
 .PHONY: bench-sender
 bench-sender: ## the sender against the limit: a table and deploy/dev/bench/out/sender.json (ROUNDS=5 SECONDS=3 or RECORDS=n)
 	$(GO) build -o bin/bench ./deploy/dev/bench

@@ -12,6 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"inlong-bridge/connector/internal/absence"
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 )
@@ -19,11 +23,6 @@ import (
 // A partition that Kafka does not find is paused and asked about by name, another broker each time. A broker that lags, or a
 // right that is missing for a moment, ends with the next good answer. Several answers that agree prove a deletion
 // (package absence); it stops the partition until its topic is back under the same id.
-
-// absentError reports whether an answer says that a topic or partition is not there, as far as this user may see.
-func absentError(err error) bool {
-	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.TopicAuthorizationFailed)
-}
 
 // errAbsent says that a partition was not found and is asked about by name.
 var errAbsent = errors.New("the partition is not found, and asked about by name")
@@ -33,10 +32,10 @@ type absentees struct {
 	rules absence.Rules
 
 	mu      sync.Mutex
-	of      map[tp]*absentee // guarded by mu
-	recent  map[tp]pace      // guarded by mu; of those that were found a moment ago
-	brokers []int32          // guarded by mu; of the cluster, as the last answer said
-	last    int32            // guarded by mu; the broker that was asked last
+	of      map[part.ID]*absentee // guarded by mu
+	recent  map[part.ID]pace      // guarded by mu; of those that were found a moment ago
+	brokers []int32               // guarded by mu; of the cluster, as the last answer said
+	last    int32                 // guarded by mu; the broker that was asked last
 }
 
 // pace is how often was asked about a partition, and when last.
@@ -47,11 +46,11 @@ type pace struct {
 
 // absentee is one partition that was not found.
 type absentee struct {
-	p       *partition      // the assignment that is asked about
-	why     missedBy        // guarded by the mu of absentees
-	err     error           // guarded by the mu of absentees; what a fetch said last, nil for nothing
-	pace    pace            // guarded by the mu of absentees
-	tracker absence.Tracker // of the watch loop
+	p       *assign.Assignment // the assignment that is asked about
+	why     missedBy           // guarded by the mu of absentees
+	err     error              // guarded by the mu of absentees; what a fetch said last, nil for nothing
+	pace    pace               // guarded by the mu of absentees
+	tracker absence.Tracker    // of the watch loop
 }
 
 // missedBy says what did not find a partition, and so what is to be tried when it is found.
@@ -65,16 +64,16 @@ const (
 )
 
 // miss has a partition asked about by name that Kafka does not find. It never waits.
-func (b *Bridge) miss(p *partition, why missedBy, err error) {
-	if p.gate.Condition().Has(reason.Recreated, reason.Truncated) {
+func (b *Bridge) miss(p *assign.Assignment, why missedBy, err error) {
+	if p.Gate().Condition().Has(reason.Recreated, reason.Truncated) {
 		return // these never end
 	}
 	var said error
 	if why == byFetch {
-		said = kafkaclient.Explain(err, "fetching "+p.id.String())
+		said = kafkaclient.Explain(err, "fetching "+p.ID().String())
 	}
 	b.absent.add(p, why, said, time.Now())
-	if why != byList && !p.gate.Condition().Has(reason.Deleted) { // a list may leave a topic out; an answer by name decides
+	if why != byList && !p.Gate().Condition().Has(reason.Deleted) { // a list may leave a topic out; an answer by name decides
 		b.faultAbsent(p, err)
 	}
 	b.lookSoon()
@@ -83,16 +82,16 @@ func (b *Bridge) miss(p *partition, why missedBy, err error) {
 // missTopic is miss for all partitions of a topic that the client's metadata does not have. That is no error of the group.
 func (b *Bridge) missTopic(topic string, err error) {
 	for _, p := range b.assigned() {
-		if p.id.topic == topic {
+		if p.ID().Topic == topic {
 			b.miss(p, byList, err)
 		}
 	}
 }
 
-func (as *absentees) add(p *partition, why missedBy, said error, now time.Time) {
+func (as *absentees) add(p *assign.Assignment, why missedBy, said error, now time.Time) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	if a := as.of[p.id]; a != nil && a.p == p {
+	if a := as.of[p.ID()]; a != nil && a.p == p {
 		a.why = max(a.why, why)
 		if said != nil {
 			a.err = said
@@ -100,21 +99,21 @@ func (as *absentees) add(p *partition, why missedBy, said error, now time.Time) 
 		return
 	}
 	if as.of == nil {
-		as.of = make(map[tp]*absentee)
+		as.of = make(map[part.ID]*absentee)
 	}
 	a := &absentee{p: p, why: why, err: said}
-	if r := as.recent[p.id]; now.Sub(r.at) <= as.rules.Last {
+	if r := as.recent[p.ID()]; now.Sub(r.at) <= as.rules.Last {
 		a.pace = r // it may be found and missed again and again
 	}
-	as.of[p.id] = a
+	as.of[p.ID()] = a
 }
 
 // dueNow returns those to ask about now, without those whose assignment has ended.
 func (as *absentees) dueNow(now time.Time) []*absentee {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	maps.DeleteFunc(as.of, func(_ tp, a *absentee) bool { return a.p.gate.Ended() })
-	maps.DeleteFunc(as.recent, func(_ tp, r pace) bool { return now.Sub(r.at) > as.rules.Last })
+	maps.DeleteFunc(as.of, func(_ part.ID, a *absentee) bool { return a.p.Gate().Ended() })
+	maps.DeleteFunc(as.recent, func(_ part.ID, r pace) bool { return now.Sub(r.at) > as.rules.Last })
 	var due []*absentee
 	for _, a := range as.of {
 		if a.pace.asked == 0 || now.Sub(a.pace.at) >= as.rules.Pause(a.pace.asked-1) {
@@ -129,13 +128,13 @@ func (as *absentees) dueNow(now time.Time) []*absentee {
 func (as *absentees) forget(a *absentee) (why missedBy, said error) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	if as.of[a.p.id] == a {
-		delete(as.of, a.p.id)
+	if as.of[a.p.ID()] == a {
+		delete(as.of, a.p.ID())
 	}
 	if as.recent == nil {
-		as.recent = make(map[tp]pace)
+		as.recent = make(map[part.ID]pace)
 	}
-	as.recent[a.p.id] = a.pace
+	as.recent[a.p.ID()] = a.pace
 	return a.why, a.err
 }
 
@@ -167,7 +166,7 @@ func (b *Bridge) askForAbsent(ctx context.Context) {
 	}
 	names := make(map[string]bool)
 	for _, a := range due {
-		names[a.p.id.topic] = true
+		names[a.p.ID().Topic] = true
 	}
 	m, broker, err := b.identifyInTurn(ctx, slices.Sorted(maps.Keys(names)))
 	if err != nil {
@@ -177,7 +176,7 @@ func (b *Bridge) askForAbsent(ctx context.Context) {
 		}
 		return
 	}
-	b.absent.know(m.brokers)
+	b.absent.know(m.Brokers)
 	var begin []*absentee
 	for _, a := range due {
 		if b.heardOf(a, m, broker, time.Now()) {
@@ -190,57 +189,57 @@ func (b *Bridge) askForAbsent(ctx context.Context) {
 }
 
 // identifyInTurn asks the broker whose turn it is, so that answers come from all of them.
-func (b *Bridge) identifyInTurn(ctx context.Context, names []string) (m *identified, broker int32, err error) {
+func (b *Bridge) identifyInTurn(ctx context.Context, names []string) (m *source.Metadata, broker int32, err error) {
 	broker, ok := b.absent.next()
 	if !ok { // whoever answers says which there are
-		ctx, cancel := context.WithTimeout(ctx, identifyTime)
+		ctx, cancel := context.WithTimeout(ctx, source.IdentifyTime)
 		defer cancel()
-		if m, err = b.identify(ctx, names); err != nil {
+		if m, err = b.kafka.Identify(ctx, names); err != nil {
 			return nil, 0, err
 		}
-		b.absent.know(m.brokers)
+		b.absent.know(m.Brokers)
 		if broker, ok = b.absent.next(); !ok {
 			return nil, 0, errors.New("a broker's answer names no broker")
 		}
 	}
-	m, err = b.identifyAt(ctx, broker, names)
+	m, err = b.kafka.IdentifyAt(ctx, broker, names)
 	return m, broker, err
 }
 
 // answerAbout is what an answer says of one partition.
-func answerAbout(id tp, t identifiedTopic) (absence.Answer, error) {
+func answerAbout(id part.ID, t source.TopicMetadata) (absence.Answer, error) {
 	switch {
-	case errors.Is(t.err, kerr.TopicAuthorizationFailed):
-		return absence.Denied, t.err
-	case t.err != nil:
-		return absence.Missing, t.err
-	case !slices.Contains(t.partitions, id.partition):
+	case errors.Is(t.Err, kerr.TopicAuthorizationFailed):
+		return absence.Denied, t.Err
+	case t.Err != nil:
+		return absence.Missing, t.Err
+	case !slices.Contains(t.Partitions, id.Num):
 		return absence.Missing, kerr.UnknownTopicOrPartition
 	}
 	return absence.Present, nil
 }
 
 // heardOf acts on one broker's answer about one partition. It reports whether the partition was found and is to begin.
-func (b *Bridge) heardOf(a *absentee, m *identified, broker int32, now time.Time) (begins bool) {
-	p, t := a.p, m.topics[a.p.id.topic]
-	answer, err := answerAbout(p.id, t)
+func (b *Bridge) heardOf(a *absentee, m *source.Metadata, broker int32, now time.Time) (begins bool) {
+	p, t := a.p, m.Topics[a.p.ID().Topic]
+	answer, err := answerAbout(p.ID(), t)
 	a.tracker.Saw(broker, answer, now)
 	switch {
-	case p.gate.Condition().Has(reason.Recreated, reason.Truncated): // no answer ends these
+	case p.Gate().Condition().Has(reason.Recreated, reason.Truncated): // no answer ends these
 		b.found(a)
-	case answer == absence.Present && p.from.absent != nil:
+	case answer == absence.Present && p.From.Absent != nil:
 		return true
-	case answer == absence.Present && differ(p.topic.id, t.id):
-		p.stop(recreated(p))
+	case answer == absence.Present && part.OtherTopic(p.TopicID(), t.ID):
+		p.StopRecreated()
 		b.found(a)
 	case answer == absence.Present:
 		b.found(a)
-	case p.gate.Condition().Has(reason.Deleted):
+	case p.Gate().Condition().Has(reason.Deleted):
 	default:
 		b.faultAbsent(p, err)
-		if a.tracker.Believed(b.absent.rules, len(m.brokers)) {
-			p.stop(deleted(p.id))
-			p.gate.Drop(partitionKey(p.id, reason.Fault))
+		if a.tracker.Believed(b.absent.rules, len(m.Brokers)) {
+			p.Stop(part.Deleted(p.ID()))
+			p.Gate().Drop(part.Key(p.ID(), reason.Fault))
 		}
 	}
 	return false
@@ -250,23 +249,23 @@ func (b *Bridge) heardOf(a *absentee, m *identified, broker int32, now time.Time
 func (b *Bridge) found(a *absentee) {
 	p := a.p
 	why, said := b.absent.forget(a)
-	gone := partitionKey(p.id, reason.Deleted)
-	switch wasGone := p.gate.Condition().Has(reason.Deleted); {
-	case p.gate.Condition().Has(reason.Recreated, reason.Truncated):
-		p.trying.Store(nil)
-		p.gate.Drop(gone)
-		p.gate.Drop(partitionKey(p.id, reason.Fault))
+	gone := part.Key(p.ID(), reason.Deleted)
+	switch wasGone := p.Gate().Condition().Has(reason.Deleted); {
+	case p.Gate().Condition().Has(reason.Recreated, reason.Truncated):
+		p.Retry.Store(nil)
+		p.Gate().Drop(gone)
+		p.Gate().Drop(part.Key(p.ID(), reason.Fault))
 	case wasGone, why == byPosition:
 		// Its log is looked at before anything of it is fetched.
-		b.tryAgain(p, fmt.Errorf("topic %s is found again; looking at its log", p.id.topic), true)
+		b.tryAgain(p, fmt.Errorf("topic %s is found again; looking at its log", p.ID().Topic), true)
 		if wasGone {
-			b.goOn(p, gone)
+			b.goOn(assign.Ending{Assignment: p, Key: gone})
 		}
 	case why == byFetch:
 		// The topic is there: what the fetch itself said is the cause.
 		err := said
 		if err == nil {
-			err = fmt.Errorf("topic %s is found; trying to fetch again", p.id.topic)
+			err = fmt.Errorf("topic %s is found; trying to fetch again", p.ID().Topic)
 		}
 		b.tryAgain(p, err, false)
 	default:
@@ -275,22 +274,22 @@ func (b *Bridge) found(a *absentee) {
 }
 
 // faultAbsent pauses a partition that was not found, until an answer by name says more.
-func (b *Bridge) faultAbsent(p *partition, err error) {
+func (b *Bridge) faultAbsent(p *assign.Assignment, err error) {
 	now := time.Now()
-	r := reason.New(partitionKey(p.id, reason.Fault), now, absentText(p.id, err))
-	began := p.gate.Add(r, true)
-	p.trying.Store(&trial{last: now, absent: true, told: true}) // after the gate has closed: see tryAgain
+	r := reason.New(part.Key(p.ID(), reason.Fault), now, absentText(p.ID(), err))
+	began := p.Gate().Add(r, true)
+	p.Retry.Store(&assign.Retry{Last: now, Absent: true, Told: true}) // after the gate has closed: see tryAgain
 	if began {
 		b.observer.Began(r)
 	}
 }
 
 // absentText says what is known of a partition that was not found. A missing right is no missing topic.
-func absentText(id tp, err error) string {
+func absentText(id part.ID, err error) string {
 	if errors.Is(err, kerr.TopicAuthorizationFailed) {
-		return fmt.Sprintf("the right to read topic %s is missing (TOPIC_AUTHORIZATION_FAILED); asking again; hint: grant READ and DESCRIBE on it", id.topic)
+		return fmt.Sprintf("the right to read topic %s is missing (TOPIC_AUTHORIZATION_FAILED); asking again; hint: grant READ and DESCRIBE on it", id.Topic)
 	}
-	return fmt.Sprintf("topic %s or its partition %d is not found; asking again", id.topic, id.partition)
+	return fmt.Sprintf("topic %s or its partition %d is not found; asking again", id.Topic, id.Num)
 }
 
 // beginFound begins assignments whose log was not found before. What is still not found is asked about again.
@@ -299,24 +298,24 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 	defer cancel()
 	parts := make(map[string][]int32)
 	for _, a := range list {
-		parts[a.p.id.topic] = append(parts[a.p.id.topic], a.p.id.partition)
+		parts[a.p.ID().Topic] = append(parts[a.p.ID().Topic], a.p.ID().Num)
 	}
-	s, err := b.survey(ctx, parts)
+	s, err := b.kafka.Survey(ctx, parts)
 	if err != nil {
 		if err = kafkaclient.Explain(err, "listing offsets"); ctx.Err() == nil && b.sourceFault("offsets", err) {
 			b.log.Warn("listing the offsets of partitions that were found fails, trying again", "partitions", len(list), "err", err)
 		}
 		return
 	}
-	var opened []*partition
+	var opened []*assign.Assignment
 	for _, a := range list {
-		if err := s.logs[a.p.id].err; err != nil {
+		if err := s.Logs[a.p.ID()].Err; err != nil {
 			b.faultAbsent(a.p, err)
 			continue
 		}
 		p, err := b.openLater(s, a.p)
 		if err != nil {
-			b.log.Error("a partition that was found cannot begin", "topic", a.p.id.topic, "partition", a.p.id.partition, "err", err)
+			b.log.Error("a partition that was found cannot begin", "topic", a.p.ID().Topic, "partition", a.p.ID().Num, "err", err)
 			continue
 		}
 		if p != nil { // else the assignment ends
@@ -330,66 +329,50 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 
 // openLater makes the object of an assignment in the place of one whose log was not found. It returns nil when the assignment
 // has ended meanwhile.
-func (b *Bridge) openLater(s *survey, old *partition) (*partition, error) {
-	t, err := b.topicOf(old.id.topic)
+func (b *Bridge) openLater(s *source.Survey, old *assign.Assignment) (*assign.Assignment, error) {
+	t, err := b.topicOf(old.ID().Topic)
 	if err != nil {
 		return nil, err
 	}
-	t = b.withID(t, s.topics[old.id.topic].id)
-	rt, err := newRouter(t.mapping, b.routes)
+	t = b.withID(t, s.Topics[old.ID().Topic].ID)
+	rt, err := route.NewRouter(t.Mapping, b.routes)
 	if err != nil {
 		return nil, err
 	}
-	p := b.open(s, old.id, t, rt)
-	p.rewind = true // kgo has had another offset since the assignment
-	if p.stopped() == nil {
-		if f := old.gate.Condition().Find(reason.Fault); f != nil { // it has lasted since then
-			p.trying.Store(&trial{told: true})
-			p.gate.Add(reason.New(f.Key, f.Since, f.Own.Text()), true)
+	p := b.open(s, old.ID(), t, rt)
+	p.RewindFirst() // kgo has had another offset since the assignment
+	if p.Stopped() == nil {
+		if f := old.Gate().Condition().Find(reason.Fault); f != nil { // it has lasted since then
+			p.Retry.Store(&assign.Retry{Told: true})
+			p.Gate().Add(reason.New(f.Key, f.Since, f.Own.Text()), true)
 		}
-		b.tryAgain(p, fmt.Errorf("topic %s is found; looking at its log", p.id.topic), true)
+		b.tryAgain(p, fmt.Errorf("topic %s is found; looking at its log", p.ID().Topic), true)
 	}
-	p.reachedEnd()
+	p.ReachedEnd()
 	if !b.succeed(old, p) {
 		return nil, nil
 	}
-	if e := old.gate.Condition().Find(reason.Deleted); e != nil {
+	if e := old.Gate().Condition().Find(reason.Deleted); e != nil {
 		b.counters.goneOn.add(string(reason.Deleted), 1)
 		b.observer.Ended(*e.Own)
 	}
-	b.gates.Begin(p.gate)
-	if h := p.stopped(); h != nil && !p.from.again {
-		b.stopped(p, h.Own)
+	b.gates.Begin(p.Gate())
+	if h := p.Stopped(); h != nil && !p.From.Again {
+		b.Stopped(p, h.Own)
 	}
 	return p, nil
 }
 
 // succeed puts p in the place of old, unless the assignment ends. A revoke that has old in hand ends p with it.
-func (b *Bridge) succeed(old, p *partition) bool {
+func (b *Bridge) succeed(old, p *assign.Assignment) bool {
 	b.mu.Lock()
-	if b.parts[old.id] != old || !old.givesWayTo(p) {
+	if b.parts[old.ID()] != old || !old.GivesWayTo(p) {
 		b.mu.Unlock()
 		return false
 	}
 	b.putLocked(p)
 	b.mu.Unlock()
-	old.detach()
-	old.wm.Revoke()
+	old.Detach()
+	old.Checkpoint().Revoke()
 	return true
-}
-
-func (p *partition) givesWayTo(next *partition) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.gate.Ended() {
-		return false
-	}
-	p.successor = next
-	return true
-}
-
-func (p *partition) succeeded() *partition {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.successor
 }

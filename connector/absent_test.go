@@ -17,6 +17,8 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/internal/absence"
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 )
 
@@ -408,17 +410,17 @@ func TestRevokeEndsTheAssignmentThatTookOver(t *testing.T) {
 	e.produce("orders", 0, 0, 10, 0)
 	r := e.start(e.absentConfig())
 	e.waitCommitted("orders", 0, 10)
-	old := r.b.lookup(tp{"orders", 0})
-	next := newPartition(old.id, old.topic, old.router, old.start, r.b, r.b.gates.New("orders", 0), new(heldBack), r.b.log)
+	old := r.b.lookup(part.ID{Topic: "orders", Num: 0})
+	next := assign.New(old.Spec, r.b, r.b.gates.New("orders", 0), new(assign.PendingBytes))
 	if !r.b.succeed(old, next) {
 		t.Fatal("the assignment gave way to nobody")
 	}
-	r.b.endGenerations([]*partition{old})
-	if p := r.b.lookup(old.id); p != nil || !next.gate.Ended() || !next.wm.Revoked() {
-		t.Errorf("after the revoke the partition is still %p, ended %v", p, next.gate.Ended())
+	r.b.endGenerations([]*assign.Assignment{old})
+	if p := r.b.lookup(old.ID()); p != nil || !next.Gate().Ended() || !next.Checkpoint().Revoked() {
+		t.Errorf("after the revoke the partition is still %p, ended %v", p, next.Gate().Ended())
 	}
-	late := newPartition(old.id, old.topic, old.router, old.start, r.b, r.b.gates.New("orders", 0), new(heldBack), r.b.log)
-	if r.b.succeed(next, late) || r.b.lookup(old.id) != nil {
+	late := assign.New(old.Spec, r.b, r.b.gates.New("orders", 0), new(assign.PendingBytes))
+	if r.b.succeed(next, late) || r.b.lookup(old.ID()) != nil {
 		t.Error("an assignment that has ended gave way to another one")
 	}
 }

@@ -13,10 +13,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/managed"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/queue"
+	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/manager"
@@ -34,7 +40,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err := b.buildSender(ctx); err != nil {
 		return err
 	}
-	b.routes = newRoutes(b.openStream, b.cfg.InLong.MaxStreams)
+	b.routes = route.NewTable(b.openStream, b.cfg.InLong.MaxStreams)
 
 	opts, err := b.clientOpts()
 	if err != nil {
@@ -49,6 +55,10 @@ func (b *Bridge) build(ctx context.Context) error {
 		return fmt.Errorf("creating kafka client: %w", err)
 	}
 	b.admin = kadm.NewClient(b.direct)
+	b.kafka = source.New(source.Config{
+		Client: b.direct, Group: b.cfg.Kafka.Group, Start: startPolicy(&b.cfg.Kafka),
+		ReadCommitted: b.cfg.Kafka.Isolation == "read_committed", FoundRunning: b.foundRunning,
+	})
 	if err := b.findOutput(ctx); err != nil {
 		return err
 	}
@@ -62,8 +72,9 @@ func (b *Bridge) build(ctx context.Context) error {
 			return err
 		}
 	}
-	b.reread = newRereader(b.direct, b.sender, b.cfg.Delivery.OnGap == "continue", &b.bell, b.log)
-	b.reread.origin = b.origin
+	b.reread = replay.NewReader(replay.Config{
+		Outlet: assign.Outlet{Sender: b.sender}, Origin: b.origin, AcceptGap: b.acceptsGap(), Moved: b.bell.ring,
+	}, b.direct, b.kafka, b.log)
 
 	groupOpts, err := b.groupOpts(topics, b.limits)
 	if err != nil {
@@ -245,20 +256,12 @@ func (b *Bridge) managerClient() (*manager.Client, error) {
 	return manager.New(mc)
 }
 
-// topic is one topic that is consumed.
-type topic struct {
-	name    string
-	id      [16]byte // all 0 when the brokers do not tell
-	found   bool     // it appeared while the bridge ran
-	mapping *topicMapping
-}
-
 // noteTopic remembers a topic that is to be consumed.
 func (b *Bridge) noteTopic(name string, id [16]byte, found bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.topics[name] == nil {
-		b.topics[name] = &topic{name: name, id: id, found: found, mapping: b.cfg.Routes.ForTopic(name)}
+		b.topics[name] = &assign.Topic{Name: name, ID: id, Found: found, Mapping: b.cfg.Routes.ForTopic(name)}
 		b.missing = slices.DeleteFunc(b.missing, func(m string) bool { return m == name })
 	}
 }
@@ -269,3 +272,17 @@ func (b *Bridge) consumed() []string {
 	defer b.mu.RUnlock()
 	return slices.Sorted(maps.Keys(b.topics))
 }
+
+// startPolicy is kafka.start.
+func startPolicy(k *config.Kafka) resume.Origin {
+	switch k.Start {
+	case "latest":
+		return resume.Latest()
+	case "timestamp":
+		return resume.Since(k.StartTime)
+	}
+	return resume.Start()
+}
+
+// acceptsGap reports whether the bridge goes on after offsets that are gone from Kafka.
+func (b *Bridge) acceptsGap() bool { return b.cfg.Delivery.OnGap == "continue" }

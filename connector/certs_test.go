@@ -38,8 +38,8 @@ func certsUntil(t *testing.T, until ...time.Time) []byte {
 }
 
 func TestClientCertificateExpiresWithTheFirstOfItsChainAndAuthoritiesWithTheLast(t *testing.T) {
-	data := certsUntil(t, noon.Add(time.Hour), noon.Add(3*time.Hour), noon.Add(2*time.Hour))
-	for role, want := range map[string]time.Time{"kafka_client": noon.Add(time.Hour), "kafka_ca": noon.Add(3 * time.Hour)} {
+	data := certsUntil(t, midday.Add(time.Hour), midday.Add(3*time.Hour), midday.Add(2*time.Hour))
+	for role, want := range map[string]time.Time{"kafka_client": midday.Add(time.Hour), "kafka_ca": midday.Add(3 * time.Hour)} {
 		if got := certExpiry(role, data); !got.Equal(want) {
 			t.Errorf("%s expires at %v, want %v", role, got, want)
 		}
@@ -84,20 +84,22 @@ func TestRotatedCertificateShowsAfterAMinute(t *testing.T) {
 			t.Errorf("the certificate expires at %v, want %v", got, want)
 		}
 	}
-	write(noon)
-	check(noon, noon)
-	write(noon.Add(time.Hour))
-	check(noon.Add(59*time.Second), noon)
-	check(noon.Add(time.Minute), noon.Add(time.Hour))
+	write(midday)
+	check(midday, midday)
+	write(midday.Add(time.Hour))
+	check(midday.Add(59*time.Second), midday)
+	check(midday.Add(time.Minute), midday.Add(time.Hour))
 	if reads != 2 {
 		t.Errorf("the file was read %d times, want 2", reads)
 	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	check(noon.Add(2*time.Minute), time.Time{})
+	check(midday.Add(2*time.Minute), time.Time{})
 	if err := os.Mkdir(file, 0o700); err != nil { // no file either
 		t.Fatal(err)
 	}
-	check(noon.Add(4*time.Minute), time.Time{})
+	check(midday.Add(4*time.Minute), time.Time{})
 }
+
+var midday = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -13,6 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -39,21 +42,18 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 // commit commits the checkpoints of parts in one request and returns once the broker answered or
 // commit_timeout passed. One commit is in flight per process: a later one on another connection could
 // overtake it and be rewound by it. It reports whether nothing was left uncommitted that could be.
-func (b *Bridge) commit(ctx context.Context, parts []*partition) bool {
+func (b *Bridge) commit(ctx context.Context, parts []*assign.Assignment) bool {
 	send := b.beside()
 	if send == nil {
 		send = b.commitInSession
 	}
-	return b.commitBy(ctx, slices.DeleteFunc(slices.Clone(parts), (*partition).beginning), send)
+	return b.commitBy(ctx, slices.DeleteFunc(slices.Clone(parts), (*assign.Assignment).Beginning), send)
 }
-
-// beginning reports whether where p begins still has to be committed before it is fetched, which adjust does.
-func (p *partition) beginning() bool { return p.from.commitFirst && !p.restated.Load() }
 
 // sendCommit sends the offsets of a round, with their lines unless lines is false.
 type sendCommit func(ctx context.Context, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error)
 
-func (b *Bridge) commitBy(ctx context.Context, parts []*partition, send sendCommit) bool {
+func (b *Bridge) commitBy(ctx context.Context, parts []*assign.Assignment, send sendCommit) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.Kafka.CommitTimeout)
 	defer cancel()
 	select {
@@ -76,14 +76,14 @@ func (b *Bridge) commitBy(ctx context.Context, parts []*partition, send sendComm
 }
 
 // commitRound sends one request. Whoever calls it holds the commit slot.
-func (b *Bridge) commitRound(ctx context.Context, parts []*partition, check *idCheck, send sendCommit) bool {
+func (b *Bridge) commitRound(ctx context.Context, parts []*assign.Assignment, check *idCheck, send sendCommit) bool {
 	r := beginRound(parts, check, time.Now())
 	if len(r.parts) == 0 {
 		b.commitFault(make(map[string]error), check.failed)
 		return true
 	}
 	err := ctx.Err()
-	results := make(map[tp]error)
+	results := make(map[part.ID]error)
 	if err == nil {
 		var req *kmsg.OffsetCommitRequest
 		var resp *kmsg.OffsetCommitResponse
@@ -96,12 +96,12 @@ func (b *Bridge) commitRound(ctx context.Context, parts []*partition, check *idC
 }
 
 // commitResults returns the result of each partition that the answer has. Since version 10 it names topics by id.
-func commitResults(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) map[tp]error {
+func commitResults(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) map[part.ID]error {
 	names := make(map[[16]byte]string, len(req.Topics))
 	for i := range req.Topics {
 		names[req.Topics[i].TopicID] = req.Topics[i].Topic
 	}
-	results := make(map[tp]error)
+	results := make(map[part.ID]error)
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		name := t.Topic
@@ -109,7 +109,7 @@ func commitResults(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitRespons
 			name = names[t.TopicID]
 		}
 		for j := range t.Partitions {
-			results[tp{name, t.Partitions[j].Partition}] = kerr.ErrorForCode(t.Partitions[j].ErrorCode)
+			results[part.ID{Topic: name, Num: t.Partitions[j].Partition}] = kerr.ErrorForCode(t.Partitions[j].ErrorCode)
 		}
 	}
 	return results
@@ -146,7 +146,7 @@ func (b *Bridge) commitAs(ctx context.Context, s seat, r *round, lines bool) (*k
 	}
 	ids := make(map[string][16]byte)
 	for _, p := range r.parts {
-		ids[p.id.topic] = p.topic.id
+		ids[p.ID().Topic] = p.TopicID()
 	}
 	for topic, offsets := range r.offsets {
 		t := kmsg.NewOffsetCommitRequestTopic()
@@ -165,61 +165,56 @@ func (b *Bridge) commitAs(ctx context.Context, s seat, r *round, lines bool) (*k
 
 // wanting returns the partitions that have something to commit. One that was created again or cut off commits
 // nothing more: its offsets mean nothing in the log that is there now.
-func wanting(parts []*partition) []*partition {
-	var out []*partition
+func wanting(parts []*assign.Assignment) []*assign.Assignment {
+	var out []*assign.Assignment
 	for _, p := range parts {
-		if p.gate.Condition().Has(reason.Recreated, reason.Truncated) {
+		if p.Gate().Condition().Has(reason.Recreated, reason.Truncated) {
 			continue
 		}
-		if p.wm.Uncommitted() || p.mustRestate() {
+		if p.Checkpoint().Uncommitted() || p.MustRestate() {
 			out = append(out, p)
 		}
 	}
 	return out
 }
 
-// mustRestate reports whether the offset where the assignment began still has to be committed with its line.
-func (p *partition) mustRestate() bool {
-	return (p.from.commitFirst || p.from.restate) && !p.restated.Load() && !p.wm.Revoked() && p.wm.Committed() < 0
-}
-
 // round is one commit on its way.
 type round struct {
-	parts   []*partition
-	first   map[*partition]bool // commits where the assignment began, not a checkpoint
+	parts   []*assign.Assignment
+	first   map[*assign.Assignment]bool // commits where the assignment began, not a checkpoint
 	offsets map[string]map[int32]kgo.EpochOffset
-	lines   map[tp]resume.Line
+	lines   map[part.ID]resume.Line
 }
 
 // beginRound collects what is to be committed, each offset with its line. Between it and endRound the commit slot is
 // held, and a revoke takes the slot before it lets a partition go: no commit is on its way when another member
 // owns it.
-func beginRound(parts []*partition, check *idCheck, now time.Time) *round {
-	r := &round{first: make(map[*partition]bool), offsets: make(map[string]map[int32]kgo.EpochOffset), lines: make(map[tp]resume.Line)}
+func beginRound(parts []*assign.Assignment, check *idCheck, now time.Time) *round {
+	r := &round{first: make(map[*assign.Assignment]bool), offsets: make(map[string]map[int32]kgo.EpochOffset), lines: make(map[part.ID]resume.Line)}
 	for _, p := range wanting(parts) { // asked again: the check may have stopped some
 		if !check.mayCommit(p) {
 			continue
 		}
-		offset, ok := p.wm.BeginCommit()
-		books := p.from.books
+		offset, ok := p.Checkpoint().BeginCommit()
+		books := p.From.Books
 		if ok {
-			books = books.Add(ledgerBooks(p.wm.Offered()))
+			books = books.Add(ledgerBooks(p.Checkpoint().Offered()))
 		} else {
-			if !p.mustRestate() {
+			if !p.MustRestate() {
 				continue
 			}
-			offset, r.first[p] = p.start, true
+			offset, r.first[p] = p.Start, true
 		}
 		if !books.Close(offset) {
-			panic(fmt.Sprintf("bug: the books of %s do not close at %d: %+v", p.id, offset, books))
+			panic(fmt.Sprintf("bug: the books of %s do not close at %d: %+v", p.ID(), offset, books))
 		}
-		of := r.offsets[p.id.topic]
+		of := r.offsets[p.ID().Topic]
 		if of == nil {
 			of = make(map[int32]kgo.EpochOffset)
-			r.offsets[p.id.topic] = of
+			r.offsets[p.ID().Topic] = of
 		}
-		of[p.id.partition] = kgo.EpochOffset{Epoch: p.epochAt(offset), Offset: offset}
-		r.lines[p.id] = resume.Line{Cluster: p.cluster, Topic: p.topic.id, Seen: p.from.sight, At: now, Books: books}
+		of[p.ID().Num] = kgo.EpochOffset{Epoch: p.EpochAt(offset), Offset: offset}
+		r.lines[p.ID()] = resume.Line{Cluster: p.Cluster, Topic: p.TopicID(), Seen: p.From.Sight, At: now, Books: books}
 		r.parts = append(r.parts, p)
 	}
 	return r
@@ -237,7 +232,7 @@ func (r *round) attach(req *kmsg.OffsetCommitRequest, lines bool) {
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			var metadata string
-			if l, ok := r.lines[tp{t.Topic, p.Partition}]; ok && lines {
+			if l, ok := r.lines[part.ID{Topic: t.Topic, Num: p.Partition}]; ok && lines {
 				metadata = l.String()
 			}
 			p.Metadata = &metadata
@@ -247,25 +242,24 @@ func (r *round) attach(req *kmsg.OffsetCommitRequest, lines bool) {
 
 // endRound gives each partition its result. A result that is missing is a failure: the outcome is unknown,
 // and the same offset, or a later one, is offered again.
-func (b *Bridge) endRound(r *round, err error, results map[tp]error, unchecked error) bool {
+func (b *Bridge) endRound(r *round, err error, results map[part.ID]error, unchecked error) bool {
 	now, all, tooLarge := time.Now(), true, false
 	failed := make(map[string]error) // by class
 	for _, p := range r.parts {
-		e, answered := results[p.id]
+		e, answered := results[p.ID()]
 		switch {
 		case err != nil:
 			e = err
 		case !answered:
-			e = errNoAnswer
+			e = source.ErrNoAnswer
 		}
 		if r.first[p] {
-			p.restated.Store(e == nil)
+			p.Commits.TookStart(e == nil)
 		} else {
-			p.wm.EndCommit(e == nil)
+			p.Checkpoint().EndCommit(e == nil)
 		}
 		if e == nil {
-			p.committed.Store(now.UnixNano())
-			p.booked.Store(&bookedCommit{offset: r.offsets[p.id.topic][p.id.partition].Offset, books: r.lines[p.id].Books})
+			p.Commits.Took(r.offsets[p.ID().Topic][p.ID().Num].Offset, r.lines[p.ID()].Books, now)
 			continue
 		}
 		all = false
@@ -288,12 +282,6 @@ func (b *Bridge) endRound(r *round, err error, results map[tp]error, unchecked e
 	return all
 }
 
-// bookedCommit is an offset that the broker took from this assignment, with the books up to it.
-type bookedCommit struct {
-	offset int64
-	books  resume.Books
-}
-
 // leaveLinesOut notes that the brokers take no metadata of a line's size, and says so.
 func (b *Bridge) leaveLinesOut() {
 	b.refusesLines.Store(true)
@@ -301,8 +289,6 @@ func (b *Bridge) leaveLinesOut() {
 		"while no bridge runs is not noticed, and a migration that is resumed cannot prove what it moved before; hint: set offset.metadata.max.bytes of the brokers to at least 512",
 		"group", b.cfg.Kafka.Group)
 }
-
-var errNoAnswer = errors.New("the broker's answer leaves the partition out")
 
 // commitClasses are what commitClass returns, and identity.
 var commitClasses = []string{"rebalance", "fenced", "generation", "coordinator", "authorization", "topic", "timeout", "other", "identity"}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"inlong-bridge/connector/internal/part"
 )
 
 // A commit whose answer says nothing of a partition may not have been taken: it is sent again until it is.
@@ -41,7 +43,7 @@ func TestPartitionIsLetGoOnlyAfterTheCommitOnItsWay(t *testing.T) {
 	c.Kafka.CommitTimeout = time.Minute
 	r := e.start(c)
 	r.part("orders", 0, func(PartitionStatus) bool { return true })
-	p := r.b.lookup(tp{"orders", 0})
+	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
 	r.b.commitSlot <- struct{}{} // a commit is on its way
 	gone := make(chan struct{})
 	go func() {
@@ -52,13 +54,13 @@ func TestPartitionIsLetGoOnlyAfterTheCommitOnItsWay(t *testing.T) {
 	case <-gone:
 		t.Error("the partition was let go while a commit was on its way")
 	case <-time.After(100 * time.Millisecond): // only a fault is decided by this time
-		if p.wm.Revoked() {
+		if p.Checkpoint().Revoked() {
 			t.Error("the assignment ended while a commit was on its way")
 		}
 	}
 	<-r.b.commitSlot
 	<-gone
-	if !p.wm.Revoked() {
+	if !p.Checkpoint().Revoked() {
 		t.Error("the assignment goes on after the commit has ended")
 	}
 }

@@ -18,9 +18,14 @@ import (
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/internal/absence"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/queue"
+	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -58,9 +63,10 @@ type Bridge struct {
 	source  *managed.Source // nil unless the Manager names the queue
 	direct  *kgo.Client     // without a group: listings and reading again
 	admin   *kadm.Client
+	kafka   *source.Source
 	group   *kgo.Client
-	routes  *routes
-	reread  *rereader
+	routes  *route.Table
+	reread  *replay.Reader
 	origin  string // of this group, in the packs that it sends
 	own     ownOutput
 
@@ -78,7 +84,7 @@ type Bridge struct {
 	assignments     atomic.Uint64 // made so far
 	unfinal         atomic.Int64  // pieces of all partitions that are not final
 	pieces          atomic.Int64  // pieces of all partitions that are remembered: not final, or final and not committed
-	held            heldBack
+	pending         assign.PendingBytes
 	turn            int // of the unpark goroutine
 	counters        counters
 	retention       retentionWatch
@@ -100,23 +106,23 @@ type Bridge struct {
 	ready    chan struct{}
 
 	mu      sync.RWMutex
-	parts   map[tp]*partition   // guarded by mu; assigned now
-	mine    map[tp]struct{}     // guarded by mu; partitions that the group assigned, begun or not
-	order   []*partition        // guarded by mu; parts in order, made anew at each change
-	topics  map[string]*topic   // guarded by mu; consumed
-	again   map[string]*joining // guarded by mu; topics that were created again and are joined anew
-	ends    map[tp]planEnd      // guarded by mu; where a migration ends, nil without one
-	missing []string            // guarded by mu; topics named by routes that do not exist
-	waits   string              // guarded by mu; what the start waits for, "" while it does not
+	parts   map[part.ID]*assign.Assignment // guarded by mu; assigned now
+	mine    map[part.ID]struct{}           // guarded by mu; partitions that the group assigned, begun or not
+	order   []*assign.Assignment           // guarded by mu; parts in order, made anew at each change
+	topics  map[string]*assign.Topic       // guarded by mu; consumed
+	again   map[string]*joining            // guarded by mu; topics that were created again and are joined anew
+	ends    map[part.ID]planEnd            // guarded by mu; where a migration ends, nil without one
+	missing []string                       // guarded by mu; topics named by routes that do not exist
+	waits   string                         // guarded by mu; what the start waits for, "" while it does not
 
-	migration *migration         // nil but in Migrate
-	onClose   func(p *partition) // told of each assignment that ends
-	unmatched []string           // guarded by mu; patterns of routes that match no topic
+	migration *migration                 // nil but in Migrate
+	onClose   func(p *assign.Assignment) // told of each assignment that ends
+	unmatched []string                   // guarded by mu; patterns of routes that match no topic
 }
 
 // outlet is what the bridge needs of *sdk.Sender.
 type outlet interface {
-	sender
+	assign.Sender
 	Stream(group, stream string) (*sdk.Stream, error)
 	SetOrigin(name string) error
 	Room() <-chan struct{}
@@ -146,7 +152,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
 		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
 		certs: newCertWatch(certFiles(cfg)),
-		parts: make(map[tp]*partition), mine: make(map[tp]struct{}), topics: make(map[string]*topic),
+		parts: make(map[part.ID]*assign.Assignment), mine: make(map[part.ID]struct{}), topics: make(map[string]*assign.Topic),
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)
 	b.absent.rules, b.absent.last = absence.Default(), -1

@@ -12,9 +12,9 @@
 //
 // # A record's way
 //
-// poll (source.go) -> chunks of a pack's bytes, grouped by route and minute (chunk.go) -> one span each, offered to the sender
-// (dispatch.go) -> one piece per pack -> final, or lost and read again (reread.go) -> the checkpoint moves
-// -> commit (commit.go). What the sender has no room for waits in its partition (partition.go), which is
+// poll (source.go) -> chunks of a pack's bytes, grouped by route and minute -> one span each, offered to the
+// sender (internal/assign) -> one piece per pack -> final, or lost and read again (internal/replay) -> the checkpoint moves
+// -> commit (commit.go). What the sender has no room for is pending in its assignment, which is
 // paused when only its stream is full, while a full budget or too many pieces stop the polling itself
 // (limits.go); the membership of the group lives on either way, since kgo heartbeats by itself.
 //
@@ -33,13 +33,13 @@
 //	confirm reader  1      the bridge closes; confirm.Reader.Run
 //	admin           1      the bridge closes; http.Server
 //	kgo callbacks   -      kgo's; revoke.go runs there and needs nothing from the poll loop
-//	sender dispatch -      the sender's; partition.Settled runs there and takes no lock of ours for long
+//	sender dispatch -      the sender's; assign.Assignment.Settled runs there and takes no lock of ours for long
 //
 // # Locks, outermost first
 //
 //	commitSlot (a channel)  one commit at a time; a revoke waits for it, at most commit_timeout
-//	partition.mu            what waits to be sent; held while chunks are offered, never across I/O
+//	assign.Assignment.mu    what is pending; held while chunks are offered, never across I/O
 //	Bridge.mu               the table of partitions, topics and routes; held for look-ups only
-//	rereader.mu             the list of lost pieces
+//	replay.Planner.mu       the list of lost pieces
 //	checkpoint.Partition     its own lock, innermost: the revoked flag and the mark together
 package connector

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"inlong-bridge/connector/internal/assign"
 )
 
 // endsLoop keeps the ends of the logs known of partitions of which nothing is heard, until ctx ends: a client that is stuck
@@ -44,16 +46,16 @@ func (b *Bridge) askEnds(ctx context.Context, quiet time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var topics []string
-	var parts []*partition
+	var parts []*assign.Assignment
 	now := time.Now()
 	for _, p := range b.assigned() {
-		if t := p.trying.Load(); t != nil && t.absent {
+		if t := p.Retry.Load(); t != nil && t.Absent {
 			continue // a right that one topic lacks would leave all without an answer
 		}
-		if p.stopped() == nil && (now.Sub(p.fetchedAt()) >= quiet || p.behind() > 0 && p.wm.Unfinal() == 0) {
+		if p.Stopped() == nil && (now.Sub(p.FetchedAt()) >= quiet || p.Behind() > 0 && p.Checkpoint().Unfinal() == 0) {
 			parts = append(parts, p)
-			if !slices.Contains(topics, p.id.topic) {
-				topics = append(topics, p.id.topic)
+			if !slices.Contains(topics, p.ID().Topic) {
+				topics = append(topics, p.ID().Topic)
 			}
 		}
 	}
@@ -71,14 +73,12 @@ func (b *Bridge) askEnds(ctx context.Context, quiet time.Duration) {
 		}
 	}
 	for _, p := range parts {
-		end, ok := ends.Lookup(p.id.topic, p.id.partition)
+		end, ok := ends.Lookup(p.ID().Topic, p.ID().Num)
 		if !ok || end.Err != nil {
 			continue
 		}
-		for high := p.high.Load(); high < end.Offset && !p.high.CompareAndSwap(high, end.Offset); {
-			high = p.high.Load()
-		}
-		s, ok := stable.Lookup(p.id.topic, p.id.partition)
-		p.openTxn.Store(ok && s.Err == nil && s.Offset < end.Offset && p.expects() >= s.Offset)
+		p.Log.Grew(end.Offset)
+		s, ok := stable.Lookup(p.ID().Topic, p.ID().Num)
+		p.Log.SetOpenTxn(ok && s.Err == nil && s.Offset < end.Offset && p.Expects() >= s.Offset)
 	}
 }

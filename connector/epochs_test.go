@@ -15,49 +15,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-func TestEpochTellsALogThatWasCutOff(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		offset int64
-		epoch  int32
-		end    epochEnd
-		at     int32 // leader epoch of the record before the offset, -1 for no record
-		want   epochVerdict
-	}{
-		{"the epoch goes on", 100, 4, epochEnd{LeaderEpoch: 4, EndOffset: 250}, 4, epochVerdict{}},
-		{"the epoch ends at the offset", 100, 4, epochEnd{LeaderEpoch: 4, EndOffset: 100}, 4, epochVerdict{}},
-		{"the epoch ends below the offset, and the log has grown past it", 100, 4, epochEnd{LeaderEpoch: 4, EndOffset: 50}, 6, epochVerdict{cut: true, at: 50}},
-		{"the epoch before ends below the offset", 100, 4, epochEnd{LeaderEpoch: 3, EndOffset: 50}, 6, epochVerdict{cut: true, at: 50}},
-		{"the log never had the epoch, and has another record there", 100, 4, epochEnd{LeaderEpoch: -1, EndOffset: -1}, 2, epochVerdict{cut: true, at: 99}},
-		{"the log never had the epoch, and has no record there", 100, 4, epochEnd{LeaderEpoch: -1, EndOffset: -1}, -1, epochVerdict{cut: true, at: 100}},
-		{"the leader does not know the epoch, and has its record", 100, 4, epochEnd{LeaderEpoch: -1, EndOffset: -1}, 4, epochVerdict{}},
-		{"an older epoch goes on past the offset", 100, 4, epochEnd{LeaderEpoch: 3, EndOffset: 150}, 3, epochVerdict{cut: true, at: 99}},
-		{"compaction took the epoch's records", 100, 4, epochEnd{LeaderEpoch: 3, EndOffset: 150}, -1, epochVerdict{}},
-	} {
-		v, unclear := judgeEpoch(c.offset, c.epoch, c.end)
-		if unclear {
-			v = judgeRecord(v, c.offset, c.epoch, c.at, c.at >= 0)
-		}
-		if v != c.want {
-			t.Errorf("%s: %+v, want %+v", c.name, v, c.want)
-		}
-	}
-}
-
-// A position behind a hole is of no known epoch: the hole may end in a later one than that of the last record.
-func TestPositionBehindAHoleHasNoEpoch(t *testing.T) {
-	p := testPartition(t, new(fakeEvents))
-	s := &fakeSender{room: -1}
-	rs := recs(0, 3)
-	for _, r := range rs {
-		r.LeaderEpoch = 4
-	}
-	p.take(s, split(), rs)
-	if !p.passHole(3, 9) || p.epochAt(3) != 4 || p.epochAt(9) != -1 {
-		t.Errorf("epochs %d at 3 and %d at 9, want 4 and none", p.epochAt(3), p.epochAt(9))
-	}
-}
-
 // commitAt commits an offset with a leader epoch for the group from outside, as another tool would.
 func (e *env) commitAt(topic string, partition int32, at int64, epoch int32) {
 	e.t.Helper()

@@ -1,173 +1,14 @@
 package connector
 
 import (
-	"fmt"
 	"log/slog"
-	"maps"
-	"math"
-	"math/rand/v2"
-	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/kafkahandler"
-	"inlong-bridge/sdk"
 )
-
-// asTheClientDoes makes a time of a broker's milliseconds as franz-go does: the product wraps.
-func asTheClientDoes(millis int64) time.Time { return time.Unix(0, millis*1e6) }
-
-func TestImpossibleEventTimesAreKnown(t *testing.T) {
-	day := time.Date(2025, 6, 1, 12, 30, 15, 0, time.UTC)
-	for _, tt := range []struct {
-		name   string
-		at     time.Time
-		minute int32 // -1: impossible
-	}{
-		{"milliseconds", asTheClientDoes(day.UnixMilli()), int32(day.Unix() / 60)},
-		{"zero", asTheClientDoes(0), 0},
-		{"minute", asTheClientDoes(119_999), 1},
-		{"the last second", asTheClientDoes(math.MaxInt32*1000 + 999), math.MaxInt32 / 60},
-		{"one second later, in the same minute", asTheClientDoes((math.MaxInt32 + 1) * 1000), -1},
-		{"none", asTheClientDoes(-1), -1},
-		{"no time at all", time.Time{}, -1},
-		{"seconds look like 1970, and stay", asTheClientDoes(day.Unix()), int32(day.Unix() / 1000 / 60)},
-		{"microseconds", asTheClientDoes(day.UnixMicro()), -1},
-		{"nanoseconds", asTheClientDoes(day.UnixNano()), -1},
-		{"ticks of .NET", asTheClientDoes(638_000_000_000_000_000), -1},
-		{"the largest", asTheClientDoes(math.MaxInt64), -1},
-		{"the smallest", asTheClientDoes(math.MinInt64 / 3), -1},
-	} {
-		at, minute, ok := eventTime(&kgo.Record{Timestamp: tt.at})
-		switch {
-		case tt.minute < 0 && ok:
-			t.Errorf("%s: eventTime = %v, want it to be impossible", tt.name, at)
-		case tt.minute >= 0 && (!ok || minute != tt.minute || at.Unix()/60 != int64(minute)):
-			t.Errorf("%s: eventTime = %v, minute %d, %v; want minute %d", tt.name, at, minute, ok, tt.minute)
-		}
-	}
-}
-
-// Whatever number a producer sets, it is either that time, or it is impossible.
-func TestWrappedEventTimesAreKnown(t *testing.T) {
-	rng := rand.New(rand.NewPCG(7, 7))
-	for range 1_000_000 {
-		millis := int64(rng.Uint64()) >> rng.IntN(40)
-		if in := millis &^ (1<<58 - 1); in != 0 && millis-in < 1<<31*1000 {
-			continue // see eventTime
-		}
-		at, _, ok := eventTime(&kgo.Record{Timestamp: asTheClientDoes(millis)})
-		if want := millis >= 0 && millis < 1<<31*1000; ok != want || ok && at.UnixMilli() != millis {
-			t.Fatalf("%d ms: eventTime = %v, %v, want possible: %v", millis, at, ok, want)
-		}
-	}
-}
-
-// mixed is records of two streams by turns, of which each third has an impossible time, each seventh has the
-// time at, and the rest have one long ago.
-func mixed(from, n int, at time.Time) (out []*kgo.Record) {
-	for i := from; i < from+n; i++ {
-		r := rec(int64(i), []string{"a", "b"}[i%2], 1000, fmt.Sprint(i))
-		switch {
-		case i%3 == 0:
-			r.Timestamp = asTheClientDoes(at.UnixMicro())
-		case i%7 == 0:
-			r.Timestamp = at
-		}
-		out = append(out, r)
-	}
-	return out
-}
-
-// 1. records arrive whose times are impossible, and get that minute  2. their packs are lost  3. they are read
-// again, minutes later, and some of that is lost once more  4. all is found, each record once.
-func TestReadingAgainFindsRecordsWhoseTimeWasReplaced(t *testing.T) {
-	for _, pack := range []int{1, 3, 50} {
-		synctest.Test(t, func(t *testing.T) {
-			const n = 84
-			ev := new(fakeEvents)
-			p, s := testPartition(t, ev), &fakeSender{room: -1, pack: pack}
-			all := mixed(0, n, time.Now())
-			sp := split()
-			p.take(s, sp, all[:50])
-			time.Sleep(3 * time.Minute)
-			p.take(s, sp, all[50:])
-			if sp.replaced.n != 11 || sp.replaced.first.Offset != 51 {
-				t.Errorf("%d times replaced, the first at %+v; want 11 from 51 on", sp.replaced.n, sp.replaced.first)
-			}
-			s.settle(sdk.Lost)
-
-			for round := range 3 {
-				time.Sleep(2 * time.Minute)
-				lost := ev.losses
-				ev.losses = nil
-				s.taken, s.order = nil, nil
-				r := newTestRereader(s)
-				for _, x := range lost {
-					// In two halves, so that a piece is handed over in parts.
-					half := n / 2
-					if r.serve(x, all[:half], int64(half-1)) == taskOpen && r.serve(x, all[half:], n-1) == taskOpen {
-						t.Fatalf("round %d: a piece is open behind its last record: %+v", round, x.origin)
-					}
-					if x.found != x.origin.Records {
-						t.Fatalf("round %d: %d of %d records found of %+v", round, x.found, x.origin.Records, x.origin)
-					}
-				}
-				// The first time all that is handed over; then half of it, and at last nothing is lost.
-				for i, pc := range slices.Sorted(maps.Keys(s.taken)) {
-					o := sdk.Final
-					if round == 0 || round == 1 && i%2 == 0 {
-						o = sdk.Lost
-					}
-					s.taken[pc].token.Settled(pc, sdk.Result{Outcome: o})
-				}
-				if round == 0 && len(s.order) != n {
-					t.Fatalf("%d records handed over again, want each of %d once", len(s.order), n)
-				}
-			}
-			if l := p.wm.Ledger(); l.Checkpoint != n || l.Final != n {
-				t.Errorf("ledger %+v, want all of %d final", l, n)
-			}
-		})
-	}
-}
-
-// A pack that holds what it did before, at the time it had before.
-func TestTimeOfArrivalIsOneForAFetch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		p, s := testPartition(t, new(fakeEvents)), &timesOf{}
-		var recs []*kgo.Record
-		for i := range 10 {
-			r := rec(int64(i), "a", 0, "x")
-			r.Timestamp = asTheClientDoes(began.UnixMicro())
-			recs = append(recs, r)
-		}
-		p.take(s, &splitter{pack: 10, suspect: 1 << 20, limit: -1}, recs) // a span for each two
-		if want := slices.Repeat([]int64{began.Unix()}, 5); !slices.Equal(s.times, want) {
-			t.Errorf("times %v, want %v", s.times, want)
-		}
-	})
-}
-
-type timesOf struct{ times []int64 }
-
-func (s *timesOf) TrySendBatch(b *sdk.Batch) (int, error) {
-	s.times = append(s.times, b.Time.Unix())
-	b.Packed(0, len(b.Payloads))
-	return len(b.Payloads), nil
-}
-
-func TestArrivalOfAnImpossibleClockIsInRange(t *testing.T) {
-	for _, at := range []time.Time{{}, time.Unix(-1, 0), time.Unix(1<<40, 0)} {
-		if a := arrivalAt(at); a.at.Unix() < 0 || a.at.Unix() > math.MaxInt32 || int64(a.minute) != a.at.Unix()/60 {
-			t.Errorf("arrivalAt(%v) = %+v", at, a)
-		}
-	}
-}
 
 // With a broker and the client's own conversion: microseconds arrive as now, are counted, and are said once.
 func TestImpossibleEventTimesArriveAsNowAndAreCounted(t *testing.T) {
@@ -214,3 +55,6 @@ func TestImpossibleEventTimesArriveAsNowAndAreCounted(t *testing.T) {
 		t.Errorf("said %d times, want once", n)
 	}
 }
+
+// clientTime makes a time of a broker's milliseconds as franz-go does: the product wraps.
+func clientTime(millis int64) time.Time { return time.Unix(0, millis*1e6) }

@@ -46,7 +46,7 @@ func TestRecordThatWasTooLargeIsSentOnceTheManagersLimitHasGrown(t *testing.T) {
 	r := e.start(c)
 	e.waitCommitted("orders", 0, 10)
 	eventually(t, 10*time.Second, func() error { // before, the sender knows its own limit only
-		if got := r.b.routes.all()[0].stream.MaxRecord(); got > 60<<10 {
+		if got := r.b.routes.All()[0].Stream.MaxRecord(); got > 60<<10 {
 			return fmt.Errorf("records may have %d bytes", got)
 		}
 		return nil

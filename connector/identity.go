@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
@@ -23,40 +25,40 @@ type idCheck struct {
 }
 
 // mayCommit reports whether a partition's offset may be committed by its topic's name.
-func (c *idCheck) mayCommit(p *partition) bool {
-	if p.gate.Condition().Has(reason.Deleted) {
-		return c.agreed[p.id.topic] // the same topic is back; it would not be asked for otherwise
+func (c *idCheck) mayCommit(p *assign.Assignment) bool {
+	if p.Gate().Condition().Has(reason.Deleted) {
+		return c.agreed[p.ID().Topic] // the same topic is back; it would not be asked for otherwise
 	}
-	return c.all || c.agreed[p.id.topic]
+	return c.all || c.agreed[p.ID().Topic]
 }
 
 // checkIDs asks for the ids of the topics that parts are of, where they have to be asked for, and stops the
 // partitions of topics that have another one. Whoever calls it holds the commit slot.
-func (b *Bridge) checkIDs(ctx context.Context, parts []*partition) *idCheck {
+func (b *Bridge) checkIDs(ctx context.Context, parts []*assign.Assignment) *idCheck {
 	c := &idCheck{all: b.brokersCheckIDs.Load() == idsChecked, agreed: make(map[string]bool)}
 	ask := make(map[string]bool)
 	for _, p := range parts {
-		if !c.all || p.gate.Condition().Has(reason.Deleted) {
-			ask[p.id.topic] = true
+		if !c.all || p.Gate().Condition().Has(reason.Deleted) {
+			ask[p.ID().Topic] = true
 		}
 	}
 	if len(ask) == 0 {
 		return c
 	}
-	m, err := b.identify(ctx, slices.Sorted(maps.Keys(ask)))
+	m, err := b.kafka.Identify(ctx, slices.Sorted(maps.Keys(ask)))
 	if err != nil {
 		c.failed = fmt.Errorf("confirming the ids of topics before a commit: %w", err)
 		return c
 	}
 	for _, p := range parts {
-		switch t := m.topics[p.id.topic]; {
-		case !ask[p.id.topic]:
-		case t.err != nil:
-			c.failed = fmt.Errorf("confirming the id of topic %s before a commit: %w", p.id.topic, t.err)
-		case differ(p.topic.id, t.id):
-			p.stop(recreated(p))
+		switch t := m.Topics[p.ID().Topic]; {
+		case !ask[p.ID().Topic]:
+		case t.Err != nil:
+			c.failed = fmt.Errorf("confirming the id of topic %s before a commit: %w", p.ID().Topic, t.Err)
+		case part.OtherTopic(p.TopicID(), t.ID):
+			p.StopRecreated()
 		default:
-			c.agreed[p.id.topic] = true
+			c.agreed[p.ID().Topic] = true
 		}
 	}
 	return c
@@ -94,19 +96,19 @@ func (b *Bridge) joinAgain(topic, why string) {
 // unread has a topic joined again of which a partition is assigned and not read. Otherwise: 1. a partition is
 // assigned  2. the question for its committed offset fails, because the client knows the topic by an older id
 // 3. kgo drops the partition from its session, and nobody reads it until the group moves.
-func (b *Bridge) unread(id tp, err error) {
+func (b *Bridge) unread(id part.ID, err error) {
 	if err == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, mine := b.mine[id]; mine && b.topics[id.topic] != nil {
+	if _, mine := b.mine[id]; mine && b.topics[id.Topic] != nil {
 		// Not at once: it may just be about to begin.
-		b.joinAgainLocked(id.topic, fmt.Sprintf("partition %d is assigned and cannot be read: %v", id.partition, err), &id, joinPause)
+		b.joinAgainLocked(id.Topic, fmt.Sprintf("partition %d is assigned and cannot be read: %v", id.Num, err), &id, joinPause)
 	}
 }
 
-func (b *Bridge) joinAgainLocked(topic, why string, unread *tp, pause time.Duration) {
+func (b *Bridge) joinAgainLocked(topic, why string, unread *part.ID, pause time.Duration) {
 	if b.again == nil {
 		b.again = make(map[string]*joining)
 	}
@@ -131,9 +133,9 @@ const (
 
 // joining is a topic that is left and joined again.
 type joining struct {
-	asked    bool   // it is to be done, or under way
-	why      string // for the log
-	unread   *tp    // nil, or the partition because of which, unless it is read by then
+	asked    bool     // it is to be done, or under way
+	why      string   // for the log
+	unread   *part.ID // nil, or the partition because of which, unless it is read by then
 	due      time.Time
 	pause    time.Duration // before the next time
 	left     bool          // kgo was told to forget it,
@@ -162,7 +164,7 @@ func (b *Bridge) joinTopicsAgain(ctx context.Context) {
 		case !j.left && j.unread != nil && !b.unreadLocked(*j.unread):
 			j.asked, j.pause = false, 0
 		case !j.left:
-			b.log.Warn("the group leaves a topic and joins it again", "topic", name, "why", j.why, "topic_id", resume.TopicID(b.topics[name].id).String())
+			b.log.Warn("the group leaves a topic and joins it again", "topic", name, "why", j.why, "topic_id", resume.TopicID(b.topics[name].ID).String())
 			j.left, j.leftAt, j.sessions = true, now, b.sessions.Load()
 			leave = append(leave, name)
 		case !b.holdsLocked(name) && j.over(b.sessions.Load(), now):
@@ -179,16 +181,16 @@ func (b *Bridge) joinTopicsAgain(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	found, err := b.identify(ctx, join)
+	found, err := b.kafka.Identify(ctx, join)
 	if err != nil {
 		return // asked again at the next look
 	}
-	join = slices.DeleteFunc(join, func(name string) bool { return found.topics[name].err != nil }) // not there yet
+	join = slices.DeleteFunc(join, func(name string) bool { return found.Topics[name].Err != nil }) // not there yet
 	b.mu.Lock()
 	for _, name := range join {
 		t := b.topics[name]
 		// Found: what a topic of that name holds now came while this bridge ran.
-		b.topics[name] = &topic{name: name, id: found.topics[name].id, found: t.found || differ(t.id, found.topics[name].id), mapping: t.mapping}
+		b.topics[name] = &assign.Topic{Name: name, ID: found.Topics[name].ID, Found: t.Found || part.OtherTopic(t.ID, found.Topics[name].ID), Mapping: t.Mapping}
 		b.again[name].asked = false
 	}
 	b.mu.Unlock()
@@ -198,7 +200,7 @@ func (b *Bridge) joinTopicsAgain(ctx context.Context) {
 }
 
 // unreadLocked reports whether a partition is assigned and was not begun; b.mu is held.
-func (b *Bridge) unreadLocked(id tp) bool {
+func (b *Bridge) unreadLocked(id part.ID) bool {
 	_, mine := b.mine[id]
 	return mine && b.parts[id] == nil
 }
@@ -209,7 +211,7 @@ func (b *Bridge) noteGiven(given map[string][]int32) {
 	defer b.mu.Unlock()
 	for name, nums := range given {
 		for _, num := range nums {
-			b.mine[tp{name, num}] = struct{}{}
+			b.mine[part.ID{Topic: name, Num: num}] = struct{}{}
 		}
 	}
 }
@@ -220,7 +222,7 @@ func (b *Bridge) noteTaken(taken map[string][]int32) {
 	defer b.mu.Unlock()
 	for name, nums := range taken {
 		for _, num := range nums {
-			delete(b.mine, tp{name, num})
+			delete(b.mine, part.ID{Topic: name, Num: num})
 		}
 		if j := b.again[name]; j != nil && j.left {
 			j.revoked = true
@@ -229,19 +231,19 @@ func (b *Bridge) noteTaken(taken map[string][]int32) {
 }
 
 // withID gives a topic its id if the brokers did not tell it before.
-func (b *Bridge) withID(t *topic, id resume.TopicID) *topic {
-	if t.id != ([16]byte{}) || id == (resume.TopicID{}) {
+func (b *Bridge) withID(t *assign.Topic, id resume.TopicID) *assign.Topic {
+	if t.ID != ([16]byte{}) || id == (resume.TopicID{}) {
 		return t
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.topics[t.name] = &topic{name: t.name, id: id, found: t.found, mapping: t.mapping}
-	return b.topics[t.name]
+	b.topics[t.Name] = &assign.Topic{Name: t.Name, ID: id, Found: t.Found, Mapping: t.Mapping}
+	return b.topics[t.Name]
 }
 
 // holdsLocked reports whether a partition of a topic is assigned; b.mu is held.
 func (b *Bridge) holdsLocked(topic string) bool {
-	return slices.ContainsFunc(b.order, func(p *partition) bool { return p.id.topic == topic })
+	return slices.ContainsFunc(b.order, func(p *assign.Assignment) bool { return p.ID().Topic == topic })
 }
 
 // sayIfUnprotected logs once that the brokers have no topic ids: nothing then tells a topic from one that was
@@ -250,29 +252,11 @@ func (b *Bridge) sayIfUnprotected() {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, t := range b.topics {
-		if t.id != ([16]byte{}) {
+		if t.ID != ([16]byte{}) {
 			return
 		}
 	}
 	if len(b.topics) > 0 {
 		b.log.Warn("the brokers tell no topic ids (Kafka before 2.8): a topic that is deleted and created again cannot be told from the old one; stop the bridge and delete the group's offsets before you create a topic again")
 	}
-}
-
-// stillThere reports whether the topic of a partition has the id of its assignment, asked for afresh. It stops
-// the partition otherwise: what is asked for by name next would be of another topic.
-func (b *Bridge) stillThere(ctx context.Context, p *partition) (bool, error) {
-	m, err := b.identify(ctx, []string{p.id.topic})
-	if err != nil {
-		return false, err
-	}
-	switch t := m.topics[p.id.topic]; {
-	case t.err != nil:
-		b.miss(p, byPosition, t.err)
-		return false, errAbsent
-	case differ(p.topic.id, t.id):
-		p.stop(recreated(p))
-		return false, nil
-	}
-	return true, nil
 }

@@ -17,6 +17,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/assigntest"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk"
@@ -424,12 +428,12 @@ func TestMigrationLeavesATopicThatWasCreatedAgainOpen(t *testing.T) {
 // Whatever became final of a log that is not there any more: its offsets mean nothing in the one that is.
 func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
 	for _, code := range []reason.Code{reason.Recreated, reason.Truncated, reason.Gap} {
-		p := testPartition(t, new(fakeEvents))
-		s := &fakeSender{room: -1}
-		p.take(s, split(), recs(0, 10))
-		s.settle(sdk.Final)
-		p.stop(stopFor(p.id, code, -1, "test"))
-		r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now())
+		p := anAssignment(t)
+		s := &assigntest.Sender{Room: -1}
+		p.Take(s, cutting(), assigntest.Records(0, 10))
+		s.Settle(sdk.Final)
+		p.Stop(part.Stop(p.ID(), code, -1, "test"))
+		r := beginRound([]*assign.Assignment{p}, &idCheck{all: true}, time.Now())
 		if got, want := len(r.parts), btoi(code == reason.Gap); got != want {
 			t.Errorf("stopped as %s: %d partitions are committed, want %d", code, got, want)
 		}
@@ -438,15 +442,15 @@ func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
 
 // A deleted topic's offsets are committed only once the same topic is there again.
 func TestDeletedTopicCommitsOnlyAfterItsIDIsConfirmed(t *testing.T) {
-	p := testPartition(t, new(fakeEvents))
-	s := &fakeSender{room: -1}
-	p.take(s, split(), recs(0, 10))
-	s.settle(sdk.Final)
-	p.stop(deleted(p.id))
-	if r := beginRound([]*partition{p}, &idCheck{all: true}, time.Now()); len(r.parts) != 0 {
+	p := anAssignment(t)
+	s := &assigntest.Sender{Room: -1}
+	p.Take(s, cutting(), assigntest.Records(0, 10))
+	s.Settle(sdk.Final)
+	p.Stop(part.Deleted(p.ID()))
+	if r := beginRound([]*assign.Assignment{p}, &idCheck{all: true}, time.Now()); len(r.parts) != 0 {
 		t.Error("a deleted topic's offset is committed without asking")
 	}
-	if r := beginRound([]*partition{p}, &idCheck{all: true, agreed: map[string]bool{"t": true}}, time.Now()); len(r.parts) != 1 {
+	if r := beginRound([]*assign.Assignment{p}, &idCheck{all: true, agreed: map[string]bool{"t": true}}, time.Now()); len(r.parts) != 1 {
 		t.Error("the topic is back under its id, and nothing is committed")
 	}
 }
@@ -465,12 +469,12 @@ func TestTopicCreatedWhileItsOffsetsAreListedIsAskedForAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.direct, err = kgo.NewClient(opts...); err != nil {
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.direct.Close()
-	b.admin = kadm.NewClient(b.direct)
-	b.noteTopic("orders", [16]byte{}, false)
+	defer cl.Close()
+	src := source.New(source.Config{Client: cl, Group: "bridge", FoundRunning: func(string) bool { return false }})
 	asked, again := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	e.kafka.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -482,42 +486,11 @@ func TestTopicCreatedWhileItsOffsetsAreListedIsAskedForAgain(t *testing.T) {
 		e.createAgain("orders", 1)
 		close(again)
 	}()
-	if s, err := b.survey(t.Context(), map[string][]int32{"orders": {0}}); err == nil {
+	if s, err := src.Survey(t.Context(), map[string][]int32{"orders": {0}}); err == nil {
 		t.Errorf("survey = %+v; want an error: the topic was created while its offsets were listed", s)
 	}
-	if _, err := b.survey(t.Context(), map[string][]int32{"orders": {0}}); err != nil {
+	if _, err := src.Survey(t.Context(), map[string][]int32{"orders": {0}}); err != nil {
 		t.Errorf("asked again: %v", err)
-	}
-}
-
-// A lost piece cannot be read again from a topic that was created in the place of its own: on_gap: continue must not
-// book the new topic's offsets.
-func TestReadingAgainDoesNotJudgeAnotherTopicsLog(t *testing.T) {
-	t.Parallel()
-	e := newEnv(t, withPartitions(1))
-	e.produce("orders", 0, 0, 100, 0)
-	_, old := e.ids("orders")
-	cl, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cl.Close)
-	ev, s := new(fakeEvents), &fakeSender{room: -1}
-	p := newPartition(tp{"orders", 0}, &topic{name: "orders", id: old}, testRouter(t, false), 0, ev, testGate(tp{"orders", 0}), new(heldBack), slog.New(slog.DiscardHandler))
-	p.take(s, split(), recs(0, 100))
-	s.settle(sdk.Lost)
-	e.createAgain("orders", 1)
-	e.produceNew(10)
-	r := newRereader(cl, s, true, new(bell), slog.New(slog.DiscardHandler))
-	for _, x := range ev.losses {
-		r.add(x.p, x.piece, x.origin)
-	}
-	r.plan(time.Now())
-	for id, rd := range r.active {
-		r.failed(t.Context(), id, rd, kerr.OffsetOutOfRange)
-	}
-	if h := p.stopped(); h == nil || h.Code != reason.Recreated || p.wm.Checkpoint() != 0 {
-		t.Errorf("stopped as %+v at %d, want recreated, and nothing booked", h, p.wm.Checkpoint())
 	}
 }
 

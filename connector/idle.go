@@ -1,8 +1,11 @@
 package connector
 
 import (
+	"slices"
 	"time"
 
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 )
 
@@ -18,77 +21,62 @@ const (
 // forgetIdleStreams lets go of streams that nothing needs: not looked up for a while, named by no piece that may be read again,
 // waited for by no record, and idle in the sender.
 func (b *Bridge) forgetIdleStreams() {
-	b.routes.tick.Add(1)
+	b.routes.Pass(1)
 	inUse := make(map[int32]bool)
 	for _, p := range b.assigned() {
-		p.routesInUse(inUse)
+		p.RoutesInUse(inUse)
 	}
-	gone := b.routes.forgetIdle(idleTicks, inUse, b.sender.ForgetStream)
+	gone := b.routes.ForgetIdle(idleTicks, inUse, b.sender.ForgetStream)
 	for _, t := range gone {
 		b.cfg.Routes.Forget(t)
 	}
 	if len(gone) > 0 {
-		b.log.Info("idle streams forgotten", "streams", len(gone), "left", b.routes.count())
+		b.log.Info("idle streams forgotten", "streams", len(gone), "left", b.routes.Count())
 	}
-}
-
-// routesInUse marks the routes that the assignment needs.
-func (p *partition) routesInUse(in map[int32]bool) {
-	if r := p.router.fixed; r != nil {
-		in[r.index] = true
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.parked {
-		for i := range c.groups {
-			in[c.groups[i].route.index] = true
-		}
-	}
-	p.wm.Routes(in)
 }
 
 // refusalsOver has partitions go on whose refused packs are all on their way again.
 func (b *Bridge) refusalsOver() {
+	var over []assign.Ending
 	for _, p := range b.assigned() {
-		for _, e := range p.gate.Condition().Entries() {
-			// One that does not close was only found by the stall detection: the partition never stopped for it.
-			if e.Code != reason.Refused || e.Own != nil || !e.Closes || p.refusals(e.Key) > 0 || !b.goOn(p, e.Key) {
+		for _, e := range p.Gate().Condition().Entries() {
+			// An entry that does not close was only found by the stall detection: the partition never stopped for it.
+			if e.Code != reason.Refused || e.Own != nil || !e.Closes || p.Refused.Of(e.Key) > 0 {
 				continue
 			}
-			if p.refusals(e.Key) > 0 { // refused again in between
-				p.gate.Refer(e.Key, time.Now(), true)
-			}
+			over = append(over, assign.Ending{Assignment: p, Key: e.Key})
+			break // one reason of a partition at a time
+		}
+	}
+	gone := b.goOn(over...)
+	for _, e := range over {
+		if slices.Contains(gone, e.Assignment) && e.Assignment.Refused.Of(e.Key) > 0 { // refused again in between
+			e.Assignment.Gate().Refer(e.Key, time.Now(), true)
 		}
 	}
 }
 
 // fitsAgain has partitions go on that stopped at a record too large for a frame, once the limit that the Manager names has grown.
 func (b *Bridge) fitsAgain() {
+	var over []assign.Ending
 	for _, p := range b.assigned() {
-		k := partitionKey(p.id, reason.TooLarge)
-		if p.gate.Condition().Get(k) == nil {
-			continue
-		}
-		p.mu.Lock()
-		o := p.tooLarge
-		p.mu.Unlock()
-		if o.stream != nil && o.bytes <= o.stream.MaxRecord() && b.goOn(p, k) {
-			p.mu.Lock()
-			p.tooLarge = oversize{}
-			p.mu.Unlock()
+		if k := part.Key(p.ID(), reason.TooLarge); p.Gate().Condition().Get(k) != nil && p.Fits() {
+			over = append(over, assign.Ending{Assignment: p, Key: k})
 		}
 	}
+	b.goOn(over...)
 }
 
 // streamsAgain has partitions go on that stopped for want of a stream, once there is room.
 func (b *Bridge) streamsAgain() {
+	if !b.routes.Room() {
+		return
+	}
+	var over []assign.Ending
 	for _, p := range b.assigned() {
-		k := partitionKey(p.id, reason.TooManyStreams)
-		if !b.routes.room() {
-			return
-		}
-		if p.gate.Condition().Get(k) != nil {
-			b.goOn(p, k)
+		if k := part.Key(p.ID(), reason.TooManyStreams); p.Gate().Condition().Get(k) != nil {
+			over = append(over, assign.Ending{Assignment: p, Key: k})
 		}
 	}
+	b.goOn(over...)
 }

@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"fmt"
 	"os"
 	"runtime/debug"
 	"time"
@@ -9,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/reason"
 )
 
@@ -45,8 +45,8 @@ func ballastBytes(l config.Limits) int64 {
 // without polls. Records that wait for room hold the polling only once they are as much as a fetch: up
 // to there the next fetch comes while the sender is busy with the last one.
 func (b *Bridge) roomToPoll() (why reason.Key) {
-	if b.held.bytes.Load() > int64(b.limits.FetchMaxBytes) {
-		return budgetKey
+	if b.pending.Bytes.Load() > int64(b.limits.FetchMaxBytes) {
+		return assign.BudgetKey
 	}
 	if b.pieces.Load() >= int64(b.cfg.Delivery.MaxUnfinal) {
 		return unfinalKey
@@ -54,20 +54,7 @@ func (b *Bridge) roomToPoll() (why reason.Key) {
 	return reason.Key{}
 }
 
-// pieceShare closes a partition that holds more pieces than are free, and opens it again when there is room: so one whose
-// commits fail, or whose stream stalls, leaves half of them to the others, two leave a third. Replacements of lost pieces count, and are
-// never held up.
-func (b *Bridge) pieceShare(p *partition, now time.Time) {
-	k := p.shareKey
-	held, free := p.wm.Held(), b.cfg.Delivery.MaxUnfinal-int(b.pieces.Load())
-	switch e := p.gate.Condition().Get(k); {
-	case e == nil && held > free:
-		p.gate.Add(reason.New(k, now, fmt.Sprintf("%d pieces of %s wait to become final or to be committed, as many as are free of delivery.max_unfinal (%d); "+
-			"hint: see what else keeps them, or look at the failures of commits", held, p.id, b.cfg.Delivery.MaxUnfinal)), true)
-		p.mu.Lock() // else whoever noted it a moment ago may say last that there is nothing to do
-		p.noteWaitsLocked()
-		p.mu.Unlock()
-	case e != nil && held <= free/4*3 && now.Sub(e.Since) >= resumePause: // not at once: each pause throws away what was fetched ahead
-		p.gate.Drop(k)
-	}
+// share closes a partition that holds too many pieces, or opens it again.
+func (b *Bridge) share(p *assign.Assignment, now time.Time) {
+	p.Share(b.cfg.Delivery.MaxUnfinal-int(b.pieces.Load()), b.cfg.Delivery.MaxUnfinal, now)
 }

@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -18,7 +21,7 @@ import (
 // stopped half-way, it is resumed by the next Migrate, and the books of both are one, because they live in the
 // commits. The error is that of Run; nil says nothing of what was moved, which is what Verdict.Result says.
 func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Verdict, error) {
-	m := &migration{b: b, progress: progress, commits: make(map[tp]resume.Commit), booked: make(map[tp]bookedCommit), stopped: make(map[tp]string)}
+	m := &migration{b: b, progress: progress, commits: make(map[part.ID]resume.Commit), booked: make(map[part.ID]assign.BookedCommit), stopped: make(map[part.ID]string)}
 	b.migration, b.onClose = m, m.book
 	err := b.run(ctx, hard, m.watch)
 	v := m.verdict()
@@ -43,18 +46,18 @@ type migration struct {
 	cluster  string    // id of the Kafka cluster; set before anything runs
 
 	mu      sync.Mutex
-	commits map[tp]resume.Commit // guarded by mu; as read from the broker, of any member
-	booked  map[tp]bookedCommit  // guarded by mu; what this process committed, for brokers that take no lines
-	stopped map[tp]string        // guarded by mu; why a partition stopped
-	waiting string               // guarded by mu; what the group waits for before it lets this member in
+	commits map[part.ID]resume.Commit       // guarded by mu; as read from the broker, of any member
+	booked  map[part.ID]assign.BookedCommit // guarded by mu; what this process committed, for brokers that take no lines
+	stopped map[part.ID]string              // guarded by mu; why a partition stopped
+	waiting string                          // guarded by mu; what the group waits for before it lets this member in
 }
 
 // planned is one partition: everything of it from start to end is to be moved.
 type planned struct {
-	id         tp
+	id         part.ID
 	topic      resume.TopicID
 	start, end int64
-	from       begin
+	from       source.Begin
 	done       bool   // nothing is to be moved
 	reason     string // why not
 }
@@ -67,7 +70,7 @@ type planEnd struct {
 
 // plan takes the end offsets and says what is to be moved. It reports whether anything is.
 func (m *migration) plan(ctx context.Context) (work bool, err error) {
-	var s *survey
+	var s *source.Survey
 	err = m.b.awaitStart(ctx, "offsets", outlookOf, func(ctx context.Context) (err error) {
 		s, err = m.ask(ctx)
 		return err
@@ -75,22 +78,22 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	m.cluster = s.cluster
+	m.cluster = s.Cluster
 	m.mu.Lock()
-	m.commits = s.commits
+	m.commits = s.Commits
 	m.mu.Unlock()
-	ends := make(map[tp]planEnd)
-	for id, log := range s.logs {
+	ends := make(map[part.ID]planEnd)
+	for id, log := range s.Logs {
 		// What retention took is found at the assignment, where on_gap decides; here the books would begin behind it.
-		p := planned{id: id, topic: s.topics[id.topic].id, end: log.end, from: s.begin(id, startPolicy(&m.b.cfg.Kafka), false)}
-		p.start = p.from.offset
+		p := planned{id: id, topic: s.Topics[id.Topic].ID, end: log.End, from: s.Begin(id, false)}
+		p.start = p.from.Offset
 		switch {
-		case p.from.refused != nil:
-			p.reason = refusedReason(id, p.from.refused, p.topic)
-		case p.from.stop != nil && p.from.stop.Code == reason.Truncated:
-			p.reason = p.from.stop.Text()
+		case p.from.Refused != nil:
+			p.reason = source.DeletedTopic(id, p.from.Refused, p.topic).Text()
+		case p.from.Stop != nil && p.from.Stop.Code == reason.Truncated:
+			p.reason = p.from.Stop.Text()
 		case p.start < p.end:
-		case p.from.commitFirst:
+		case p.from.CommitFirst:
 			p.done, p.reason = true, "holds nothing to move"
 		default:
 			p.done, p.reason = true, "committed up to its end before"
@@ -100,7 +103,7 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 		m.plans = append(m.plans, p)
 	}
 	slices.SortFunc(m.plans, func(a, b planned) int {
-		return cmp.Or(cmp.Compare(a.id.topic, b.id.topic), cmp.Compare(a.id.partition, b.id.partition))
+		return cmp.Or(cmp.Compare(a.id.Topic, b.id.Topic), cmp.Compare(a.id.Num, b.id.Num))
 	})
 	m.b.mu.Lock()
 	m.b.ends = ends
@@ -109,26 +112,26 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 }
 
 // ask asks for all that is planned with: offsets of every partition, or an error.
-func (m *migration) ask(ctx context.Context) (*survey, error) {
+func (m *migration) ask(ctx context.Context) (*source.Survey, error) {
 	names := m.b.consumed()
-	described, err := m.b.identify(ctx, names)
+	described, err := m.b.kafka.Identify(ctx, names)
 	if err != nil {
 		return nil, kafkaclient.Explain(err, "asking for the partitions of topics")
 	}
 	parts := make(map[string][]int32)
 	for _, name := range names {
-		if err := described.topics[name].err; err != nil {
+		if err := described.Topics[name].Err; err != nil {
 			return nil, kafkaclient.Explain(err, "asking for the partitions of topic "+name)
 		}
-		parts[name] = described.topics[name].partitions
+		parts[name] = described.Topics[name].Partitions
 	}
-	s, err := m.b.survey(ctx, parts)
+	s, err := m.b.kafka.Survey(ctx, parts)
 	if err != nil {
 		return nil, kafkaclient.Explain(err, "listing offsets")
 	}
-	for id, log := range s.logs {
-		if log.err != nil {
-			return nil, kafkaclient.Explain(log.err, "listing offsets of "+id.String())
+	for id, log := range s.Logs {
+		if log.Err != nil {
+			return nil, kafkaclient.Explain(log.Err, "listing offsets of "+id.String())
 		}
 	}
 	return s, nil
@@ -139,7 +142,7 @@ const refreshTime = 5 * time.Second
 
 // refresh asks for the group's commits: those of other members count too.
 func (m *migration) refresh(ctx context.Context) {
-	commits, err := m.b.fetchCommits(ctx)
+	commits, err := m.b.kafka.FetchCommits(ctx)
 	if err != nil {
 		return // asked again in a second, and at the end this process knows its own
 	}
@@ -190,7 +193,7 @@ func (m *migration) look() (p Progress, stuck bool) {
 		p.Offsets += pl.end - min(pl.start, pl.end)
 		safe := pl.start
 		if a := m.b.lookup(pl.id); a != nil && !pl.done {
-			safe = max(safe, a.wm.Checkpoint())
+			safe = max(safe, a.Checkpoint().Checkpoint())
 			m.noteLocked(a)
 			if why := m.stopped[pl.id]; why != "" {
 				p.Reason = why
@@ -258,29 +261,29 @@ func (m *migration) askGroup(ctx context.Context) {
 const stopPatience = time.Minute
 
 // noteLocked remembers what an assignment committed, and why it stopped if it did; m.mu is held.
-func (m *migration) noteLocked(p *partition) {
-	if c := p.booked.Load(); c != nil && c.offset >= m.booked[p.id].offset {
-		m.booked[p.id] = *c
+func (m *migration) noteLocked(p *assign.Assignment) {
+	if c := p.Commits.Booked(); c != nil && c.Offset >= m.booked[p.Partition].Offset {
+		m.booked[p.Partition] = *c
 	}
-	if h := p.stopped(); h != nil && !p.from.again && (!h.MayEnd() || time.Since(h.Since) >= stopPatience) {
-		m.stopped[p.id] = m.b.textOf(h)
+	if h := p.Stopped(); h != nil && !p.From.Again && (!h.MayEnd() || time.Since(h.Since) >= stopPatience) {
+		m.stopped[p.Partition] = m.b.textOf(h)
 	}
 }
 
 // commitLocked returns the newest known offset of a planned partition that is of the planned topic, with its books;
 // m.mu is held. The broker's answer is older than what this process committed since.
-func (m *migration) commitLocked(pl *planned) (c bookedCommit, told bool) {
-	c.offset = -1
+func (m *migration) commitLocked(pl *planned) (c assign.BookedCommit, told bool) {
+	c.Offset = -1
 	if k, ok := m.commits[pl.id]; ok {
 		switch trust := k.Judge(m.cluster, pl.topic); {
 		case trust == resume.Refused:
 		case trust == resume.Known && k.Line.Books.Close(k.Offset):
-			c, told = bookedCommit{k.Offset, k.Line.Books}, true
+			c, told = assign.BookedCommit{Offset: k.Offset, Books: k.Line.Books}, true
 		default:
-			c.offset = k.Offset
+			c.Offset = k.Offset
 		}
 	}
-	if own, ok := m.booked[pl.id]; ok && (own.offset > c.offset || own.offset == c.offset && !told) {
+	if own, ok := m.booked[pl.id]; ok && (own.Offset > c.Offset || own.Offset == c.Offset && !told) {
 		return own, true
 	}
 	return c, told
@@ -288,7 +291,7 @@ func (m *migration) commitLocked(pl *planned) (c bookedCommit, told bool) {
 
 func (m *migration) committedLocked(pl *planned) int64 {
 	c, _ := m.commitLocked(pl)
-	return c.offset
+	return c.Offset
 }
 
 // doneLocked reports whether a partition needs nothing more; m.mu is held.
@@ -308,7 +311,7 @@ func (m *migration) allDone() bool {
 }
 
 // book remembers an assignment that ends.
-func (m *migration) book(p *partition) {
+func (m *migration) book(p *assign.Assignment) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.noteLocked(p)
@@ -321,21 +324,21 @@ func (m *migration) verdict() Verdict {
 	for i := range m.plans {
 		pl := &m.plans[i]
 		c, told := m.commitLocked(pl)
-		pv := PartitionVerdict{Topic: pl.id.topic, Partition: pl.id.partition, End: pl.end, Committed: c.offset, Closed: m.doneLocked(pl), Reason: pl.reason}
+		pv := PartitionVerdict{Topic: pl.id.Topic, Partition: pl.id.Num, End: pl.end, Committed: c.Offset, Closed: m.doneLocked(pl), Reason: pl.reason}
 		if pl.topic != (resume.TopicID{}) {
 			pv.TopicID = pl.topic.String()
 		}
-		books := pl.from.books
+		books := pl.from.Books
 		switch {
 		case told:
-			books = c.books
-		case c.offset > pl.from.offset: // another member of the group committed it, without books
-			books = resume.Books{From: c.offset, Passed: books.Passed, Unproven: books.Unproven + c.offset - books.From}
+			books = c.Books
+		case c.Offset > pl.from.Offset: // another member of the group committed it, without books
+			books = resume.Books{From: c.Offset, Passed: books.Passed, Unproven: books.Unproven + c.Offset - books.From}
 		}
 		pv.enter(books)
 		if !pv.Closed && pv.Reason == "" {
 			if pv.Reason = m.stopped[pl.id]; pv.Reason == "" {
-				pv.Reason = fmt.Sprintf("stopped at offset %d of %d; starting again goes on from there", max(c.offset, pl.start), pl.end)
+				pv.Reason = fmt.Sprintf("stopped at offset %d of %d; starting again goes on from there", max(c.Offset, pl.start), pl.end)
 			} else {
 				pv.Reason += "; starting again does not help before that is done"
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -31,16 +32,16 @@ func TestMigrateLeavesWhatComesAfterItsStart(t *testing.T) {
 	defer cancel()
 	late := false
 	v, err := b.Migrate(hard, hard, func(Progress) {
-		a := b.lookup(tp{"orders", 0})
+		a := b.lookup(part.ID{Topic: "orders", Num: 0})
 		if late || a == nil {
 			return
 		}
 		late = true
 		e.produce("orders", 0, 50, 30, 0) // after the end, which was taken before anything was assigned
-		for end := time.Now().Add(500 * time.Millisecond); a.expects() <= 50 && time.Now().Before(end); {
+		for end := time.Now().Add(500 * time.Millisecond); a.Expects() <= 50 && time.Now().Before(end); {
 			<-time.After(10 * time.Millisecond) // only a fault is decided by this time
 		}
-		if at := a.expects(); at > 50 {
+		if at := a.Expects(); at > 50 {
 			t.Errorf("the next offset is %d: record 50 was taken, which came after the end", at)
 		}
 		for _, p := range e.proxies {

@@ -9,60 +9,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
-	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
-
-// beginAt decides where a partition begins that the group committed an offset of. start and end are the log's.
-func beginAt(id tp, committed, start, end int64, acceptGap bool) begin {
-	switch {
-	case committed > end:
-		return begin{offset: committed, stop: stopFor(id, reason.Truncated, end, truncatedReason(id, end, committed))}
-	case committed < start && acceptGap:
-		return begin{offset: start, lost: start - committed}
-	case committed < start:
-		return begin{offset: committed, stop: stopFor(id, reason.Gap, committed, gapReason(id, committed, start))}
-	}
-	return begin{offset: committed}
-}
-
-func gapReason(id tp, from, to int64) string {
-	return fmt.Sprintf("offsets %d to %d of %s are gone from Kafka and were not delivered; "+
-		"hint: retention is shorter than the bridge was behind; delivery.on_gap: continue accepts the loss and goes on at %d", from, to-1, id, to)
-}
-
-func truncatedReason(id tp, end, want int64) string {
-	return fmt.Sprintf("the log of %s ends or continues at %d, but %d was reached before: it was cut off (unclean leader election) "+
-		"or the topic was created again; hint: find out what happened, then set the group's offset and restart the bridge", id, end, want)
-}
-
-func tooLargeReason(id tp, g *group, err error) string {
-	return fmt.Sprintf("the record at offset %d of %s has %d bytes and fits into no frame: %v; "+
-		"hint: raise max-msg-length of the proxies and inlong.max_frame, up to 20 MiB", g.offsets[g.sent], id, len(g.payloads[g.sent]), err)
-}
-
-func recreated(p *partition) *reason.Reason { return recreatedAt(p.id, p.wm.Position()) }
-
-func recreatedAt(id tp, offset int64) *reason.Reason {
-	return stopFor(id, reason.Recreated, offset, fmt.Sprintf(
-		"topic %s was deleted and created again: records of the old one that were not delivered are gone; "+
-			"hint: restart the bridge, and it begins with the new topic at its start", id.topic))
-}
-
-func refusedReason(id tp, r *refusedOffset, now resume.TopicID) string {
-	return fmt.Sprintf("the group's offset %d of %s is of the topic with id %s, which was deleted; the topic has id %s now; "+
-		"hint: delete the group's offsets of the topic to move the new one from its start", r.offset, id, r.topic, now)
-}
-
-// differ reports whether two topic ids are known and not the same.
-func differ(a, b [16]byte) bool { return a != b && a != [16]byte{} && b != [16]byte{} }
 
 // adjust is called by kgo for partitions it was assigned, before it fetches anything of them. It decides
 // where each begins and opens its generation. It runs beside polls and other partitions' work, asks the
@@ -76,9 +32,9 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		parts[topic] = slices.Sorted(maps.Keys(nums))
 	}
 	var out map[string]map[int32]kgo.Offset
-	var opened []*partition
+	var opened []*assign.Assignment
 	err := b.untilAnswered(ctx, "listing offsets", func() error {
-		s, err := b.survey(ctx, parts)
+		s, err := b.kafka.Survey(ctx, parts)
 		if err == nil && b.stopping() {
 			return errStopping
 		}
@@ -137,50 +93,35 @@ func (b *Bridge) untilAnswered(ctx context.Context, what string, f func() error)
 }
 
 // startsCommitted reports whether nothing must be committed any more before parts may be fetched.
-func startsCommitted(parts []*partition) bool {
+func startsCommitted(parts []*assign.Assignment) bool {
 	for _, p := range parts {
-		if p.beginning() && p.stopped() == nil {
+		if p.Beginning() && p.Stopped() == nil {
 			return false
 		}
 	}
 	return true
 }
 
-// within looks up the start and end of a partition's log.
-func within(starts, ends kadm.ListedOffsets, id tp) (start, end int64, err error) {
-	s, okStart := starts.Lookup(id.topic, id.partition)
-	e, okEnd := ends.Lookup(id.topic, id.partition)
-	switch {
-	case okStart && s.Err != nil:
-		return 0, 0, s.Err
-	case okEnd && e.Err != nil:
-		return 0, 0, e.Err
-	case !okStart || !okEnd:
-		return 0, 0, kerr.UnknownTopicOrPartition
-	}
-	return s.Offset, max(e.Offset, s.Offset), nil
-}
-
 // openGenerations gives each partition its object and says where to fetch from.
-func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[string]map[int32]kgo.Offset, []*partition, error) {
+func (b *Bridge) openGenerations(s *source.Survey, parts map[string][]int32) (map[string]map[int32]kgo.Offset, []*assign.Assignment, error) {
 	out := make(map[string]map[int32]kgo.Offset, len(parts))
-	var opened []*partition
+	var opened []*assign.Assignment
 	for name, nums := range parts {
 		t, err := b.topicOf(name)
 		if err != nil {
 			return nil, nil, err
 		}
-		t = b.withID(t, s.topics[name].id)
-		rt, err := newRouter(t.mapping, b.routes)
+		t = b.withID(t, s.Topics[name].ID)
+		rt, err := route.NewRouter(t.Mapping, b.routes)
 		if err != nil {
 			return nil, nil, err
 		}
 		out[name] = make(map[int32]kgo.Offset, len(nums))
 		for _, num := range nums {
-			p := b.open(s, tp{name, num}, t, rt)
-			at := kgo.NewOffset().At(p.from.offset)
-			if p.from.lost == 0 && p.from.stop == nil && !p.from.bare {
-				at = at.WithEpoch(p.from.epoch) // finds a log that is cut off between the survey and the first fetch
+			p := b.open(s, part.ID{Topic: name, Num: num}, t, rt)
+			at := kgo.NewOffset().At(p.From.Offset)
+			if p.From.Lost == 0 && p.From.Stop == nil && !p.From.Bare {
+				at = at.WithEpoch(p.From.Epoch) // finds a log that is cut off between the survey and the first fetch
 			}
 			out[name][num] = at
 			opened = append(opened, p)
@@ -189,18 +130,18 @@ func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[strin
 	gates := make([]*gate.Gate, len(opened))
 	for i, p := range opened {
 		b.put(p)
-		gates[i] = p.gate
-		if h := p.stopped(); h != nil && !p.from.again { // one whose topic is joined again in a moment is not news
-			b.stopped(p, h.Own)
+		gates[i] = p.Gate()
+		if h := p.Stopped(); h != nil && !p.From.Again { // one whose topic is joined again in a moment is not news
+			b.Stopped(p, h.Own)
 		}
-		if p.limit >= 0 && p.start >= p.limit && p.from.absent == nil {
-			p.reachedEnd()
+		if p.Limit >= 0 && p.Start >= p.Limit && p.From.Absent == nil {
+			p.ReachedEnd()
 		}
 	}
 	b.gates.Begin(gates...)
 	for _, p := range opened {
-		if p.from.absent != nil {
-			b.miss(p, byBegin, p.from.absent)
+		if p.From.Absent != nil {
+			b.miss(p, byBegin, p.From.Absent)
 		}
 	}
 	b.sayBegins(s, opened)
@@ -208,35 +149,35 @@ func (b *Bridge) openGenerations(s *survey, parts map[string][]int32) (map[strin
 }
 
 // open makes the object of one assignment.
-func (b *Bridge) open(s *survey, id tp, t *topic, rt *router) *partition {
-	bg := s.begin(id, startPolicy(&b.cfg.Kafka), b.cfg.Delivery.OnGap == "continue")
+func (b *Bridge) open(s *source.Survey, id part.ID, t *assign.Topic, rt *route.Router) *assign.Assignment {
+	bg := s.Begin(id, b.acceptsGap())
 	limit, planned := b.limitOf(id)
-	switch asked := s.topics[id.topic].id; {
-	case bg.absent != nil: // it begins later
-	case differ(t.id, asked):
+	switch asked := s.Topics[id.Topic].ID; {
+	case bg.Absent != nil: // it begins later
+	case part.OtherTopic(t.ID, asked):
 		// The group's client holds the old id and would never fetch under the new one.
-		bg.stop, bg.again = recreatedAt(id, bg.offset), true
-		b.joinAgain(id.topic, "it was deleted and created again")
-	case differ(planned, asked):
-		bg.stop = recreatedAt(id, bg.offset)
-	case bg.refused != nil && b.migration != nil:
-		bg.stop = stopFor(id, reason.Recreated, bg.refused.offset, refusedReason(id, bg.refused, asked))
+		bg.Stop, bg.Again = part.Recreated(id, bg.Offset), true
+		b.joinAgain(id.Topic, "it was deleted and created again")
+	case part.OtherTopic(planned, asked):
+		bg.Stop = part.Recreated(id, bg.Offset)
+	case bg.Refused != nil && b.migration != nil:
+		bg.Stop = source.DeletedTopic(id, bg.Refused, asked)
 	}
-	p := newPartition(id, t, rt, bg.offset-bg.lost, b, b.gates.New(id.topic, id.partition), &b.held, b.log)
-	p.from, p.cluster, p.limit, p.assignment = bg, s.cluster, limit, b.assignments.Add(1)
-	p.high.Store(s.logs[id].end)
-	p.logStart.Store(s.logs[id].start)
-	if bg.lost > 0 {
-		p.loseBefore(bg.offset)
-		b.counters.offsetsLost.Add(uint64(bg.lost))
-		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", id.topic, "partition", id.partition,
-			"from", bg.offset-bg.lost, "to", bg.offset-1, "on_gap", "continue")
+	p := assign.New(assign.Spec{
+		Partition: id, Topic: t, Router: rt, From: bg, Start: bg.Offset - bg.Lost, Limit: limit, Cluster: s.Cluster, Number: b.assignments.Add(1),
+	}, b, b.gates.New(id.Topic, id.Num), &b.pending)
+	p.Log.Saw(s.Logs[id].Start, s.Logs[id].End)
+	if bg.Lost > 0 {
+		p.LoseBefore(bg.Offset)
+		b.counters.offsetsLost.Add(uint64(bg.Lost))
+		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", id.Topic, "partition", id.Num,
+			"from", bg.Offset-bg.Lost, "to", bg.Offset-1, "on_gap", "continue")
 	}
-	if bg.stop != nil {
-		p.gate.Add(*bg.stop, true)
+	if bg.Stop != nil {
+		p.Gate().Add(*bg.Stop, true)
 	}
-	if bg.absent != nil {
-		b.faultAbsent(p, bg.absent)
+	if bg.Absent != nil {
+		b.faultAbsent(p, bg.Absent)
 	}
 	return p
 }
@@ -245,11 +186,11 @@ func (b *Bridge) open(s *survey, id tp, t *topic, rt *router) *partition {
 const maxNamed = 20
 
 // sayBegins logs, once per topic, where its partitions begin and why, and what is remarkable about it.
-func (b *Bridge) sayBegins(s *survey, opened []*partition) {
-	byTopic := make(map[string][]*partition)
+func (b *Bridge) sayBegins(s *source.Survey, opened []*assign.Assignment) {
+	byTopic := make(map[string][]*assign.Assignment)
 	for _, p := range opened {
-		if p.stopped() == nil && p.from.absent == nil || p.from.refused != nil {
-			byTopic[p.id.topic] = append(byTopic[p.id.topic], p)
+		if p.Stopped() == nil && p.From.Absent == nil || p.From.Refused != nil {
+			byTopic[p.ID().Topic] = append(byTopic[p.ID().Topic], p)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(byTopic)) {
@@ -259,15 +200,15 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 		var unknown, refused, bare int
 		var old []string
 		for _, p := range parts {
-			whys[p.from.why]++
-			if p.from.commitFirst {
-				passed += p.from.books.Passed
+			whys[p.From.Why]++
+			if p.From.CommitFirst {
+				passed += p.From.Books.Passed
 			}
-			unknown += btoi(p.from.restate)
-			bare += btoi(p.from.bare)
-			if r := p.from.refused; r != nil {
+			unknown += btoi(p.From.Restate)
+			bare += btoi(p.From.Bare)
+			if r := p.From.Refused; r != nil {
 				if refused++; refused <= maxNamed {
-					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.id.partition, r.offset, r.topic))
+					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.ID().Num, r.Offset, r.Topic))
 				}
 			}
 		}
@@ -277,7 +218,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 				where = append(where, fmt.Sprintf("%d %s", n, resume.Why(why)))
 			}
 		}
-		id := s.topics[name].id
+		id := s.Topics[name].ID
 		b.log.Info("partitions begin", "topic", name, "topic_id", id.String(), "partitions", len(parts),
 			"where", strings.Join(where, "; "), "offsets_passed_over", passed, "offsets_without_epoch", bare)
 		b.counters.passedOver.Add(uint64(passed))
@@ -287,7 +228,7 @@ func (b *Bridge) sayBegins(s *survey, opened []*partition) {
 		}
 		if n := whys[resume.MissedStart]; n > 0 {
 			b.log.Warn("the group saw partitions before and has no commit of them; they begin at the log's start, so some records may arrive twice",
-				"topic", name, "partitions", n, "first_seen", s.topics[name].known.Seen.At)
+				"topic", name, "partitions", n, "first_seen", s.Topics[name].Known.Seen.At)
 		}
 		if refused > 0 {
 			b.counters.offsetsRefused.Add(uint64(refused))
@@ -306,35 +247,4 @@ func btoi(v bool) int {
 		return 1
 	}
 	return 0
-}
-
-func deleted(id tp) *reason.Reason {
-	return stopFor(id, reason.Deleted, -1, fmt.Sprintf("topic %s or its partition %d does not exist any more; "+
-		"hint: it goes on by itself when the same topic is back; a new topic of the name is consumed after a restart", id.topic, id.partition))
-}
-
-// jumpsTheStart reports whether a fetch that was to begin at want begins behind offsets that are gone. kgo says
-// nothing then when it had to list the partition's offsets first, as it does when its metadata came late:
-// an offset below the log's start becomes the start. A hole that compaction left lies behind the start.
-func jumpsTheStart(fp *kgo.FetchPartition, want int64) bool {
-	return len(fp.Records) > 0 && fp.Records[0].Offset > want && fp.LogStartOffset > want
-}
-
-// loseBefore books the offsets up to next as lost and goes on there. It refuses while something is parked, whose span has not
-// begun: the one that is booked would cover it, and be final.
-func (p *partition) loseBefore(next int64) (ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.parked) > 0 {
-		return false
-	}
-	from := p.expect
-	if next <= from || p.gate.Ended() {
-		return true
-	}
-	s := p.wm.Begin(from, next)
-	p.wm.Count(s, checkpoint.LostGap, next-from)
-	p.wm.End(s)
-	p.expect = next
-	return true
 }

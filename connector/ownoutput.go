@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
@@ -88,7 +90,7 @@ func (b *Bridge) findOutput(ctx context.Context) error {
 	o := &b.own
 	o.source, o.sides, o.targets, o.judged = m.Cluster, make(map[string]*queueSide), make(map[mapping.Target]bool), make(map[string]bool)
 	o.left, o.stopped = make(map[string]leftOut), make(map[string]string)
-	b.origin = originOf(m.Cluster, b.cfg.Kafka.Group)
+	b.origin = route.OriginOf(m.Cluster, b.cfg.Kafka.Group)
 	if err := b.sender.SetOrigin(b.origin); err != nil {
 		return err
 	}
@@ -184,10 +186,10 @@ func (b *Bridge) output() outputs {
 			}
 		}
 	}
-	routes := b.routes.all()
+	routes := b.routes.All()
 	o.routes = len(routes)
 	for _, r := range routes {
-		o.targets[r.target] = true
+		o.targets[r.Target] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.sides)) {
 		s := o.sides[name]
@@ -304,7 +306,7 @@ func (b *Bridge) refuseOutput() error {
 
 // lookAtOutput looks at the topics that are consumed once streams have come into use since the last look.
 func (b *Bridge) lookAtOutput() {
-	if n := b.routes.count(); n != b.own.routes {
+	if n := b.routes.Count(); n != b.own.routes {
 		b.stopOutput()
 	}
 }
@@ -315,7 +317,7 @@ func (b *Bridge) stopOutput() {
 	b.mu.RLock()
 	found := make(map[string]string)
 	for name, t := range b.topics {
-		if what := out.is(name, t.id, b.cfg.Routes.Names(name)); what != "" {
+		if what := out.is(name, t.ID, b.cfg.Routes.Names(name)); what != "" {
 			found[name] = "this bridge writes it: it is " + what
 		}
 	}
@@ -331,22 +333,22 @@ func (b *Bridge) stopOutput() {
 		return
 	}
 	for _, p := range b.assigned() {
-		if r := b.outputStop(p.id); r != nil {
-			p.stop(r)
+		if r := b.outputStop(p.ID()); r != nil {
+			p.Stop(r)
 		}
 	}
 }
 
 // outputStop is why a partition of a topic that this bridge writes does not go on, nil for every other one.
-func (b *Bridge) outputStop(id tp) *reason.Reason {
+func (b *Bridge) outputStop(id part.ID) *reason.Reason {
 	b.own.mu.Lock()
 	defer b.own.mu.Unlock()
-	why := b.own.stopped[id.topic]
+	why := b.own.stopped[id.Topic]
 	if why == "" {
 		return nil
 	}
-	return stopFor(id, reason.Loop, -1, fmt.Sprintf("topic %s would be sent round for ever: %s; "+
-		"hint: exclude it in routes, or give the topics of the queue another name, and restart the bridge", id.topic, why))
+	return part.Stop(id, reason.Loop, -1, fmt.Sprintf("topic %s would be sent round for ever: %s; "+
+		"hint: exclude it in routes, or give the topics of the queue another name, and restart the bridge", id.Topic, why))
 }
 
 // leftOutTopics lists what is not consumed although a rule matches it.

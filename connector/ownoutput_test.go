@@ -15,6 +15,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/assigntest"
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/dptest"
 )
@@ -151,7 +155,7 @@ func TestOwnQueueIsRefusedWhereItIsNamed(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	c := e.elsewhere("queue")
-	c.Routes = table(t, "- {topics: [orders, "+queueTopic+"], group: g, stream: s}\n") // check would name it where the addresses tell
+	c.Routes = assigntest.Mapping(t, "- {topics: [orders, "+queueTopic+"], group: g, stream: s}\n") // check would name it where the addresses tell
 	b, err := New(c, Deps{Log: testLog(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -189,9 +193,9 @@ func TestConsumedTopicThatTurnsOutToBeTheQueueStops(t *testing.T) {
 			if why := r.leftOut(queueTopic); !strings.Contains(why, "stopped") {
 				t.Errorf("left out says %q, want that it was stopped", why)
 			}
-			later := newPartition(tp{queueTopic, 7}, &topic{name: queueTopic}, testRouter(t, false), 0, r.b, testGate(tp{queueTopic, 7}), &r.b.held, r.b.log)
+			later := assign.New(assign.Spec{Partition: part.ID{Topic: queueTopic, Num: 7}, Topic: &assign.Topic{Name: queueTopic}, Router: assigntest.RouterByHeader(t, false), Limit: -1}, r.b, new(gate.Gates).New(queueTopic, 7), new(assign.PendingBytes))
 			r.b.put(later)
-			if h := later.stopped(); h == nil || h.Code != reason.Loop {
+			if h := later.Stopped(); h == nil || h.Code != reason.Loop {
 				t.Errorf("a later assignment is halted by %+v, want %s", h, reason.Loop)
 			}
 			r.b.remove(later)

@@ -9,117 +9,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/assigntest"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/sdk"
-	"inlong-bridge/sdk/frame"
 )
-
-// packValue is what lies in the queue of a pack with these attributes.
-func packValue(t testing.TB, attr string) []byte {
-	t.Helper()
-	p := frame.Pack{Ext: frame.ExtStringIDs, Count: 1, Attr: []byte(attr)}
-	if _, err := frame.AppendPack(nil, &p, frame.AppendItem(nil, []byte("x")), false); err != nil {
-		t.Fatal(err)
-	}
-	v, err := frame.AppendInLongMsg(nil, &p, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-// Replicas of different versions must agree, so the name of a group never changes.
-func TestOriginNamesTheGroupAndItsCluster(t *testing.T) {
-	if got := originOf("kafka-1", "bridge"); got != "WIMEoYZb" {
-		t.Errorf("originOf = %q, want the name that released versions use", got)
-	}
-	seen := map[string]bool{}
-	for _, x := range [][2]string{{"kafka-1", "bridge"}, {"kafka-2", "bridge"}, {"", "bridge"}, {"kafka-1", "other"}} {
-		name := originOf(x[0], x[1])
-		if seen[name] || len(name) != 8 || frame.CheckAttribute(frame.AttrOrigin, name) != nil {
-			t.Errorf("originOf(%q, %q) = %q, want 8 characters of its own", x[0], x[1], name)
-		}
-		seen[name] = true
-	}
-}
-
-func TestPackOfThisGroupIsToldFromOthers(t *testing.T) {
-	const ids = "groupId=g&streamId=s&"
-	own := packValue(t, ids+"bg=me&rtms=1&mid=i.1")
-	for _, tt := range []struct {
-		name  string
-		value []byte
-		want  packFrom
-	}{
-		{"this group", own, ownPack},
-		{"another group", packValue(t, ids+"bg=you&mid=i.1"), foreignPack},
-		{"no group", packValue(t, ids+"mid=i.1"), foreignPack},
-		{"of this group by a sender that names no packs", packValue(t, ids+"bg=me"), noPack},
-		{"cut off", own[:len(own)-1], noPack},
-		{"an ordinary record", []byte("hello, world"), noPack},
-		{"two bytes", own[:2], noPack},
-		{"empty", nil, noPack},
-	} {
-		got := noPack
-		if frame.MayBeInLongMsg(tt.value) {
-			got = whosePack(tt.value, "me")
-		}
-		if got != tt.want {
-			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
-		}
-	}
-	if n := testing.AllocsPerRun(100, func() { _ = frame.MayBeInLongMsg(own) && whosePack(own, "me") == ownPack }); n != 0 {
-		t.Errorf("looking at a pack allocates %v times, want never", n)
-	}
-}
-
-// A record that comes from this group stops its partition exactly before it; what policy skips goes nowhere and
-// cannot loop.
-func TestOwnPackStopsItsPartitionExactlyBeforeIt(t *testing.T) {
-	own := string(packValue(t, "groupId=g&streamId=s&bg=me&mid=i.1"))
-	other := string(packValue(t, "groupId=g&streamId=s&bg=you&mid=i.1"))
-	ev, s := new(fakeEvents), &fakeSender{room: -1}
-	p := testPartition(t, ev)
-	sp := split()
-	sp.origin = "me"
-	p.take(s, sp, []*kgo.Record{
-		rec(0, "a", 1, "x"), rec(1, "", 1, own), rec(2, "a", 1, other), rec(3, "a", 1, own), rec(4, "a", 1, "y"),
-	})
-	h := p.stopped()
-	if h == nil || h.Code != reason.Loop || h.Own.Offset != 3 || !strings.Contains(h.Own.Sentence, "offset 3 of t/0") {
-		t.Errorf("halted by %+v, want %s at offset 3", h, reason.Loop)
-	}
-	if sp.packs != 1 {
-		t.Errorf("%d packs of others were counted, want 1", sp.packs)
-	}
-	s.settle(sdk.Final)
-	if l := p.wm.Ledger(); l.Checkpoint != 3 || l.Final != 2 || l.Skipped != 1 {
-		t.Errorf("ledger = %+v, want all before offset 3 final or skipped", l)
-	}
-}
-
-// The log was cut behind a lost piece and grew again with what this group sent.
-func TestReadingAgainStopsAtAnOwnPack(t *testing.T) {
-	ev := new(fakeEvents)
-	p, s := testPartition(t, ev), &fakeSender{room: -1}
-	p.take(s, split(), []*kgo.Record{rec(0, "a", 1, "x")})
-	s.settle(sdk.Lost)
-	sent := len(s.order)
-	r := newTestRereader(s)
-	r.origin = "me"
-	x := ev.losses[0]
-	own := rec(0, "a", 1, string(packValue(t, "groupId=g&streamId=s&bg=me&mid=i.1")))
-	task := &task{p: x.p, piece: x.piece, origin: x.origin, from: x.origin.First}
-	if got := r.serve(task, []*kgo.Record{own}, 0); got != taskDone || len(s.order) != sent {
-		t.Errorf("serve = %v with %d records sent, want done and none", got, len(s.order)-sent)
-	}
-	if h := p.stopped(); h == nil || h.Code != reason.Loop {
-		t.Errorf("halted by %+v, want %s", h, reason.Loop)
-	}
-	if l := p.wm.Ledger(); l.Checkpoint != 0 {
-		t.Errorf("ledger = %+v, want nothing passed", l)
-	}
-}
 
 // Something copies the queue into a topic that the bridge reads. The copy has a name and an id of its own: only
 // the packs tell. Packs of another group are moved, counted and told once.
@@ -136,7 +28,7 @@ func TestCopyOfTheOwnQueueStopsAsALoop(t *testing.T) {
 	if err := first.drain(); err != nil {
 		t.Fatal(err)
 	}
-	foreign := packValue(t, "groupId=g&streamId=s&bg=another&mid=i.1")
+	foreign := assigntest.Pack(t, "groupId=g&streamId=s&bg=another&mid=i.1")
 	e.write("copy", foreign, foreign, e.read(queueTopic), []byte("behind it"))
 
 	log := new(lines)

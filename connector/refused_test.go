@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/reason"
 )
 
@@ -43,7 +44,7 @@ func TestPartitionsThatAreRefusedGoOnWhenAProxyTakesTheOldestPack(t *testing.T) 
 	e.produce("orders", 1, 0, 300, 0)
 	for _, num := range []int32{0, 1} {
 		p := r.part("orders", num, func(p PartitionStatus) bool { return p.Stopped })
-		if p.Stall != string(reason.Refused) || len(p.Conditions) == 0 || p.Conditions[0] != streamKey("g", "s", reason.Refused) {
+		if p.Stall != string(reason.Refused) || len(p.Conditions) == 0 || p.Conditions[0] != assign.StreamKey("g", "s", reason.Refused) {
 			t.Errorf("orders/%d: stopped as %s for %v, want %s of stream g/s", num, p.Stall, p.Conditions, reason.Refused)
 		}
 	}
@@ -88,7 +89,7 @@ func TestRefusalThatComesAndGoesSkipsNothing(t *testing.T) {
 	}
 	e.waitCommitted("orders", 0, int64(made))
 	e.expectAll(made, 0)
-	if p := r.b.assigned()[0]; p.gate.Stranded() != 0 || len(p.refused) != 0 || len(p.gate.Condition().Entries()) != 0 {
-		t.Errorf("left behind: %d stranded, %v refused, %+v", p.gate.Stranded(), p.refused, p.gate.Condition().Entries())
+	if p := r.b.assigned()[0]; p.Gate().Stranded() != 0 || p.Refused.Total() != 0 || len(p.Gate().Condition().Entries()) != 0 {
+		t.Errorf("left behind: %d stranded, %d refused, %+v", p.Gate().Stranded(), p.Refused.Total(), p.Gate().Condition().Entries())
 	}
 }

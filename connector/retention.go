@@ -14,6 +14,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/kafkaclient"
 )
 
@@ -120,23 +122,20 @@ func retentionLeft(r topicRetention, moves startMoves, offset int64, at, now tim
 // retentionWatch keeps what the looks found out. The zero value knows nothing.
 type retentionWatch struct {
 	mu     sync.Mutex
-	asked  time.Time                 // guarded by mu; when the topics' configuration was asked for last
-	topics map[string]topicRetention // guarded by mu; those whose configuration was told
-	moves  map[*partition]startMoves // guarded by mu
-	denied bool                      // guarded by mu; and said so
+	asked  time.Time                         // guarded by mu; when the topics' configuration was asked for last
+	topics map[string]topicRetention         // guarded by mu; those whose configuration was told
+	moves  map[*assign.Assignment]startMoves // guarded by mu
+	denied bool                              // guarded by mu; and said so
 }
 
 // left estimates how long Kafka keeps the first record of p that is not final. It is nil where there is none, or nothing
 // is known.
-func (w *retentionWatch) left(p *partition, now time.Time) *RetentionStatus {
+func (w *retentionWatch) left(p *assign.Assignment, now time.Time) *RetentionStatus {
 	w.mu.Lock()
-	r, moves := w.topics[p.id.topic], w.moves[p]
+	r, moves := w.topics[p.ID().Topic], w.moves[p]
 	w.mu.Unlock()
-	p.mu.Lock()
-	checkpoint := p.wm.Checkpoint()
-	at, known := p.times.known(checkpoint)
-	p.mu.Unlock()
-	if p.lag(checkpoint) <= 0 {
+	checkpoint, at, known := p.WaitsForRecord()
+	if p.Lag(checkpoint) <= 0 {
 		return nil
 	}
 	if !known {
@@ -146,14 +145,14 @@ func (w *retentionWatch) left(p *partition, now time.Time) *RetentionStatus {
 	if !ok {
 		return nil
 	}
-	return &RetentionStatus{Partition: p.id.String(), SecondsLeft: left.Seconds(), Reason: why}
+	return &RetentionStatus{Partition: p.ID().String(), SecondsLeft: left.Seconds(), Reason: why}
 }
 
 // saw notes where the logs of partitions begin, and forgets those that are not among them.
-func (w *retentionWatch) saw(starts map[*partition]int64, now time.Time) {
+func (w *retentionWatch) saw(starts map[*assign.Assignment]int64, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	kept := make(map[*partition]startMoves, len(starts))
+	kept := make(map[*assign.Assignment]startMoves, len(starts))
 	for p, offset := range starts {
 		m := w.moves[p]
 		m.saw(offset, now)
@@ -183,19 +182,19 @@ func (b *Bridge) lookAtRetention(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, retentionLimit)
 	defer cancel()
 	parts := b.assigned()
-	starts := make(map[*partition]int64, len(parts))
+	starts := make(map[*assign.Assignment]int64, len(parts))
 	behind := make(map[string]bool)
 	for _, p := range parts {
-		starts[p] = p.logStart.Load()
-		if p.lag(p.wm.Checkpoint()) > 0 {
-			behind[p.id.topic] = true
+		starts[p] = p.Log.Begins()
+		if p.Lag(p.Checkpoint().Checkpoint()) > 0 {
+			behind[p.ID().Topic] = true
 		}
 	}
 	if topics := slices.Sorted(maps.Keys(behind)); len(topics) > 0 {
 		b.askRetention(ctx, topics)
 		if listed, err := b.admin.ListStartOffsets(ctx, topics...); err == nil {
 			for _, p := range parts {
-				if s, ok := listed.Lookup(p.id.topic, p.id.partition); ok && s.Err == nil {
+				if s, ok := listed.Lookup(p.ID().Topic, p.ID().Num); ok && s.Err == nil {
 					starts[p] = max(starts[p], s.Offset)
 				}
 			}
@@ -252,45 +251,39 @@ var guessedAges = []time.Duration{
 
 // guessRecordTimes finds out about how old the oldest record is of each partition that is behind and was not fetched
 // there: the budget is full, or the partition is at fault. It asks once per partition and offset.
-func (b *Bridge) guessRecordTimes(ctx context.Context, parts []*partition) {
-	want, byID := make(map[tp]int64), make(map[tp]*partition)
+func (b *Bridge) guessRecordTimes(ctx context.Context, parts []*assign.Assignment) {
+	want, byID := make(map[part.ID]int64), make(map[part.ID]*assign.Assignment)
 	for _, p := range parts {
-		p.mu.Lock()
-		checkpoint := p.wm.Checkpoint()
-		_, known := p.times.known(checkpoint)
-		p.mu.Unlock()
-		if !known && p.lag(checkpoint) > 0 {
-			want[p.id], byID[p.id] = checkpoint, p
+		checkpoint, _, known := p.WaitsForRecord()
+		if !known && p.Lag(checkpoint) > 0 {
+			want[p.ID()], byID[p.ID()] = checkpoint, p
 		}
 	}
 	now := time.Now()
-	ages := guessAges(want, guessedAges, func(age time.Duration, topics []string) (map[tp]int64, error) {
+	ages := guessAges(want, guessedAges, func(age time.Duration, topics []string) (map[part.ID]int64, error) {
 		listed, err := b.admin.ListOffsetsAfterMilli(ctx, now.Add(-age).UnixMilli(), topics...)
-		offsets := make(map[tp]int64)
+		offsets := make(map[part.ID]int64)
 		listed.Each(func(o kadm.ListedOffset) {
 			if o.Err == nil {
-				offsets[tp{o.Topic, o.Partition}] = o.Offset
+				offsets[part.ID{Topic: o.Topic, Num: o.Partition}] = o.Offset
 			}
 		})
 		return offsets, err
 	})
 	for id, age := range ages {
-		p := byID[id]
-		p.mu.Lock()
-		p.times.guess = recordRun{want[id], now.Add(-age)}
-		p.mu.Unlock()
+		byID[id].GuessTime(want[id], now.Add(-age))
 	}
 }
 
 // guessAges returns for each offset the smallest of ages that its record does not exceed, or the largest if it exceeds
 // all. first tells the first offset of each partition that is younger than an age; it is asked about fewer topics from
 // age to age. What it does not tell is left out.
-func guessAges(offsets map[tp]int64, ages []time.Duration, first func(age time.Duration, topics []string) (map[tp]int64, error)) map[tp]time.Duration {
-	left, found := maps.Clone(offsets), make(map[tp]time.Duration)
+func guessAges(offsets map[part.ID]int64, ages []time.Duration, first func(age time.Duration, topics []string) (map[part.ID]int64, error)) map[part.ID]time.Duration {
+	left, found := maps.Clone(offsets), make(map[part.ID]time.Duration)
 	for i, age := range ages {
 		topics := make(map[string]bool)
 		for id := range left {
-			topics[id.topic] = true
+			topics[id.Topic] = true
 		}
 		if len(topics) == 0 {
 			break

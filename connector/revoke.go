@@ -3,6 +3,9 @@ package connector
 import (
 	"context"
 	"time"
+
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/replay"
 )
 
 // onAssigned tells of new partitions; they are made in adjust, once their offsets are known.
@@ -38,7 +41,7 @@ func (b *Bridge) onRevoked(lost map[string][]int32) {
 	}
 	began := time.Now()
 	for _, p := range parts {
-		p.detach()
+		p.Detach()
 	}
 	if wait := b.revokeWait(); wait > 0 {
 		b.sender.Seal()
@@ -52,7 +55,7 @@ func (b *Bridge) onRevoked(lost map[string][]int32) {
 	b.endGenerations(parts)
 	left := 0
 	for _, p := range parts {
-		left += int(p.leftOpen.Load())
+		left += int(p.LeftUnfinal())
 	}
 	b.counters.revoked.Add(uint64(len(parts)))
 	b.log.Info("partitions revoked", "partitions", len(parts), "took", time.Since(began).Round(time.Millisecond), "pieces_not_final", left)
@@ -72,7 +75,7 @@ func (b *Bridge) onLost(lost map[string][]int32) {
 		return
 	}
 	for _, p := range parts {
-		p.detach()
+		p.Detach()
 	}
 	b.endGenerations(parts)
 	b.counters.revoked.Add(uint64(len(parts)))
@@ -90,22 +93,26 @@ func (b *Bridge) revokeWait() time.Duration {
 
 // awaitFinal waits until nothing of parts is open, at most d, and leaves early at the first loss: reading
 // again takes longer than a rebalance may.
-func (b *Bridge) awaitFinal(parts []*partition, d time.Duration) {
+func (b *Bridge) awaitFinal(parts []*assign.Assignment, d time.Duration) {
 	ctx, cancel := context.WithTimeout(b.life, d)
 	defer cancel()
+	of := make(map[replay.Assignment]bool, len(parts))
+	for _, p := range parts {
+		of[p] = true
+	}
 	b.bell.wait(func() bool {
 		open := 0
 		for _, p := range parts {
-			open += p.unfinished()
+			open += p.Unfinished()
 		}
-		return open == 0 || b.reread.has(parts)
+		return open == 0 || b.reread.Has(func(a replay.Assignment) bool { return of[a] })
 	}, ctx.Done())
 }
 
 // endGenerations ends the assignments of parts under the commit slot: a commit that is on its way ends
 // first, unless it outlasts its own time-out, and then the broker has fenced it or will only rewind, which
 // costs duplicates and never records.
-func (b *Bridge) endGenerations(parts []*partition) {
+func (b *Bridge) endGenerations(parts []*assign.Assignment) {
 	wait := time.NewTimer(b.cfg.Kafka.CommitTimeout)
 	defer wait.Stop()
 	select {
@@ -114,14 +121,13 @@ func (b *Bridge) endGenerations(parts []*partition) {
 	case <-wait.C:
 	}
 	for _, p := range parts {
-		for ; p != nil; p = p.succeeded() {
-			p.detach()
-			p.leftOpen.Store(int64(p.wm.Unfinal()))
+		for ; p != nil; p = p.Succeeded() {
+			p.Detach()
 			b.close(p)
-			p.wm.Revoke()
+			p.End()
 			b.remove(p)
 		}
 	}
-	b.reread.abandon()
+	b.reread.Nudge()
 	b.bell.ring()
 }

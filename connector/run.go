@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/confirm/managed"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/sdkprom"
 )
@@ -78,7 +79,7 @@ var errDone = errors.New("nothing is left to do")
 func (b *Bridge) launch() {
 	b.loop("unpark", b.unparkLoop)
 	b.loop("commit", b.commitLoop)
-	b.loop("reread", b.reread.run)
+	b.loop("reread", b.reread.Run)
 	b.loop("watch", b.watchLoop)
 	b.loop("retention", b.retentionLoop)
 	b.loop("observe", b.observer.Run)
@@ -115,7 +116,7 @@ func (b *Bridge) drain(hard context.Context) error {
 	b.board.Set(reason.New(drainingKey, began, reason.KindOf(reason.Draining).Meaning))
 	b.gates.Refer(gatesOf(b.assigned()), drainingKey, began, true)
 	for _, p := range b.assigned() {
-		p.dropUnbegun()
+		p.DropUnbegun()
 	}
 	b.sender.Seal()
 	open, stuck := b.unfinishedWork()
@@ -144,16 +145,16 @@ func (b *Bridge) drain(hard context.Context) error {
 	case !committed:
 		return fmt.Errorf("%w: the last commit failed; what it covers is delivered again after the next start", ErrUnfinished)
 	case len(stopped) > 0 && b.migration == nil: // a migration says it in its verdict
-		return fmt.Errorf("%w: %d partitions are stopped, the first is %s: %s", ErrUnfinished, len(stopped), stopped[0].id, b.textOf(stopped[0].stopped()))
+		return fmt.Errorf("%w: %d partitions are stopped, the first is %s: %s", ErrUnfinished, len(stopped), stopped[0].Partition, b.textOf(stopped[0].Stopped()))
 	}
 	b.log.Info("drained", "took", time.Since(began).Round(time.Millisecond))
 	return nil
 }
 
 // stoppedPartitions returns the partitions that cannot go on.
-func (b *Bridge) stoppedPartitions() (out []*partition) {
+func (b *Bridge) stoppedPartitions() (out []*assign.Assignment) {
 	for _, p := range b.assigned() {
-		if p.stopped() != nil {
+		if p.Stopped() != nil {
 			out = append(out, p)
 		}
 	}
@@ -164,12 +165,12 @@ func (b *Bridge) stoppedPartitions() (out []*partition) {
 // those that will not while the reasons last that stop their partitions.
 func (b *Bridge) unfinishedWork() (open, stuck int) {
 	for _, p := range b.assigned() {
-		n := p.wm.Unfinal()
-		dead := min(n, p.gate.Stranded())
+		n := p.Checkpoint().Unfinal()
+		dead := min(n, p.Gate().Stranded())
 		stuck += dead
 		n -= dead
-		chunks, _ := p.waiting()
-		if p.stopped() != nil { // nothing takes them while the reason lasts
+		chunks, _ := p.Waiting()
+		if p.Stopped() != nil { // nothing takes them while the reason lasts
 			stuck, chunks = stuck+chunks, 0
 		}
 		open += n + chunks
@@ -195,18 +196,6 @@ func (b *Bridge) finalCommit(hard context.Context) bool {
 		}
 	}
 	return true
-}
-
-// dropUnbegun forgets parked chunks of which nothing was sent, and stops taking more.
-func (p *partition) dropUnbegun() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, c := range p.parked {
-		if !c.begun {
-			p.dropParkedLocked(i)
-			break
-		}
-	}
 }
 
 // shut closes what was made, in the order in which the parts need each other: the group first, so that

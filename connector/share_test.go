@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/reason"
 )
 
@@ -70,15 +71,15 @@ func TestPartitionHoldsAsManyPiecesAsAreFree(t *testing.T) {
 	b := bridgeOf(t, 3)
 	b.cfg.Delivery.MaxUnfinal = 90
 	now := time.Now()
-	fill := func(p *partition, n int) {
+	fill := func(p *assign.Assignment, n int) {
 		for range n {
 			holdOne(p)
 		}
-		b.pieceShare(p, now)
+		b.share(p, now)
 	}
 	closed := func() (out []bool) {
 		for _, p := range b.assigned() {
-			out = append(out, p.gate.Condition().Closed())
+			out = append(out, p.Gate().Condition().Closed())
 		}
 		return out
 	}
@@ -96,12 +97,12 @@ func TestPartitionHoldsAsManyPiecesAsAreFree(t *testing.T) {
 	if got := closed(); !got[1] {
 		t.Errorf("closed = %v, want the second too: it holds 23 and 21 are free", got)
 	}
-	parts[0].wm.Revoke()
-	b.pieceShare(parts[1], now)
+	parts[0].Checkpoint().Revoke()
+	b.share(parts[1], now)
 	if got := closed(); !got[1] {
 		t.Error("opened at once: each pause throws away what was fetched ahead")
 	}
-	b.pieceShare(parts[1], now.Add(resumePause))
+	b.share(parts[1], now.Add(assign.ResumePause))
 	if got := closed(); got[1] {
 		t.Error("still closed with room for three times as much")
 	}

@@ -10,6 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 )
@@ -78,7 +81,7 @@ func balancer(name string) kgo.GroupBalancer {
 // poll fetches and dispatches until ctx ends. It never waits for anything but the poll itself and for
 // room; while it waits for room the group's heartbeats go on without it.
 func (b *Bridge) poll(ctx context.Context) error {
-	sp := &splitter{pack: int(b.cfg.Pack.Bytes.N), suspect: b.suspect(), origin: b.origin}
+	sp := &assign.Splitter{Pack: int(b.cfg.Pack.Bytes.N), Oversize: b.oversize(), Origin: b.origin}
 	for ctx.Err() == nil {
 		if why := b.roomToPoll(); why != (reason.Key{}) {
 			b.holding(why)
@@ -99,14 +102,14 @@ func (b *Bridge) poll(ctx context.Context) error {
 }
 
 // fetched hands what was polled to its partitions. A rebalance waits until it returns.
-func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
+func (b *Bridge) fetched(fs kgo.Fetches, sp *assign.Splitter) error {
 	var fatal error
-	var back []*partition // once all is looked at: the rest of what was polled may hold more of them
+	var back []*assign.Assignment // once all is looked at: the rest of what was polled may hold more of them
 	fs.EachTopic(func(t kgo.FetchTopic) {
 		for i := range t.Partitions {
 			fp := &t.Partitions[i]
-			p := b.lookup(tp{t.Topic, fp.Partition})
-			if p == nil && t.Topic != "" && fp.Partition < 0 && absentError(fp.Err) {
+			p := b.lookup(part.ID{Topic: t.Topic, Num: fp.Partition})
+			if p == nil && t.Topic != "" && fp.Partition < 0 && source.IsAbsent(fp.Err) {
 				b.missTopic(t.Topic, fp.Err)
 				continue
 			}
@@ -114,43 +117,42 @@ func (b *Bridge) fetched(fs kgo.Fetches, sp *splitter) error {
 				if err := b.sessionError(fp.Err); err != nil {
 					fatal = err
 				}
-				b.unread(tp{t.Topic, fp.Partition}, fp.Err)
+				b.unread(part.ID{Topic: t.Topic, Num: fp.Partition}, fp.Err)
 				continue
 			}
-			if p.from.absent != nil {
+			if p.From.Absent != nil {
 				continue // nothing says yet where it begins
 			}
-			if t.TopicID != ([16]byte{}) && p.topic.id != ([16]byte{}) && t.TopicID != p.topic.id {
-				p.stop(recreated(p))
+			if t.TopicID != ([16]byte{}) && p.TopicID() != ([16]byte{}) && t.TopicID != p.TopicID() {
+				p.StopRecreated()
 				continue
 			}
 			if fp.HighWatermark >= 0 && (fp.Err == nil || fp.HighWatermark > 0) {
-				p.high.Store(fp.HighWatermark)
-				p.logStart.Store(fp.LogStartOffset)
+				p.Log.Saw(fp.LogStartOffset, fp.HighWatermark)
 			}
-			if jumpsTheStart(fp, p.expects()) {
+			if part.JumpsStart(fp.Records, fp.LogStartOffset, p.Expects()) {
 				b.partitionError(p, kerr.OffsetOutOfRange)
 				continue
 			}
-			if p.mustRewind() {
+			if p.MustRewind() {
 				back = append(back, p)
 				continue
 			}
-			bytes := p.take(b.sender, sp, fp.Records)
-			b.counters.polled(t.Topic, len(fp.Records), bytes, sp.skipped)
-			b.tookPacks(t.Topic, sp.packs)
-			b.tookReplaced(p, sp.replaced)
-			b.pieceShare(p, time.Now())
-			p.reachedEnd()
+			took := p.Take(b.sender, sp, fp.Records)
+			b.counters.polled(t.Topic, len(fp.Records), took.Bytes, took.Skipped)
+			b.tookPacks(t.Topic, took.Packs)
+			b.tookReplaced(p, took.Replaced)
+			b.share(p, time.Now())
+			p.ReachedEnd()
 			if fp.Err != nil {
 				b.partitionError(p, fp.Err)
-			} else if p.trying.Load() != nil {
+			} else if p.Retry.Load() != nil {
 				b.recovered(p)
 			}
 		}
 	})
-	for _, p := range back {
-		b.rewind(p)
+	if len(back) > 0 {
+		assign.Rewind(back, b.setOffsets)
 	}
 	return fatal
 }
@@ -170,41 +172,22 @@ func (b *Bridge) sessionError(err error) error {
 
 // partitionError judges a partition's error: some stop it for good, some need a look at the log's
 // offsets, the rest is tried again.
-func (b *Bridge) partitionError(p *partition, err error) {
+func (b *Bridge) partitionError(p *assign.Assignment, err error) {
 	var loss *kgo.ErrDataLoss
 	var unfolds *kgo.ErrDecompressTooLarge
 	switch {
 	case errors.As(err, &unfolds):
-		p.stop(stopFor(p.id, reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
-			"the whole budget; hint: raise memory.budget", unfolds.Offset, p.id, config.Bytes{N: b.limits.Budget})))
+		p.Stop(part.Stop(p.ID(), reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
+			"the whole budget; hint: raise memory.budget", unfolds.Offset, p.ID(), config.Bytes{N: b.limits.Budget})))
 	case errors.As(err, &loss):
-		p.stop(stopFor(p.id, reason.Truncated, loss.ResetTo, truncatedReason(p.id, loss.ResetTo, loss.ConsumedTo)))
+		p.Stop(part.Truncated(p.ID(), loss.ResetTo, loss.ConsumedTo))
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		b.fault(p, err, true)
-	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), absentError(err):
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), source.IsAbsent(err):
 		b.miss(p, byFetch, err) // a broker may lag; an answer by name tells
 	default:
-		b.fault(p, kafkaclient.Explain(err, "fetching "+p.id.String()), false)
+		b.fault(p, kafkaclient.Explain(err, "fetching "+p.ID().String()), false)
 	}
-}
-
-// reachedEnd closes a partition of which a migration wants nothing more, and leaves any other alone.
-func (p *partition) reachedEnd() {
-	if p.limit < 0 {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.expect < p.limit { // a stop may have given back what was fetched
-		return
-	}
-	p.gate.Add(reason.New(partitionKey(p.id, reason.AtEnd), time.Now(), fmt.Sprintf("the migration has read %s up to its end, offset %d", p.id, p.limit)), true)
-}
-
-// noteWaitsLocked keeps waits true while unparkAll has something to do for p. Whoever parks calls it.
-func (p *partition) noteWaitsLocked() {
-	c := p.gate.Condition()
-	p.waits.Store(len(p.parked) > 0 || streamFull(c) != nil || c.Get(p.shareKey) != nil)
 }
 
 // unparkLoop offers what is parked again when the sender has room. A partition whose stream was full is read on
@@ -220,12 +203,10 @@ func (b *Bridge) unparkLoop(ctx context.Context) {
 		case <-b.sender.Room():
 		case <-tick.C:
 		}
-		b.reread.room()
+		b.reread.Nudge()
 		b.unparkAll()
 	}
 }
-
-const resumePause = 200 * time.Millisecond
 
 func (b *Bridge) unparkAll() {
 	parts := b.assigned()
@@ -235,79 +216,67 @@ func (b *Bridge) unparkAll() {
 	b.turn++ // begin with another one each time: the first in line takes the room
 	for i := range parts {
 		p := parts[(i+b.turn)%len(parts)]
-		if !p.waits.Load() {
+		if !p.WaitsForRoom() {
 			continue // most of them, nearly always
 		}
-		if chunks, _ := p.waiting(); chunks > 0 {
-			p.unpark(b.sender)
+		if chunks, _ := p.Waiting(); chunks > 0 {
+			p.Offer(b.sender)
 		}
 		now := time.Now()
-		b.pieceShare(p, now)
-		p.roomAgain(now)
+		b.share(p, now)
+		p.RoomAgain(now)
 	}
 	b.bell.ring()
 }
 
-// roomAgain ends that the streams of a partition are full.
-func (p *partition) roomAgain(now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.parked) == 0 {
-		for e := streamFull(p.gate.Condition()); e != nil && now.Sub(e.Since) >= resumePause; e = streamFull(p.gate.Condition()) {
-			p.gate.Drop(e.Key)
-		}
-	}
-	p.noteWaitsLocked()
-}
-
-// mustRewind reports whether what was polled is not what comes next for the partition.
-func (p *partition) mustRewind() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.rewind && p.stopped() == nil
-}
-
-// rewind has kgo fetch a partition from where it stopped. Only the poll loop knows that no fetch of before is in hand.
-func (b *Bridge) rewind(p *partition) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rewind = false
-	if !p.gate.Ended() {
-		b.setOffset(p.id, p.expect)
-	}
-}
-
-// setOffset moves where kgo fetches a partition. It is not the group's rewind: kgo skips what is not assigned any more, so a
+// setOffsets moves where the client fetches partitions. It is not the group's rewind: kgo skips what is not assigned any more, so a
 // revoke in between does no harm.
-func (b *Bridge) setOffset(id tp, offset int64) {
-	b.group.SetOffsets(map[string]map[int32]kgo.EpochOffset{id.topic: {id.partition: {Epoch: -1, Offset: offset}}})
+func (b *Bridge) setOffsets(offsets map[part.ID]int64) {
+	set := make(map[string]map[int32]kgo.EpochOffset)
+	for id, offset := range offsets {
+		if set[id.Topic] == nil {
+			set[id.Topic] = make(map[int32]kgo.EpochOffset)
+		}
+		set[id.Topic][id.Num] = kgo.EpochOffset{Epoch: -1, Offset: offset}
+	}
+	b.group.SetOffsets(set)
 }
 
-// goOn ends a reason that stopped a partition, and has it go on from where it stopped. What the poll loop has in hand was
-// fetched ahead, before the stop. Otherwise: 1. records are fetched  2. the partition stops  3. the reason ends, and kgo is told
-// to go back  4. the poll loop hands over the records of 1, and those before them are skipped. So the first records that come
-// are dropped, and the poll loop goes back itself.
-func (b *Bridge) goOn(p *partition, k reason.Key) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e := p.gate.Condition().Get(k)
-	if p.gate.Ended() || e == nil || !e.MayEnd() {
-		return false
+// goOn ends reasons that stopped partitions, and has the partitions go on from where they stopped.
+func (b *Bridge) goOn(list ...assign.Ending) (gone []*assign.Assignment) {
+	gone, entries := assign.GoOn(list, b.setOffsets)
+	for i, p := range gone {
+		code := entries[i].Code
+		b.counters.goneOn.add(string(code), 1)
+		b.observer.Ended(reason.Reason{Key: part.Key(p.ID(), code), Since: entries[i].Since})
 	}
-	p.rewind = true
-	b.setOffset(p.id, p.expect) // so that something is fetched; before the gate opens, or it could undo the poll loop's
-	dropped, ok := p.gate.Drop(k)
-	if !ok {
-		return false
-	}
-	b.counters.goneOn.add(string(k.Code), 1)
-	b.observer.Ended(reason.Reason{Key: partitionKey(p.id, k.Code), Since: dropped.Since})
-	return true
+	return gone
 }
 
-func one(id tp) map[string][]int32 { return map[string][]int32{id.topic: {id.partition}} }
-
-// suspect is the payload size above which a record may fit into no frame.
-func (b *Bridge) suspect() int {
+// oversize is the payload size above which a record may fit into no frame.
+func (b *Bridge) oversize() int {
 	return int(max(b.cfg.InLong.MaxFrame.N/2, 1))
+}
+
+// tookPacks counts records of a topic that are packs of somebody else, and tells of the first.
+func (b *Bridge) tookPacks(topic string, n int64) {
+	if n == 0 {
+		return
+	}
+	if b.counters.packs.add(topic, uint64(n)) {
+		b.log.Warn("the topic holds packs that another bridge or sender wrote; they are moved as records like any other, so that readers find packs inside packs",
+			"topic", topic, "hint", "if that is not wanted, take the topic out of routes")
+	}
+}
+
+// tookReplaced counts records of a partition whose event time was replaced, and tells of the topic's first.
+func (b *Bridge) tookReplaced(p *assign.Assignment, r assign.Replaced) {
+	if r.N == 0 {
+		return
+	}
+	if b.counters.replaced.add(p.ID().Topic, uint64(r.N)) {
+		b.log.Warn("records have an impossible event time, sending them with the time of arrival", "topic", p.ID().Topic, "partition", p.ID().Num,
+			"offset", r.First.Offset, "hint", "Kafka's timestamps are milliseconds since 1970; a producer that sets micro- or nanoseconds, or none, looks like this. "+
+				"inlong_bridge_event_time_replaced_total counts them")
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -13,8 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/assigntest"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
-	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -90,7 +90,7 @@ func TestRangeGoneAtStartStopsOrContinues(t *testing.T) {
 				return
 			}
 			e.waitCommitted("orders", 0, 100)
-			if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 40 || l.Final != 40 {
+			if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 40 || l.Final != 40 {
 				t.Errorf("ledger = %+v, want 40 lost and 40 final", l)
 			}
 		})
@@ -121,7 +121,7 @@ func TestRangeGoneWhileRunningStopsOrContinues(t *testing.T) {
 				return
 			}
 			e.waitCommitted("orders", 0, 60)
-			if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 30 || l.Final != 30 {
+			if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 30 || l.Final != 30 {
 				t.Errorf("ledger = %+v, want 30 lost and 30 final", l)
 			}
 			if n := r.b.counters.offsetsLost.Load(); n != 30 {
@@ -146,7 +146,7 @@ func TestFetchThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 			<-time.After(500 * time.Millisecond) // a fetch that waits at the broker ends after 50 ms
 			e.produce("orders", 0, 10, 50, 0)
 			e.deleteBefore("orders", 0, 40)
-			if err := r.b.fetched(e.jump("orders", 40, 20), split()); err != nil {
+			if err := r.b.fetched(e.jump("orders", 40, 20), cutting()); err != nil {
 				t.Fatal(err)
 			}
 			r.b.group.ResumeFetchTopics("orders")
@@ -158,7 +158,7 @@ func TestFetchThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 				return
 			}
 			e.waitCommitted("orders", 0, 60)
-			if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 30 || l.Final != 30 {
+			if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 30 || l.Final != 30 {
 				t.Errorf("ledger = %+v, want 30 lost and 30 final", l)
 			}
 		})
@@ -169,47 +169,8 @@ func TestFetchThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 func (e *env) jump(topic string, start int64, n int) kgo.Fetches {
 	e.t.Helper()
 	return kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: topic, Partitions: []kgo.FetchPartition{{
-		Partition: 0, LogStartOffset: start, HighWatermark: start + int64(n), Records: recs(int(start), n),
+		Partition: 0, LogStartOffset: start, HighWatermark: start + int64(n), Records: assigntest.Records(int(start), n),
 	}}}}}}
-}
-
-func TestReadingAgainThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
-	for _, onGap := range []string{"stop", "continue"} {
-		t.Run(onGap, func(t *testing.T) {
-			e := newEnv(t, withPartitions(1))
-			e.produce("orders", 0, 0, 120, 0)
-			e.deleteBefore("orders", 0, 100)
-			cl, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(cl.Close)
-			ev, s := new(fakeEvents), &fakeSender{room: -1}
-			p := newPartition(tp{"orders", 0}, &topic{name: "orders"}, testRouter(t, false), 0, ev, testGate(tp{"orders", 0}), new(heldBack), slog.New(slog.DiscardHandler))
-			p.take(s, split(), recs(0, 100))
-			s.settle(sdk.Lost)
-			s.taken = nil
-			r := newRereader(cl, s, onGap == "continue", new(bell), slog.New(slog.DiscardHandler))
-			for _, x := range ev.losses {
-				r.add(x.p, x.piece, x.origin)
-			}
-			r.plan(time.Now())
-			r.fetched(t.Context(), e.jump("orders", 100, 20))
-			l := p.wm.Ledger()
-			switch h := p.stopped(); {
-			case len(s.taken) > 0:
-				t.Errorf("%v was sent for records that are gone", s.taken)
-			case onGap == "continue":
-				if l.Lost != 100 || l.Gap != 0 {
-					t.Errorf("ledger = %+v, want 100 lost", l)
-				}
-			case h == nil || h.Code != reason.Gap:
-				t.Errorf("halted by %+v, want %s", h, reason.Gap)
-			case l.Checkpoint != 0:
-				t.Errorf("ledger = %+v, want nothing passed", l)
-			}
-		})
-	}
 }
 
 // Records that a proxy lost are gone from Kafka when they are to be read again.
@@ -242,7 +203,7 @@ func TestRangeGoneBeforeItWasReadAgainStopsOrContinues(t *testing.T) {
 				return
 			}
 			eventually(t, 20*time.Second, func() error {
-				if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Lost != 100 {
+				if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 100 {
 					return fmt.Errorf("ledger = %+v, want 100 lost", l)
 				}
 				return nil
@@ -332,12 +293,12 @@ func TestTransactionsLeaveNoLag(t *testing.T) {
 	if got := e.arrived(); p.Final != 8 || len(got) != 2 || got["txn 0"] != 1 || got["txn 2"] != 1 {
 		t.Errorf("final offset %d, arrived %v; want 8 and the two committed records", p.Final, got)
 	}
-	if l := r.b.lookup(tp{"orders", 0}).wm.Ledger(); l.Final != 2 || l.Gap != 6 {
+	if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Final != 2 || l.Gap != 6 {
 		t.Errorf("ledger = %+v, want 2 final and 6 gap", l)
 	}
 	// The same asked by hand, as it is for a log that ends in nothing: where is the next record?
 	for from, want := range map[int64]int64{0: 0, 1: 4, 2: 4, 5: 8, 7: 8} {
-		if next, err := r.b.nextRecord(t.Context(), r.b.lookup(tp{"orders", 0}), from); err != nil || next != want {
+		if next, err := r.b.kafka.NextRecord(t.Context(), orders0, [16]byte{}, from); err != nil || next != want {
 			t.Errorf("nextRecord from %d = %d, %v; want %d", from, next, err, want)
 		}
 	}
@@ -431,28 +392,12 @@ func TestCompactedLogLeavesNoLag(t *testing.T) {
 	end, _ := ends.Lookup("table", 0)
 	r := e.start(e.config("queue"))
 	p := r.part("table", 0, func(p PartitionStatus) bool { return p.Lag == 0 && p.Final == end.Offset })
-	if l := r.b.lookup(tp{"table", 0}).wm.Ledger(); l.Gap == 0 || l.Start+l.Final+l.Gap != p.Final {
+	if l := r.b.lookup(part.ID{Topic: "table", Num: 0}).Checkpoint().Ledger(); l.Gap == 0 || l.Start+l.Final+l.Gap != p.Final {
 		t.Errorf("ledger = %+v, want holes among %d offsets", l, p.Final)
 	}
 	e.waitCommitted("table", 0, end.Offset)
 	if got := e.arrived(); got["2"] != 1 || got["3"] != 1 {
 		t.Errorf("arrived %v, want what compaction left", got)
-	}
-}
-
-func TestPassHoleMovesOnlyFromWhereItWasAskedFor(t *testing.T) {
-	p := testPartition(t, new(fakeEvents))
-	s := &fakeSender{room: -1}
-	p.take(s, split(), recs(0, 3))
-	if p.passHole(2, 9) || p.expects() != 3 {
-		t.Errorf("passed a hole from 2 with the position at %d", p.expects())
-	}
-	if !p.passHole(3, 9) || p.expects() != 9 || p.wm.Checkpoint() != 0 {
-		t.Errorf("position %d, checkpoint %d; want 9, and 0 while records are not final", p.expects(), p.wm.Checkpoint())
-	}
-	p.limit = 12
-	if !p.passHole(9, 20) || p.expects() != 12 {
-		t.Errorf("position %d, want no further than the limit", p.expects())
 	}
 }
 
@@ -476,10 +421,10 @@ func TestHoleAtTheEndIsPassed(t *testing.T) {
 		txn.EndTransaction(t.Context(), kgo.TryAbort)); err != nil {
 		t.Fatal(err)
 	}
-	p := r.b.lookup(tp{"orders", 0})
-	p.high.Store(3)
+	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
+	p.Log.Grew(3)
 	e.waitCommitted("orders", 0, 3)
-	if l := p.wm.Ledger(); l.Final != 1 || l.Gap != 2 {
+	if l := p.Checkpoint().Ledger(); l.Final != 1 || l.Gap != 2 {
 		t.Errorf("ledger = %+v, want 1 final and 2 gap", l)
 	}
 }

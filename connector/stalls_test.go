@@ -11,31 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"inlong-bridge/connector/reason"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
-
-func TestStoppedAndFinishedPartitionsAreNotBehind(t *testing.T) {
-	p := testPartition(t, new(fakeEvents))
-	if p.behind() != 0 {
-		t.Errorf("behind = %d without any knowledge of the log, want 0", p.behind())
-	}
-	p.high.Store(100)
-	p.logStart.Store(40)
-	if p.behind() != 60 {
-		t.Errorf("behind = %d, want 60: retention took the rest", p.behind())
-	}
-	p.logStart.Store(0)
-	p.limit = 30
-	if p.behind() != 30 {
-		t.Errorf("behind = %d, want 30: a migration ends there", p.behind())
-	}
-	p.stop(stopFor(p.id, reason.Gap, -1, "gone"))
-	if p.behind() != 0 {
-		t.Errorf("behind = %d, want 0: it has said why it stopped", p.behind())
-	}
-}
 
 // lines keeps what is logged.
 type lines struct {

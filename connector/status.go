@@ -7,7 +7,6 @@ import (
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/internal/queue"
-	"inlong-bridge/connector/resume"
 )
 
 // What /status shows.
@@ -53,23 +52,23 @@ func (o observed) Snapshot() Status {
 		SenderBytes: b.limits.SenderBytes, RepairBytes: b.limits.RepairBytes, MaxUnfinal: b.cfg.Delivery.MaxUnfinal,
 	}
 	now := time.Now()
-	repair := b.reread.partitions()
+	repair := b.reread.Outstanding()
 	for _, p := range b.assigned() {
-		_, parked := p.waiting()
+		_, parked := p.Waiting()
 		s.Memory.ParkedBytes += parked
-		ps := p.status(now)
+		ps := p.Status(now)
 		ps.Repair = repair[p]
 		ps.Retention = b.retention.left(p, now)
-		if at, ok := p.wm.Oldest(); ok {
-			if r := b.routes.at(at.Route); r != nil {
-				ps.Oldest = &RouteStatus{Group: r.target.Group, Stream: r.target.Stream}
+		if at, ok := p.Checkpoint().Oldest(); ok {
+			if r := b.routes.At(at.Route); r != nil {
+				ps.Oldest = &RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream}
 			}
 		}
 		s.Parts = append(s.Parts, ps)
-		s.Memory.Unfinal += p.wm.Unfinal()
+		s.Memory.Unfinal += p.Checkpoint().Unfinal()
 	}
-	for _, r := range b.routes.all() {
-		s.Routes = append(s.Routes, RouteStatus{Group: r.target.Group, Stream: r.target.Stream})
+	for _, r := range b.routes.All() {
+		s.Routes = append(s.Routes, RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream})
 	}
 	sort.Slice(s.Routes, func(i, j int) bool {
 		a, c := s.Routes[i], s.Routes[j]
@@ -79,7 +78,8 @@ func (o observed) Snapshot() Status {
 	b.mu.RLock()
 	s.Group.Missing, s.Group.Unmatched = b.missing, b.unmatched
 	b.mu.RUnlock()
-	s.Reread = RereadStatus{Pending: b.reread.pending(), Ranges: b.reread.ranges.Load(), Records: b.reread.records.Load(), Bytes: b.reread.bytes.Load()}
+	again := b.reread.Counts()
+	s.Reread = RereadStatus{Pending: b.reread.Pending(), Ranges: again.Ranges, Records: again.Records, Bytes: again.Bytes}
 	s.Sender = b.sender.Status()
 	if b.reader != nil {
 		queue.NameTopics(s.Sender.Streams, b.reader.Topics)
@@ -96,7 +96,7 @@ func (o observed) Snapshot() Status {
 		s.Starting = "the bridge has not joined its group yet"
 	}
 	s.Counters = b.counters.snapshot(s.Group.Topics)
-	s.Counters.OffsetsLost += b.reread.gone.Load()
+	s.Counters.OffsetsLost += again.Gone
 	s.Loops = b.loops.Snapshot()
 	if at := b.heldAt.Load(); at > 0 {
 		s.HeldAt = time.Unix(0, at)
@@ -107,57 +107,8 @@ func (o observed) Snapshot() Status {
 // Stalled implements observe.Source.
 func (o observed) Stalled(found map[uint64][]gate.Entry) {
 	for _, p := range o.assigned() {
-		p.gate.Stall(found[p.assignment])
+		p.Gate().Stall(found[p.Number])
 	}
-}
-
-func (p *partition) status(now time.Time) PartitionStatus {
-	ledger := p.wm.Ledger()
-	ps := PartitionStatus{
-		Topic: p.id.topic, Partition: p.id.partition, Start: p.start, Position: p.expects(), Final: ledger.Checkpoint,
-		Committed: p.wm.Committed(), Lag: p.lag(ledger.Checkpoint), Unfinal: p.wm.Unfinal(), OldestUnfinal: p.oldest(now), Lost: p.losses.Load(),
-		LagSeconds: p.lagSeconds(now), Assignment: p.assignment, Condition: p.gate.Condition(), Behind: p.behind(), OpenTransaction: p.openTxn.Load(),
-	}
-	if p.topic.id != ([16]byte{}) {
-		ps.TopicID = resume.TopicID(p.topic.id).String()
-	}
-	if r := p.from.refused; r != nil {
-		ps.RefusedOffset, ps.RefusedTopicID = &r.offset, r.topic.String()
-	}
-	ps.Books = p.from.books
-	if c := p.booked.Load(); c != nil {
-		ps.Books = c.books
-	}
-	if ps.Committed < 0 && p.restated.Load() {
-		ps.Committed = p.start
-	}
-	if at := p.committed.Load(); at > 0 {
-		ps.LastCommit = time.Unix(0, at)
-	}
-	return ps
-}
-
-// lag is how far the log's end is from the checkpoint. It is never negative, and never counts what
-// retention removed.
-func (p *partition) lag(checkpoint int64) int64 {
-	high := p.high.Load()
-	if high < 0 {
-		return -1
-	}
-	return max(0, high-max(checkpoint, p.logStart.Load()))
-}
-
-// behind is the lag by which a stall is found: none of what a migration does not want, and none of a partition
-// that has stopped and said so.
-func (p *partition) behind() int64 {
-	if p.stopped() != nil {
-		return 0
-	}
-	end, done := p.high.Load(), p.wm.Checkpoint()
-	if p.limit >= 0 {
-		end = min(end, p.limit)
-	}
-	return max(0, end-max(done, p.logStart.Load()))
 }
 
 // stuckAfter is how long records may wait to become final before that is a reason: longer than each mode

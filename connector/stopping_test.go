@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"inlong-bridge/connector/internal/part"
 )
 
 // joins hangs the group's joins while on, and counts those of the bridge.
@@ -113,7 +115,7 @@ func (w *bubble) underWay(cl *kgo.Client, partition int32) {
 	w.t.Helper()
 	w.proxy.Freeze(true)
 	w.produce(cl, partition, 10)
-	w.until("all is under way", func() bool { return w.b.lookup(tp{"orders", partition}).expects() == 10 })
+	w.until("all is under way", func() bool { return w.b.lookup(part.ID{Topic: "orders", Num: partition}).Expects() == 10 })
 }
 
 // A rebalance begins while the bridge drains. It waits for the drain, and the member leaves instead of joining again.
@@ -156,7 +158,7 @@ func (w *bubble) rejoining(k *kfake.Cluster, j *joins, cl *kgo.Client) (kept, la
 	w.until("it has both partitions", func() bool { return w.holds(2) })
 	other := w.other()
 	w.until("each has one", func() bool { return w.holds(1) && shared(k) })
-	kept = w.b.assigned()[0].id.partition
+	kept = w.b.assigned()[0].Partition.Num
 	late = 1 - kept
 	w.underWay(cl, kept)
 	w.produce(cl, late, 10)
@@ -182,7 +184,7 @@ func TestPartitionsOfALateJoinAreNotBegun(t *testing.T) {
 		w.until("the join has ended", func() bool { return w.b.sessions.Load() > sessions })
 		for range 50 {
 			time.Sleep(100 * time.Millisecond)
-			if w.b.lookup(tp{"orders", late}) != nil {
+			if w.b.lookup(part.ID{Topic: "orders", Num: late}) != nil {
 				t.Fatal("a partition was begun after the signal")
 			}
 		}
@@ -257,7 +259,7 @@ func TestCommitThatAJoinHoldsBackIsMadeAfterTheSignal(t *testing.T) {
 		return nil
 	})
 	holds(1)
-	kept := r.b.assigned()[0].id.partition
+	kept := r.b.assigned()[0].Partition.Num
 	j.hang.Store(true)
 	other.Close()
 	eventually(t, 20*time.Second, func() error {

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/mapping"
@@ -16,7 +18,7 @@ import (
 
 type topicMapping = mapping.Topic
 
-func (b *Bridge) topicOf(name string) (*topic, error) {
+func (b *Bridge) topicOf(name string) (*assign.Topic, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	t := b.topics[name]
@@ -31,73 +33,73 @@ func (b *Bridge) foundRunning(name string) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	t := b.topics[name]
-	return t != nil && t.found
+	return t != nil && t.Found
 }
 
 // put makes p the assignment of its partition. One that is still there never ended (a session broke off
 // between assigning and fetching); it ends now.
-func (b *Bridge) put(p *partition) {
+func (b *Bridge) put(p *assign.Assignment) {
 	b.mu.Lock()
-	old := b.parts[p.id]
+	old := b.parts[p.ID()]
 	b.putLocked(p)
 	b.mu.Unlock()
 	if old != nil {
-		old.detach()
-		old.wm.Revoke()
+		old.Detach()
+		old.Checkpoint().Revoke()
 	}
 	b.counters.assigned.Add(1)
 }
 
-func (b *Bridge) putLocked(p *partition) {
-	b.parts[p.id] = p
-	if r := b.outputStop(p.id); r != nil {
-		p.gate.Add(*r, true)
+func (b *Bridge) putLocked(p *assign.Assignment) {
+	b.parts[p.ID()] = p
+	if r := b.outputStop(p.ID()); r != nil {
+		p.Gate().Add(*r, true)
 	}
 	if b.draining.Load() {
-		p.gate.Refer(drainingKey, time.Now(), true)
+		p.Gate().Refer(drainingKey, time.Now(), true)
 	}
-	p.wm.CountInto(&b.unfinal, &b.pieces)
+	p.Checkpoint().CountInto(&b.unfinal, &b.pieces)
 	b.reorderLocked()
 }
 
 // remove forgets an assignment, unless a newer one took its place.
-func (b *Bridge) remove(p *partition) {
+func (b *Bridge) remove(p *assign.Assignment) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.parts[p.id] == p {
-		delete(b.parts, p.id)
+	if b.parts[p.ID()] == p {
+		delete(b.parts, p.ID())
 		b.reorderLocked()
 	}
 }
 
 // reorderLocked makes the list that assigned returns.
 func (b *Bridge) reorderLocked() {
-	b.order = slices.SortedFunc(maps.Values(b.parts), func(a, c *partition) int {
-		return cmp.Or(cmp.Compare(a.id.topic, c.id.topic), cmp.Compare(a.id.partition, c.id.partition))
+	b.order = slices.SortedFunc(maps.Values(b.parts), func(a, c *assign.Assignment) int {
+		return cmp.Or(cmp.Compare(a.Partition.Topic, c.Partition.Topic), cmp.Compare(a.Partition.Num, c.Partition.Num))
 	})
 }
 
-func (b *Bridge) lookup(id tp) *partition {
+func (b *Bridge) lookup(id part.ID) *assign.Assignment {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.parts[id]
 }
 
 // assigned returns the assignments in order. The list is not to be changed.
-func (b *Bridge) assigned() []*partition {
+func (b *Bridge) assigned() []*assign.Assignment {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.order
 }
 
 // pick returns the assignments of the partitions named.
-func (b *Bridge) pick(names map[string][]int32) []*partition {
+func (b *Bridge) pick(names map[string][]int32) []*assign.Assignment {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	var out []*partition
+	var out []*assign.Assignment
 	for topic, nums := range names {
 		for _, num := range nums {
-			if p := b.parts[tp{topic, num}]; p != nil {
+			if p := b.parts[part.ID{Topic: topic, Num: num}]; p != nil {
 				out = append(out, p)
 			}
 		}
@@ -106,7 +108,7 @@ func (b *Bridge) pick(names map[string][]int32) []*partition {
 }
 
 // limitOf is where a migration ends a partition and of which topic that is, -1 without a migration.
-func (b *Bridge) limitOf(id tp) (limit int64, of resume.TopicID) {
+func (b *Bridge) limitOf(id part.ID) (limit int64, of resume.TopicID) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.ends == nil {
@@ -117,18 +119,21 @@ func (b *Bridge) limitOf(id tp) (limit int64, of resume.TopicID) {
 }
 
 // closing hands the books of an assignment that ends to a migration.
-func (b *Bridge) close(p *partition) {
+func (b *Bridge) close(p *assign.Assignment) {
 	if b.onClose != nil {
 		b.onClose(p)
 	}
 }
 
 // moved, lost and stopped implement partitionEvents.
-func (b *Bridge) moved() { b.bell.ring() }
+func (b *Bridge) Moved() { b.bell.ring() }
 
-func (b *Bridge) lost(p *partition, pc checkpoint.Piece, o checkpoint.Origin) { b.reread.add(p, pc, o) }
+func (b *Bridge) Lost(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
+	b.reread.Add(p, pc, o)
+	b.reread.Nudge()
+}
 
-func (b *Bridge) stopped(_ *partition, r *reason.Reason) {
+func (b *Bridge) Stopped(_ *assign.Assignment, r *reason.Reason) {
 	b.counters.partitionsStops.add(string(r.Code), 1)
 	b.observer.Stopped(*r)
 	b.bell.ring()
@@ -149,7 +154,7 @@ func (b *Bridge) textOf(e *gate.Entry) string {
 
 // holding posts why nothing is fetched, the zero key for nothing.
 func (b *Bridge) holding(why reason.Key) {
-	for _, k := range []reason.Key{budgetKey, unfinalKey} {
+	for _, k := range []reason.Key{assign.BudgetKey, unfinalKey} {
 		if k != why {
 			b.board.Clear(k)
 		} else {

@@ -8,11 +8,11 @@ import (
 	"inlong-bridge/sdk/dptest"
 )
 
-// The key of the configuration reaches the Manager, and without it the Manager takes public.
+// The key of the configuration reaches the Manager, and without it the Manager assumes public.
 func TestManagerIsAskedForTheConfiguredTenant(t *testing.T) {
 	m := dptest.StartManager(t, dptest.WithTenant("acme"))
 	m.SetNodes("127.0.0.1:46801")
-	for tenant, refused := range map[string]string{"": "none is configured, so the Manager takes public", "tenant: acme": "", "tenant: other": `"other" is configured`} {
+	for tenant, refused := range map[string]string{"": "none is configured, so the Manager assumes public", "tenant: acme": "", "tenant: other": `"other" is configured`} {
 		text := "kafka: {brokers: [k:9092], group: g}\ninlong:\n  manager:\n    urls: ['" + m.URL() + "/inlong/manager/openapi/dataproxy/getIpList']\n    " +
 			tenant + "\nroutes: [{topics: [t], group: g, stream: s}]\n"
 		c, err := config.Parse("f", []byte(text), func(string) (string, bool) { return "", false })

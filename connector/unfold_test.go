@@ -8,11 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"inlong-bridge/connector/reason"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"inlong-bridge/connector/reason"
 )
 
 // produceZeros puts one batch of n records of size bytes, which zstd makes a thousand times smaller,
@@ -119,7 +119,7 @@ func TestLookingForTheNextRecordUnfoldsNoMoreThanTheBudget(t *testing.T) {
 	c.Memory.Budget.N = 16 << 20
 	e.produceZeros("orders", 0, 20, 1<<20)
 	r := e.start(c)
-	_, err := r.b.nextRecord(t.Context(), &partition{id: tp{"orders", 0}, topic: &topic{name: "orders"}}, 0)
+	_, err := r.b.kafka.NextRecord(t.Context(), orders0, [16]byte{}, 0)
 	if tooLarge, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); !ok || tooLarge.Offset != 0 {
 		t.Errorf("nextRecord = %v, want the batch at 0 to unfold to too much", err)
 	}

@@ -3,13 +3,15 @@ package connector
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -74,20 +76,20 @@ func (b *Bridge) topicsAge() time.Duration {
 
 // fault pauses a partition that Kafka answers with an error; the watch loop tries again. A position that
 // is out of range is looked at first.
-func (b *Bridge) fault(p *partition, err error, outOfRange bool) {
-	if t := p.trying.Load(); t == nil || !t.absent { // else it is asked about by name
+func (b *Bridge) fault(p *assign.Assignment, err error, outOfRange bool) {
+	if t := p.Retry.Load(); t == nil || !t.Absent { // else it is asked about by name
 		b.tryAgain(p, err, outOfRange)
 	}
 }
 
-func (b *Bridge) tryAgain(p *partition, err error, outOfRange bool) {
+func (b *Bridge) tryAgain(p *assign.Assignment, err error, outOfRange bool) {
 	now := time.Now()
-	old := p.trying.Load()
-	r := reason.New(partitionKey(p.id, reason.Fault), now, err.Error())
-	began := p.gate.Add(r, true)
+	old := p.Retry.Load()
+	r := reason.New(part.Key(p.ID(), reason.Fault), now, err.Error())
+	began := p.Gate().Add(r, true)
 	// After the gate has closed. Otherwise: 1. it is stored here  2. the watch loop, which has not heard of an older error for a
 	// while, takes it away and opens the gate  3. the gate closes here, and nobody tries again.
-	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})
+	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told})
 	if began && !outOfRange {
 		b.observer.Began(r)
 	}
@@ -105,117 +107,105 @@ func (b *Bridge) sourceFault(what string, err error) bool {
 }
 
 // recovered ends a fault once something was fetched.
-func (b *Bridge) recovered(p *partition) {
-	f := p.trying.Swap(nil)
-	if e, ok := p.gate.Drop(partitionKey(p.id, reason.Fault)); ok && f != nil && f.told {
+func (b *Bridge) recovered(p *assign.Assignment) {
+	f := p.Retry.Swap(nil)
+	if e, ok := p.Gate().Drop(part.Key(p.ID(), reason.Fault)); ok && f != nil && f.Told {
 		b.observer.Ended(*e.Own)
 	}
 }
 
 func (b *Bridge) retryFaults(ctx context.Context) {
 	for _, p := range b.assigned() {
-		f := p.trying.Load()
-		if f == nil || f.absent || p.stopped() != nil {
+		f := p.Retry.Load()
+		if f == nil || f.Absent || p.Stopped() != nil {
 			continue
 		}
-		if f.outOfRange {
-			if chunks, _ := p.waiting(); chunks > 0 {
+		if f.OutOfRange {
+			if chunks, _ := p.Waiting(); chunks > 0 {
 				continue // they lie before what is decided here
 			}
 			if err := b.outOfRange(ctx, p); err == nil {
 				b.recovered(p)
-			} else if !errors.Is(err, errAbsent) && b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.id.String())) {
-				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.id.topic, "partition", p.id.partition,
-					"err", kafkaclient.Explain(err, "listing offsets of "+p.id.String()))
+			} else if !errors.Is(err, errAbsent) && b.sourceFault("offsets", kafkaclient.Explain(err, "listing offsets of "+p.ID().String())) {
+				b.log.Warn("listing the offsets of a partition fails, trying again", "topic", p.ID().Topic, "partition", p.ID().Num,
+					"err", kafkaclient.Explain(err, "listing offsets of "+p.ID().String()))
 			}
 			continue
 		}
-		quiet := time.Since(f.last)
-		if f.tried && quiet >= 5*faultPause {
+		quiet := time.Since(f.Last)
+		if f.Tried && quiet >= 5*faultPause {
 			b.recovered(p) // an idle partition is not heard of again
 		}
-		if f.tried || quiet < faultPause {
+		if f.Tried || quiet < faultPause {
 			continue
 		}
 		again := *f
-		again.tried = true
-		if p.trying.CompareAndSwap(f, &again) {
-			p.gate.Try(partitionKey(p.id, reason.Fault))
+		again.Tried = true
+		if p.Retry.CompareAndSwap(f, &again) {
+			p.Gate().Try(part.Key(p.ID(), reason.Fault))
 		}
 	}
 }
 
 // outOfRange decides about a partition whose next offset Kafka does not have: it was removed before it
 // was delivered (on_gap decides), or the log ends before it.
-func (b *Bridge) outOfRange(ctx context.Context, p *partition) error {
+func (b *Bridge) outOfRange(ctx context.Context, p *assign.Assignment) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if p.beginning() { // where it begins is committed first; see adjust
-		if b.commitBy(ctx, []*partition{p}, b.commitStarts); p.beginning() {
+	if p.Beginning() { // where it begins is committed first; see adjust
+		if b.commitBy(ctx, []*assign.Assignment{p}, b.commitStarts); p.Beginning() {
 			return errStartNotTaken
 		}
 	}
-	if there, err := b.stillThere(ctx, p); err != nil || !there {
-		return err
-	}
-	starts, err := b.admin.ListStartOffsets(ctx, p.id.topic)
-	if err != nil {
-		return err
-	}
-	ends, err := b.admin.ListEndOffsets(ctx, p.id.topic)
-	if err != nil {
-		return err
-	}
-	start, end, err := within(starts, ends, p.id)
-	if absentError(err) {
+	log, err := b.kafka.Extent(ctx, p.ID())
+	switch {
+	case source.IsAbsent(err):
 		b.miss(p, byPosition, err)
 		return errAbsent
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case part.OtherTopic(p.TopicID(), log.Topic):
+		p.StopRecreated()
+		return nil
 	}
-	bg := beginAt(p.id, p.expects(), start, end, b.cfg.Delivery.OnGap == "continue")
-	if bg.stop != nil {
-		p.stop(bg.stop)
+	bg := source.BeginAt(p.ID(), p.Expects(), log.Start, log.End, b.acceptsGap())
+	if bg.Stop != nil {
+		p.Stop(bg.Stop)
 		return nil
 	}
 	if cut, err := b.cutBelow(ctx, p, bg); err != nil || cut {
 		return err
 	}
-	if bg.lost > 0 {
-		if !p.loseBefore(bg.offset) {
+	if bg.Lost > 0 {
+		if !p.LoseBefore(bg.Offset) {
 			return errors.New("what was fetched before the gap waits for room in the sender")
 		}
-		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", p.id.topic, "partition", p.id.partition,
-			"from", bg.offset-bg.lost, "to", bg.offset-1, "on_gap", "continue")
-		b.counters.offsetsLost.Add(uint64(bg.lost))
+		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", p.ID().Topic, "partition", p.ID().Num,
+			"from", bg.Offset-bg.Lost, "to", bg.Offset-1, "on_gap", "continue")
+		b.counters.offsetsLost.Add(uint64(bg.Lost))
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.gate.Ended() {
-		b.setOffset(p.id, bg.offset)
-	}
+	p.MoveTo(bg.Offset, b.setOffsets)
 	return nil
 }
 
 // cutBelow stops a partition whose log was cut off below its position and has grown past it since.
-func (b *Bridge) cutBelow(ctx context.Context, p *partition, bg begin) (bool, error) {
-	offset, epoch := p.reached()
-	if bg.lost > 0 || epoch < 0 {
+func (b *Bridge) cutBelow(ctx context.Context, p *assign.Assignment, bg source.Begin) (bool, error) {
+	offset, epoch := p.Reached()
+	if bg.Lost > 0 || epoch < 0 {
 		return false, nil
 	}
 	c := resume.Commit{Offset: offset, Epoch: epoch}
-	verdicts := make(map[tp]epochVerdict)
-	err := b.checkEpochs(ctx, map[tp]resume.Commit{p.id: c}, func(string) [16]byte { return p.topic.id }, verdicts)
-	v := verdicts[p.id]
-	if v.absent != nil {
-		b.miss(p, byPosition, v.absent)
+	verdicts := make(map[part.ID]source.EpochCheck)
+	err := b.kafka.CheckEpochs(ctx, map[part.ID]resume.Commit{p.ID(): c}, func(string) [16]byte { return p.TopicID() }, verdicts)
+	v := verdicts[p.ID()]
+	if v.Absent != nil {
+		b.miss(p, byPosition, v.Absent)
 		return false, errAbsent
 	}
-	if v.cut {
-		p.stop(stopFor(p.id, reason.Truncated, v.at, cutReason(p.id, v.at, c.Offset, c.Epoch)))
+	if v.Cut {
+		p.Stop(part.Overwritten(p.ID(), v.At, c.Offset, c.Epoch))
 	}
-	return v.cut, err
+	return v.Cut, err
 }
 
 // checkTopics asks for the cluster's topics: new ones that a rule wants are consumed, ones that were
@@ -237,7 +227,7 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 			return
 		}
 	}
-	details, err := b.listTopics(ctx, ask)
+	details, err := b.kafka.ListTopics(ctx, ask)
 	if err != nil {
 		if ctx.Err() == nil && b.sourceFault("topics", kafkaclient.Explain(err, "listing topics")) {
 			b.log.Warn("listing topics fails, trying again", "err", kafkaclient.Explain(err, "listing topics"))
@@ -256,47 +246,16 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 		b.group.AddConsumeTopics(added...)
 	}
 	for _, p := range b.assigned() {
-		d, ok := details[p.id.topic]
+		d, ok := details[p.ID().Topic]
 		switch {
 		case !ok && all:
 			b.miss(p, byList, kerr.UnknownTopicOrPartition)
-		case ok && absentError(d.Err):
+		case ok && source.IsAbsent(d.Err):
 			b.miss(p, byList, d.Err)
-		case ok && d.Err == nil && p.topic.id != ([16]byte{}) && [16]byte(d.ID) != ([16]byte{}) && [16]byte(d.ID) != p.topic.id:
-			p.stop(recreated(p))
+		case ok && d.Err == nil && p.TopicID() != ([16]byte{}) && [16]byte(d.ID) != ([16]byte{}) && [16]byte(d.ID) != p.TopicID():
+			p.StopRecreated()
 		}
 	}
-}
-
-// listTopics lists topics by name, nil for all. A topic that may not be described has that as its error: kadm would give no
-// answer about the others then.
-func (b *Bridge) listTopics(ctx context.Context, names []string) (kadm.TopicDetails, error) {
-	details, err := b.admin.ListTopics(ctx, names...)
-	if _, denied := errors.AsType[*kadm.AuthError](err); !denied || len(names) == 0 {
-		return details, err
-	}
-	m, e := b.identify(ctx, names)
-	if e != nil {
-		return nil, e
-	}
-	refused := make(kadm.TopicDetails)
-	readable := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		if !errors.Is(m.topics[name].err, kerr.TopicAuthorizationFailed) {
-			return false
-		}
-		refused[name] = kadm.TopicDetail{Topic: name, Err: m.topics[name].err}
-		return true
-	})
-	switch {
-	case len(refused) == 0: // the right is back since the first question
-		return nil, err
-	case len(readable) == 0:
-		return refused, nil
-	}
-	if details, err = b.admin.ListTopics(ctx, readable...); err == nil {
-		maps.Copy(details, refused)
-	}
-	return details, err
 }
 
 // wanted returns the topics of details that a rule wants and that are not among known, and notes them with

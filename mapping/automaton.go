@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// topicChars are the characters of which Kafka makes the names of topics, the usual ones first.
+// topicChars are the characters that may occur in the name of a Kafka topic, the usual ones first.
 const topicChars = "abcdefghijklmnopqrstuvwxyz.-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-// automaton follows an expression one character at a time. Word boundaries are taken for granted.
+// automaton follows an expression one character at a time. It takes word boundaries to match everywhere.
 type automaton struct{ prog *syntax.Prog }
 
 // states are the instructions that wait for a character, or for the end, sorted.
@@ -34,7 +34,7 @@ func (a *automaton) start() states {
 	return a.close(nil, uint32(a.prog.Start), true, false)
 }
 
-// next returns where a character leads.
+// next returns the states that follow a character.
 func (a *automaton) next(from states, c rune) states {
 	var to states
 	for _, pc := range from {
@@ -49,14 +49,14 @@ func (a *automaton) next(from states, c rune) states {
 	return to
 }
 
-// accepts reports whether what was read is a whole match.
+// accepts reports whether the characters read so far are a whole match.
 func (a *automaton) accepts(at states) bool {
 	return slices.ContainsFunc(at, func(pc uint32) bool {
 		return slices.ContainsFunc(a.close(nil, pc, false, true), func(pc uint32) bool { return a.prog.Inst[pc].Op == syntax.InstMatch })
 	})
 }
 
-// close adds what is reached from pc without a character.
+// close adds the states that are reached from pc without a character.
 func (a *automaton) close(to states, pc uint32, begin, end bool) states {
 	in := &a.prog.Inst[pc]
 	if slices.Contains(to, pc) {
@@ -79,14 +79,14 @@ func (a *automaton) close(to states, pc uint32, begin, end bool) states {
 	return to
 }
 
-// common returns the shortest topic name that a and b match and none of without does, "" when there is none, or
-// when steps, which are shared by all searches, do not suffice to find one.
+// common returns the shortest topic name that a and b match and that none of without matches. It returns "" if there
+// is none, or if steps, which all searches share, run out before it is found.
 func common(a, b *automaton, without []*automaton, steps *int) string {
 	if a == nil || b == nil {
 		return ""
 	}
 	type node struct {
-		at   []states // of a, of b, of each of without
+		at   []states // of a, b, and each of without
 		name string
 	}
 	all := append([]*automaton{a, b}, without...)

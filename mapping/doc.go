@@ -1,7 +1,7 @@
 // Package mapping decides which InLong (group, stream) a Kafka record belongs to.
 //
 // A Table is an ordered list of rules. The first rule whose topics match takes all records of a topic;
-// its group and stream are templates that are filled in per record:
+// its group and stream are templates, which each record fills in:
 //
 //	routes:
 //	  - {topics: [orders, refunds], group: shop, stream: '{topic}'}
@@ -9,19 +9,19 @@
 //	  - {topics: events, group: events, stream: '{header:type}', unmatched: skip}
 //
 // Topics. Each value of topics and exclude is a topic's name or a regular expression (RE2). It is a
-// regular expression when it holds a character that no topic name may have, as \ * + ? ( ) [ ] { } | ^ $,
-// or when it is written {regex: ...}; everything else, dots included, is a plain name. An expression must
+// regular expression if it contains a character that no topic name may have, such as \ * + ? ( ) [ ] { } | ^ $,
+// or if it is written as {regex: ...}. Everything else, even with dots, is a plain name. An expression must
 // match the whole name. Internal topics (those that begin with __ or end in .internal, _schemas, and
-// connect-configs, connect-offsets and connect-status) are matched by their plain names only. A topic that no
-// rule matches is not consumed.
+// connect-configs, connect-offsets and connect-status) match only their plain names. A topic that no rule matches
+// is not consumed.
 //
 // Templates. {topic} is the topic's name, {name} and {1} are captures of the rule's expression, {key} is
 // the record's key and {header:name} the last header of that name. Everything else stands for itself.
 //
-// Ids. What comes out must be an id that DataProxy accepts: 1 to MaxID printable ASCII characters
-// without blanks, '&' and '='. What happens when it is not, or when the key or header is missing, is the
-// rule's unmatched: error (the default: the record's partition stops), skip (the record is counted and
-// passed over), or a fixed {group, stream}.
+// Ids. A filled template must be an id that DataProxy accepts: 1 to MaxID printable ASCII characters without
+// blanks, '&' and '='. The rule's unmatched says what happens if it is not, or if the key or header is missing:
+// error (the default) stops the record's partition, skip counts the record and passes over it, and a fixed
+// {group, stream} takes it.
 //
 // Parse reports every mistake at once, each with its line. A Table never changes and is safe to share; it
 // starts no goroutine.

@@ -22,12 +22,12 @@ func ExampleParse() {
 	fmt.Println(*table.ForTopic("logs.web").Fixed)
 
 	events := table.ForTopic("events")
-	target, verdict, _ := events.Route(nil, func() []mapping.Header {
+	target, result, _ := events.Route(nil, func() []mapping.Header {
 		return []mapping.Header{{Key: "type", Value: []byte("created")}}
 	})
-	fmt.Println(target, verdict)
-	_, verdict, _ = events.Route(nil, func() []mapping.Header { return nil })
-	fmt.Println(verdict)
+	fmt.Println(target, result)
+	_, result, _ = events.Route(nil, func() []mapping.Header { return nil })
+	fmt.Println(result)
 	// Output:
 	// 0 problems
 	// logs.web

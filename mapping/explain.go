@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// Explanation tells how a record finds its target.
+// Explanation shows how a record finds its target.
 type Explanation struct {
 	Topic   string
 	Steps   []Step // the rules that were tried, in order; the last one matches unless Rule is 0
 	Rule    int    // number of the rule that matches, 0 for none
 	Needs   []string
-	Verdict Verdict
+	Result  Result
 	Target  Target // with Routed
 	Default bool   // Target is the rule's default route, because of Reason
-	Reason  string // why there is no target, or why the default is taken
+	Reason  string // why there is no target, or why the default route applies
 }
 
 // Step is one rule and why it matches or does not.
@@ -39,16 +39,16 @@ func (t *Table) Explain(topic string, key []byte, headers []Header) Explanation 
 		e.Rule = r.number
 		e.Needs = append(r.group.needs(), r.stream.needs()...)
 		found := func() []Header { return headers }
-		e.Target, e.Verdict, _ = t.ForTopic(topic).Route(key, found)
+		e.Target, e.Result, _ = t.ForTopic(topic).Route(key, found)
 		e.Reason = r.whyUnmatched(topic, p, key, found)
-		e.Default = e.Reason != "" && e.Verdict == Routed
+		e.Default = e.Reason != "" && e.Result == Routed
 		return e
 	}
-	e.Verdict, e.Reason = Fail, "no rule matches: the topic is not consumed"
+	e.Result, e.Reason = Fail, "no rule matches: the topic is not consumed"
 	return e
 }
 
-// whyUnmatched returns what unmatched answers for, or "". It takes the rule as if it said error.
+// whyUnmatched returns the reason for which unmatched applies, or "". It evaluates the rule as if unmatched were error.
 func (r *rule) whyUnmatched(topic string, p *pattern, key []byte, headers func() []Header) string {
 	strict := *r
 	strict.unmatched = unmatchedError
@@ -77,7 +77,7 @@ func (p *pattern) taking(topic string) string {
 	return b.String()
 }
 
-// String is the explanation for a terminal, several lines, each ended by a newline.
+// String returns the explanation for a terminal: several lines, each with a newline at its end.
 func (e Explanation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "topic   %s\n", e.Topic)
@@ -96,9 +96,9 @@ func (e Explanation) String() string {
 		fmt.Fprintf(&b, "result  not consumed: no rule matches\n")
 	case e.Default:
 		fmt.Fprintf(&b, "result  group %s, stream %s (default route: %s)\n", e.Target.Group, e.Target.Stream, e.Reason)
-	case e.Verdict == Routed:
+	case e.Result == Routed:
 		fmt.Fprintf(&b, "result  group %s, stream %s\n", e.Target.Group, e.Target.Stream)
-	case e.Verdict == Skip:
+	case e.Result == Skip:
 		fmt.Fprintf(&b, "result  skipped and counted: %s\n", e.Reason)
 	default:
 		fmt.Fprintf(&b, "result  stops the partition: %s\n", e.Reason)

@@ -17,9 +17,9 @@ func TestForgottenTargetIsMadeAgain(t *testing.T) {
 	}
 	topic := tab.ForTopic("t")
 	for range 2 {
-		target, verdict, err := topic.Route([]byte("k"), nil)
-		if target != (Target{"g", "k"}) || verdict != Routed || err != nil || len(tab.targets.targets) != 1 {
-			t.Fatalf("Route = %v, %v, %v with %d targets kept", target, verdict, err, len(tab.targets.targets))
+		target, result, err := topic.Route([]byte("k"), nil)
+		if target != (Target{"g", "k"}) || result != Routed || err != nil || len(tab.targets.targets) != 1 {
+			t.Fatalf("Route = %v, %v, %v with %d targets kept", target, result, err, len(tab.targets.targets))
 		}
 		if tab.Forget(target); len(tab.targets.targets) != 0 {
 			t.Fatalf("%d targets kept after the only one was forgotten", len(tab.targets.targets))

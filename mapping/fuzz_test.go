@@ -68,16 +68,16 @@ func FuzzParse(f *testing.F) {
 		for _, name := range append(names, name) {
 			topic := table.ForTopic(name)
 			headers := []mapping.Header{{Key: "type", Value: value}}
-			target, verdict, err := topic.Route(value, func() []mapping.Header { return headers })
-			if verdict == mapping.Routed {
+			target, result, err := topic.Route(value, func() []mapping.Header { return headers })
+			if result == mapping.Routed {
 				checkTarget(t, target)
 			}
-			if (err != nil) != (verdict == mapping.Fail) {
-				t.Fatalf("Route = %v, %v, %v", target, verdict, err)
+			if (err != nil) != (result == mapping.Fail) {
+				t.Fatalf("Route = %v, %v, %v", target, result, err)
 			}
 			e := table.Explain(name, value, headers)
-			if e.Verdict != verdict || e.Target != target || (e.Rule != 0) != table.Wants(name) {
-				t.Fatalf("Explain = %+v, Route = %v, %v", e, target, verdict)
+			if e.Result != result || e.Target != target || (e.Rule != 0) != table.Wants(name) {
+				t.Fatalf("Explain = %+v, Route = %v, %v", e, target, result)
 			}
 		}
 	})

@@ -2,11 +2,11 @@ package mapping
 
 import "sync"
 
-// maxInterned bounds the targets that are kept. A key with more values than this still routes; it costs
-// two small allocations per record then.
+// maxInterned bounds the targets that are kept. Keys with more values than this are still routed, with two small
+// allocations per record.
 const maxInterned = 65536
 
-// interned gives the same strings for the same ids, found by group, 0, stream.
+// interned returns the same strings for the same ids. Its keys are group, 0, stream.
 type interned struct {
 	mu      sync.RWMutex
 	targets map[string]Target // guarded by mu

@@ -8,7 +8,7 @@ import (
 // Target is a (group, stream) pair whose ids DataProxy accepts.
 type Target struct{ Group, Stream string }
 
-// String is "group.stream".
+// String returns "group.stream".
 func (t Target) String() string { return t.Group + "." + t.Stream }
 
 // Header is one Kafka record header.
@@ -23,17 +23,20 @@ type Table struct {
 	targets *interned
 }
 
-// Verdict of a record's look-up.
-type Verdict uint8
+// Result is the outcome of routing a record.
+type Result uint8
+
+// Verdict is Result.
+type Verdict = Result
 
 const (
-	Routed Verdict = iota + 1
-	Skip           // a template gave no id that DataProxy accepts; the rule says skip
-	Fail           // the same, and the rule says error; or no rule matches the topic
+	Routed Result = iota + 1
+	Skip          // a template gave no id that DataProxy accepts, and the rule says skip
+	Fail          // a template gave no such id, and the rule says error; or no rule matches the topic
 )
 
-// String is the verdict in a word.
-func (v Verdict) String() string {
+// String returns the result in one word.
+func (v Result) String() string {
 	switch v {
 	case Routed:
 		return "routed"
@@ -42,7 +45,7 @@ func (v Verdict) String() string {
 	case Fail:
 		return "fail"
 	default:
-		return fmt.Sprintf("verdict(%d)", uint8(v))
+		return fmt.Sprintf("result(%d)", uint8(v))
 	}
 }
 
@@ -54,8 +57,8 @@ func (t *Table) Wants(topic string) bool {
 	})
 }
 
-// Topics says how to subscribe: to the names, when needsRegex is false; else any topic there is may be
-// wanted, so that all of them must be asked about with Wants (names is then the part known by name).
+// Topics says how to subscribe. If needsRegex is false, subscribe to names. Otherwise any existing topic may be wanted:
+// ask Wants about each of them; names then holds those that are known by name.
 func (t *Table) Topics() (names []string, needsRegex bool) {
 	for _, r := range t.rules {
 		for i := range r.topics {
@@ -70,8 +73,8 @@ func (t *Table) Topics() (names []string, needsRegex bool) {
 	return names, needsRegex
 }
 
-// Targets returns, without doubles, the targets that are known before any record is: those of plain
-// names without key or header, and default routes.
+// Targets returns, each once, the targets that are known before any record: those of plain names whose templates need
+// no key or header, and default routes.
 func (t *Table) Targets() []Target {
 	var out []Target
 	add := func(target Target) {
@@ -86,7 +89,7 @@ func (t *Table) Targets() []Target {
 		}
 	}
 	for _, r := range t.rules {
-		// A rule of plain names was asked above; it may be shadowed in part.
+		// A rule of plain names was handled above; it may be shadowed in part.
 		if !r.onlyNames() && r.group.static() && r.stream.static() {
 			add(Target{r.group.String(), r.stream.String()})
 		}
@@ -97,12 +100,12 @@ func (t *Table) Targets() []Target {
 	return out
 }
 
-// Forget lets go of the strings kept for a target that is not in use any more. A record that has it again makes it again.
+// Forget drops the strings of a target that is no longer in use. The next record with that target makes them again.
 func (t *Table) Forget(target Target) { t.targets.drop(target) }
 
-// Topic is the table's view of one topic: look it up once and keep it. It is safe to share.
+// Topic is the table's view of one topic. Look it up once and keep it. It is safe to share.
 type Topic struct {
-	// Fixed is set when the route depends on nothing but the topic.
+	// Fixed is set if the route depends only on the topic.
 	Fixed *Target
 
 	name          string
@@ -110,13 +113,12 @@ type Topic struct {
 	group, stream template // resolved: literals, key and headers
 	targets       *interned
 
-	// When verdict is set every record of the topic has it, with err.
-	verdict Verdict
-	err     error
+	// If result is set, it applies with err to every record of the topic.
+	result Result
+	err    error
 }
 
-// ForTopic compiles the rules for one topic. It never returns nil: a topic that is not wanted fails each
-// record.
+// ForTopic compiles the rules for one topic. It never returns nil: for a topic that is not wanted, each record fails.
 func (t *Table) ForTopic(topic string) *Topic {
 	for _, r := range t.rules {
 		if p, _ := r.match(topic); p != nil {
@@ -124,8 +126,8 @@ func (t *Table) ForTopic(topic string) *Topic {
 		}
 	}
 	return &Topic{
-		name: topic, verdict: Fail,
-		err: fmt.Errorf("routing topic %q: no rule matches; hint: add a rule to routes, explain shows why each one does not match", topic),
+		name: topic, result: Fail,
+		err: fmt.Errorf("routing topic %q: no rule matches; hint: add a rule to routes; explain shows why no rule matches", topic),
 	}
 }
 
@@ -147,29 +149,29 @@ func (r *rule) forTopic(topic string, p *pattern, targets *interned) *Topic {
 	var target Target
 	switch {
 	case badID(g) != "":
-		target, t.verdict, t.err = t.unmatched(fault{field: "group", id: []byte(g)})
+		target, t.result, t.err = t.unmatched(fault{field: "group", id: []byte(g)})
 	case badID(s) != "":
-		target, t.verdict, t.err = t.unmatched(fault{field: "stream", id: []byte(s)})
+		target, t.result, t.err = t.unmatched(fault{field: "stream", id: []byte(s)})
 	default:
-		target, t.verdict = Target{g, s}, Routed
+		target, t.result = Target{g, s}, Routed
 	}
-	if t.verdict == Routed {
+	if t.result == Routed {
 		t.Fixed = &target
 	}
 	return t
 }
 
-// Route looks a record up. It allocates nothing when the same target was routed before (targets are
-// interned) or the record is skipped. headers is called at most once, and only when the rule uses
-// headers. err says, for Fail, what is wrong, where, and what to do.
-func (t *Topic) Route(key []byte, headers func() []Header) (Target, Verdict, error) {
+// Route returns the target of a record. It allocates nothing if the target was routed to before (targets are interned)
+// or the record is skipped. It calls headers at most once, and only if the rule uses headers. For Fail, err names the
+// mistake, the place and the remedy.
+func (t *Topic) Route(key []byte, headers func() []Header) (Target, Result, error) {
 	if t.Fixed != nil {
 		return *t.Fixed, Routed, nil
 	}
-	if t.verdict != 0 {
-		return Target{}, t.verdict, t.err
+	if t.result != 0 {
+		return Target{}, t.result, t.err
 	}
-	// group, 0, stream. Ids that were interned hold no 0, so a key that holds one finds nothing.
+	// group, 0, stream. Interned ids contain no 0, so a key that contains one finds nothing.
 	var room [2*MaxID + 3]byte
 	rec := record{key: key, headers: headers}
 	ids, missing := t.group.appendTo(room[:0], &rec)
@@ -195,11 +197,11 @@ func (t *Topic) Route(key []byte, headers func() []Header) (Target, Verdict, err
 	return t.targets.put(string(ids), n), Routed, nil
 }
 
-// fault is why a template gave no id.
+// fault says why a template gave no id.
 type fault struct {
 	field   string // group or stream
-	missing *part  // what the record does not have, or nil
-	id      []byte // what came out instead of an id
+	missing *part  // the part that the record lacks, or nil
+	id      []byte // the text that is not an id
 }
 
 func (f *fault) String() string {
@@ -213,8 +215,8 @@ func (f *fault) String() string {
 	}
 }
 
-// unmatched does what the rule says about a record for which a template gave no id.
-func (t *Topic) unmatched(f fault) (Target, Verdict, error) {
+// unmatched applies the rule's unmatched to a record for which a template gave no id.
+func (t *Topic) unmatched(f fault) (Target, Result, error) {
 	switch t.rule.unmatched {
 	case unmatchedSkip:
 		return Target{}, Skip, nil
@@ -224,15 +226,15 @@ func (t *Topic) unmatched(f fault) (Target, Verdict, error) {
 	return Target{}, Fail, &Error{Topic: t.name, Rule: t.rule.number, Line: t.rule.line, Why: f.String()}
 }
 
-// Error is why a record has no target although a rule matches its topic.
+// Error says why a record has no target although a rule matches its topic.
 type Error struct {
 	Topic      string
 	Rule, Line int    // of the rule that matches
-	Why        string // which template, and what came out
+	Why        string // the template and the text that it gave
 }
 
 func (e *Error) Error() string {
 	return fmt.Sprintf("routing a record of topic %q by rule %d (line %d): %s; "+
-		"hint: correct the producer, or give the rule an unmatched: skip or {group, stream}",
+		"hint: correct the producer, or add unmatched: skip or {group, stream} to the rule",
 		e.Topic, e.Rule, e.Line, e.Why)
 }

@@ -83,18 +83,18 @@ func runCase(t *testing.T, c *caseFile) {
 		if fixed := topic.Fixed != nil; fixed != l.Fixed {
 			t.Errorf("ForTopic(%q) is fixed: %v, want %v", l.Topic, fixed, l.Fixed)
 		}
-		target, verdict, err := topic.Route(key, func() []mapping.Header { return headers })
-		got, why := outcome(target, verdict), ""
+		target, result, err := topic.Route(key, func() []mapping.Header { return headers })
+		got, why := outcome(target, result), ""
 		if err != nil {
 			why = err.Error()
 		}
-		if got != l.Want || !strings.Contains(why, l.Why) || (err != nil) != (verdict == mapping.Fail) {
+		if got != l.Want || !strings.Contains(why, l.Why) || (err != nil) != (result == mapping.Fail) {
 			t.Errorf("Route(%q, %q, %v) = %s, %q, want %s, %q", l.Topic, key, l.Headers, got, why, l.Want, l.Why)
 		}
 		if wants := table.Wants(l.Topic); wants == strings.Contains(why, "no rule matches") {
 			t.Errorf("Wants(%q) = %v, although Route says %q", l.Topic, wants, why)
 		}
-		if e := table.Explain(l.Topic, key, headers); outcome(e.Target, e.Verdict) != l.Want || !strings.Contains(e.String(), l.Why) {
+		if e := table.Explain(l.Topic, key, headers); outcome(e.Target, e.Result) != l.Want || !strings.Contains(e.String(), l.Why) {
 			t.Errorf("Explain(%q) says %s, want %s, %q", l.Topic, e, l.Want, l.Why)
 		}
 	}
@@ -111,11 +111,11 @@ func runCase(t *testing.T, c *caseFile) {
 	}
 }
 
-func outcome(target mapping.Target, verdict mapping.Verdict) string {
-	if verdict == mapping.Routed {
+func outcome(target mapping.Target, result mapping.Result) string {
+	if result == mapping.Routed {
 		return target.String()
 	}
-	return verdict.String()
+	return result.String()
 }
 
 // parse returns the table of rules that are known to be right.
@@ -145,8 +145,8 @@ func TestZeroTableMatchesNothing(t *testing.T) {
 	if table.Wants("orders") {
 		t.Error("the zero table wants a topic")
 	}
-	if _, verdict, err := table.ForTopic("orders").Route(nil, nil); verdict != mapping.Fail || err == nil {
-		t.Errorf("Route = %v, %v, want fail", verdict, err)
+	if _, result, err := table.ForTopic("orders").Route(nil, nil); result != mapping.Fail || err == nil {
+		t.Errorf("Route = %v, %v, want fail", result, err)
 	}
 }
 
@@ -172,18 +172,18 @@ func TestRouteOfKnownTargetAllocatesNothing(t *testing.T) {
 	}{{"fixed", key, "g.fixed"}, {"dynamic", key, "shop.created"}, {"skipping", nil, "skip"}} {
 		topic := table.ForTopic(tc.topic)
 		var got string
-		target, verdict, _ := topic.Route(tc.key, headers)
-		got = outcome(target, verdict)
-		allocs := testing.AllocsPerRun(100, func() { target, verdict, _ = topic.Route(tc.key, headers) })
-		if got != tc.want || outcome(target, verdict) != tc.want {
+		target, result, _ := topic.Route(tc.key, headers)
+		got = outcome(target, result)
+		allocs := testing.AllocsPerRun(100, func() { target, result, _ = topic.Route(tc.key, headers) })
+		if got != tc.want || outcome(target, result) != tc.want {
 			t.Errorf("%s: Route = %s, want %s", tc.topic, got, tc.want)
 		}
 		if allocs > 0 {
 			t.Errorf("%s: Route allocates %v times a record, want 0", tc.topic, allocs)
 		}
 	}
-	if _, verdict, _ := table.ForTopic("skipping").Route(bad, headers); verdict != mapping.Skip {
-		t.Errorf("verdict %v, want skip", verdict)
+	if _, result, _ := table.ForTopic("skipping").Route(bad, headers); result != mapping.Skip {
+		t.Errorf("result %v, want skip", result)
 	}
 }
 
@@ -209,10 +209,10 @@ func TestZeroByteInKeyDoesNotFindAnotherTarget(t *testing.T) {
 	table := parse(t, `[{topics: t, group: 'a{key}', stream: '{header:h}'}]`)
 	topic := table.ForTopic("t")
 	route := func(key, header string) string {
-		target, verdict, _ := topic.Route([]byte(key), func() []mapping.Header {
+		target, result, _ := topic.Route([]byte(key), func() []mapping.Header {
 			return []mapping.Header{{Key: "h", Value: []byte(header)}}
 		})
-		return outcome(target, verdict)
+		return outcome(target, result)
 	}
 	if got := route("b", "c"); got != "ab.c" {
 		t.Fatalf("route = %s, want ab.c", got)
@@ -229,11 +229,11 @@ func TestIDsHaveABound(t *testing.T) {
 	topic := table.ForTopic("t")
 	for _, tc := range []struct {
 		key  int
-		want mapping.Verdict
+		want mapping.Result
 	}{{127, mapping.Routed}, {128, mapping.Fail}, {255, mapping.Fail}, {1 << 20, mapping.Fail}} {
-		_, verdict, err := topic.Route([]byte(strings.Repeat("k", tc.key)), nil)
-		if verdict != tc.want {
-			t.Errorf("key of %d bytes: %v (%v), want %v", tc.key, verdict, err, tc.want)
+		_, result, err := topic.Route([]byte(strings.Repeat("k", tc.key)), nil)
+		if result != tc.want {
+			t.Errorf("key of %d bytes: %v (%v), want %v", tc.key, result, err, tc.want)
 		}
 		if err != nil && len(err.Error()) > 400 {
 			t.Errorf("key of %d bytes: the message has %d bytes", tc.key, len(err.Error()))
@@ -255,8 +255,8 @@ func TestMoreTargetsThanAreKeptStillRoute(t *testing.T) {
 		wg.Go(func() {
 			for i := part; i < 70_000; i += 2 {
 				key := fmt.Append(nil, i)
-				if target, verdict, err := topic.Route(key, nil); verdict != mapping.Routed || target.Stream != "s"+string(key) {
-					t.Errorf("Route(%s) = %v, %v, %v", key, target, verdict, err)
+				if target, result, err := topic.Route(key, nil); result != mapping.Routed || target.Stream != "s"+string(key) {
+					t.Errorf("Route(%s) = %v, %v, %v", key, target, result, err)
 					return
 				}
 			}

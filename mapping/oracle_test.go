@@ -153,19 +153,19 @@ func routeAgreesWithLinearSearch(t *testing.T, seed uint64) {
 				for range rnd.IntN(4) {
 					headers = append(headers, mapping.Header{Key: pick("h", "i"), Value: []byte(pick(values...))})
 				}
-				target, verdict, err := topic.Route(key, func() []mapping.Header { return headers })
-				got, want := outcome(target, verdict), oracleRoute(rules, name, key, headers)
+				target, result, err := topic.Route(key, func() []mapping.Header { return headers })
+				got, want := outcome(target, result), oracleRoute(rules, name, key, headers)
 				if got != want {
 					t.Fatalf("Route(%q, %q, %q) = %s (%v), want %s, with\n%s", name, key, headers, got, err, want, text.String())
 				}
 				e := table.Explain(name, key, headers)
-				if outcome(e.Target, e.Verdict) != want {
+				if outcome(e.Target, e.Result) != want {
 					t.Fatalf("Explain(%q, %q, %q) = %s, want %s, with\n%s", name, key, headers, e, want, text.String())
 				}
 				if names, _ := table.Topics(); topic.Fixed != nil && slices.Contains(names, name) && !slices.Contains(targets, got) {
 					t.Fatalf("Targets() = %q leaves out %s, with\n%s", targets, got, text.String())
 				}
-				if verdict == mapping.Routed && got != "dead.letters" {
+				if result == mapping.Routed && got != "dead.letters" {
 					got = "routed"
 				}
 				outcomes[got]++

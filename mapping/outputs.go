@@ -9,8 +9,8 @@ import (
 	"inlong-bridge/mapping/queuetopic"
 )
 
-// LeftOut says why a topic is not consumed although an expression of some rule matches it: expressions do not
-// mean internal topics. It is "" for a topic that is wanted, and for one that no rule matches.
+// LeftOut says why a topic is not consumed although an expression of some rule matches it: expressions do not apply to
+// internal topics. It returns "" for a topic that is wanted, and for one that no rule matches.
 func (t *Table) LeftOut(topic string) string {
 	why := internalTopic(topic)
 	if why == "" || t.Wants(topic) {
@@ -34,21 +34,21 @@ func (t *Table) Names(topic string) bool {
 	return false
 }
 
-// Outputs knows the names of the topics that a queue may get from a table, whether or not any record has been
-// routed yet. It never changes and is safe to share.
+// Outputs knows the names of all topics that may appear in a queue because of a table, even before any record is
+// routed. It never changes and is safe to share.
 type Outputs struct {
 	table *Table
 	ways  []way
 }
 
-// way is one pattern of one rule, and the names that come out of it.
+// way is one pattern of one rule, and the names that it makes.
 type way struct {
-	perRecord bool // the key or headers of records have a part in the name
+	perRecord bool // the name depends on the key or headers of records
 	expr      string
 	re        *regexp.Regexp
 }
 
-// Outputs returns what the table's groups and streams make of queue, a template over {group} and {stream}.
+// Outputs returns the names that the table's groups and streams make of queue, a template of {group} and {stream}.
 func (t *Table) Outputs(queue string) *Outputs {
 	o := &Outputs{table: t}
 	add := func(group, stream string, perRecord bool) {
@@ -56,7 +56,7 @@ func (t *Table) Outputs(queue string) *Outputs {
 		if slices.ContainsFunc(o.ways, func(w way) bool { return w.expr == expr && w.perRecord == perRecord }) {
 			return
 		}
-		if re, err := regexp.Compile(`\A(?:` + expr + `)\z`); err == nil { // else it has become too large
+		if re, err := regexp.Compile(`\A(?:` + expr + `)\z`); err == nil { // otherwise it has become too large
 			o.ways = append(o.ways, way{perRecord, expr, re})
 		}
 	}
@@ -72,13 +72,13 @@ func (t *Table) Outputs(queue string) *Outputs {
 	return o
 }
 
-// May reports whether a topic of that name may be an output. With perRecord false, names that follow from keys
-// or headers are left out: nearly any name may come out of those.
+// May reports whether a topic of that name may be an output. If perRecord is false, names that depend on keys or headers
+// do not count, because those can make nearly any name.
 func (o *Outputs) May(topic string, perRecord bool) bool {
 	return slices.ContainsFunc(o.ways, func(w way) bool { return (perRecord || !w.perRecord) && w.re.MatchString(topic) })
 }
 
-// outputs is an expression for what comes out of a template for the topics of p.
+// outputs returns an expression for the texts that a template makes for the topics of p.
 func (t template) outputs(p *pattern) string {
 	var b strings.Builder
 	for _, part := range t {
@@ -96,15 +96,15 @@ func (t template) outputs(p *pattern) string {
 	return b.String()
 }
 
-// bare returns the pattern, or one of its captures, as an expression without names or anchors, which may stand
-// inside another one.
+// bare returns the pattern, or one of its captures, as an expression without names and anchors that can be part of
+// another expression.
 func (p *pattern) bare(capture string) string {
 	if p.re == nil {
 		return regexp.QuoteMeta(p.source)
 	}
 	re, err := syntax.Parse(p.source, syntax.Perl)
 	if err != nil {
-		return ".+" // cannot be: it was compiled before
+		return ".+" // cannot happen: it was compiled before
 	}
 	if capture != "" {
 		if re = captureOf(re, p.captureIndex(capture)); re == nil {
@@ -146,11 +146,11 @@ type Overlap struct {
 	Example    string // an output that it matches
 }
 
-// overlapSteps bounds the search over all rules. Where it does not suffice nothing is reported.
+// overlapSteps bounds the search over all rules. If they run out, nothing is reported.
 const overlapSteps = 3 << 20
 
-// Overlap returns the first pattern whose rule takes a topic that is an output, with the shortest name of that
-// kind. A plain name overlaps where keys or headers may make it.
+// Overlap returns the first pattern whose rule takes a topic that is an output, with the shortest such name. A plain name
+// overlaps if keys or headers may make it.
 func (o *Outputs) Overlap() (found Overlap, ok bool) {
 	if len(o.ways) == 0 {
 		return Overlap{}, false

@@ -15,14 +15,13 @@ import (
 	"inlong-bridge/mapping/yamlnode"
 )
 
-// Problem is one mistake in the rules; Line is 0 when there is no line to point at.
+// Problem is one mistake in the rules. Line is 0 if the mistake has no line.
 type Problem struct {
 	Line    int
 	Message string
 }
 
-// Parse reads the value of routes. It returns either a table or every problem there is, in the order of
-// the file.
+// Parse reads the value of routes. It returns either a table or all problems, in the order of the file.
 func Parse(routes *yaml.Node) (*Table, []Problem) {
 	p := parser{}
 	rules := p.rules(routes)
@@ -38,7 +37,7 @@ func Parse(routes *yaml.Node) (*Table, []Problem) {
 
 type parser struct {
 	problems []Problem
-	rule     int // number of the rule at hand, 0 outside
+	rule     int // number of the current rule, 0 outside of rules
 }
 
 func (p *parser) problem(line int, format string, args ...any) {
@@ -76,7 +75,7 @@ func (p *parser) rules(n *yaml.Node) []*rule {
 		p.problem(n.Line, "found %s: %s", kindName(n), want)
 		return nil
 	case len(n.Content) == 0:
-		p.problem(n.Line, "empty, so that nothing would be moved: %s", want)
+		p.problem(n.Line, "empty, so nothing would be moved: %s", want)
 		return nil
 	}
 	var rules []*rule
@@ -196,11 +195,11 @@ func (p *parser) pattern(n *yaml.Node, key string) (pattern, bool) {
 		return pat, true
 	}
 	if n.Value == "" {
-		p.problem(n.Line, "%s: the regular expression is empty, it would match no topic", key)
+		p.problem(n.Line, "%s: the regular expression is empty and would match no topic", key)
 		return pattern{}, false
 	}
 	if n.Value != strings.TrimSpace(n.Value) || strings.ContainsFunc(n.Value, unicode.IsControl) {
-		p.problem(n.Line, "%s: regular expression %q has white space at an end, or a control character, and no topic's name has either: take it out", key, clip(n.Value))
+		p.problem(n.Line, "%s: regular expression %q begins or ends with white space, or contains a control character, which no topic's name does: remove it", key, clip(n.Value))
 		return pattern{}, false
 	}
 	re, err := regexp.Compile(`\A(?:` + n.Value + `)\z`)
@@ -211,7 +210,7 @@ func (p *parser) pattern(n *yaml.Node, key string) (pattern, bool) {
 	if err != nil {
 		hint := ""
 		if wrong, ok := errors.AsType[*syntax.Error](err); ok && wrong.Code == syntax.ErrMissingRepeatArgument {
-			hint = "; in a regular expression .* stands for any text, where * does in a pattern for files"
+			hint = "; in a regular expression, write .* for any text, not *"
 		}
 		p.problem(n.Line, "%s: regular expression %q: %s%s", key, clip(n.Value),
 			strings.TrimPrefix(err.Error(), "error parsing regexp: "), hint)
@@ -219,14 +218,14 @@ func (p *parser) pattern(n *yaml.Node, key string) (pattern, bool) {
 	}
 	for _, name := range re.SubexpNames() {
 		if name == "topic" || name == "key" || name == "header" {
-			p.problem(n.Line, "%s: the capture may not be called %q, {%s} means something else in a template", key, name, name)
+			p.problem(n.Line, "%s: the name %q is not allowed for a capture, because {%s} means something else in a template", key, name, name)
 		}
 	}
 	pat.re = re
 	return pat, true
 }
 
-// template reads group or stream. ruleLine is where to point when it is missing.
+// template reads group or stream. ruleLine is the line to report if it is missing.
 func (p *parser) template(ruleLine int, n *yaml.Node, field string, r *rule) template {
 	if n == nil {
 		p.problem(ruleLine, "%s is missing: give an id, or a template such as '{topic}'", field)
@@ -256,7 +255,7 @@ func (p *parser) template(ruleLine int, n *yaml.Node, field string, r *rule) tem
 	return t
 }
 
-// captureHome names the pattern that lacks a capture, and which it has.
+// captureHome names the pattern that lacks a capture, and the captures that it has.
 func captureHome(p *pattern) string {
 	if p.re == nil {
 		return fmt.Sprintf("the plain name %q", clip(p.source))
@@ -296,7 +295,7 @@ func (p *parser) unmatched(n *yaml.Node, r *rule) {
 	}
 }
 
-// fixedID reads an id of a default route, which is no template.
+// fixedID reads an id of a default route, which is not a template.
 func (p *parser) fixedID(section, n *yaml.Node, field string) string {
 	if n == nil {
 		p.problem(section.Line, "unmatched: %s is missing", field)
@@ -308,7 +307,7 @@ func (p *parser) fixedID(section, n *yaml.Node, field string) string {
 	}
 	switch {
 	case strings.ContainsAny(n.Value, "{}"):
-		p.problem(n.Line, "unmatched: %s %q: the default route is fixed, it cannot hold placeholders", field, clip(n.Value))
+		p.problem(n.Line, "unmatched: %s %q: the default route is fixed and cannot have placeholders", field, clip(n.Value))
 	case badID(n.Value) != "":
 		p.problem(n.Line, "unmatched: %s %q: %s", field, clip(n.Value), badID(n.Value))
 	}

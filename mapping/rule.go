@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// maxTopicName is Kafka's own bound.
+// maxTopicName is Kafka's limit.
 const maxTopicName = 249
 
-// internalTopic says what a topic is that no expression such as '.*' means, "" for every other one. A rule that
-// gives its exact name takes it all the same.
+// internalTopic says why an expression such as '.*' does not apply to a topic, "" for any other topic. A rule that gives
+// the exact name of an internal topic still takes it.
 func internalTopic(topic string) string {
 	switch {
 	case strings.HasPrefix(topic, "__"):
@@ -35,7 +35,7 @@ type pattern struct {
 	line   int
 }
 
-// covers reports whether p says topic, internal topics included. It is right for excludes.
+// covers reports whether p matches topic, even an internal one. Excludes use it.
 func (p *pattern) covers(topic string) bool {
 	if p.re == nil {
 		return p.source == topic
@@ -43,12 +43,12 @@ func (p *pattern) covers(topic string) bool {
 	return p.re.MatchString(topic)
 }
 
-// takes reports whether p, as one of a rule's topics, means topic.
+// takes reports whether p, as one of a rule's topics, applies to topic.
 func (p *pattern) takes(topic string) bool {
 	return p.covers(topic) && (p.re == nil || internalTopic(topic) == "")
 }
 
-// everything reports whether p matches any name, so that nothing gets past it.
+// everything reports whether p matches every name.
 func (p *pattern) everything() bool {
 	return p.re != nil && (p.source == ".*" || p.source == ".+")
 }
@@ -68,10 +68,10 @@ func (p *pattern) captureIndex(name string) int {
 	return n
 }
 
-// looksLikeRegex reports whether s holds a character by which it must be an expression.
+// looksLikeRegex reports whether s contains a character that makes it an expression.
 func looksLikeRegex(s string) bool { return strings.ContainsAny(s, `\*+?()[]{}|^$`) }
 
-// badTopicName returns why no Kafka topic can have that name, or "".
+// badTopicName says why no Kafka topic can have that name, or returns "".
 func badTopicName(s string) string {
 	switch {
 	case s == "":
@@ -83,7 +83,7 @@ func badTopicName(s string) string {
 	}
 	for _, r := range s {
 		if r != '.' && r != '-' && r != '_' && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z') {
-			return strconv.QuoteRune(r) + " cannot stand in a topic's name"
+			return strconv.QuoteRune(r) + " is not allowed in a topic's name"
 		}
 	}
 	return ""
@@ -106,14 +106,14 @@ type rule struct {
 	fallback         Target // with unmatchedDefault
 }
 
-// match returns the pattern by which the rule takes a topic, or why it does not.
+// match returns the pattern by which the rule takes a topic, or the reason why it does not.
 func (r *rule) match(topic string) (p *pattern, why string) {
 	internal := ""
 	for i := range r.topics {
 		p := &r.topics[i]
 		if !p.takes(topic) {
 			if p.covers(topic) && internal == "" {
-				internal = fmt.Sprintf("expression %q leaves it out: %s", p.source, internalTopic(topic))
+				internal = fmt.Sprintf("expression %q does not apply to it: %s", p.source, internalTopic(topic))
 			}
 			continue
 		}
@@ -128,7 +128,7 @@ func (r *rule) match(topic string) (p *pattern, why string) {
 	return nil, "topics " + quoteList(sources(r.topics)) + " do not match"
 }
 
-// excludedBy says which exclude takes a topic out of the rule, "" if none does.
+// excludedBy names the exclude that removes a topic from the rule, "" if none does.
 func (r *rule) excludedBy(topic string) string {
 	for i := range r.excludes {
 		if r.excludes[i].covers(topic) {

@@ -1,8 +1,8 @@
 package mapping
 
-// findShadowed reports what can never be reached: names and expressions that an earlier rule, or the
-// rule's own exclude, takes. It sees what can be proved without comparing languages: plain names against
-// everything, the same expression again, and anything behind '.*'.
+// findShadowed reports names and expressions that can never match, because an earlier rule takes them, or the rule's own
+// exclude does. It finds cases that need no comparison of expressions: plain names, repeated expressions, and anything
+// behind '.*'.
 func (p *parser) findShadowed(rules []*rule) {
 	for i, r := range rules {
 		p.rule = r.number
@@ -10,17 +10,17 @@ func (p *parser) findShadowed(rules []*rule) {
 			pat := &r.topics[j]
 			switch by := takenBy(rules[:i], pat); {
 			case by != nil:
-				p.problem(pat.line, "topic %q never gets here: rule %d (line %d) takes it first; put the narrower rule first, or remove one",
+				p.problem(pat.line, "topic %q never reaches this rule: rule %d (line %d) takes it first; put the narrower rule first, or remove one",
 					clip(pat.source), by.number, by.line)
 			case r.excludesAll(pat):
-				p.problem(pat.line, "topic %q never gets here: the rule's own exclude takes it out", clip(pat.source))
+				p.problem(pat.line, "topic %q never matches: the rule's own exclude removes it", clip(pat.source))
 			}
 		}
 	}
 	p.rule = 0
 }
 
-// takenBy returns the earlier rule that takes all that pat means.
+// takenBy returns the earlier rule that takes everything that pat matches.
 func takenBy(earlier []*rule, pat *pattern) *rule {
 	for _, r := range earlier {
 		if pat.re == nil {

@@ -17,17 +17,17 @@ const (
 	headerPart
 )
 
-// part is a literal, or one placeholder: text is the literal, the capture's name or number, or the
-// header's name.
+// part is a literal or one placeholder. text is the literal, the name or number of the capture, or the name of the
+// header.
 type part struct {
 	kind partKind
 	text string
 }
 
-// template is a group or stream as the rule gives it. An empty template is not valid.
+// template is the group or stream of a rule. An empty template is not valid.
 type template []part
 
-// String is the template as it is written in the file.
+// String returns the template as the file has it.
 func (t template) String() string {
 	var b strings.Builder
 	for _, p := range t {
@@ -54,7 +54,7 @@ func (p part) placeholder() string {
 	}
 }
 
-// parseTemplate reads s. The error names the place in s; it does not know the rule's captures.
+// parseTemplate reads s. The error names the place in s. The captures of the rule are checked elsewhere.
 func parseTemplate(s string) (template, error) {
 	if s == "" {
 		return nil, fmt.Errorf("is empty: give an id, or a template such as '{topic}'")
@@ -76,11 +76,11 @@ func parseTemplate(s string) (template, error) {
 			continue
 		}
 		if rest[0] == '}' {
-			return nil, fmt.Errorf("%q: '}' without '{' before it", s)
+			return nil, fmt.Errorf("%q: '}' without a '{' before it", s)
 		}
 		end := strings.IndexAny(rest[1:], "{}")
 		if end < 0 || rest[1+end] == '{' {
-			return nil, fmt.Errorf("%q: '{' without '}' behind it", s)
+			return nil, fmt.Errorf("%q: '{' without a '}' after it", s)
 		}
 		p, err := parsePlaceholder(rest[1 : 1+end])
 		if err != nil {
@@ -90,7 +90,7 @@ func parseTemplate(s string) (template, error) {
 		rest = rest[end+2:]
 	}
 	if literals > MaxID {
-		return nil, fmt.Errorf("%q: %d characters, at most %d are allowed", clip(s), literals, MaxID)
+		return nil, fmt.Errorf("%q: %d characters; at most %d are allowed", clip(s), literals, MaxID)
 	}
 	return t, nil
 }
@@ -102,7 +102,7 @@ func parsePlaceholder(name string) (part, error) {
 	case name == "":
 		return part{}, fmt.Errorf("empty placeholder {}: %s", known)
 	case colon && kind == "header" && (rest != strings.TrimSpace(rest) || strings.ContainsFunc(rest, unicode.IsControl)):
-		return part{}, fmt.Errorf("header %q: its name has white space at an end, or a control character: take it out", clip(rest))
+		return part{}, fmt.Errorf("header %q: its name begins or ends with white space, or contains a control character: remove it", clip(rest))
 	case colon && kind == "header" && rest != "":
 		return part{headerPart, rest}, nil
 	case colon && kind == "header":
@@ -121,7 +121,7 @@ func parsePlaceholder(name string) (part, error) {
 	return part{capturePart, name}, nil
 }
 
-// isCaptureName reports whether a regular expression could have a capture of that name or number.
+// isCaptureName reports whether a regular expression can have a capture of that name or number.
 func isCaptureName(s string) bool {
 	digits := true
 	for i := range len(s) {
@@ -145,7 +145,7 @@ func (t template) captures() (names []string) {
 	return names
 }
 
-// needs returns what t wants of a record, as in "key" and "header type".
+// needs returns the parts of a record that t uses, such as "key" and "header type".
 func (t template) needs() (names []string) {
 	for _, p := range t {
 		switch p.kind {
@@ -158,12 +158,12 @@ func (t template) needs() (names []string) {
 	return names
 }
 
-// static reports whether t is an id already.
+// static reports whether t is an id without placeholders.
 func (t template) static() bool {
 	return !slices.ContainsFunc(t, func(p part) bool { return p.kind != literalPart })
 }
 
-// resolve puts in what a topic tells; key and headers are left.
+// resolve fills in the topic and its captures. Key and headers stay.
 func (t template) resolve(topic string, capture func(name string) string) template {
 	var out template
 	add := func(text string) {
@@ -188,7 +188,7 @@ func (t template) resolve(topic string, capture func(name string) string) templa
 	return out
 }
 
-// fixed returns the text of a resolved template that needs nothing of the record.
+// fixed returns the text of a resolved template that uses nothing of a record.
 func (t template) fixed() (text string, ok bool) {
 	if len(t) == 1 && t[0].kind == literalPart {
 		return t[0].text, true
@@ -196,8 +196,8 @@ func (t template) fixed() (text string, ok bool) {
 	return "", false
 }
 
-// appendTo fills a resolved template in. It appends no more than MaxID+1 bytes, so that a key of a
-// megabyte costs nothing. missing is the part that the record does not have.
+// appendTo fills in a resolved template. It appends at most MaxID+1 bytes, so that a key of a megabyte costs nothing.
+// missing is the part that the record lacks.
 func (t template) appendTo(dst []byte, rec *record) (out []byte, missing *part) {
 	end := len(dst) + MaxID + 1
 	for i := range t {
@@ -221,7 +221,7 @@ func (t template) appendTo(dst []byte, rec *record) (out []byte, missing *part) 
 	return dst, nil
 }
 
-// record is what a template may ask of a Kafka record; its headers are fetched once, if at all.
+// record is the part of a Kafka record that a template may use. Its headers are fetched at most once.
 type record struct {
 	key     []byte
 	headers func() []Header
@@ -240,7 +240,7 @@ func (r *record) header(name string) (value []byte, ok bool) {
 	return nil, false
 }
 
-// clip shortens what is shown to a human.
+// clip shortens a text for a message.
 func clip[T string | []byte](s T) string {
 	const most = 64
 	if len(s) > most {

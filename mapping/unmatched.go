@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Unmatched returns the regular expressions of the rules' topics that take none of topics, in the order of the file
-// and each once. A topic that another rule takes first, or that an exclude takes out, was matched all the same.
+// Unmatched returns the regular expressions of the rules' topics that match none of topics, each once and in the order
+// of the file. An expression also matches a topic that another rule takes first, or that an exclude removes.
 func (t *Table) Unmatched(topics []string) []string {
 	var out []string
 	for _, r := range t.rules {
@@ -20,8 +20,8 @@ func (t *Table) Unmatched(topics []string) []string {
 	return out
 }
 
-// Glob is a regular expression of a rule that reads like a pattern for files: logs-* matches logs, logs- and logs--,
-// and never logs-web.
+// Glob is a regular expression of a rule that looks like a pattern for file names: logs-* matches logs, logs- and
+// logs--, and never logs-web.
 type Glob struct {
 	Rule, Line int
 	Pattern    string
@@ -41,8 +41,8 @@ func (t *Table) Globs() []Glob {
 	return out
 }
 
-// starred returns the literal character that a star of the expression repeats, "" for none. Stars inside of groups
-// are left alone: whoever writes a group writes regular expressions.
+// starred returns the literal character that a star of the expression repeats, "" for none. It ignores stars inside
+// groups: whoever writes groups knows regular expressions.
 func (p *pattern) starred() string {
 	if p.re == nil {
 		return ""

@@ -3,7 +3,6 @@ package sdk
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"inlong-bridge/sdk/frame"
@@ -48,7 +47,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		return first, ErrBufferFull
 	}
 	at := timeOrNow(b.Time)
-	key := openKey{minute: minuteOf(at), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
+	key := openKey{minute: frame.MinuteOf(at), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
 	records, unfit := b.Payloads[first:], error(nil)
 	if key.records {
 		if err := s.o.messageType.unfitAttrs(); err != nil {
@@ -161,7 +160,7 @@ func (s *Sender) admitLocked(st *Stream, payloads [][]byte, key *openKey) (n int
 		return 0, ErrClosed
 	}
 	if s.notify.behind() {
-		s.roomWanted.Store(true)
+		s.budget.roomWanted.Store(true)
 		if s.notify.behind() { // it may have caught up between the two
 			return 0, ErrBufferFull
 		}
@@ -180,12 +179,12 @@ func (s *Sender) admitLocked(st *Stream, payloads [][]byte, key *openKey) (n int
 	n = s.takeLocked(st, want, repair)
 	if n < len(want) {
 		// Room may have been made between the refusal and the note that somebody waits for it.
-		s.roomWanted.Store(true)
+		s.budget.roomWanted.Store(true)
 		n += s.takeLocked(st, want[n:], repair)
 	}
 	if n < len(want) {
 		err = ErrBufferFull
-		if c := cost(want[n]); !repair && s.general.used.Load()+c <= s.general.most(0) {
+		if c := cost(want[n]); !repair && s.budget.general.used.Load()+c <= s.budget.general.most(0) {
 			err = ErrStreamFull
 		}
 	}
@@ -194,10 +193,10 @@ func (s *Sender) admitLocked(st *Stream, payloads [][]byte, key *openKey) (n int
 
 func (s *Sender) takeLocked(st *Stream, payloads [][]byte, repair bool) int {
 	if repair {
-		n, _ := s.repairs.take(payloads, nil)
+		n, _ := s.budget.repairs.take(payloads, nil)
 		return n
 	}
-	n, _ := s.general.take(payloads, &st.held)
+	n, _ := s.budget.general.take(payloads, &st.held)
 	return n
 }
 
@@ -209,32 +208,17 @@ func (s *Sender) refundLocked(p *pack, keep int64) {
 		return
 	}
 	if p.key.repair {
-		s.repairs.used.Add(-back)
+		s.budget.repairs.used.Add(-back)
 	} else {
-		s.general.used.Add(-back)
+		s.budget.general.used.Add(-back)
 		p.st.held.Add(-back)
 	}
 	p.charge = keep
-	s.madeRoom()
-}
-
-// madeRoom tells those who wait for room that there may be some.
-func (s *Sender) madeRoom() {
-	if s.roomWanted.CompareAndSwap(true, false) {
-		s.wakeForRoom()
-	}
-}
-
-func (s *Sender) wakeForRoom() {
-	select {
-	case s.room <- struct{}{}:
-	default:
-	}
-	s.waiters.wake()
+	s.budget.madeRoom()
 }
 
 // Room receives a value when there may be room again after ErrBufferFull or ErrStreamFull.
-func (s *Sender) Room() <-chan struct{} { return s.room }
+func (s *Sender) Room() <-chan struct{} { return s.budget.room }
 
 // SendBatch waits for room and hands over all records. n is how many were taken when err is not nil. From when ctx has
 // ended no more are taken, even if there is room.
@@ -243,7 +227,7 @@ func (s *Sender) SendBatch(ctx context.Context, b *Batch) (n int, err error) {
 		if ctx.Err() != nil {
 			return n, notSent(ctx, "batch", b.Stream)
 		}
-		wait := s.waiters.next()
+		wait := s.budget.waiters.Next()
 		if err = ErrStreamFull; b.Repair || !s.streamAhead(b.Stream) {
 			n, err = s.trySend(b, n)
 		}
@@ -265,22 +249,4 @@ func (s *Sender) awaitRoom(ctx context.Context, wait <-chan struct{}) error {
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for room in the byte budget (WithBudget): %w", context.Cause(ctx))
 	}
-}
-
-// waiters wakes everybody who waits for room.
-type waiters struct {
-	ch atomic.Pointer[chan struct{}]
-}
-
-func (w *waiters) init() {
-	ch := make(chan struct{})
-	w.ch.Store(&ch)
-}
-
-// next returns a channel that the next wake closes. Get it before trying, so that no wake is missed.
-func (w *waiters) next() <-chan struct{} { return *w.ch.Load() }
-
-func (w *waiters) wake() {
-	ch := make(chan struct{})
-	close(*w.ch.Swap(&ch))
 }

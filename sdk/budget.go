@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/signal"
 )
 
 // share is the rule of the byte budget: how much more a stream may take when used of limit bytes are taken,
@@ -21,6 +22,29 @@ type account struct {
 	limit int64
 	fixed atomic.Int64 // bytes of limit that streams take by being known
 	used  atomic.Int64
+}
+
+// budget is the byte budget, and who waits for it.
+type budget struct {
+	general    account          // without the reserve for repairs
+	repairs    account          // the reserve
+	maxAhead   int64            // bound of the backlogs; see pace.go
+	roomWanted atomic.Bool      // somebody waits for bytes
+	paceWanted atomic.Bool      // somebody waits for a backlog to shrink
+	room       signal.Poke      // for whoever polls
+	waiters    signal.Broadcast // for calls that wait
+}
+
+// madeRoom tells those who wait for room that there may be some.
+func (b *budget) madeRoom() {
+	if b.roomWanted.CompareAndSwap(true, false) {
+		b.wake()
+	}
+}
+
+func (b *budget) wake() {
+	b.room.Poke()
+	b.waiters.Wake()
 }
 
 // freeFixed is how many bytes streams may take without being charged: the least budget that is legal has room for some.
@@ -83,11 +107,11 @@ func (s *Sender) prepaidLocked(st *Stream, key *openKey, payload []byte) *pack {
 // plenty. Under st.mu.
 func (s *Sender) prepayLocked(p *pack) {
 	st := p.st
-	used := s.general.used.Load()
-	if p.size() < prepayBytes || share(s.general.most(0), used, st.held.Load()) < 8*prepayBytes {
+	used := s.budget.general.used.Load()
+	if p.size() < prepayBytes || share(s.budget.general.most(0), used, st.held.Load()) < 8*prepayBytes {
 		return
 	}
-	if s.general.used.CompareAndSwap(used, used+prepayBytes) {
+	if s.budget.general.used.CompareAndSwap(used, used+prepayBytes) {
 		st.held.Add(prepayBytes)
 		p.prepaid += prepayBytes
 	}

@@ -12,6 +12,7 @@ import (
 
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/signal"
 )
 
 // maxAnswer is the largest frame a proxy may answer with: attributes reach up to 64 KiB, and error 109
@@ -24,7 +25,7 @@ type conn struct {
 	s    *Sender       // constant
 	ep   *endpoint     // constant
 	nc   net.Conn      // constant; safe for concurrent use
-	wake chan struct{} // constant; the writer has something to do
+	wake signal.Poke   // constant; the writer has something to do
 	stop chan struct{} // constant; closed when the reader is done
 
 	life engine.Conn // what the engine knows of it
@@ -51,7 +52,7 @@ func (s *Sender) dialProxy(ctx context.Context, ep *endpoint) (net.Conn, error) 
 
 // connectedLocked begins a connection; engine.Opened says what unproven, again and first mean. Under mu.
 func (s *Sender) connectedLocked(ep *endpoint, nc net.Conn, unproven, again, first bool) *conn {
-	c := &conn{s: s, ep: ep, nc: nc, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	c := &conn{s: s, ep: ep, nc: nc, wake: signal.NewPoke(), stop: make(chan struct{})}
 	c.life.Ref = s.conns.put(c)
 	s.e.Opened(&c.life, &ep.life, unproven, again, first, s.now())
 	s.tellConnLocked(s.o.hooks.ConnOpened, c, 0, 0, c.life.OpenedAt(), "")
@@ -93,14 +94,6 @@ func (s *Sender) connEndedLocked(f *engine.Effect, now time.Duration) {
 		c.ep.noteLocked("connection closed: " + f.Reason)
 	default:
 		c.ep.noteLocked("connection ended: " + f.Err.Error())
-	}
-}
-
-// signal tells the writer that there is something to write.
-func (c *conn) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
 	}
 }
 

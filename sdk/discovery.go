@@ -30,17 +30,17 @@ type group struct {
 
 // proxiesOfLocked returns the list of proxies for a group and, the first time, begins to ask for it. Under mu.
 func (s *Sender) proxiesOfLocked(name string) *proxyList {
-	if s.static != nil {
-		return s.static
+	if s.proxies.static != nil {
+		return s.proxies.static
 	}
-	g := s.groups[name]
+	g := s.proxies.groups[name]
 	if g == nil {
 		g = &group{name: name, number: s.openings.groups, source: "manager", folded: s.openings.ownGroups >= s.o.metricStreams}
 		s.openings.groups++
 		if !g.folded {
 			s.openings.ownGroups++
 		}
-		s.groups[name] = g
+		s.proxies.groups[name] = g
 		s.e.AddList(&g.list.life)
 		if s.o.isolation != ShareConnections {
 			g.list.owner = name
@@ -50,8 +50,8 @@ func (s *Sender) proxiesOfLocked(name string) *proxyList {
 			s.applyLocked(&g.list, s.o.proxies)
 			return &g.list
 		}
-		if s.store != nil {
-			if n, age, ok := s.store.Load(name); ok {
+		if s.proxies.store != nil {
+			if n, age, ok := s.proxies.store.Load(name); ok {
 				g.known, g.stale, g.source, g.updated = true, true, "file", time.Now().Add(-age)
 				s.useLocked(g, n)
 			}
@@ -137,7 +137,7 @@ const managerTimeout = time.Minute
 // learn takes over an answer of the Manager, or notes that there was none: the old list stays in force.
 func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 	s.mu.Lock()
-	if s.stopped || s.groups[g.name] != g { // it was forgotten meanwhile
+	if s.stopped || s.proxies.groups[g.name] != g { // it was forgotten meanwhile
 		s.mu.Unlock()
 		return
 	}
@@ -158,18 +158,18 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 	if !shared {
 		g.cluster, g.asked = n.ClusterID, now
 		if n.ClusterID > 0 {
-			s.clusters[n.ClusterID] = clusterAnswer{n, now}
+			s.proxies.clusters[n.ClusterID] = clusterAnswer{n, now}
 		}
 	}
 	s.useLocked(g, n)
-	s.warmer.wake()
+	s.warmer.Wake()
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()
-	if s.store == nil {
+	if s.proxies.store == nil {
 		return
 	}
-	if err := s.store.Save(g.name, n); err != nil {
+	if err := s.proxies.store.Save(g.name, n); err != nil {
 		s.o.logger.Warn("keeping the list of proxies on disk fails", "group", g.name, "err", err)
 	}
 }

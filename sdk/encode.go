@@ -73,8 +73,8 @@ func (s *Sender) encodeLoop() {
 	for p := s.enc.next(); p != nil; p = s.enc.next() {
 		size := p.size()
 		encoded, err := s.encode(p, &w)
-		if s.enc.backlog.fell(-int64(size), s.maxAhead) {
-			s.caughtUp()
+		if s.enc.backlog.fell(-int64(size), s.budget.maxAhead) {
+			s.budget.caughtUp()
 		}
 		s.mu.Lock()
 		s.encodedLocked(p, size, encoded, err)

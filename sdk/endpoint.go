@@ -10,6 +10,8 @@ import (
 	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/manager"
+	"inlong-bridge/sdk/signal"
 )
 
 // endpoint is one proxy, known by its address, or by its name and one of the name's addresses. It is kept when it leaves the lists: its counters go on
@@ -21,11 +23,55 @@ type endpoint struct {
 	dial   string          // host:port that is dialled; constant
 	group  string          // whose it is; empty where groups share it
 	leave  context.CancelFunc
-	redial waiters // pauses after dials that failed end at once
+	redial signal.Broadcast // pauses after dials that failed end at once
 
 	lastErr  string
 	lastTime time.Time
 	choice   standing // with WithMaxProxies
+}
+
+// directory is the proxies that are known, and where their lists come from. Guarded by Sender.mu.
+type directory struct {
+	static       *proxyList // of all groups; nil where each has its own
+	groups       map[string]*group
+	clusters     map[int]clusterAnswer
+	store        *manager.Store        // the Manager's last answers on disk; nil for none
+	names        map[string]*proxyName // by host:port
+	resolving    bool                  // resolveLoop runs
+	resolveWake  signal.Poke           // for resolveLoop: there is a new name
+	endpoints    map[endpointKey]*endpoint
+	endpointList []*endpoint // in the order of first use: the engine refers to them by their index
+
+	rankSeed   uint64        // constant; see maxproxies.go
+	nextReview time.Duration // of the proxies that are used
+}
+
+func newDirectory() directory {
+	return directory{
+		groups: make(map[string]*group), clusters: make(map[int]clusterAnswer), names: make(map[string]*proxyName),
+		endpoints: make(map[endpointKey]*endpoint), resolveWake: signal.NewPoke(),
+	}
+}
+
+// eachListLocked calls f with every list of proxies. Under Sender.mu.
+func (d *directory) eachListLocked(f func(*proxyList)) {
+	if d.static != nil {
+		f(d.static)
+	}
+	for _, g := range d.groups {
+		f(&g.list)
+	}
+}
+
+// endpointOfLocked is the proxy that the engine refers to. Under Sender.mu.
+func (d *directory) endpointOfLocked(ep *engine.Endpoint) *endpoint { return d.endpointList[ep.Ref] }
+
+// addrOfLocked is the address of a proxy, empty for none. Under Sender.mu.
+func (d *directory) addrOfLocked(ep *engine.Endpoint) string {
+	if ep == nil {
+		return ""
+	}
+	return d.endpointOfLocked(ep).addr
 }
 
 // proxyList is the proxies of a group; with static proxies all groups share one.
@@ -50,14 +96,13 @@ func (s *Sender) applyLocked(l *proxyList, addrs []string) {
 }
 
 func (s *Sender) endpointLocked(key endpointKey, dial string) *endpoint {
-	ep := s.endpoints[key]
+	ep := s.proxies.endpoints[key]
 	if ep == nil {
 		ep = &endpoint{addr: key.addr, dial: dial, group: key.group}
-		ep.redial.init()
-		ep.life.Ref = int32(len(s.endpointList))
+		ep.life.Ref = int32(len(s.proxies.endpointList))
 		s.e.AddEndpoint(&ep.life, finality.Endpoint(ep.life.Ref))
-		s.endpoints[key] = ep
-		s.endpointList = append(s.endpointList, ep)
+		s.proxies.endpoints[key] = ep
+		s.proxies.endpointList = append(s.proxies.endpointList, ep)
 	}
 	return ep
 }
@@ -107,7 +152,7 @@ func (s *Sender) slotLoop(ctx context.Context, ep *endpoint, first bool, c *conn
 	failed, useless := 0, 0 // in a row: dials, connections
 	unproven := false       // the last connection ended before anything was answered on it
 	for again := c != nil; ; again = true {
-		redial := ep.redial.next() // before the dial, so that no wake is missed
+		redial := ep.redial.Next() // before the dial, so that no wake is missed
 		var err error
 		if c == nil {
 			if c, err = s.dialConn(ctx, ep, unproven, again, first); c == nil && ctx.Err() != nil {

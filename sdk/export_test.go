@@ -23,7 +23,7 @@ func Lent(s *Sender) int64 { return s.bufs.Lent() }
 func Counted(s *Sender) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.general.used.Load() + s.repairs.used.Load() + s.enc.backlog.bytes.Load()
+	n := s.budget.general.used.Load() + s.budget.repairs.used.Load() + s.enc.backlog.bytes.Load()
 	for _, st := range s.streamList {
 		n += st.held.Load() + st.ahead.bytes.Load()
 	}

@@ -93,8 +93,8 @@ func (s *Sender) forgetStreamLocked(st *Stream) (unwatched chan struct{}) {
 	s.streamList[st.life.Ref], last.life.Ref = last, st.life.Ref
 	s.streamList[len(s.streamList)-1] = nil
 	s.streamList = s.streamList[:len(s.streamList)-1]
-	s.general.fixed.Add(-st.bytes())
-	s.madeRoom()
+	s.budget.general.fixed.Add(-st.bytes())
+	s.budget.madeRoom()
 	s.openings.forgotten++
 	if !st.folded {
 		s.openings.own--
@@ -107,7 +107,7 @@ func (s *Sender) forgetStreamLocked(st *Stream) (unwatched chan struct{}) {
 		s.openings.gone.add(&sum)
 		s.openings.gone.Folded = true
 	}
-	if g := s.groups[st.Group()]; g != nil {
+	if g := s.proxies.groups[st.Group()]; g != nil {
 		if g.streams--; g.streams == 0 && !g.prepared {
 			s.forgetGroupLocked(g)
 		}
@@ -124,7 +124,7 @@ func (s *Sender) forgetStreamLocked(st *Stream) (unwatched chan struct{}) {
 
 // forgetGroupLocked ends the questions about a group and its part in the connections. Under mu.
 func (s *Sender) forgetGroupLocked(g *group) {
-	delete(s.groups, g.name)
+	delete(s.proxies.groups, g.name)
 	if !g.folded {
 		s.openings.ownGroups--
 	}

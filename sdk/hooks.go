@@ -58,7 +58,7 @@ func (s *Sender) tellPackLocked(hook func(PackEvent), p *pack, now time.Duration
 	}
 	e := PackEvent{
 		Stream: p.st, Seq: p.life.Seq(), Records: p.count, Wire: p.life.Wire(), Sends: p.life.Sends(),
-		Endpoint: s.addrOfLocked(p.life.Endpoint()), Age: now - p.opened, Err: err,
+		Endpoint: s.proxies.addrOfLocked(p.life.Endpoint()), Age: now - p.opened, Err: err,
 	}
 	if at, written := p.life.WroteAt(); written {
 		e.WireTime = now - at

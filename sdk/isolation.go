@@ -41,7 +41,7 @@ type clusterAnswer struct {
 
 // sharedAnswerLocked is what another group of the same cluster has learned, if that is fresh. Under mu.
 func (s *Sender) sharedAnswerLocked(g *group) (manager.Nodes, bool) {
-	a, ok := s.clusters[g.cluster]
+	a, ok := s.proxies.clusters[g.cluster]
 	if !ok || s.o.isolation != IsolateGroupsShareList || time.Since(g.asked) > ownAnswer*s.o.refresh {
 		return manager.Nodes{}, false
 	}
@@ -56,14 +56,14 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 		return fmt.Errorf("adding group: %w", err)
 	}
 	for {
-		wait := s.warmer.next()
+		wait := s.warmer.Next()
 		s.mu.Lock()
 		if s.closing.Load() {
 			s.mu.Unlock()
 			return ErrClosed
 		}
 		l := s.proxiesOfLocked(name)
-		if g := s.groups[name]; g != nil {
+		if g := s.proxies.groups[name]; g != nil {
 			g.prepared = true
 		}
 		reason := s.unconnectedLocked(l, name)
@@ -94,7 +94,7 @@ func (s *Sender) unconnectedLocked(l *proxyList, group string) (reason string) {
 		if len(l.addrs) > 0 {
 			return "the names of the proxies are being resolved"
 		}
-		if g := s.groups[group]; g != nil && g.lastErr != "" {
+		if g := s.proxies.groups[group]; g != nil && g.lastErr != "" {
 			return "no list of proxies: " + g.lastErr
 		}
 		return "no list of proxies yet"
@@ -104,7 +104,7 @@ func (s *Sender) unconnectedLocked(l *proxyList, group string) (reason string) {
 		if life.Up() {
 			return ""
 		}
-		ep := s.endpointOfLocked(life)
+		ep := s.proxies.endpointOfLocked(life)
 		if ep.lastErr != "" {
 			reason = "no proxy is connected: " + ep.lastErr
 		}

@@ -134,8 +134,8 @@ func (s *Sender) chooseLocked(l *proxyList, targets []target) []target {
 	}
 	all := make([]candidate, len(targets))
 	for i, t := range targets {
-		all[i] = candidate{target: t, rank: rankOf(s.rankSeed, l.owner, t.label)}
-		if ep := s.endpoints[endpointKey{l.owner, t.label}]; ep != nil {
+		all[i] = candidate{target: t, rank: rankOf(s.proxies.rankSeed, l.owner, t.label)}
+		if ep := s.proxies.endpoints[endpointKey{l.owner, t.label}]; ep != nil {
 			all[i].standing = ep.choice
 		}
 	}
@@ -146,21 +146,21 @@ func (s *Sender) chooseLocked(l *proxyList, targets []target) []target {
 // reviewProxiesLocked looks once a second which of the proxies that are used cannot be used, and passes over the one of each
 // list that has failed for too long, if there is a reserve. The caller ends with progressLocked. Under mu.
 func (s *Sender) reviewProxiesLocked(now time.Duration) {
-	if s.o.maxProxies == allProxies || now < s.nextReview || s.stopped {
+	if s.o.maxProxies == allProxies || now < s.proxies.nextReview || s.stopped {
 		return
 	}
-	s.nextReview = now + reviewEvery
+	s.proxies.nextReview = now + reviewEvery
 	changed := false
-	for _, ep := range s.endpointList {
+	for _, ep := range s.proxies.endpointList {
 		if ep.choice.back(now) {
 			changed = true
 		}
 	}
-	s.eachListLocked(func(l *proxyList) {
+	s.proxies.eachListLocked(func(l *proxyList) {
 		var worst *endpoint
 		alone := true
 		for _, e := range l.life.Endpoints() {
-			ep := s.endpointOfLocked(e)
+			ep := s.proxies.endpointOfLocked(e)
 			usable := s.usableLocked(ep, now)
 			alone = alone && !usable
 			changed = ep.choice.seen(usable, now) || changed
@@ -176,7 +176,7 @@ func (s *Sender) reviewProxiesLocked(now time.Duration) {
 			limit = passOverAfterAlone
 		}
 		// Half of the wait is this sender's own: others that have lost the same proxy dial elsewhere at another time.
-		own := float64(rankOf(s.rankSeed, worst.group, worst.addr)) / math.MaxUint64
+		own := float64(rankOf(s.proxies.rankSeed, worst.group, worst.addr)) / math.MaxUint64
 		if failed := now - worst.choice.since; failed >= limit+time.Duration(own*float64(limit)) {
 			worst.choice.passOver(now, mathrand.Float64())
 			changed = true
@@ -185,7 +185,7 @@ func (s *Sender) reviewProxiesLocked(now time.Duration) {
 		}
 	})
 	if changed {
-		s.eachListLocked(func(l *proxyList) { s.applyLocked(l, l.addrs) })
+		s.proxies.eachListLocked(func(l *proxyList) { s.applyLocked(l, l.addrs) })
 	}
 }
 

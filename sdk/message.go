@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"inlong-bridge/sdk/frame"
 )
 
 // Message is one record.
@@ -55,7 +57,7 @@ func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) er
 		if ctx.Err() != nil {
 			return notSent(ctx, "message", m.Stream)
 		}
-		wait := s.waiters.next()
+		wait := s.budget.waiters.Next()
 		var err = ErrStreamFull
 		if !s.streamAhead(m.Stream) {
 			err = s.trySendMessage(&m, done)
@@ -87,7 +89,7 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 		return ErrBufferFull
 	}
 	at := timeOrNow(m.Time)
-	key := openKey{minute: minuteOf(at), records: len(m.Attrs) > 0, attrs: st.attrsOr(m.PackAttrs)}
+	key := openKey{minute: frame.MinuteOf(at), records: len(m.Attrs) > 0, attrs: st.attrsOr(m.PackAttrs)}
 	one := [1][]byte{m.Payload}
 	if s.o.messageType != Type7 {
 		err := s.o.messageType.check(m.Payload)

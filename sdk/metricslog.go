@@ -89,7 +89,7 @@ func (s *StreamStatus) line(failures uint64) []slog.Attr {
 func (s *Sender) localAddress() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, ep := range s.endpointList {
+	for _, ep := range s.proxies.endpointList {
 		for _, c := range ep.life.Conns() {
 			if host, _, err := net.SplitHostPort(s.conns.at(c.Ref).nc.LocalAddr().String()); err == nil {
 				return host

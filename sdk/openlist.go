@@ -4,43 +4,30 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"inlong-bridge/sdk/internal/list"
 )
 
 // openList holds the packs that are being filled, oldest first. Its lock is a leaf.
 type openList struct {
-	mu         sync.Mutex
-	head, tail *pack
-	n          atomic.Int32
+	mu   sync.Mutex
+	list list.List[pack]
+	n    atomic.Int32 // its length
 }
 
 // add reports whether the list was empty before.
 func (l *openList) add(p *pack) (first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p.prev = l.tail
-	if l.tail == nil {
-		l.head = p
-	} else {
-		l.tail.next = p
-	}
-	l.tail = p
+	p.inOpen.Owner = p
+	l.list.PushBack(&p.inOpen)
 	return l.n.Add(1) == 1
 }
 
 func (l *openList) remove(p *pack) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p.prev == nil {
-		l.head = p.next
-	} else {
-		p.prev.next = p.next
-	}
-	if p.next == nil {
-		l.tail = p.prev
-	} else {
-		p.next.prev = p.prev
-	}
-	p.prev, p.next = nil, nil
+	p.inOpen.Remove()
 	l.n.Add(-1)
 }
 
@@ -48,10 +35,10 @@ func (l *openList) remove(p *pack) {
 func (l *openList) oldest() (p *pack, opened time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.head == nil {
+	if p = l.list.Front(); p == nil {
 		return nil, 0
 	}
-	return l.head, l.head.opened
+	return p, p.opened
 }
 
 func (l *openList) len() int { return int(l.n.Load()) }

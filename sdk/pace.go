@@ -37,28 +37,28 @@ func (b *flow) fell(n, limit int64) bool {
 // never stand still, so this ends within milliseconds; s.caughtUp says when.
 func (s *Sender) encodersBehind() bool {
 	b := &s.enc.backlog.bytes
-	if b.Load() <= s.maxAhead || s.closing.Load() {
+	if b.Load() <= s.budget.maxAhead || s.closing.Load() {
 		return false
 	}
-	s.paceWanted.Store(true)
-	return b.Load() > s.maxAhead // they may have caught up between the two
+	s.budget.paceWanted.Store(true)
+	return b.Load() > s.budget.maxAhead // they may have caught up between the two
 }
 
 // streamAhead reports whether a call that may wait should do so, because much of the stream is sealed and
 // not handed to a connection yet. When nothing was handed over for a while, there is no pace to keep
 // and records may pile up as far as the budget goes.
 func (s *Sender) streamAhead(st *Stream) bool {
-	if st == nil || st.s != s || st.ahead.bytes.Load() <= s.maxAhead || s.closing.Load() {
+	if st == nil || st.s != s || st.ahead.bytes.Load() <= s.budget.maxAhead || s.closing.Load() {
 		return false
 	}
-	s.paceWanted.Store(true)
-	return st.ahead.bytes.Load() > s.maxAhead && s.now()-time.Duration(st.ahead.moved.Load()) < tick
+	s.budget.paceWanted.Store(true)
+	return st.ahead.bytes.Load() > s.budget.maxAhead && s.now()-time.Duration(st.ahead.moved.Load()) < tick
 }
 
 // caughtUp wakes those who keep the pace. At each tick it also lets them see that there is none to keep.
-func (s *Sender) caughtUp() {
-	if s.paceWanted.CompareAndSwap(true, false) {
-		s.wakeForRoom()
+func (b *budget) caughtUp() {
+	if b.paceWanted.CompareAndSwap(true, false) {
+		b.wake()
 	}
 }
 
@@ -74,8 +74,8 @@ func (s *Sender) goesAheadLocked(p *pack) {
 func (s *Sender) ranAheadLocked(p *pack) {
 	if n := p.ahead; n > 0 {
 		p.ahead = 0
-		if p.st.ahead.fell(-n, s.maxAhead) {
-			s.caughtUp()
+		if p.st.ahead.fell(-n, s.budget.maxAhead) {
+			s.budget.caughtUp()
 		}
 	}
 }

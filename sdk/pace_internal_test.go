@@ -34,7 +34,7 @@ func paced(t *testing.T) (*Sender, *Stream) {
 func TestNewRecordsWaitForEncodersThatAreBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, st := paced(t)
-		late := s.maxAhead + 1
+		late := s.budget.maxAhead + 1
 		s.enc.backlog.bytes.Add(late)
 		one := &Batch{Stream: st, Time: time.Now(), Payloads: [][]byte{[]byte("x")}}
 		if n, err := s.TrySendBatch(one); n != 0 || !errors.Is(err, ErrBufferFull) {
@@ -58,13 +58,13 @@ func TestNewRecordsWaitForEncodersThatAreBehind(t *testing.T) {
 			t.Errorf("a call went on while the encoders were behind: %v", err)
 		case <-s.Room():
 		}
-		if s.enc.backlog.fell(-1, s.maxAhead) {
+		if s.enc.backlog.fell(-1, s.budget.maxAhead) {
 			t.Error("one byte less is enough to wake everybody")
 		}
-		if !s.enc.backlog.fell(1-late, s.maxAhead) {
+		if !s.enc.backlog.fell(1-late, s.budget.maxAhead) {
 			t.Error("nobody is woken when the encoders have caught up")
 		}
-		s.caughtUp()
+		s.budget.caughtUp()
 		synctest.Wait()
 		for range 2 {
 			select {
@@ -92,7 +92,7 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 			st.ahead.moved.Store(int64(s.now()))
 			s.mu.Unlock()
 		}
-		p := &pack{filling: filling{st: st, buf: make([]byte, frame.PackHeader+s.maxAhead+1)}}
+		p := &pack{filling: filling{st: st, buf: make([]byte, frame.PackHeader+s.budget.maxAhead+1)}}
 		s.mu.Lock()
 		s.goesAheadLocked(p)
 		s.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/internal/list"
 )
 
 // pack is records of one stream and event-time minute: one frame, once it is sealed. Each of its parts has one lock.
@@ -28,10 +29,10 @@ type filling struct {
 	prepaid    int64 // bytes of the budget for records to come, given back when it is sealed
 	dataTime   uint32
 	dataMillis int64 // the same, for the types that carry that
-	pins       int   // batches that have still to name their piece
+	pins       int32 // batches that have still to name their piece
 	sealed     bool  // takes nothing more
 
-	prev, next *pack // in openList, guarded by its lock
+	inOpen list.Node[pack] // guarded by the lock of openList
 
 	// Set when it is sealed.
 	rtms     int64 // report time, the same on a resend
@@ -49,10 +50,10 @@ type outgoing struct {
 // followers is who is told what becomes of a pack. The pieces are guarded as the filling is, the rest by Sender.mu.
 type followers struct {
 	pieces []piece
-	tokens int        // pieces that are not callbacks
+	tokens int32      // pieces that are not callbacks
 	loss   *lossEvent // it is lost, and the event waits for its end
 	naming bool       // a token is asked to split a piece; the end is told after that
-	ended  event      // the end, meanwhile
+	ended  *event     // the end, meanwhile
 }
 
 // openKey tells the open packs of a stream apart.
@@ -81,10 +82,9 @@ func (p *pack) fits(n int) bool {
 
 // enterLocked prepares the part of a pack that the engine knows, and makes the pack known by its number. Under Sender.mu.
 func (s *Sender) enterLocked(p *pack) *engine.Pack {
-	p.life = engine.Pack{
-		Ref: s.packs.put(p), Records: int32(p.count), Repair: p.key.repair, Followed: p.tokens > 0, OpenedAt: p.opened,
-	}
-	return &p.life
+	l := &p.life
+	l.Ref, l.Records, l.Repair, l.Followed, l.OpenedAt = s.packs.put(p), int32(p.count), p.key.repair, p.tokens > 0, p.opened
+	return l
 }
 
 // slots numbers things that the engine refers to. Guarded by Sender.mu.

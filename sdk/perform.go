@@ -56,17 +56,17 @@ func (s *Sender) performLocked(f *engine.Effect, now time.Duration, todo *afterU
 	case engine.Heartbeat:
 		c := s.conns.at(f.Conn.Ref)
 		c.beat = true
-		c.signal()
+		c.wake.Poke()
 	case engine.CloseConn:
 		todo.closing = append(todo.closing, s.conns.at(f.Conn.Ref))
 	case engine.Connect:
-		s.connectLocked(s.endpointOfLocked(f.Endpoint))
+		s.connectLocked(s.proxies.endpointOfLocked(f.Endpoint))
 	case engine.Disconnect:
-		if leave := s.endpointOfLocked(f.Endpoint).leave; leave != nil {
+		if leave := s.proxies.endpointOfLocked(f.Endpoint).leave; leave != nil {
 			leave()
 		}
 	case engine.Redial:
-		s.endpointOfLocked(f.Endpoint).redial.wake()
+		s.proxies.endpointOfLocked(f.Endpoint).redial.Wake()
 	case engine.Barrier:
 		s.beginBarrierLocked(now)
 	case engine.Cut:
@@ -79,9 +79,9 @@ func (s *Sender) performLocked(f *engine.Effect, now time.Duration, todo *afterU
 	case engine.PackLost:
 		s.packLostLocked(s.packs.at(f.Pack.Ref), f.Reason, now)
 	case engine.PackHeld:
-		s.tellTokensLocked(s.packs.at(f.Pack.Ref), Result{Outcome: Held, Endpoint: s.addrOfLocked(f.Endpoint), Err: f.Err})
+		s.tellTokensLocked(s.packs.at(f.Pack.Ref), Result{Outcome: Held, Endpoint: s.proxies.addrOfLocked(f.Endpoint), Err: f.Err})
 	case engine.PackReleased:
-		s.tellTokensLocked(s.packs.at(f.Pack.Ref), Result{Outcome: Released, Endpoint: s.addrOfLocked(f.Endpoint)})
+		s.tellTokensLocked(s.packs.at(f.Pack.Ref), Result{Outcome: Released, Endpoint: s.proxies.addrOfLocked(f.Endpoint)})
 	case engine.PackRefused:
 		s.packRefusedLocked(s.packs.at(f.Pack.Ref), f, now)
 	case engine.PackAbandoned:
@@ -90,7 +90,7 @@ func (s *Sender) performLocked(f *engine.Effect, now time.Duration, todo *afterU
 		s.packs.drop(f.Pack.Ref)
 
 	case engine.ConnReady:
-		s.warmer.wake()
+		s.warmer.Wake()
 		return s.provenLocked(s.conns.at(f.Conn.Ref))
 	case engine.ConnEnded:
 		s.connEndedLocked(f, now)
@@ -103,7 +103,7 @@ func (s *Sender) performLocked(f *engine.Effect, now time.Duration, todo *afterU
 
 // logLocked writes what only the log is told. Under mu.
 func (s *Sender) logLocked(f *engine.Effect) {
-	log, addr := s.o.logger, s.addrOfLocked(f.Endpoint)
+	log, addr := s.o.logger, s.proxies.addrOfLocked(f.Endpoint)
 	switch f.Kind {
 	case engine.ConnLost:
 		if f.Reason != "" {
@@ -147,24 +147,15 @@ func (s *Sender) logLocked(f *engine.Effect) {
 	}
 }
 
-// streamOfLocked and endpointOfLocked return what the engine refers to. Under mu.
-func (s *Sender) streamOfLocked(st *engine.Stream) *Stream       { return s.streamList[st.Ref] }
-func (s *Sender) endpointOfLocked(ep *engine.Endpoint) *endpoint { return s.endpointList[ep.Ref] }
-
-// addrOfLocked is the address of a proxy, empty for none. Under mu.
-func (s *Sender) addrOfLocked(ep *engine.Endpoint) string {
-	if ep == nil {
-		return ""
-	}
-	return s.endpointOfLocked(ep).addr
-}
+// streamOfLocked is the stream that the engine refers to. Under mu.
+func (s *Sender) streamOfLocked(st *engine.Stream) *Stream { return s.streamList[st.Ref] }
 
 // sendLocked gives a pack to a connection's writer. Under mu.
 func (s *Sender) sendLocked(p *pack, c *conn, now time.Duration) {
 	s.ranAheadLocked(p)
 	p.st.ahead.moved.Store(int64(now))
 	c.out = append(c.out, p)
-	c.signal()
+	c.wake.Poke()
 }
 
 // packAckedLocked: the proxy holds the pack; its bytes are not needed any more. Under mu.
@@ -173,7 +164,7 @@ func (s *Sender) packAckedLocked(p *pack, now time.Duration) {
 	p.st.meter.wire.note(now-at, p.count)
 	s.tellPackLocked(s.o.hooks.PackAcked, p, now, nil)
 	s.unloadLocked(p)
-	s.tellTokensLocked(p, Result{Outcome: Acked, Endpoint: s.addrOfLocked(p.life.Endpoint())})
+	s.tellTokensLocked(p, Result{Outcome: Acked, Endpoint: s.proxies.addrOfLocked(p.life.Endpoint())})
 }
 
 // packFinalLocked: whatever its state was, the pack is safe. Under mu.
@@ -181,13 +172,13 @@ func (s *Sender) packFinalLocked(p *pack, again bool, now time.Duration) {
 	p.st.meter.total.note(now-p.opened, p.count)
 	s.tellPackLocked(s.o.hooks.PackFinal, p, now, nil)
 	s.losses.endedLocked(s.o.logger, p, true, now)
-	s.endLocked(p, event{result: Result{Outcome: Final, Endpoint: s.addrOfLocked(p.life.Endpoint())}, again: again})
+	s.endLocked(p, event{result: Result{Outcome: Final, Endpoint: s.proxies.addrOfLocked(p.life.Endpoint())}, again: again})
 }
 
 // packLostLocked: the proxy acked the pack, and its bytes are gone with it. The pack stays known as long as news
 // of it matters to anybody. Under mu.
 func (s *Sender) packLostLocked(p *pack, why string, now time.Duration) {
-	addr := s.addrOfLocked(p.life.Endpoint())
+	addr := s.proxies.addrOfLocked(p.life.Endpoint())
 	s.tellPackLocked(s.o.hooks.PackLost, p, now, nil)
 	s.losses.noteLocked(p, addr, why, now)
 	s.o.logger.Debug("pack lost", "stream", p.st.text, "endpoint", addr, "records", p.count, "reason", why)
@@ -197,7 +188,7 @@ func (s *Sender) packLostLocked(p *pack, why string, now time.Duration) {
 		return
 	}
 	lost.pieces = p.pieces
-	if p.tokens < len(p.pieces) {
+	if int(p.tokens) < len(p.pieces) {
 		p.pieces = make([]piece, 0, p.tokens)
 		for _, pc := range lost.pieces {
 			if _, single := pc.token.(callback); !single {
@@ -219,19 +210,19 @@ func (s *Sender) packRefusedLocked(p *pack, f *engine.Effect, now time.Duration)
 
 // refusalLocked is what is told of a pack that is given up. Under mu.
 func (s *Sender) refusalLocked(p *pack, f *engine.Effect) Result {
-	r := Result{Outcome: Refused, Endpoint: s.addrOfLocked(p.life.Endpoint()), Err: f.Err}
+	r := Result{Outcome: Refused, Endpoint: s.proxies.addrOfLocked(p.life.Endpoint()), Err: f.Err}
 	switch f.Cause {
 	case engine.ByRetries:
 		e := &RetryError{Attempts: f.Times, Last: f.Err, maybe: p.life.MaybeDelivered()}
 		if e.Last == nil {
-			e.Last = s.endpointOfLocked(f.Endpoint).failureLocked(f.Reason)
+			e.Last = s.proxies.endpointOfLocked(f.Endpoint).failureLocked(f.Reason)
 		}
 		r.Err = e
 	case engine.ByIsolation:
 		_, by, _ := p.life.EndedBy()
-		e := &PoisonError{Group: p.st.Group(), Stream: p.st.Name(), Deaths: f.Times, Last: s.endpointOfLocked(f.Endpoint).lastErr}
+		e := &PoisonError{Group: p.st.Group(), Stream: p.st.Name(), Deaths: f.Times, Last: s.proxies.endpointOfLocked(f.Endpoint).lastErr}
 		for _, ep := range by {
-			e.Endpoints = append(e.Endpoints, s.addrOfLocked(ep))
+			e.Endpoints = append(e.Endpoints, s.proxies.addrOfLocked(ep))
 		}
 		r.Err = e
 	case engine.ByEncoder:
@@ -247,7 +238,7 @@ func (s *Sender) packAbandonedLocked(p *pack, f *engine.Effect, now time.Duratio
 		s.bufs.Put(p.buf)
 		p.buf = nil
 	}
-	r := Result{Err: ErrClosed, Endpoint: s.addrOfLocked(f.Endpoint)}
+	r := Result{Err: ErrClosed, Endpoint: s.proxies.addrOfLocked(f.Endpoint)}
 	if f.Again {
 		p.pieces = nil // they have been told
 	} else {
@@ -278,7 +269,8 @@ func (s *Sender) endLocked(p *pack, e event) {
 	s.ranAheadLocked(p)
 	s.unloadLocked(p)
 	if p.naming {
-		p.ended = e
+		ended := e // not e: it would be allocated for every pack
+		p.ended = &ended
 		return
 	}
 	s.tellEndLocked(p, e)

@@ -3,6 +3,8 @@ package sdk
 import (
 	"testing"
 	"time"
+
+	"inlong-bridge/sdk/frame"
 )
 
 func TestBudgetRule(t *testing.T) {
@@ -54,8 +56,8 @@ func TestMinuteAndDataTime(t *testing.T) {
 		field  uint32
 	}{{0, 0, 0}, {59, 0, 59}, {60, 1, 60}, {-1, -1, 0}, {-60, -1, 0}, {-61, -2, 0}, {1 << 40, 1 << 40 / 60, 1<<31 - 1}} {
 		tm := time.Unix(tt.sec, 999)
-		if got := minuteOf(tm); got != tt.minute {
-			t.Errorf("minuteOf(%d s) = %d, want %d", tt.sec, got, tt.minute)
+		if got := frame.MinuteOf(tm); got != tt.minute {
+			t.Errorf("MinuteOf(%d s) = %d, want %d", tt.sec, got, tt.minute)
 		}
 		if got := dataTime(tm); got != tt.field {
 			t.Errorf("dataTime(%d s) = %d, want %d", tt.sec, got, tt.field)

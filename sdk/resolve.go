@@ -108,7 +108,7 @@ func (s *Sender) nameLocked(addr string) *proxyName {
 	if s.o.resolve == nil {
 		return nil
 	}
-	if n := s.names[addr]; n != nil {
+	if n := s.proxies.names[addr]; n != nil {
 		return n
 	}
 	host, port, err := net.SplitHostPort(addr)
@@ -119,26 +119,13 @@ func (s *Sender) nameLocked(addr string) *proxyName {
 		return nil
 	}
 	n := &proxyName{host: host, port: port, absent: make(map[netip.Addr]int)}
-	s.names[addr] = n
-	if !s.resolving && !s.stopped {
-		s.resolving = true
+	s.proxies.names[addr] = n
+	if !s.proxies.resolving && !s.stopped {
+		s.proxies.resolving = true
 		s.wg.Go(s.resolveLoop)
 	}
-	select {
-	case s.resolveWake <- struct{}{}:
-	default:
-	}
+	s.proxies.resolveWake.Poke()
 	return n
-}
-
-// eachListLocked calls f with every list of proxies. Under mu.
-func (s *Sender) eachListLocked(f func(*proxyList)) {
-	if s.static != nil {
-		f(s.static)
-	}
-	for _, g := range s.groups {
-		f(&g.list)
-	}
 }
 
 // resolveLoop asks for the addresses of names until the sender stops: of new ones at once, of all as often as the
@@ -151,7 +138,7 @@ func (s *Sender) resolveLoop() {
 		select {
 		case <-s.ctx.Done():
 			return
-		case <-s.resolveWake:
+		case <-s.proxies.resolveWake:
 		case <-timer.C:
 			all = true
 			timer.Reset(refreshPause(s.o.refresh))
@@ -171,15 +158,15 @@ func (s *Sender) resolveNames(all bool) {
 	var questions []*question
 	s.mu.Lock()
 	used := make(map[string]bool)
-	s.eachListLocked(func(l *proxyList) {
+	s.proxies.eachListLocked(func(l *proxyList) {
 		for _, addr := range l.addrs {
 			used[addr] = true
 		}
 	})
-	for addr, n := range s.names {
+	for addr, n := range s.proxies.names {
 		switch {
 		case !used[addr]:
-			delete(s.names, addr)
+			delete(s.proxies.names, addr)
 		case all || !n.asked:
 			questions = append(questions, &question{addr: addr, n: n})
 		}
@@ -204,13 +191,13 @@ func (s *Sender) resolveNames(all bool) {
 		changed[q.addr] = s.resolvedLocked(q.addr, q.n, q.addrs, q.err)
 	}
 	if !s.stopped {
-		s.eachListLocked(func(l *proxyList) {
+		s.proxies.eachListLocked(func(l *proxyList) {
 			if slices.ContainsFunc(l.addrs, func(addr string) bool { return changed[addr] }) {
 				s.applyLocked(l, l.addrs)
 			}
 		})
 	}
-	s.warmer.wake()
+	s.warmer.Wake()
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()
@@ -268,7 +255,7 @@ func (s *Sender) resolvedLocked(addr string, n *proxyName, addrs []netip.Addr, e
 // connectedToLocked reports whether one of a name's addresses has a connection. Under mu.
 func (s *Sender) connectedToLocked(addr string, a netip.Addr) bool {
 	label := addr + " (" + a.String() + ")"
-	for _, ep := range s.endpointList {
+	for _, ep := range s.proxies.endpointList {
 		if ep.addr == label && ep.life.Up() {
 			return true
 		}

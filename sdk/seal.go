@@ -5,7 +5,7 @@ import "time"
 // openedLocked notes a fresh open pack. Under its stream's lock.
 func (s *Sender) openedLocked(p *pack) {
 	if s.open.add(p) && s.o.linger > 0 {
-		s.wakeClock()
+		s.clockWake.Poke() // no pack was open, so the clock did not look for one
 	}
 }
 
@@ -21,8 +21,8 @@ func (s *Sender) sealLocked(p *pack) {
 	if back := p.prepaid; back > 0 {
 		p.prepaid = 0
 		st.held.Add(-back)
-		s.general.used.Add(-back)
-		s.madeRoom()
+		s.budget.general.used.Add(-back)
+		s.budget.madeRoom()
 	}
 	st.lastSize = int32(p.size())
 

@@ -14,6 +14,7 @@ import (
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/internal/bufpool"
 	"inlong-bridge/sdk/manager"
+	"inlong-bridge/sdk/signal"
 )
 
 // Sender is safe for concurrent use.
@@ -22,55 +23,44 @@ import (
 // a dial, a write, a callback, or a question to Manager or Confirmer.
 type Sender struct {
 	o     options
-	start time.Time // origin of the state machine's times
-	store *manager.Store
+	start time.Time // origin of the engine's times
 
 	ctx    context.Context // ends when the sender stops
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // every goroutine but the notifier's
-	told   chan struct{}  // closed when the notifier's goroutine has ended
 
-	bufs        bufpool.Pool
-	piecePool   sync.Pool
-	general     account // the byte budget without the reserve for repairs
-	repairs     account
-	maxAhead    int64 // bound of the backlogs
-	paceWanted  atomic.Bool
-	roomWanted  atomic.Bool
-	room        chan struct{}
-	waiters     waiters // for room
-	warmer      waiters // for connections
-	open        openList
-	enc         encoder
-	notify      notifier
-	clockWake   chan struct{}
-	resolveWake chan struct{}
-	naming      sync.WaitGroup // calls that still name their pieces; see pack.pins
-	closing     atomic.Bool    // nothing new is taken
+	bufs      bufpool.Pool
+	piecePool sync.Pool
+	budget    budget
+	warmer    signal.Broadcast // for connections
+	open      openList
+	enc       encoder
+	notify    notifier
+	clockWake signal.Poke
+	shutdown
 
-	mu           sync.Mutex
-	e            *engine.Engine
-	packs        slots[pack] // that the engine knows
-	conns        slots[conn] // the same
-	origin       string      // constant from the first stream on; see SetOrigin
-	streams      map[streamKey]*Stream
-	streamList   []*Stream
-	openings     openings
-	rankSeed     uint64        // constant; see maxproxies.go
-	nextReview   time.Duration // of the proxies that are used
-	static       *proxyList
-	groups       map[string]*group
-	clusters     map[int]clusterAnswer
-	endpoints    map[endpointKey]*endpoint
-	endpointList []*endpoint
-	names        map[string]*proxyName // by host:port
-	resolving    bool                  // resolveLoop runs
-	losses       losses
-	forgetting   forgetting
-	barrierErr   error
-	stopped      bool // no goroutine is started any more
-	idleTold     bool
-	idle         chan struct{} // closed when everything is sealed and nothing is pending
+	mu         sync.Mutex
+	e          *engine.Engine
+	packs      slots[pack] // that the engine knows
+	conns      slots[conn] // the same
+	origin     string      // constant from the first stream on; see SetOrigin
+	streams    map[streamKey]*Stream
+	streamList []*Stream
+	openings   openings
+	proxies    directory
+	losses     losses
+	forgetting forgetting
+	barrierErr error
+}
+
+// shutdown is how far Close has come.
+type shutdown struct {
+	closing  atomic.Bool    // nothing new is taken
+	naming   sync.WaitGroup // calls that still name their pieces; see pack.pins
+	idle     chan struct{}  // closed when everything is sealed and nothing is pending
+	idleTold bool           // guarded by Sender.mu
+	stopped  bool           // no goroutine is started any more; guarded by Sender.mu
+	told     chan struct{}  // closed when the notifier's goroutine has ended
 
 	closeOnce sync.Once
 	closed    chan struct{} // closed when Close is through
@@ -96,13 +86,12 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	s := &Sender{
 		o: o, start: time.Now(), e: engine.New(o.engine()),
-		told: make(chan struct{}), room: make(chan struct{}, 1), clockWake: make(chan struct{}, 1), resolveWake: make(chan struct{}, 1), names: make(map[string]*proxyName),
-		streams: make(map[streamKey]*Stream),
-		groups:  make(map[string]*group), endpoints: make(map[endpointKey]*endpoint), clusters: make(map[int]clusterAnswer),
-		idle: make(chan struct{}), closed: make(chan struct{}),
+		clockWake: signal.NewPoke(), streams: make(map[streamKey]*Stream), proxies: newDirectory(),
+		shutdown: shutdown{told: make(chan struct{}), idle: make(chan struct{}), closed: make(chan struct{})},
 	}
-	s.general.limit, s.repairs.limit = o.budget-o.repair, o.repair
-	s.maxAhead = max(minAhead, int64(4*runtime.GOMAXPROCS(0)*o.packBytes))
+	s.budget.room = signal.NewPoke()
+	s.budget.general.limit, s.budget.repairs.limit = o.budget-o.repair, o.repair
+	s.budget.maxAhead = max(minAhead, int64(4*runtime.GOMAXPROCS(0)*o.packBytes))
 	if o.cacheDir != "" {
 		store, err := manager.OpenStore(o.cacheDir)
 		if damaged, ok := errors.AsType[*manager.DamagedError](err); ok {
@@ -110,14 +99,12 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("starting sender: %w", err)
 		}
-		s.store = store
+		s.proxies.store = store
 	}
 	if o.maxProxies != allProxies {
-		s.rankSeed = o.seed.Uint64()
+		s.proxies.rankSeed = o.seed.Uint64()
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.waiters.init()
-	s.warmer.init()
 	s.enc.init()
 	s.notify.init(s)
 	go func() {
@@ -133,9 +120,9 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	if len(o.proxies) > 0 && o.isolation == ShareConnections {
 		s.mu.Lock()
-		s.static = new(proxyList)
-		s.e.AddList(&s.static.life)
-		s.applyLocked(s.static, o.proxies)
+		s.proxies.static = new(proxyList)
+		s.e.AddList(&s.proxies.static.life)
+		s.applyLocked(s.proxies.static, o.proxies)
 		todo := s.progressLocked()
 		s.mu.Unlock()
 		todo.perform()
@@ -164,7 +151,7 @@ func (s *Sender) clockLoop() {
 		next := s.sealExpired(s.now())
 		if now := s.now(); now >= nextTick {
 			nextTick = now + tick
-			s.caughtUp()
+			s.budget.caughtUp()
 			s.mu.Lock()
 			s.e.Tick(s.now())
 			s.askForgottenLocked(now)
@@ -179,14 +166,6 @@ func (s *Sender) clockLoop() {
 			next = nextTick
 		}
 		timer.Reset(max(next-s.now(), 0))
-	}
-}
-
-// wakeClock tells clockLoop that a pack was opened while there was none.
-func (s *Sender) wakeClock() {
-	select {
-	case s.clockWake <- struct{}{}:
-	default:
 	}
 }
 

@@ -92,7 +92,7 @@ func (s *Sender) cutLocked(f *engine.Effect, now time.Duration) (told bool) {
 		if p.life.State() == engine.Waiting {
 			s.partLocked(p, n, f.Times, s.now())
 		} else {
-			s.tellEndLocked(p, p.ended)
+			s.tellEndLocked(p, *p.ended)
 		}
 		todo := s.progressLocked()
 		s.mu.Unlock()
@@ -118,7 +118,7 @@ func (s *Sender) partLocked(p *pack, n, times int, now time.Duration) {
 		s.e.NotParted(&p.life, fmt.Sprintf("bug: its %d records cannot be read again: %v", p.count, err))
 		return
 	}
-	s.o.logger.Warn("cutting a pack in two that ends connections", "stream", p.st.text, "endpoint", s.addrOfLocked(p.life.Endpoint()),
+	s.o.logger.Warn("cutting a pack in two that ends connections", "stream", p.st.text, "endpoint", s.proxies.addrOfLocked(p.life.Endpoint()),
 		"records", p.count, "times", times)
 	first, second := s.half(p, items[:n], 0), s.half(p, items[n:], n)
 	first.charge = p.charge * int64(n) / int64(p.count)

@@ -88,7 +88,7 @@ func connectTo(tb testing.TB, s *Sender, proxy int) *conn {
 	tb.Helper()
 	here, there := net.Pipe()
 	s.mu.Lock()
-	c := s.connectedLocked(s.endpointList[proxy], here, false, false, false)
+	c := s.connectedLocked(s.proxies.endpointList[proxy], here, false, false, false)
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()

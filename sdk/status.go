@@ -149,9 +149,9 @@ func (s *Sender) Status() Status {
 	out := Status{
 		Instance:     s.o.instance,
 		Confirm:      s.o.finality.Mode.String(),
-		BudgetBytes:  s.general.limit + s.repairs.limit,
-		UsedBytes:    s.general.used.Load() + s.repairs.used.Load(),
-		StreamBytes:  s.general.fixed.Load(),
+		BudgetBytes:  s.budget.general.limit + s.budget.repairs.limit,
+		UsedBytes:    s.budget.general.used.Load() + s.budget.repairs.used.Load(),
+		StreamBytes:  s.budget.general.fixed.Load(),
 		Forgotten:    s.openings.forgotten,
 		OpenPacks:    s.open.len(),
 		WaitingPacks: packs[engine.Waiting],
@@ -160,7 +160,7 @@ func (s *Sender) Status() Status {
 		HeldPacks:    packs[engine.Held],
 		Discovery:    s.discoveryLocked(),
 	}
-	for _, ep := range s.endpointList {
+	for _, ep := range s.proxies.endpointList {
 		if ep.life.Listed() || len(ep.life.Conns()) > 0 {
 			out.Endpoints = addEndpoint(out.Endpoints, s.endpointStatusLocked(ep, now))
 		}
@@ -276,11 +276,11 @@ func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string)
 	case engine.StallNoConn:
 		return StreamNoProxy, s.unconnectedLocked(st.proxies, st.Group())
 	case engine.StallRefused:
-		return StreamRefused, s.addrOfLocked(stall.Endpoint) + ": " + stall.Reason
+		return StreamRefused, s.proxies.addrOfLocked(stall.Endpoint) + ": " + stall.Reason
 	case engine.StallUnknown:
-		return StreamUnknown, s.addrOfLocked(stall.Endpoint) + ": " + stall.Reason
+		return StreamUnknown, s.proxies.addrOfLocked(stall.Endpoint) + ": " + stall.Reason
 	case engine.StallPaused:
-		return StreamProxiesPaused, s.addrOfLocked(stall.Endpoint) + ": " + stall.Reason
+		return StreamProxiesPaused, s.proxies.addrOfLocked(stall.Endpoint) + ": " + stall.Reason
 	}
 	panic("bug: unknown stall")
 }
@@ -294,7 +294,7 @@ func (s *Sender) discoveryLocked() DiscoveryStatus {
 		return DiscoveryStatus{Source: "static", Updated: s.start}
 	}
 	out := DiscoveryStatus{Source: "manager", gone: s.openings.goneGroups}
-	for _, g := range slices.SortedFunc(maps.Values(s.groups), func(a, b *group) int { return cmp.Compare(a.number, b.number) }) {
+	for _, g := range slices.SortedFunc(maps.Values(s.proxies.groups), func(a, b *group) int { return cmp.Compare(a.number, b.number) }) {
 		if g.source == "file" {
 			out.Source = "file"
 		}

@@ -89,17 +89,17 @@ func (s *Sender) streamLocked(group, stream string) (*Stream, error) {
 	if s.o.maxFrame-int(st.overhead)-maxPackAttrs <= frame.ItemAttrOverhead {
 		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise WithMaxFrame", st.text, s.o.maxFrame, longest)
 	}
-	if s.general.most(st.bytes()) < 2*int64(s.o.maxFrame) {
-		return nil, fmt.Errorf("stream %s: %w (%d streams, %d bytes)", st.text, ErrTooManyStreams, len(s.streams), s.general.fixed.Load())
+	if s.budget.general.most(st.bytes()) < 2*int64(s.o.maxFrame) {
+		return nil, fmt.Errorf("stream %s: %w (%d streams, %d bytes)", st.text, ErrTooManyStreams, len(s.streams), s.budget.general.fixed.Load())
 	}
-	s.general.fixed.Add(st.bytes())
+	s.budget.general.fixed.Add(st.bytes())
 	st.number = s.openings.streams
 	s.openings.streams++
 	if st.folded = s.openings.own >= s.o.metricStreams; !st.folded {
 		s.openings.own++
 	}
 	st.proxies = s.proxiesOfLocked(st.Group())
-	if g := s.groups[group]; g != nil {
+	if g := s.proxies.groups[group]; g != nil {
 		g.streams++
 	}
 	s.streams[streamKey{st.Group(), st.Name()}] = st
@@ -183,7 +183,7 @@ const minPackBuffer = 4 << 10
 // openShare is the largest buffer that every open pack may have at once without holding more than the
 // budget together. What is charged is records: this bounds the rest of their buffers.
 func (s *Sender) openShare() int {
-	share := uint64(s.general.most(0)) / uint64(s.open.len()+1)
+	share := uint64(s.budget.general.most(0)) / uint64(s.open.len()+1)
 	return max(1<<(bits.Len64(share)-1), minPackBuffer)
 }
 
@@ -226,16 +226,6 @@ func timeOrNow(t time.Time) time.Time {
 		return time.Now()
 	}
 	return t
-}
-
-// minuteOf is the event-time minute of t.
-func minuteOf(t time.Time) int64 {
-	sec := t.Unix()
-	m := sec / 60
-	if sec%60 < 0 {
-		m--
-	}
-	return m
 }
 
 // dataTime is t as the frame carries it. Readers take the field as signed 32 bit, so what lies before

@@ -14,6 +14,7 @@ import (
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/mapping/queuetopic"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -76,7 +77,7 @@ func parseDevQueue(url string) (q devQueue, err error) {
 		default:
 			return bad()
 		}
-		plain := kafkahandler.TopicOf(q.namespace+"/"+q.topic, "g", "s")
+		plain := queuetopic.Template(q.namespace+"/"+q.topic).Fill("g", "s")
 		if q.tenant == "" || strings.HasPrefix(plain, "/") || strings.HasSuffix(plain, "/") || strings.ContainsAny(q.tenant+plain, "{}") {
 			return bad()
 		}
@@ -101,7 +102,7 @@ type pulsarPlace struct {
 
 // topicOf returns the whole name of a stream's topic.
 func (p *pulsarPlace) topicOf(group, stream string) string {
-	return "persistent://" + p.tenant + "/" + kafkahandler.TopicOf(p.namespace+"/"+p.topic, group, stream)
+	return "persistent://" + p.tenant + "/" + queuetopic.Template(p.namespace+"/"+p.topic).Fill(group, stream)
 }
 
 // pulsarQueue is a queue of Pulsar clusters.
@@ -126,9 +127,9 @@ func (q *devQueue) params() map[string]string {
 
 // streamConfig is what the Manager tells about a stream.
 func (q *devQueue) streamConfig(group, stream string) dptest.StreamConfig {
-	c := dptest.StreamConfig{Group: group, Stream: stream, Topic: kafkahandler.TopicOf(q.topic, group, stream)}
+	c := dptest.StreamConfig{Group: group, Stream: stream, Topic: queuetopic.Template(q.topic).Fill(group, stream)}
 	if q.kind == "PULSAR" {
-		c.Namespace = kafkahandler.TopicOf(q.namespace, group, stream)
+		c.Namespace = queuetopic.Template(q.namespace).Fill(group, stream)
 	}
 	return c
 }

@@ -282,7 +282,7 @@ func TestExplain(t *testing.T) {
 		{[]string{"orders"}, "result  group shop, stream orders\n"},
 		{[]string{"logs.web"}, "result  group logs, stream web\n"},
 		{[]string{"logs.test"}, `excluded by "logs.test"`},
-		{[]string{"events", "--header", "type=a=b"}, `stream "a=b": '=' may not stand in an id`},
+		{[]string{"events", "--header", "type=a=b"}, `stream "a=b": '=' is not allowed in an id`},
 		{[]string{"events", "--header", "type=created"}, "result  group events, stream created\n"},
 		{[]string{"events", "--key", "k"}, `the record has no header "type"`},
 		{[]string{"nothing"}, "result  not consumed: no rule matches\n"},
@@ -302,7 +302,7 @@ queue: {kafka: [{brokers: [k1:9092]}]}
 `)
 	for topic, want := range map[string]string{
 		"g.orders": "not consumed, because the bridge writes this topic",
-		"_schemas": "leaves it out: _schemas belongs to the schema registry",
+		"_schemas": "does not apply to it: _schemas belongs to the schema registry",
 		"orders":   "result  group g, stream orders\n",
 	} {
 		code, stdout, stderr := invoke(t, "explain", "-c", path, topic)

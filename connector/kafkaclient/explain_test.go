@@ -34,14 +34,14 @@ func TestExplainSaysWhatToDo(t *testing.T) {
 		{"session", kerr.InvalidSessionTimeout, "kafka.session_timeout"},
 		{"balancer", kerr.InconsistentGroupProtocol, "kafka.balancer"},
 		{"retention", kerr.OffsetOutOfRange, "delivery.on_gap"},
-		{"coordinator", kerr.CoordinatorNotAvailable, "tried again"},
+		{"coordinator", kerr.CoordinatorNotAvailable, "tries again"},
 		{"a code without a sentence", kerr.InvalidRecord, "the broker refuses: "},
-		{"a passing code without a sentence", kerr.FetchSessionIDNotFound, "tried again"},
+		{"a passing code without a sentence", kerr.FetchSessionIDNotFound, "tries again"},
 		{"data loss", &kgo.ErrDataLoss{Topic: "orders"}, "delivery.on_gap"},
 		{"too large", &kgo.ErrDecompressTooLarge{}, "memory.budget"},
 		{"refused", dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "nothing listens at 10.0.0.7:9092"},
-		{"no route", dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), "no way to 10.0.0.7:9092"},
-		{"no host", dial(&net.DNSError{Err: "no such host", Name: "kafka-1", IsNotFound: true}), "the host kafka-1 is not known"},
+		{"no route", dial(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), "no route to 10.0.0.7:9092"},
+		{"no host", dial(&net.DNSError{Err: "no such host", Name: "kafka-1", IsNotFound: true}), "the host kafka-1 cannot be resolved"},
 		{"time-out", dial(os.ErrDeadlineExceeded), "10.0.0.7:9092 does not answer"},
 		{"context", context.DeadlineExceeded, "does not answer"},
 		{"reset", &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "closed the connection"},
@@ -53,7 +53,7 @@ func TestExplainSaysWhatToDo(t *testing.T) {
 		{"required", errors.New("remote error: tls: certificate required"), "wants a client certificate"},
 		{"version", errors.New("remote error: tls: protocol version not supported"), "TLS 1.2"},
 		{"other alert", errors.New("remote error: tls: internal error"), "look at its log"},
-		{"closed", kgo.ErrClientClosed, "part of stopping"},
+		{"closed", kgo.ErrClientClosed, "the client was closed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := Explain(c.err, "reading topic orders")

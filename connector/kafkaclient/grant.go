@@ -28,15 +28,15 @@ type grant struct {
 	caFile string
 	now    func() time.Time
 
-	turn    chan struct{} // holds one value; whoever took it owns the fields below
+	turn    chan struct{} // holds one value; the goroutine that took it owns the fields below
 	value   string
-	secret  string    // that value was asked with: a rotated secret asks anew
-	expires time.Time // zero when value must not be used again
+	secret  string    // with which value was requested: a rotated secret requests a new one
+	expires time.Time // zero if value must not be used again
 }
 
 func newGrant(s config.SASL, t config.TLS) (*grant, error) {
 	if !strings.HasPrefix(s.TokenURL, "https://") {
-		return nil, fmt.Errorf("asking %s for a token: the client's secret would go in clear; use https", s.TokenURL)
+		return nil, fmt.Errorf("asking %s for a token: the client's secret would cross the network in clear text; use https", s.TokenURL)
 	}
 	g := &grant{sasl: s, now: time.Now, turn: make(chan struct{}, 1)}
 	if t.Enabled {
@@ -66,12 +66,12 @@ func (g *grant) token(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("asking %s for a token: %w", g.sasl.TokenURL, err)
 	}
-	// A token is used up to nine tenths of its life, so that it is still good when the broker looks.
+	// A token is used for nine tenths of its life, so that it is still valid when the broker checks it.
 	g.value, g.secret, g.expires = value, secret, g.now().Add(life/10*9)
 	return value, nil
 }
 
-// ask makes one request on a connection of its own: tokens are rare, and the roots may have changed.
+// ask makes one request on a new connection: tokens are rare, and the roots may have changed.
 func (g *grant) ask(ctx context.Context, secret string) (value string, life time.Duration, err error) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
@@ -113,7 +113,7 @@ func (g *grant) ask(ctx context.Context, secret string) (value string, life time
 	}
 	var reply struct {
 		AccessToken string `json:"access_token"`
-		ExpiresIn   int64  `json:"expires_in"` // seconds; 0 when it is not told
+		ExpiresIn   int64  `json:"expires_in"` // seconds; 0 if it is missing
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}
@@ -126,9 +126,9 @@ func (g *grant) ask(ctx context.Context, secret string) (value string, life time
 	case resp.StatusCode != http.StatusOK:
 		return "", 0, fmt.Errorf("refused with %s; check token_url, client_id and client_secret", resp.Status)
 	case jsonErr != nil:
-		return "", 0, fmt.Errorf("reply is no JSON: %w; check token_url", jsonErr)
+		return "", 0, fmt.Errorf("the reply is not JSON: %w; check token_url", jsonErr)
 	case reply.AccessToken == "":
-		return "", 0, errors.New("reply holds no access_token; check token_url")
+		return "", 0, errors.New("the reply has no access_token; check token_url")
 	}
 	const year = 365 * 24 * 60 * 60
 	return reply.AccessToken, time.Duration(min(max(reply.ExpiresIn, 0), year)) * time.Second, nil

@@ -126,7 +126,7 @@ func TestTokenEndpointErrorsSayWhatToDo(t *testing.T) {
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(http.StatusFound)
 		}},
-		{"no json", "no JSON", "s3cret", func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>")) }},
+		{"no json", "not JSON", "s3cret", func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>")) }},
 		{"no token", "no access_token", "s3cret", func(w http.ResponseWriter) { _, _ = w.Write([]byte("{}")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -168,7 +168,7 @@ func TestTLSToPlaintextPortIsExplained(t *testing.T) {
 	defer wg.Wait()
 	defer func() { _ = l.Close() }()
 	b := &broker{addrs: []string{l.Addr().String()}}
-	mustExplain(t, client(t, b, config.TLS{Enabled: true, Insecure: true}, config.SASL{}), "take the tls section out")
+	mustExplain(t, client(t, b, config.TLS{Enabled: true, Insecure: true}, config.SASL{}), "remove the tls section")
 }
 
 func TestPlaintextToTLSPortIsExplained(t *testing.T) {
@@ -348,7 +348,7 @@ func TestDialGivesUpOnASilentHandshake(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err = dialer(config.TLS{Enabled: true, Insecure: true})(ctx, "tcp", l.Addr().String())
-	if text := Explain(err, "reaching kafka").Error(); !strings.Contains(text, "tls section out") {
+	if text := Explain(err, "reaching kafka").Error(); !strings.Contains(text, "remove the tls section") {
 		t.Errorf("got %s", text)
 	}
 }

@@ -12,13 +12,13 @@ import (
 	"inlong-bridge/sdk/backoff"
 )
 
-// logPause is how long a kind of warning that goes on is left out after a line.
+// logPause is how long a kind of warning that continues is left out after each line.
 var logPause = backoff.Backoff{Min: 10 * time.Second, Max: 10 * time.Minute}
 
-// A kind of warning that stayed away for logQuiet, and for its last pause, begins again with the shortest one.
+// A kind of warning that did not occur for logQuiet, and for its last pause, begins again with the shortest pause.
 const logQuiet = time.Minute
 
-// logger hands the client's events to slog: what happened is the key event, a constant of the client.
+// logger passes the client's messages to slog. The key event holds the message, a constant of the client.
 type logger struct {
 	log *slog.Logger
 	now func() time.Time
@@ -38,7 +38,7 @@ func newLogger(log *slog.Logger) *logger {
 	return &logger{log: log, now: time.Now, kinds: make(map[string]*logKind)}
 }
 
-// Level asks the client for its own info, which is our debug, only when debug is wanted.
+// Level asks the client for its info messages, which are debug messages here, only if debug is enabled.
 func (l *logger) Level() kgo.LogLevel {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		return kgo.LogLevelInfo
@@ -46,8 +46,8 @@ func (l *logger) Level() kgo.LogLevel {
 	return kgo.LogLevelWarn
 }
 
-// Log writes errors and warnings as warnings: whether one of them is an error for the bridge is known
-// only where the failed call returns.
+// Log writes errors and warnings as warnings: only the caller of a failed call knows whether it is an error for the
+// bridge.
 func (l *logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	if level != kgo.LogLevelError && level != kgo.LogLevelWarn {
 		l.write(slog.LevelDebug, msg, keyvals)
@@ -62,7 +62,7 @@ func (l *logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	quiet := now.Sub(kind.seen)
 	kind.seen = now
 	switch {
-	case quiet >= max(kind.pause, logQuiet): // also the first of its kind
+	case quiet >= max(kind.pause, logQuiet): // this includes the first of its kind
 		kind.pause = logPause.Min
 	case now.Sub(kind.last) < kind.pause:
 		kind.skipped++

@@ -16,9 +16,9 @@ import (
 // dialTimeout bounds TCP and the TLS handshake together.
 const dialTimeout = 10 * time.Second
 
-// Options returns the options that every client of these brokers needs: seeds, TLS, SASL, client id
-// and logger. log may be nil for silence. Files of t are read here once, so that a missing one is an
-// error now and not a retry later.
+// Options returns the options that every client of these brokers needs: seeds, TLS, SASL, client id and logger. If log is
+// nil, nothing is logged. Options reads the files of t once, so that a missing file is an error now, and not a retry
+// later.
 func Options(brokers []string, clientID string, t config.TLS, s config.SASL, log *slog.Logger) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{kgo.SeedBrokers(brokers...)}
 	if clientID != "" {
@@ -41,7 +41,7 @@ func Options(brokers []string, clientID string, t config.TLS, s config.SASL, log
 	return opts, nil
 }
 
-// dialer builds the TLS configuration anew for each connection, from the files as they are then.
+// dialer builds a TLS configuration for each connection, from the current content of the files.
 func dialer(t config.TLS) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)

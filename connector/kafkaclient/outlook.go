@@ -9,24 +9,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Outlook says whether an error may pass without anybody changing the configuration.
+// Outlook says whether an error may pass without a change of the configuration.
 type Outlook int
 
 // The outlooks.
 const (
-	Passes  Outlook = iota // an outage: brokers that are down, starting or out of reach
-	Unclear                // an outage looks like this, and a wrong configuration does too
-	Lasts                  // waiting does not help: credentials, rights, TLS, what the broker does not have
+	Passes  Outlook = iota // an outage: brokers are down, starting or out of reach
+	Unclear                // both an outage and a wrong configuration look like this
+	Lasts                  // waiting does not help: credentials, rights, TLS, or a feature that the broker lacks
 )
 
-// refusals are answers of brokers that stay the same until somebody changes the configuration or the rights.
+// refusals are answers of brokers that do not change until somebody changes the configuration or the rights.
 var refusals = []*kerr.Error{
 	kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.DelegationTokenAuthorizationFailed,
 	kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState,
 	kerr.UnsupportedVersion, kerr.InvalidTopicException, kerr.InvalidGroupID, kerr.PolicyViolation,
 }
 
-// OutlookOf judges an error of a client whose brokers may not have been reached yet.
+// OutlookOf returns the outlook of an error of a client that may not have reached its brokers yet.
 func OutlookOf(err error) Outlook {
 	for _, refusal := range refusals {
 		if errors.Is(err, refusal) {
@@ -39,15 +39,15 @@ func OutlookOf(err error) Outlook {
 	if _, ok := errors.AsType[*os.PathError](err); ok {
 		return Lasts // a file of credentials or certificates
 	}
-	// A broker that wants TLS, SASL or another password may close the connection without a word, and so does what
-	// stands in front of a broker that is down.
+	// A broker that expects TLS, SASL or another password may close the connection without an answer, and so does a load
+	// balancer in front of a broker that is down.
 	if _, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok || errors.Is(err, io.EOF) {
 		return Unclear
 	}
 	return Passes
 }
 
-// refusedToken marks that a token, or the request for one, was refused.
+// refusedToken marks the refusal of a token, or of the request for one.
 type refusedToken struct{ err error }
 
 func (r refusedToken) Error() string { return r.err.Error() }

@@ -12,7 +12,7 @@ import (
 	"inlong-bridge/connector/config"
 )
 
-// mechanism returns nil when s names none. Secrets are asked for at each authentication.
+// mechanism returns nil if s names none. It reads secrets at each authentication.
 func mechanism(s config.SASL, t config.TLS) (sasl.Mechanism, error) {
 	password := func() (string, error) {
 		p, err := s.Password.Value()
@@ -57,8 +57,8 @@ func mechanism(s config.SASL, t config.TLS) (sasl.Mechanism, error) {
 	return nil, fmt.Errorf("choosing SASL mechanism: %q is not known; use plain, scram-sha-256, scram-sha-512 or oauthbearer", s.Mechanism)
 }
 
-// tokenMechanism says whose answer it was that the client cannot read: a broker that refuses a token sends the reason
-// where a broker that takes it sends nothing, and the client tells only that there was something.
+// tokenMechanism explains an answer that the client cannot read: a broker that refuses a token sends the reason where a
+// broker that accepts it sends nothing, and the client only says that there was something.
 type tokenMechanism struct{ sasl.Mechanism }
 
 func (m tokenMechanism) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {

@@ -8,8 +8,8 @@ import (
 	"inlong-bridge/connector/config"
 )
 
-// TLSConfig returns nil when t is not enabled. ca_file is read now; the client certificate is read now,
-// to know that it is good, and again at each handshake.
+// TLSConfig returns nil if t is not enabled. It reads ca_file now, and the client certificate both now, to check it, and
+// at each handshake.
 func TLSConfig(t config.TLS) (*tls.Config, error) {
 	if !t.Enabled {
 		return nil, nil
@@ -37,8 +37,8 @@ func TLSConfig(t config.TLS) (*tls.Config, error) {
 	return cfg, nil
 }
 
-// clientCertificate reads both files. A rotation that has replaced one of them and not yet the other is
-// an error here, and the next connection tries again.
+// clientCertificate reads both files. During a rotation that has replaced only one of them it returns an error, and the
+// next connection tries again.
 func clientCertificate(t config.TLS) (*tls.Certificate, error) {
 	cert, err := t.Certificate()
 	if err != nil {

@@ -29,17 +29,12 @@ type Cluster struct {
 
 type cluster struct {
 	client *kgo.Client
-	topic  string
-}
-
-// TopicOf fills a template.
-func TopicOf(template, group, stream string) string {
-	return queuetopic.Template(template).Fill(group, stream)
+	topic  queuetopic.Template
 }
 
 func checkTemplate(template string) error {
 	if template == "" || queuetopic.Template(template).Unknown() != "" {
-		return fmt.Errorf("topic template %q: only {group} and {stream} may stand in braces, e.g. {group}.{stream}", template)
+		return fmt.Errorf("topic template %q: only {group} and {stream} are allowed in braces, such as {group}.{stream}", template)
 	}
 	return nil
 }
@@ -69,7 +64,7 @@ func New(clusters ...Cluster) (*Queue, error) {
 			q.Close()
 			return nil, fmt.Errorf("opening queue cluster %d: %w", i, err)
 		}
-		q.clusters = append(q.clusters, &cluster{client: client, topic: c.Topic})
+		q.clusters = append(q.clusters, &cluster{client: client, topic: queuetopic.Template(c.Topic)})
 	}
 	return q, nil
 }
@@ -105,7 +100,7 @@ func (q *Queue) PutTo(ctx context.Context, clusterNumber int, m []dptest.QueueMe
 // record returns the record that KafkaHandler makes of a message: no key, the headers, the value as it is.
 func (c *cluster) record(m *dptest.QueueMessage) *kgo.Record {
 	r := &kgo.Record{
-		Topic:   TopicOf(c.topic, m.Group, m.Stream),
+		Topic:   c.topic.Fill(m.Group, m.Stream),
 		Value:   m.Value,
 		Headers: make([]kgo.RecordHeader, len(m.Headers)),
 	}

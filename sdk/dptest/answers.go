@@ -8,8 +8,8 @@ import (
 const (
 	// highWater is how many bytes of answers the server holds for a client that does not read them.
 	highWater = 64 << 10
-	// unreadLimit is how long answers above highWater may wait before the connection is closed. The real
-	// server closes at once; here the goroutine that writes may merely not have had its turn.
+	// unreadLimit is how long answers above highWater may wait before the connection is closed. The real server closes
+	// it at once, but here the goroutine that writes may merely not have run yet.
 	unreadLimit = time.Second
 	// overtakeLimit is how long an answer waits for another to overtake it.
 	overtakeLimit = 50 * time.Millisecond
@@ -19,16 +19,15 @@ const (
 type answer struct {
 	bytes []byte
 	due   time.Time // zero: now
-	data  bool      // it answers a pack, so a zombie keeps it to itself
+	data  bool      // it answers a pack, so a zombie does not send it
 	acked bool      // it says that the pack was accepted
-	late  bool      // the next answer goes before it
-	last  bool      // the connection is closed behind it
+	late  bool      // the next answer overtakes it
+	last  bool      // the connection is closed after it
 
 	counted bool // in the backlog
 }
 
-// push queues an answer. It waits for a client that does not read its answers, and closes the
-// connection when that goes on.
+// push queues an answer. It waits for a client that does not read its answers, and closes the connection after a while.
 func (c *serverConn) push(a answer) {
 	c.mu.Lock()
 	if a.due.IsZero() {
@@ -73,7 +72,7 @@ func (c *serverConn) waitDrained() {
 	}
 }
 
-// answerLoop writes what is due until the reader is gone, an answer was the last, or writing fails.
+// answerLoop writes answers when they are due, until the reader ends, the last answer is written, or writing fails.
 func (c *serverConn) answerLoop() {
 	var out []byte
 	for {
@@ -101,10 +100,10 @@ func (c *serverConn) answerLoop() {
 	}
 }
 
-// batch says what due found.
+// batch is the result of due.
 type batch struct {
 	acked   int
-	backlog int // how much of the backlog it is
+	backlog int // bytes of the backlog in it
 	last    bool
 	next    time.Time // when the next answer is due, if none is now
 }
@@ -164,7 +163,7 @@ func (c *serverConn) write(out []byte, n batch) error {
 	return nil
 }
 
-// waitForAnswers returns false when there is nothing more to write.
+// waitForAnswers returns false if there is nothing more to write.
 func (c *serverConn) waitForAnswers(next time.Time) bool {
 	var due <-chan time.Time
 	if !next.IsZero() {

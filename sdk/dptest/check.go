@@ -10,17 +10,17 @@ import (
 	"inlong-bridge/sdk/frame"
 )
 
-// Lengths a frame needs, as its length field counts them (without that field).
+// Least lengths of frames, as the length field counts them (without itself).
 const (
 	minPack         = 25
 	minText         = 9
 	minBinHeartbeat = 14
 	packHeader      = 25 // bytes of a type-7 frame before its body, length field included
-	textHeader      = 9  // and of a text frame
+	textHeader      = 9  // the same of a text frame
 	frameMagic      = 0xEE01
 )
 
-// request is a frame of data as the server's code sees it.
+// request is a data frame as the server's code sees it.
 type request struct {
 	typ           uint8
 	pack          frame.Pack     // type 7; refers to the frame
@@ -31,24 +31,24 @@ type request struct {
 	records       int
 	reply         bool // false: isAck=false, no answer whatever happens
 	sinkAck       bool // proxySend or syncSend: the source answers only errors
-	early         bool // failed before the attributes were read: the answer echoes nothing
-	extra         bool // bytes left over inside the frame
+	early         bool // the error was found before the attributes were read, so the answer echoes nothing
+	extra         bool // the frame has bytes that belong to nothing
 }
 
-// verdict is what one check says. The zero value is "go on".
-type verdict struct {
-	close   string // why the connection ends without an answer; empty: it does not
+// outcome is the result of one check. The zero value means "go on".
+type outcome struct {
+	close   string // why the connection is closed without an answer; "" if it is not
 	code    int    // errCode of the answer, 0: none
 	message string
 }
 
-func (v verdict) ok() bool { return v.close == "" && v.code == 0 }
+func (v outcome) ok() bool { return v.close == "" && v.code == 0 }
 
-func closing(format string, args ...any) verdict { return verdict{close: fmt.Sprintf(format, args...)} }
+func closing(format string, args ...any) outcome { return outcome{close: fmt.Sprintf(format, args...)} }
 
-func refusing(code int) verdict { return verdict{code: code, message: codeMessages[code]} }
+func refusing(code int) outcome { return outcome{code: code, message: codeMessages[code]} }
 
-// codeMessages are the texts of DataProxyErrCode that go into errMsg when a check has nothing better to say.
+// codeMessages are the texts of DataProxyErrCode. They go into errMsg unless a check has a better text.
 var codeMessages = map[int]string{
 	1:   "Service not ready",
 	2:   "Service closed",
@@ -72,9 +72,9 @@ var codeMessages = map[int]string{
 	151: "proxySend and isAck=false conflict",
 }
 
-// describe does what the server does with a type-7 frame before it looks at its own state: lengths,
-// magic, attributes, in that order. b is the whole frame.
-func describe(b []byte) (request, verdict) {
+// describe makes the checks that the server makes on a type-7 frame before it looks at its own state: lengths, magic
+// and attributes, in that order. b is the whole frame.
+func describe(b []byte) (request, outcome) {
 	r := request{typ: frame.TypePack, reply: true, early: true}
 	if len(b) < 4+minPack {
 		return r, closing("frame of %d bytes is too short for a pack", len(b))
@@ -115,11 +115,11 @@ func describe(b []byte) (request, verdict) {
 	return r, r.readAttrs(p.Attr)
 }
 
-// readAttrs takes the attributes apart and looks at what they say about the answer.
-func (r *request) readAttrs(attr []byte) verdict {
+// readAttrs splits the attributes, and reads those that decide about the answer.
+func (r *request) readAttrs(attr []byte) outcome {
 	attrs, err := splitAttrs(string(attr))
 	if err != nil {
-		return verdict{code: 109, message: fmt.Sprintf("Parse attr (%s) failure", attr)}
+		return outcome{code: 109, message: fmt.Sprintf("Parse attr (%s) failure", attr)}
 	}
 	noAck := strings.EqualFold(attrs["isAck"], "false")
 	syncSend := strings.EqualFold(attrs["syncSend"], "true")
@@ -133,11 +133,11 @@ func (r *request) readAttrs(attr []byte) verdict {
 	r.reply, r.sinkAck = !noAck, syncSend || proxySend
 	r.group, r.stream = attrs["groupId"], attrs["streamId"]
 	r.attrs = attrs
-	return verdict{}
+	return outcome{}
 }
 
-// splitAttrs is Guava's MapSplitter as the server uses it: no entry may lack its '=', have two, or
-// come twice. No attributes at all are fine.
+// splitAttrs works like Guava's MapSplitter as the server uses it: each entry has exactly one '=', and no key comes
+// twice. An empty text is fine.
 func splitAttrs(attr string) (map[string]string, error) {
 	m := make(map[string]string, 8)
 	if strings.TrimSpace(attr) == "" {
@@ -153,32 +153,32 @@ func splitAttrs(attr string) (map[string]string, error) {
 	return m, nil
 }
 
-// identify is the check of group, ids and extension bits, before the topic is looked up.
-func (r *request) identify() verdict {
+// identify checks the group, ids and extension bits, before the topic is looked up.
+func (r *request) identify() outcome {
 	if r.typ != frame.TypePack {
 		if r.group == "" {
 			return refusing(100)
 		}
-		return verdict{}
+		return outcome{}
 	}
 	switch ext := r.pack.Ext; {
 	case ext&(0x0008|0x0010) != 0:
 		return refusing(112)
 	case ext&frame.ExtStringIDs == 0 && r.pack.GroupIDNum != 0:
-		return refusing(3) // numeric ids need a mapping file, and there is none
+		return refusing(3) // numeric ids need a mapping file, which does not exist here
 	case ext&frame.ExtStringIDs == 0, r.group == "":
 		return refusing(100)
 	}
-	return verdict{}
+	return outcome{}
 }
 
-func noTopic(group, stream string) verdict {
-	return verdict{code: 115, message: fmt.Sprintf("Topic not configured for groupId=(%s), streamId=(%s)", group, stream)}
+func noTopic(group, stream string) outcome {
+	return outcome{code: 115, message: fmt.Sprintf("Topic not configured for groupId=(%s), streamId=(%s)", group, stream)}
 }
 
-// wrap makes the message for the queue, which also puts rtms in front of the attributes if it is absent.
-// The server finds out here that bytes are left over or that the attributes are not ASCII.
-func (r *request) wrap(receivedMillis int64) ([]byte, verdict) {
+// wrap makes the message for the queue, and puts rtms in front of the attributes if it is absent. This is where the
+// server notices that bytes are left over, or that the attributes are not ASCII.
+func (r *request) wrap(receivedMillis int64) ([]byte, outcome) {
 	if r.typ != frame.TypePack {
 		return r.wrapText(receivedMillis)
 	}
@@ -201,11 +201,11 @@ func (r *request) wrap(receivedMillis int64) ([]byte, verdict) {
 	if err != nil {
 		return nil, closing("wrapping the pack: %v", err)
 	}
-	return value, verdict{}
+	return value, outcome{}
 }
 
-// answer is what goes back for the request; code 0 accepts it. The attributes are those that wrap rebuilt, or
-// as they came if it did not get so far.
+// answer returns the answer to the request; code 0 accepts it. Its attributes are those that wrap rebuilt, or the
+// original ones if wrap was not reached.
 func (r *request) answer(ip string, code int, message string) []byte {
 	var echo []byte
 	if r.typ == frame.TypePack {
@@ -224,8 +224,8 @@ func (r *request) answer(ip string, code int, message string) []byte {
 	return frame.AppendTextAck(nil, r.typ, body, ip, code, message, echo)
 }
 
-// misname makes the answer one that no sender can tell to be for this request: another uniq, or in a text
-// pack, which has none, no echo.
+// misname changes the answer so that no sender can match it with this request: another uniq, or no echo for a text
+// pack, which has no uniq.
 func (r *request) misname() {
 	if r.typ == frame.TypePack {
 		r.pack.Uniq ^= 1 << 31
@@ -234,8 +234,8 @@ func (r *request) misname() {
 	}
 }
 
-// answerHeartbeat appends the answer to a type-8 heartbeat. ok is false when the server would close
-// the connection instead.
+// answerHeartbeat appends the answer to a type-8 heartbeat. ok is false if the server would close the connection
+// instead.
 func answerHeartbeat(dst, b []byte, nowSeconds uint32) (out []byte, ok bool) {
 	be := binary.BigEndian
 	if len(b) < 4+minBinHeartbeat {

@@ -12,9 +12,9 @@ import (
 	"inlong-bridge/sdk/frame"
 )
 
-// describeText does what the server does with a frame of the types 2 to 6 before it looks at its own state:
-// lengths, attributes, decompression, the records of type 5, in that order. b is the whole frame.
-func describeText(b []byte) (request, verdict) {
+// describeText makes the checks that the server makes on a frame of the types 2 to 6 before it looks at its own state:
+// lengths, attributes, decompression and the records of type 5, in that order. b is the whole frame.
+func describeText(b []byte) (request, outcome) {
 	r := request{typ: b[4] & 0x1f, reply: true, early: true}
 	if len(b) < 4+minText {
 		return r, closing("frame of %d bytes is too short for a text pack", len(b))
@@ -29,7 +29,7 @@ func describeText(b []byte) (request, verdict) {
 		return r, refusing(105)
 	case bodyLen < 0:
 		return r, refusing(106)
-	case bodyLen > math.MaxInt32-frame.TextOverhead: // the sum turns negative and passes; then the memory is missing
+	case bodyLen > math.MaxInt32-frame.TextOverhead: // the sum overflows and passes; then the server runs out of memory
 		return r, closing("body of %d bytes in a frame of %d", bodyLen, len(b))
 	case at+4 > len(b):
 		return r, refusing(104)
@@ -43,7 +43,7 @@ func describeText(b []byte) (request, verdict) {
 		return r, refusing(104)
 	}
 	p.Attr = b[at+4 : len(b) : len(b)]
-	if !utf8.Valid(p.Attr) { // the server goes on with what Java reads
+	if !utf8.Valid(p.Attr) { // the server goes on with the text that Java decodes
 		p.Attr = []byte(string([]rune(string(p.Attr))))
 	}
 	r.early = false
@@ -53,24 +53,24 @@ func describeText(b []byte) (request, verdict) {
 
 	var err error
 	if r.content, err = p.Content(math.MaxInt32); err != nil || len(r.content) == 0 {
-		return r, verdict{code: 96, message: fmt.Sprintf("Error to uncompress msg, compress type(%s), attr: (%s), error: (%v)", r.attrs["cp"], p.Attr, err)}
+		return r, outcome{code: 96, message: fmt.Sprintf("Error to uncompress msg, compress type(%s), attr: (%s), error: (%v)", r.attrs["cp"], p.Attr, err)}
 	}
 	r.records = 1
 	if n, err := strconv.ParseInt(r.attrs["cnt"], 10, 32); err == nil && n > 0 {
 		r.records = int(n)
 	}
 	if r.typ == frame.TypeMultiBody {
-		var v verdict
+		var v outcome
 		if r.records, v = countItems(r.content); !v.ok() {
 			return r, v
 		}
 	}
-	return r, verdict{}
+	return r, outcome{}
 }
 
-// countItems counts the records of a type-5 body up to the first that is empty or reaches over the end:
-// what is behind it is lost, and acked.
-func countItems(content []byte) (int, verdict) {
+// countItems counts the records of a type-5 body up to the first one that is empty or exceeds the body. The server acks
+// and loses the records behind it.
+func countItems(content []byte) (int, outcome) {
 	if len(content) <= frame.ItemOverhead {
 		return 0, refusing(123)
 	}
@@ -89,12 +89,11 @@ func countItems(content []byte) (int, verdict) {
 	if n == 0 {
 		return 0, refusing(123)
 	}
-	return n, verdict{}
+	return n, outcome{}
 }
 
-// wrapText makes the message for the queue, and puts rt and rtms in front of the attributes that are
-// echoed, as far as they are absent.
-func (r *request) wrapText(receivedMillis int64) ([]byte, verdict) {
+// wrapText makes the message for the queue, and puts rt and rtms in front of the echoed attributes if they are absent.
+func (r *request) wrapText(receivedMillis int64) ([]byte, outcome) {
 	value, err := frame.AppendTextInLongMsg(nil, &r.text, r.content, receivedMillis, receivedMillis)
 	switch {
 	case errors.Is(err, frame.ErrTooLarge):
@@ -116,5 +115,5 @@ func (r *request) wrapText(receivedMillis int64) ([]byte, verdict) {
 		}
 		r.text.Attr = front
 	}
-	return value, verdict{}
+	return value, outcome{}
 }

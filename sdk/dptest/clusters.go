@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// What every ClusterQueue over real brokers needs: sharing out a Put, and waiting for what the brokers say.
+// This file has what every ClusterQueue with real brokers needs: it divides a Put, and waits for the brokers' answers.
 
-// Spread shares out what is put into a queue, round robin over its clusters. The zero value begins with the
-// first. It is safe for concurrent use.
+// Spread distributes messages round robin over the clusters of a queue. The zero value begins with the first cluster. It
+// is safe for concurrent use.
 type Spread struct {
 	next atomic.Uint64 // cluster of the next message
 }
 
-// Put is a Queue's Put: it gives each cluster of q its share of m, all at once, and waits for all of them.
-// An error is a *PutError.
+// Put implements Queue.Put: it gives each cluster of q its share of m at the same time, and waits for all clusters. An
+// error is a *PutError.
 func (s *Spread) Put(ctx context.Context, q ClusterQueue, m []QueueMessage) error {
 	n := q.Clusters()
 	first := int((s.next.Add(uint64(len(m))) - uint64(len(m))) % uint64(n))
@@ -48,13 +48,13 @@ func (s *Spread) Put(ctx context.Context, q ClusterQueue, m []QueueMessage) erro
 	return all
 }
 
-// unknownLimit is how long a Put whose context ended waits for the brokers' word about what was already on
-// its way to them.
+// unknownLimit is how long a Put whose context ended waits for the brokers' answers about messages that were already
+// sent.
 const unknownLimit = 10 * time.Second
 
-// Answers gathers what brokers say of the messages of one PutTo.
+// Answers collects the brokers' answers about the messages of one PutTo.
 type Answers struct {
-	done chan struct{} // closed when all have come
+	done chan struct{} // closed when all answers are there
 
 	mu     sync.Mutex
 	left   int
@@ -67,7 +67,7 @@ func NewAnswers(n int) *Answers {
 	return &Answers{done: make(chan struct{}), left: n, stored: make([]bool, n)}
 }
 
-// Add takes the answer about message i: nil for stored. Each message has one.
+// Add takes the answer about message i; nil means stored. Each message has one answer.
 func (a *Answers) Add(i int, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -80,9 +80,9 @@ func (a *Answers) Add(i int, err error) {
 	}
 }
 
-// Wait returns nil when every message is stored, and otherwise a *PutError that holds the first reason.
-// When ctx ends, what is on its way is waited for all the same, so that the error tells the truth; after
-// 10 s a message without an answer counts as not stored.
+// Wait returns nil if every message is stored, and otherwise a *PutError with the first reason. When ctx ends, it still
+// waits for messages that were sent, so that the error is right; after 10 s a message without an answer counts as not
+// stored.
 func (a *Answers) Wait(ctx context.Context) error {
 	select {
 	case <-a.done:

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// faults are switches of a proxy, guarded by its mutex.
+// faults are the switches of a proxy, guarded by its mutex.
 type faults struct {
 	frozen, zombie, stalled, stopped, unready bool
 
@@ -22,7 +22,7 @@ type codeShare struct {
 	share float64
 }
 
-// set changes faults and wakes whoever waits for one to end.
+// set changes faults, and wakes those who wait for a fault to end.
 func (p *Proxy) set(f func(*faults)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -30,22 +30,21 @@ func (p *Proxy) set(f func(*faults)) {
 	p.turned.Wake()
 }
 
-// Freeze stops everything with open sockets, as SIGSTOP does: connections are still made and bytes
-// still taken by the buffers, but nothing is answered and nothing moves to the queue.
+// Freeze stops everything and leaves the sockets open, as SIGSTOP does: the kernel still accepts connections and buffers
+// bytes, but the proxy answers nothing and moves nothing to the queue.
 func (p *Proxy) Freeze(on bool) { p.set(func(f *faults) { f.frozen = on }) }
 
-// Zombie makes the proxy what a DataProxy is after an OutOfMemoryError: heartbeats are answered, also
-// on new connections, data is neither acked nor kept, and what is in memory stays there.
+// Zombie makes the proxy behave like a DataProxy after an OutOfMemoryError: it answers heartbeats, even on new
+// connections, neither acks nor keeps data, and moves nothing out of its memory.
 func (p *Proxy) Zombie(on bool) { p.set(func(f *faults) { f.zombie = on }) }
 
 // StallQueue keeps everything in memory. A Put under way still ends.
 func (p *Proxy) StallQueue(on bool) { p.set(func(f *faults) { f.stalled = on }) }
 
-// StopService answers data with code 2, as the admin command stopService does; what is in memory still
-// goes to the queue.
+// StopService answers data with code 2, as after the admin command stopService. Packs in memory still go to the queue.
 func (p *Proxy) StopService(on bool) { p.set(func(f *faults) { f.stopped = on }) }
 
-// Unready answers data with code 1, as a node does that has no queue cluster yet.
+// Unready answers data with code 1, like a node that has no queue cluster yet.
 func (p *Proxy) Unready(on bool) { p.set(func(f *faults) { f.unready = on }) }
 
 // DropStream acks a stream's packs and throws them away.
@@ -53,7 +52,7 @@ func (p *Proxy) DropStream(group, stream string, on bool) {
 	p.set(func(f *faults) { mark(&f.dropped, group, stream, on) })
 }
 
-// DenyStream answers a stream's packs with 115, as a node does that does not know it.
+// DenyStream answers a stream's packs with 115, like a node that does not know the stream.
 func (p *Proxy) DenyStream(group, stream string, on bool) {
 	p.set(func(f *faults) { mark(&f.denied, group, stream, on) })
 }
@@ -66,8 +65,8 @@ func mark(m *map[string]bool, group, stream string, on bool) {
 }
 
 // Code answers a share of the packs, 0 to 1, with code instead of storing them. Each code has its own
-// share; 0 ends it. As with a DataProxy the answer echoes nothing where that is an error found before the
-// attributes (94, 95, 104 to 107).
+// share; 0 ends it. As with a DataProxy, the answer echoes nothing for an error that is found before the attributes are
+// read (94, 95, 104 to 107).
 func (p *Proxy) Code(code int, share float64) {
 	p.set(func(f *faults) {
 		f.codes = slices.DeleteFunc(f.codes, func(c codeShare) bool { return c.code == code })
@@ -90,12 +89,12 @@ func (p *Proxy) CloseMidAck(share float64) { p.set(func(f *faults) { f.closeMidA
 // DuplicateAcks sends a share of the acks twice.
 func (p *Proxy) DuplicateAcks(share float64) { p.set(func(f *faults) { f.duplicateAcks = share }) }
 
-// WrongUniq stores a share of the packs and answers with a uniq that is not theirs (the highest bit is
-// turned). Text packs have none: their answer then echoes nothing.
+// WrongUniq stores a share of the packs and answers with another uniq (the highest bit is flipped). Text packs have no
+// uniq, so their answer echoes nothing.
 func (p *Proxy) WrongUniq(share float64) { p.set(func(f *faults) { f.wrongUniq = share }) }
 
-// AcksOutOfOrder lets a share of the acks be overtaken by the answer to the frame behind. When none comes
-// within 50 ms they go out as they are.
+// AcksOutOfOrder lets the answer to the next frame overtake a share of the acks. If no frame comes within 50 ms, the ack
+// is sent in order.
 func (p *Proxy) AcksOutOfOrder(share float64) { p.set(func(f *faults) { f.outOfOrder = share }) }
 
 // ResetConnections cuts all connections once. Memory stays.
@@ -113,8 +112,7 @@ func (p *Proxy) ResetConnections() {
 	}
 }
 
-// CloseConnections ends all connections once as a server does that closes them in peace: acks that were
-// written still arrive. Memory stays.
+// CloseConnections closes all connections once in an orderly way: acks that were written still arrive. Memory stays.
 func (p *Proxy) CloseConnections() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -125,7 +123,7 @@ func (p *Proxy) CloseConnections() {
 	}
 }
 
-// chance decides for one pack. The caller holds mu.
+// chance decides about one pack. The caller holds mu.
 func (p *Proxy) chance(share float64) bool {
 	return share > 0 && (share >= 1 || p.rand.Float64() < share)
 }

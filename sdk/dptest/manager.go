@@ -30,15 +30,15 @@ type QueueClusterConfig struct {
 	Params map[string]string
 }
 
-// StreamConfig is the topic of a stream as the Manager says it; the proxies make Namespace.Topic of it
-// when Topic equals the stream's id.
+// StreamConfig is the topic of a stream in the Manager. The proxies make Namespace.Topic of it if Topic equals the
+// stream's id.
 type StreamConfig struct {
 	Group, Stream    string
 	Topic, Namespace string
 }
 
 // Manager is the part of InLong Manager that senders and proxies talk to. It is an http.Handler; Start
-// gives it a port of its own. All methods are safe for concurrent use.
+// opens a port for it. All methods are safe for concurrent use.
 type Manager struct {
 	secretID, secretKey string
 	tenant              string // "" for any
@@ -70,8 +70,8 @@ func WithAuth(secretID, secretKey string) ManagerOption {
 	return func(m *Manager) { m.secretID, m.secretKey = secretID, secretKey }
 }
 
-// WithTenant refuses requests for another tenant with 403, as the real Manager does where the user has no role in it.
-// A request without the header tenant is one for public.
+// WithTenant refuses requests for another tenant with 403, as the real Manager does if the user has no role in it. A
+// request without the header tenant is for public.
 func WithTenant(name string) ManagerOption {
 	return func(m *Manager) { m.tenant = name }
 }
@@ -126,7 +126,7 @@ func (m *Manager) Serve(l net.Listener) {
 	}()
 }
 
-// URL is where a started Manager answers, without a path.
+// URL returns the base URL of a started Manager.
 func (m *Manager) URL() string { return "http://" + m.listener.Addr().String() }
 
 // Close stops a started Manager and waits for its goroutine.
@@ -158,7 +158,7 @@ func (m *Manager) SetNodeList(nodes []Node) {
 	m.nodes = slices.Clone(nodes)
 }
 
-// SetGroup gives a group a list of its own. From then on only the groups named so, or by SetGroups, are known.
+// SetGroup gives a group its own list. From then on only the groups named so, or by SetGroups, are known.
 func (m *Manager) SetGroup(group string, addresses ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -219,7 +219,7 @@ func (q *MemoryQueue) All() []QueueMessage {
 	return all
 }
 
-// Records opens every pack of a stream and returns the records, in no order that means anything.
+// Records opens every pack of a stream and returns the records, in no particular order.
 func (q *MemoryQueue) Records(group, stream string) ([][]byte, error) {
 	var records [][]byte
 	for _, m := range q.All() {
@@ -235,5 +235,5 @@ func (q *MemoryQueue) Records(group, stream string) ([][]byte, error) {
 	return records, nil
 }
 
-// maxUnpacked is the most bytes of records that helpers take out of one pack.
+// maxUnpacked bounds the bytes of records that helpers take out of one pack.
 const maxUnpacked = 64 << 20

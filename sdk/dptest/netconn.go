@@ -57,10 +57,10 @@ func newConnPair(n *Network, client, server memAddr, size int) (dialled, accepte
 
 var errReset = os.NewSyscallError("tcp", syscall.ECONNRESET)
 
-// held is how many bytes are on the way.
+// held returns how many bytes are on the way.
 func (s *stream) held() int { return len(s.buf) - s.off }
 
-// drop throws away what is on the way.
+// drop discards the bytes on the way.
 func (s *stream) drop() { s.buf, s.off = nil, 0 }
 
 func (s *stream) read(b []byte) (int, error) {
@@ -124,7 +124,7 @@ func (s *stream) write(b []byte) (n int, err error) {
 
 func past(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
 
-// setDeadline replaces *at and has the waiters look again when it is reached.
+// setDeadline replaces *at, and wakes the waiters when it is reached.
 func (s *stream) setDeadline(at *time.Time, timer **time.Timer, t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,8 +177,8 @@ func (c *memConn) Write(b []byte) (int, error) {
 	return n, c.opError("write", err)
 }
 
-// Close ends the connection as a kernel does: what was written before is still delivered, and what was
-// received and not read makes the end a reset. On a silenced connection the other side learns nothing.
+// Close ends the connection as a kernel does: bytes that were written are still delivered, and bytes that were received
+// but not read make the end a reset. On a silenced connection the other side notices nothing.
 func (c *memConn) Close() error {
 	c.mu.Lock()
 	abrupt := c.abrupt
@@ -213,14 +213,14 @@ func (c *memConn) Close() error {
 	return nil
 }
 
-// Reset cuts the connection: both ends fail at once and what was on the way is lost.
+// Reset cuts the connection: both ends fail at once, and bytes on the way are lost.
 func (c *memConn) Reset() {
 	c.in.cut()
 	c.out.cut()
 	c.network.forget(c.listed())
 }
 
-// listed is the end under which the network knows the connection.
+// listed returns the end under which the network knows the connection.
 func (c *memConn) listed() *memConn {
 	if c.dialled {
 		return c

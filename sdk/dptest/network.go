@@ -15,7 +15,7 @@ const DefaultBuffer = 64 << 10
 
 // Network is an in-memory network for testing/synctest: buffered, with Listen, DialContext, and Reset.
 // The zero value is ready. Writes block while the other side's buffer is full, deadlines work, and
-// nothing but channels, conditions and timers is used, so that virtual time moves on.
+// it uses only channels, conditions and timers, so that virtual time advances.
 type Network struct {
 	// Buffer is the size of each direction of connections dialled from now on; 0 means DefaultBuffer.
 	Buffer int
@@ -60,8 +60,8 @@ func (n *Network) Listen(network, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// DialContext connects to a listener's address. Nobody listening is ECONNREFUSED; a silenced address
-// and a listener that accepts nothing are waited for until ctx ends.
+// DialContext connects to a listener's address. It returns ECONNREFUSED if nobody listens, and waits until ctx ends if
+// the address is silenced or the listener does not accept.
 func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	fail := func(err error) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: memAddr(addr), Err: err}
@@ -113,16 +113,15 @@ func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Co
 	}
 }
 
-// Reset cuts every connection to addr, "" meaning all: both ends fail at once, what was on the way is gone.
+// Reset cuts every connection to addr, "" meaning all: both ends fail at once, and bytes on the way are lost.
 func (n *Network) Reset(addr string) {
 	for _, c := range n.connsTo(addr) {
 		c.Reset()
 	}
 }
 
-// Silence makes connections to addr half-open: writes go on succeeding on both sides and nothing
-// arrives, not even the end of the connection; dialling hangs. When it ends, connections that lost
-// bytes or an end are reset.
+// Silence makes connections to addr half-open: writes still succeed on both sides, but nothing arrives, not even the end
+// of the connection, and dialling hangs. When the silence ends, connections that lost bytes or their end are reset.
 func (n *Network) Silence(addr string, on bool) {
 	n.mu.Lock()
 	if n.silent == nil {
@@ -193,7 +192,7 @@ func (l *memListener) Close() error {
 	return nil
 }
 
-// refuseBacklog resets the connections nobody will accept any more, as a kernel does.
+// refuseBacklog resets the connections that nobody will accept any more, as a kernel does.
 func (l *memListener) refuseBacklog() {
 	for {
 		select {

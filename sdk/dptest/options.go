@@ -54,7 +54,7 @@ func (o *options) validate() error {
 	var errs []error
 	complain := func(format string, args ...any) { errs = append(errs, fmt.Errorf("invalid option: "+format, args...)) }
 	if o.maxFrame < 5 {
-		complain("a largest frame of %d bytes lets nothing through; the shipped server takes 524288", o.maxFrame)
+		complain("a largest frame of %d bytes lets nothing through; the shipped server accepts 524288", o.maxFrame)
 	}
 	if o.memory < 0 {
 		complain("memory for %d packs: it must not be negative", o.memory)
@@ -98,13 +98,13 @@ func WithQueueDelay(d time.Duration) Option {
 	return WithQueueDelayFunc(func() time.Duration { return d })
 }
 
-// WithQueueDelayFunc is WithQueueDelay with a delay of its own for each pack. delay is called by one
-// goroutine at a time, under a lock of the proxy: it must be quick and not call the proxy.
+// WithQueueDelayFunc is WithQueueDelay with a separate delay for each pack. One goroutine at a time calls delay under a
+// lock of the proxy: it must be quick and must not call the proxy.
 func WithQueueDelayFunc(delay func() time.Duration) Option {
 	return func(o *options) { o.delay = delay }
 }
 
-// WithSeed seeds the choice of packs that faults with a share are for.
+// WithSeed seeds the generator that chooses packs for faults with a share.
 func WithSeed(seed uint64) Option { return func(o *options) { o.seed = seed } }
 
 // WithStreams lists the streams that have a topic, as "group.stream", or "group" for all of a group;
@@ -118,15 +118,15 @@ func WithStreams(ids ...string) Option {
 	}
 }
 
-// WithOnPack is shown every pack that was put into memory, before its ack is sent. It is called from the
-// connection's goroutine and holds that connection up; what PackInfo refers to is valid during the call.
+// WithOnPack calls f for every pack that was put into memory, before its ack is sent. The call comes from the
+// connection's goroutine and delays that connection. The memory that PackInfo refers to is valid during the call.
 func WithOnPack(f func(PackInfo)) Option { return func(o *options) { o.onPack = f } }
 
-// WithAnswer asks f about every pack that the proxy would take: it answers with the code that f returns, or takes the pack
-// when that is 0. The calls come one at a time, and f must not call the proxy.
+// WithAnswer calls f for every pack that the proxy would take. The proxy answers with the code that f returns, or takes
+// the pack if the code is 0. The calls come one at a time, and f must not call the proxy.
 func WithAnswer(f func(Asked) (code int)) Option { return func(o *options) { o.answer = f } }
 
-// Asked is what WithAnswer knows of a pack.
+// Asked is what the function of WithAnswer learns about a pack.
 type Asked struct {
 	Group, Stream string
 	Mid           string // attribute that names the pack, empty without one
@@ -137,8 +137,8 @@ type PackInfo struct {
 	Group, Stream string
 	Records       int // as the header says; an empty field counts as 1
 	Pack          frame.Pack
-	Text          *frame.TextPack // for the types 2 to 6, in the place of Pack, which is empty then
-	Value         []byte          // the InLongMsg it has become
+	Text          *frame.TextPack // for the types 2 to 6, instead of Pack, which is then empty
+	Value         []byte          // the InLongMsg made of it
 	Received      time.Time
 	From          string // host:port of the sender
 }

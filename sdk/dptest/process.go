@@ -12,9 +12,9 @@ import (
 	"inlong-bridge/sdk/signal"
 )
 
-// process is one life of a Proxy, from a start to the next Kill. Its memory has two parts, as the real
-// one's: the channel, where the connections put packs, and the lines to the queue clusters, into which
-// the runner takes them from the channel.
+// process is one life of a Proxy, from a start to the next Kill. As in the real proxy, its memory has two parts: the
+// channel, into which connections put packs, and the lines to the queue clusters, into which the runner moves packs from
+// the channel.
 //
 // Goroutines: accept, runner, one per line, two per connection. All end in end.
 type process struct {
@@ -28,7 +28,7 @@ type process struct {
 	// Guarded by p.mu.
 	dead        bool // nothing is stored or counted as acked any more
 	terminating bool // nothing moves to the queue any more
-	silent      bool // connections say nothing any more
+	silent      bool // connections send nothing any more
 	conns       map[*serverConn]struct{}
 	channel     []*held // by due time
 	lines       []*line
@@ -45,7 +45,7 @@ type held struct {
 	due           time.Time // when the runner may take it
 }
 
-// line is what waits for one queue cluster.
+// line holds the packs that wait for one queue cluster.
 type line struct {
 	cluster int // -1: the queue chooses
 	fifo    []*held
@@ -77,7 +77,7 @@ func startProcess(p *Proxy, l net.Listener) *process {
 	return proc
 }
 
-// end is kill -9. It returns what was in memory.
+// end does what kill -9 does. It returns how much was in memory.
 func (proc *process) end() (packs, records int) {
 	p := proc.p
 	p.mu.Lock()
@@ -149,14 +149,14 @@ func (proc *process) sleep(d time.Duration) bool {
 	}
 }
 
-// What keeps a part of the process from going on. The caller holds p.mu.
+// Each function says whether a part of the process is held up. The caller holds p.mu.
 func (proc *process) connHeld() bool { return proc.p.faults.frozen || proc.silent }
 func (proc *process) runnerHeld() bool {
 	return proc.p.faults.frozen || proc.p.faults.zombie || proc.terminating
 }
 func (proc *process) lineHeld() bool { return proc.runnerHeld() || proc.p.faults.stalled }
 
-// pass waits until held says no, and returns false if the process ended first.
+// pass waits until held returns false. It returns false if the process ended first.
 func (proc *process) pass(held func() bool) bool {
 	p := proc.p
 	for {
@@ -191,8 +191,8 @@ func (proc *process) store(h *held) {
 	}
 }
 
-// take moves what is due from the channel to the lines, round robin, and returns how many packs, and
-// when the next one is due.
+// take moves packs that are due from the channel to the lines, round robin. It returns how many it moved, and when the
+// next one is due.
 func (proc *process) take(now time.Time) (n int, next time.Time) {
 	p := proc.p
 	p.mu.Lock()
@@ -220,8 +220,8 @@ func (proc *process) take(now time.Time) (n int, next time.Time) {
 	return n, next
 }
 
-// runNaps is Flume's sink runner: it takes everything it finds, and each time it finds nothing it
-// sleeps a second longer than the last time, up to five.
+// runNaps works like Flume's sink runner: it takes everything that it finds, and each time it finds nothing it sleeps a
+// second longer than the last time, up to five.
 func (proc *process) runNaps() {
 	idle := 0
 	for proc.pass(proc.runnerHeld) {
@@ -260,7 +260,7 @@ func (proc *process) runDelays() {
 // retryPause is how long a line waits after a Put that failed.
 const retryPause = 100 * time.Millisecond
 
-// move puts what stands in a line into the queue.
+// move puts the packs of a line into the queue.
 func (proc *process) move(l *line) {
 	for proc.pass(proc.lineHeld) {
 		batch := proc.front(l)
@@ -300,7 +300,7 @@ func (proc *process) front(l *line) []*held {
 	return slices.Clone(l.fifo[:n])
 }
 
-// stored takes out of the line what a Put stored; the rest goes to its end, as in the real one.
+// stored removes the packs that a Put stored from the line. The rest goes to its end, as in the real proxy.
 func (proc *process) stored(l *line, batch []*held, err error) {
 	p := proc.p
 	p.mu.Lock()
@@ -310,7 +310,7 @@ func (proc *process) stored(l *line, batch []*held, err error) {
 		errors.As(err, &partly)
 		p.stats.PutErrors++
 	}
-	rest := slices.Clone(l.fifo[len(batch):]) // a clone, so that what is stored can be freed
+	rest := slices.Clone(l.fifo[len(batch):]) // a clone, so that stored packs can be freed
 	for i, h := range batch {
 		if err == nil || partly != nil && i < len(partly.Stored) && partly.Stored[i] {
 			proc.inMemory--
@@ -324,7 +324,7 @@ func (proc *process) stored(l *line, batch []*held, err error) {
 	p.changed.Wake()
 }
 
-// message is what KafkaHandler writes: no key, six headers.
+// message returns the message that KafkaHandler writes: no key, six headers.
 func (h *held) message(ip string) QueueMessage {
 	return QueueMessage{Group: h.group, Stream: h.stream, Value: h.value, Headers: []Header{
 		{"rt", strconv.FormatInt(h.received.UnixMilli(), 10)},

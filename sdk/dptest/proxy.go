@@ -11,8 +11,7 @@ import (
 	"inlong-bridge/sdk/signal"
 )
 
-// Proxy is one DataProxy: an address at which processes come and go. All methods are safe for
-// concurrent use.
+// Proxy is one DataProxy: an address at which processes start and end. All methods are safe for concurrent use.
 type Proxy struct {
 	opts  options
 	queue Queue
@@ -32,7 +31,7 @@ type Proxy struct {
 	changed signal.Broadcast // stats changed
 }
 
-// NewProxy starts a proxy on a listener of its own. A nil queue throws everything away.
+// NewProxy starts a proxy on a new listener. A nil queue discards everything.
 func NewProxy(q Queue, opts ...Option) (*Proxy, error) {
 	o := defaults()
 	for _, opt := range opts {
@@ -62,13 +61,12 @@ func NewProxy(q Queue, opts ...Option) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is host:port. It stays the same across Kill and Restart.
+// Addr returns host:port. It stays the same across Kill and Restart.
 func (p *Proxy) Addr() string { return p.addr }
 
-// Kill ends the process as kill -9 does: connections reset, memory gone, port closed. It returns how
-// many packs and records were in that memory, those included whose ack was still on its way. A Put
-// that is under way is waited for, so the counts are exact and nothing reaches the queue afterwards.
-// On a killed proxy it does nothing.
+// Kill ends the process as kill -9 does: connections are reset, memory is lost, the port is closed. It returns how many
+// packs and records were in that memory, including those whose ack was still on its way. It waits for a running Put, so
+// the counts are exact and nothing reaches the queue afterwards. On a killed proxy it does nothing.
 func (p *Proxy) Kill() (packs, records int) {
 	proc := p.takeProcess()
 	if proc == nil {
@@ -78,15 +76,14 @@ func (p *Proxy) Kill() (packs, records int) {
 	return proc.end()
 }
 
-// How long Term goes on acking, and how long it is silent after that.
+// How long Term still acks packs, and how long it is silent after that.
 const (
 	termGrace   = 100 * time.Millisecond
 	termSilence = 500 * time.Millisecond
 )
 
-// Term ends the process as SIGTERM does: nothing moves to the queue any more, while packs are still
-// acked for a moment, then the sockets are silent for a while, then it is over as after Kill. It
-// returns when it is over.
+// Term ends the process as SIGTERM does: nothing moves to the queue any more, packs are still acked for a moment, then
+// the sockets are silent for a while, and then the process ends as after Kill. Term returns when it has ended.
 func (p *Proxy) Term() (packs, records int) {
 	p.mu.Lock()
 	proc := p.proc
@@ -108,7 +105,7 @@ func (p *Proxy) Term() (packs, records int) {
 		timer := time.NewTimer(step.d)
 		select {
 		case <-timer.C:
-		case <-proc.ctx.Done(): // killed meanwhile, which has counted
+		case <-proc.ctx.Done(): // it was killed meanwhile, and Kill has returned the counts
 			timer.Stop()
 			return 0, 0
 		}
@@ -129,8 +126,8 @@ func (p *Proxy) Term() (packs, records int) {
 	return proc.end()
 }
 
-// Restart opens the same port again, with an empty memory. Faults stay as they are, save those a
-// process takes with it when it ends: Freeze, Zombie, StopService and Unready.
+// Restart opens the same port again, with an empty memory. Faults stay, except those that end with a process: Freeze,
+// Zombie, StopService and Unready.
 func (p *Proxy) Restart() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,8 +147,8 @@ func (p *Proxy) Restart() error {
 	return nil
 }
 
-// Close ends the proxy and waits for its goroutines. What is in its memory does not reach the queue; it
-// is counted in Stats as lost. Close may be called again.
+// Close ends the proxy and waits for its goroutines. Packs in its memory do not reach the queue; Stats counts them as
+// lost. Close may be called again.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	p.closed = true

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// QueueMessage is what lands in the queue behind a proxy for one pack: InLongMsg and headers.
+// QueueMessage is the message in the queue behind a proxy for one pack: InLongMsg and headers.
 type QueueMessage struct {
 	Group, Stream string
 	Value         []byte
@@ -23,8 +23,8 @@ type Queue interface {
 	Put(ctx context.Context, m []QueueMessage) error
 }
 
-// ClusterQueue is a Queue that lets the proxy choose the cluster. A proxy then gives each cluster a
-// line of its own, so that one that stalls keeps only its own messages waiting.
+// ClusterQueue is a Queue that lets the proxy choose the cluster. The proxy then has one line per cluster, so that a
+// cluster that stalls delays only its own messages.
 type ClusterQueue interface {
 	Queue
 	Clusters() int
@@ -32,7 +32,7 @@ type ClusterQueue interface {
 	PutTo(ctx context.Context, cluster int, m []QueueMessage) error
 }
 
-// PutError is a Put that stored only some of its messages. Stored is as long as what was given to Put.
+// PutError says that a Put stored only some of its messages. Stored is as long as the messages given to Put.
 type PutError struct {
 	Stored []bool
 	Err    error
@@ -50,7 +50,7 @@ func (e *PutError) Error() string {
 
 func (e *PutError) Unwrap() error { return e.Err }
 
-// QueueFunc is a function used as a Queue.
+// QueueFunc is a function that serves as a Queue.
 type QueueFunc func(ctx context.Context, m []QueueMessage) error
 
 // Put calls f.

@@ -21,7 +21,7 @@ type serverConn struct {
 	buf  []byte // the frame being handled
 	deaf bool   // the client did not read its answers; of the reader alone
 
-	gone    chan struct{} // closed when the answers need not be written any more
+	gone    chan struct{} // closed when no answer needs to be written any more
 	woken   signal.Poke   // the queue has something new
 	drained signal.Poke   // backlog became smaller
 
@@ -68,7 +68,7 @@ func (c *serverConn) serve() {
 	p.changed.Wake()
 }
 
-// readLoop returns true when the answers given so far are still to be written before the end.
+// readLoop returns true if the answers so far must still be written before the connection ends.
 func (c *serverConn) readLoop() (flush bool) {
 	for {
 		_ = c.conn.SetReadDeadline(time.Now().Add(c.proc.p.opts.idleTimeout))
@@ -76,7 +76,7 @@ func (c *serverConn) readLoop() (flush bool) {
 		if !c.proc.pass(c.proc.connHeld) {
 			return false
 		}
-		if v.ok() && b == nil { // the other side ended it, or was idle
+		if v.ok() && b == nil { // the other side closed the connection, or was idle
 			return false
 		}
 		if v.ok() {
@@ -104,24 +104,24 @@ func (c *serverConn) readLoop() (flush bool) {
 	}
 }
 
-// Reasons to close that are not the client's fault.
+// Reasons to close a connection that are not the client's fault.
 const (
 	endQuietly      = "the process ended"
 	endBehindAnswer = "closed in the middle of an ack"
 )
 
-// next reads one whole frame, length field included. No frame and no verdict is the end of the stream.
-func (c *serverConn) next() ([]byte, verdict) {
+// next reads one whole frame, length field included. It returns neither a frame nor an outcome at the end of the stream.
+func (c *serverConn) next() ([]byte, outcome) {
 	var head [4]byte
 	if _, err := io.ReadFull(c.br, head[:]); err != nil {
-		return nil, verdict{}
+		return nil, outcome{}
 	}
 	total := int64(int32(binary.BigEndian.Uint32(head[:])))
 	if total <= 0 {
 		return nil, closing("length field says %d", total)
 	}
 	if total+4 > int64(c.proc.p.opts.maxFrame) {
-		return nil, closing("frame of %d bytes, at most %d are taken", total+4, c.proc.p.opts.maxFrame)
+		return nil, closing("frame of %d bytes; at most %d are accepted", total+4, c.proc.p.opts.maxFrame)
 	}
 	n := int(total) + 4
 	if cap(c.buf) < n {
@@ -130,18 +130,18 @@ func (c *serverConn) next() ([]byte, verdict) {
 	c.buf = c.buf[:n]
 	copy(c.buf, head[:])
 	if _, err := io.ReadFull(c.br, c.buf[4:]); err != nil {
-		return nil, verdict{}
+		return nil, outcome{}
 	}
-	return c.buf, verdict{}
+	return c.buf, outcome{}
 }
 
-// handle answers one frame. The verdict matters only if it closes.
-func (c *serverConn) handle(b []byte) verdict {
+// handle answers one frame. The outcome matters only if it closes the connection.
+func (c *serverConn) handle(b []byte) outcome {
 	switch typ := b[4] & 0x1f; typ {
 	case frame.TypeHeartbeat:
 		c.countHeartbeat()
 		c.push(answer{bytes: frame.AppendHeartbeat(nil)})
-		return verdict{}
+		return outcome{}
 	case frame.TypeBinHeartbeat:
 		out, ok := answerHeartbeat(nil, b, uint32(time.Now().Unix()))
 		if !ok {
@@ -149,7 +149,7 @@ func (c *serverConn) handle(b []byte) verdict {
 		}
 		c.countHeartbeat()
 		c.push(answer{bytes: out})
-		return verdict{}
+		return outcome{}
 	case frame.TypePack:
 		return c.handlePack(b, describe)
 	case frame.TypeCommon, frame.TypeAckService, frame.TypeOriginalReturn, frame.TypeMultiBody, frame.TypeMultiBodyAttr:
@@ -167,15 +167,15 @@ func (c *serverConn) countHeartbeat() {
 	p.changed.Wake()
 }
 
-// handlePack makes the server's checks in the server's order, stores the pack and answers.
-func (c *serverConn) handlePack(b []byte, describe func([]byte) (request, verdict)) verdict {
+// handlePack makes the server's checks in the server's order, stores the pack, and answers.
+func (c *serverConn) handlePack(b []byte, describe func([]byte) (request, outcome)) outcome {
 	p := c.proc.p
 	received := time.Now()
 	p.mu.Lock()
 	zombie := p.faults.zombie
 	p.mu.Unlock()
 	if zombie {
-		return verdict{}
+		return outcome{}
 	}
 	r, v := describe(b)
 	if v.ok() {
@@ -195,10 +195,10 @@ func (c *serverConn) handlePack(b []byte, describe func([]byte) (request, verdic
 	switch {
 	case c.proc.dead:
 		p.mu.Unlock()
-		return verdict{close: endQuietly}
+		return outcome{close: endQuietly}
 	case p.faults.zombie:
 		p.mu.Unlock()
-		return verdict{}
+		return outcome{}
 	case !dropped && c.proc.inMemory >= p.opts.memory:
 		p.mu.Unlock()
 		return c.refuse(&r, refusing(114))
@@ -224,7 +224,7 @@ func (c *serverConn) handlePack(b []byte, describe func([]byte) (request, verdic
 		p.opts.onPack(info)
 	}
 	if !r.reply || r.sinkAck || how.swallow {
-		return verdict{}
+		return outcome{}
 	}
 	if how.wrongUniq {
 		r.misname()
@@ -237,7 +237,7 @@ func (c *serverConn) handlePack(b []byte, describe func([]byte) (request, verdic
 	case how.closeMidAck:
 		a.bytes, a.acked, a.last = a.bytes[:len(a.bytes)/2], false, true
 		c.push(a)
-		return verdict{close: endBehindAnswer}
+		return outcome{close: endBehindAnswer}
 	case how.outOfOrder:
 		a.late = true
 		if a.due.IsZero() {
@@ -250,11 +250,11 @@ func (c *serverConn) handlePack(b []byte, describe func([]byte) (request, verdic
 		a.acked, a.late = false, false
 		c.push(a)
 	}
-	return verdict{}
+	return outcome{}
 }
 
 // refuse answers with an error, or closes the connection.
-func (c *serverConn) refuse(r *request, v verdict) verdict {
+func (c *serverConn) refuse(r *request, v outcome) outcome {
 	if v.close != "" {
 		return v
 	}
@@ -265,7 +265,7 @@ func (c *serverConn) refuse(r *request, v verdict) verdict {
 	p.changed.Wake()
 	p.mu.Unlock()
 	if !r.reply {
-		return verdict{}
+		return outcome{}
 	}
 	r.early = r.early || foundEarly(v.code)
 	a := answer{bytes: r.answer(p.ip, v.code, v.message), data: true}
@@ -273,10 +273,10 @@ func (c *serverConn) refuse(r *request, v verdict) verdict {
 		a.due = time.Now().Add(delay)
 	}
 	c.push(a)
-	return verdict{}
+	return outcome{}
 }
 
-// foundEarly says that the server finds the error before it reads the attributes, so that it has none to send back.
+// foundEarly reports whether the server finds the error before it reads the attributes, so that it cannot echo them.
 func foundEarly(code int) bool {
 	switch code {
 	case 94, 95, 104, 105, 106, 107:
@@ -285,9 +285,9 @@ func foundEarly(code int) bool {
 	return false
 }
 
-// admit makes the checks between the frame's own and the wrapping: 2, 1, 112, 3, 100, 115, then the
-// codes of Code.
-func (p *Proxy) admit(r *request) verdict {
+// admit makes the checks that come after those of the frame and before wrapping: 2, 1, 112, 3, 100, 115, then the codes
+// of Code.
+func (p *Proxy) admit(r *request) outcome {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.faults.stopped {
@@ -316,10 +316,10 @@ func (p *Proxy) admit(r *request) verdict {
 			return refusing(c.code)
 		}
 	}
-	return verdict{}
+	return outcome{}
 }
 
-// ackManner is how one pack is answered.
+// ackManner says how one pack is answered.
 type ackManner struct {
 	swallow, closeMidAck, twice, wrongUniq, outOfOrder bool
 	delay                                              time.Duration

@@ -1,6 +1,6 @@
 package dptest
 
-// TB is what Start needs of *testing.T, so that programs that use this package do not link testing.
+// TB is the part of *testing.T that Start needs. It keeps package testing out of programs that use this package.
 type TB interface {
 	Helper()
 	Cleanup(f func())
@@ -8,8 +8,8 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// Start starts a proxy that ends with the test. Without WithQueue its queue is a MemoryQueue of one
-// cluster and one partition; see MemoryQueue.
+// Start starts a proxy that ends with the test. Without WithQueue its queue is a MemoryQueue with one cluster and one
+// partition.
 func Start(t TB, opts ...Option) *Proxy {
 	t.Helper()
 	var o options
@@ -29,7 +29,7 @@ func Start(t TB, opts ...Option) *Proxy {
 	return p
 }
 
-// MemoryQueue is the proxy's queue if it is one, nil otherwise.
+// MemoryQueue returns the proxy's queue if it is a MemoryQueue, nil otherwise.
 func (p *Proxy) MemoryQueue() *MemoryQueue {
 	q, _ := p.queue.(*MemoryQueue)
 	return q

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Stats of one proxy since its start, over all its processes. Packs that were stored are queued, lost,
-// dropped or in memory: Packs = Queued + LostPacks + Dropped + InMemory.
+// Stats counts what one proxy did since its start, over all its processes. Each stored pack is queued, lost, dropped or
+// in memory: Packs = Queued + LostPacks + Dropped + InMemory.
 type Stats struct {
 	Connections    int    // open now
 	Accepted       uint64 // connections
@@ -21,9 +21,9 @@ type Stats struct {
 	Dropped        uint64 // packs thrown away by DropStream
 	InMemory       int    // packs stored and not in the queue
 	Heartbeats     uint64 // answered
-	Poisoned       uint64 // connections closed because of what came
-	LastPoison     string // why, the last time
-	PutErrors      uint64 // Puts that failed and were tried again
+	Poisoned       uint64 // connections closed because of a bad frame
+	LastPoison     string // the reason of the last one
+	PutErrors      uint64 // Puts that failed and were repeated
 	Errors         map[int]uint64
 }
 
@@ -44,7 +44,7 @@ func (p *Proxy) snapshot() Stats {
 	return s
 }
 
-// WaitStats waits until ok says so of the proxy's numbers, or ctx ends.
+// WaitStats waits until ok returns true for the proxy's numbers, or ctx ends.
 func (p *Proxy) WaitStats(ctx context.Context, ok func(Stats) bool) (Stats, error) {
 	for {
 		changed := p.changed.Next()
@@ -65,7 +65,7 @@ func (p *Proxy) WaitStats(ctx context.Context, ok func(Stats) bool) (Stats, erro
 // waitLimit is how long the helpers that take a TB wait.
 const waitLimit = 30 * time.Second
 
-// WaitFor waits until ok says so of the proxy's numbers, and fails the test after 30 s.
+// WaitFor waits until ok returns true for the proxy's numbers, and fails the test after 30 s.
 func (p *Proxy) WaitFor(t TB, ok func(Stats) bool) Stats {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)

@@ -42,9 +42,9 @@ type breaker struct {
 
 	// Of a stream's breaker.
 	unknown bool // the proxy does not know the stream
-	// struckAt is when a pack of the stream was refused permanently there for the first time. The pack may be at fault,
+	// rejectedAt is when a pack of the stream was refused permanently there for the first time. The pack may be at fault,
 	// so there is no pause before another one that was sent later is refused too, and none was acked between the two.
-	struckAt time.Duration
+	rejectedAt time.Duration
 }
 
 func (b *breaker) state(now time.Duration) BreakerState {
@@ -105,15 +105,15 @@ func (e *Engine) refusesStream(p *Pack, ep *Endpoint, class AckClass, sentAt, no
 	b.refuse(e, p.seq, sentAt, now, reason, e.streamRetry(st, class))
 }
 
-// strikeStream notes that a proxy refused a pack of the stream permanently, while another proxy may take it. Such a
+// rejectsStream notes that a proxy refused a pack of the stream permanently, while another proxy may take it. Such a
 // proxy answers at once, and so would seem to be the one with the least to do.
-func (e *Engine) strikeStream(p *Pack, ep *Endpoint, sentAt, now time.Duration, reason string) {
+func (e *Engine) rejectsStream(p *Pack, ep *Endpoint, sentAt, now time.Duration, reason string) {
 	st := p.stream
 	b := st.breakers[ep]
 	switch {
 	case b == nil:
-		st.breaker(ep).struckAt = now
-	case sentAt >= b.struckAt:
+		st.breaker(ep).rejectedAt = now
+	case sentAt >= b.rejectedAt:
 		if b.pauses == 0 {
 			e.emit(Effect{Kind: StreamRejects, Stream: st, Endpoint: ep, Reason: reason})
 		}

@@ -65,9 +65,8 @@ func (e *Engine) Check() error {
 
 // checkPack looks at one pack that is known.
 func (e *Engine) checkPack(p *Pack, places map[*Pack]int) error {
-	_, named := e.uniqs[uint32(p.seq)]
-	if mayBeAnswered := p.state == Waiting || p.state == InFlight || p.state == Held; p.named != mayBeAnswered || (p.named && !named) {
-		return fmt.Errorf("named %v, among the names %v", p.named, named)
+	if mayBeAnswered := p.state == Waiting || p.state == InFlight || p.state == Held; p.named != mayBeAnswered || (p.named && e.uniqTaken(p.seq)) {
+		return fmt.Errorf("named %v", p.named)
 	}
 	if !p.encoded && p.state != Waiting {
 		return fmt.Errorf("not encoded")
@@ -100,7 +99,7 @@ func (e *Engine) places() (map[*Pack]int, error) {
 					return nil, fmt.Errorf("pack %d is in queue %d, belongs into %d, isolated %v", p.seq, l, p.lane(), p.isolated)
 				}
 			}
-			if p := q.head; p != nil && p.state == Waiting && p.encoded && st.turns[l].in == nil && (st.watched || e.cfg.Finality.Mode != finality.Queue) {
+			if p := q.head; p != nil && p.state == Waiting && p.encoded && st.turns[l].In() == nil && (st.watched || e.cfg.Finality.Mode != finality.Queue) {
 				return nil, fmt.Errorf("pack %d is the first in a queue that is not among the runnable ones", p.seq)
 			}
 		}

@@ -55,43 +55,43 @@ func (e *Engine) dispatch(now time.Duration) {
 	full := 0 // lists of proxies that take nothing more
 	for l := range lanes {
 		q := &e.runnable[l]
-		tries := q.blocked.n
+		tries := q.blocked.Len()
 		if !e.scanAll {
 			tries = min(tries, blockedTries)
 		}
 		for idle := 0; ; {
 			// Blocked streams come after those that are ready.
-			t, wasBlocked := q.ready.head, false
-			if t == nil || idle >= q.ready.n {
-				if t, wasBlocked = q.blocked.head, true; t == nil || tries == 0 {
+			st, wasBlocked := q.ready.Front(), false
+			if st == nil || idle >= q.ready.Len() {
+				if st, wasBlocked = q.blocked.Front(), true; st == nil || tries == 0 {
 					break
 				}
 				tries--
 			}
-			result := offerFull
-			if t.stream.list.fullIn != e.round {
-				result = e.offerFirst(t.stream, l, now)
+			turn, result := &st.turns[l], offerFull
+			if st.list.fullIn != e.round {
+				result = e.offerFirst(st, l, now)
 			}
 			switch result {
 			case offerSent:
 				idle = 0
-				q.ready.push(t)
+				q.ready.PushBack(turn)
 			case offerNone:
-				t.leave()
+				turn.Remove()
 			case offerBlocked:
-				q.blocked.push(t)
+				q.blocked.PushBack(turn)
 			case offerFull:
-				if t.stream.list.fullIn != e.round {
-					t.stream.list.fullIn = e.round
+				if st.list.fullIn != e.round {
+					st.list.fullIn = e.round
 					if full++; full >= len(e.lists) {
 						return
 					}
 				}
 				if wasBlocked {
-					q.blocked.push(t)
+					q.blocked.PushBack(turn)
 				} else {
 					idle++
-					q.ready.push(t)
+					q.ready.PushBack(turn)
 				}
 			}
 		}
@@ -156,7 +156,8 @@ func (e *Engine) hand(p *Pack, c *Conn, now time.Duration) {
 		b.trial = p.seq
 	}
 	e.confirm.Written(finality.Pack(p.seq), p.stream.id, c.epoch, int(p.wire), now)
-	e.emit(Effect{Kind: Send, Pack: p, Conn: c})
+	f := e.add(Send)
+	f.Pack, f.Conn = p, c
 }
 
 // unhand takes p off the connection that it was handed to.

@@ -70,7 +70,7 @@ func (r *rig) blocked(n int) []*Stream {
 	}
 	r.e.scanAll = true
 	r.progress()
-	if got := r.e.runnable[laneResend].blocked.n; got != n {
+	if got := r.e.runnable[laneResend].blocked.Len(); got != n {
 		r.t.Fatalf("%d streams are blocked, want %d", got, n)
 	}
 	return streams
@@ -80,10 +80,10 @@ func TestBlockedStreamsAreTriedAFewAtATime(t *testing.T) {
 	r := newRig(t, 1, finality.Ack, func(c *Config) { c.Retry.Min, c.Retry.Max = time.Hour, time.Hour })
 	r.blocked(100)
 	var streams []*Stream // in their order
-	for t := r.e.runnable[laneResend].blocked.head; t != nil; t = t.next {
-		streams = append(streams, t.stream)
+	for st := r.e.runnable[laneResend].blocked.Front(); st != nil; st = st.turns[laneResend].Next() {
+		streams = append(streams, st)
 	}
-	at := func() int { return slices.Index(streams, r.e.runnable[laneResend].blocked.head.stream) }
+	at := func() int { return slices.Index(streams, r.e.runnable[laneResend].blocked.Front()) }
 	before := at()
 	for i := 1; i <= 50; i++ {
 		r.e.Progress(r.now)
@@ -96,7 +96,7 @@ func TestBlockedStreamsAreTriedAFewAtATime(t *testing.T) {
 func TestStreamThatMayGoAgainGoesAtOnceOrWithTheNextTick(t *testing.T) {
 	r := newRig(t, 1, finality.Ack, func(c *Config) { c.Retry.Min, c.Retry.Max = time.Hour, time.Hour })
 	streams := r.blocked(100)
-	own := r.e.runnable[laneResend].blocked.tail.stream // something happened to a pack of this stream
+	own := r.e.runnable[laneResend].blocked.Back() // something happened to a pack of this stream
 	own.breakers = nil
 	r.e.unblock(own)
 	r.progress()
@@ -108,8 +108,8 @@ func TestStreamThatMayGoAgainGoesAtOnceOrWithTheNextTick(t *testing.T) {
 	}
 	r.e.Tick(r.now)
 	r.progress()
-	if n := r.conns[0].inFlight; n != len(streams) || r.e.runnable[laneResend].blocked.n+r.e.runnable[laneResend].ready.n != 0 {
-		t.Errorf("%d packs in flight, %d streams still in line; want all of %d gone", n, r.e.runnable[laneResend].ready.n, len(streams))
+	if n := r.conns[0].inFlight; n != len(streams) || r.e.runnable[laneResend].blocked.Len()+r.e.runnable[laneResend].ready.Len() != 0 {
+		t.Errorf("%d packs in flight, %d streams still in line; want all of %d gone", n, r.e.runnable[laneResend].ready.Len(), len(streams))
 	}
 }
 
@@ -164,12 +164,10 @@ func TestStreamWhoseQueueIsNotReadSendsNothing(t *testing.T) {
 // What waits for a connection's writer could go elsewhere, so there is a bound.
 func TestNoMoreThanABoundWaitsForAWriter(t *testing.T) {
 	r := newRig(t, 1, finality.Ack, nil)
-	var packs []*Pack
 	for range 20 {
 		p := &Pack{Records: 1}
 		r.e.Sealed(p, r.streams[0])
 		r.e.Encoded(p, 256<<10)
-		packs = append(packs, p)
 	}
 	r.progress()
 	if n := len(r.out[r.conns[0]]); n != maxUnwritten/(256<<10) {

@@ -107,12 +107,26 @@ func (c Cause) String() string {
 }
 
 // emit appends an effect.
-func (e *Engine) emit(f Effect) { e.effects = append(e.effects, f) }
+func (e *Engine) emit(f Effect) { *e.add(f.Kind) = f }
+
+// add appends an effect of which only the kind is set. It spares the effects that every pack has the copy of a large
+// struct.
+func (e *Engine) add(k Kind) *Effect {
+	n := len(e.effects)
+	if n < cap(e.effects) {
+		e.effects = e.effects[:n+1] // zero: see takeEffects
+	} else {
+		e.effects = append(e.effects, Effect{})
+	}
+	f := &e.effects[n]
+	f.Kind = k
+	return f
+}
 
 // takeEffects returns what was emitted since the last call. The list is valid until the next call.
 func (e *Engine) takeEffects() []Effect {
 	taken := e.effects
-	clear(e.spare) // keeps nothing alive
+	clear(e.spare) // Invariant: effects and spare are zero behind their lengths
 	e.effects, e.spare = e.spare[:0], taken
 	return taken
 }

@@ -29,8 +29,7 @@ type Engine struct {
 	confirm *finality.Machine
 	random  *rand.Rand
 
-	packs   map[uint64]*Pack    // by Seq; Invariant: exactly those in a state other than Filling and Done
-	uniqs   map[uint32]struct{} // low halves of Seq on the wire; Invariant: those of packs that may still be answered
+	packs   map[uint64]*Pack // by Seq; Invariant: exactly those in a state other than Filling and Done
 	lastSeq uint64
 	states  StateCounts // of packs
 	repairs StateCounts // of the packs among them with Repair set
@@ -60,7 +59,7 @@ type Engine struct {
 func New(cfg Config) *Engine {
 	return &Engine{
 		cfg: cfg, confirm: finality.New(cfg.Finality), random: rand.New(cfg.Random),
-		packs: make(map[uint64]*Pack), uniqs: make(map[uint32]struct{}), conns: make(map[finality.ConnEpoch]*Conn),
+		packs: make(map[uint64]*Pack), conns: make(map[finality.ConnEpoch]*Conn),
 	}
 }
 

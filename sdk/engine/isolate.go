@@ -108,7 +108,7 @@ func (e *Engine) Parted(p, first, second *Pack, now time.Duration) (known bool) 
 	}
 	if known = e.cfg.Finality.Mode == finality.Queue; known {
 		e.setState(p, Split)
-		e.unname(p)
+		p.named = false
 		p.parts, p.unended = [2]*Pack{first, second}, 2
 		first.parent, second.parent = p, p
 	} else { // no news of the whole can come any more

@@ -61,7 +61,7 @@ type Pack struct {
 	OpenedAt time.Duration // when its first record came
 
 	state   State
-	named   bool // Invariant: the low half of seq is in Engine.uniqs
+	named   bool // it may still be answered. Invariant: no two such packs have the same low half of seq
 	encoded bool // Invariant: a pack in any state but Waiting was encoded
 	written bool // a writer took it, at least once
 	taken   bool // the writer of conn took it. Invariant: only a taken pack is answered
@@ -183,14 +183,20 @@ func (e *Engine) NotEncoded(p *Pack, err error) {
 
 // name gives a pack its Seq: its low half must not be that of another pack that may still be answered.
 func (e *Engine) name(p *Pack) {
-	for {
-		e.lastSeq++
-		if _, taken := e.uniqs[uint32(e.lastSeq)]; !taken {
-			e.uniqs[uint32(e.lastSeq)] = struct{}{}
-			p.seq, p.named = e.lastSeq, true
-			return
+	for e.lastSeq++; e.uniqTaken(e.lastSeq); e.lastSeq++ {
+	}
+	p.seq, p.named = e.lastSeq, true
+}
+
+// uniqTaken reports whether an older pack with the same low half of seq may still be answered.
+func (e *Engine) uniqTaken(seq uint64) bool {
+	for seq > 1<<32 {
+		seq -= 1 << 32
+		if p := e.packs[seq]; p != nil && p.named {
+			return true
 		}
 	}
+	return false
 }
 
 // LastSeq is the Seq of the pack that was sealed last. SetLastSeq moves it.
@@ -226,16 +232,8 @@ func (e *Engine) setState(p *Pack, to State) {
 func (e *Engine) done(p *Pack) {
 	e.unlistHeld(p)
 	p.unreserve() // it may be seen while it waits for its connection to be empty
-	e.unname(p)
+	p.named = false
 	e.unregister(p)
-}
-
-// unname frees the name of a pack that cannot be answered any more, once: later it may be another pack's.
-func (e *Engine) unname(p *Pack) {
-	if p.named {
-		p.named = false
-		delete(e.uniqs, uint32(p.seq))
-	}
 }
 
 // unregister drops what is known of a pack.
@@ -273,7 +271,8 @@ func (e *Engine) final(p *Pack) {
 		panic("bug: pack final that is " + p.state.String())
 	}
 	e.done(p)
-	e.emit(Effect{Kind: PackFinal, Pack: p, Endpoint: p.endpoint, Again: again})
+	f := e.add(PackFinal)
+	f.Pack, f.Endpoint, f.Again = p, p.endpoint, again
 }
 
 // lose says that the proxy that acked the pack lost it. The pack stays known as long as somebody follows it.

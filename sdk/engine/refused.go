@@ -53,7 +53,7 @@ func (e *Engine) Acked(p *Pack, now time.Duration) {
 	case b.trial == p.seq:
 		e.emit(Effect{Kind: StreamTakes, Stream: st, Endpoint: ep, Times: b.pauses})
 		e.takesStream(st, ep, now)
-	case b.pauses == 0 && p.sentAt >= b.struckAt:
+	case b.pauses == 0 && p.sentAt >= b.rejectedAt:
 		st.closeBreaker(ep)
 	}
 	e.unhand(p)
@@ -63,12 +63,13 @@ func (e *Engine) Acked(p *Pack, now time.Duration) {
 	c.useful = true
 	ep.counts.Acked++
 	st.counts.Acked++
-	e.unname(p)
+	p.named = false
 	if p.probed() {
 		e.probeTaken(p, now)
 	}
 	p.refusal = nil
-	e.emit(Effect{Kind: PackAcked, Pack: p, Endpoint: ep})
+	f := e.add(PackAcked)
+	f.Pack, f.Endpoint = p, ep
 	e.confirm.Acked(finality.Pack(p.seq), c.epoch, now)
 }
 
@@ -113,7 +114,7 @@ func (e *Engine) Refused(p *Pack, code int, early bool, err error, now time.Dura
 		case e.tryFailed(p, ep, err, ""):
 		default:
 			if answer.Class == Rejected {
-				e.strikeStream(p, ep, sentAt, now, answer.Reason())
+				e.rejectsStream(p, ep, sentAt, now, answer.Reason())
 			}
 			e.awaitSecondOpinion(p, now)
 		}

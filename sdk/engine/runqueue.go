@@ -1,75 +1,30 @@
 package engine
 
+import "inlong-bridge/sdk/internal/list"
+
 // runQueue is the streams that have packs of one lane to send, each once. A stream whose first pack has to wait for
 // something that concerns this stream alone (a proxy that does not take the stream for now, a share of a window) is
 // blocked, so that a thousand such streams cost nothing each time a pack of another stream is acked. A blocked stream is
 // ready again when something happens to a pack of it (unblock), and a few are tried at each dispatch anyway: they may
 // wait for time to pass, or for the end of another stream's pack.
 type runQueue struct {
-	ready, blocked turnList
-}
-
-// turn is a stream's place in one of the lists of a runQueue.
-type turn struct {
-	stream     *Stream
-	prev, next *turn
-	in         *turnList // nil: the stream has nothing to send in this lane
-}
-
-// turnList is a list of turns in order. Every operation is O(1) and allocates nothing.
-type turnList struct {
-	head, tail *turn
-	n          int
-}
-
-// push puts t at the end, taking it out of the list that it was in.
-func (l *turnList) push(t *turn) {
-	t.leave()
-	t.in, t.prev = l, l.tail
-	if l.tail == nil {
-		l.head = t
-	} else {
-		l.tail.next = t
-	}
-	l.tail = t
-	l.n++
-}
-
-// leave takes t out of the list that it is in.
-func (t *turn) leave() {
-	l := t.in
-	if l == nil {
-		return
-	}
-	if t.prev == nil {
-		l.head = t.next
-	} else {
-		t.prev.next = t.next
-	}
-	if t.next == nil {
-		l.tail = t.prev
-	} else {
-		t.next.prev = t.prev
-	}
-	t.in, t.prev, t.next = nil, nil, nil
-	l.n--
+	ready, blocked list.List[Stream]
 }
 
 // makeRunnable puts a stream among the ready ones of a lane. The stream leaves by itself when its first pack cannot go
 // for a reason that ends with an event: whoever handles that event calls makeRunnable.
 func (e *Engine) makeRunnable(st *Stream, l lane) {
-	t, q := &st.turns[l], &e.runnable[l]
-	if t.in == nil || t.in == &q.blocked {
-		t.stream = st
-		q.ready.push(t)
+	q := &e.runnable[l]
+	if t := &st.turns[l]; t.In() != &q.ready {
+		q.ready.PushBack(t)
 	}
 }
 
 // unblock lets a blocked stream be tried at the next dispatch.
 func (e *Engine) unblock(st *Stream) {
 	for l := range st.turns {
-		if t := &st.turns[l]; t.in == &e.runnable[l].blocked {
-			e.runnable[l].ready.push(t)
+		if t := &st.turns[l]; t.In() == &e.runnable[l].blocked {
+			e.runnable[l].ready.PushBack(t)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/internal/list"
 )
 
 // Stream is what the engine knows of one (group, stream) pair. The owner embeds it in its own struct.
@@ -17,11 +18,11 @@ type Stream struct {
 	list    *ProxyList
 
 	queues   [lanes]packQueue
-	turns    [lanes]turn            // its places in Engine.runnable
-	breakers map[*Endpoint]*breaker // of the proxies that do not take it; nil without any
-	known    int32                  // Invariant: packs of it in Engine.packs
-	held     int32                  // Invariant: packs of it whose pieces were told that they are held, without release
-	probes   int32                  // tries of its held packs since it has some
+	turns    [lanes]list.Node[Stream] // its places in Engine.runnable
+	breakers map[*Endpoint]*breaker   // of the proxies that do not take it; nil without any
+	known    int32                    // Invariant: packs of it in Engine.packs
+	held     int32                    // Invariant: packs of it whose pieces were told that they are held, without release
+	probes   int32                    // tries of its held packs since it has some
 	counts   StreamCounts
 }
 
@@ -43,6 +44,9 @@ func (s *Stream) Held() int { return int(s.held) }
 // AddStream makes a stream known that sends to the proxies of a list. No two streams ever have the same id.
 func (e *Engine) AddStream(st *Stream, id finality.Stream, l *ProxyList) {
 	st.id, st.list, st.index = id, l, int32(len(e.streams))
+	for l := range st.turns {
+		st.turns[l].Owner = st
+	}
 	e.streams = append(e.streams, st)
 }
 
@@ -64,7 +68,7 @@ func (e *Engine) ForgetStream(st *Stream) bool {
 	e.streams[len(e.streams)-1] = nil
 	e.streams = e.streams[:len(e.streams)-1]
 	for l := range st.turns {
-		st.turns[l].leave()
+		st.turns[l].Remove()
 	}
 	return true
 }

@@ -9,13 +9,13 @@ import (
 type conn struct {
 	id       ConnEpoch
 	ep       *endpoint
-	inFlight packList // written, not answered, in the order written
-	acked    packList // in the order acked, or as if: by stamp
-	apart    packList // acked, of streams that the rules of a living connection leave alone (Queue); see slowstart.go
-	window   share    // what counts in its window
-	shares   map[*stream]share
-	used     bool // a pack was written to it
-	settled  bool // something of it settled
+	inFlight packList          // written, not answered, in the order written
+	acked    packList          // in the order acked, or as if: by stamp
+	apart    packList          // acked, of streams that the rules of a living connection leave alone (Queue); see slowstart.go
+	window   share             // what counts in its window
+	shares   map[*stream]share // of the window, by stream; nil but in Queue
+	used     bool              // a pack was written to it
+	settled  bool              // something of it settled
 
 	clock    lifeClock
 	lastSent time.Duration   // anything, heartbeats too
@@ -47,8 +47,10 @@ func (m *Machine) Opened(id ConnEpoch, ep Endpoint, now time.Duration) {
 		panic("bug: connection opened twice")
 	}
 	c := &conn{
-		id: id, ep: m.endpoint(ep), shares: make(map[*stream]share),
-		lastSent: now, allowed: min(startAllowed, m.cfg.WindowBytes),
+		id: id, ep: m.endpoint(ep), lastSent: now, allowed: min(startAllowed, m.cfg.WindowBytes),
+	}
+	if m.cfg.Mode == Queue {
+		c.shares = make(map[*stream]share)
 	}
 	m.conns[id] = c
 	m.living = append(m.living, c)
@@ -156,6 +158,9 @@ func (m *Machine) admitWindow(c *conn, st *stream, n int64) Refusal {
 func (c *conn) enter(p *pack) {
 	p.inWindow = true
 	c.window.add(1, p.bytes)
+	if c.shares == nil {
+		return
+	}
 	s := c.shares[p.stream]
 	s.add(1, p.bytes)
 	c.shares[p.stream] = s
@@ -167,6 +172,9 @@ func (c *conn) leave(p *pack) {
 	}
 	p.inWindow = false
 	c.window.add(-1, -p.bytes)
+	if c.shares == nil {
+		return
+	}
 	s := c.shares[p.stream]
 	s.add(-1, -p.bytes)
 	if s.packs == 0 {

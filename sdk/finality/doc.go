@@ -22,6 +22,6 @@
 //
 // Two clocks are not the caller's. A connection's life clock moves only between timely answers. The
 // queue clock moves only while every queue cluster answers: when the queue is down nobody's packs
-// arrive, so nothing is suspected of anything. Time during which this process did not run (no Tick
+// arrive, so nothing becomes overdue. Time during which this process did not run (no Tick
 // for longer than Config.ClockGap) moves neither.
 package finality

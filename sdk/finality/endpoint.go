@@ -1,6 +1,10 @@
 package finality
 
-import "time"
+import (
+	"time"
+
+	"inlong-bridge/sdk/backoff"
+)
 
 // endpoint is one proxy.
 type endpoint struct {
@@ -22,8 +26,8 @@ type endpoint struct {
 	seenOrder uint64        // the latest pack sent through this proxy that was seen
 	seenAt    time.Duration // on the queue clock
 	zombie    bool          // half-open: one pack per growing pause
-	suspect   bool          // the zombie rule applies; a barrier is wanted
-	suspectAt time.Duration // since then
+	overdue   bool          // the zombie rule applies; a barrier is wanted
+	overdueAt time.Duration // since then
 	openOrder uint64        // packs written after this one may prove a zombie alive
 }
 
@@ -38,9 +42,12 @@ type pause struct {
 
 // grow begins the next pause at now: twice the last one, within the configured bounds.
 func (p *pause) grow(now time.Duration, cfg *Config) {
-	p.last = min(max(2*p.last, cfg.PauseMin), cfg.PauseMax)
+	p.last = cfg.pauses().Next(p.last)
 	p.until = now + p.last
 }
+
+// pauses are those of everything that is tried again with growing pauses.
+func (c *Config) pauses() backoff.Backoff { return backoff.Backoff{Min: c.PauseMin, Max: c.PauseMax} }
 
 func (p *pause) reset() { *p = pause{} }
 

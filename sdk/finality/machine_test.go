@@ -120,7 +120,7 @@ func TestLateAckOfAnEndedConnectionIsIgnored(t *testing.T) {
 	r.want(Resend, 1)
 }
 
-func TestBrokenConnectionSendsAgainInOrderWithTheOldestAsSuspect(t *testing.T) {
+func TestBrokenConnectionSendsAgainInOrderWithTheOldestMarked(t *testing.T) {
 	r := newRig(t, Queue, nil)
 	r.m.Opened(1, 1, 0)
 	for p := Pack(1); p <= 3; p++ {
@@ -131,7 +131,7 @@ func TestBrokenConnectionSendsAgainInOrderWithTheOldestAsSuspect(t *testing.T) {
 	r.collect()
 	r.want(Resend, 2, 3)
 	if !r.ds[0].Oldest || r.ds[1].Oldest {
-		t.Fatalf("suspects: %+v, want only the oldest unanswered pack", r.ds)
+		t.Fatalf("oldest: %+v, want only the oldest unanswered pack", r.ds)
 	}
 }
 

@@ -27,10 +27,10 @@ type pack struct {
 
 	inWindow  bool // counts in its connection's window
 	isCounted bool // counts in what is open of its stream
-	// suspectSince is when a rule first wanted the acked pack lost; it is, once a barrier begun later
-	// is passed. Meaningful while suspect is set.
-	suspect      bool
-	suspectSince time.Duration
+	// overdueSince is when a rule first wanted the acked pack lost; it is, once a barrier begun later
+	// is passed. Meaningful while overdue is set.
+	overdue      bool
+	overdueSince time.Duration
 
 	prev, next *pack // in one of the lists below
 	in         *packList
@@ -212,7 +212,7 @@ func (m *Machine) lose(p *pack, why string) {
 		p.c.leave(p)
 	}
 	p.uncounted()
-	p.state, p.c, p.suspect = lost, nil, false
+	p.state, p.c, p.overdue = lost, nil, false
 	m.lost++
 	m.decide(Decision{Kind: Lost, Pack: p.id, Reason: why})
 }

@@ -8,8 +8,8 @@ import (
 // The rules of Queue. A pack is final when it was seen and in no other way; what follows only decides
 // when to stop waiting for one. A mistake here costs duplicates or time, never a record.
 //
-// Every loss takes two steps: a rule suspects the pack, which asks for a barrier; and a barrier that
-// was begun after the suspicion is passed while the pack is still not seen. So a reader that is
+// Every loss takes two steps: a rule finds the pack overdue, which asks for a barrier; and a barrier that
+// was begun after that is passed while the pack is still not seen. So a reader that is
 // behind, or an answer that was on its way, never makes a pack lost.
 
 // queueState is what the machine knows of the queue.
@@ -35,7 +35,7 @@ type orphans struct {
 	// proxy since: it may be a process that stands still and will go on, with all that it had acked.
 	silent  bool
 	heardAt time.Duration // when that changed, on the queue clock
-	suspect bool          // the grace is over; a barrier is wanted
+	overdue bool          // the grace is over; a barrier is wanted
 	since   time.Duration // since then
 }
 
@@ -56,7 +56,7 @@ func (m *Machine) heard(ep *endpoint, now time.Duration) {
 		if o.ep == ep && o.silent {
 			m.advanceQueue(now)
 			o.silent, o.heardAt = false, m.queue.clock
-			o.suspect = false
+			o.overdue = false
 		}
 	}
 }
@@ -74,7 +74,7 @@ const (
 func (m *Machine) QueueAnswers(ok bool, now time.Duration) {
 	m.advanceQueue(now)
 	if m.queue.answers && !ok {
-		m.clearSuspicions()
+		m.clearOverdue()
 	}
 	m.queue.answers = ok
 }
@@ -117,7 +117,7 @@ func (m *Machine) seenThrough(ep *endpoint, order uint64) {
 	m.queue.seenOrder = max(m.queue.seenOrder, order)
 	ep.seenOrder = max(ep.seenOrder, order)
 	ep.seenAt = m.queue.clock
-	ep.suspect = false
+	ep.overdue = false
 	for _, c := range m.living {
 		if c.ep == ep {
 			c.nextProbe, c.probePause = 0, 0
@@ -140,14 +140,14 @@ func (m *Machine) orphan(c *conn, now time.Duration) {
 		for p := l.head; p != nil; p = l.head {
 			p.unlink()
 			c.leave(p)
-			p.c, p.suspect = nil, false
+			p.c, p.overdue = nil, false
 			o.packs.push(p)
 		}
 	}
 	m.queue.orphans = append(m.queue.orphans, o)
 }
 
-// tickQueue lets the rules suspect, and asks for a barrier when one of them does.
+// tickQueue lets the rules find overdue packs, and asks for a barrier when one of them finds any.
 func (m *Machine) tickQueue(now time.Duration) {
 	m.advanceQueue(now)
 	m.queue.orphans = slices.DeleteFunc(m.queue.orphans, func(o *orphans) bool { return o.packs.n == 0 })
@@ -156,20 +156,20 @@ func (m *Machine) tickQueue(now time.Duration) {
 	}
 	wanted := false
 	for _, o := range m.queue.orphans {
-		if !o.suspect && o.due(m.queue.clock, &m.cfg) {
-			o.suspect, o.since = true, now
+		if !o.overdue && o.due(m.queue.clock, &m.cfg) {
+			o.overdue, o.since = true, now
 		}
-		wanted = wanted || o.suspect
+		wanted = wanted || o.overdue
 	}
 	for _, c := range m.living {
 		if c.acked.head == nil || m.age(c.acked.head) < m.cfg.Patience {
 			continue
 		}
-		wanted = m.suspectOvertaken(c, now) || wanted
-		wanted = m.suspectOldest(c, now) || wanted
-		wanted = m.suspectZombie(c, now) || wanted
+		wanted = m.findOvertaken(c, now) || wanted
+		wanted = m.findOldest(c, now) || wanted
+		wanted = m.findZombie(c, now) || wanted
 	}
-	wanted = m.suspectStarting(now) || wanted
+	wanted = m.findStarting(now) || wanted
 	if wanted && !m.queue.barrier && now >= m.queue.retryAt {
 		m.queue.barrier = true
 		m.decide(Decision{Kind: Barrier})
@@ -179,39 +179,39 @@ func (m *Machine) tickQueue(now time.Duration) {
 // age of an acked pack, on the queue clock.
 func (m *Machine) age(p *pack) time.Duration { return m.queue.clock - p.stamp }
 
-// suspectOvertaken: a pack unseen for patience while packs sent later through the same proxy were seen.
-func (m *Machine) suspectOvertaken(c *conn, now time.Duration) (found bool) {
+// findOvertaken: a pack unseen for patience while packs sent later through the same proxy were seen.
+func (m *Machine) findOvertaken(c *conn, now time.Duration) (found bool) {
 	for p := c.acked.head; p != nil && m.age(p) >= m.cfg.Patience; p = p.next {
 		if p.order < c.ep.seenOrder {
-			p.accuse(now)
+			p.markOverdue(now)
 			found = true
 		}
 	}
 	return found
 }
 
-// suspectOldest is the probe: where nothing newer can tell (a full window of packs that a proxy
+// findOldest is the probe: where nothing newer can tell (a full window of packs that a proxy
 // dropped, the last pack of an idle topic, a single proxy), the oldest pack is given up, then one more
 // per growing pause, until something of that proxy is seen. Without it a window full of dropped packs
 // would wait for ever.
-func (m *Machine) suspectOldest(c *conn, now time.Duration) bool {
+func (m *Machine) findOldest(c *conn, now time.Duration) bool {
 	p := c.acked.head
 	if p.order < c.ep.seenOrder || m.queue.clock < c.nextProbe {
 		return false
 	}
-	p.accuse(now)
+	p.markOverdue(now)
 	return true
 }
 
-// suspectZombie: nothing of a proxy was seen for patience while other proxies' later packs were. With
+// findZombie: nothing of a proxy was seen for patience while other proxies' later packs were. With
 // a single proxy nobody can tell a zombie from a slow queue.
-func (m *Machine) suspectZombie(c *conn, now time.Duration) bool {
+func (m *Machine) findZombie(c *conn, now time.Duration) bool {
 	ep := c.ep
 	if m.queue.clock-ep.seenAt < m.cfg.Patience || !m.othersSeenAfter(ep, c.acked.head.order) {
 		return false
 	}
-	if !ep.suspect {
-		ep.suspect, ep.suspectAt = true, now
+	if !ep.overdue {
+		ep.overdue, ep.overdueAt = true, now
 	}
 	return true
 }
@@ -226,30 +226,30 @@ func (m *Machine) othersSeenAfter(ep *endpoint, order uint64) bool {
 	return false
 }
 
-// accuse notes since when a rule wants the pack lost.
-func (p *pack) accuse(now time.Duration) {
-	if !p.suspect {
-		p.suspect, p.suspectSince = true, now
+// markOverdue notes since when a rule wants the pack lost.
+func (p *pack) markOverdue(now time.Duration) {
+	if !p.overdue {
+		p.overdue, p.overdueSince = true, now
 	}
 }
 
-func (m *Machine) clearSuspicions() {
+func (m *Machine) clearOverdue() {
 	for _, o := range m.queue.orphans {
-		o.suspect = false
+		o.overdue = false
 	}
 	for _, c := range m.living {
-		c.ep.suspect = false
+		c.ep.overdue = false
 		for p := c.acked.head; p != nil; p = p.next {
-			p.suspect = false
+			p.overdue = false
 		}
 		for p := c.apart.head; p != nil; p = p.next {
-			p.suspect = false
+			p.overdue = false
 		}
 	}
 }
 
 // BarrierPassed says that a barrier begun at that time was passed: everything that lay in the queue
-// then has been told by Seen. What was suspected before it and is still not seen is lost.
+// then has been told by Seen. What was overdue before it and is still not seen is lost.
 func (m *Machine) BarrierPassed(begun, now time.Duration) {
 	m.advanceQueue(now)
 	m.queue.barrier = false
@@ -257,22 +257,22 @@ func (m *Machine) BarrierPassed(begun, now time.Duration) {
 		return
 	}
 	for _, o := range m.queue.orphans {
-		if o.suspect && o.since <= begun {
+		if o.overdue && o.since <= begun {
 			for o.packs.head != nil {
 				m.lose(o.packs.head, lossOrphan)
 			}
 		}
 	}
 	for _, c := range slices.Clone(m.living) {
-		m.loseSuspects(c, begun)
+		m.loseOverdue(c, begun)
 		m.loseStarting(c, begun)
 	}
 	for _, c := range slices.Clone(m.living) {
 		m.loseZombie(c, begun, now)
 	}
 	for _, ep := range m.endpoints {
-		if ep.suspect && ep.suspectAt <= begun {
-			ep.suspect = false
+		if ep.overdue && ep.overdueAt <= begun {
+			ep.overdue = false
 		}
 	}
 	m.stallStreams(now)
@@ -285,10 +285,10 @@ func (m *Machine) BarrierFailed(now time.Duration) {
 	m.queue.retryAt = now + m.cfg.PauseMin
 }
 
-func (m *Machine) loseSuspects(c *conn, begun time.Duration) {
+func (m *Machine) loseOverdue(c *conn, begun time.Duration) {
 	for p := c.acked.head; p != nil; {
 		next := p.next
-		if p.suspect && p.suspectSince <= begun {
+		if p.overdue && p.overdueSince <= begun {
 			if p.order < c.ep.seenOrder {
 				if p.stream.overtaken == nil {
 					p.stream.overtaken = make(map[*endpoint]bool)
@@ -296,7 +296,7 @@ func (m *Machine) loseSuspects(c *conn, begun time.Duration) {
 				p.stream.overtaken[c.ep] = true
 				m.lose(p, lossOvertaken)
 			} else {
-				c.probePause = min(max(2*c.probePause, m.cfg.PauseMin), m.cfg.PauseMax)
+				c.probePause = m.cfg.pauses().Next(c.probePause)
 				c.nextProbe = m.queue.clock + c.probePause
 				m.lose(p, lossProbe)
 			}
@@ -309,7 +309,7 @@ func (m *Machine) loseSuspects(c *conn, begun time.Duration) {
 // pause, full again when that one is seen.
 func (m *Machine) loseZombie(c *conn, begun, now time.Duration) {
 	ep := c.ep
-	if !ep.suspect || ep.suspectAt > begun {
+	if !ep.overdue || ep.overdueAt > begun {
 		return
 	}
 	for c.acked.head != nil {

@@ -62,8 +62,8 @@ func (r *rig) passed(begun time.Duration) {
 	r.ds = append(r.ds, r.m.Decisions(nil)...)
 }
 
-// A barrier shows what lay in the queue when it began. What was suspected later may have come in between.
-func TestBarrierLosesNothingThatWasSuspectedAfterItBegan(t *testing.T) {
+// A barrier shows what lay in the queue when it began. What became overdue later may have come in between.
+func TestBarrierLosesNothingThatWasOverdueAfterItBegan(t *testing.T) {
 	r := queueRig(t, nil)
 	r.ack(1, 1)
 	asked := r.hold(61 * second)
@@ -77,7 +77,7 @@ func TestBarrierLosesNothingThatWasSuspectedAfterItBegan(t *testing.T) {
 }
 
 // The same for all that a proxy acked of which nothing is seen.
-func TestBarrierLosesNothingOfAZombieThatWasSuspectedAfterItBegan(t *testing.T) {
+func TestBarrierLosesNothingOfAZombieThatWasOverdueAfterItBegan(t *testing.T) {
 	r := queueRig(t, nil)
 	r.m.AddEndpoint(2, 0)
 	r.m.Opened(2, 2, 0)

@@ -41,7 +41,7 @@ func (m *Machine) Missing(id Stream, missing bool, now time.Duration) {
 		for p := from.head; p != nil; {
 			next := p.next
 			if p.stream == s {
-				p.suspect = false
+				p.overdue = false
 				if !missing {
 					p.stamp += m.queue.clock - max(p.stamp, s.missingAt)
 				}
@@ -98,7 +98,7 @@ func (m *Machine) started(s *stream) {
 	s.seen = true
 	for _, p := range s.starting {
 		if p.state == acked && p.c != nil {
-			p.suspect = false
+			p.overdue = false
 			p.place()
 		}
 	}
@@ -138,9 +138,9 @@ func (s *stream) oldestStarting() *pack {
 	return oldest
 }
 
-// suspectStarting: the oldest pack of a stream in slow start, unseen for patience, and then one more per
+// findStarting: the oldest pack of a stream in slow start, unseen for patience, and then one more per
 // growing pause. Between those nothing is looked at, however many streams there are.
-func (m *Machine) suspectStarting(now time.Duration) (found bool) {
+func (m *Machine) findStarting(now time.Duration) (found bool) {
 	clock := m.queue.clock
 	if clock < m.queue.nextStart {
 		return false
@@ -156,7 +156,7 @@ func (m *Machine) suspectStarting(now time.Duration) (found bool) {
 				next = min(next, due)
 				continue
 			}
-			p.accuse(now)
+			p.markOverdue(now)
 			found, next = true, clock
 		}
 	}
@@ -164,12 +164,12 @@ func (m *Machine) suspectStarting(now time.Duration) (found bool) {
 	return found
 }
 
-// loseStarting gives up what suspectStarting suspected before the barrier began.
+// loseStarting gives up what findStarting found overdue before the barrier began.
 func (m *Machine) loseStarting(c *conn, begun time.Duration) {
 	for p := c.apart.head; p != nil; {
 		next := p.next
-		if s := p.stream; p.suspect && p.suspectSince <= begun {
-			s.giveUpPause = min(max(2*s.giveUpPause, m.cfg.PauseMin), m.cfg.PauseMax)
+		if s := p.stream; p.overdue && p.overdueSince <= begun {
+			s.giveUpPause = m.cfg.pauses().Next(s.giveUpPause)
 			s.nextGiveUp = m.queue.clock + s.giveUpPause
 			m.lose(p, lossStarting)
 		}

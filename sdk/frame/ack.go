@@ -58,12 +58,12 @@ func DecodeAck(frame []byte) (Ack, error) {
 	}
 	end := len(frame) - 2
 	a := Ack{Uniq: b.Uint32(frame[5:]), Attr: frame[11:end:end]}
-	a.Code, a.Message = verdict(a.Attr)
+	a.Code, a.Message = outcome(a.Attr)
 	return a, nil
 }
 
-// verdict reads the code and the message of an answer's attributes.
-func verdict(attr []byte) (code int, message []byte) {
+// outcome reads the code and the message of an answer's attributes.
+func outcome(attr []byte) (code int, message []byte) {
 	token, rest, _ := bytes.Cut(attr, []byte{'&'})
 	if _, ok := valueOf(token, attrProxyIP); ok {
 		token, rest, _ = bytes.Cut(rest, []byte{'&'})
@@ -118,7 +118,7 @@ func AppendAck(dst []byte, uniq uint32, dpIP string, code int, message string, a
 	dst = binary.BigEndian.AppendUint32(dst, uniq)
 	dst = append(dst, 0, 0)
 	text := len(dst)
-	dst = appendVerdict(dst, dpIP, code, message, attr)
+	dst = appendOutcome(dst, dpIP, code, message, attr)
 	dst = dst[:min(len(dst), text+maxAckAttr)]
 	binary.BigEndian.PutUint16(dst[text-2:], uint16(len(dst)-text))
 	dst = binary.BigEndian.AppendUint16(dst, magic)
@@ -126,8 +126,8 @@ func AppendAck(dst []byte, uniq uint32, dpIP string, code int, message string, a
 	return dst
 }
 
-// appendVerdict appends an answer's attribute string, which verdict reads.
-func appendVerdict(dst []byte, dpIP string, code int, message string, attr []byte) []byte {
+// appendOutcome appends an answer's attribute string, which outcome reads.
+func appendOutcome(dst []byte, dpIP string, code int, message string, attr []byte) []byte {
 	dst = append(dst, attrProxyIP+"="...)
 	dst = append(dst, dpIP...)
 	if code != 0 {

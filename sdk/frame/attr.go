@@ -15,8 +15,8 @@ const AttrMid = "mid"
 const AttrOrigin = "bg"
 
 // AppendAttr appends key=value to an attribute string, joined with '&' when dst is not empty: dst holds
-// the attributes and nothing else. What may stand there is [CheckAttribute]'s business. A value that is
-// not a string can be appended behind an empty one.
+// the attributes and nothing else. [CheckAttribute] says what is allowed in it. A value that is not a
+// string can be appended behind an empty one.
 func AppendAttr(dst []byte, key, value string) []byte {
 	if len(dst) > 0 {
 		dst = append(dst, '&')
@@ -46,7 +46,7 @@ func valueOf(token []byte, key string) ([]byte, bool) {
 	return nil, false
 }
 
-// CheckAttribute says why key=value may not stand in an attribute string: empty key, non-ASCII or
+// CheckAttribute says why key=value is not allowed in an attribute string: empty key, non-ASCII or
 // control characters, '&' or '='. DataProxy answers these with an error, or closes the connection.
 // An empty value is legal.
 func CheckAttribute(key, value string) error {

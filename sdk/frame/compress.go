@@ -7,7 +7,7 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// snappyMaxRatio bounds what a snappy block can become: its densest element turns 3 bytes into 64.
+// snappyMaxRatio bounds the growth of a snappy block when it is decompressed: its densest element turns 3 bytes into 64.
 const snappyMaxRatio = 22
 
 // maxSnappyLen returns the most bytes n bytes can become as a snappy block.
@@ -24,8 +24,8 @@ func appendSnappy(dst, src []byte) []byte {
 	return append(dst, block...)
 }
 
-// decodeSnappy returns what a raw snappy block holds, in a fresh buffer of at most limit bytes. A
-// block that announces more than its bytes could ever become is refused before anything is allocated.
+// decodeSnappy decompresses a raw snappy block into a fresh buffer of at most limit bytes. It refuses a block that
+// announces more than its bytes can become, before it allocates anything.
 func decodeSnappy(block []byte, limit int) ([]byte, error) {
 	n, err := snappy.DecodedLen(block)
 	switch {

@@ -1,10 +1,9 @@
 // Package frame turns DataProxy frames into values and back. It does no I/O and keeps no state.
 //
-// What goes over a connection is a sequence of frames. Every frame begins with a length that counts
-// the bytes behind itself; the next byte is the type: five bits of message type, three bits of flags.
-// All integers are big-endian. The length decides where a frame ends, and the inner lengths must add
-// up to it exactly: a DataProxy answers anything else with a closed connection, and so do the
-// decoders here with an error.
+// A connection carries a sequence of frames. Every frame begins with a length, which counts the bytes behind itself. The
+// next byte is the type: five bits of message type and three bits of flags. All integers are big-endian. The length
+// decides where a frame ends, and the inner lengths must add up to it exactly: otherwise a DataProxy closes the
+// connection, and the decoders of this package return an error.
 //
 // A pack (type 7), 29 bytes beside body and attributes:
 //
@@ -36,9 +35,9 @@
 //
 //	length = 14 + b + a
 //
-// Text packs, the types 2 to 6, and their answers: 13 bytes beside body and attributes, nothing behind
-// them, and no number. Whether the body is compressed says the attribute cp. What the types hold tells
-// [TextPack.Items], and how an answer finds its pack [TextAck]:
+// Text packs, the types 2 to 6, and their answers have 13 bytes beside body and attributes, no bytes behind them, and no
+// number. The attribute cp says whether the body is compressed. [TextPack.Items] says what each type holds, and
+// [TextAck] how an answer finds its pack:
 //
 //	0        4      5         9      9+b       13+b   13+b+a
 //	| length | type | bodyLen | body | attrLen | attr |
@@ -46,14 +45,13 @@
 //
 //	length = 9 + b + a
 //
-// What a DataProxy puts into the queue for a pack is an InLongMsg of version 4: the frame between two
-// markers, its body always compressed and the attribute rtms (time of arrival) added in front when the
-// sender did not set it, see [AppendInLongMsg]:
+// A DataProxy puts an InLongMsg of version 4 into the queue for each pack: the frame between two markers. It compresses
+// the body, and adds the attribute rtms (time of arrival) in front if the sender did not set it; see [AppendInLongMsg]:
 //
 //	| 0F04 | pack | 0F04 |
 //
-// For a text pack it is one of version 1, or 3 for type 6, in which everything is written anew, see
-// [AppendTextInLongMsg]. Its blocks hold records as a pack does, in version 3 behind a total length:
+// For a text pack it writes a new message of version 1, or of version 3 for type 6; see [AppendTextInLongMsg]. The blocks
+// hold records as a pack does, in version 3 behind a total length:
 //
 //	| 0F01 | created | blocks | block .. | 0F01 |    | 0F03 | created | count | blocks | block .. | 0F03 |
 //	|  2   |    8    |   4    |          |  2   |    |  2   |    8    |   4   |   4    |          |  2   |
@@ -63,9 +61,9 @@
 //
 // [OpenInLongMsg] reads all of them.
 //
-// Encoders append to a slice that the caller gives and keep no reference to it or to their input; with
-// enough capacity they do not allocate. Decoders return values that refer to their input, copy nothing,
-// and allocate in proportion to it at most.
+// Encoders append to a slice of the caller, and keep no reference to it or to their input. With enough capacity they do
+// not allocate. Decoders return values that refer to their input. They copy nothing, and allocate at most in proportion
+// to the input.
 package frame
 
 // Message types: the low five bits of the byte behind the length.

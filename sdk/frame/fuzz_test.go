@@ -140,7 +140,7 @@ func FuzzDecodeAck(f *testing.F) {
 		if a.Code != 0 && !refusable {
 			t.Errorf("code %d read from %q", a.Code, a.Attr)
 		}
-		// What is echoed cannot change the verdict.
+		// What is echoed cannot change the outcome.
 		message, echo := string(a.Message), a.Attr
 		again, err := frame.DecodeAck(frame.AppendAck(nil, a.Uniq, "10.0.0.1", a.Code, message, echo))
 		if err != nil || again.Uniq != a.Uniq || len(wire) < 30000 && again.Code != a.Code {

@@ -69,16 +69,15 @@ func DecodeInLongMsg(value []byte) (Pack, error) {
 	return p, nil
 }
 
-// MayBeInLongMsg looks at the first two bytes alone: where it says no, value is no InLongMsg.
+// MayBeInLongMsg looks only at the first two bytes: if it returns false, value is not an InLongMsg.
 func MayBeInLongMsg(value []byte) bool {
 	return len(value) >= 2*markerLen && value[0] == markerV4>>8 && value[1] <= markerV4&0xff
 }
 
 // InLongMsgAttr returns the attribute string of a message by lengths alone: the body is never opened.
 // In the versions 1 and 3, which text packs become, it is that of the first block, if there is one.
-// The result refers to value. It allocates nothing, also when it fails, so that a reader may use it on
-// everything it finds in a queue; the errors are ErrNotInLongMsg, ErrLength, ErrMagic and ErrCorrupt as
-// they are.
+// The result refers to value. It allocates nothing, even if it fails, so that a reader may use it on everything in a
+// queue. The errors are ErrNotInLongMsg, ErrLength, ErrMagic and ErrCorrupt, not wrapped.
 func InLongMsgAttr(value []byte) (attr []byte, err error) {
 	frame, err := insideMarkers(value)
 	if err != nil {

@@ -32,7 +32,7 @@ func DecodeTextAck(frame []byte) (TextAck, error) {
 		return TextAck{}, fmt.Errorf("decoding ack: %w", err)
 	}
 	a := TextAck{Type: typ, Body: body, Attr: attr}
-	a.Code, a.Message = verdict(attr)
+	a.Code, a.Message = outcome(attr)
 	return a, nil
 }
 
@@ -65,7 +65,7 @@ func AppendTextAck(dst []byte, typ uint8, body []byte, dpIP string, code int, me
 	dst = append(dst, body...)
 	dst = append(dst, 0, 0, 0, 0)
 	text := len(dst)
-	dst = appendVerdict(dst, dpIP, code, message, attr)
+	dst = appendOutcome(dst, dpIP, code, message, attr)
 	binary.BigEndian.PutUint32(dst[text-4:], uint32(len(dst)-text))
 	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-lengthLen))
 	return dst

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// QueueCluster and Topic come from getAllConfig: where a cluster of proxies puts what it accepts.
+// QueueCluster is a cluster of the queue behind the proxies, as getAllConfig describes it.
 //
-// Params is the Manager's and may hold credentials; printing or logging a QueueCluster leaves it out.
+// Params comes from the Manager and may hold credentials; printing or logging a QueueCluster leaves it out.
 type QueueCluster struct {
 	Name   string
 	Type   string // KAFKA, PULSAR, ...
@@ -23,20 +23,20 @@ func (q QueueCluster) String() string { return q.Type + " " + q.Name }
 // LogValue returns the cluster's type and name.
 func (q QueueCluster) LogValue() slog.Value { return slog.StringValue(q.String()) }
 
-// QueueConfig is what getAllConfig tells about the queue behind a cluster of proxies.
+// QueueConfig is the answer of getAllConfig about the queue behind a cluster of proxies.
 type QueueConfig struct {
 	MD5      string
 	Type     string
 	Clusters []QueueCluster
 	Topics   map[string]string // "group.stream" -> topic, by the rules of the proxies
-	Wraps    map[string]string // "group.stream" -> wrap type, of those that have another one than WrapInLongMsg
+	Wraps    map[string]string // "group.stream" -> wrap type, if it is not WrapInLongMsg
 }
 
-// WrapInLongMsg is the wrap type of a stream whose packs lie in the queue as they were sent. It is that of streams
-// without one.
+// WrapInLongMsg is the wrap type of a stream whose packs are in the queue as they were sent. Streams without a wrap type
+// have it.
 const WrapInLongMsg = "INLONG_MSG_V0"
 
-// Wrap returns the wrap type of a stream, looked up as its topic is.
+// Wrap returns the wrap type of a stream, looked up in the same way as its topic.
 func (q *QueueConfig) Wrap(group, stream string) string {
 	id := topicKey(group, stream)
 	if _, own := q.Topics[id]; !own {
@@ -48,8 +48,7 @@ func (q *QueueConfig) Wrap(group, stream string) string {
 	return WrapInLongMsg
 }
 
-// Topic returns the topic of a stream: its own entry, or else the one of its whole group, as the
-// proxies look it up.
+// Topic returns the topic of a stream: its own entry, or else the entry of its group, as the proxies look it up.
 func (q *QueueConfig) Topic(group, stream string) (topic string, ok bool) {
 	if topic, ok = q.Topics[topicKey(group, stream)]; !ok {
 		topic, ok = q.Topics[group]
@@ -132,7 +131,7 @@ func readAllConfig(body []byte, clusterName, clusterTag, md5 string) (config Que
 	code := answer.ErrCode
 	switch {
 	case answer.Result == nil:
-		return QueueConfig{}, malformedHint, fmt.Errorf("%w: it does not say whether it is a success", ErrMalformed)
+		return QueueConfig{}, malformedHint, fmt.Errorf("%w: it has no success flag", ErrMalformed)
 	case !*answer.Result || (code != configOK && code != configUnchanged):
 		return QueueConfig{}, fmt.Sprintf("check the name %q and the tag %q of the DataProxy cluster in the Manager", clusterName, clusterTag),
 			fmt.Errorf("code %d: %w", code, refusal(string(answer.ErrMsg)))
@@ -156,14 +155,14 @@ func readAllConfig(body []byte, clusterName, clusterTag, md5 string) (config Que
 		}
 	}
 	if len(config.Clusters) == 0 && code == configOK {
-		return QueueConfig{}, fmt.Sprintf("no queue cluster has the tag of the DataProxy cluster %q; give it one in the Manager", clusterName), ErrNoQueue
+		return QueueConfig{}, fmt.Sprintf("no queue cluster has the tag of the DataProxy cluster %q; add the tag to one in the Manager", clusterName), ErrNoQueue
 	}
 	config.Topics, config.Wraps = topics(config.Type, answer.Data.ProxyCluster.InlongIDs)
 	return config, "", nil
 }
 
-// topics returns where the proxies put each stream, and the wrap types that matter. An id of exactly two parts names a group and a
-// stream; any other one is taken whole, as the proxies take it.
+// topics returns the topic of each stream, and the wrap types that matter. An id of exactly two parts names a group and a
+// stream; any other id is used as a whole, as the proxies do.
 func topics(queueType string, ids []inlongID) (byID, wraps map[string]string) {
 	byID = make(map[string]string, len(ids))
 	for _, id := range ids {
@@ -186,7 +185,7 @@ func topics(queueType string, ids []inlongID) (byID, wraps map[string]string) {
 		case queueType == "KAFKA" && topic == stream:
 			topic = namespace + "." + topic
 		case queueType == "PULSAR":
-			// What is not named is that of the cluster.
+			// A missing value is that of the cluster.
 			if tenant := strings.TrimSpace(string(id.Params["tenant"])); tenant != "" {
 				topic = tenant + "/" + namespace + "/" + topic
 			} else if namespace != "" {
@@ -197,7 +196,7 @@ func topics(queueType string, ids []inlongID) (byID, wraps map[string]string) {
 			continue
 		}
 		byID[topicKey(group, stream)] = topic
-		delete(wraps, topicKey(group, stream)) // of an entry before that this one replaces
+		delete(wraps, topicKey(group, stream)) // of an earlier entry that this one replaces
 		if wrap := strings.ToUpper(strings.TrimSpace(string(id.Params["wrapType"]))); wrap != "" && wrap != "NULL" && wrap != WrapInLongMsg {
 			if wraps == nil {
 				wraps = make(map[string]string)

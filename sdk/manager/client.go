@@ -14,15 +14,15 @@ import (
 	"unicode"
 )
 
-// maxBody is the most bytes of an answer that are read.
+// maxBody bounds the bytes of an answer that are read.
 const maxBody = 4 << 20
 
-// Config says where the Manager is and how to speak to it.
+// Config says where the Manager is and how to authenticate.
 type Config struct {
-	URLs      []string // base URLs, http(s)://host:port, or what CutURL makes one of; tried in turn
+	URLs      []string // base URLs, http(s)://host:port, or URLs that CutURL can cut to one; tried in turn
 	SecretID  string
-	SecretKey func() (string, error) // asked at each request, so that a rotated file takes effect; nil for none
-	Tenant    string                 // sent as the header tenant; "" for no header, for which the Manager takes public
+	SecretKey func() (string, error) // called at each request, so that a rotated file takes effect; nil for none
+	Tenant    string                 // sent as the header tenant; "" sends none, and the Manager assumes public
 	TLS       *tls.Config
 	Timeout   time.Duration // of one request to one Manager; must be positive
 }
@@ -43,7 +43,7 @@ type Client struct {
 // New checks cfg and returns a client. It does no I/O.
 func New(cfg Config) (*Client, error) {
 	if len(cfg.URLs) == 0 {
-		return nil, errors.New("manager: no URL; give at least one, as in http://manager:8083")
+		return nil, errors.New("manager: no URL; give at least one, such as http://manager:8083")
 	}
 	c := &Client{secretID: cfg.SecretID, secretKey: cfg.SecretKey, tenant: cfg.Tenant, timeout: cfg.Timeout, proxy: http.ProxyFromEnvironment}
 	for _, raw := range cfg.URLs {
@@ -63,13 +63,13 @@ func New(cfg Config) (*Client, error) {
 	case strings.Contains(cfg.SecretID, ":"):
 		return nil, errors.New("manager: the secret id contains ':', which separates it from the key; no Manager accepts that")
 	case !printable(cfg.Tenant):
-		return nil, fmt.Errorf("manager: tenant %q has white space at an end, or a control character; give the tenant's name alone", cfg.Tenant)
+		return nil, fmt.Errorf("manager: tenant %q begins or ends with white space, or contains a control character; give only the name of the tenant", cfg.Tenant)
 	}
 	c.http = &http.Client{
 		Transport: &http.Transport{
 			Proxy:           func(r *http.Request) (*url.URL, error) { return c.proxy(r) },
 			TLSClientConfig: cfg.TLS.Clone(),
-			// One request in minutes: an idle connection would only be found dead by the next one.
+			// Requests are minutes apart: an idle connection would often be dead at the next one.
 			DisableKeepAlives: true,
 		},
 		// A redirected POST would arrive as a GET, perhaps elsewhere and without credentials.
@@ -78,24 +78,24 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// printable reports whether a header can carry s as it is.
+// printable reports whether a header can carry s unchanged.
 func printable(s string) bool {
 	return s == strings.TrimSpace(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// root is what every path of the Manager begins with.
+// root is the beginning of every path of the Manager.
 const root = "/inlong/manager"
 
-// CutURL splits a URL into the Manager's base, to which a Client adds paths, and the rest. The rest is "" for a
-// base URL, and the path of a request where the URL was copied from the configuration of one of InLong's SDKs:
-// those hold http://host:port/inlong/manager/openapi/dataproxy/getIpList, some with the group behind it.
+// CutURL splits a URL into the Manager's base, to which a Client adds paths, and the rest. The rest is "" for a base URL.
+// It is the path of a request if the URL was copied from the configuration of one of InLong's SDKs, which have
+// http://host:port/inlong/manager/openapi/dataproxy/getIpList, some with the group behind it.
 func CutURL(raw string) (base, rest string) {
 	i := strings.Index(raw, root)
 	if i < 0 {
 		return raw, ""
 	}
 	if rest = raw[i:]; len(rest) > len(root) && !strings.ContainsRune("/?#", rune(rest[len(root)])) {
-		return raw, "" // such as /inlong/manager-2, of something before the Manager
+		return raw, "" // such as /inlong/manager-2, of a gateway before the Manager
 	}
 	return raw[:i], rest
 }
@@ -115,7 +115,7 @@ func baseURL(raw string) (string, error) {
 	}
 	switch {
 	case u.User != nil || strings.Contains(raw, "@"):
-		return "", fmt.Errorf("manager: URL of host %q holds credentials; give them as SecretID and SecretKey", u.Host)
+		return "", fmt.Errorf("manager: the URL of host %q contains credentials; give them as SecretID and SecretKey", u.Host)
 	case (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
 		return "", fmt.Errorf("manager: URL %q is not of the form http(s)://host:port", raw)
 	case u.RawQuery != "" || u.Fragment != "":
@@ -124,16 +124,16 @@ func baseURL(raw string) (string, error) {
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
-// question is one request, to be put to any of the Managers.
+// question is one request that any of the Managers can answer.
 type question struct {
-	op          string // for errors: what is asked for
+	op          string // for errors: the purpose of the request
 	path        string // escaped, behind the base URL
 	contentType string
 	body        string
 }
 
-// ask puts q to each Manager in turn, beginning with the one that answered last, until one gives an
-// answer that read accepts. An answer that read calls final (a refusal, an empty list) ends the round.
+// ask sends q to each Manager in turn, beginning with the one that answered last, until read accepts an answer. An answer
+// that read calls final (a refusal, an empty list) ends the round.
 func (c *Client) ask(ctx context.Context, q question, read func(body []byte) (hint string, err error)) error {
 	var failed failures
 	first := int(c.lastGood.Load())
@@ -151,7 +151,7 @@ func (c *Client) ask(ctx context.Context, q question, read func(body []byte) (hi
 		e.Err = err
 		failed = append(failed, e)
 		if isFinal(err) {
-			e.Proxy = "" // the Manager said so itself
+			e.Proxy = "" // the Manager itself answered
 			c.lastGood.Store(int64(at))
 			return e
 		}
@@ -165,7 +165,7 @@ func (c *Client) ask(ctx context.Context, q question, read func(body []byte) (hi
 	return failed
 }
 
-// isFinal reports whether an answer is the Manager's considered opinion, which the others share.
+// isFinal reports whether every Manager would give the same answer.
 func isFinal(err error) bool {
 	return errors.Is(err, ErrRefused) || errors.Is(err, ErrNoNodes) || errors.Is(err, ErrNoQueue)
 }
@@ -213,20 +213,20 @@ func (c *Client) post(ctx context.Context, e *Error, q question) ([]byte, error)
 		return nil, c.noAnswer(ctx, e, err)
 	}
 	if len(body) > maxBody {
-		e.Hint = "this is not what an InLong Manager answers; check the URL"
+		e.Hint = "an InLong Manager does not answer like this; check the URL"
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrMalformed, maxBody)
 	}
 	return body, nil
 }
 
-// noAnswer tells an end that the caller wanted from one that befell the request.
+// noAnswer distinguishes an end that the caller wanted from a failure of the request.
 func (c *Client) noAnswer(ctx context.Context, e *Error, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	e.Hint = transportHint(err, c.timeout)
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err // the URL is told already
+		err = wrapped.Err // the message has the URL already
 	}
 	return err
 }

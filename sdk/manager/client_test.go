@@ -167,7 +167,7 @@ func TestManagerWithoutCredentialsIsToldThatItNeedsThem(t *testing.T) {
 		w.WriteHeader(http.StatusForbidden)
 	})
 	_, err := clientOf(t, manager.Config{URLs: []string{url}, Timeout: time.Minute}).NodeList(t.Context(), "g1")
-	mustBe(t, err, 403, "wants credentials", "tenant")
+	mustBe(t, err, 403, "requires credentials", "tenant")
 }
 
 // The Manager takes public where no tenant is named, and refuses a user without a role there with the status it has
@@ -188,7 +188,7 @@ func TestTenantIsAHeader(t *testing.T) {
 		}
 		status = 403
 		_, err := c.NodeList(t.Context(), "g1")
-		mustBe(t, err, 403, map[string]string{"": "none is configured, so the Manager takes public", "acme": `"acme" is configured`}[tenant])
+		mustBe(t, err, 403, map[string]string{"": "none is configured, so the Manager assumes public", "acme": `"acme" is configured`}[tenant])
 	}
 }
 
@@ -523,7 +523,7 @@ func TestAllConfigTellsWhatIsWrong(t *testing.T) {
 		says    string
 	}{
 		"refused":   {answer(200, reply(t, "config-error.json")), 200, manager.ErrRefused, "clusterName is blank"},
-		"no queue":  {answer(200, reply(t, "config-no-queue.json")), 200, manager.ErrNoQueue, "give it one"},
+		"no queue":  {answer(200, reply(t, "config-no-queue.json")), 200, manager.ErrNoQueue, "add the tag"},
 		"cut off":   {answer(200, reply(t, "malformed.json")), 200, manager.ErrMalformed, "malformed"},
 		"no data":   {answer(200, []byte(`{"result":true,"errCode":0}`)), 200, manager.ErrMalformed, "no data"},
 		"no result": {answer(200, []byte(`{"success":true}`)), 200, manager.ErrMalformed, "success"},

@@ -14,17 +14,17 @@ import (
 	"strings"
 )
 
-// Nodes is the Manager's answer for one group: TCP nodes only, sorted, without doubles.
+// Nodes is the Manager's answer for one group: its TCP nodes, sorted, each once.
 type Nodes struct {
 	ClusterID       int
 	Addresses       []string // host:port
-	MaxPacketLength int      // 0 when the Manager does not say
+	MaxPacketLength int      // 0 if the answer has none
 	Load            int
 }
 
-// NodeList asks getIpList/{group}. An empty list is an error (*Error with a hint), never a value.
-// Entries without a usable address, and those of other protocols than TCP, are left out. It blocks for
-// at most the time-out times the number of Managers, and until ctx ends.
+// NodeList asks getIpList/{group}. It returns an error (*Error with a hint) for an empty list, and leaves out entries
+// without a usable address or with a protocol other than TCP. It blocks at most for the time-out times the number of
+// Managers, and until ctx ends.
 func (c *Client) NodeList(ctx context.Context, group string) (Nodes, error) {
 	q := question{
 		op:          fmt.Sprintf("listing the DataProxy nodes of group %q", group),
@@ -43,16 +43,16 @@ func (c *Client) NodeList(ctx context.Context, group string) (Nodes, error) {
 	return nodes, nil
 }
 
-// slashHint blames the group's slash for an answer that says that the path is wrong.
+// slashHint names the slash in the group as the cause of an answer about a wrong path.
 func slashHint(err error, group string) error {
 	e, ok := errors.AsType[*Error](err)
 	if ok && strings.Contains(group, "/") && (e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest) {
-		e.Hint = "the group's id contains a slash, which the Manager's path cannot carry; use a group without one"
+		e.Hint = "the group's id contains a slash, which a path of the Manager cannot hold; use a group without a slash"
 	}
 	return err
 }
 
-const malformedHint = "this is not what an InLong Manager answers; check the URL"
+const malformedHint = "an InLong Manager does not answer like this; check the URL"
 
 // readNodes reads an answer of getIpList.
 func readNodes(body []byte, group string) (nodes Nodes, hint string, err error) {
@@ -66,7 +66,7 @@ func readNodes(body []byte, group string) (nodes Nodes, hint string, err error) 
 	}
 	switch {
 	case answer.Success == nil:
-		return Nodes{}, malformedHint, fmt.Errorf("%w: it does not say whether it is a success", ErrMalformed)
+		return Nodes{}, malformedHint, fmt.Errorf("%w: it has no success flag", ErrMalformed)
 	case !*answer.Success:
 		return Nodes{}, fmt.Sprintf("group %q must exist in the Manager and be configured successfully; correct the group or create it", group),
 			refusal(string(answer.ErrMsg))
@@ -97,7 +97,7 @@ func readNodes(body []byte, group string) (nodes Nodes, hint string, err error) 
 	slices.Sort(nodes.Addresses)
 	nodes.Addresses = slices.Compact(nodes.Addresses)
 	if len(nodes.Addresses) == 0 {
-		hint := "register DataProxy nodes with the cluster of the group's tag in the Manager, and look whether they are online"
+		hint := "register DataProxy nodes with the cluster of the group's tag in the Manager, and check that they are online"
 		if len(entries) > 0 {
 			hint = "none of its entries has a usable address and protocol TCP; look at the nodes of the cluster in the Manager"
 		}
@@ -106,7 +106,7 @@ func readNodes(body []byte, group string) (nodes Nodes, hint string, err error) 
 	return nodes, "", nil
 }
 
-// nodeAddress returns host:port of an entry of nodeList, or false when there is nothing to dial.
+// nodeAddress returns host:port of an entry of nodeList, or false if the entry has no address.
 func nodeAddress(entry json.RawMessage) (string, bool) {
 	var node struct {
 		IP           text   `json:"ip"`
@@ -116,7 +116,7 @@ func nodeAddress(entry json.RawMessage) (string, bool) {
 	if json.Unmarshal(entry, &node) != nil {
 		return "", false
 	}
-	// Old Managers do not tell the protocol; they have been asked for TCP.
+	// Old Managers leave the protocol out, but the request asked for TCP.
 	if node.ProtocolType != "" && !strings.EqualFold(string(node.ProtocolType), "TCP") {
 		return "", false
 	}

@@ -42,7 +42,7 @@ func TestErrorsNameTheHTTPProxyThatIsInForce(t *testing.T) {
 		says        []string // with the proxy's address and NO_PROXY; none when the Manager itself answered
 	}{
 		{"it cannot reach the Manager", withPassword, 502, "", []string{"status 502"}},
-		{"it wants credentials", withPassword, 407, "", []string{"status 407", "wants credentials"}},
+		{"it requires credentials", withPassword, 407, "", []string{"status 407", "requires credentials"}},
 		{"it shows a page", withPassword, 200, "<html>", []string{"malformed"}},
 		{"it is down", "http://127.0.0.1:1", 0, "", []string{"cannot be reached"}},
 		{"the Manager refuses", withPassword, 200, `{"success":false,"errMsg":"no such group"}`, nil},

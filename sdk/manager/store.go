@@ -21,11 +21,11 @@ const (
 )
 
 // Store keeps the last good node list of each group in one file, written atomically. It is safe for
-// concurrent use in one process; of two processes on one directory the last to write wins.
+// concurrent use in one process; if two processes use one directory, the last to write wins.
 type Store struct {
 	dir string
 
-	mu     sync.Mutex // also held while the file is written, so that files are written in order
+	mu     sync.Mutex // also held while a file is written, so that files are written in order
 	groups map[string]storedNodes
 }
 
@@ -42,25 +42,24 @@ type storedFile struct {
 	Groups  map[string]storedNodes `json:"groups"`
 }
 
-// DamagedError is a file of node lists that cannot be read. It has been set aside, never deleted.
+// DamagedError is a file of node lists that cannot be read. The file was renamed, not deleted.
 type DamagedError struct {
 	Path     string // of the file
-	SetAside string // where it is now
+	SetAside string // its new path
 	Err      error  // what is wrong with it
 }
 
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("reading the saved DataProxy nodes in %s: %v; hint: it was set aside as %s, and a new one begins empty",
+	return fmt.Sprintf("reading the saved DataProxy nodes in %s: %v; hint: it was renamed to %s, and a new one begins empty",
 		e.Path, e.Err, e.SetAside)
 }
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// OpenStore checks that dir can be written and reads what is there; a damaged file is an error that
-// says so and is set aside, never deleted. The directory is made if it does not exist.
+// OpenStore checks that dir can be written, and reads the file in it. It creates the directory if it does not exist. It
+// renames a damaged file and returns a *DamagedError; it never deletes one.
 //
-// With a *DamagedError, and only with that, the store is returned beside the error: it is empty and
-// may be used.
+// Only with a *DamagedError it returns both the error and a store, which is empty and may be used.
 func OpenStore(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("making the directory for the DataProxy nodes: %w; hint: give a directory that can be written", err)
@@ -118,7 +117,7 @@ func readStored(text []byte) (map[string]storedNodes, error) {
 	return file.Groups, nil
 }
 
-// setAside gives the file a name with the time in it that no other file has.
+// setAside renames the file to a new name that contains the time.
 func setAside(path string) (string, error) {
 	base := path + ".damaged-" + time.Now().UTC().Format("20060102T150405Z")
 	for i := range 100 {
@@ -133,10 +132,8 @@ func setAside(path string) (string, error) {
 	return "", fmt.Errorf("too many files named %s", base)
 }
 
-// Save and Load keep and return the list of a group; age is how old it is.
-//
-// Save returns when the list is on the disk. An empty list is refused: the last good one stays. When
-// the file cannot be written, the list is kept in memory, and Load returns it.
+// Save keeps the list of a group. It returns when the list is on disk. It refuses an empty list, and the last good one
+// stays. If the file cannot be written, it keeps the list in memory, and Load returns it.
 func (s *Store) Save(group string, n Nodes) error {
 	if len(n.Addresses) == 0 {
 		return fmt.Errorf("saving the DataProxy nodes of group %q: the list is empty; the last good one is kept", group)
@@ -156,8 +153,8 @@ func (s *Store) Save(group string, n Nodes) error {
 	return nil
 }
 
-// Load returns the list of a group as it was saved last, by this process or an earlier one. The caller
-// owns it.
+// Load returns the list of a group that was saved last, by this process or an earlier one, and its age. The caller owns
+// the list.
 func (s *Store) Load(group string) (n Nodes, age time.Duration, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,7 +168,7 @@ func (s *Store) Load(group string) (n Nodes, age time.Duration, found bool) {
 		MaxPacketLength: saved.MaxPacketLength,
 		Load:            saved.Load,
 	}
-	// A clock that was set back may put the saving into the future.
+	// After the clock was set back, the time of saving may be in the future.
 	return n, max(time.Since(saved.Saved), 0), true
 }
 
@@ -182,7 +179,7 @@ func (s *Store) Groups() []string {
 	return slices.Sorted(maps.Keys(s.groups))
 }
 
-// write puts all groups into a new file and that in place of the old one: a crash leaves either whole.
+// write puts all groups into a new file and renames it over the old one: after a crash one of them is there and whole.
 func (s *Store) write() (err error) {
 	text, err := json.MarshalIndent(storedFile{Version: storeVersion, Groups: s.groups}, "", "  ")
 	if err != nil {
@@ -194,7 +191,7 @@ func (s *Store) write() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(tmp.Name()) // the first error is the one to tell
+			_ = os.Remove(tmp.Name()) // the first error is the one to report
 		}
 	}()
 	_, err = tmp.Write(append(text, '\n'))

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// number is a JSON number, or a string that holds one. Anything else is 0: a field that is of no use
-// must not take the rest of the answer with it.
+// number is a JSON number, or a string that holds one. Anything else is 0: a useless field must not spoil the rest of the
+// answer.
 type number struct{ value int }
 
 func (n *number) UnmarshalJSON(b []byte) error {
@@ -24,7 +24,7 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// text is a JSON string, or the literal of a number or boolean. Null, objects and arrays are empty.
+// text is a JSON string, or the literal of a number or boolean. Null, objects and arrays give "".
 type text string
 
 func (t *text) UnmarshalJSON(b []byte) error {
@@ -43,7 +43,7 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// refusal is ErrRefused with the Manager's own words, shortened.
+// refusal returns ErrRefused with the Manager's message, shortened.
 func refusal(message string) error {
 	message = strings.TrimSpace(message)
 	if message == "" {

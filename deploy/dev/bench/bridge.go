@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,8 +34,17 @@ func benchBridge(ctx context.Context, flags *flag.FlagSet, args []string, stdout
 	profiles := flags.String("profiles", "", "folder for a CPU and a heap profile of the bridge in each cell")
 	pulsar := flags.String("pulsar", "", "pulsar://host:port/tenant/namespace of a Pulsar that runs, for the row that needs one")
 	file := flags.String("json", "deploy/dev/bench/out/bridge.json", "where the results go, empty for nowhere")
+	var with comparison
+	with.flags(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if with.base != "" {
+		if err := withDefaults(flags, map[string]string{
+			"rounds": strconv.Itoa(comparedRounds), "mib": "512", "json": "deploy/dev/bench/out/bridge-compared.json",
+		}); err != nil {
+			return err
+		}
 	}
 	if *rounds < 1 || *size < 1 {
 		return fmt.Errorf("%d rounds of %d MiB measure nothing; use at least 1 and 1", *rounds, *size)
@@ -43,9 +53,13 @@ func benchBridge(ctx context.Context, flags *flag.FlagSet, args []string, stdout
 	if err != nil {
 		return fmt.Errorf("parsing -only: %w", err)
 	}
-	wanted := slices.DeleteFunc(bridgeRows(*seed, *size, *pulsar), func(r bridgeRow) bool { return !match.MatchString(r.name) })
-	if len(wanted) == 0 {
+	all := bridgeRows(*seed, *size, *pulsar)
+	wanted := slices.DeleteFunc(slices.Clone(all), func(r bridgeRow) bool { return !match.MatchString(r.name) })
+	if len(wanted) == 0 && with.base == "" {
 		return fmt.Errorf("no row matches %q", *only)
+	}
+	if *profiles != "" && with.base != "" {
+		return errors.New("-profiles and -base exclude each other: a profile slows down one side (hint: profile without -base)")
 	}
 	dir, err := os.MkdirTemp("", "bench-bridge-")
 	if err != nil {
@@ -58,6 +72,11 @@ func benchBridge(ctx context.Context, flags *flag.FlagSet, args []string, stdout
 		}
 	}
 	l := &lab{dir: dir, profiles: *profiles}
+	if with.base != "" {
+		with.rounds, with.title, with.file = *rounds, fmt.Sprintf("%d MiB a cell", *size), *file
+		err := with.run(ctx, l.bridgeJobs(all, match), stdout, stderr)
+		return errors.Join(err, l.close())
+	}
 	outcomes, err := l.measureAll(ctx, wanted, *rounds, *seed, log.New(stderr, "", 0))
 	if err = errors.Join(err, l.close()); err != nil {
 		return err

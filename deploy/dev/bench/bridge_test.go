@@ -19,7 +19,7 @@ import (
 
 // The cells start this program again; in the tests that is the test's own.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{"broker", "bridge-process", "drain", "floor", "poll", "produce"}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{"broker", "bridge-process", "drain", "floor", "ours", "poll", "produce", "sink"}, os.Args[1]) {
 		main()
 		return
 	}

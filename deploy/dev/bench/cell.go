@@ -69,6 +69,7 @@ type cellResult struct {
 	Sink    time.Duration // CPU of the sink
 	Queue   time.Duration // CPU of the broker behind the sink
 	RSS     int64         // peak of the subject
+	used    counters      // of the bridge's metrics, if the lab counts
 }
 
 func (r *cellResult) rate() float64 { return float64(r.Records) / r.Time.Seconds() }
@@ -85,6 +86,9 @@ type lab struct {
 	groups   int
 	broker   *child
 	holds    brokerSpec
+	program  string // that the bridge is started from, empty for this one
+	// counts has the bridge's metrics read at the marks, and only then: scrapes allocate.
+	counts bool
 }
 
 func (l *lab) close() error {
@@ -199,7 +203,7 @@ func (l *lab) run(ctx context.Context, c *cell, profile bool) (r cellResult, err
 		if err != nil {
 			return r, err
 		}
-		r, err = measureMarks(subject, subject, broker, nil, nil)
+		r, err = measureMarks(subject, subject, broker, nil, nil, nil)
 		return r, errors.Join(err, subject.end())
 	}
 
@@ -232,7 +236,11 @@ func (l *lab) run(ctx context.Context, c *cell, profile bool) (r cellResult, err
 		stop := l.profile(ctx, c, subject.first, 2)
 		defer stop()
 	}
-	r, err = measureMarks(subject, sink, broker, sink, queue)
+	var counted func() (counters, error)
+	if l.counts && c.subject == "bridge" {
+		counted = func() (counters, error) { return countersOf(ctx, subject.first) }
+	}
+	r, err = measureMarks(subject, sink, broker, sink, queue, counted)
 	if err == nil && c.subject == "bridge" && c.spec.Corpus == "json1k" && c.confirm == "" && c.spec.Keys == 0 && c.pack == 0 {
 		l.full = r.rate()
 	}
@@ -254,11 +262,20 @@ func (l *lab) startBridge(ctx context.Context, c *cell, name, group, brokers str
 	if err != nil {
 		return nil, err
 	}
-	subject, err := start(ctx, "bridge", false, "bridge-process", "-c", path, fmt.Sprint("-whole=", c.whole))
+	program := l.program
+	if program == "" {
+		if program, err = os.Executable(); err != nil {
+			return nil, fmt.Errorf("finding this program: %w", err)
+		}
+	}
+	subject, err := startProgram(ctx, program, "bridge", false, "bridge-process", "-c", path, fmt.Sprint("-whole=", c.whole))
 	if err != nil {
 		return nil, err
 	}
 	subject.first = admin
+	if l.counts {
+		return subject, nil
+	}
 	scraping, stop := context.WithCancel(ctx)
 	subject.also = stop
 	go scrape(scraping, admin)
@@ -343,10 +360,11 @@ func takeSample(subject, broker, sink, queue *child) (s sample, err error) {
 	return s, err
 }
 
-// measureMarks waits for two marks of counter and says what came between them.
-func measureMarks(subject, counter, broker, sink, queue *child) (r cellResult, err error) {
+// measureMarks waits for two marks of counter and says what came between them. counted is nil, or asked at each mark.
+func measureMarks(subject, counter, broker, sink, queue *child, counted func() (counters, error)) (r cellResult, err error) {
 	var records, at [2]int64
 	var used [2]sample
+	var count [2]counters
 	for i := range used {
 		if records[i], at[i], err = counter.mark(cellTimeout); err != nil {
 			return r, err
@@ -354,11 +372,16 @@ func measureMarks(subject, counter, broker, sink, queue *child) (r cellResult, e
 		if used[i], err = takeSample(subject, broker, sink, queue); err != nil {
 			return r, err
 		}
+		if counted != nil {
+			if count[i], err = counted(); err != nil {
+				return r, err
+			}
+		}
 	}
 	r = cellResult{
 		Records: records[1] - records[0], Time: time.Duration(at[1] - at[0]),
 		CPU: used[1].subject - used[0].subject, Broker: used[1].broker - used[0].broker,
-		Sink: used[1].sink - used[0].sink, Queue: used[1].queue - used[0].queue,
+		Sink: used[1].sink - used[0].sink, Queue: used[1].queue - used[0].queue, used: count[1].since(count[0]),
 	}
 	r.RSS, err = memoryOf(subject.pid(), "VmHWM")
 	return r, err

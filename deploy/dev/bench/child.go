@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// child is a process of the bench: this program with another command. It lives until its stdin ends.
+// child is a process of the bench: this program, or the one of another commit, with another command. It lives until its stdin ends.
 type child struct {
 	name  string
 	cmd   *exec.Cmd
@@ -26,13 +26,17 @@ type child struct {
 // readyTimeout is how long a process may take to be ready: a broker fills its topic before.
 const readyTimeout = 3 * time.Minute
 
-// start runs the program with args, and waits for its first line if ready.
+// start runs this program with args, and waits for its first line if ready.
 func start(ctx context.Context, name string, ready bool, args ...string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
-	c := &child{name: name, cmd: exec.CommandContext(ctx, self, args...), lines: make(chan string, 64)}
+	return startProgram(ctx, self, name, ready, args...)
+}
+
+func startProgram(ctx context.Context, program, name string, ready bool, args ...string) (c *child, err error) {
+	c = &child{name: name, cmd: exec.CommandContext(ctx, program, args...), lines: make(chan string, 64)}
 	c.cmd.Stderr = os.Stderr
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)

@@ -19,8 +19,30 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 )
+
+const usage = `bench measures the sender and the bridge on this machine.
+
+  bench sender [flags]                what sdk.Sender reaches, beside the limit
+  bench bridge [flags]                what the bridge reaches, beside the floor
+  bench sender|bridge -base BINARY    old and new in turn, and whether a row became worse
+
+Each prints a table and writes JSON; bench sender -h and bench bridge -h list the flags.
+
+With -base, every row runs with BINARY (old) and with this program (new), one right after the other, for 10 rounds; which of
+the two comes first alternates. BINARY is the bench of another commit: make bench-base BASE=<commit> builds it as bin/bench-base.
+
+  worse      the median of new/old is below 0.97 for the rate or above 1.03 for CPU, and both quartiles lie on that side of
+             1; or allocations per record (by more than 0.001) or per pack (by more than 0.1) rise in nine rounds of ten
+  undecided  such a median, but the quartiles lie on both sides of 1; or such a rise in three rounds of four
+  better     the opposite of worse in one measurement, and no other is worse or undecided
+  same       anything else
+
+Rows that are worse or undecided run for 10 rounds more and are judged by all of them; -again says how often. The exit code is 1
+if a row is worse or cannot be measured. On a busy machine, read CPU and allocations; the rate needs a quiet one.
+`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -40,6 +62,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	switch args[0] {
+	case "-h", "-help", "--help", "help":
+		_, err := io.WriteString(stdout, usage)
+		return err
 	case "sender":
 		return benchSender(ctx, flags, args[1:], stdout, stderr)
 	case "bridge":
@@ -103,8 +128,17 @@ func benchSender(ctx context.Context, flags *flag.FlagSet, args []string, stdout
 	only := flags.String("only", "", "only rows whose name matches this expression")
 	profiles := flags.String("cpuprofile", "", "folder for a CPU profile of each of our processes")
 	file := flags.String("json", "deploy/dev/bench/out/sender.json", "where the results go, empty for nowhere")
+	var with comparison
+	with.flags(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if with.base != "" {
+		if err := withDefaults(flags, map[string]string{
+			"rounds": strconv.Itoa(comparedRounds), "json": "deploy/dev/bench/out/sender-compared.json",
+		}); err != nil {
+			return err
+		}
 	}
 	if *rounds < 1 || length.Records < 0 || length.Records == 0 && length.Time <= 0 {
 		return fmt.Errorf("%d rounds of %v measure nothing; use at least 1 round of 1 record", *rounds, length)
@@ -115,6 +149,13 @@ func benchSender(ctx context.Context, flags *flag.FlagSet, args []string, stdout
 	match, err := regexp.Compile(*only)
 	if err != nil {
 		return fmt.Errorf("parsing -only: %w", err)
+	}
+	if with.base != "" {
+		if *profiles != "" {
+			return errors.New("-cpuprofile and -base exclude each other: a profile slows down one side (hint: profile without -base)")
+		}
+		with.rounds, with.title, with.file = *rounds, length.String()+" each", *file
+		return with.run(ctx, senderJobs(rows(*seed, length), match), stdout, stderr)
 	}
 	wanted := slices.DeleteFunc(rows(*seed, length), func(r row) bool { return !match.MatchString(r.name) })
 	if len(wanted) == 0 {

@@ -53,7 +53,7 @@ func thousands(f float64) string {
 	return s
 }
 
-// writeJSON writes the outcomes to a file and makes its folder.
+// writeJSON writes the outcomes to a file, with figures that are rounded.
 func writeJSON(path string, outcomes []outcome) error {
 	short := make([]outcome, len(outcomes))
 	for i, o := range outcomes {
@@ -61,7 +61,12 @@ func writeJSON(path string, outcomes []outcome) error {
 		o.RateRatio, o.CPURatio, o.RSSMiB = round3(o.RateRatio), round3(o.CPURatio), round3(o.RSSMiB)
 		short[i] = o
 	}
-	text, err := json.MarshalIndent(short, "", "  ")
+	return writeFile(path, short)
+}
+
+// writeFile writes v as JSON and makes the file's folder.
+func writeFile(path string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing results: %w", err)
 	}

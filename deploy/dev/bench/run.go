@@ -19,6 +19,10 @@ import (
 // runRounds runs every process once in each round; every other round goes backwards, so that nobody is
 // always the first or the second of a pair.
 func runRounds(ctx context.Context, all []process, rounds int, profiles string, progress *log.Logger) (map[process][]result, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
 	results := make(map[process][]result)
 	for round := range rounds {
 		order := slices.Clone(all)
@@ -30,7 +34,7 @@ func runRounds(ctx context.Context, all []process, rounds int, profiles string, 
 			if profiles != "" && !p.raw && round == 0 {
 				w.Profile = filepath.Join(profiles, p.file()+".pprof")
 			}
-			r, err := runProcess(ctx, p.raw, &w)
+			r, err := runProcess(ctx, self, p.raw, &w)
 			if err != nil {
 				return nil, fmt.Errorf("round %d of %d, %s: %w", round+1, rounds, p, err)
 			}
@@ -72,8 +76,8 @@ func (p process) file() string {
 }
 
 // runProcess starts a sink and a sender, each as a process of its own, and compares what was sent with
-// what arrived.
-func runProcess(ctx context.Context, raw bool, w *work) (result, error) {
+// what arrived. The sender is the program's; the sink is always this one's.
+func runProcess(ctx context.Context, program string, raw bool, w *work) (result, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return result{}, fmt.Errorf("finding this program: %w", err)
@@ -95,7 +99,7 @@ func runProcess(ctx context.Context, raw bool, w *work) (result, error) {
 		return result{}, fmt.Errorf("starting sink: %w", err)
 	}
 	said := bufio.NewReader(out)
-	r, sendErr := runSender(ctx, self, said, raw, w)
+	r, sendErr := runSender(ctx, program, said, raw, w)
 	end.Close() //nolint:errcheck // it ends the sink, whose report is what counts
 	text, readErr := io.ReadAll(said)
 	if err := errors.Join(sendErr, readErr, sink.Wait()); err != nil {
@@ -108,10 +112,12 @@ func runProcess(ctx context.Context, raw bool, w *work) (result, error) {
 	if arrived.Records != r.Sent {
 		return result{}, fmt.Errorf("%d records were sent, but %d arrived", r.Sent, arrived.Records)
 	}
+	// The sink cannot tell the packs of the warm-up from the others.
+	r.packs = float64(arrived.Packs) * float64(r.Records) / float64(r.Sent)
 	return r, nil
 }
 
-func runSender(ctx context.Context, self string, sink *bufio.Reader, raw bool, w *work) (result, error) {
+func runSender(ctx context.Context, program string, sink *bufio.Reader, raw bool, w *work) (result, error) {
 	addr, err := sink.ReadString('\n')
 	if err != nil {
 		return result{}, fmt.Errorf("reading the sink's address: %w", err)
@@ -124,7 +130,7 @@ func runSender(ctx context.Context, self string, sink *bufio.Reader, raw bool, w
 	if raw {
 		who = "raw"
 	}
-	cmd := exec.CommandContext(ctx, self, who, "-addr", strings.TrimSpace(addr), "-work", string(task))
+	cmd := exec.CommandContext(ctx, program, who, "-addr", strings.TrimSpace(addr), "-work", string(task))
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {

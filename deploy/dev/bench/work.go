@@ -43,6 +43,8 @@ type result struct {
 	CPU     time.Duration `json:"cpu"`
 	RSS     int64         `json:"rss"`     // peak, bytes
 	Mallocs uint64        `json:"mallocs"` // objects allocated
+
+	packs float64 // that arrived, of those that were measured
 }
 
 func (r *result) rate() float64          { return float64(r.Records) / r.Time.Seconds() }

@@ -16,8 +16,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"inlong-bridge/connector"
-	"inlong-bridge/connector/kafkahandler"
 	"inlong-bridge/connector/pulsarhandler"
+	"inlong-bridge/mapping/queuetopic"
 )
 
 // proxy is a process that is killed and started again at one address: a devproxy, or a real DataProxy that
@@ -108,7 +108,7 @@ func (s *sink) topics(sources []string) []string {
 			all = append(all, s.pulsar.TopicOf(streamGroup, t))
 			continue
 		}
-		all = append(all, kafkahandler.TopicOf(s.template, streamGroup, t))
+		all = append(all, queuetopic.Template(s.template).Fill(streamGroup, t))
 	}
 	return all
 }

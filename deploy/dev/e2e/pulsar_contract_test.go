@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,8 +16,6 @@ import (
 	"github.com/apache/pulsar-client-go/pulsar"
 	pulsarlog "github.com/apache/pulsar-client-go/pulsar/log"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"log/slog"
 
 	"inlong-bridge/connector/confirm/confirmtest"
 	confirmpulsar "inlong-bridge/connector/confirm/pulsar"

@@ -16,6 +16,7 @@ import (
 
 	"inlong-bridge/connector/kafkahandler"
 	"inlong-bridge/connector/pulsarhandler"
+	"inlong-bridge/mapping/queuetopic"
 )
 
 // identity returns the identity in a value, and whether the rest of it is as it was produced.
@@ -72,7 +73,7 @@ func (s *sink) readQueue(sources []string) (*arrivals, error) {
 		return a, nil
 	}
 	return a, kafkahandler.ReadAll(ctx, s.queue.opts, topics, func(p kafkahandler.Pack) error {
-		if want := kafkahandler.TopicOf(s.template, p.Group, p.Stream); p.Err == nil && p.Topic != want {
+		if want := queuetopic.Template(s.template).Fill(p.Group, p.Stream); p.Err == nil && p.Topic != want {
 			p.Err = fmt.Errorf("a pack of %s lies in topic %s", want, p.Topic)
 		}
 		if p.Err != nil {

@@ -11,6 +11,10 @@ const (
 	absence    = "./connector/internal/absence"
 	gate       = "./connector/internal/gate"
 	observe    = "./connector/internal/observe"
+	bench      = "./deploy/dev/bench"
+	route      = "./connector/internal/route"
+	brokers    = "./connector/internal/source"
+	assigned   = "./connector/internal/assign"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -96,7 +100,7 @@ var mutations = []mutation{
 	// queue.
 	{
 		name: "loss declared without a barrier", file: "sdk/finality/queue.go",
-		old: "if o.suspect && o.since <= begun {", new: "if o.suspect {",
+		old: "if o.overdue && o.since <= begun {", new: "if o.overdue {",
 		pkg: model + " " + finality,
 	},
 	{
@@ -186,7 +190,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "no probe", file: "sdk/finality/queue.go",
-		old: "wanted = m.suspectOldest(c, now) || wanted", new: "",
+		old: "wanted = m.findOldest(c, now) || wanted", new: "",
 		pkg: model,
 	},
 	{
@@ -226,7 +230,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "what is lost keeps its place in the slow start", file: "sdk/finality/pack.go",
-		old: "	p.uncounted()\n	p.state, p.c, p.suspect = lost", new: "	p.state, p.c, p.suspect = lost",
+		old: "	p.uncounted()\n	p.state, p.c, p.overdue = lost", new: "	p.state, p.c, p.overdue = lost",
 		pkg: finality,
 	},
 	{
@@ -272,20 +276,20 @@ var mutations = []mutation{
 	},
 	{
 		name: "budget shared with repairs", file: "sdk/batch.go",
-		old: "	if repair {\n		n, _ := s.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
+		old: "	if repair {\n		n, _ := s.budget.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
 		pkg: sender, run: "Stream|Budget|Repair",
 	},
 	{
-		name: "a record of the range skipped because its offset was sent before, by another route", file: "connector/rereadplan.go",
+		name: "a record of the range skipped because its offset was sent before, by another route", file: "connector/internal/replay/task.go",
 		old:  "		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
-		new:  "		if rec.Offset < sentBefore[t.p] {\n			continue\n		}\n		sentBefore[t.p] = rec.Offset + 1\n		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
-		more: [][2]string{{"type task struct {", "var sentBefore = map[*partition]int64{}\n\ntype task struct {"}},
-		pkg:  connector, run: "ReadingAgain",
+		new:  "		if rec.Offset < sentBefore[t.of] {\n			continue\n		}\n		sentBefore[t.of] = rec.Offset + 1\n		if len(payloads) == 0 {\n			when = eventAt\n		}\n",
+		more: [][2]string{{"type task struct {", "var sentBefore = map[Assignment]int64{}\n\ntype task struct {"}},
+		pkg:  assigned, run: "ReadingAgain",
 	},
 	{
-		name: "a jump to the log's start taken for compaction", file: "connector/offsets.go",
-		old: "return len(fp.Records) > 0 &&", new: "return len(fp.Records) < 0 &&",
-		pkg: connector, run: "Jumps",
+		name: "a jump to the log's start taken for compaction", file: "connector/internal/part/part.go",
+		old: "return len(recs) > 0 &&", new: "return len(recs) < 0 &&",
+		pkg: connector + " " + assigned, run: "Jumps",
 	},
 	{
 		name: "an answer to a text pack that echoes nothing taken for its ack", file: "sdk/text.go",
@@ -315,19 +319,19 @@ var mutations = []mutation{
 	},
 	{
 		name: "a commit by name without asking for the topic's id", file: "connector/identity.go",
-		old: "	return c.all || c.agreed[p.id.topic]", new: "	return true",
+		old: "	return c.all || c.agreed[p.ID().Topic]", new: "	return true",
 		pkg: connector, run: "TestNothingIsCommittedByName",
 	},
 	{
-		name: "the topic's id taken from what the client remembers", file: "connector/survey.go",
+		name: "the topic's id taken from what the client remembers", file: "connector/internal/source/source.go",
 		old: "resp, err := req.RequestWith(ctx, whom)",
 		new: "resp, err := func() (*kmsg.MetadataResponse, error) {\n\t\tcl, ok := whom.(interface {\n\t\t\tRequestCachedMetadata(context.Context, *kmsg.MetadataRequest, time.Duration) (*kmsg.MetadataResponse, error)\n\t\t})\n" +
 			"\t\tif ok {\n\t\t\treturn cl.RequestCachedMetadata(ctx, req, time.Minute)\n\t\t}\n\t\treturn req.RequestWith(ctx, whom)\n\t}()",
 		pkg: connector, run: "TestTopicCreatedAgainUnderLoad|TestNothingIsCommittedByName",
 	},
 	{
-		name: "a topic that is created while its offsets are listed is not noticed", file: "connector/survey.go",
-		old: "after.topics[name].id != s.topics[name].id {", new: "false {",
+		name: "a topic that is created while its offsets are listed is not noticed", file: "connector/internal/source/survey.go",
+		old: "after.Topics[name].ID != s.Topics[name].ID {", new: "false {",
 		pkg: connector, run: "TestTopicCreatedWhileItsOffsetsAreListed",
 	},
 	{
@@ -357,17 +361,17 @@ var mutations = []mutation{
 	},
 	{
 		name: "a partition is fetched before its start is committed", file: "connector/offsets.go",
-		old: "if p.beginning() && p.stopped() == nil {", new: "if p == nil {",
+		old: "if p.Beginning() && p.Stopped() == nil {", new: "if p == nil {",
 		pkg: connector, run: "TestStartIsCommittedBeforeTheFirstFetch",
 	},
 	{
-		name: "a time start takes a partition that the answer leaves out to be at its end", file: "connector/survey.go",
-		old: "		case !ok:\n			return fmt.Errorf(\"listing the offset of %s at a time: %w\", id, errNoAnswer)", new: "		case !ok:\n			x := s.logs[id]\n			x.at = x.end\n			s.logs[id] = x\n			continue",
+		name: "a time start takes a partition that the answer leaves out to be at its end", file: "connector/internal/source/survey.go",
+		old: "		case !ok:\n			return fmt.Errorf(\"listing the offset of %s at a time: %w\", id, ErrNoAnswer)", new: "		case !ok:\n			x := s.Logs[id]\n			x.at = x.End\n			s.Logs[id] = x\n			continue",
 		pkg: connector, run: "TestTimeStart",
 	},
 	{
 		name: "the books of a commit are those of one assignment", file: "connector/commit.go",
-		old: "books = books.Add(ledgerBooks(p.wm.Offered()))", new: "books = ledgerBooks(p.wm.Offered())",
+		old: "books = books.Add(ledgerBooks(p.Checkpoint().Offered()))", new: "books = ledgerBooks(p.Checkpoint().Offered())",
 		pkg: connector, run: "TestBooksGoOn",
 	},
 	{
@@ -376,13 +380,13 @@ var mutations = []mutation{
 		pkg: checkpoint,
 	},
 	{
-		name: "an idle partition keeps a commit without a line", file: "connector/commit.go",
-		old: "return (p.from.commitFirst || p.from.restate) &&", new: "return p.from.commitFirst &&",
+		name: "an idle partition keeps a commit without a line", file: "connector/internal/assign/condition.go",
+		old: "return (p.From.CommitFirst || p.From.Restate) &&", new: "return p.From.CommitFirst &&",
 		pkg: connector, run: "TestUpgradeFrom",
 	},
 	{
-		name: "offsets without books are added to what was moved", file: "connector/survey.go",
-		old: "bg.books = resume.Books{From: c.Offset, Unproven: max(0, c.Offset-log.start)}", new: "bg.books = resume.Books{From: log.start, Final: c.Offset - log.start}",
+		name: "offsets without books are added to what was moved", file: "connector/internal/source/begin.go",
+		old: "bg.Books = resume.Books{From: c.Offset, Unproven: max(0, c.Offset-log.Start)}", new: "bg.Books = resume.Books{From: log.Start, Final: c.Offset - log.Start}",
 		pkg: connector, run: "TestMigrateNames",
 	},
 	{
@@ -397,12 +401,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "a migration goes on with a topic that was created again", file: "connector/offsets.go",
-		old: "	case bg.refused != nil && b.migration != nil:", new: "	case false:",
+		old: "	case bg.Refused != nil && b.migration != nil:", new: "	case false:",
 		pkg: connector, run: "TestMigrationLeaves",
 	},
 	{
 		name: "a topic that was created again is never joined", file: "connector/offsets.go",
-		old: "		b.joinAgain(id.topic, \"it was deleted and created again\")\n", new: "",
+		old: "		b.joinAgain(id.Topic, \"it was deleted and created again\")\n", new: "",
 		pkg: connector, run: "TestMemberThatTakesOver",
 	},
 	// What the bridge wrote itself.
@@ -428,7 +432,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a later assignment of a topic that is output goes on", file: "connector/table.go",
-		old: "	if r := b.outputStop(p.id); r != nil {\n		p.gate.Add(*r, true)\n	}\n", new: "",
+		old: "	if r := b.outputStop(p.ID()); r != nil {\n		p.Gate().Add(*r, true)\n	}\n", new: "",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
@@ -437,14 +441,14 @@ var mutations = []mutation{
 		pkg: connector, run: "RefusedWhereItIsNamed",
 	},
 	{
-		name: "an own pack sent round again", file: "connector/ownpacks.go",
-		old: "	case ownPack:\n		return looped(", new: "	case ownPack:\n		_ = looped(",
-		pkg: connector, run: "OwnPack|CopyOfTheOwnQueue",
+		name: "an own pack sent round again", file: "connector/internal/assign/chunk.go",
+		old: "	case route.OwnPack:\n		return route.Looped(", new: "	case route.OwnPack:\n		_ = route.Looped(",
+		pkg: connector + " " + assigned, run: "OwnPack|CopyOfTheOwnQueue",
 	},
 	{
-		name: "a pack of another group taken for a loop", file: "connector/ownpacks.go",
+		name: "a pack of another group taken for a loop", file: "connector/internal/route/origin.go",
 		old: "ok && string(from) == origin", new: "ok && len(from) > 0",
-		pkg: connector, run: "OwnPack|CopyOfTheOwnQueue|PackOfThisGroup",
+		pkg: connector + " " + route, run: "OwnPack|CopyOfTheOwnQueue|PackOfThisGroup",
 	},
 	{
 		name: "packs without the group they come from", file: "sdk/stream.go",
@@ -452,9 +456,9 @@ var mutations = []mutation{
 		pkg: sender + " " + connector, run: "Origin|CopyOfTheOwnQueue",
 	},
 	{
-		name: "an own pack read again and sent", file: "connector/reread.go",
-		old: "h != nil { // the log was cut", new: "h != nil && n == 0 { // the log was cut", more: [][2]string{{"	if h := loopIn(", "	n := 1\n	if h := loopIn("}},
-		pkg: connector, run: "ReadingAgain",
+		name: "an own pack read again and sent", file: "connector/internal/replay/planner.go",
+		old: "h != nil { // the log was cut", new: "h != nil && n == 0 { // the log was cut", more: [][2]string{{"	if h := route.LoopIn(", "	n := 1\n	if h := route.LoopIn("}},
+		pkg: assigned, run: "ReadingAgain",
 	},
 	{
 		name: "an expression means internal topics", file: "mapping/rule.go",
@@ -463,39 +467,39 @@ var mutations = []mutation{
 	},
 	{
 		name: "a partition that the client dropped from its session stays unread", file: "connector/source.go",
-		old: "				b.unread(tp{t.Topic, fp.Partition}, fp.Err)\n", new: "",
+		old: "				b.unread(part.ID{Topic: t.Topic, Num: fp.Partition}, fp.Err)\n", new: "",
 		pkg: connector, run: "TestPartitionThatTheClientDrops",
 	},
 	{
-		name: "reading again judges the log of another topic", file: "connector/reread.go",
-		old: "} else if differ(rd.tasks[0].p.topic.id, t.id) {", new: "} else if false {",
-		pkg: connector, run: "TestReadingAgainDoesNotJudge",
+		name: "reading again judges the log of another topic", file: "connector/internal/replay/planner.go",
+		old: "if part.OtherTopic(rd.tasks[0].of.TopicID(), x.Topic) {", new: "if false {",
+		pkg: assigned, run: "TestReadingAgainDoesNotJudge",
 	},
 	// Spans and event time.
 	{
-		name: "a span of a whole fetch", file: "connector/chunk.go",
-		old: "suspect || c.full(rec, s.pack) {", new: "suspect {",
-		pkg: connector, run: "CrashLoop",
+		name: "a span of a whole fetch", file: "connector/internal/assign/chunk.go",
+		old: "oversize || c.full(rec, s.Pack) {", new: "oversize {",
+		pkg: assigned, run: "CrashLoop",
 	},
 	{
-		name: "a span without a bound on its records", file: "connector/chunk.go",
+		name: "a span without a bound on its records", file: "connector/internal/assign/chunk.go",
 		old: "c.seen >= maxSpanRecords || ", new: "",
-		pkg: connector, run: "Span",
+		pkg: assigned, run: "Span",
 	},
 	{
-		name: "a timestamp that wrapped taken for a time", file: "connector/eventtime.go",
+		name: "a timestamp that wrapped taken for a time", file: "connector/internal/route/eventtime.go",
 		old: " || rec.Timestamp.Nanosecond()%int(time.Millisecond) != 0 {", new: " {",
-		pkg: connector, run: "EventTimes",
+		pkg: route, run: "EventTimes",
 	},
 	{
-		name: "a replaced time not found when read again", file: "connector/rereadplan.go",
+		name: "a replaced time not found when read again", file: "connector/internal/replay/task.go",
 		old: "if !t.origin.Arrived {", new: "if true {",
-		pkg: connector, run: "ReadingAgainFinds",
+		pkg: assigned, run: "ReadingAgainFinds",
 	},
 	{
-		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/reread.go",
+		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/internal/replay/planner.go",
 		old: ", Arrived: t.origin.Arrived,", new: ",",
-		pkg: connector, run: "ReadingAgainFinds",
+		pkg: assigned, run: "ReadingAgainFinds",
 	},
 	// A topic that is not found.
 	{
@@ -520,22 +524,22 @@ var mutations = []mutation{
 	},
 	{
 		name: "a deleted topic that is back stays stopped", file: "connector/absent.go",
-		old: "		if wasGone {\n			b.goOn(p, gone)\n		}\n", new: "",
+		old: "		if wasGone {\n			b.goOn(assign.Ending{Assignment: p, Key: gone})\n		}\n", new: "",
 		pkg: connector, run: "TestSameTopicBack",
 	},
 	{
 		name: "a list without a topic stops its partitions", file: "connector/watch.go",
-		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.stop(deleted(p.id))",
+		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.stop(part.Deleted(p.id))",
 		pkg: connector, run: "TestIncompleteList",
 	},
 	{
 		name: "a partition whose log is not found at the assignment is stopped", file: "connector/offsets.go",
-		old: "	case bg.absent != nil: // it begins later\n", new: "	case bg.absent != nil:\n		bg.stop = deleted(id)\n",
+		old: "	case bg.Absent != nil: // it begins later\n", new: "	case bg.Absent != nil:\n		bg.Stop = part.Deleted(id)\n",
 		pkg: connector, run: "TestUnknownAnswerAtAssignment",
 	},
 	{
 		name: "a missing right counts as a missing topic", file: "connector/absent.go",
-		old: "		return absence.Denied, t.err", new: "		return absence.Missing, t.err",
+		old: "		return absence.Denied, t.Err", new: "		return absence.Missing, t.Err",
 		pkg: connector, run: "TestMissingRight",
 	},
 	{
@@ -545,53 +549,53 @@ var mutations = []mutation{
 	},
 	{
 		name: "a topic that may not be described hides the others", file: "connector/watch.go",
-		old: "details, err := b.listTopics(ctx, ask)", new: "details, err := b.admin.ListTopics(ctx, ask...)",
+		old: "details, err := b.kafka.ListTopics(ctx, ask)", new: "details, err := b.admin.ListTopics(ctx, ask...)",
 		pkg: connector, run: "TestMissingRightOfOneTopic",
 	},
 	{
 		name: "what took the place of an assignment outlives its revoke", file: "connector/revoke.go",
-		old: "for ; p != nil; p = p.succeeded() {", new: "for ; p != nil; p = nil {",
+		old: "for ; p != nil; p = p.Succeeded() {", new: "for ; p != nil; p = nil {",
 		pkg: connector, run: "TestRevokeEndsTheAssignment",
 	},
 	{
 		name: "an assignment that ends gives way to another", file: "connector/absent.go",
-		old: "if b.parts[old.id] != old || !old.givesWayTo(p) {", new: "if b.parts[old.id] != old && !old.givesWayTo(p) {",
+		old: "if b.parts[old.ID()] != old || !old.GivesWayTo(p) {", new: "if b.parts[old.ID()] != old && !old.GivesWayTo(p) {",
 		pkg: connector, run: "TestRevokeEndsTheAssignment",
 	},
 	// A log that was cut off.
 	{
-		name: "a truncation ends when the log has grown past the offset", file: "connector/epochs.go",
-		old: "		ask[id] = c\n", new: "		s.epochs[id] = epochVerdict{}\n",
+		name: "a truncation ends when the log has grown past the offset", file: "connector/internal/source/epochs.go",
+		old: "		ask[id] = c\n", new: "		s.epochs[id] = EpochCheck{}\n",
 		pkg: connector, run: "TestCommitOfALogThatWasCutOff",
 	},
 	{
 		name: "a truncation while the bridge runs ends when the log has grown past the position", file: "connector/watch.go",
-		old: "if bg.lost > 0 || epoch < 0 {", new: "if epoch >= -1 {",
+		old: "if bg.Lost > 0 || epoch < 0 {", new: "if epoch >= -1 {",
 		pkg: connector, run: "TestPositionOutOfRangeInALogThatHasGrown",
 	},
 	{
-		name: "an epoch that the log does not have is believed", file: "connector/epochs.go",
-		old: "	case at == epoch:\n		return epochVerdict{}\n	}", new: "	}\n	if found {\n		return epochVerdict{}\n	}",
-		pkg: connector, run: "TestEpochTells|TestCommitOfALogThatWasCutOff",
+		name: "an epoch that the log does not have is believed", file: "connector/internal/source/epochs.go",
+		old: "	case at == epoch:\n		return EpochCheck{}\n	}", new: "	}\n	if found {\n		return EpochCheck{}\n	}",
+		pkg: brokers, run: "TestEpochTells|TestCommitOfALogThatWasCutOff",
 	},
 	{
-		name: "an older epoch counts as a log that was cut off", file: "connector/epochs.go",
+		name: "an older epoch counts as a log that was cut off", file: "connector/internal/source/epochs.go",
 		old: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch, found)\n", new: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch+1, found)\n",
 		pkg: connector, run: "TestCommitOfAnOlderEpoch",
 	},
 	{
-		name: "an offset without an epoch is not named", file: "connector/survey.go",
-		old: "		bg.bare = true\n", new: "",
+		name: "an offset without an epoch is not named", file: "connector/internal/source/begin.go",
+		old: "		bg.Bare = true\n", new: "",
 		pkg: connector, run: "TestCommitWithoutAnEpochIsNamed",
 	},
 	{
-		name: "a hole keeps the epoch of the record before it", file: "connector/holes.go",
-		old: "p.epochs = append(p.epochs, epochFrom{from, -1})", new: "_ = n",
-		pkg: connector, run: "TestPositionBehindAHole",
+		name: "a hole keeps the epoch of the record before it", file: "connector/internal/assign/position.go",
+		old: "p.epochs.add(from, -1)", new: "",
+		pkg: assigned, run: "TestPositionBehindAHole",
 	},
 	{
-		name: "a fetch by hand that unfolds without bound", file: "connector/epochs.go",
-		old: "unfolding(b.direct), nil)", new: "kgo.DefaultDecompressor(), nil)",
+		name: "a fetch by hand that unfolds without bound", file: "connector/internal/source/fetch.go",
+		old: "unfolding(src.client), nil)", new: "kgo.DefaultDecompressor(), nil)",
 		pkg: connector, run: "NextRecordUnfolds",
 	},
 	// Breaks that once survived.
@@ -622,9 +626,9 @@ var mutations = []mutation{
 		pkg: "./connector/confirm/kafka", run: "TestContractOfKafka",
 	},
 	{
-		name: "a migration takes the record at its end", file: "connector/chunk.go",
-		old: "rec.Offset >= s.limit", new: "rec.Offset > s.limit",
-		pkg: connector, run: "SplitEnds|TestMigrateLeavesWhat",
+		name: "a migration takes the record at its end", file: "connector/internal/assign/chunk.go",
+		old: "rec.Offset >= s.Limit", new: "rec.Offset > s.Limit",
+		pkg: connector + " " + assigned, run: "SplitEnds|TestMigrateLeavesWhat",
 	},
 	{
 		name: "a migration ends one record later", file: "connector/migrate.go",
@@ -632,29 +636,29 @@ var mutations = []mutation{
 		pkg: connector, run: "TestMigrateLeavesWhat",
 	},
 	{
-		name: "records that are gone are booked as compaction", file: "connector/reread.go",
+		name: "records that are gone are booked as compaction", file: "connector/internal/replay/planner.go",
 		old: "	if t.gone {\n		class = checkpoint.LostGap", new: "	if t.gone {\n		class = checkpoint.Gap",
-		pkg: connector, run: "GoneFromHalf",
+		pkg: assigned, run: "GoneFromHalf",
 	},
 	{
-		name: "a lost piece that is gone whole is booked as compaction", file: "connector/reread.go",
-		old: "int64(t.origin.Records-t.found), checkpoint.LostGap)", new: "int64(t.origin.Records-t.found), checkpoint.Gap)",
-		pkg: connector, run: "ReadingAgainThatJumps",
+		name: "a lost piece that is gone whole is booked as compaction", file: "connector/internal/replay/planner.go",
+		old: "int64(t.missing()), checkpoint.LostGap)", new: "int64(t.missing()), checkpoint.Gap)",
+		pkg: assigned, run: "ReadingAgainThatJumps",
 	},
 	{
 		name: "books of what was not committed are counted", file: "connector/commit.go",
-		old: "		if e == nil {\n			p.committed.Store", new: "		p.booked.Store(&bookedCommit{offset: r.offsets[p.id.topic][p.id.partition].Offset, books: r.lines[p.id].Books})\n		if e == nil {\n			p.committed.Store",
+		old: "		if e == nil {\n			p.Commits.Took", new: "		p.Commits.Took(r.offsets[p.ID().Topic][p.ID().Num].Offset, r.lines[p.ID()].Books, now)\n		if e == nil {\n			p.Commits.Took",
 		pkg: connector, run: "TestMigrateBooksOnly",
 	},
 	{
 		name: "records of another topic of the same name are taken", file: "connector/source.go",
-		old: "t.TopicID != p.topic.id {", new: "false {",
+		old: "t.TopicID != p.TopicID() {", new: "false {",
 		pkg: connector, run: "FetchOfAnotherTopic",
 	},
 	{
-		name: "records of another topic of the same name are sent for lost ones", file: "connector/reread.go",
-		old: "t.TopicID != id {", new: "false {",
-		pkg: connector, run: "TakesNothingOfAnotherTopic",
+		name: "records of another topic of the same name are sent for lost ones", file: "connector/internal/replay/planner.go",
+		old: "case part.OtherTopic(topic, rd.tasks[0].of.TopicID()):", new: "case false:",
+		pkg: assigned, run: "TakesNothingOfAnotherTopic",
 	},
 	{
 		name: "a partition that a commit's answer leaves out counts as committed", file: "connector/commit.go",
@@ -672,8 +676,8 @@ var mutations = []mutation{
 		pkg: finality,
 	},
 	{
-		name: "a pack is lost by a barrier that began before it was suspected", file: "sdk/finality/queue.go",
-		old: "if p.suspect && p.suspectSince <= begun {", new: "if p.suspect {",
+		name: "a pack is lost by a barrier that began before it was overdue", file: "sdk/finality/queue.go",
+		old: "if p.overdue && p.overdueSince <= begun {", new: "if p.overdue {",
 		pkg: finality,
 	},
 	{
@@ -1033,34 +1037,39 @@ var mutations = []mutation{
 		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
 	},
 	{
-		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/limits.go",
-		old: "held, free := p.wm.Held(), ", new: "held, free := p.wm.Unfinal(), ",
+		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/internal/assign/pending.go",
+		old: "k, held := p.shareKey, p.checkpoint.Held()", new: "k, held := p.shareKey, p.checkpoint.Unfinal()",
 		pkg: connector, run: "TestFailingCommits",
 	},
 	{
-		name: "a partition may hold every piece that max_unfinal allows", file: "connector/limits.go",
-		old: "case e == nil && held > free:", new: "case e == nil && held > b.cfg.Delivery.MaxUnfinal:",
+		name: "a partition may hold every piece that max_unfinal allows", file: "connector/internal/assign/pending.go",
+		old: "case e == nil && held > free:", new: "case e == nil && held > most:",
 		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
 	},
 	{
-		name: "streams have no bound", file: "connector/route.go",
-		old: "if rs.max > 0 && len(rs.byTarget) >= rs.max {", new: "if false {",
+		name: "a stream is used while it is forgotten", file: "connector/internal/route/route.go",
+		old: "if ch := rs.leaving[t]; ch != nil {", new: "if ch := rs.leaving[t]; false {",
+		pkg: route, run: "TestOtherRoutesAreFound",
+	},
+	{
+		name: "streams have no bound", file: "connector/internal/route/route.go",
+		old: "if rs.max > 0 && inUse >= rs.max {", new: "if false {",
 		pkg: connector, run: "TestStreamTooMany",
 	},
 	{
-		name: "an index of a forgotten stream is given again", file: "connector/route.go",
+		name: "an index of a forgotten stream is given again", file: "connector/internal/route/route.go",
 		old: "	rs.next++\n", new: "	rs.next = int32(len(rs.byTarget)) + 1\n",
-		pkg: connector, run: "TestIndexOfARoute",
+		pkg: route, run: "TestIndexOfARoute",
 	},
 	{
-		name: "a stream is forgotten while a record waits for it", file: "connector/idle.go",
-		old: "			in[c.groups[i].route.index] = true\n", new: "			_ = i\n",
-		pkg: connector, run: "TestRouteThatAPiece",
+		name: "a stream is forgotten while a record waits for it", file: "connector/internal/assign/pending.go",
+		old: "			in[c.groups[i].route.Index] = true\n", new: "			_ = i\n",
+		pkg: assigned, run: "TestRouteThatAPiece",
 	},
 	{
-		name: "a stream is forgotten while a piece names it", file: "connector/idle.go",
-		old: "	p.wm.Routes(in)\n", new: "",
-		pkg: connector, run: "TestRouteThatAPiece",
+		name: "a stream is forgotten while a piece names it", file: "connector/internal/assign/pending.go",
+		old: "	p.checkpoint.Routes(in)\n", new: "",
+		pkg: assigned, run: "TestRouteThatAPiece",
 	},
 	// Engine: dispatch, breaker, run queue, retry, isolation and cutting, held packs.
 	{
@@ -1075,7 +1084,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a blocked stream waits for its turn though something happened to its packs", file: "sdk/engine/runqueue.go",
-		old: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.in == &e.runnable[l].blocked && e.scanAll {",
+		old: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked && e.scanAll {",
 		pkg: engine, run: "TestStreamThatMayGoAgain",
 	},
 	{
@@ -1300,44 +1309,44 @@ var mutations = []mutation{
 		pkg: "./connector/reason", run: "TestReplaceEnds",
 	},
 	{
-		name: "a partition that goes on takes what was fetched before it stopped", file: "connector/source.go",
-		old: "	p.rewind = true\n", new: "",
+		name: "a partition that goes on takes what was fetched before it stopped", file: "connector/internal/assign/position.go",
+		old: "			e.Assignment.rewind = true\n", new: "",
 		pkg: connector, run: "TestPartitionThatGoesOn",
 	},
 	{
 		name: "only the first of two fetches is dropped when a partition goes on", file: "connector/source.go",
-		old: "				back = append(back, p)\n				continue", new: "				b.rewind(p)\n				continue",
+		old: "				back = append(back, p)\n				continue", new: "				assign.Rewind([]*assign.Assignment{p}, b.setOffsets)\n				continue",
 		pkg: connector, run: "TestPartitionThatGoesOn",
 	},
 	{
-		name: "more is parked behind a record that stops its partition", file: "connector/dispatch.go",
-		old: "return n > 0 && p.parked[n-1].stop != nil", new: "return n < 0",
-		pkg: connector, run: "TestNothingIsParkedBehind",
+		name: "more is parked behind a record that stops its partition", file: "connector/internal/assign/pending.go",
+		old: "return n > 0 && q.chunks[n-1].stop != nil", new: "return n < 0",
+		pkg: assigned, run: "TestNothingIsParkedBehind",
 	},
 	{
-		name: "a half sent chunk is dropped when its partition stops", file: "connector/dispatch.go",
-		old: "	case p.parked[0].begun:\n", new: "	case false:\n",
-		pkg: connector, run: "TestChunkThatIsHalfSentIsKept",
+		name: "a half sent chunk is dropped when its partition stops", file: "connector/internal/assign/dispatch.go",
+		old: "	case p.pending.chunks[0].begun:\n", new: "	case false:\n",
+		pkg: assigned, run: "TestChunkThatIsHalfSentIsKept",
 	},
 	{
-		name: "a gap is booked over records that wait for room", file: "connector/offsets.go",
-		old: "	if len(p.parked) > 0 {\n		return false\n	}\n	from := p.expect", new: "	from := p.expect",
-		pkg: connector, run: "TestGapIsNotBooked",
+		name: "a gap is booked over records that wait for room", file: "connector/internal/assign/position.go",
+		old: "	if len(p.pending.chunks) > 0 {\n		return false\n	}\n	from := p.expect", new: "	from := p.expect",
+		pkg: assigned, run: "TestGapIsNotBooked",
 	},
 	{
 		name: "a fault that comes again while it is taken for over is never tried", file: "connector/watch.go",
-		old: "	began := p.gate.Add(r, true)\n", new: "	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})\n	began := p.gate.Add(r, true)\n",
-		more: [][2]string{{"nobody tries again.\n	p.trying.Store(&trial{last: now, outOfRange: outOfRange, told: !outOfRange || old != nil && old.told})\n", "nobody tries again.\n"}},
+		old: "	began := p.Gate().Add(r, true)\n", new: "	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told})\n	began := p.Gate().Add(r, true)\n",
+		more: [][2]string{{"nobody tries again.\n	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told})\n", "nobody tries again.\n"}},
 		pkg:  connector, run: "TestFaultThatComesAgain",
 	},
 	{
-		name: "a partition closed for its pieces is looked at by nobody", file: "connector/limits.go",
-		old: "		p.mu.Lock() // else whoever noted it a moment ago may say last that there is nothing to do\n		p.noteWaitsLocked()\n		p.mu.Unlock()\n", new: "		p.waits.Store(true)\n",
-		pkg: connector, run: "TestPartitionThatHoldsTooMany",
+		name: "a partition closed for its pieces is looked at by nobody", file: "connector/internal/assign/pending.go",
+		old: "		p.mu.Lock() // or a note of a moment ago might say last that there is nothing to do\n		p.noteWaitsLocked()\n		p.mu.Unlock()\n", new: "		p.waits.Store(true)\n",
+		pkg: assigned, run: "TestPartitionThatHoldsTooMany",
 	},
 	{
 		name: "a partition goes on from a stream that the stall detection named", file: "connector/idle.go",
-		old: "e.Own != nil || !e.Closes || p.refusals", new: "e.Own != nil || p.refusals",
+		old: "e.Own != nil || !e.Closes || p.Refused.Of", new: "e.Own != nil || p.Refused.Of",
 		pkg: connector, run: "TestStreamThatTheStallDetection",
 	},
 	{
@@ -1366,35 +1375,35 @@ var mutations = []mutation{
 		pkg: observe, run: "TestRecordsThatWaitTooLong",
 	},
 	{
-		name: "a record that was too large is never tried again", file: "connector/idle.go",
-		old: "o.bytes <= o.stream.MaxRecord() && b.goOn(p, k)", new: "false && b.goOn(p, k)",
+		name: "a record that was too large is never tried again", file: "connector/internal/assign/pending.go",
+		old: "o.bytes <= o.stream.MaxRecord()", new: "false",
 		pkg: connector, run: "TestRecordThatWasTooLarge",
 	},
 	{
-		name: "a partition goes on at a record that is still too large", file: "connector/idle.go",
-		old: "o.bytes <= o.stream.MaxRecord() && b.goOn(p, k)", new: "b.goOn(p, k)",
+		name: "a partition goes on at a record that is still too large", file: "connector/internal/assign/pending.go",
+		old: "o.stream != nil && o.bytes <= o.stream.MaxRecord()", new: "o.stream != nil",
 		pkg: connector, run: "TestRecordThatWasTooLarge",
 	},
 	{
-		name: "a piece that proxies refuse stops nothing", file: "connector/partition.go",
+		name: "a piece that proxies refuse stops nothing", file: "connector/internal/assign/assignment.go",
 		old: "	if p.gate.Refer(k, time.Now(), true) {\n", new: "	if p.gate.Refer(k, time.Now(), false) && false {\n",
 		pkg: connector, run: "TestPartitionsThatAreRefused",
 	},
 	{
 		name: "a partition goes on while pieces of it are refused", file: "connector/idle.go",
-		old: "p.refusals(e.Key) > 0 || !b.goOn(p, e.Key)", new: "!b.goOn(p, e.Key)",
+		old: " || p.Refused.Of(e.Key) > 0 {", new: " {",
 		pkg: connector, run: "TestPartitionsThatAreRefused",
 	},
 	// What alerts go by.
 	{
-		name: "the lag in time of a stopped partition ends at what was taken", file: "connector/lagtime.go",
+		name: "the lag in time of a stopped partition ends at what was taken", file: "connector/internal/assign/times.go",
 		old: "recs[n-1].Offset >= next {", new: "recs[n-1].Offset < 0 {",
-		pkg: connector, run: "TestLagInTimeOfAStopped",
+		pkg: assigned, run: "TestLagInTimeOfAStopped",
 	},
 	{
-		name: "records that are fetched again keep their old times", file: "connector/lagtime.go",
+		name: "records that are fetched again keep their old times", file: "connector/internal/assign/times.go",
 		old: "n > r.passed && r.runs[n-1].first >= first", new: "n > r.passed && r.runs[n-1].first < 0",
-		pkg: connector, run: "TestLagInTimeAfterAPartitionWentBack",
+		pkg: assigned, run: "TestLagInTimeAfterAPartitionWentBack",
 	},
 	{
 		name: "the longer estimate of retention counts", file: "connector/retention.go",
@@ -1416,16 +1425,42 @@ var mutations = []mutation{
 		old: "		o.committed = p.Start\n", new: "		o.committed = 0\n",
 		pkg: "./connector/internal/observe", run: "TestSeriesOfPartitions",
 	},
-	// Ends of conditions.
+	// The comparison of two benches.
 	{
-		name: "a migration does not fetch again what a stop gave back", file: "connector/dispatch.go",
-		old: "	if p.expect < p.limit {\n", new: "	if false {\n",
-		pkg: connector, run: "TestMigrationFetchesAgain",
+		name: "a slower row passes because some rounds were faster", file: "deploy/dev/bench/compare.go",
+		old: "	case below && q.Q3 < 1:\n", new: "	case below && slices.Max(ratios) < 1:\n",
+		pkg: bench, run: "TestJudgeFollowsTheRule",
 	},
 	{
-		name: "a stream that has room again is named as full", file: "connector/dispatch.go",
+		name: "a row that is undecided counts as the same", file: "deploy/dev/bench/compare.go",
+		old: "	case above && rising == worse, below && falling == worse:\n", new: "	case false:\n",
+		pkg: bench, run: "TestJudgeFollowsTheRule",
+	},
+	{
+		name: "allocations may rise by as much as CPU", file: "deploy/dev/bench/compare.go",
+		old: "	case median > resolution && quantile(v, 0.1) > 0:\n", new: "	case median > resolution && median > mostCPU && quantile(v, 0.1) > 0:\n",
+		pkg: bench, run: "TestJudge",
+	},
+	{
+		name: "old and new are compared across rounds", file: "deploy/dev/bench/compare.go",
+		old: "return p.New.Rate / p.Old.Rate })", new: "return p.New.Rate / pairs[0].Old.Rate })",
+		pkg: bench, run: "TestRatiosPair",
+	},
+	{
+		name: "a comparison with a worse row ends with exit code 0", file: "deploy/dev/bench/compare.go",
+		old: "	if names := named[worse]; len(names) > 0 {\n", new: "	if names := named[worse]; len(names) > len(rows) {\n",
+		pkg: bench, run: "TestComparison",
+	},
+	// Ends of conditions.
+	{
+		name: "a migration does not fetch again what a stop gave back", file: "connector/internal/assign/dispatch.go",
+		old: "	if p.expect < p.Limit {\n", new: "	if false {\n",
+		pkg: assigned, run: "TestMigrationFetchesAgain",
+	},
+	{
+		name: "a stream that has room again is named as full", file: "connector/internal/assign/dispatch.go",
 		old: "					p.gate.Drop(e.Key) // that stream had room", new: "					break // that stream had room",
-		pkg: connector, run: "TestOnlyTheStreamThatIsFull",
+		pkg: assigned, run: "TestOnlyTheStreamThatIsFull",
 	},
 	{
 		name: "a drain waits for what is parked behind a stop", file: "connector/run.go",
@@ -1433,9 +1468,9 @@ var mutations = []mutation{
 		pkg: connector, run: "TestDrainDoesNotWait",
 	},
 	{
-		name: "a stream that the budget has no room for is a record without a rule", file: "connector/route.go",
+		name: "a stream that the budget has no room for is a record without a rule", file: "connector/internal/route/route.go",
 		old: "	if errors.Is(err, sdk.ErrTooManyStreams) {", new: "	if false {",
-		pkg: connector, run: "TestStreamThatTheBudget",
+		pkg: route, run: "TestStreamThatTheBudget",
 	},
 	{
 		name: "reasons that a look found outlast the looks", file: "connector/internal/observe/observer.go",

@@ -1,0 +1,308 @@
+// Package assign is the assignment of a partition to this process: what was fetched and waits for the sender, where the partition
+// stands, what is final, and why it does not go on.
+package assign
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/source"
+	"inlong-bridge/connector/reason"
+	"inlong-bridge/mapping"
+	"inlong-bridge/sdk"
+)
+
+// Topic is one topic that is consumed.
+type Topic struct {
+	Name    string
+	ID      [16]byte // all zeros if the brokers do not tell
+	Found   bool     // it appeared while the bridge ran
+	Mapping *mapping.Topic
+}
+
+// Spec is what an assignment begins with. It does not change.
+type Spec struct {
+	Partition part.ID
+	Topic     *Topic
+	Router    *route.Router
+	From      source.Begin // why it begins there, and what its commits hand on
+	Start     int64        // offset of the first record that the assignment accounts for
+	Limit     int64        // a migration wants nothing at or above it; -1 for none
+	Cluster   string       // id of the Kafka cluster
+	Number    uint64       // of the assignment, never the same twice
+}
+
+// Assignment is one assignment of one partition to this process. It is the token of its batches: late news for an older assignment
+// reaches an object whose checkpoint was revoked, and moves nothing.
+type Assignment struct {
+	Spec
+
+	checkpoint *checkpoint.Partition
+	gate       *gate.Gate // owns why the partition does not go on
+	events     Events
+	shareKey   reason.Key // the reason that it holds as many pieces as are free
+
+	Log      Log
+	Commits  Commits
+	Refused  Refusals
+	Retry    atomic.Pointer[Retry] // set while an error of the broker is to be tried again
+	losses   atomic.Int64          // pieces that were lost
+	waits    atomic.Bool           // something is pending, or a stream was full; see noteWaitsLocked
+	leftOpen atomic.Int64          // pieces that were not final when the assignment ended
+
+	mu        sync.Mutex
+	expect    int64       // guarded by mu; offset after the last one that was fetched
+	rewind    bool        // guarded by mu; what the poll loop has in hand is not what comes next; see goOn
+	heard     time.Time   // guarded by mu; when something was fetched last, or asked for in vain
+	pending   pending     // guarded by mu; chunks that the sender has not taken yet
+	tooLarge  oversize    // guarded by mu; the record that fits into no frame, while the partition is stopped for it
+	opened    openSpans   // guarded by mu
+	epochs    epochs      // guarded by mu
+	times     recordTimes // guarded by mu; of the records that are not final
+	successor *Assignment // guarded by mu; took the place of this assignment, whose log was not found
+}
+
+// Retry says when an error of the broker for one partition is tried again. The reason itself is in the condition.
+type Retry struct {
+	Last       time.Time // newest error
+	Tried      bool      // after the newest error
+	Absent     bool      // the partition is asked about by name, and not tried again before it is found
+	Told       bool      // the log has said that it began
+	OutOfRange bool      // the position is not in the log: the log's extent decides, not another try
+}
+
+// oversize is a record that is longer than its stream takes. The limit may grow, because the Manager names it.
+type oversize struct {
+	stream *sdk.Stream
+	bytes  int
+}
+
+// Events is what an assignment tells its owner. The methods must be quick: the sender's dispatcher calls them.
+type Events interface {
+	Moved()                                                       // something became final, lost or refused
+	Lost(p *Assignment, pc checkpoint.Piece, o checkpoint.Origin) // must be read again
+	Stopped(p *Assignment, r *reason.Reason)                      // once per reason
+}
+
+// Sender is what an assignment needs of *sdk.Sender.
+type Sender interface {
+	TrySendBatch(b *sdk.Batch) (int, error)
+}
+
+// New makes an assignment. shared counts what waits for the sender's budget, over all assignments.
+func New(s Spec, ev Events, g *gate.Gate, shared *PendingBytes) *Assignment {
+	p := &Assignment{
+		Spec: s, checkpoint: checkpoint.New(s.Start), gate: g, events: ev, shareKey: part.Key(s.Partition, reason.MaxUnfinal),
+		expect: s.Start, heard: time.Now(), pending: pending{shared: shared},
+	}
+	p.Log.high.Store(-1)
+	p.Log.start.Store(-1)
+	return p
+}
+
+// ID names the partition.
+func (p *Assignment) ID() part.ID { return p.Partition }
+
+// TopicID is the id of its topic, all zeros if the brokers do not tell.
+func (p *Assignment) TopicID() [16]byte { return p.Topic.ID }
+
+// Checkpoint is the assignment's checkpoint.
+func (p *Assignment) Checkpoint() *checkpoint.Partition { return p.checkpoint }
+
+// Gate owns why the partition does not go on.
+func (p *Assignment) Gate() *gate.Gate { return p.gate }
+
+// Known returns the index of a record's route; ok is false for a record that no piece can hold.
+func (p *Assignment) Known(rec *kgo.Record) (index int32, ok bool) {
+	r := p.Router.Known(rec)
+	if r == nil {
+		return 0, false
+	}
+	return r.Index, true
+}
+
+// Stop ends the work on this assignment until the reason ends, which most reasons never do. It takes only the gate's lock.
+func (p *Assignment) Stop(r *reason.Reason) {
+	if p.gate.Add(*r, true) {
+		p.events.Stopped(p, r)
+	}
+}
+
+// StopRecreated stops the assignment because its topic was deleted and created again.
+func (p *Assignment) StopRecreated() { p.Stop(part.Recreated(p.Partition, p.checkpoint.Position())) }
+
+// Stopped returns the reason that stops the partition, nil if there is none.
+func (p *Assignment) Stopped() *gate.Entry { return p.gate.Condition().Stop() }
+
+// Detach lets nothing more be offered to the sender and drops what is pending. It returns once no offer is under way.
+func (p *Assignment) Detach() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gate.End()
+	p.dropPendingLocked(0)
+}
+
+// End ends the assignment: nothing of it is committed or read again from here on.
+func (p *Assignment) End() {
+	p.leftOpen.Store(int64(p.checkpoint.Unfinal()))
+	p.checkpoint.Revoke()
+}
+
+// LeftUnfinal is how many pieces were not final when the assignment ended.
+func (p *Assignment) LeftUnfinal() int { return int(p.leftOpen.Load()) }
+
+// GivesWayTo has another assignment object take the place of this one, unless this one has ended.
+func (p *Assignment) GivesWayTo(next *Assignment) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gate.Ended() {
+		return false
+	}
+	p.successor = next
+	return true
+}
+
+// Succeeded returns what took the place of this assignment, nil for nothing.
+func (p *Assignment) Succeeded() *Assignment {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.successor
+}
+
+// Unfinished is the number of pieces that may still become final.
+func (p *Assignment) Unfinished() int {
+	return max(0, p.checkpoint.Unfinal()-p.gate.Stranded())
+}
+
+// Settled takes news of a piece, as sdk.Token. It runs on the sender's dispatcher.
+func (p *Assignment) Settled(piece uint64, r sdk.Result) {
+	pc := checkpoint.Piece(piece)
+	switch r.Outcome {
+	case sdk.Acked: // in a proxy's memory only
+	case sdk.Final:
+		p.checkpoint.Final(pc)
+		p.events.Moved()
+	case sdk.Lost:
+		if o, again := p.checkpoint.Lost(pc); again {
+			p.losses.Add(1)
+			p.events.Lost(p, pc, o)
+		}
+		p.events.Moved()
+	case sdk.Held:
+		p.heldBy(pc, r)
+	case sdk.Released: // the watch loop has the partition go on
+		if k, _, ok := p.refusedKey(pc); ok {
+			p.Refused.count(k, -1)
+			p.gate.Strand(-1)
+		}
+	case sdk.Refused:
+		if errors.Is(r.Err, sdk.ErrClosed) || p.checkpoint.Forgotten(pc) {
+			return // nothing was decided; what is not final is read again after the restart
+		}
+		p.gate.Strand(1)
+		p.Stop(part.Stop(p.Partition, refusal(r.Err), -1, fmt.Sprintf("proxy %s refuses a pack for good: %v", r.Endpoint, r.Err)))
+		p.events.Moved()
+	}
+}
+
+// Forgotten reports whether no news of a piece is wanted, as sdk.Token.
+func (p *Assignment) Forgotten(piece uint64) bool {
+	return p.checkpoint.Forgotten(checkpoint.Piece(piece))
+}
+
+// heldBy stops the partition because proxies refuse one of its packs, which the sender keeps and tries again.
+func (p *Assignment) heldBy(pc checkpoint.Piece, r sdk.Result) {
+	k, first, ok := p.refusedKey(pc)
+	if !ok {
+		return
+	}
+	p.Refused.count(k, 1)
+	p.gate.Strand(1)
+	if p.gate.Refer(k, time.Now(), true) {
+		p.events.Stopped(p, part.Stop(p.Partition, reason.Refused, first, fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
+			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, r.Err)))
+	}
+	p.events.Moved()
+}
+
+// refusedKey is the reason of a piece's stream when proxies refuse its packs, and the piece's first offset.
+func (p *Assignment) refusedKey(pc checkpoint.Piece) (k reason.Key, first int64, ok bool) {
+	o, ok := p.checkpoint.Origin(pc)
+	if !ok {
+		return reason.Key{}, 0, false // revoked: nobody waits for it
+	}
+	r := p.Router.At(o.Route)
+	if r == nil {
+		return reason.Key{}, 0, false
+	}
+	return StreamKey(r.Target.Group, r.Target.Stream, reason.Refused), o.First, true
+}
+
+// refusal tells a record on which proxies close the connection from one that they refuse by code.
+func refusal(err error) reason.Code {
+	if poison := (*sdk.PoisonError)(nil); errors.As(err, &poison) {
+		return reason.Poison
+	}
+	return reason.Refused
+}
+
+// Refusals counts the pieces that proxies refuse and the sender keeps, by the reason of their stream.
+type Refusals struct {
+	mu     sync.Mutex
+	pieces map[reason.Key]int // guarded by mu
+}
+
+// count adds n refused pieces.
+func (r *Refusals) count(k reason.Key, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pieces == nil {
+		r.pieces = make(map[reason.Key]int)
+	}
+	if r.pieces[k] += n; r.pieces[k] == 0 {
+		delete(r.pieces, k)
+	}
+}
+
+// Of is how many pieces proxies refuse for the reason.
+func (r *Refusals) Of(k reason.Key) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pieces[k]
+}
+
+// Total is how many pieces proxies refuse.
+func (r *Refusals) Total() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, pieces := range r.pieces {
+		n += pieces
+	}
+	return n
+}
+
+// StreamKey is the key of a reason of a stream.
+func StreamKey(group, stream string, code reason.Code) reason.Key {
+	return reason.Key{Code: code, Scope: reason.Stream, Object: group + "/" + stream}
+}
+
+// StreamFull returns the oldest entry of a stream that is full and closes the partition, nil for none. An entry that does not close
+// the partition was found by the stall detection, and is another partition's.
+func StreamFull(c *gate.Condition) *gate.Entry {
+	entries := c.Entries()
+	for i := range entries {
+		if e := &entries[i]; e.Code == reason.StreamFull && e.Closes {
+			return e
+		}
+	}
+	return nil
+}

@@ -1,0 +1,246 @@
+package assign
+
+import (
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk/frame"
+)
+
+// chunk is a run of records of one partition in arrival order: one span. Its records are kept by
+// reference to the fetch until the sender took them.
+type chunk struct {
+	first, next int64 // covers [first, next)
+	epoch       int32 // leader epoch of its last record
+	bytes       int64 // of payloads
+	items       int   // bytes that its records take in packs
+	seen        int   // records, control records among them
+	records     int
+	skipped     int64
+	made        int // records that its groups have room for
+	groups      []group
+	one         [1]group           // groups begins here: mostly there is one
+	index       map[groupKey]int32 // into groups, once there are many
+
+	arrived route.Arrival // when it was fetched: the event time of records that have none
+
+	begun bool            // the span is open
+	span  checkpoint.Span // valid once begun
+
+	// stop stops the partition once the chunk was taken: what comes after it cannot go on.
+	stop *reason.Reason
+}
+
+// group is the records of a chunk that share a route and an event-time minute: one batch for the sender.
+// Within a group, the records between two offsets are all of that route and minute in the partition, so
+// (first, last, route, minute) names a piece of it exactly.
+type group struct {
+	route    *route.Route
+	minute   int32
+	time     time.Time
+	payloads [][]byte
+	offsets  []int64
+	sent     int // the sender has [0, sent)
+}
+
+type groupKey struct{ route, minute int32 }
+
+// fewGroups is how many groups are searched one by one; beyond it a map is kept (routes by key, late data).
+const fewGroups = 8
+
+// maxSpanRecords is how many records a span has at most: a restart repeats a span whole, and small records
+// would make a span of one pack's bytes too long.
+const maxSpanRecords = 4096
+
+// Splitter cuts what was fetched into chunks. A chunk holds at most one pack's bytes and maxSpanRecords records,
+// however much one fetch brought: 1. the bridge commits only whole spans  2. it crashes again and again, each time
+// sooner than a fetch is delivered  3. with one span per fetch no run would get further than the one before.
+// Cutting seals nothing: chunks that follow each other share open packs.
+type Splitter struct {
+	router *route.Router
+	// Pack is the bytes that the records of one chunk take in packs, at most. A record that is larger has a
+	// chunk to itself.
+	Pack int
+	// A record above oversize bytes gets a span of its own: should it fit into no frame, the partition stops
+	// exactly before it, and nothing is sent twice because of it.
+	Oversize int
+	Limit    int64  // records at and above it are not wanted; -1 for none
+	Origin   string // of this group's packs
+
+	arrived route.Arrival // of the fetch
+	taken   Taken         // of the fetch
+
+	perGroup int // records of a group in the chunk before, on average: so many are made room for
+}
+
+// Taken is what was taken of one fetch.
+type Taken struct {
+	Bytes    int64    // of the values of all records
+	Skipped  int64    // records that no rule wants
+	Packs    int64    // records that are packs of somebody else
+	Replaced Replaced // records that are sent with the time of arrival
+}
+
+// split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
+// last chunk ends before it and carries the reason to stop.
+func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
+	var c *chunk
+	for i, rec := range recs {
+		if s.Limit >= 0 && rec.Offset >= s.Limit {
+			if c == nil {
+				c = &chunk{first: rec.Offset}
+				chunks = append(chunks, c)
+			}
+			c.first, c.next = min(c.first, s.Limit), s.Limit
+			return chunks, used
+		}
+		control := rec.Attrs.IsControl()
+		oversize := !control && len(rec.Value) > s.Oversize
+		if c == nil || oversize || c.full(rec, s.Pack) {
+			s.ended(c)
+			c = &chunk{first: rec.Offset, next: rec.Offset, arrived: s.arrived}
+			c.groups = c.one[:0]
+			chunks = append(chunks, c)
+		}
+		if control { // carries no data: a gap of its span
+			c.next, c.epoch = rec.Offset+1, rec.LeaderEpoch
+			c.seen++
+			used++
+			continue
+		}
+		r, err := s.router.Route(rec)
+		if err != nil {
+			c.stop = part.Stop(part.ID{Topic: rec.Topic, Num: rec.Partition}, unroutedCode(err), rec.Offset, err.Error())
+			return chunks, used
+		}
+		if r != nil && frame.MayBeInLongMsg(rec.Value) {
+			if c.stop = s.foreign(rec); c.stop != nil {
+				return chunks, used
+			}
+		}
+		c.next, c.epoch = rec.Offset+1, rec.LeaderEpoch
+		used++
+		c.seen++
+		c.records++
+		s.taken.Bytes += int64(len(rec.Value))
+		if r == nil {
+			c.skipped++
+			s.taken.Skipped++
+			continue
+		}
+		at, minute, ok := route.EventTime(rec)
+		if !ok {
+			at, minute = s.arrived.At, s.arrived.Minute
+			s.taken.Replaced.add(rec)
+		}
+		room := s.perGroup
+		if len(c.groups) == 0 { // mostly its group is the only one
+			room = c.room(rec, len(recs)-i, s.Pack)
+		}
+		c.add(r, rec, at, minute, room)
+		if oversize {
+			c = nil
+		}
+	}
+	s.ended(c)
+	return chunks, used
+}
+
+// unroutedCode distinguishes a record for which no stream is left from one that no rule matches.
+func unroutedCode(err error) reason.Code {
+	if errors.Is(err, route.ErrTooManyStreams) {
+		return reason.TooManyStreams
+	}
+	return reason.Unrouted
+}
+
+// ended notes the size of a chunk that gets no more records, for the room of the next one; c may be nil.
+func (s *Splitter) ended(c *chunk) {
+	if c != nil && len(c.groups) > 0 {
+		s.perGroup = (c.records - int(c.skipped) + len(c.groups) - 1) / len(c.groups)
+	}
+}
+
+// full reports whether a record would make the chunk larger than a span may be.
+func (c *chunk) full(rec *kgo.Record, pack int) bool {
+	return c.seen >= maxSpanRecords || c.items > 0 && c.items+len(rec.Value)+frame.ItemOverhead > pack
+}
+
+// room estimates how many of the next left records the chunk takes, this one among them: as many as fit if all
+// have its size.
+func (c *chunk) room(rec *kgo.Record, left, pack int) int {
+	return min(left, maxSpanRecords-c.seen+1, pack/(len(rec.Value)+frame.ItemOverhead)+1)
+}
+
+// add puts a record into its group. A new group gets room for so many records, and all groups together for at most twice the records
+// of a chunk.
+func (c *chunk) add(r *route.Route, rec *kgo.Record, at time.Time, minute int32, room int) {
+	g := c.group(r, minute)
+	if g == nil {
+		c.groups = append(c.groups, group{route: r, minute: minute, time: at})
+		g = &c.groups[len(c.groups)-1]
+		room = max(min(room, 2*maxSpanRecords-c.made), 1)
+		c.made += room
+		g.payloads, g.offsets = make([][]byte, 0, room), make([]int64, 0, room)
+		if n := len(c.groups); n > fewGroups {
+			if c.index == nil {
+				c.index = make(map[groupKey]int32, 4*fewGroups)
+				for i := range c.groups {
+					c.index[groupKey{c.groups[i].route.Index, c.groups[i].minute}] = int32(i)
+				}
+			}
+			c.index[groupKey{r.Index, minute}] = int32(n - 1)
+		}
+	}
+	g.payloads = append(g.payloads, rec.Value) // nil, a tombstone, goes as an empty payload
+	g.offsets = append(g.offsets, rec.Offset)
+	c.bytes += int64(len(rec.Value))
+	c.items += len(rec.Value) + frame.ItemOverhead
+}
+
+// group finds the group of a route and minute, which is nearly always the newest.
+func (c *chunk) group(r *route.Route, minute int32) *group {
+	if c.index != nil {
+		if i, ok := c.index[groupKey{r.Index, minute}]; ok {
+			return &c.groups[i]
+		}
+		return nil
+	}
+	for i := len(c.groups) - 1; i >= 0; i-- {
+		if g := &c.groups[i]; g.route == r && g.minute == minute {
+			return g
+		}
+	}
+	return nil
+}
+
+// Replaced counts the records of a fetch whose event time was replaced, and remembers the first.
+type Replaced struct {
+	N     int64
+	First *kgo.Record
+}
+
+func (r *Replaced) add(rec *kgo.Record) {
+	if r.N++; r.First == nil {
+		r.First = rec
+	}
+}
+
+// foreign judges a record that may be a pack: it returns the reason to stop at a pack of this group, and counts one of
+// somebody else.
+func (s *Splitter) foreign(rec *kgo.Record) *reason.Reason {
+	switch route.WhosePack(rec.Value, s.Origin) {
+	case route.OwnPack:
+		return route.Looped(part.ID{Topic: rec.Topic, Num: rec.Partition}, rec.Offset, rec.Value)
+	case route.ForeignPack:
+		s.taken.Packs++
+	case route.NoPack:
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package assign
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk"
+)
+
+// Take cuts the records of one fetch into chunks and offers them to the sender, behind the pending ones. It runs on the poll
+// goroutine and never waits.
+func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
+	sp.taken = Taken{}
+	if len(recs) == 0 || p.Stopped() != nil {
+		return sp.taken
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rewind || p.gate.Ended() || p.pending.stopsAtEnd() {
+		return sp.taken
+	}
+	if first := recs[0].Offset; first < p.expect {
+		// The client went back by itself: the log was cut off behind us and grew again with other records.
+		p.Stop(part.Truncated(p.Partition, first, p.expect))
+		return sp.taken
+	}
+	now := time.Now()
+	sp.router, sp.Limit, sp.arrived = p.Router, p.Limit, route.ArrivalAt(now)
+	chunks, _ := sp.split(recs)
+	if len(chunks) == 0 {
+		return sp.taken
+	}
+	p.expect, p.heard = chunks[len(chunks)-1].next, now
+	p.times.fetched(recs, chunks, p.expect, now)
+	p.pending.push(chunks)
+	p.offerPendingLocked(s)
+	return sp.taken
+}
+
+// Offer offers again what the sender had no room for.
+func (p *Assignment) Offer(s Sender) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.offerPendingLocked(s)
+}
+
+// offerPendingLocked offers chunks in order until one is not taken whole.
+func (p *Assignment) offerPendingLocked(s Sender) {
+	defer p.noteWaitsLocked()
+	now := time.Now()
+	for len(p.pending.chunks) > 0 {
+		if p.gate.Ended() {
+			p.dropPendingLocked(0)
+			return
+		}
+		if h := p.Stopped(); h != nil {
+			p.backToStopLocked(h)
+			return
+		}
+		c := p.pending.chunks[0]
+		wait, h := p.offerLocked(s, c, now)
+		if h == nil && wait == (reason.Key{}) {
+			p.pending.shift()
+			if h = c.stop; h == nil {
+				continue
+			}
+		}
+		if h != nil {
+			p.Stop(h)
+			continue
+		}
+		if wait != (reason.Key{}) {
+			// A full budget closes nothing: the polling itself stops then, and a pause would throw away what is buffered.
+			p.gate.Refer(wait, now, wait.Code == reason.StreamFull)
+			if wait.Code == reason.StreamFull {
+				p.gate.Drop(BudgetKey)
+				for e := StreamFull(p.gate.Condition()); e != nil && e.Key != wait; e = StreamFull(p.gate.Condition()) {
+					p.gate.Drop(e.Key) // that stream had room: it is not the culprit any more
+				}
+			}
+			p.countPendingLocked()
+			return
+		}
+	}
+	p.dropPendingLocked(0)
+}
+
+// backToStopLocked gives back the memory of what waits behind the reason that stops the partition. When that reason may end, the
+// chunk that is half sent stays, and the partition goes on behind it.
+func (p *Assignment) backToStopLocked(h *gate.Entry) {
+	p.gate.Drop(BudgetKey) // or what is kept would hold the polling up
+	switch {
+	case reason.KindOf(h.Code).Terminal:
+		p.dropPendingLocked(0)
+	case p.pending.chunks[0].begun:
+		p.expect = p.pending.chunks[0].next
+		p.dropPendingLocked(1)
+	default:
+		p.expect = p.pending.chunks[0].first
+		p.dropPendingLocked(0)
+	}
+	if p.expect < p.Limit {
+		p.gate.Drop(part.Key(p.Partition, reason.AtEnd)) // or what was given back would not be fetched again
+	}
+}
+
+// offerLocked hands what is left of a chunk to the sender. It returns what the rest waits for, or why the partition cannot
+// go on.
+func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason.Key, h *reason.Reason) {
+	if !c.begun {
+		c.span, c.begun = p.checkpoint.Begin(c.first, c.next), true
+		p.openedLocked(c, now)
+		p.checkpoint.Count(c.span, checkpoint.Skipped, c.skipped)
+	}
+	for i := range c.groups {
+		g := &c.groups[i]
+		if g.sent == len(g.payloads) {
+			continue
+		}
+		err := p.send(s, c, g)
+		switch {
+		case err == nil:
+			g.payloads, g.offsets, g.sent = nil, nil, 0 // let go of the fetch
+		case errors.Is(err, sdk.ErrStreamFull):
+			wait = StreamKey(g.route.Target.Group, g.route.Target.Stream, reason.StreamFull) // the other streams of the chunk may have room
+		case errors.Is(err, sdk.ErrBufferFull):
+			return BudgetKey, nil
+		case errors.Is(err, sdk.ErrClosed):
+			p.gate.End()
+			return BudgetKey, nil
+		case errors.Is(err, sdk.ErrTooLarge):
+			p.tooLarge = oversize{stream: g.route.Stream, bytes: len(g.payloads[g.sent])}
+			return reason.Key{}, part.Stop(p.Partition, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.Partition, g, err))
+		default:
+			return reason.Key{}, part.Stop(p.Partition, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
+		}
+	}
+	if wait == (reason.Key{}) {
+		p.checkpoint.End(c.span)
+	}
+	return wait, nil
+}
+
+// maxOffer is the most bytes of one batch. What a stream may take is looked at per batch, so a large one
+// could take the room of all others at once: a small fetch of well compressed records may be very large.
+const maxOffer = 256 << 10
+
+// send offers the rest of a group, in one batch or several.
+func (p *Assignment) send(s Sender, c *chunk, g *group) error {
+	for g.sent < len(g.payloads) {
+		base := g.sent
+		n, err := s.TrySendBatch(&sdk.Batch{
+			Stream: g.route.Stream, Time: g.time, Payloads: g.payloads[base:upToBytes(g.payloads, base, maxOffer)], Token: p,
+			Packed: func(from, to int) uint64 {
+				return uint64(p.checkpoint.Add(c.span, checkpoint.Origin{
+					First: g.offsets[base+from], Last: g.offsets[base+to-1],
+					Route: g.route.Index, Minute: g.minute, Records: int32(to - from), Arrived: g.minute == c.arrived.Minute,
+				}))
+			},
+		})
+		g.sent += n
+		switch {
+		case err != nil:
+			return err
+		case n == 0: // cannot be, and must not spin
+			return sdk.ErrBufferFull
+		}
+	}
+	return nil
+}
+
+// upToBytes returns the end of a run of payloads from base on that has about limit bytes, one at least.
+func upToBytes(payloads [][]byte, base, limit int) int {
+	sum := 0
+	for i := base; i < len(payloads); i++ {
+		if sum += len(payloads[i]) + 4; sum > limit && i > base {
+			return i
+		}
+	}
+	return len(payloads)
+}
+
+func tooLargeReason(id part.ID, g *group, err error) string {
+	return fmt.Sprintf("the record at offset %d of %s has %d bytes and fits into no frame: %v; "+
+		"hint: raise max-msg-length of the proxies and inlong.max_frame, up to 20 MiB", g.offsets[g.sent], id, len(g.payloads[g.sent]), err)
+}

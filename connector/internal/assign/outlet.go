@@ -1,0 +1,23 @@
+package assign
+
+import (
+	"errors"
+
+	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/sdk"
+)
+
+// Outlet is a replay.Outlet that hands records of lost pieces to the sender, which keeps a share of its budget for them.
+type Outlet struct{ Sender Sender }
+
+// Send hands over a batch.
+func (o Outlet) Send(b *replay.Batch) (taken int, tooLarge error) {
+	p := b.Assignment.(*Assignment)
+	n, err := o.Sender.TrySendBatch(&sdk.Batch{
+		Stream: p.Router.At(b.Route).Stream, Time: b.Time, Payloads: b.Payloads, Token: p, Repair: true, Packed: b.Packed,
+	})
+	if errors.Is(err, sdk.ErrTooLarge) {
+		return n, err
+	}
+	return n, nil
+}

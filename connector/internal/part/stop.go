@@ -1,0 +1,39 @@
+package part
+
+import (
+	"fmt"
+
+	"inlong-bridge/connector/reason"
+)
+
+// Gap stops a partition because the offsets [from, to) were removed from Kafka before they were delivered.
+func Gap(id ID, from, to int64) *reason.Reason {
+	return Stop(id, reason.Gap, from, fmt.Sprintf("offsets %d to %d of %s are gone from Kafka and were not delivered; "+
+		"hint: retention is shorter than the bridge was behind; delivery.on_gap: continue accepts the loss and goes on at %d", from, to-1, id, to))
+}
+
+// Truncated stops a partition whose log ends or continues at end, although the bridge had reached a higher offset.
+func Truncated(id ID, end, reached int64) *reason.Reason {
+	return Stop(id, reason.Truncated, end, fmt.Sprintf("the log of %s ends or continues at %d, but %d was reached before: it was cut off (unclean leader election) "+
+		"or the topic was created again; hint: find out what happened, then set the group's offset and restart the bridge", id, end, reached))
+}
+
+// Overwritten stops a partition whose log was cut off below the reached offset and has grown past it again. epoch is the leader epoch
+// of the record before the reached offset.
+func Overwritten(id ID, at, reached int64, epoch int32) *reason.Reason {
+	return Stop(id, reason.Truncated, at, fmt.Sprintf("the log of %s was cut off at offset %d or before, and holds other records now: offset %d was reached in leader epoch %d, which the log "+
+		"does not have up to there (unclean leader election); hint: find out what happened, then set the group's offset and restart the bridge", id, at, reached, epoch))
+}
+
+// Recreated stops a partition whose topic was deleted and created again. offset is the first one that was not delivered.
+func Recreated(id ID, offset int64) *reason.Reason {
+	return Stop(id, reason.Recreated, offset, fmt.Sprintf(
+		"topic %s was deleted and created again: records of the old one that were not delivered are gone; "+
+			"hint: restart the bridge, and it begins with the new topic at its start", id.Topic))
+}
+
+// Deleted stops a partition that several brokers say does not exist.
+func Deleted(id ID) *reason.Reason {
+	return Stop(id, reason.Deleted, -1, fmt.Sprintf("topic %s or its partition %d does not exist any more; "+
+		"hint: it goes on by itself when the same topic is back; a new topic of the name is consumed after a restart", id.Topic, id.Num))
+}

@@ -1,0 +1,134 @@
+package replay
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/reason"
+)
+
+// task is one lost piece that is to be read again. from moves on as parts of the piece are handed over, so that a task that had to
+// stop half-way continues there.
+type task struct {
+	of     Assignment
+	piece  checkpoint.Piece
+	origin checkpoint.Origin
+	from   int64     // offsets below it were handed over, or are gone
+	found  int32     // records handed over
+	gone   bool      // some of its range is gone from Kafka, and on_gap accepts that
+	due    time.Time // not before
+	pause  time.Duration
+}
+
+// wanted reports whether the piece still has to be read again.
+func (t *task) wanted() bool { return t.of.Checkpoint().Wanted(t.piece) }
+
+// readable reports whether Kafka may still have the piece's records. Reading again goes on in a partition that stopped for another
+// reason: what lies before the stop is delivered.
+func (t *task) readable() bool {
+	return !t.of.Gate().Condition().Has(reason.Recreated, reason.Truncated)
+}
+
+// outstanding reports whether the piece still has to be read again and can be.
+func (t *task) outstanding() bool { return t.wanted() && t.readable() }
+
+// stop stops the partition of a task whose records cannot be read again. The piece stays open.
+func (t *task) stop(r *reason.Reason) {
+	t.of.Stop(r)
+	t.of.Gate().Strand(1)
+}
+
+// rest is the part of the origin that the task still needs.
+func (t *task) rest() checkpoint.Origin {
+	o := t.origin
+	o.First = t.from
+	return o
+}
+
+// backOff has the task wait before it is tried again, longer each time.
+func (t *task) backOff(now time.Time, first, longest time.Duration) {
+	t.pause = min(max(2*t.pause, first), longest)
+	t.due = now.Add(t.pause)
+}
+
+// missing is how many of the piece's records were not found.
+func (t *task) missing() int32 { return max(0, t.origin.Records-t.found) }
+
+// reading is one range of a partition that is fetched for the tasks in it.
+type reading struct {
+	first, last int64
+	tasks       []*task
+}
+
+// next is the first offset that a task still needs.
+func (r *reading) next() int64 {
+	next := r.tasks[0].from
+	for _, t := range r.tasks {
+		next = min(next, t.from)
+	}
+	return next
+}
+
+// maxReadGap is how many offsets between two ranges are fetched in vain rather than moving the client.
+const maxReadGap = 512
+
+// planReading picks what to fetch next of one partition: the first of the ranges that cover its tasks, and the tasks that fall
+// into it. Overlapping and neighbouring tasks share a range and are fetched once.
+func planReading(tasks []*task) (r reading, rest []*task) {
+	origins := make([]checkpoint.Origin, len(tasks))
+	for i, t := range tasks {
+		origins[i] = t.rest()
+	}
+	ranges := checkpoint.Plan(origins, maxReadGap)
+	if len(ranges) == 0 {
+		return reading{}, nil
+	}
+	r.first, r.last = ranges[0].First, ranges[0].Last
+	for _, t := range tasks {
+		if o := t.rest(); o.First >= r.first && o.Last <= r.last {
+			r.tasks = append(r.tasks, t)
+		} else {
+			rest = append(rest, t)
+		}
+	}
+	return r, rest
+}
+
+// pick gathers the records that belong to the task: those of its offsets, route and minute that were not handed over yet. Every
+// other record of the range lives in another piece.
+func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, when time.Time) {
+	lo, _ := slices.BinarySearchFunc(recs, t.from, func(r *kgo.Record, o int64) int { return cmp.Compare(r.Offset, o) })
+
+	for _, rec := range recs[lo:] {
+		if rec.Offset > t.origin.Last {
+			break
+		}
+		if rec.Attrs.IsControl() {
+			continue
+		}
+		eventAt, minute, ok := route.EventTime(rec)
+		if !ok { // it was sent with the time of its arrival, and belongs to that minute still
+			if !t.origin.Arrived {
+				continue
+			}
+			eventAt, minute = time.Unix(int64(t.origin.Minute)*60, 0), t.origin.Minute
+		}
+		if minute != t.origin.Minute {
+			continue
+		}
+		index, ok := t.of.Known(rec)
+		if !ok || !t.origin.Holds(rec.Offset, index, minute) {
+			continue // it was not routed here when it was sent, so it is not of this piece
+		}
+		if len(payloads) == 0 {
+			when = eventAt
+		}
+		payloads, offsets = append(payloads, rec.Value), append(offsets, rec.Offset)
+	}
+	return payloads, offsets, when
+}
