@@ -1508,4 +1508,44 @@ var mutations = []mutation{
 		old: "	p.refusalEnded(pc) // the sender may drop its pack without a word\n", new: "",
 		pkg: assigned, run: "RefusedPieceThatIsForgotten",
 	},
+	{
+		name: "an old connection is closed with what is in flight on it", file: "sdk/lifetime.go",
+		old: "	s.e.Retire(&old.life)\n", new: "	s.e.WriteFailed(&old.life, false, \"old\")\n",
+		pkg: sender, run: "TestConnectionsAreReplacedAtTheirLifetime",
+	},
+	{
+		name: "a connection is replaced by one that answered nothing", file: "sdk/lifetime.go",
+		old: "s.connectedLocked(c.ep, nc, true, false, first)", new: "s.connectedLocked(c.ep, nc, false, false, first)",
+		pkg: sender, run: "TestConnectionThatAnswersNothingReplacesNone",
+	},
+	{
+		name: "connections that wait for what they acked add up", file: "sdk/lifetime.go",
+		old: "				continue // the one before", new: "				// the one before",
+		pkg: sender, run: "TestConnectionOutlivesItsLifetime",
+	},
+	{
+		name: "a retired connection takes packs", file: "sdk/engine/connection.go",
+		old: "func (e *Engine) Retire(c *Conn) { e.drain(c) }", new: "func (e *Engine) Retire(c *Conn) { e.draining = append(e.draining, c) }",
+		pkg: "./sdk/engine", run: "TestRetiredConnection",
+	},
+	{
+		name: "a renewed proxy counts as one that came back", file: "sdk/engine/connection.go",
+		old: "		if !c.Renews {\n", new: "		if true {\n",
+		pkg: "./sdk/engine", run: "TestRetiredConnection",
+	},
+	{
+		name: "a proxy that fails for long keeps its place", file: "sdk/maxproxies.go",
+		old: "		if worst == nil || l.reserve == 0 {\n", new: "		if true {\n",
+		pkg: sender, run: "TestLastProxyThatFails",
+	},
+	{
+		name: "a proxy that was passed over has its place before it can be used", file: "sdk/maxproxies.go",
+		old: "		if !all[i].proving {\n", new: "		if true {\n",
+		pkg: sender, run: "TestProxyThatWasPassedOver",
+	},
+	{
+		name: "all senders choose the same proxies", file: "sdk/maxproxies.go",
+		old: "h.Sum64() ^ seed", new: "h.Sum64() ^ 1 + 0*seed",
+		pkg: sender, run: "TestSendersSpread",
+	},
 }
