@@ -1548,6 +1548,16 @@ var mutations = []mutation{
 		old: "h.Sum64() ^ seed", new: "h.Sum64() ^ 1 + 0*seed",
 		pkg: sender, run: "TestSendersSpread",
 	},
+	{
+		name: "a copy that was rejected hides which proxy stored the next one", file: "sdk/finality/pack.go",
+		old: "		p.copies = 0\n", new: "",
+		pkg: "./sdk/finality", run: "TestZombieIsOpenedByAPackThatAnother",
+	},
+	{
+		name: "nobody says that a rejected copy was not stored", file: "sdk/engine/refused.go",
+		old: "		e.confirm.NotStored(finality.Pack(p.seq))\n", new: "",
+		pkg: "./sdk/engine", run: "TestRejectedCopyDoesNotHide",
+	},
 	// What the model test drives: dispatch, breakers, isolation, retries, and the planning of what is read again.
 	{
 		name: "an encoded pack waits until something else happens to its stream", file: "sdk/engine/pack.go",
