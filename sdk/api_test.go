@@ -102,8 +102,8 @@ func apiOf(t *testing.T, dir string) (lines []string) {
 										say("type %s struct, %s %s", s.Name, n, text(field.Type))
 									}
 								}
-								if len(field.Names) == 0 {
-									say("type %s struct, embedded %s", s.Name, text(field.Type))
+								if name := text(field.Type); len(field.Names) == 0 && ast.IsExported(name[strings.LastIndexAny(name, "*.")+1:]) {
+									say("type %s struct, embedded %s", s.Name, name)
 								}
 							}
 						case *ast.InterfaceType:

@@ -118,7 +118,7 @@ func TestFrozenProxyIsLeftAtTheAckTimeout(t *testing.T) {
 		}
 		settle(3 * time.Second)
 		e.log.want(sdk.Final, 30)
-		if got := e.sender.Status().Endpoints[0].LastError; !strings.Contains(got, "ack_timeout") {
+		if got := e.sender.Status().Endpoints[0].LastError; !strings.Contains(got, "no answer within the ack time-out") {
 			t.Errorf("last error of the frozen proxy is %q, want the time-out", got)
 		}
 		e.proxies[0].Freeze(false)

@@ -248,7 +248,7 @@ func (m *Machine) tickConn(c *conn, now time.Duration) {
 	if sent, ok := c.oldestUnanswered(); ok && now-sent >= m.cfg.AckTimeout && now-m.thaw >= m.cfg.Timely {
 		// The second condition: answers may have come while this process was stopped and lie unread.
 		c.closing = true
-		m.decide(Decision{Kind: Close, ConnEpoch: c.id, Reason: "no answer within delivery.ack_timeout"})
+		m.decide(Decision{Kind: Close, ConnEpoch: c.id, Reason: "no answer within the ack time-out"})
 	}
 }
 

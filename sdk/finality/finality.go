@@ -6,7 +6,7 @@ import (
 	"inlong-bridge/sdk/internal/list"
 )
 
-// Mode is how an acked pack becomes final (delivery.confirm).
+// Mode is how an acked pack becomes final.
 type Mode uint8
 
 const (
@@ -118,9 +118,9 @@ func (r Refusal) String() string {
 	case InFlightFull:
 		return "slow acks: the proxy gets less until they are timely again"
 	case RateReached:
-		return "delivery.proxy_rate reached"
+		return "the proxy's rate limit is reached"
 	case EndpointPaused:
-		return "connections end before anything settles; a longer idle time-out at the load balancer, a shorter delivery.settle or confirm: queue would help"
+		return "connections end before anything settles; a longer idle time-out at the load balancer, a shorter settle time or mode queue would help"
 	case EndpointZombie:
 		return "nothing of this proxy is seen in the queue; it gets one pack per growing pause"
 	case StreamStalled:

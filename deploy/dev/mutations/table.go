@@ -472,6 +472,11 @@ var mutations = []mutation{
 		pkg: connector, run: "TestPartitionThatTheClientDrops",
 	},
 	{
+		name: "what found no room is read again at once", file: "connector/internal/replay/planner.go",
+		old: "			t.backOff(now, fullPauses)\n", new: "",
+		pkg: assigned, run: "TestReadingAgainPauses",
+	},
+	{
 		name: "reading again judges the log of another topic", file: "connector/internal/replay/planner.go",
 		old: "if part.OtherTopic(rd.tasks[0].of.TopicID(), x.Topic) {", new: "if false {",
 		pkg: assigned, run: "TestReadingAgainDoesNotJudge",
@@ -530,7 +535,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a list without a topic stops its partitions", file: "connector/watch.go",
-		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.stop(part.Deleted(p.id))",
+		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.Stop(part.Deleted(p.ID()))",
 		pkg: connector, run: "TestIncompleteList",
 	},
 	{
@@ -1502,6 +1507,56 @@ var mutations = []mutation{
 		name: "a refused piece that is forgotten stops its partition for ever", file: "connector/internal/assign/assignment.go",
 		old: "	p.refusalEnded(pc) // the sender may drop its pack without a word\n", new: "",
 		pkg: assigned, run: "RefusedPieceThatIsForgotten",
+	},
+	{
+		name: "an old connection is closed with what is in flight on it", file: "sdk/lifetime.go",
+		old: "	s.e.Retire(&old.life)\n", new: "	s.e.WriteFailed(&old.life, false, \"old\")\n",
+		pkg: sender, run: "TestConnectionsAreReplacedAtTheirLifetime",
+	},
+	{
+		name: "a connection is replaced by one that answered nothing", file: "sdk/lifetime.go",
+		old: "s.connectedLocked(c.ep, nc, true, false, first)", new: "s.connectedLocked(c.ep, nc, false, false, first)",
+		pkg: sender, run: "TestConnectionThatAnswersNothingReplacesNone",
+	},
+	{
+		name: "connections that wait for what they acked add up", file: "sdk/lifetime.go",
+		old: "				continue // the one before", new: "				// the one before",
+		pkg: sender, run: "TestConnectionOutlivesItsLifetime",
+	},
+	{
+		name: "a retired connection takes packs", file: "sdk/engine/connection.go",
+		old: "func (e *Engine) Retire(c *Conn) { e.drain(c) }", new: "func (e *Engine) Retire(c *Conn) { e.draining = append(e.draining, c) }",
+		pkg: "./sdk/engine", run: "TestRetiredConnection",
+	},
+	{
+		name: "a renewed proxy counts as one that came back", file: "sdk/engine/connection.go",
+		old: "		if !c.Renews {\n", new: "		if true {\n",
+		pkg: "./sdk/engine", run: "TestRetiredConnection",
+	},
+	{
+		name: "a proxy that fails for long keeps its place", file: "sdk/maxproxies.go",
+		old: "		if worst == nil || l.reserve == 0 {\n", new: "		if true {\n",
+		pkg: sender, run: "TestLastProxyThatFails",
+	},
+	{
+		name: "a proxy that was passed over has its place before it can be used", file: "sdk/maxproxies.go",
+		old: "		if !all[i].proving {\n", new: "		if true {\n",
+		pkg: sender, run: "TestProxyThatWasPassedOver",
+	},
+	{
+		name: "all senders choose the same proxies", file: "sdk/maxproxies.go",
+		old: "h.Sum64() ^ seed", new: "h.Sum64() ^ 1 + 0*seed",
+		pkg: sender, run: "TestSendersSpread",
+	},
+	{
+		name: "a copy that was rejected hides which proxy stored the next one", file: "sdk/finality/pack.go",
+		old: "		p.copies = 0\n", new: "",
+		pkg: "./sdk/finality", run: "TestZombieIsOpenedByAPackThatAnother",
+	},
+	{
+		name: "nobody says that a rejected copy was not stored", file: "sdk/engine/refused.go",
+		old: "		e.confirm.NotStored(finality.Pack(p.seq))\n", new: "",
+		pkg: "./sdk/engine", run: "TestRejectedCopyDoesNotHide",
 	},
 	// What the model test drives: dispatch, breakers, isolation, retries, and the planning of what is read again.
 	{
