@@ -171,7 +171,7 @@ func (b *Bridge) askForAbsent(ctx context.Context) {
 	m, broker, err := b.identifyInTurn(ctx, slices.Sorted(maps.Keys(names)))
 	if err != nil {
 		b.absent.know(nil)
-		if ctx.Err() == nil && b.watchFaults.begin("names") { // no reason for all partitions: another broker is asked next
+		if ctx.Err() == nil && b.watchFaults.Begin("names") { // no reason for all partitions: another broker is asked next
 			b.log.Warn("asking for topics by name fails, trying again", "topics", len(names), "err", kafkaclient.Explain(err, "asking for topics by name"))
 		}
 		return
@@ -324,7 +324,7 @@ func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
 		}
 	}
 	b.sayBegins(s, opened)
-	b.commitBy(ctx, opened, b.commitStarts) // what fails is tried again before the partition is fetched
+	b.committer.CommitStarts(ctx, opened) // what fails is tried again before the partition is fetched
 }
 
 // openLater makes the object of an assignment in the place of one whose log was not found. It returns nil when the assignment
@@ -353,7 +353,7 @@ func (b *Bridge) openLater(s *source.Survey, old *assign.Assignment) (*assign.As
 		return nil, nil
 	}
 	if e := old.Gate().Condition().Find(reason.Deleted); e != nil {
-		b.counters.goneOn.add(string(reason.Deleted), 1)
+		b.counters.goneOn.Add(string(reason.Deleted), 1)
 		b.observer.Ended(*e.Own)
 	}
 	b.gates.Begin(p.Gate())

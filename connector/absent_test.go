@@ -415,7 +415,7 @@ func TestRevokeEndsTheAssignmentThatTookOver(t *testing.T) {
 	if !r.b.succeed(old, next) {
 		t.Fatal("the assignment gave way to nobody")
 	}
-	r.b.endGenerations([]*assign.Assignment{old})
+	r.b.endAssignments([]*assign.Assignment{old})
 	if p := r.b.lookup(old.ID()); p != nil || !next.Gate().Ended() || !next.Checkpoint().Revoked() {
 		t.Errorf("after the revoke the partition is still %p, ended %v", p, next.Gate().Ended())
 	}

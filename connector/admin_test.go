@@ -1,13 +1,10 @@
 package connector
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"inlong-bridge/connector/internal/commit"
 	"inlong-bridge/connector/reason"
 )
 
@@ -60,7 +58,7 @@ func TestAdminServesWhatIsSeenFromOutside(t *testing.T) {
 		t.Errorf("/debug/pprof/cmdline = %d, want 200", code)
 	}
 	r.b.counters.polled("elsewhere", 5, 50, 3)
-	r.b.counters.replaced.add("elsewhere", 2)
+	r.b.counters.replaced.Add("elsewhere", 2)
 	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes", "inlong_bridge_ready", `inlong_bridge_skipped_records_total{topic="elsewhere"}`,
 		`inlong_bridge_event_time_replaced_total{topic="elsewhere"}`} {
 		if _, body := get(t, base+"/metrics"); !strings.Contains(body, "\n"+name+" ") {
@@ -137,7 +135,7 @@ func TestKnownLabelValuesHaveSeriesFromTheStart(t *testing.T) {
 		`inlong_bridge_skipped_records_total{topic="orders"}`, `inlong_bridge_foreign_packs_total{topic="orders"}`,
 		`inlong_bridge_event_time_replaced_total{topic="orders"}`, `inlong_bridge_group_lag_records`, `inlong_bridge_group_lag_seconds`,
 	}
-	for _, class := range commitClasses {
+	for _, class := range commit.Classes {
 		want = append(want, `inlong_bridge_commit_errors_total{class="`+class+`"}`)
 	}
 	for _, k := range reason.Kinds() {
@@ -151,17 +149,6 @@ func TestKnownLabelValuesHaveSeriesFromTheStart(t *testing.T) {
 	for _, name := range want {
 		if !strings.Contains(body, "\n"+name+" 0\n") {
 			t.Errorf("/metrics has no %s 0", name)
-		}
-	}
-}
-
-func TestCommitErrorClassesAreKnown(t *testing.T) {
-	for _, err := range []error{
-		kerr.RebalanceInProgress, kerr.FencedInstanceID, kerr.IllegalGeneration, kerr.NotCoordinator, kerr.GroupAuthorizationFailed,
-		kerr.UnknownTopicID, context.DeadlineExceeded, errors.New("anything"),
-	} {
-		if class := commitClass(err); !slices.Contains(commitClasses, class) {
-			t.Errorf("%v is of the class %s, which is not among %v", err, class, commitClasses)
 		}
 	}
 }

@@ -13,7 +13,7 @@ func TestLooksAtPartitionsAllocateNothing(t *testing.T) {
 		if why := b.roomToPoll(); why != (reason.Key{}) {
 			t.Fatal(why)
 		}
-		b.unparkAll()
+		b.offerPending()
 		for _, p := range b.assigned() {
 			p.Oldest(now)
 		}

@@ -17,6 +17,7 @@ import (
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/commit"
 	"inlong-bridge/connector/internal/queue"
 	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/connector/internal/route"
@@ -73,9 +74,13 @@ func (b *Bridge) build(ctx context.Context) error {
 		}
 	}
 	b.reread = replay.NewReader(replay.Config{
-		Outlet: assign.Outlet{Sender: b.sender}, Origin: b.origin, AcceptGap: b.acceptsGap(), Moved: b.bell.ring,
+		Outlet: assign.Outlet{Sender: b.sender}, Origin: b.origin, AcceptGap: b.acceptsGap(), Moved: b.progress.Changed,
 	}, b.direct, b.kafka, b.log)
 
+	b.committer = commit.New(commit.Config{
+		Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Timeout: b.cfg.Kafka.CommitTimeout, Source: b.kafka, Session: session{b},
+		Board: &b.board, Log: b.log, Changed: b.progress.Changed, Unknown: func(p *assign.Assignment, err error) { b.miss(p, byList, err) },
+	})
 	groupOpts, err := b.groupOpts(topics, b.limits)
 	if err != nil {
 		return err
@@ -89,6 +94,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if b.group, err = kgo.NewClient(groupOpts...); err != nil {
 		return fmt.Errorf("creating kafka group client: %w", err)
 	}
+	b.committer.Attach(b.group)
 	b.gates.Attach(b.group)
 	return nil
 }
@@ -120,7 +126,7 @@ func (b *Bridge) firstTopics(ctx context.Context, known []string) ([]string, err
 		return nil, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for %s", b.cfg.Kafka.Brokers, what))
 	}
 	b.wanted(details, known)
-	if err := b.refuseOutput(); err != nil {
+	if err := b.own.Refuse(b.consumed()); err != nil {
 		return nil, lastingError{err}
 	}
 	var missing []string

@@ -44,7 +44,7 @@ func TestPartitionIsLetGoOnlyAfterTheCommitOnItsWay(t *testing.T) {
 	r := e.start(c)
 	r.part("orders", 0, func(PartitionStatus) bool { return true })
 	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
-	r.b.commitSlot <- struct{}{} // a commit is on its way
+	release := r.b.committer.Hold() // a commit is on its way
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -58,7 +58,7 @@ func TestPartitionIsLetGoOnlyAfterTheCommitOnItsWay(t *testing.T) {
 			t.Error("the assignment ended while a commit was on its way")
 		}
 	}
-	<-r.b.commitSlot
+	release()
 	<-gone
 	if !p.Checkpoint().Revoked() {
 		t.Error("the assignment goes on after the commit has ended")

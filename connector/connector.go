@@ -19,8 +19,12 @@ import (
 	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/await"
+	"inlong-bridge/connector/internal/commit"
+	"inlong-bridge/connector/internal/faults"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
+	"inlong-bridge/connector/internal/output"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/queue"
 	"inlong-bridge/connector/internal/replay"
@@ -55,51 +59,49 @@ type Bridge struct {
 	fail context.CancelCauseFunc
 
 	// Set by start, before any goroutine of the bridge runs.
-	started time.Time
-	web     *web
-	sender  outlet
-	reader  confirm.Reader  // nil but in mode queue
-	delay   *queue.Delay    // nil but in mode queue
-	source  *managed.Source // nil unless the Manager names the queue
-	direct  *kgo.Client     // without a group: listings and reading again
-	admin   *kadm.Client
-	kafka   *source.Source
-	group   *kgo.Client
-	routes  *route.Table
-	reread  *replay.Reader
-	origin  string // of this group, in the packs that it sends
-	own     ownOutput
+	started   time.Time
+	web       *web
+	sender    outlet
+	reader    confirm.Reader  // nil but in mode queue
+	delay     *queue.Delay    // nil but in mode queue
+	source    *managed.Source // nil unless the Manager names the queue
+	direct    *kgo.Client     // without a group: listings and reading again
+	admin     *kadm.Client
+	kafka     *source.Source
+	group     *kgo.Client
+	routes    *route.Table
+	reread    *replay.Reader
+	committer *commit.Committer
+	origin    string         // of this group, in the packs that it sends
+	own       *output.Output // nil until the source has told its cluster id
 
-	sessions        atomic.Uint64 // of the group, as often as one began to work
-	commitSlot      chan struct{} // full while a commit is in flight
-	refusesLines    atomic.Bool   // the brokers take no metadata of a line's size
-	brokersCheckIDs atomic.Int32  // idsUnknown, idsChecked or idsUnchecked
-	look            chan struct{} // the watch loop shall look at once
-	bell            bell
-	gates           gate.Gates
-	board           reason.Board // what partitions share
-	observer        *observe.Observer
-	loops           observe.Loops
-	heldAt          atomic.Int64  // wall clock at which fetching was held last, unix nanoseconds
-	assignments     atomic.Uint64 // made so far
-	unfinal         atomic.Int64  // pieces of all partitions that are not final
-	pieces          atomic.Int64  // pieces of all partitions that are remembered: not final, or final and not committed
-	pending         assign.PendingBytes
-	turn            int // of the unpark goroutine
-	counters        counters
-	retention       retentionWatch
-	certs           *certWatch
+	sessions    atomic.Uint64   // of the group, as often as one began to work
+	look        chan struct{}   // the watch loop shall look at once
+	progress    await.Condition // of pieces and commits
+	gates       gate.Gates
+	board       reason.Board // what partitions share
+	observer    *observe.Observer
+	loops       observe.Loops
+	heldAt      atomic.Int64  // wall clock at which fetching was held last, unix nanoseconds
+	assignments atomic.Uint64 // made so far
+	unfinal     atomic.Int64  // pieces of all partitions that are not final
+	pieces      atomic.Int64  // pieces of all partitions that are remembered: not final, or final and not committed
+	pending     assign.PendingBytes
+	turn        int // of the goroutine that offers pending chunks
+	counters    counters
+	retention   retentionWatch
+	certs       *certWatch
 
-	commitFaults, watchFaults, groupFaults faults
+	watchFaults, groupFaults faults.Set
 
 	absent absentees
 
 	// See stopping.go.
-	soft      context.Context      // ends when the bridge is told to stop
-	inSession atomic.Bool          // a session works: the group is not being joined
-	seat      atomic.Pointer[seat] // in the session that began last
-	cutGroup  context.CancelFunc   // ends everything that the group's client does
-	leaving   chan struct{}        // closed when the bridge leaves the group
+	soft      context.Context             // ends when the bridge is told to stop
+	inSession atomic.Bool                 // a session works: the group is not being joined
+	seat      atomic.Pointer[commit.Seat] // in the session that began last
+	cutGroup  context.CancelFunc          // ends everything that the group's client does
+	leaving   chan struct{}               // closed when the bridge leaves the group
 
 	draining atomic.Bool // nothing new is fetched
 	drained  atomic.Bool // nothing is waited for any more
@@ -150,7 +152,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	}
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
-		commitSlot: make(chan struct{}, 1), look: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
+		look: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
 		certs: newCertWatch(certFiles(cfg)),
 		parts: make(map[part.ID]*assign.Assignment), mine: make(map[part.ID]struct{}), topics: make(map[string]*assign.Topic),
 	}

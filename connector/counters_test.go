@@ -1,7 +1,9 @@
 package connector
 
-func each(c *byLabel, f func(label string, n uint64)) {
-	for label, n := range c.snapshot() {
+import "inlong-bridge/connector/internal/tally"
+
+func each(c *tally.ByLabel, f func(label string, n uint64)) {
+	for label, n := range c.Snapshot() {
 		f(label, n)
 	}
 }

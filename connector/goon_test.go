@@ -63,7 +63,7 @@ func TestPartitionThatGoesOnTakesNothingThatWasFetchedBeforeItStopped(t *testing
 			p.Gate().Drop(part.Key(p.ID(), reason.AtEnd))
 			e.waitCommitted("orders", 0, 30)
 			e.expectAll(30, 0)
-			if n := r.b.counters.goneOn.snapshot()[string(reason.TooLarge)]; n != 1 || p.MustRewind() {
+			if n := r.b.counters.goneOn.Snapshot()[string(reason.TooLarge)]; n != 1 || p.MustRewind() {
 				t.Errorf("gone on %d times, rewind = %v", n, p.MustRewind())
 			}
 		})
@@ -114,7 +114,7 @@ func TestStreamThatTheStallDetectionNamedIsNoStopToGoOnFrom(t *testing.T) {
 		t.Errorf("position = %d with %d records sent, want 8 and 8: it is behind, and has not stopped", got, len(s.Order))
 	}
 	b.refusalsOver()
-	if p.MustRewind() || b.counters.goneOn.snapshot()[string(reason.Refused)] != 0 || p.Gate().Condition().Get(k) == nil {
+	if p.MustRewind() || b.counters.goneOn.Snapshot()[string(reason.Refused)] != 0 || p.Gate().Condition().Get(k) == nil {
 		t.Error("went on from what the stall detection named")
 	}
 }

@@ -17,13 +17,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
-	"inlong-bridge/connector/internal/assign"
-	"inlong-bridge/connector/internal/assigntest"
-	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
-	"inlong-bridge/sdk"
 )
 
 // withKafka39 makes brokers that take commits by the topic's name, as those before 4.1 do.
@@ -423,36 +419,6 @@ func TestMigrationLeavesATopicThatWasCreatedAgainOpen(t *testing.T) {
 			t.Errorf("committed %d, want the 20 of before", at)
 		}
 	})
-}
-
-// Whatever became final of a log that is not there any more: its offsets mean nothing in the one that is.
-func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
-	for _, code := range []reason.Code{reason.Recreated, reason.Truncated, reason.Gap} {
-		p := anAssignment(t)
-		s := &assigntest.Sender{Room: -1}
-		p.Take(s, cutting(), assigntest.Records(0, 10))
-		s.Settle(sdk.Final)
-		p.Stop(part.Stop(p.ID(), code, -1, "test"))
-		r := beginRound([]*assign.Assignment{p}, &idCheck{all: true}, time.Now())
-		if got, want := len(r.parts), btoi(code == reason.Gap); got != want {
-			t.Errorf("stopped as %s: %d partitions are committed, want %d", code, got, want)
-		}
-	}
-}
-
-// A deleted topic's offsets are committed only once the same topic is there again.
-func TestDeletedTopicCommitsOnlyAfterItsIDIsConfirmed(t *testing.T) {
-	p := anAssignment(t)
-	s := &assigntest.Sender{Room: -1}
-	p.Take(s, cutting(), assigntest.Records(0, 10))
-	s.Settle(sdk.Final)
-	p.Stop(part.Deleted(p.ID()))
-	if r := beginRound([]*assign.Assignment{p}, &idCheck{all: true}, time.Now()); len(r.parts) != 0 {
-		t.Error("a deleted topic's offset is committed without asking")
-	}
-	if r := beginRound([]*assign.Assignment{p}, &idCheck{all: true, agreed: map[string]bool{"t": true}}, time.Now()); len(r.parts) != 1 {
-		t.Error("the topic is back under its id, and nothing is committed")
-	}
 }
 
 // 1. the bridge asks for a topic's id  2. the topic is created again  3. the bridge lists offsets, which are the new

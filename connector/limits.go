@@ -13,7 +13,7 @@ import (
 )
 
 // fetchOpts bounds what kgo fetches and buffers by the fetch share of the budget. What a poll returned
-// and the sender did not take is parked, and from one fetch's worth on holds the polling (roomToPoll), so the
+// and the sender did not take is pending, and from one fetch's worth on holds the polling (roomToPoll), so the
 // share is not exceeded for long.
 func fetchOpts(l config.Limits) []kgo.Opt {
 	return []kgo.Opt{

@@ -20,11 +20,11 @@ import (
 // and returns a verdict per partition. It takes the very way of Run, and goes on from the group's commits:
 // stopped half-way, it is resumed by the next Migrate, and the books of both are one, because they live in the
 // commits. The error is that of Run; nil says nothing of what was moved, which is what Verdict.Result says.
-func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Verdict, error) {
+func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Report, error) {
 	m := &migration{b: b, progress: progress, commits: make(map[part.ID]resume.Commit), booked: make(map[part.ID]assign.BookedCommit), stopped: make(map[part.ID]string)}
 	b.migration, b.onClose = m, m.book
 	err := b.run(ctx, hard, m.watch)
-	v := m.verdict()
+	v := m.report()
 	if err == nil && ctx.Err() != nil && v.Result != Pass && !m.allDone() { // what was sent is drained; the rest was not fetched
 		err = fmt.Errorf("%w: told to stop before everything was moved; the next start goes on from the committed offsets", ErrUnfinished)
 	}
@@ -317,14 +317,14 @@ func (m *migration) book(p *assign.Assignment) {
 	m.noteLocked(p)
 }
 
-func (m *migration) verdict() Verdict {
+func (m *migration) report() Report {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	parts := make([]PartitionVerdict, 0, len(m.plans))
+	parts := make([]PartitionReport, 0, len(m.plans))
 	for i := range m.plans {
 		pl := &m.plans[i]
 		c, told := m.commitLocked(pl)
-		pv := PartitionVerdict{Topic: pl.id.Topic, Partition: pl.id.Num, End: pl.end, Committed: c.Offset, Closed: m.doneLocked(pl), Reason: pl.reason}
+		pv := PartitionReport{Topic: pl.id.Topic, Partition: pl.id.Num, End: pl.end, Committed: c.Offset, Closed: m.doneLocked(pl), Reason: pl.reason}
 		if pl.topic != (resume.TopicID{}) {
 			pv.TopicID = pl.topic.String()
 		}
@@ -345,5 +345,5 @@ func (m *migration) verdict() Verdict {
 		}
 		parts = append(parts, pv)
 	}
-	return newVerdict(m.b.cfg.Delivery.Confirm, parts)
+	return newReport(m.b.cfg.Delivery.Confirm, parts)
 }

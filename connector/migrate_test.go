@@ -16,7 +16,7 @@ import (
 	"inlong-bridge/sdk/dptest"
 )
 
-func (e *env) migrate(ctx context.Context, confirm string) (Verdict, []Progress, error) {
+func (e *env) migrate(ctx context.Context, confirm string) (Report, []Progress, error) {
 	e.t.Helper()
 	b, err := New(e.config(confirm), Deps{Log: testLog(e.t)})
 	if err != nil {
@@ -43,7 +43,7 @@ func TestMigrateEndsAtTheEndsOfTheStart(t *testing.T) {
 	if err != nil || !v.Closed || len(v.Partitions) != 4 {
 		t.Fatalf("Migrate = %+v, %v; want closed", v, err)
 	}
-	want := []PartitionVerdict{ // the books are the group's: they hold what was moved before
+	want := []PartitionReport{ // the books are the group's: they hold what was moved before
 		{End: 300, Committed: 300, Final: 300},
 		{End: 5, Committed: 5, Final: 5},
 		{End: 0, Committed: -1, Reason: "holds nothing to move"},
@@ -198,7 +198,7 @@ func TestMigrateThatPassesOverTheHistoryProvesNothing(t *testing.T) {
 	}
 }
 
-func (e *env) migrateWith(c *config.Config) Verdict {
+func (e *env) migrateWith(c *config.Config) Report {
 	e.t.Helper()
 	b, err := New(c, Deps{Log: testLog(e.t)})
 	if err != nil {
@@ -277,7 +277,7 @@ func TestBooksOfAMigrationSurviveRestarts(t *testing.T) {
 	c := e.config("queue")
 	c.Kafka.CommitInterval = 20 * time.Millisecond
 	c.Memory.Budget.N = 8 << 20
-	var v Verdict
+	var v Report
 	for n := 0; ; n++ {
 		ctx, cancel := context.WithCancel(t.Context())
 		b, err := New(c, Deps{Log: testLog(t)})
@@ -386,7 +386,7 @@ func TestVerdictHasTheBooksOfOtherMembers(t *testing.T) {
 		e.produce("orders", num, 0, 200, 0)
 	}
 	e.stallQueues(true) // until both have partitions
-	verdicts := make(chan Verdict, 2)
+	verdicts := make(chan Report, 2)
 	var bridges []*Bridge
 	for range 2 {
 		b, err := New(e.config("queue"), Deps{Log: testLog(t)})

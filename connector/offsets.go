@@ -21,7 +21,7 @@ import (
 )
 
 // adjust is called by kgo for partitions it was assigned, before it fetches anything of them. It decides
-// where each begins and opens its generation. It runs beside polls and other partitions' work, asks the
+// where each begins and opens its assignment. It runs beside polls and other partitions' work, asks the
 // brokers until they answer, and ends with ctx when the session does.
 func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	if len(offsets) == 0 {
@@ -39,7 +39,7 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			return errStopping
 		}
 		if err == nil {
-			out, opened, err = b.openGenerations(s, parts)
+			out, opened, err = b.openAssignments(s, parts)
 		}
 		return err
 	})
@@ -49,7 +49,7 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	// A position that nobody committed is committed before the first fetch. Otherwise: 1. the position is chosen by
 	// the clock or the log's end  2. the bridge crashes  3. the next one chooses another, and what lies between is skipped.
 	err = b.untilAnswered(ctx, "committing where partitions begin", func() error {
-		if b.commitBy(ctx, opened, b.commitStarts); startsCommitted(opened) {
+		if b.committer.CommitStarts(ctx, opened); startsCommitted(opened) {
 			return nil
 		}
 		return errStartNotTaken
@@ -102,8 +102,8 @@ func startsCommitted(parts []*assign.Assignment) bool {
 	return true
 }
 
-// openGenerations gives each partition its object and says where to fetch from.
-func (b *Bridge) openGenerations(s *source.Survey, parts map[string][]int32) (map[string]map[int32]kgo.Offset, []*assign.Assignment, error) {
+// openAssignments gives each partition its object and says where to fetch from.
+func (b *Bridge) openAssignments(s *source.Survey, parts map[string][]int32) (map[string]map[int32]kgo.Offset, []*assign.Assignment, error) {
 	out := make(map[string]map[int32]kgo.Offset, len(parts))
 	var opened []*assign.Assignment
 	for name, nums := range parts {

@@ -23,7 +23,7 @@ func TestOneProxyThatRefusesStopsNothing(t *testing.T) {
 			e.produce("orders", 1, 0, 300, 0)
 			e.waitCommitted("orders", 0, 300)
 			e.waitCommitted("orders", 1, 300)
-			if stops := r.b.counters.partitionsStops.snapshot(); len(stops) != 0 {
+			if stops := r.b.counters.partitionsStops.Snapshot(); len(stops) != 0 {
 				t.Errorf("partitions stopped: %v, want none", stops)
 			}
 			e.expectAll(300, 300)
@@ -53,7 +53,7 @@ func TestPartitionsThatAreRefusedGoOnWhenAProxyTakesTheOldestPack(t *testing.T) 
 	if at := e.committed("orders", 0); at > 0 {
 		t.Errorf("committed = %d while everything is refused", at)
 	}
-	if got := r.b.counters.goneOn.snapshot(); len(got) != 0 {
+	if got := r.b.counters.goneOn.Snapshot(); len(got) != 0 {
 		t.Errorf("went on %v while everything is refused", got)
 	}
 	e.proxies[1].Code(112, 0)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/commit"
 	"inlong-bridge/connector/internal/replay"
 )
 
@@ -12,7 +13,7 @@ import (
 func (b *Bridge) onAssigned(added map[string][]int32) {
 	b.noteGiven(added) // takes the lock under which b.group is set
 	member, generation := b.group.GroupMetadata()
-	b.seat.Store(&seat{member, generation})
+	b.seat.Store(&commit.Seat{Member: member, Generation: generation})
 	b.inSession.Store(true)
 	b.sessions.Add(1)
 	b.groupFault(nil)
@@ -29,7 +30,7 @@ func (b *Bridge) onAssigned(added map[string][]int32) {
 }
 
 // onRevoked runs in kgo's callback, during which no poll returns. It needs nothing from the poll goroutine:
-// stop the dispatch, wait a little for what is on its way, commit, end the generation. Partitions that
+// stop the dispatch, wait a little for what is on its way, commit, end the assignments. Partitions that
 // stay are not touched. kgo also calls it at the end of each session with nothing to revoke.
 func (b *Bridge) onRevoked(lost map[string][]int32) {
 	defer b.awaitLeave()
@@ -50,9 +51,9 @@ func (b *Bridge) onRevoked(lost map[string][]int32) {
 	// The context is its own: leaving the group cancels everybody else's. A revoke has at most
 	// revoke_wait and the commit's time, which check holds below the rebalance time-out.
 	if !b.drained.Load() { // the drain ended with a commit of its own
-		b.commit(context.WithoutCancel(b.life), parts)
+		b.committer.Commit(context.WithoutCancel(b.life), parts)
 	}
-	b.endGenerations(parts)
+	b.endAssignments(parts)
 	left := 0
 	for _, p := range parts {
 		left += int(p.LeftUnfinal())
@@ -70,14 +71,14 @@ func (b *Bridge) onLost(lost map[string][]int32) {
 		return
 	}
 	if b.drained.Load() { // the membership was cut off on purpose, after the last commit
-		b.endGenerations(parts)
+		b.endAssignments(parts)
 		b.counters.revoked.Add(uint64(len(parts)))
 		return
 	}
 	for _, p := range parts {
 		p.Detach()
 	}
-	b.endGenerations(parts)
+	b.endAssignments(parts)
 	b.counters.revoked.Add(uint64(len(parts)))
 	b.log.Warn("partitions lost with the group membership; what was not committed is delivered again by their next owner", "partitions", len(parts))
 }
@@ -100,7 +101,7 @@ func (b *Bridge) awaitFinal(parts []*assign.Assignment, d time.Duration) {
 	for _, p := range parts {
 		of[p] = true
 	}
-	b.bell.wait(func() bool {
+	b.progress.Wait(func() bool {
 		open := 0
 		for _, p := range parts {
 			open += p.Unfinished()
@@ -109,17 +110,11 @@ func (b *Bridge) awaitFinal(parts []*assign.Assignment, d time.Duration) {
 	}, ctx.Done())
 }
 
-// endGenerations ends the assignments of parts under the commit slot: a commit that is on its way ends
+// endAssignments ends the assignments of parts under the commit slot: a commit that is on its way ends
 // first, unless it outlasts its own time-out, and then the broker has fenced it or will only rewind, which
 // costs duplicates and never records.
-func (b *Bridge) endGenerations(parts []*assign.Assignment) {
-	wait := time.NewTimer(b.cfg.Kafka.CommitTimeout)
-	defer wait.Stop()
-	select {
-	case b.commitSlot <- struct{}{}:
-		defer func() { <-b.commitSlot }()
-	case <-wait.C:
-	}
+func (b *Bridge) endAssignments(parts []*assign.Assignment) {
+	defer b.committer.Hold()()
 	for _, p := range parts {
 		for ; p != nil; p = p.Succeeded() {
 			p.Detach()
@@ -129,5 +124,5 @@ func (b *Bridge) endGenerations(parts []*assign.Assignment) {
 		}
 	}
 	b.reread.Nudge()
-	b.bell.ring()
+	b.progress.Changed()
 }

@@ -77,7 +77,7 @@ var errDone = errors.New("nothing is left to do")
 
 // launch starts the goroutines that live as long as the bridge.
 func (b *Bridge) launch() {
-	b.loop("unpark", b.unparkLoop)
+	b.loop("unpark", b.pendingLoop)
 	b.loop("commit", b.commitLoop)
 	b.loop("reread", b.reread.Run)
 	b.loop("watch", b.watchLoop)
@@ -123,7 +123,7 @@ func (b *Bridge) drain(hard context.Context) error {
 	b.log.Info("draining", "pieces_not_final", open+stuck, "at_most", b.cfg.Delivery.Drain)
 	ctx, cancel := context.WithTimeout(hard, b.cfg.Delivery.Drain)
 	defer cancel()
-	b.bell.wait(func() bool { open, _ := b.unfinishedWork(); return open == 0 }, ctx.Done())
+	b.progress.Wait(func() bool { open, _ := b.unfinishedWork(); return open == 0 }, ctx.Done())
 	open, stuck = b.unfinishedWork()
 	committed := b.finalCommit(hard)
 	b.drained.Store(true)
@@ -186,7 +186,7 @@ func (b *Bridge) finalCommit(hard context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(b.life, limit)
 	defer cancel()
-	for !b.commit(ctx, b.assigned()) {
+	for !b.committer.Commit(ctx, b.assigned()) {
 		select { // a rebalance or a coordinator that moves passes
 		case <-ctx.Done():
 			return false

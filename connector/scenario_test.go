@@ -440,13 +440,7 @@ func TestFailedCommitsAreTriedAgainAndNeverRewind(t *testing.T) {
 	e.produce("orders", 0, 10, 10, 0)
 	r.part("orders", 0, func(p PartitionStatus) bool { return p.Final == 20 })
 	eventually(t, 10*time.Second, func() error {
-		n := uint64(0)
-		each(&r.b.counters.commitErrors, func(class string, v uint64) {
-			if class == "rebalance" {
-				n = v
-			}
-		})
-		if n < 2 {
+		if _, failed := r.b.committer.Counts(); failed["rebalance"] < 2 {
 			return errors.New("no failed commits were counted")
 		}
 		return nil

@@ -85,7 +85,7 @@ func (b *Bridge) poll(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if why := b.roomToPoll(); why != (reason.Key{}) {
 			b.holding(why)
-			b.bell.wait(func() bool { return b.roomToPoll() == (reason.Key{}) }, ctx.Done())
+			b.progress.Wait(func() bool { return b.roomToPoll() == (reason.Key{}) }, ctx.Done())
 			b.holding(reason.Key{})
 			continue
 		}
@@ -190,10 +190,9 @@ func (b *Bridge) partitionError(p *assign.Assignment, err error) {
 	}
 }
 
-// unparkLoop offers what is parked again when the sender has room. A partition whose stream was full is read on
-// once nothing of it is parked, and not sooner than resumePause after the stream was full: each pause
-// throws away what was fetched ahead.
-func (b *Bridge) unparkLoop(ctx context.Context) {
+// pendingLoop offers pending chunks again when the sender has room. A partition whose stream was full is fetched again once nothing of
+// it is pending, and not sooner than assign.ResumePause after the stream was full: each pause throws away what was fetched ahead.
+func (b *Bridge) pendingLoop(ctx context.Context) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -204,11 +203,11 @@ func (b *Bridge) unparkLoop(ctx context.Context) {
 		case <-tick.C:
 		}
 		b.reread.Nudge()
-		b.unparkAll()
+		b.offerPending()
 	}
 }
 
-func (b *Bridge) unparkAll() {
+func (b *Bridge) offerPending() {
 	parts := b.assigned()
 	if len(parts) == 0 {
 		return
@@ -226,7 +225,7 @@ func (b *Bridge) unparkAll() {
 		b.share(p, now)
 		p.RoomAgain(now)
 	}
-	b.bell.ring()
+	b.progress.Changed()
 }
 
 // setOffsets moves where the client fetches partitions. It is not the group's rewind: kgo skips what is not assigned any more, so a
@@ -247,7 +246,7 @@ func (b *Bridge) goOn(list ...assign.Ending) (gone []*assign.Assignment) {
 	gone, entries := assign.GoOn(list, b.setOffsets)
 	for i, p := range gone {
 		code := entries[i].Code
-		b.counters.goneOn.add(string(code), 1)
+		b.counters.goneOn.Add(string(code), 1)
 		b.observer.Ended(reason.Reason{Key: part.Key(p.ID(), code), Since: entries[i].Since})
 	}
 	return gone
@@ -263,7 +262,7 @@ func (b *Bridge) tookPacks(topic string, n int64) {
 	if n == 0 {
 		return
 	}
-	if b.counters.packs.add(topic, uint64(n)) {
+	if b.counters.packs.Add(topic, uint64(n)) {
 		b.log.Warn("the topic holds packs that another bridge or sender wrote; they are moved as records like any other, so that readers find packs inside packs",
 			"topic", topic, "hint", "if that is not wanted, take the topic out of routes")
 	}
@@ -274,7 +273,7 @@ func (b *Bridge) tookReplaced(p *assign.Assignment, r assign.Replaced) {
 	if r.N == 0 {
 		return
 	}
-	if b.counters.replaced.add(p.ID().Topic, uint64(r.N)) {
+	if b.counters.replaced.Add(p.ID().Topic, uint64(r.N)) {
 		b.log.Warn("records have an impossible event time, sending them with the time of arrival", "topic", p.ID().Topic, "partition", p.ID().Num,
 			"offset", r.First.Offset, "hint", "Kafka's timestamps are milliseconds since 1970; a producer that sets micro- or nanoseconds, or none, looks like this. "+
 				"inlong_bridge_event_time_replaced_total counts them")

@@ -49,7 +49,7 @@ func BenchmarkUnparkAll(b *testing.B) {
 			br := bridgeOf(b, n)
 			b.ReportAllocs()
 			for b.Loop() {
-				br.unparkAll()
+				br.offerPending()
 			}
 			if br.turn != b.N {
 				b.Fatalf("%d turns, want %d", br.turn, b.N)

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/manager"
 )
 
@@ -17,14 +18,15 @@ import (
 // most kafka.start_timeout in all. It ends at once for what waiting does not mend.
 
 const (
-	tryTimeout   = 15 * time.Second       // of one try
-	firstPause   = 200 * time.Millisecond // between the first two tries; pauses double
-	longestPause = 5 * time.Second
+	tryTimeout = 15 * time.Second // of one try
 	// unclearFor is how long an error is tried again that may be an outage and may be a wrong configuration.
 	unclearFor = 3 * time.Second
-	// A wait is logged at its beginning, after firstReminder, and after twice as long each time.
-	firstReminder   = 30 * time.Second
-	longestReminder = 10 * time.Minute
+)
+
+var (
+	startPauses = backoff.Backoff{Min: 200 * time.Millisecond, Max: 5 * time.Second} // between two tries
+	// A wait is logged at its beginning, and then at these pauses.
+	startReminders = backoff.Backoff{Min: 30 * time.Second, Max: 10 * time.Minute}
 )
 
 // notThereError says that Kafka answers and has none of the topics that the routes want.
@@ -82,8 +84,8 @@ func managerOutlook(err error) kafkaclient.Outlook {
 func (b *Bridge) awaitStart(ctx context.Context, what string, judge func(error) kafkaclient.Outlook, try func(ctx context.Context) error) error {
 	began := time.Now()
 	var unclear, reminded time.Time // since when errors are unclear; when the wait was logged
-	reminder := firstReminder
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+	reminder := startReminders.Min
+	for pause := startPauses.Min; ; pause = startPauses.Next(pause) {
 		err := b.tryStart(ctx, try)
 		if err == nil {
 			if !reminded.IsZero() {
@@ -116,7 +118,7 @@ func (b *Bridge) awaitStart(ctx context.Context, what string, judge func(error) 
 		b.waitingFor(err.Error())
 		if reminded.IsZero() || now.Sub(reminded) >= reminder {
 			if !reminded.IsZero() {
-				reminder = min(2*reminder, longestReminder)
+				reminder = startReminders.Next(reminder)
 			}
 			reminded = now
 			atMost := "no limit"
@@ -148,7 +150,7 @@ func (b *Bridge) tryStart(ctx context.Context, try func(ctx context.Context) err
 func (b *Bridge) startTimeLeft(now time.Time) (left, limit time.Duration) {
 	limit = b.cfg.Kafka.StartTimeout
 	if limit == 0 {
-		return longestPause, 0
+		return startPauses.Max, 0
 	}
 	return limit - now.Sub(b.started), limit
 }

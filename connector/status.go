@@ -54,8 +54,8 @@ func (o observed) Snapshot() Status {
 	now := time.Now()
 	repair := b.reread.Outstanding()
 	for _, p := range b.assigned() {
-		_, parked := p.Waiting()
-		s.Memory.ParkedBytes += parked
+		_, pending := p.Waiting()
+		s.Memory.ParkedBytes += pending
 		ps := p.Status(now)
 		ps.Repair = repair[p]
 		ps.Retention = b.retention.left(p, now)
@@ -74,7 +74,7 @@ func (o observed) Snapshot() Status {
 		a, c := s.Routes[i], s.Routes[j]
 		return a.Group < c.Group || a.Group == c.Group && a.Stream < c.Stream
 	})
-	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Topics: b.consumed(), LeftOut: b.leftOutTopics()}
+	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Topics: b.consumed(), LeftOut: b.own.LeftOut()}
 	b.mu.RLock()
 	s.Group.Missing, s.Group.Unmatched = b.missing, b.unmatched
 	b.mu.RUnlock()
@@ -97,6 +97,7 @@ func (o observed) Snapshot() Status {
 	}
 	s.Counters = b.counters.snapshot(s.Group.Topics)
 	s.Counters.OffsetsLost += again.Gone
+	s.Counters.Commits, s.Counters.CommitErrors = b.committer.Counts()
 	s.Loops = b.loops.Snapshot()
 	if at := b.heldAt.Load(); at > 0 {
 		s.HeldAt = time.Unix(0, at)

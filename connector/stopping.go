@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"inlong-bridge/connector/internal/commit"
 )
 
 // After the signal nothing is begun, and nothing waits for others for longer than its own deadline. A rebalance is where
@@ -21,12 +23,6 @@ const (
 	leaveBound, leaveBoundHard = 5 * time.Second, time.Second
 	closeBound, closeBoundHard = 2 * time.Second, 500 * time.Millisecond
 )
-
-// seat is the place in the group that a session gave this member.
-type seat struct {
-	member     string
-	generation int32
-}
 
 // stopping reports whether the bridge was told to stop.
 func (b *Bridge) stopping() bool { return b.soft != nil && b.soft.Err() != nil || b.draining.Load() }
@@ -132,21 +128,22 @@ func (b *Bridge) awaitLeave() {
 	}
 }
 
-// beside returns what commits while the bridge stops and no session works, nil at any other time. The client holds
-// commits back while it joins; the group takes them from a member of its generation until the rebalance is over.
-func (b *Bridge) beside() sendCommit {
+// session is the group's session as commits see it.
+type session struct{ *Bridge }
+
+// Beside returns the place to commit for while the bridge stops and no session works. The client holds commits back while it joins;
+// the group takes them from a member of its generation until the rebalance is over.
+func (b session) Beside() (commit.Seat, bool) {
 	s := b.seat.Load()
 	if s == nil || !b.stopping() || b.inSession.Load() {
-		return nil
+		return commit.Seat{}, false
 	}
-	return func(ctx context.Context, r *round, lines bool) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
-		return b.commitAs(ctx, *s, r, lines)
-	}
+	return *s, true
 }
 
-// unlessHeldBack returns a context for a commit through the client. It ends with the signal when the client holds the commit
-// back: another way is open then, see beside.
-func (b *Bridge) unlessHeldBack(ctx context.Context) (context.Context, context.CancelFunc) {
+// UnlessHeldBack returns a context for a commit through the client. It ends with the signal when the client holds the commit back:
+// another way is open then, see Beside.
+func (b session) UnlessHeldBack(ctx context.Context) (context.Context, context.CancelFunc) {
 	if b.soft == nil {
 		return context.WithCancel(ctx)
 	}

@@ -52,7 +52,7 @@ func (b *Bridge) put(p *assign.Assignment) {
 
 func (b *Bridge) putLocked(p *assign.Assignment) {
 	b.parts[p.ID()] = p
-	if r := b.outputStop(p.ID()); r != nil {
+	if r := b.own.Stop(p.ID()); r != nil {
 		p.Gate().Add(*r, true)
 	}
 	if b.draining.Load() {
@@ -126,7 +126,7 @@ func (b *Bridge) close(p *assign.Assignment) {
 }
 
 // moved, lost and stopped implement partitionEvents.
-func (b *Bridge) Moved() { b.bell.ring() }
+func (b *Bridge) Moved() { b.progress.Changed() }
 
 func (b *Bridge) Lost(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
 	b.reread.Add(p, pc, o)
@@ -134,9 +134,9 @@ func (b *Bridge) Lost(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.Or
 }
 
 func (b *Bridge) Stopped(_ *assign.Assignment, r *reason.Reason) {
-	b.counters.partitionsStops.add(string(r.Code), 1)
+	b.counters.partitionsStops.Add(string(r.Code), 1)
 	b.observer.Stopped(*r)
-	b.bell.ring()
+	b.progress.Changed()
 }
 
 // textOf is the sentence of an entry of a condition, its own or the shared reason's, with the hint.
@@ -168,13 +168,13 @@ func (b *Bridge) holding(why reason.Key) {
 func (b *Bridge) groupFault(err error) {
 	if err == nil {
 		b.board.Clear(rebalanceKey)
-		for _, f := range b.groupFaults.end() {
-			b.log.Info("the group session works again", "after", f.lasted, "times", f.times)
+		for _, f := range b.groupFaults.End() {
+			b.log.Info("the group session works again", "after", f.Lasted, "times", f.Times)
 		}
 		return
 	}
 	b.board.Set(reason.New(rebalanceKey, time.Now(), err.Error()))
-	if b.groupFaults.begin("group") {
+	if b.groupFaults.Begin("group") {
 		b.log.Warn("the group session fails, trying again", "group", b.cfg.Kafka.Group, "err", err)
 	}
 }

@@ -34,8 +34,10 @@ func (b *Bridge) watchLoop(ctx context.Context) {
 		b.joinTopicsAgain(ctx)
 		b.retryFaults(ctx)
 		b.refusalsOver()
-		b.passHoles(ctx)
-		b.lookAtOutput()
+		b.passGaps(ctx)
+		if b.own.Changed() {
+			b.stopOutput()
+		}
 		if age := b.topicsAge(); time.Since(lastTopics) >= age {
 			lastTopics = time.Now()
 			b.checkTopics(ctx)
@@ -103,7 +105,7 @@ func sourceKey(what string) reason.Key {
 // sourceFault notes that a question to the source's brokers failed, and reports whether that is to be logged.
 func (b *Bridge) sourceFault(what string, err error) bool {
 	b.board.Set(reason.New(sourceKey(what), time.Now(), err.Error()))
-	return b.watchFaults.begin(what)
+	return b.watchFaults.Begin(what)
 }
 
 // recovered ends a fault once something was fetched.
@@ -153,7 +155,7 @@ func (b *Bridge) outOfRange(ctx context.Context, p *assign.Assignment) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if p.Beginning() { // where it begins is committed first; see adjust
-		if b.commitBy(ctx, []*assign.Assignment{p}, b.commitStarts); p.Beginning() {
+		if b.committer.CommitStarts(ctx, []*assign.Assignment{p}); p.Beginning() {
 			return errStartNotTaken
 		}
 	}
@@ -234,11 +236,11 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 		}
 		return
 	}
-	for _, f := range b.watchFaults.end() {
-		b.board.Clear(sourceKey(f.class))
-		b.log.Info("kafka answers again", "what", f.class, "after", f.lasted, "times", f.times)
+	for _, f := range b.watchFaults.End() {
+		b.board.Clear(sourceKey(f.Class))
+		b.log.Info("kafka answers again", "what", f.Class, "after", f.Lasted, "times", f.Times)
 	}
-	b.askSides(ctx)
+	b.own.AskClusters(ctx)
 	added := b.wanted(details, known)
 	b.stopOutput()
 	if len(added) > 0 && !b.stopping() {
@@ -262,7 +264,7 @@ func (b *Bridge) checkTopics(ctx context.Context) {
 // their ids; known is nil when the bridge starts.
 func (b *Bridge) wanted(details kadm.TopicDetails, known []string) (added []string) {
 	b.notePatterns(details)
-	admits := b.admitting(details)
+	admits := b.own.Admitting(details)
 	for _, d := range details.Sorted() {
 		if d.Err != nil || slices.Contains(known, d.Topic) || !admits(d) {
 			continue

@@ -1,21 +1,10 @@
 package mapping
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // MaxID is the length of the longest group or stream id, in bytes. DataProxy itself only bounds the whole attribute
 // string (32,767 bytes, and other parts of InLong expect less than 2 KiB); the Manager's tables hold 256.
 const MaxID = 256
-
-// CheckID says why DataProxy, or a reader behind it, would refuse id as a group or stream id.
-func CheckID(id string) error {
-	if why := badID(id); why != "" {
-		return errors.New(why)
-	}
-	return nil
-}
 
 // badID returns the mistake in an id, or "".
 func badID[T string | []byte](id T) string {

@@ -26,9 +26,6 @@ type Table struct {
 // Result is the outcome of routing a record.
 type Result uint8
 
-// Verdict is Result.
-type Verdict = Result
-
 const (
 	Routed Result = iota + 1
 	Skip          // a template gave no id that DataProxy accepts, and the rule says skip

@@ -89,7 +89,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 			// 1. this pack is sealed by its linger  2. it is acked  3. only now Packed names the piece
 			// So a pack with a piece that has no name yet is pinned: it is not encoded, hence not sent.
 			if len(runs) == 0 {
-				s.naming.Add(1)
+				s.end.naming.Add(1)
 			}
 			p.pins++
 			p.tokens++
@@ -132,7 +132,7 @@ func (b *Batch) withAttrs(first int, taken string) (records [][]byte, unfit, err
 
 // name asks the caller for the names of the pieces, without any lock, and lets the packs go.
 func (s *Sender) name(b *Batch, runs []run) {
-	defer s.naming.Done()
+	defer s.end.naming.Done()
 	st := b.Stream
 	var room [8]uint64
 	ids := room[:0]
@@ -156,7 +156,7 @@ func (s *Sender) name(b *Batch, runs []run) {
 
 // admitLocked reserves room in the budget for the first payloads, and says why not for all. Under st.mu.
 func (s *Sender) admitLocked(st *Stream, payloads [][]byte, key *openKey) (n int, err error) {
-	if s.closing.Load() {
+	if s.end.closing.Load() {
 		return 0, ErrClosed
 	}
 	if s.notify.behind() {

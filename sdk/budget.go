@@ -96,7 +96,7 @@ const prepayBytes = 32 << 10
 // takes that. Under st.mu.
 func (s *Sender) prepaidLocked(st *Stream, key *openKey, payload []byte) *pack {
 	p, c := st.last, cost(payload)
-	if p == nil || p.prepaid < c || p.key != *key || !p.fits(len(payload)) || s.closing.Load() || s.notify.behind() {
+	if p == nil || p.prepaid < c || p.key != *key || !p.fits(len(payload)) || s.end.closing.Load() || s.notify.behind() {
 		return nil
 	}
 	p.prepaid -= c

@@ -31,7 +31,7 @@ const barrierTimeout = time.Minute
 
 // watchStreamLocked begins to watch a stream of which a pack is waiting (Queue). Under mu.
 func (s *Sender) watchStreamLocked(st *Stream) {
-	if s.o.confirmer == nil || st.watch != unwatched || s.stopped {
+	if s.o.confirmer == nil || st.watch != unwatched || s.end.stopped {
 		return
 	}
 	st.watch = watching
@@ -76,7 +76,7 @@ func (s *Sender) watchLoop(st *Stream) {
 
 // beginBarrierLocked asks for a barrier on a goroutine of its own. Under mu.
 func (s *Sender) beginBarrierLocked(begun time.Duration) {
-	if s.stopped {
+	if s.end.stopped {
 		return
 	}
 	s.wg.Go(func() {
@@ -99,7 +99,7 @@ func (s *Sender) beginBarrierLocked(begun time.Duration) {
 // noteBarrierLocked logs when barriers begin to fail and when they pass again. Under mu.
 func (s *Sender) noteBarrierLocked(err error) {
 	switch {
-	case err != nil && s.barrierErr == nil && !s.stopped:
+	case err != nil && s.barrierErr == nil && !s.end.stopped:
 		s.o.logger.Warn("barrier over the queue fails; no pack is given up meanwhile", "err", err)
 	case err == nil && s.barrierErr != nil:
 		s.o.logger.Info("barrier over the queue passed again")

@@ -56,7 +56,7 @@ func (s *Sender) proxiesOfLocked(name string) *proxyList {
 				s.useLocked(g, n)
 			}
 		}
-		if !s.stopped {
+		if !s.end.stopped {
 			ctx, end := context.WithCancel(s.ctx)
 			g.end = end
 			s.wg.Go(func() {
@@ -137,7 +137,7 @@ const managerTimeout = time.Minute
 // learn takes over an answer of the Manager, or notes that there was none: the old list stays in force.
 func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 	s.mu.Lock()
-	if s.stopped || s.proxies.groups[g.name] != g { // it was forgotten meanwhile
+	if s.end.stopped || s.proxies.groups[g.name] != g { // it was forgotten meanwhile
 		s.mu.Unlock()
 		return
 	}

@@ -39,11 +39,10 @@ type directory struct {
 	names        map[string]*proxyName // by host:port
 	resolving    bool                  // resolveLoop runs
 	resolveWake  signal.Poke           // for resolveLoop: there is a new name
+	rankSeed     uint64                // constant; see maxproxies.go
+	nextReview   time.Duration         // of the proxies that are used
 	endpoints    map[endpointKey]*endpoint
 	endpointList []*endpoint // in the order of first use: the engine refers to them by their index
-
-	rankSeed   uint64        // constant; see maxproxies.go
-	nextReview time.Duration // of the proxies that are used
 }
 
 func newDirectory() directory {

@@ -77,7 +77,7 @@ func (s *Sender) ForgetStream(st *Stream) bool {
 
 // forgettableLocked reports whether nothing of the stream is left. Under st.mu and mu.
 func (s *Sender) forgettableLocked(st *Stream) bool {
-	if st.open.len() > 0 || st.watch == watching || s.closing.Load() {
+	if st.open.len() > 0 || st.watch == watching || s.end.closing.Load() {
 		return false
 	}
 	code, _ := s.stallLocked(st, s.now())

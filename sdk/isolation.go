@@ -58,7 +58,7 @@ func (s *Sender) AddGroup(ctx context.Context, name string) error {
 	for {
 		wait := s.warmer.Next()
 		s.mu.Lock()
-		if s.closing.Load() {
+		if s.end.closing.Load() {
 			s.mu.Unlock()
 			return ErrClosed
 		}

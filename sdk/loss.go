@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/engine"
 )
 
@@ -28,13 +29,12 @@ type lossEvent struct {
 	logged   bool
 }
 
-// How long the losses of one proxy for one reason are gathered for one line. When they go on, each line gathers twice as
-// long as the one before.
-const (
-	firstLossWindow = time.Second
-	lastLossWindow  = 10 * time.Minute
-	lossMemory      = time.Minute // losses that far apart at least have nothing to do with each other
-)
+// lossWindows are how long the losses of one proxy for one reason are gathered for one line. While losses continue, each
+// line gathers twice as long as the one before.
+var lossWindows = backoff.Backoff{Min: time.Second, Max: 10 * time.Minute}
+
+// Losses that are lossMemory or more apart have nothing to do with each other.
+const lossMemory = time.Minute
 
 // noteLocked counts a pack that the proxy at addr has lost. Under Sender.mu.
 func (l *losses) noteLocked(p *pack, addr, why string, now time.Duration) {
@@ -43,10 +43,10 @@ func (l *losses) noteLocked(p *pack, addr, why string, now time.Duration) {
 	var e *lossEvent
 	switch {
 	case i < 0:
-		e = &lossEvent{endpoint: ep, addr: addr, why: why, since: now, window: firstLossWindow, due: now + firstLossWindow}
+		e = &lossEvent{endpoint: ep, addr: addr, why: why, since: now, window: lossWindows.Min, due: now + lossWindows.Min}
 		*l = append(*l, e)
 	case (*l)[i].logged:
-		window := min(2*(*l)[i].window, lastLossWindow)
+		window := lossWindows.Next((*l)[i].window)
 		e = &lossEvent{endpoint: ep, addr: addr, why: why, since: now, window: window, due: now + window}
 		(*l)[i] = e
 	default:

@@ -58,9 +58,9 @@ func TestLossesWithoutEndAreGatheredForLongerAndLonger(t *testing.T) {
 	}
 	before := c.lines
 	s.losses.noteLocked(lostPack(st), "nowhere:1", "a reason", now)
-	s.losses.tellLocked(s.o.logger, now+firstLossWindow, false)
+	s.losses.tellLocked(s.o.logger, now+lossWindows.Min, false)
 	if c.lines != before+1 {
-		t.Errorf("a loss an hour later is not logged within %v", firstLossWindow)
+		t.Errorf("a loss an hour later is not logged within %v", lossWindows.Min)
 	}
 	if len(s.losses) != 1 {
 		t.Errorf("%d events are remembered, want the last one", len(s.losses))

@@ -146,7 +146,7 @@ func (s *Sender) chooseLocked(l *proxyList, targets []target) []target {
 // reviewProxiesLocked looks once a second which of the proxies that are used cannot be used, and passes over the one of each
 // list that has failed for too long, if there is a reserve. The caller ends with progressLocked. Under mu.
 func (s *Sender) reviewProxiesLocked(now time.Duration) {
-	if s.o.maxProxies == allProxies || now < s.proxies.nextReview || s.stopped {
+	if s.o.maxProxies == allProxies || now < s.proxies.nextReview || s.end.stopped {
 		return
 	}
 	s.proxies.nextReview = now + reviewEvery

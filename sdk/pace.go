@@ -37,7 +37,7 @@ func (b *flow) fell(n, limit int64) bool {
 // never stand still, so this ends within milliseconds; s.caughtUp says when.
 func (s *Sender) encodersBehind() bool {
 	b := &s.enc.backlog.bytes
-	if b.Load() <= s.budget.maxAhead || s.closing.Load() {
+	if b.Load() <= s.budget.maxAhead || s.end.closing.Load() {
 		return false
 	}
 	s.budget.paceWanted.Store(true)
@@ -48,7 +48,7 @@ func (s *Sender) encodersBehind() bool {
 // not handed to a connection yet. When nothing was handed over for a while, there is no pace to keep
 // and records may pile up as far as the budget goes.
 func (s *Sender) streamAhead(st *Stream) bool {
-	if st == nil || st.s != s || st.ahead.bytes.Load() <= s.budget.maxAhead || s.closing.Load() {
+	if st == nil || st.s != s || st.ahead.bytes.Load() <= s.budget.maxAhead || s.end.closing.Load() {
 		return false
 	}
 	s.budget.paceWanted.Store(true)

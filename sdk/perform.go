@@ -39,9 +39,9 @@ func (s *Sender) progressLocked() (todo afterUnlock) {
 			again = s.performLocked(&effects[i], now, &todo) || again
 		}
 	}
-	if !s.idleTold && s.e.Idle() {
-		s.idleTold = true
-		todo.idle = s.idle
+	if !s.end.idleTold && s.e.Idle() {
+		s.end.idleTold = true
+		todo.idle = s.end.idle
 	}
 	return todo
 }

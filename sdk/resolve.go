@@ -120,7 +120,7 @@ func (s *Sender) nameLocked(addr string) *proxyName {
 	}
 	n := &proxyName{host: host, port: port, absent: make(map[netip.Addr]int)}
 	s.proxies.names[addr] = n
-	if !s.proxies.resolving && !s.stopped {
+	if !s.proxies.resolving && !s.end.stopped {
 		s.proxies.resolving = true
 		s.wg.Go(s.resolveLoop)
 	}
@@ -190,7 +190,7 @@ func (s *Sender) resolveNames(all bool) {
 	for _, q := range questions {
 		changed[q.addr] = s.resolvedLocked(q.addr, q.n, q.addrs, q.err)
 	}
-	if !s.stopped {
+	if !s.end.stopped {
 		s.proxies.eachListLocked(func(l *proxyList) {
 			if slices.ContainsFunc(l.addrs, func(addr string) bool { return changed[addr] }) {
 				s.applyLocked(l, l.addrs)

@@ -37,7 +37,7 @@ type Sender struct {
 	enc       encoder
 	notify    notifier
 	clockWake signal.Poke
-	shutdown
+	end       shutdown
 
 	mu         sync.Mutex
 	e          *engine.Engine
@@ -87,7 +87,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	s := &Sender{
 		o: o, start: time.Now(), e: engine.New(o.engine()),
 		clockWake: signal.NewPoke(), streams: make(map[streamKey]*Stream), proxies: newDirectory(),
-		shutdown: shutdown{told: make(chan struct{}), idle: make(chan struct{}), closed: make(chan struct{})},
+		end: shutdown{told: make(chan struct{}), idle: make(chan struct{}), closed: make(chan struct{})},
 	}
 	s.budget.room = signal.NewPoke()
 	s.budget.general.limit, s.budget.repairs.limit = o.budget-o.repair, o.repair
@@ -108,7 +108,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	s.enc.init()
 	s.notify.init(s)
 	go func() {
-		defer close(s.told)
+		defer close(s.end.told)
 		s.notify.loop()
 	}()
 	for range runtime.GOMAXPROCS(0) {
@@ -191,18 +191,18 @@ func (s *Sender) putPieces(l []piece) {
 // says how many they were. No callback runs after it returned. It must not be called from one.
 // A second call waits for the first one and returns the same.
 func (s *Sender) Close(ctx context.Context) error {
-	s.closeOnce.Do(func() {
-		s.closeErr = s.close(ctx)
-		close(s.closed)
+	s.end.closeOnce.Do(func() {
+		s.end.closeErr = s.close(ctx)
+		close(s.end.closed)
 	})
-	<-s.closed
-	return s.closeErr
+	<-s.end.closed
+	return s.end.closeErr
 }
 
 func (s *Sender) close(ctx context.Context) error {
 	// 1. a caller has seen closing unset and appends  2. we set it  3. we seal
 	// The order of 1 and 3 is the stream's lock, under which callers look: what was taken is sealed.
-	s.closing.Store(true)
+	s.end.closing.Store(true)
 	s.mu.Lock()
 	streams := slices.Clone(s.streamList)
 	s.mu.Unlock()
@@ -211,7 +211,7 @@ func (s *Sender) close(ctx context.Context) error {
 		st.open.all(s.sealLocked)
 		st.mu.Unlock()
 	}
-	s.naming.Wait()
+	s.end.naming.Wait()
 	s.mu.Lock()
 	s.e.Flush()
 	todo := s.progressLocked()
@@ -219,10 +219,10 @@ func (s *Sender) close(ctx context.Context) error {
 	todo.perform()
 	var cause error
 	select {
-	case <-s.idle:
+	case <-s.end.idle:
 	case <-ctx.Done():
 		select {
-		case <-s.idle:
+		case <-s.end.idle:
 		default:
 			cause = context.Cause(ctx)
 		}
@@ -230,7 +230,7 @@ func (s *Sender) close(ctx context.Context) error {
 	s.stop()
 	packs, records := s.abandon()
 	s.notify.close()
-	<-s.told
+	<-s.end.told
 	if packs == 0 {
 		return nil
 	}
@@ -250,7 +250,7 @@ func count(n int, what string) string {
 // stop ends all goroutines but the notifier's, and waits for them.
 func (s *Sender) stop() {
 	s.mu.Lock()
-	s.stopped = true
+	s.end.stopped = true
 	s.cancel()
 	s.e.Stop("closing")
 	s.losses.tellLocked(s.o.logger, s.now(), true)

@@ -76,7 +76,7 @@ func (s *Sender) streamLocked(group, stream string) (*Stream, error) {
 	if st := s.streams[key]; st != nil {
 		return st, nil
 	}
-	if s.closing.Load() {
+	if s.end.closing.Load() {
 		return nil, ErrClosed
 	}
 	if err := checkIDs(group, stream); err != nil {

@@ -74,11 +74,7 @@ func obey(signals <-chan os.Signal, drain, stop func()) {
 	stop()
 }
 
-// run is one invocation. soft asks a long-running command to finish what it has, hard to stop at once.
-func run(soft, hard context.Context, args []string, stdout, stderr io.Writer) int {
-	return runWith(soft, hard, args, stdout, &lastWords{stderr: stderr})
-}
-
+// runWith is one invocation. soft asks a long-running command to finish its work, hard to stop at once.
 func runWith(soft, hard context.Context, args []string, stdout io.Writer, last *lastWords) int {
 	stderr := last.stderr
 	root := newRoot(&env{hard: hard, stdout: stdout, stderr: stderr, last: last})

@@ -29,6 +29,11 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
+// run is one invocation.
+func run(soft, hard context.Context, args []string, stdout, stderr io.Writer) int {
+	return runWith(soft, hard, args, stdout, &lastWords{stderr: stderr})
+}
+
 // lines is a writer that can be read while a command runs.
 type lines struct {
 	mu   sync.Mutex
@@ -185,13 +190,13 @@ func TestExitCodes(t *testing.T) {
 		{usagef("x"), exitUsage},
 		{fmt.Errorf("running: %w", connector.ErrUnfinished), exitUnfinished},
 		{io.ErrUnexpectedEOF, exitFailure},
-		{migrateError(connector.Verdict{Result: connector.Pass}, nil), exitClean},
-		{migrateError(connector.Verdict{Result: connector.Unfinished}, nil), exitUnfinished},
-		{migrateError(connector.Verdict{Result: connector.Unfinished}, connector.ErrUnfinished), exitUnfinished},
-		{migrateError(connector.Verdict{Result: connector.Unproven}, nil), exitUnproven},
-		{migrateError(connector.Verdict{Result: connector.Fail}, nil), exitLost},
-		{migrateError(connector.Verdict{Result: connector.Fail}, connector.ErrUnfinished), exitLost}, // 4 before 3
-		{migrateError(connector.Verdict{Result: connector.Fail}, io.ErrUnexpectedEOF), exitFailure},  // 1 before 4
+		{migrateError(connector.Report{Result: connector.Pass}, nil), exitClean},
+		{migrateError(connector.Report{Result: connector.Unfinished}, nil), exitUnfinished},
+		{migrateError(connector.Report{Result: connector.Unfinished}, connector.ErrUnfinished), exitUnfinished},
+		{migrateError(connector.Report{Result: connector.Unproven}, nil), exitUnproven},
+		{migrateError(connector.Report{Result: connector.Fail}, nil), exitLost},
+		{migrateError(connector.Report{Result: connector.Fail}, connector.ErrUnfinished), exitLost}, // 4 before 3
+		{migrateError(connector.Report{Result: connector.Fail}, io.ErrUnexpectedEOF), exitFailure},  // 1 before 4
 	} {
 		got := exitClean
 		if tc.err != nil {

@@ -73,7 +73,7 @@ passed over by kafka.start: latest, or the mode is ack. If several apply, the fi
 
 // migrateError turns a report into an exit code. A failure while running comes before everything else, and lost records
 // come before unfinished work.
-func migrateError(v connector.Verdict, err error) error {
+func migrateError(v connector.Report, err error) error {
 	if err != nil && !errors.Is(err, connector.ErrUnfinished) {
 		return err
 	}
@@ -126,7 +126,7 @@ func (m *migrateProgress) show(p connector.Progress) {
 	m.live.update(now, share, line)
 }
 
-func printReport(w io.Writer, v connector.Verdict, asJSON bool) error {
+func printReport(w io.Writer, v connector.Report, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(v)
 	}

@@ -5,7 +5,7 @@
 // What it promises:
 //
 //   - The checkpoint is the offset after the longest prefix of spans, in arrival order, in which every
-//     piece is final. Offsets have holes, so nothing here is ever computed as offset + 1.
+//     piece is final. Offsets have gaps, so nothing here is ever computed as offset + 1.
 //   - A lost piece keeps its place: its span stays open until the piece is seen after all or until all
 //     that replaced it is final. A replacement may be lost and be replaced in turn, to any depth.
 //   - One commit is in flight at a time, it never goes backwards, and BeginCommit yields nothing once

@@ -3,7 +3,7 @@ package checkpoint
 // Span names a fetched chunk of a Partition, in arrival order. The zero Span is never a real one.
 type Span uint64
 
-// span is one chunk. It covers [from, next): from is where the span before ended, so that holes between
+// span is one chunk. It covers [from, next): from is where the span before ended, so that gaps between
 // chunks belong to a span too.
 type span struct {
 	from, next           int64

@@ -429,3 +429,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Default returns the configuration of an empty file: all defaults, and no value that has none.
+func Default() *Config {
+	c := &Config{}
+	setDefaults(c.schema())
+	c.settleDefaults()
+	return c
+}

@@ -55,14 +55,6 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	return c, nil
 }
 
-// Default returns the configuration of an empty file: all defaults, and no value that has none.
-func Default() *Config {
-	c := &Config{}
-	setDefaults(c.schema())
-	c.settleDefaults()
-	return c
-}
-
 func setDefaults(entries []entry) {
 	for i := range entries {
 		e := &entries[i]

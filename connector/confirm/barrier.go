@@ -14,7 +14,9 @@ var errNotAsked = errors.New("it is watched only since the question")
 var errCutOff = errors.New("the log was cut off after the barrier had begun")
 
 // AskAgain reports whether the answers to a barrier's question, or to that of Update, did not serve, and asking again may help.
-func AskAgain(err error) bool { return errors.Is(err, errNotAsked) || errors.Is(err, errBehind) || errors.Is(err, errCutOff) }
+func AskAgain(err error) bool {
+	return errors.Is(err, errNotAsked) || errors.Is(err, errBehind) || errors.Is(err, errCutOff)
+}
 
 // Barrier is the set of offsets that the reader must pass.
 type Barrier struct {

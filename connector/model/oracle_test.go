@@ -4,36 +4,79 @@ import (
 	"fmt"
 	"slices"
 
+	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
 )
 
 // breach is a broken promise; it ends a schedule.
 type breach struct{ what string }
 
-// commit is the broker's side of a commit: the one place where a loss can be seen.
-func (w *world) commit(p int, offset int64) {
-	w.events++
-	if offset < w.src.committed[p] {
-		panic(breach{fmt.Sprintf("partition %d: committed %d after %d", p, offset, w.src.committed[p])})
+// checkCommit is the broker's side of a commit: the one place where a loss can be seen. A commit whose line names a
+// topic that was deleted says nothing of the one that is there now; resume must refuse it.
+func (w *world) checkCommit(p int, c groupCommit) {
+	line := c.read()
+	if line.Ours && line.Line.Topic != w.src.id {
+		return
 	}
-	if offset > w.src.end[p] {
-		panic(breach{fmt.Sprintf("partition %d: committed %d, beyond its end %d", p, offset, w.src.end[p])})
+	fail := func(format string, args ...any) {
+		panic(breach{fmt.Sprintf("partition %d: committed %d, ", p, c.offset) + fmt.Sprintf(format, args...)})
 	}
-	for _, rec := range w.src.from(p, max(w.src.committed[p], 0), int(offset-max(w.src.committed[p], 0))) {
-		if rec.offset >= offset {
-			break
+	from, before := int64(0), w.src.group.committed[p]
+	if was := before.read(); before.offset >= 0 && (!was.Ours || was.Line.Topic == w.src.id) {
+		from = before.offset
+		if c.offset < from {
+			fail("after %d", from)
 		}
-		if !w.safe(rec.recordID) {
-			panic(breach{fmt.Sprintf("partition %d: committed %d, but record %d is not in the queue", p, offset, rec.offset)})
-		}
 	}
-	w.src.committed[p] = offset
+	l, cutAt := w.src.logs[p], w.src.cutAt[p]
+	if c.offset > l.end && cutAt < 0 {
+		fail("beyond its end %d", l.end)
+	}
+	books := line.Line.Books
+	var final, holes, goneBySome int64 // how many offsets may be booked as what
+	holes = max(0, c.offset-books.From)
+	seen := make([]bool, holes)
+	for _, id := range w.src.ids[p] {
+		f := &w.facts[id]
+		if f.offset >= c.offset {
+			continue
+		}
+		safe := w.safe(id)
+		if at := f.offset - books.From; at >= 0 {
+			if f.fate != cut && !seen[at] {
+				seen[at] = true
+				holes--
+			}
+			if f.fate == compacted {
+				goneBySome++
+			}
+			if safe || w.mode == finality.Settle {
+				final++
+			}
+		}
+		if f.offset < from || f.fate != kept || safe || f.passed || cutAt >= 0 && f.offset >= cutAt {
+			continue
+		}
+		fail("but record %d is not in the queue", f.offset)
+	}
+	if !line.Ours || w.src.byHand[p] || cutAt >= 0 {
+		return
+	}
+	below := max(0, min(l.start, c.offset)-books.From)
+	switch {
+	case books.Final > final:
+		fail("with %d final, and %d can be", books.Final, final)
+	case books.Gap > holes+goneBySome:
+		fail("with a gap of %d, and %d offsets have no record", books.Gap, holes+goneBySome)
+	case books.Lost > below+goneBySome, books.Lost > 0 && !w.knobs.acceptGap:
+		fail("with %d lost, and %d are gone", books.Lost, below+goneBySome)
+	}
 }
 
 // safe reports whether a committed record is where it must be. In queue that is the queue itself. In
 // settle a record may still be in a proxy's memory; checkNothingMissing looks again at the end.
-func (w *world) safe(id recordID) bool {
-	if w.inQueue[id] > 0 {
+func (w *world) safe(id int) bool {
+	if w.facts[id].present > 0 || w.facts[id].read {
 		return true
 	}
 	if w.mode != finality.Settle {
@@ -41,7 +84,7 @@ func (w *world) safe(id recordID) bool {
 	}
 	for _, p := range w.proxies {
 		for _, h := range p.memory {
-			if slices.Contains(h.msg.records, id) {
+			if slices.Contains(h.of.records, id) {
 				return true
 			}
 		}
@@ -51,28 +94,32 @@ func (w *world) safe(id recordID) bool {
 
 // done reports whether everything produced is committed.
 func (w *world) done() bool {
-	for p, recs := range w.src.records {
-		if len(recs) > 0 && w.src.committed[p] <= recs[len(recs)-1].offset {
+	for p, l := range w.src.logs {
+		c := w.src.group.committed[p].read()
+		if c.Ours && c.Line.Topic != w.src.id {
+			return false
+		}
+		if n := len(l.records); n > 0 && c.Offset <= l.records[n-1].offset {
 			return false
 		}
 	}
 	return true
 }
 
+// checkNothingMissing looks at all that the source held: what is not in the queue needs a reason.
 func (w *world) checkNothingMissing() {
-	for _, recs := range w.src.records {
-		for _, rec := range recs {
-			if w.inQueue[rec.recordID] == 0 {
-				panic(breach{fmt.Sprintf("record %d/%d is committed and not in the queue", rec.partition, rec.offset)})
-			}
+	for id := range w.facts {
+		f := &w.facts[id]
+		if f.puts == 0 && f.fate == kept && !f.passed {
+			panic(breach{fmt.Sprintf("record %d/%d is committed and not in the queue", f.partition, f.offset)})
 		}
 	}
 }
 
 func (w *world) duplicates() int {
 	n := 0
-	for _, copies := range w.inQueue {
-		n += copies - 1
+	for id := range w.facts {
+		n += max(0, w.facts[id].puts-1)
 	}
 	return n
 }
@@ -80,22 +127,59 @@ func (w *world) duplicates() int {
 // checkDuplicates holds the copies against what was not final at each fault, plus what the rules of a
 // living connection gave up while nothing was wrong with it any more.
 func (w *world) checkDuplicates() {
-	if n := w.duplicates(); n > w.duplicatesAllowed {
-		panic(breach{fmt.Sprintf("%d duplicates, at most %d are explained by the faults", n, w.duplicatesAllowed)})
+	if n := w.duplicates(); n > w.allowed {
+		panic(breach{fmt.Sprintf("%d duplicates, at most %d are explained by the faults", n, w.allowed)})
+	}
+}
+
+// checkBackingOff: a proxy that refuses everything gets what was on its way, and then a trial per growing pause.
+func (w *world) checkBackingOff(p *proxy, route int32) {
+	p.row[route]++
+	window := 8 // packs, or so many bytes in packs of one record
+	if w.mode == finality.Settle {
+		window = 40
+	}
+	if most := (window*w.knobs.conns + 20) * len(w.members); p.row[route] > most {
+		panic(breach{fmt.Sprintf("proxy %d refused %d packs of route %d in a row; a bridge that backs off sends at most %d", p.id, p.row[route], route, most)})
+	}
+}
+
+// checkRefused: a pack is held or given up because two proxies refused it for good, or the only one there is, or because
+// connections ended again and again while it was alone on them.
+func (s *sender) checkRefused(p *pack, why engine.Cause) {
+	switch why {
+	case engine.NoCause, engine.ByProxies:
+		if n := len(p.rejectedBy); n < 2 && n < len(s.list.Endpoints()) {
+			panic(breach{fmt.Sprintf("pack %d counts as refused for good; %d proxies said so", p.Seq(), n)})
+		}
+	case engine.ByIsolation:
+		if n := len(p.closedBy); n < 2 || len(p.records) > 1 {
+			panic(breach{fmt.Sprintf("pack %d with %d records is given up; %d proxies closed a connection at it", p.Seq(), len(p.records), n)})
+		}
+	case engine.ByRetries, engine.ByEncoder:
+		panic(breach{fmt.Sprintf("pack %d is given up: %v", p.Seq(), why)})
+	}
+}
+
+// checkAlone: a pack that was the oldest unanswered one when its connection ended is alone on the next one.
+func (s *sender) checkAlone(of *sent) {
+	others := s.unanswered(of.conn)
+	if i := slices.IndexFunc(others, func(o *sent) bool { return o != of && (of.p.alone || o.p.alone) }); i >= 0 {
+		panic(breach{fmt.Sprintf("packs %d and %d are on one connection; one of them is suspected to end connections", of.seq, others[i].seq)})
 	}
 }
 
 // checkTablesEmpty: nothing is held once all is committed.
-func (b *bridge) checkTablesEmpty() {
-	if open, lost := b.m.Open(); open != 0 || lost != 0 {
-		panic(breach{fmt.Sprintf("all is committed, but %d packs are open and %d lost", open, lost)})
+func (m *member) checkTablesEmpty() {
+	if n := m.snd.e.Known(); n != 0 {
+		panic(breach{fmt.Sprintf("all is committed, but the engine knows %d packs", n)})
 	}
-	if len(b.packs) != 0 || len(b.rereads) != 0 {
-		panic(breach{fmt.Sprintf("all is committed, but %d packs and %d rereads are held", len(b.packs), len(b.rereads))})
+	if len(m.snd.copies) != 0 || m.replay.Pending() != 0 {
+		panic(breach{fmt.Sprintf("all is committed, but %d packs and %d rereads are held", len(m.snd.copies), m.replay.Pending())})
 	}
-	for p, a := range b.assigned {
-		if a != nil && a.Unfinal() != 0 {
-			panic(breach{fmt.Sprintf("partition %d: all is committed, but %d pieces are not final", p, a.Unfinal())})
+	for p, a := range m.parts {
+		if a != nil && a.Checkpoint().Unfinal() != 0 {
+			panic(breach{fmt.Sprintf("partition %d: all is committed, but %d pieces are not final", p, a.Checkpoint().Unfinal())})
 		}
 	}
 }

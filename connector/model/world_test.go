@@ -7,248 +7,219 @@ import (
 	"time"
 
 	"inlong-bridge/sdk/finality"
-	"inlong-bridge/sdk/frame"
 )
 
 // tick is the step of simulated time.
 const tick = 100 * time.Millisecond
 
-// recordID names a record of the source.
-type recordID struct {
-	partition int
-	offset    int64
+// event is something that a set of schedules must have seen.
+type event uint8
+
+const (
+	commitAnswerLost event = iota
+	commitRefused
+	commitFenced
+	commitOfOldTopic
+	recordsCompacted
+	recordsRetained
+	logTruncated
+	topicRecreated
+	partitionAdded
+	leaderElected
+	memberCrashed
+	memberStopped
+	memberJoined
+	memberLeft
+	memberLost
+	partitionRevoked
+	startRefused
+	startCommitted
+	startPassedOver
+	startRestated
+	gapAccepted
+	gapStopped
+	truncationStopped
+	recreationStopped
+	stoppedPending
+	lostAgainRead
+	lostAgainGone
+	senderFull
+	replayFailed
+	proxyKilled
+	proxyReset
+	proxyFrozen
+	proxyLapsed
+	proxyZombie
+	proxyDrops
+	proxySlow
+	packDoubled
+	packRefused
+	packRefusedForGood
+	streamRefused
+	packClosedConnection
+	packHalfSent
+	listChanged
+	queueStalled
+	queueGrew
+	queueOvertook
+	queueTruncated
+	queueRecreated
+	queueMissing
+	queueDamaged
+	queueRewound
+	queueReaderSlow
+	queueUnreadable
+	barrierAskedAgain
+	streamForgotten
+	clusterCame
+	clusterWent
+	packLost
+	packSeenAfterLoss
+	packHeld
+	packReleased
+	packGivenUp
+	packNotTaken
+	packIsolated
+	packStoredUnanswered
+	packSeenAfterCut
+	packCut
+	packNotCut
+	answerUnknown
+	connUnproven
+	proxyThrottled
+	proxyRecovered
+	streamRecovered
+	streamStruck
+	events
+)
+
+var eventNames = [events]string{
+	"a commit was applied and its answer lost", "a commit was refused", "a late commit was fenced", "a commit of a deleted topic was refused",
+	"compaction took records", "retention took records", "an unclean election cut a log", "the topic was created again", "a partition was added",
+	"a leader was elected", "a member crashed", "a member stood still", "a rival joined", "a rival left", "a membership was lost", "a partition was revoked",
+	"a start refused a commit of a deleted topic", "a start was committed before the first fetch", "a start passed over records", "a start was committed again with its line",
+	"a gap was accepted", "a gap stopped a partition", "a truncation stopped a partition", "a new topic stopped a partition",
+	"a partition stopped with records that wait for room", "a lost piece was read again", "a lost piece was gone from the source", "the sender had no room", "reading again failed",
+	"a proxy was killed", "a proxy's connections were reset", "a proxy froze", "a proxy stood still for less than patience", "a proxy was a zombie", "a proxy dropped a stream's packs",
+	"a proxy kept all in memory", "a proxy stored a pack twice", "a proxy refused a pack for now", "proxies refused a pack for good", "a proxy refused a stream",
+	"a proxy closed a connection at a pack", "a connection ended with half a pack sent", "the list of proxies changed",
+	"a queue cluster stalled", "a partition of the queue appeared", "the queue's retention overtook the reader", "a log of the queue was cut", "a topic of the queue was created again",
+	"a topic of the queue was missing", "an entry of the queue was damaged", "the queue's client found a cut", "the queue's reader was slow", "a damaged entry was not passed over", "a barrier asked again", "a stream was forgotten", "a queue cluster came", "a queue cluster went",
+	"a pack was lost", "a lost pack was seen after all",
+	"a pack was held", "a held pack was released", "a pack was given up", "a pack was seen before it was written again", "a pack travelled alone", "a proxy stored a pack and closed the connection", "a pack was seen that had been cut", "a pack was cut", "a pack could not be cut",
+	"an answer came to no pack", "a connection had to prove itself", "a proxy was throttled", "a throttled proxy recovered", "a stream's breaker closed", "one proxy alone refused a pack for good",
 }
 
-type record struct {
-	recordID
-	route, minute int32
+// knobs are what a schedule chooses once.
+type knobs struct {
+	topicPerRoute      bool
+	startLatest        bool // kafka.start
+	acceptGap          bool // delivery.on_gap: continue
+	brokersCheckIDs    bool // of commits
+	brokersDropOffsets bool // when a topic is deleted
+	keepRefused        bool // refused packs are kept
+	conns              int  // per proxy and member
+	room               int  // packs that a sender takes before some are sent
 }
 
-// source is a Kafka topic: offsets have holes.
-type source struct {
-	records   [][]record // per partition, ascending offsets
-	end       []int64    // per partition, after the last offset, holes included
-	committed []int64
-}
-
-func (s *source) produce(r *rand.Rand, p, n, routes int, minute int32) {
-	for range n {
-		if r.IntN(8) == 0 {
-			s.end[p] += int64(1 + r.IntN(4)) // compacted away, or a control record
-		}
-		s.records[p] = append(s.records[p], record{
-			recordID: recordID{p, s.end[p]}, route: int32(r.IntN(routes)), minute: minute,
-		})
-		s.end[p]++
-	}
-}
-
-// from returns up to n records at or after offset.
-func (s *source) from(p int, offset int64, n int) []record {
-	i, _ := slices.BinarySearchFunc(s.records[p], offset, func(r record, o int64) int { return int(r.offset - o) })
-	return s.records[p][i:min(i+n, len(s.records[p]))]
-}
-
-// message is a pack on its way: what a frame carries.
-type message struct {
-	instance int
-	pack     finality.Pack
-	route    int32
-	records  []recordID
-}
-
-// packName names a pack in the whole world.
-type packName struct {
-	instance int
-	pack     finality.Pack
-}
-
-func (m message) name() packName { return packName{m.instance, m.pack} }
-
-// value is what lands in the queue. The records are not in it: nobody looks.
-func (m message) value() []byte {
-	attr := frame.AppendMid([]byte("groupId=g&streamId=s&rtms=1&mid="), instanceName(m.instance), uint64(m.pack))
-	p := frame.Pack{Ext: frame.ExtStringIDs, Count: 1, Flags: frame.FlagSnappy, Body: []byte{0}, Attr: attr}
-	v, err := frame.AppendInLongMsg(nil, &p, 1)
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
-func instanceName(i int) string { return fmt.Sprintf("instance%014d", i) }
-
-// cluster is one cluster of the queue behind the proxies.
-type cluster struct {
-	partitions [][]queued
-	stalled    bool // takes nothing and answers nothing
-}
-
-// queued is a message as it lies in the queue: an InLongMsg whose body nobody opens.
-type queued struct{ value []byte }
-
-// conn is one connection as both ends see it.
-type conn struct {
-	epoch   finality.ConnEpoch
-	proxy   *proxy
-	up      []upFrame // to the proxy
-	down    []reply   // to the bridge
-	endedAt int       // the proxy's side ended at this tick, 0 while it lives
-}
-
-type upFrame struct {
-	heartbeat bool
-	msg       message
-	at        int
-}
-
-type reply struct {
-	heartbeat bool
-	pack      finality.Pack
-	code      int
-	at        int
-}
-
-// held is an acked message in a proxy's memory.
-type held struct {
-	msg     message
-	due     int
-	cluster int
-}
-
-type proxy struct {
-	id          finality.Endpoint
-	up          bool
-	conns       []*conn
-	left        []*conn // closed by the bridge; what they had received is still served
-	memory      []held
-	stored      map[packName]bool // what it took in since it was started
-	frozen      bool
-	zombie      bool       // answers heartbeats only
-	drops       int32      // acks this route's packs and throws them away; -1 for none
-	slow        bool       // keeps everything in memory
-	code        int        // answers this code to a share of packs
-	lapsedUntil int        // it stands still, or did shortly before: what it did not answer may be sent twice
-	faultEnded  int        // the tick before which the last of these faults ended
-	faults      int        // zombie, drops, slow and the like that last: what it gets may be sent twice
-	delay       func() int // ticks from ack to queue
-	r           *rand.Rand
-}
-
-// world is everything outside the bridge.
+// world is everything outside the bridges.
 type world struct {
-	r        *rand.Rand
-	mode     finality.Mode
-	now      int // ticks
-	routes   int
-	src      *source
-	proxies  []*proxy
-	clusters []*cluster
-	inQueue  map[recordID]int // copies
-	events   int
+	r      *rand.Rand
+	mode   finality.Mode
+	knobs  knobs
+	now    int // ticks
+	routes int
+	minute int32
 
-	instances         int // bridge processes so far
-	duplicatesAllowed int // explained by the faults so far
+	src         kafka
+	facts       []fact
+	commitsFail bool
+	answersLost bool      // of commits
+	members     []*member // that run
+
+	proxies  []*proxy
+	badCode  int // 0: they close connections
+	badAt    func(p *proxy) bool
+	badShare int // one record of so many
+
+	clusters    []*cluster
+	named       int // clusters
+	topicIDs    int
+	damages     int // entries that are going to be damaged
+	readersSlow bool
+
+	fed       int // events that engines got
+	finals    int // packs
+	events    int // of all kinds
+	instances int // bridge processes so far
+	allowed   int // duplicates that the faults so far explain
+	seen      [events]int
 
 	log []string // of this schedule, for a failure's report
 }
 
 func (w *world) time() time.Duration { return time.Duration(w.now) * tick }
 
+func (w *world) happened(e event) { w.seen[e]++ }
+
 func (w *world) logf(format string, args ...any) {
 	w.log = append(w.log, fmt.Sprintf("%6.1fs ", w.time().Seconds())+fmt.Sprintf(format, args...))
 }
 
-func (w *world) queueAnswers() bool {
-	for _, c := range w.clusters {
-		if c.stalled {
-			return false
-		}
-	}
-	return true
-}
-
-// step lets the proxies work for one tick.
+// step lets the world work for one tick.
 func (w *world) step() {
 	w.now++
-	for _, p := range w.proxies {
-		if !p.up || p.frozen {
+	w.serveProxies()
+	w.serveCommits(nil)
+}
+
+// isBad reports whether a pack holds a record that proxies cannot stand for now.
+func (w *world) isBad(p *proxy, of *sent) bool {
+	return w.badAt != nil && w.badAt(p) && slices.ContainsFunc(of.records, func(id int) bool { return id%w.badShare == 0 })
+}
+
+func (w *world) refuses(p *proxy, of *sent) bool { return w.badCode > 0 && w.isBad(p, of) }
+func (w *world) chokes(p *proxy, of *sent) bool  { return w.badCode <= 0 && w.isBad(p, of) }
+
+// charge allows a copy of a pack to be sent again. A copy is charged once, however many faults touch it: each fault
+// sends it again or not, and what is sent again is another copy.
+func (w *world) charge(of *sent) {
+	if !of.charged && !of.ended {
+		of.charged = true
+		w.allowed += len(of.records)
+	}
+}
+
+// chargeInFlight charges what may be sent twice when a connection ends: what is in flight on it and was stored already.
+// In settle all that has not settled is sent again.
+func (w *world) chargeInFlight(c *conn) {
+	for _, of := range c.s.copies {
+		if of.conn != c || w.mode == finality.Queue && (of.heard || !c.proxy.stored[of.packName]) {
 			continue
 		}
-		for _, c := range p.conns {
-			p.serve(w, c)
-		}
-		for _, c := range p.left {
-			p.serve(w, c)
-		}
-		p.left = slices.DeleteFunc(p.left, func(c *conn) bool { return len(c.up) == 0 })
-		if !p.zombie && !p.slow {
-			p.flush(w)
+		w.charge(of)
+	}
+}
+
+// chargeAll charges what a proxy that misbehaves may cause to be sent twice.
+func (w *world) chargeAll(p *proxy) {
+	for _, m := range w.members {
+		for _, of := range m.snd.copies {
+			if of.conn.proxy == p {
+				w.charge(of)
+			}
 		}
 	}
 }
 
-func (p *proxy) serve(w *world, c *conn) {
-	for len(c.up) > 0 && c.up[0].at < w.now && c.endedAt == 0 {
-		f := c.up[0]
-		w.events++
-		if f.heartbeat {
-			c.up = c.up[1:]
-			c.down = append(c.down, reply{heartbeat: true, at: w.now})
-			continue
-		}
-		if p.zombie {
-			// Data is read and never answered.
-			c.up = c.up[1:]
-			continue
-		}
-		c.up = c.up[1:]
-		if p.code != 0 && p.r.IntN(3) == 0 {
-			c.down = append(c.down, reply{pack: f.msg.pack, code: p.code, at: w.now})
-			continue
-		}
-		c.down = append(c.down, reply{pack: f.msg.pack, at: w.now + p.r.IntN(2)})
-		if p.drops == f.msg.route {
-			continue
-		}
-		p.stored[f.msg.name()] = true
-		p.memory = append(p.memory, held{f.msg, w.now + p.delay(), p.r.IntN(len(w.clusters))})
-	}
-}
-
-// flush moves what is due to the queue; a message for a stalled cluster waits.
-func (p *proxy) flush(w *world) {
-	p.memory = slices.DeleteFunc(p.memory, func(h held) bool {
-		c := w.clusters[h.cluster]
-		if h.due > w.now || c.stalled {
-			return false
-		}
-		i := p.r.IntN(len(c.partitions))
-		c.partitions[i] = append(c.partitions[i], queued{h.msg.value()})
-		for _, id := range h.msg.records {
-			w.inQueue[id]++
-		}
-		w.events++
-		return true
-	})
-}
-
-// kill ends a proxy as kill -9 does.
-func (p *proxy) kill(w *world) {
-	p.reset(w)
-	p.memory, p.left = nil, nil
-	clear(p.stored)
-	p.up, p.frozen, p.zombie, p.slow, p.drops, p.code = false, false, false, false, -1, 0
-}
-
-// reset cuts all connections; the process lives on.
-func (p *proxy) reset(w *world) {
-	for _, c := range p.conns {
-		c.endedAt = w.now
-		c.up = nil
-		if w.r.IntN(2) == 0 {
-			c.down = nil // answers on their way are lost too
+// chargeOrphans charges what a proxy acked on connections that have ended, also those whose end the bridge has
+// not noticed yet.
+func (w *world) chargeOrphans(p *proxy) {
+	for _, m := range w.members {
+		for _, of := range m.snd.copies {
+			if of.heard && of.conn.proxy == p && (of.conn.endedAt > 0 || of.conn.left) {
+				w.charge(of)
+			}
 		}
 	}
-	p.conns = nil
 }

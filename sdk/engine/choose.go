@@ -102,10 +102,13 @@ func (s *Stream) blocked(ep *Endpoint, p *Pack, trial *trialState, now time.Dura
 	if b == nil || b.pauses == 0 || p.probed() {
 		return false
 	}
+	if b.blocks(now) {
+		return true
+	}
 	if !trial.known {
 		trial.known, trial.inFlight = true, s.probing()
 	}
-	return b.blocks(now) || trial.inFlight
+	return trial.inFlight
 }
 
 // pick returns one of list, nil if it is empty. It reorders list.

@@ -3,6 +3,8 @@ package engine
 import (
 	"slices"
 	"time"
+
+	"inlong-bridge/sdk/backoff"
 )
 
 // Failure says why a proxy cannot be used.
@@ -42,11 +44,8 @@ type outage struct {
 	interval time.Duration // the last one between two lines
 }
 
-// How often an outage that lasts is told.
-const (
-	firstReminder = time.Minute
-	lastReminder  = time.Hour
-)
+// reminders are the pauses between the lines about an outage that lasts.
+var reminders = backoff.Backoff{Min: time.Minute, Max: time.Hour}
 
 // begin notes that a connection ended.
 func (o *outage) begin(now time.Duration) {
@@ -64,11 +63,11 @@ func (o *outage) failed(f Failure, now time.Duration) (tell bool) {
 	case !slices.Contains(o.told, f):
 		o.told = append(o.told, f)
 		if o.interval == 0 {
-			o.interval, o.next = firstReminder, now+firstReminder
+			o.interval, o.next = reminders.Min, now+reminders.Min
 		}
 		return true
 	case now >= o.next:
-		o.interval = min(2*o.interval, lastReminder)
+		o.interval = reminders.Next(o.interval)
 		o.next = now + o.interval
 		return true
 	}

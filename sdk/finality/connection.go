@@ -75,8 +75,8 @@ func (m *Machine) Ended(id ConnEpoch, now time.Duration) {
 	delete(m.conns, id)
 	m.living = slices.DeleteFunc(m.living, func(i *conn) bool { return i == c })
 	c.ep.living--
-	for oldest := true; c.inFlight.head != nil; oldest = false {
-		p := c.inFlight.head
+	for oldest := true; c.inFlight.Front() != nil; oldest = false {
+		p := c.inFlight.Front()
 		p.unlink()
 		c.leave(p)
 		p.uncounted()
@@ -87,8 +87,8 @@ func (m *Machine) Ended(id ConnEpoch, now time.Duration) {
 	case Ack:
 	case Settle:
 		c.ep.connEnded(c, now, &m.cfg)
-		for c.acked.head != nil {
-			m.lose(c.acked.head, "connection ended before the pack settled")
+		for c.acked.Front() != nil {
+			m.lose(c.acked.Front(), "connection ended before the pack settled")
 		}
 	case Queue:
 		m.orphan(c, now)
@@ -118,11 +118,11 @@ func (m *Machine) Admit(id ConnEpoch, s Stream, bytes int, now time.Duration) Re
 	n := int64(bytes)
 	switch m.cfg.Mode {
 	case Ack:
-		if c.inFlight.n > 0 && (c.inFlight.bytes+n > m.cfg.WindowBytes || c.inFlight.n >= m.cfg.WindowPacks) {
+		if c.inFlight.Len() > 0 && (c.inFlight.bytes+n > m.cfg.WindowBytes || c.inFlight.Len() >= m.cfg.WindowPacks) {
 			return WindowFull
 		}
 	case Settle:
-		if c.inFlight.n > 0 && c.inFlight.bytes+n > c.allowed {
+		if c.inFlight.Len() > 0 && c.inFlight.bytes+n > c.allowed {
 			return InFlightFull
 		}
 	case Queue:
@@ -235,7 +235,7 @@ func (m *Machine) tickConn(c *conn, now time.Duration) {
 		return
 	}
 	due := now-c.lastSent >= m.cfg.IdleBeat
-	if m.cfg.Mode == Settle && c.acked.n > 0 {
+	if m.cfg.Mode == Settle && c.acked.Len() > 0 {
 		due = due || now-c.lastBeat >= m.cfg.BusyBeat
 	}
 	if due && !c.beatDue {
@@ -258,17 +258,17 @@ func (m *Machine) tickConn(c *conn, now time.Duration) {
 // would wait for ever. So after Settle without data it is read again, as at the end of a connection. As
 // long as there is data, a pack tries the proxy at least every TrialPause, which is not "without data".
 func (m *Machine) giveUpFull(c *conn, now time.Duration) {
-	if !c.clock.full || c.inFlight.n > 0 || now-c.lastData < m.cfg.TrialPause+m.cfg.Settle {
+	if !c.clock.full || c.inFlight.Len() > 0 || now-c.lastData < m.cfg.TrialPause+m.cfg.Settle {
 		return
 	}
-	for c.acked.head != nil {
-		m.lose(c.acked.head, "its proxy answered 114 (memory full) and got no data since")
+	for c.acked.Front() != nil {
+		m.lose(c.acked.Front(), "its proxy answered 114 (memory full) and got no data since")
 	}
 }
 
 // oldestUnanswered returns when the oldest data pack or heartbeat without an answer was sent.
 func (c *conn) oldestUnanswered() (sent time.Duration, ok bool) {
-	if p := c.inFlight.head; p != nil {
+	if p := c.inFlight.Front(); p != nil {
 		sent, ok = p.sentAt, true
 	}
 	if len(c.beats) > 0 && (!ok || c.beats[0] < sent) {

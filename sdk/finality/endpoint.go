@@ -206,18 +206,18 @@ func (m *Machine) Endpoint(id Endpoint, now time.Duration) EndpointState {
 		if c.ep != e {
 			continue
 		}
-		st.InFlight += c.inFlight.n
-		st.Acked += c.acked.n + c.apart.n
+		st.InFlight += c.inFlight.Len()
+		st.Acked += c.acked.Len() + c.apart.Len()
 		st.InFlightBytes += c.inFlight.bytes
 		st.AckedBytes += c.acked.bytes + c.apart.bytes
-		for _, p := range [...]*pack{c.inFlight.head, c.acked.head, c.apart.head} {
+		for _, p := range [...]*pack{c.inFlight.Front(), c.acked.Front(), c.apart.Front()} {
 			if p != nil {
 				st.OldestUnfinal = max(st.OldestUnfinal, now-p.sentAt)
 			}
 		}
 		if m.cfg.Mode == Settle {
 			st.Window += c.allowed
-			if c.inFlight.n > 0 && c.inFlight.bytes >= c.allowed {
+			if c.inFlight.Len() > 0 && c.inFlight.bytes >= c.allowed {
 				st.Reason = InFlightFull
 			}
 		} else {

@@ -1,6 +1,10 @@
 package finality
 
-import "time"
+import (
+	"time"
+
+	"inlong-bridge/sdk/internal/list"
+)
 
 // Mode is how an acked pack becomes final.
 type Mode uint8
@@ -140,7 +144,7 @@ type Machine struct {
 	decisions []Decision
 	order     uint64 // of the last Written; later packs have greater ones
 	lost      int
-	free      *pack // recycled pack records
+	free      list.List[pack] // recycled pack records
 
 	lastTick time.Duration
 	ticked   bool

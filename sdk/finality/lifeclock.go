@@ -33,10 +33,10 @@ func (c *lifeClock) answer(timely, healthy bool, now, gap time.Duration) {
 
 // lifeSign tells the clock of an answer that took so long, and makes final what has settled by it.
 func (m *Machine) lifeSign(c *conn, took, now time.Duration) {
-	oldest := c.inFlight.head
+	oldest := c.inFlight.Front()
 	healthy := oldest == nil || now-oldest.sentAt <= m.cfg.Timely
 	c.clock.answer(took <= m.cfg.Timely, healthy, now, m.cfg.ClockGap)
-	for p := c.acked.head; p != nil && c.clock.life-p.stamp >= m.cfg.Settle; p = c.acked.head {
+	for p := c.acked.Front(); p != nil && c.clock.life-p.stamp >= m.cfg.Settle; p = c.acked.Front() {
 		c.settled = true
 		c.ep.settled()
 		m.final(p, "settled")

@@ -1,6 +1,10 @@
 package finality
 
-import "time"
+import (
+	"time"
+
+	"inlong-bridge/sdk/internal/list"
+)
 
 // state of a pack; a final one is not in the tables any more.
 type state uint8
@@ -32,70 +36,45 @@ type pack struct {
 	overdue      bool
 	overdueSince time.Duration
 
-	prev, next *pack // in one of the lists below
-	in         *packList
+	at list.Node[pack] // its place in one of the lists below
+	in *packList
 }
 
-// packList is a list of packs in the order they were put in; removal is O(1).
+// packList is packs in the order in which they were put in, with the sum of their bytes.
 type packList struct {
-	head, tail *pack
-	n          int
-	bytes      int64
+	list.List[pack]
+	bytes int64
 }
 
-func (l *packList) push(p *pack) {
-	p.prev, p.next, p.in = l.tail, nil, l
-	if l.tail == nil {
-		l.head = p
-	} else {
-		l.tail.next = p
-	}
-	l.tail = p
-	l.n++
-	l.bytes += p.bytes
-}
+func (l *packList) push(p *pack) { l.insertAfter(p, l.Back()) }
 
 // insert puts an acked pack where its stamp belongs: at the end unless it comes back from another list.
 func (l *packList) insert(p *pack) {
-	after := l.tail
+	after := l.Back()
 	for after != nil && after.stamp > p.stamp {
-		after = after.prev
+		after = after.at.Prev()
 	}
-	l.push(p)
-	if after == p.prev {
-		return
-	}
-	// It moves from the end to behind after.
-	l.tail = p.prev
-	l.tail.next = nil
-	p.prev = after
+	l.insertAfter(p, after)
+}
+
+func (l *packList) insertAfter(p, after *pack) {
+	p.at.Owner, p.in = p, l
 	if after == nil {
-		p.next, l.head = l.head, p
+		l.InsertAfter(&p.at, nil)
 	} else {
-		p.next, after.next = after.next, p
+		l.InsertAfter(&p.at, &after.at)
 	}
-	p.next.prev = p
+	l.bytes += p.bytes
 }
 
 // unlink takes p out of whatever list it is in.
 func (p *pack) unlink() {
-	l := p.in
-	if l == nil {
+	if p.in == nil {
 		return
 	}
-	if p.prev == nil {
-		l.head = p.next
-	} else {
-		p.prev.next = p.next
-	}
-	if p.next == nil {
-		l.tail = p.prev
-	} else {
-		p.next.prev = p.prev
-	}
-	l.n--
-	l.bytes -= p.bytes
-	p.prev, p.next, p.in = nil, nil, nil
+	p.at.Remove()
+	p.in.bytes -= p.bytes
+	p.in = nil
 }
 
 // Written says that a pack was handed to c: it is in flight from here. Call it before its first byte
@@ -228,16 +207,16 @@ func (m *Machine) remove(p *pack) {
 	}
 	p.stream.packs--
 	delete(m.packs, p.id)
-	*p = pack{next: m.free}
-	m.free = p
+	*p = pack{}
+	p.at.Owner = p
+	m.free.InsertAfter(&p.at, nil)
 }
 
 func (m *Machine) newPack() *pack {
-	p := m.free
+	p := m.free.Front()
 	if p == nil {
 		return new(pack)
 	}
-	m.free = p.next
-	p.next = nil
+	p.at.Remove()
 	return p
 }

@@ -131,13 +131,13 @@ func (m *Machine) seenThrough(ep *endpoint, order uint64) {
 
 // orphan takes over the acked packs of a connection that ended.
 func (m *Machine) orphan(c *conn, now time.Duration) {
-	if c.acked.n+c.apart.n == 0 {
+	if c.acked.Len()+c.apart.Len() == 0 {
 		return
 	}
 	m.advanceQueue(now)
 	o := &orphans{ep: c.ep, endedAt: m.queue.clock, silent: c.closing}
 	for _, l := range []*packList{&c.acked, &c.apart} {
-		for p := l.head; p != nil; p = l.head {
+		for p := l.Front(); p != nil; p = l.Front() {
 			p.unlink()
 			c.leave(p)
 			p.c, p.overdue = nil, false
@@ -150,7 +150,7 @@ func (m *Machine) orphan(c *conn, now time.Duration) {
 // tickQueue lets the rules find overdue packs, and asks for a barrier when one of them finds any.
 func (m *Machine) tickQueue(now time.Duration) {
 	m.advanceQueue(now)
-	m.queue.orphans = slices.DeleteFunc(m.queue.orphans, func(o *orphans) bool { return o.packs.n == 0 })
+	m.queue.orphans = slices.DeleteFunc(m.queue.orphans, func(o *orphans) bool { return o.packs.Len() == 0 })
 	if !m.queue.answers {
 		return
 	}
@@ -162,7 +162,7 @@ func (m *Machine) tickQueue(now time.Duration) {
 		wanted = wanted || o.overdue
 	}
 	for _, c := range m.living {
-		if c.acked.head == nil || m.age(c.acked.head) < m.cfg.Patience {
+		if c.acked.Front() == nil || m.age(c.acked.Front()) < m.cfg.Patience {
 			continue
 		}
 		wanted = m.findOvertaken(c, now) || wanted
@@ -181,7 +181,7 @@ func (m *Machine) age(p *pack) time.Duration { return m.queue.clock - p.stamp }
 
 // findOvertaken: a pack unseen for patience while packs sent later through the same proxy were seen.
 func (m *Machine) findOvertaken(c *conn, now time.Duration) (found bool) {
-	for p := c.acked.head; p != nil && m.age(p) >= m.cfg.Patience; p = p.next {
+	for p := c.acked.Front(); p != nil && m.age(p) >= m.cfg.Patience; p = p.at.Next() {
 		if p.order < c.ep.seenOrder {
 			p.markOverdue(now)
 			found = true
@@ -195,7 +195,7 @@ func (m *Machine) findOvertaken(c *conn, now time.Duration) (found bool) {
 // per growing pause, until something of that proxy is seen. Without it a window full of dropped packs
 // would wait for ever.
 func (m *Machine) findOldest(c *conn, now time.Duration) bool {
-	p := c.acked.head
+	p := c.acked.Front()
 	if p.order < c.ep.seenOrder || m.queue.clock < c.nextProbe {
 		return false
 	}
@@ -207,7 +207,7 @@ func (m *Machine) findOldest(c *conn, now time.Duration) bool {
 // a single proxy nobody can tell a zombie from a slow queue.
 func (m *Machine) findZombie(c *conn, now time.Duration) bool {
 	ep := c.ep
-	if m.queue.clock-ep.seenAt < m.cfg.Patience || !m.othersSeenAfter(ep, c.acked.head.order) {
+	if m.queue.clock-ep.seenAt < m.cfg.Patience || !m.othersSeenAfter(ep, c.acked.Front().order) {
 		return false
 	}
 	if !ep.overdue {
@@ -239,10 +239,10 @@ func (m *Machine) clearOverdue() {
 	}
 	for _, c := range m.living {
 		c.ep.overdue = false
-		for p := c.acked.head; p != nil; p = p.next {
+		for p := c.acked.Front(); p != nil; p = p.at.Next() {
 			p.overdue = false
 		}
-		for p := c.apart.head; p != nil; p = p.next {
+		for p := c.apart.Front(); p != nil; p = p.at.Next() {
 			p.overdue = false
 		}
 	}
@@ -258,8 +258,8 @@ func (m *Machine) BarrierPassed(begun, now time.Duration) {
 	}
 	for _, o := range m.queue.orphans {
 		if o.overdue && o.since <= begun {
-			for o.packs.head != nil {
-				m.lose(o.packs.head, lossOrphan)
+			for o.packs.Front() != nil {
+				m.lose(o.packs.Front(), lossOrphan)
 			}
 		}
 	}
@@ -286,8 +286,8 @@ func (m *Machine) BarrierFailed(now time.Duration) {
 }
 
 func (m *Machine) loseOverdue(c *conn, begun time.Duration) {
-	for p := c.acked.head; p != nil; {
-		next := p.next
+	for p := c.acked.Front(); p != nil; {
+		next := p.at.Next()
 		if p.overdue && p.overdueSince <= begun {
 			if p.order < c.ep.seenOrder {
 				if p.stream.overtaken == nil {
@@ -312,8 +312,8 @@ func (m *Machine) loseZombie(c *conn, begun, now time.Duration) {
 	if !ep.overdue || ep.overdueAt > begun {
 		return
 	}
-	for c.acked.head != nil {
-		m.lose(c.acked.head, lossZombie)
+	for c.acked.Front() != nil {
+		m.lose(c.acked.Front(), lossZombie)
 	}
 	if !ep.zombie {
 		ep.zombie, ep.openOrder = true, m.order
@@ -336,7 +336,7 @@ func (m *Machine) stallStreams(now time.Duration) {
 		s.stalled = true
 		s.pause.grow(now, &m.cfg)
 		for _, c := range m.living {
-			for p := c.acked.head; p != nil; p = p.next {
+			for p := c.acked.Front(); p != nil; p = p.at.Next() {
 				if p.stream == s {
 					c.leave(p)
 				}

@@ -38,8 +38,8 @@ func (m *Machine) Missing(id Stream, missing bool, now time.Duration) {
 		if missing && s.seen {
 			from = &c.acked
 		}
-		for p := from.head; p != nil; {
-			next := p.next
+		for p := from.Front(); p != nil; {
+			next := p.at.Next()
 			if p.stream == s {
 				p.overdue = false
 				if !missing {
@@ -147,7 +147,7 @@ func (m *Machine) findStarting(now time.Duration) (found bool) {
 	}
 	next := clock + m.cfg.Patience // whatever is acked from now on is due later
 	for _, c := range m.living {
-		for p := c.apart.head; p != nil; p = p.next {
+		for p := c.apart.Front(); p != nil; p = p.at.Next() {
 			s := p.stream
 			if s.missing || s.oldestStarting() != p {
 				continue
@@ -166,8 +166,8 @@ func (m *Machine) findStarting(now time.Duration) (found bool) {
 
 // loseStarting gives up what findStarting found overdue before the barrier began.
 func (m *Machine) loseStarting(c *conn, begun time.Duration) {
-	for p := c.apart.head; p != nil; {
-		next := p.next
+	for p := c.apart.Front(); p != nil; {
+		next := p.at.Next()
 		if s := p.stream; p.overdue && p.overdueSince <= begun {
 			s.giveUpPause = m.cfg.pauses().Next(s.giveUpPause)
 			s.nextGiveUp = m.queue.clock + s.giveUpPause

@@ -59,9 +59,6 @@ func (t *Tracker) Believed(r Rules, brokers int) bool {
 	return t.missing >= r.Answers && t.last.Sub(t.first) >= r.Over && (t.several || brokers <= 1)
 }
 
-// Missing is how many answers in a row said that the topic is missing, and since when.
-func (t *Tracker) Missing() (answers int, since time.Time) { return t.missing, t.first }
-
 // Next returns the broker to ask after last, so that all are asked in turn; brokers is sorted. ok is false without any.
 func Next(brokers []int32, last int32) (broker int32, ok bool) {
 	if len(brokers) == 0 {

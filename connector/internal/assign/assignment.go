@@ -200,10 +200,7 @@ func (p *Assignment) Settled(piece uint64, r sdk.Result) {
 	case sdk.Held:
 		p.heldBy(pc, r)
 	case sdk.Released: // the watch loop has the partition go on
-		if k, _, ok := p.refusedKey(pc); ok {
-			p.Refused.count(k, -1)
-			p.gate.Strand(-1)
-		}
+		p.refusalEnded(pc)
 	case sdk.Refused:
 		if errors.Is(r.Err, sdk.ErrClosed) || p.checkpoint.Forgotten(pc) {
 			return // nothing was decided; what is not final is read again after the restart
@@ -216,7 +213,19 @@ func (p *Assignment) Settled(piece uint64, r sdk.Result) {
 
 // Forgotten reports whether no news of a piece is wanted, as sdk.Token.
 func (p *Assignment) Forgotten(piece uint64) bool {
-	return p.checkpoint.Forgotten(checkpoint.Piece(piece))
+	pc := checkpoint.Piece(piece)
+	if !p.checkpoint.Forgotten(pc) {
+		return false
+	}
+	p.refusalEnded(pc) // the sender may drop its pack without a word
+	return true
+}
+
+// refusalEnded notes that a piece is not refused any more.
+func (p *Assignment) refusalEnded(pc checkpoint.Piece) {
+	if p.Refused.remove(pc) {
+		p.gate.Strand(-1)
+	}
 }
 
 // heldBy stops the partition because proxies refuse one of its packs, which the sender keeps and tries again.
@@ -225,8 +234,9 @@ func (p *Assignment) heldBy(pc checkpoint.Piece, r sdk.Result) {
 	if !ok {
 		return
 	}
-	p.Refused.count(k, 1)
-	p.gate.Strand(1)
+	if p.Refused.add(pc, k) {
+		p.gate.Strand(1)
+	}
 	if p.gate.Refer(k, time.Now(), true) {
 		p.events.Stopped(p, part.Stop(p.Partition, reason.Refused, first, fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
 			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, r.Err)))
@@ -255,39 +265,56 @@ func refusal(err error) reason.Code {
 	return reason.Refused
 }
 
-// Refusals counts the pieces that proxies refuse and the sender keeps, by the reason of their stream.
+// Refusals are the pieces that proxies refuse and the sender keeps, by the reason of their stream. A piece that is seen in an older
+// pack is forgotten while its pack is kept, so each is remembered by name.
 type Refusals struct {
 	mu     sync.Mutex
-	pieces map[reason.Key]int // guarded by mu
+	pieces map[checkpoint.Piece]reason.Key // guarded by mu
+	counts map[reason.Key]int              // guarded by mu; of pieces
 }
 
-// count adds n refused pieces.
-func (r *Refusals) count(k reason.Key, n int) {
+// add notes a refused piece, and reports whether it is new.
+func (r *Refusals) add(pc checkpoint.Piece, k reason.Key) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if _, known := r.pieces[pc]; known {
+		return false
+	}
 	if r.pieces == nil {
-		r.pieces = make(map[reason.Key]int)
+		r.pieces, r.counts = make(map[checkpoint.Piece]reason.Key), make(map[reason.Key]int)
 	}
-	if r.pieces[k] += n; r.pieces[k] == 0 {
-		delete(r.pieces, k)
+	r.pieces[pc] = k
+	r.counts[k]++
+	return true
+}
+
+// remove forgets a piece, and reports whether it was refused.
+func (r *Refusals) remove(pc checkpoint.Piece) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k, known := r.pieces[pc]
+	if !known {
+		return false
 	}
+	delete(r.pieces, pc)
+	if r.counts[k]--; r.counts[k] == 0 {
+		delete(r.counts, k)
+	}
+	return true
 }
 
 // Of is how many pieces proxies refuse for the reason.
 func (r *Refusals) Of(k reason.Key) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.pieces[k]
+	return r.counts[k]
 }
 
 // Total is how many pieces proxies refuse.
-func (r *Refusals) Total() (n int) {
+func (r *Refusals) Total() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, pieces := range r.pieces {
-		n += pieces
-	}
-	return n
+	return len(r.pieces)
 }
 
 // StreamKey is the key of a reason of a stream.

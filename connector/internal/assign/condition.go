@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
@@ -35,14 +36,13 @@ func (l *Log) Begins() int64 { return l.start.Load() }
 // SetOpenTxn notes whether what comes next belongs to an open transaction.
 func (l *Log) SetOpenTxn(open bool) { l.openTxn.Store(open) }
 
-// lag is how far the log's end is from the checkpoint, -1 if the end is not known. It is never negative otherwise, and never counts what
-// retention removed.
-func (l *Log) lag(checkpoint int64) int64 {
+// lag is how far the log's end is from done, -1 if the end is not known.
+func (l *Log) lag(done int64) int64 {
 	high := l.high.Load()
 	if high < 0 {
 		return -1
 	}
-	return max(0, high-max(checkpoint, l.start.Load()))
+	return checkpoint.Lag(done, l.start.Load(), high)
 }
 
 // Commits is what the group's coordinator took from an assignment.
@@ -91,7 +91,7 @@ func (p *Assignment) Behind() int64 {
 	if p.Limit >= 0 {
 		end = min(end, p.Limit)
 	}
-	return max(0, end-max(done, p.Log.start.Load()))
+	return checkpoint.Lag(done, p.Log.start.Load(), end)
 }
 
 // Oldest returns how long the oldest span has waited to become final, 0 if none does.

@@ -192,6 +192,38 @@ func TestRefusedPiecesStopOnceAndAreCountedBack(t *testing.T) {
 	}
 }
 
+// 1. a pack is lost and read again  2. every proxy refuses the new pack, and the sender keeps it  3. the first pack is seen after all, and its
+// offsets are committed  4. the sender finds that nobody wants news of the new pack, and drops it. Nobody says that it is released.
+func TestRefusedPieceThatIsForgottenIsNotRefusedAnyMore(t *testing.T) {
+	ev := new(fakeEvents)
+	p := testPartition(t, ev)
+	s := &assigntest.Sender{Room: -1}
+	p.Take(s, split(), []*kgo.Record{assigntest.Record(0, "a", 1, "x"), assigntest.Record(1, "a", 1, "y")})
+	s.Settle(sdk.Lost)
+	if len(ev.losses) != 1 {
+		t.Fatalf("%d pieces are lost, want 1", len(ev.losses))
+	}
+	lost := ev.losses[0]
+	again := p.Checkpoint().Replace(lost.piece, lost.origin)
+	p.Checkpoint().Replaced(lost.piece, 0, checkpoint.Gap)
+	p.Settled(uint64(again), sdk.Result{Outcome: sdk.Held, Endpoint: "p:1", Err: &sdk.AckError{Code: 112}})
+	a := StreamKey("g", "a", reason.Refused)
+	if p.Forgotten(uint64(again)) || p.Refused.Of(a) != 1 || p.Gate().Stranded() != 1 {
+		t.Fatalf("%d refused, %d stranded; want the piece that was read again", p.Refused.Of(a), p.Gate().Stranded())
+	}
+	p.Settled(uint64(lost.piece), sdk.Result{Outcome: sdk.Final})
+	if _, ok := p.Checkpoint().BeginCommit(); !ok {
+		t.Fatal("nothing to commit once the first pack was seen")
+	}
+	p.Checkpoint().EndCommit(true)
+	if !p.Forgotten(uint64(again)) {
+		t.Fatal("news of the pack that is kept is still wanted")
+	}
+	if p.Refused.Of(a) != 0 || p.Refused.Total() != 0 || p.Gate().Stranded() != 0 {
+		t.Errorf("%d of %d refused, %d stranded; want none: the partition would never go on", p.Refused.Of(a), p.Refused.Total(), p.Gate().Stranded())
+	}
+}
+
 // 1. whoever looks at what is parked finds nothing to do  2. the partition is closed because it holds too many pieces  3. the first notes
 // that there is nothing to do. It has to be looked at all the same, or nobody opens it.
 func TestPartitionThatHoldsTooManyPiecesIsLookedAt(t *testing.T) {

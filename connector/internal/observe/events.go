@@ -5,12 +5,12 @@ import (
 	"time"
 
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk/backoff"
 )
 
-const (
-	flushEvery = time.Second      // events are gathered so long, so that one cause is one line
-	flushMost  = 30 * time.Second // and this long when they keep coming, so that it is a few lines however long it goes on
-)
+// flushPauses are how long events are gathered: first so long that one cause is one line, and longer while events keep
+// coming, so that there are few lines however long it goes on.
+var flushPauses = backoff.Backoff{Min: time.Second, Max: 30 * time.Second}
 
 // events are those of one code that were not logged yet.
 type events struct {

@@ -106,7 +106,7 @@ func TestFirstEventOfACauseIsLoggedAtOnceAndEachCodeHasItsLine(t *testing.T) {
 			o.Stopped(stopOf(reason.Poison, fmt.Sprintf("b/%d", i)))
 			o.Began(stopOf(reason.Fault, fmt.Sprintf("c/%d", i)))
 		}
-		time.Sleep(flushEvery + time.Millisecond)
+		time.Sleep(flushPauses.Min + time.Millisecond)
 		for _, want := range []string{"code=gap partitions=100", "code=poison partitions=100", "code=fault partitions=100"} {
 			if got := l.lines(want); len(got) != 1 {
 				t.Errorf("%d lines with %q after a second, want 1", len(got), want)
@@ -114,7 +114,7 @@ func TestFirstEventOfACauseIsLoggedAtOnceAndEachCodeHasItsLine(t *testing.T) {
 		}
 		time.Sleep(time.Hour) // quiet: the next one is as new as the first
 		o.Stopped(stopOf(reason.Gap, "a/7"))
-		time.Sleep(flushEvery + time.Millisecond)
+		time.Sleep(flushPauses.Min + time.Millisecond)
 		if got := l.lines("code=gap partitions=1 which=a/7"); len(got) != 1 {
 			t.Errorf("%d lines of the one that stopped an hour later, want 1 at once", len(got))
 		}

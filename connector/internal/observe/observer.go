@@ -87,7 +87,7 @@ func (o *Observer) Run(ctx context.Context) {
 	if o.cfg.Watchdog <= 0 {
 		look = 10 * time.Second
 	}
-	tick := time.NewTicker(min(look, flushEvery))
+	tick := time.NewTicker(min(look, flushPauses.Min))
 	defer tick.Stop()
 	defer o.Flush()
 	looked := time.Now()
@@ -243,7 +243,7 @@ func (o *Observer) flush(now time.Time, all bool) {
 			}
 		case all || !now.Before(e.due):
 			due = append(due, *e)
-			pause := min(max(2*e.pause, flushEvery), flushMost)
+			pause := flushPauses.Next(e.pause)
 			*e = events{pause: pause, due: now.Add(pause)}
 		}
 	}

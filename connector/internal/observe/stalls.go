@@ -200,7 +200,7 @@ func whyStuck(s *Status, ix *index, p *PartitionStatus, held bool, now time.Time
 
 const hintProxies = "; hint: look at the proxies: a process that stands still, or garbage collection, looks like this"
 
-// ownStream returns the stalled stream that holds a partition back: the one that its parked records wait for, or that of its
+// ownStream returns the stalled stream that holds a partition back: the one that its pending records wait for, or that of its
 // oldest piece. A stream that stalls and has nothing of the partition is innocent.
 func ownStream(ix *index, p *PartitionStatus) (found []gate.Entry, text string) {
 	var object string

@@ -12,6 +12,7 @@ import (
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk/backoff"
 )
 
 // Assignment is one assignment of a partition to this process, as far as replay needs it.
@@ -65,12 +66,12 @@ type Planner struct {
 	ranges, records, bytes, gone atomic.Uint64
 }
 
-const (
-	maxReadings = 16 // partitions fetched at a time
+const maxReadings = 16 // partitions fetched at a time
 
-	// Pauses of a task while the sender has no room, and while fetching fails.
-	fullPause, fullPauses   = 50 * time.Millisecond, 2 * time.Second
-	errorPause, errorPauses = 200 * time.Millisecond, 5 * time.Second
+// Pauses of a task while the sender has no room, and while fetching fails.
+var (
+	fullPauses  = backoff.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
+	errorPauses = backoff.Backoff{Min: 200 * time.Millisecond, Max: 5 * time.Second}
 )
 
 // NewPlanner makes a planner without lost pieces.
@@ -247,7 +248,7 @@ func (p *Planner) handle(id part.ID, rd *reading, recs []*kgo.Record, now time.T
 			p.done(t)
 		case taskFull:
 			full = true
-			t.backOff(now, fullPause, fullPauses)
+			t.backOff(now, fullPauses)
 		case taskOpen:
 			t.pause = 0
 			open = append(open, t)
@@ -340,7 +341,7 @@ func (p *Planner) Failed(id part.ID, now time.Time) {
 	}
 	delete(p.active, id)
 	for _, t := range rd.tasks {
-		t.backOff(now, errorPause, errorPauses)
+		t.backOff(now, errorPauses)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk/backoff"
 )
 
 // task is one lost piece that is to be read again. from moves on as parts of the piece are handed over, so that a task that had to
@@ -51,8 +52,8 @@ func (t *task) rest() checkpoint.Origin {
 }
 
 // backOff has the task wait before it is tried again, longer each time.
-func (t *task) backOff(now time.Time, first, longest time.Duration) {
-	t.pause = min(max(2*t.pause, first), longest)
+func (t *task) backOff(now time.Time, pauses backoff.Backoff) {
+	t.pause = pauses.Next(t.pause)
 	t.due = now.Add(t.pause)
 }
 
@@ -80,6 +81,9 @@ const maxReadGap = 512
 // planReading picks what to fetch next of one partition: the first of the ranges that cover its tasks, and the tasks that fall
 // into it. Overlapping and neighbouring tasks share a range and are fetched once.
 func planReading(tasks []*task) (r reading, rest []*task) {
+	slices.SortFunc(tasks, func(a, b *task) int { // they come out of a map, and what is sent follows their order
+		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.piece, b.piece))
+	})
 	origins := make([]checkpoint.Origin, len(tasks))
 	for i, t := range tasks {
 		origins[i] = t.rest()

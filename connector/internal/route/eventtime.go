@@ -4,6 +4,8 @@ import (
 	"math"
 	"time"
 
+	"inlong-bridge/sdk/frame"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -21,7 +23,7 @@ func EventTime(rec *kgo.Record) (at time.Time, minute int32, ok bool) {
 	if uint64(sec) > math.MaxInt32 || rec.Timestamp.Nanosecond()%int(time.Millisecond) != 0 {
 		return time.Time{}, 0, false
 	}
-	return rec.Timestamp, int32(sec / 60), true
+	return rec.Timestamp, int32(frame.MinuteOf(rec.Timestamp)), true
 }
 
 // Arrival is the time at which a chunk was fetched. It replaces event times that are impossible.
@@ -33,5 +35,6 @@ type Arrival struct {
 // ArrivalAt is the arrival of what is fetched now.
 func ArrivalAt(now time.Time) Arrival {
 	sec := min(max(now.Unix(), 0), math.MaxInt32) // the clock itself may be impossible
-	return Arrival{time.Unix(sec, 0), int32(sec / 60)}
+	at := time.Unix(sec, 0)
+	return Arrival{at, int32(frame.MinuteOf(at))}
 }

@@ -259,8 +259,8 @@ func (rt *Router) Route(rec *kgo.Record) (*Route, error) {
 	if rt.fixed != nil {
 		return rt.fixed, nil
 	}
-	target, verdict, err := rt.target(rec)
-	switch verdict {
+	target, result, err := rt.target(rec)
+	switch result {
 	case mapping.Routed:
 		return rt.routes.get(target)
 	case mapping.Skip:
@@ -278,13 +278,13 @@ func (rt *Router) Known(rec *kgo.Record) *Route {
 	if rt.fixed != nil {
 		return rt.fixed
 	}
-	if target, verdict, _ := rt.target(rec); verdict == mapping.Routed {
+	if target, result, _ := rt.target(rec); result == mapping.Routed {
 		return rt.routes.find(target)
 	}
 	return nil
 }
 
-func (rt *Router) target(rec *kgo.Record) (mapping.Target, mapping.Verdict, error) {
+func (rt *Router) target(rec *kgo.Record) (mapping.Target, mapping.Result, error) {
 	h := headersPool.Get().(*headers)
 	h.rec = rec
 	defer h.putBack()

@@ -29,9 +29,9 @@ type EpochCheck struct {
 // EpochEnd is a leader's answer about where an epoch ends.
 type EpochEnd = kmsg.OffsetForLeaderEpochResponseTopicPartition
 
-// judgeEpoch compares an offset and its leader epoch with where the leader says that the epoch ends. unclear is set when the
+// JudgeEpoch compares an offset and its leader epoch with where the leader says that the epoch ends. unclear is set when the
 // leader does not know the epoch: compaction may have removed all its records, so the record before the offset decides.
-func judgeEpoch(offset int64, epoch int32, end EpochEnd) (v EpochCheck, unclear bool) {
+func JudgeEpoch(offset int64, epoch int32, end EpochEnd) (v EpochCheck, unclear bool) {
 	switch {
 	case end.EndOffset < 0: // no epoch up to this one
 		return EpochCheck{Cut: true, At: offset}, true
@@ -43,8 +43,8 @@ func judgeEpoch(offset int64, epoch int32, end EpochEnd) (v EpochCheck, unclear 
 	return EpochCheck{}, false
 }
 
-// judgeRecord decides what judgeEpoch left unclear by the record before the offset; found is false when the log has none there.
-func judgeRecord(v EpochCheck, offset int64, epoch, at int32, found bool) EpochCheck {
+// JudgeRecord decides what JudgeEpoch left unclear by the record before the offset; found is false when the log has none there.
+func JudgeRecord(v EpochCheck, offset int64, epoch, at int32, found bool) EpochCheck {
 	switch {
 	case !found:
 		return v
@@ -57,17 +57,9 @@ func judgeRecord(v EpochCheck, offset int64, epoch, at int32, found bool) EpochC
 // surveyEpochs checks the committed offsets that have an epoch of this cluster. An offset at the log's start or below has no
 // record before it that could have changed.
 func (src *Source) surveyEpochs(ctx context.Context, s *Survey) error {
-	s.epochs = make(map[part.ID]EpochCheck)
 	ask := make(map[part.ID]resume.Commit)
-	for id, log := range s.Logs {
-		c, had := s.Commits[id]
-		switch {
-		case log.Err != nil, !had, c.Judge(s.Cluster, s.Topics[id.Topic].ID) == resume.Refused:
-		case c.Offset <= log.Start:
-			s.epochs[id] = EpochCheck{}
-		case c.Epoch < 0, c.Offset > log.End:
-		case c.Ours && c.Judge(s.Cluster, s.Topics[id.Topic].ID) == resume.Taken: // of another cluster
-		default:
+	for id := range s.Logs {
+		if c, want := s.WantsEpoch(id); want {
 			ask[id] = c
 		}
 	}
@@ -81,6 +73,25 @@ func (src *Source) surveyEpochs(ctx context.Context, s *Survey) error {
 	}
 	return nil
 }
+
+// WantsEpoch returns the commit of a partition whose epoch has to be checked, if so. The log comes first.
+func (s *Survey) WantsEpoch(id part.ID) (c resume.Commit, want bool) {
+	log := s.Logs[id]
+	c, had := s.Commits[id]
+	switch {
+	case log.Err != nil, !had, c.Judge(s.Cluster, s.Topics[id.Topic].ID) == resume.Refused:
+	case c.Offset <= log.Start:
+		s.SawEpoch(id, EpochCheck{})
+	case c.Epoch < 0, c.Offset > log.End:
+	case c.Ours && c.Judge(s.Cluster, s.Topics[id.Topic].ID) == resume.Taken: // of another cluster
+	default:
+		return c, true
+	}
+	return c, false
+}
+
+// SawEpoch adds what the leader's answer means for the commit of a partition.
+func (s *Survey) SawEpoch(id part.ID, v EpochCheck) { s.epochs[id] = v }
 
 // CheckEpochs asks the leaders where the epochs of offsets end, and adds a verdict for each. It fails when a leader does not
 // answer for a reason that passes.
@@ -112,13 +123,13 @@ func (src *Source) CheckEpochs(ctx context.Context, ask map[part.ID]resume.Commi
 			to[id] = EpochCheck{unknown: true}
 			continue
 		}
-		v, unclear := judgeEpoch(c.Offset, c.Epoch, end)
+		v, unclear := JudgeEpoch(c.Offset, c.Epoch, end)
 		if unclear {
 			epoch, found, err := src.epochOf(ctx, id, topicID(id.Topic), c.Offset-1)
 			if err != nil {
 				return fmt.Errorf("reading the record before offset %d of %s: %w", c.Offset, id, err)
 			}
-			v = judgeRecord(v, c.Offset, c.Epoch, epoch, found)
+			v = JudgeRecord(v, c.Offset, c.Epoch, epoch, found)
 		}
 		to[id] = v
 	}

@@ -23,9 +23,9 @@ func TestEpochTellsALogThatWasCutOff(t *testing.T) {
 		{"an older epoch goes on past the offset", 100, 4, EpochEnd{LeaderEpoch: 3, EndOffset: 150}, 3, EpochCheck{Cut: true, At: 99}},
 		{"compaction took the epoch's records", 100, 4, EpochEnd{LeaderEpoch: 3, EndOffset: 150}, -1, EpochCheck{}},
 	} {
-		v, unclear := judgeEpoch(c.offset, c.epoch, c.end)
+		v, unclear := JudgeEpoch(c.offset, c.epoch, c.end)
 		if unclear {
-			v = judgeRecord(v, c.offset, c.epoch, c.at, c.at >= 0)
+			v = JudgeRecord(v, c.offset, c.epoch, c.at, c.at >= 0)
 		}
 		if v != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, v, c.want)

@@ -40,6 +40,14 @@ type Log struct {
 	Err        error
 }
 
+// NewSurvey returns a survey that knows nothing yet but the cluster's id. start is kafka.start.
+func NewSurvey(now time.Time, start resume.Origin, cluster string) *Survey {
+	return &Survey{
+		now: now, start: start, Cluster: cluster, Topics: make(map[string]SurveyedTopic), Commits: make(map[part.ID]resume.Commit),
+		Logs: make(map[part.ID]Log), epochs: make(map[part.ID]EpochCheck),
+	}
+}
+
 // Survey asks for the ids of topics, the group's commits, and the logs of parts. It fails as a whole when any question is not
 // answered.
 func (src *Source) Survey(ctx context.Context, parts map[string][]int32) (*Survey, error) {
@@ -48,10 +56,7 @@ func (src *Source) Survey(ctx context.Context, parts map[string][]int32) (*Surve
 	if err != nil {
 		return nil, err
 	}
-	s := &Survey{
-		now: time.Now(), start: src.start, Cluster: before.cluster, Topics: make(map[string]SurveyedTopic, len(names)),
-		Logs: make(map[part.ID]Log),
-	}
+	s := NewSurvey(time.Now(), src.start, before.cluster)
 	for _, name := range names {
 		t := before.Topics[name]
 		s.Topics[name] = SurveyedTopic{ID: t.ID, err: t.Err, Known: resume.Topic{Partitions: int32(len(t.Partitions)), Found: src.foundRunning(name)}}
@@ -83,15 +88,20 @@ func (src *Source) surveyCommits(ctx context.Context, s *Survey) error {
 	if err != nil {
 		return err
 	}
-	s.Commits = commits
 	for id, c := range commits {
-		s.group.Saw(c)
-		if t, ok := s.Topics[id.Topic]; ok {
-			t.Known.Saw(c, c.Judge(s.Cluster, t.ID))
-			s.Topics[id.Topic] = t
-		}
+		s.SawCommit(id, c)
 	}
 	return nil
+}
+
+// SawCommit adds a commit of the group. The topics come first.
+func (s *Survey) SawCommit(id part.ID, c resume.Commit) {
+	s.Commits[id] = c
+	s.group.Saw(c)
+	if t, ok := s.Topics[id.Topic]; ok {
+		t.Known.Saw(c, c.Judge(s.Cluster, t.ID))
+		s.Topics[id.Topic] = t
+	}
 }
 
 // believed reports whether the group has a commit of the partition that is not refused.
@@ -136,21 +146,9 @@ func (src *Source) surveyLogs(ctx context.Context, s *Survey, parts map[string][
 			if err != nil {
 				return err
 			}
-			x := Log{Start: start, End: end, at: start}
-			switch _, had := s.Commits[id]; {
-			case s.believed(id):
-				x.why = resume.FromCommit
-			case had:
-				x.why = resume.Recreated
-			default:
-				x.origin, x.why = resume.Begin(num, s.Topics[topic].Known, s.group, src.start, s.now)
-			}
-			if x.origin.IsLatest() {
-				x.at = end
-			} else if t, ok := x.origin.Time(); ok {
+			if t, ask := s.SawLog(id, start, end); ask {
 				since[t.UnixMilli()] = append(since[t.UnixMilli()], id)
 			}
-			s.Logs[id] = x
 		}
 	}
 	for millis, ids := range since {
@@ -159,6 +157,25 @@ func (src *Source) surveyLogs(ctx context.Context, s *Survey, parts map[string][
 		}
 	}
 	return nil
+}
+
+// SawLog adds where the log of a partition begins and ends. The topics and all commits come first. ask is set when the partition
+// begins at the first record that is not older than t.
+func (s *Survey) SawLog(id part.ID, start, end int64) (t time.Time, ask bool) {
+	x := Log{Start: start, End: end, at: start}
+	switch _, had := s.Commits[id]; {
+	case s.believed(id):
+		x.why = resume.FromCommit
+	case had:
+		x.why = resume.Recreated
+	default:
+		x.origin, x.why = resume.Begin(id.Num, s.Topics[id.Topic].Known, s.group, s.start, s.now)
+	}
+	if t, ask = x.origin.Time(); x.origin.IsLatest() {
+		x.at = end
+	}
+	s.Logs[id] = x
+	return t, ask
 }
 
 // surveyTime lists the first offsets that are not older than a time. It fails if the answer leaves a partition out: beginning at the

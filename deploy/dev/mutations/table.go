@@ -15,6 +15,7 @@ const (
 	route      = "./connector/internal/route"
 	brokers    = "./connector/internal/source"
 	assigned   = "./connector/internal/assign"
+	committing = "./connector/internal/commit"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -185,7 +186,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "zombie rule with a single proxy", file: "sdk/finality/queue.go",
-		old: "|| !m.othersSeenAfter(ep, c.acked.head.order)", new: "",
+		old: "|| !m.othersSeenAfter(ep, c.acked.Front().order)", new: "",
 		pkg: finality,
 	},
 	{
@@ -308,17 +309,17 @@ var mutations = []mutation{
 	},
 	// Identity, first sight, books.
 	{
-		name: "a partition whose topic was created again commits", file: "connector/commit.go",
+		name: "a partition whose topic was created again commits", file: "connector/internal/commit/offer.go",
 		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Truncated)",
-		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
+		pkg: committing, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
-		name: "a partition whose log was cut off commits", file: "connector/commit.go",
+		name: "a partition whose log was cut off commits", file: "connector/internal/commit/offer.go",
 		old: "Has(reason.Recreated, reason.Truncated)", new: "Has(reason.Recreated)",
-		pkg: connector, run: "TestStoppedPartitionCommitsNothing",
+		pkg: committing, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
-		name: "a commit by name without asking for the topic's id", file: "connector/identity.go",
+		name: "a commit by name without asking for the topic's id", file: "connector/internal/commit/ids.go",
 		old: "	return c.all || c.agreed[p.ID().Topic]", new: "	return true",
 		pkg: connector, run: "TestNothingIsCommittedByName",
 	},
@@ -370,7 +371,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestTimeStart",
 	},
 	{
-		name: "the books of a commit are those of one assignment", file: "connector/commit.go",
+		name: "the books of a commit are those of one assignment", file: "connector/internal/commit/offer.go",
 		old: "books = books.Add(ledgerBooks(p.Checkpoint().Offered()))", new: "books = ledgerBooks(p.Checkpoint().Offered())",
 		pkg: connector, run: "TestBooksGoOn",
 	},
@@ -390,7 +391,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestMigrateNames",
 	},
 	{
-		name: "a loss that was accepted closes the books", file: "connector/verdict.go",
+		name: "a loss that was accepted closes the books", file: "connector/report.go",
 		old: "	case p.Lost > 0:", new: "	case p.Lost < 0:",
 		pkg: connector, run: "TestMigrateWithAcceptedLoss",
 	},
@@ -411,33 +412,33 @@ var mutations = []mutation{
 	},
 	// What the bridge wrote itself.
 	{
-		name: "a topic that the bridge writes is consumed", file: "connector/ownoutput.go",
+		name: "a topic that the bridge writes is consumed", file: "connector/internal/output/output.go",
 		old: "	return wants && why.reason == \"\"", new: "	return wants",
 		pkg: connector, run: "OwnQueue|AreLeftOut|InternalTopics",
 	},
 	{
-		name: "own output known by its name only where the addresses tell", file: "connector/ownoutput.go",
+		name: "own output known by its name only where the addresses tell", file: "connector/internal/output/output.go",
 		old: "s.same || id != \"\" && id == source", new: "s.same",
 		pkg: connector, run: "OwnQueue",
 	},
 	{
-		name: "own output not known by its topic id", file: "connector/ownoutput.go",
+		name: "own output not known by its topic id", file: "connector/internal/output/output.go",
 		old: "what != \"\" && id != ([16]byte{})", new: "what != \"\" && id == ([16]byte{})",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
 		name: "a topic that turns out to be output goes on", file: "connector/watch.go",
-		old: "		b.lookAtOutput()\n", new: "", more: [][2]string{{"	b.stopOutput()\n", ""}},
+		old: "		if b.own.Changed() {\n			b.stopOutput()\n		}\n", new: "", more: [][2]string{{"	b.stopOutput()\n", ""}},
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
 		name: "a later assignment of a topic that is output goes on", file: "connector/table.go",
-		old: "	if r := b.outputStop(p.ID()); r != nil {\n		p.Gate().Add(*r, true)\n	}\n", new: "",
+		old: "	if r := b.own.Stop(p.ID()); r != nil {\n		p.Gate().Add(*r, true)\n	}\n", new: "",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
-		name: "a named topic that is output is not refused", file: "connector/ownoutput.go",
-		old: "if b.cfg.Routes.Names(topic) {", new: "if b.cfg.Routes.Names(topic) && len(o.left) == 0 {",
+		name: "a named topic that is output is not refused", file: "connector/internal/output/output.go",
+		old: "if o.c.Routes.Names(topic) {", new: "if o.c.Routes.Names(topic) && len(o.left) == 0 {",
 		pkg: connector, run: "RefusedWhereItIsNamed",
 	},
 	{
@@ -580,7 +581,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "an older epoch counts as a log that was cut off", file: "connector/internal/source/epochs.go",
-		old: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch, found)\n", new: "		v = judgeRecord(v, c.Offset, c.Epoch, epoch+1, found)\n",
+		old: "		v = JudgeRecord(v, c.Offset, c.Epoch, epoch, found)\n", new: "		v = JudgeRecord(v, c.Offset, c.Epoch, epoch+1, found)\n",
 		pkg: connector, run: "TestCommitOfAnOlderEpoch",
 	},
 	{
@@ -646,8 +647,8 @@ var mutations = []mutation{
 		pkg: assigned, run: "ReadingAgainThatJumps",
 	},
 	{
-		name: "books of what was not committed are counted", file: "connector/commit.go",
-		old: "		if e == nil {\n			p.Commits.Took", new: "		p.Commits.Took(r.offsets[p.ID().Topic][p.ID().Num].Offset, r.lines[p.ID()].Books, now)\n		if e == nil {\n			p.Commits.Took",
+		name: "books of what was not committed are counted", file: "connector/internal/commit/offer.go",
+		old: "	if taken {\n		o.Of.Commits.Took", new: "	if true {\n		o.Of.Commits.Took",
 		pkg: connector, run: "TestMigrateBooksOnly",
 	},
 	{
@@ -661,12 +662,12 @@ var mutations = []mutation{
 		pkg: assigned, run: "TakesNothingOfAnotherTopic",
 	},
 	{
-		name: "a partition that a commit's answer leaves out counts as committed", file: "connector/commit.go",
+		name: "a partition that a commit's answer leaves out counts as committed", file: "connector/internal/commit/commit.go",
 		old: "case !answered:", new: "case !answered && false:",
 		pkg: connector, run: "LeavesAPartitionOut",
 	},
 	{
-		name: "a partition is let go while a commit is on its way", file: "connector/revoke.go",
+		name: "a partition is let go while a commit is on its way", file: "connector/internal/commit/commit.go",
 		old: "	case <-wait.C:\n", new: "	case <-wait.C:\n	default:\n",
 		pkg: connector, run: "LetGoOnly",
 	},
@@ -992,7 +993,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "losses that go on are logged each second", file: "sdk/loss.go",
-		old: "window := min(2*(*l)[i].window, lastLossWindow)", new: "window := firstLossWindow",
+		old: "window := lossWindows.Next((*l)[i].window)", new: "window := lossWindows.Min",
 		pkg: sender, run: "TestLossesW|TestLossesThat",
 	},
 	{
@@ -1351,7 +1352,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "each stop of one cause is a line", file: "connector/internal/observe/observer.go",
-		old: "pause := min(max(2*e.pause, flushEvery), flushMost)", new: "pause := flushEvery",
+		old: "pause := flushPauses.Next(e.pause)", new: "pause := flushPauses.Min",
 		pkg: observe, run: "TestOneCauseIsAFewLines",
 	},
 	{
@@ -1416,7 +1417,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestClientCertificateExpires",
 	},
 	{
-		name: "a counter appears with its first value", file: "connector/counters.go",
+		name: "a counter appears with its first value", file: "connector/internal/tally/tally.go",
 		old: "		n[label] = 0\n", new: "		_ = label\n",
 		pkg: connector, run: "TestKnownLabelValues",
 	},
@@ -1536,5 +1537,10 @@ var mutations = []mutation{
 		name: "all senders choose the same proxies", file: "sdk/maxproxies.go",
 		old: "h.Sum64() ^ seed", new: "h.Sum64() ^ 1 + 0*seed",
 		pkg: sender, run: "TestSendersSpread",
+	},
+	{
+		name: "a refused piece that is forgotten stops its partition for ever", file: "connector/internal/assign/assignment.go",
+		old: "	p.refusalEnded(pc) // the sender may drop its pack without a word\n", new: "",
+		pkg: assigned, run: "RefusedPieceThatIsForgotten",
 	},
 }

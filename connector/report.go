@@ -21,9 +21,9 @@ const (
 // rank orders results from best to worst.
 var rank = map[Result]int{Pass: 0, Unproven: 1, Unfinished: 2, Fail: 3}
 
-// PartitionVerdict closes the books of one partition of a migration. The books are the group's, from the commit:
+// PartitionReport closes the books of one partition of a migration. The books are the group's, from the commit:
 // Start + Final + Skipped + Gap + Lost + DeadLettered + SkippedByHand = Committed, whoever moved what.
-type PartitionVerdict struct {
+type PartitionReport struct {
 	Topic     string `json:"topic"`
 	TopicID   string `json:"topic_id,omitempty"`
 	Partition int32  `json:"partition"`
@@ -61,14 +61,14 @@ type Sums struct {
 	NotProven     int64 `json:"not_proven"`
 }
 
-// Verdict is the end of a migration.
-type Verdict struct {
-	Result     Result             `json:"result"`
-	Mode       string             `json:"mode"`   // delivery.confirm
-	Proves     string             `json:"proves"` // what final means in that mode
-	Closed     bool               `json:"closed"`
-	Sums       Sums               `json:"sums"`
-	Partitions []PartitionVerdict `json:"partitions"`
+// Report is the end of a migration.
+type Report struct {
+	Result     Result            `json:"result"`
+	Mode       string            `json:"mode"`   // delivery.confirm
+	Proves     string            `json:"proves"` // what final means in that mode
+	Closed     bool              `json:"closed"`
+	Sums       Sums              `json:"sums"`
+	Partitions []PartitionReport `json:"partitions"`
 }
 
 // proofs says what a final record proves, by mode of confirmation.
@@ -79,7 +79,7 @@ var proofs = map[string]string{
 }
 
 // String is the verdict's last line.
-func (v *Verdict) String() string {
+func (v *Report) String() string {
 	s := &v.Sums
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s (%s: %s): %d of %d partitions closed; %d final, %d skipped, %d gap, %d lost, %d dead-lettered, %d skipped by hand",
@@ -93,9 +93,9 @@ func (v *Verdict) String() string {
 	return b.String()
 }
 
-// newVerdict judges a migration by its partitions.
-func newVerdict(mode string, parts []PartitionVerdict) Verdict {
-	v := Verdict{Result: Pass, Mode: mode, Proves: proofs[mode], Partitions: parts}
+// newReport judges a migration by its partitions.
+func newReport(mode string, parts []PartitionReport) Report {
+	v := Report{Result: Pass, Mode: mode, Proves: proofs[mode], Partitions: parts}
 	if len(parts) == 0 {
 		v.Result = Unfinished
 	}
@@ -122,14 +122,14 @@ func newVerdict(mode string, parts []PartitionVerdict) Verdict {
 }
 
 // enter copies the books of a commit.
-func (p *PartitionVerdict) enter(b resume.Books) {
+func (p *PartitionReport) enter(b resume.Books) {
 	p.Start, p.Final, p.Skipped, p.Gap, p.Lost = b.From, b.Final, b.Skipped, b.Gap, b.Lost
 	p.DeadLettered, p.SkippedByHand, p.PassedOver, p.NotProven = b.Dead, b.Hand, b.Passed, b.Unproven
 }
 
 // judge sets the result, and a reason where there is none yet. Closed says so far that everything up to the end is
 // committed.
-func (p *PartitionVerdict) judge(mode string) {
+func (p *PartitionReport) judge(mode string) {
 	say := func(r Result, reason string) {
 		p.Result = r
 		if p.Reason == "" {

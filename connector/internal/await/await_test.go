@@ -1,4 +1,4 @@
-package connector
+package await
 
 import (
 	"sync/atomic"
@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-func TestBellWakesAtOnceAndGivesUpWhenTold(t *testing.T) {
+func TestWaitEndsAtOnceAndGivesUpWhenTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b bell
+		var b Condition
 		var done atomic.Bool
 		begun := time.Now()
 		go func() {
 			time.Sleep(30 * time.Millisecond)
 			done.Store(true)
-			b.ring()
+			b.Changed()
 		}()
-		if !b.wait(done.Load) || time.Since(begun) > 50*time.Millisecond {
+		if !b.Wait(done.Load) || time.Since(begun) > 50*time.Millisecond {
 			t.Errorf("waited %v, want hardly more than 30ms", time.Since(begun))
 		}
 		stop := make(chan struct{})
 		go func() { time.Sleep(250 * time.Millisecond); close(stop) }()
-		if b.wait(func() bool { return false }, stop) {
+		if b.Wait(func() bool { return false }, stop) {
 			t.Error("wait said that the condition holds")
 		}
 	})

@@ -12,8 +12,8 @@ import (
 // a word, so that the position would never reach the end: the lag would stay above 0 and a migration would
 // wait for ever. An idle partition that is not at its end is therefore asked about with one fetch by hand.
 
-// passHoles looks at partitions that are idle before their end and moves them over what holds no records.
-func (b *Bridge) passHoles(ctx context.Context) {
+// passGaps looks at partitions that are idle before their end and moves them over what holds no records.
+func (b *Bridge) passGaps(ctx context.Context) {
 	now := time.Now()
 	for _, p := range b.assigned() {
 		from, ok := p.IdleBeforeEnd(now)
@@ -28,7 +28,7 @@ func (b *Bridge) passHoles(ctx context.Context) {
 			continue // the fetches of kgo see the same error, and say so
 		}
 		if p.PassGap(from, next) {
-			b.bell.ring()
+			b.progress.Changed()
 		}
 	}
 }

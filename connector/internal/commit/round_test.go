@@ -1,0 +1,79 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/assigntest"
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk"
+)
+
+// Whatever became final of a log that is not there any more: its offsets mean nothing in the one that is.
+func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
+	for _, code := range []reason.Code{reason.Recreated, reason.Truncated, reason.Gap} {
+		p := anAssignment(t)
+		s := &assigntest.Sender{Room: -1}
+		p.Take(s, &assign.Splitter{Pack: 256 << 10, Oversize: 1 << 20, Limit: -1}, assigntest.Records(0, 10))
+		s.Settle(sdk.Final)
+		p.Stop(part.Stop(p.ID(), code, -1, "test"))
+		r := beginRound([]*assign.Assignment{p}, &idCheck{all: true}, time.Now())
+		if got, want := len(r.parts), map[bool]int{true: 1}[code == reason.Gap]; got != want {
+			t.Errorf("stopped as %s: %d partitions are committed, want %d", code, got, want)
+		}
+	}
+}
+
+// A deleted topic's offsets are committed only once the same topic is there again.
+func TestDeletedTopicCommitsOnlyAfterItsIDIsConfirmed(t *testing.T) {
+	p := anAssignment(t)
+	s := &assigntest.Sender{Room: -1}
+	p.Take(s, &assign.Splitter{Pack: 256 << 10, Oversize: 1 << 20, Limit: -1}, assigntest.Records(0, 10))
+	s.Settle(sdk.Final)
+	p.Stop(part.Deleted(p.ID()))
+	if r := beginRound([]*assign.Assignment{p}, &idCheck{all: true}, time.Now()); len(r.parts) != 0 {
+		t.Error("a deleted topic's offset is committed without asking")
+	}
+	if r := beginRound([]*assign.Assignment{p}, &idCheck{all: true, agreed: map[string]bool{"t": true}}, time.Now()); len(r.parts) != 1 {
+		t.Error("the topic is back under its id, and nothing is committed")
+	}
+}
+
+// quiet is told nothing.
+type quiet struct{}
+
+func (quiet) Moved()                                                       {}
+func (quiet) Lost(*assign.Assignment, checkpoint.Piece, checkpoint.Origin) {}
+func (quiet) Stopped(*assign.Assignment, *reason.Reason)                   {}
+
+func anAssignment(t *testing.T) *assign.Assignment {
+	t.Helper()
+	return assign.New(assign.Spec{Partition: part.ID{Topic: "t"}, Topic: &assign.Topic{Name: "t"}, Router: assigntest.RouterByHeader(t, false), Limit: -1},
+		quiet{}, new(gate.Gates).New("t", 0), new(assign.PendingBytes))
+}
+
+func TestCommitClassesAreBounded(t *testing.T) {
+	if got := classOf(errors.New("?")); got != "other" {
+		t.Errorf("class of an unknown error = %q, want other", got)
+	}
+}
+
+func TestCommitErrorClassesAreKnown(t *testing.T) {
+	for _, err := range []error{
+		kerr.RebalanceInProgress, kerr.FencedInstanceID, kerr.IllegalGeneration, kerr.NotCoordinator, kerr.GroupAuthorizationFailed,
+		kerr.UnknownTopicID, context.DeadlineExceeded, errors.New("anything"),
+	} {
+		if class := classOf(err); !slices.Contains(Classes, class) {
+			t.Errorf("%v is of the class %s, which is not among %v", err, class, Classes)
+		}
+	}
+}
