@@ -55,6 +55,3 @@ func TestImpossibleEventTimesArriveAsNowAndAreCounted(t *testing.T) {
 		t.Errorf("said %d times, want once", n)
 	}
 }
-
-// clientTime makes a time of a broker's milliseconds as franz-go does: the product wraps.
-func clientTime(millis int64) time.Time { return time.Unix(0, millis*1e6) }

@@ -119,7 +119,7 @@ func faultCases() []faultCase {
 					keyedRecord(e, k, []byte("v"))
 				}
 			}},
-		{name: "the broker answers with an error for a partition", code: reason.Fault, opts: one, before: ten, after: then(arrived, func(e *env, _ *running) {
+		{name: "the broker answers with an error for a partition", code: reason.Fault, says: "fetching", opts: one, before: ten, after: then(arrived, func(e *env, _ *running) {
 			e.answerFetches(kerr.TopicAuthorizationFailed)
 		}, more)},
 		{name: "the broker returns no records", code: reason.NotFetched, opts: one, tune: watchSoon, before: ten, after: then(arrived, func(e *env, _ *running) {

@@ -56,7 +56,7 @@ func (b *Bridge) onRevoked(lost map[string][]int32) {
 	b.endAssignments(parts)
 	left := 0
 	for _, p := range parts {
-		left += int(p.LeftUnfinal())
+		left += p.LeftUnfinal()
 	}
 	b.counters.revoked.Add(uint64(len(parts)))
 	b.log.Info("partitions revoked", "partitions", len(parts), "took", time.Since(began).Round(time.Millisecond), "pieces_not_final", left)

@@ -13,10 +13,7 @@ import (
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
-	"inlong-bridge/mapping"
 )
-
-type topicMapping = mapping.Topic
 
 func (b *Bridge) topicOf(name string) (*assign.Topic, error) {
 	b.mu.RLock()

@@ -62,6 +62,12 @@ func (w *world) checkCommit(p int, c groupCommit) {
 	if !line.Ours || w.src.byHand[p] || cutAt >= 0 {
 		return
 	}
+	if was := before.read(); was.Ours && was.Line.Topic == w.src.id && was.Line.Books.Close(before.offset) {
+		// The books go on, whoever keeps them.
+		if old := was.Line.Books; books.From != old.From || books.Final < old.Final || books.Gap < old.Gap || books.Lost < old.Lost {
+			fail("with %+v after %+v", books, old)
+		}
+	}
 	below := max(0, min(l.start, c.offset)-books.From)
 	switch {
 	case books.Final > final:

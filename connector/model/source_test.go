@@ -63,8 +63,8 @@ func (l *topicLog) elect() { l.epochs = append(l.epochs, epochStart{l.epoch() + 
 
 // endOf is what a leader answers when it is asked where an epoch ends: of that epoch, or the newest before it.
 func (l *topicLog) endOf(epoch int32) source.EpochEnd {
-	for i := len(l.epochs) - 1; i >= 0; i-- {
-		if e := l.epochs[i]; e.epoch <= epoch {
+	for i, e := range slices.Backward(l.epochs) {
+		if e.epoch <= epoch {
 			if i+1 < len(l.epochs) {
 				return source.EpochEnd{LeaderEpoch: e.epoch, EndOffset: l.epochs[i+1].at}
 			}

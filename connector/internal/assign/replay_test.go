@@ -236,3 +236,24 @@ func TestReadingAgainDoesNotJudgeAnotherTopicsLog(t *testing.T) {
 		t.Errorf("stopped as %+v at %d, want recreated, and nothing booked", h, p.checkpoint.Checkpoint())
 	}
 }
+
+func TestReadingAgainPausesWhileTheSenderIsFull(t *testing.T) {
+	r, _, s := lostPieces(t, false, 4, [16]byte{})
+	s.Room, s.Err = 0, sdk.ErrBufferFull
+	now := time.Unix(7000, 0)
+	r.Plan(now)
+	if next := r.Fetched(orders, [16]byte{}, 0, assigntest.Records(0, 4), now); next != replay.Leave {
+		t.Fatalf("Fetched = %v with a full sender, want the partition to be left", next)
+	}
+	begin, _, due := r.Plan(now)
+	if len(begin) != 0 || !due.After(now) || due.Sub(now) > time.Second {
+		t.Fatalf("begin = %v, due in %v; want a short pause", begin, due.Sub(now))
+	}
+	s.Room = -1
+	if begin, _, _ = r.Plan(due); len(begin) != 1 {
+		t.Fatalf("begin = %v after the pause, want the range", begin)
+	}
+	if r.Fetched(orders, [16]byte{}, 0, assigntest.Records(0, 4), due); r.Pending() != 0 || len(s.Order) != 4 {
+		t.Errorf("%d pieces left and %v sent, want all of 4 records", r.Pending(), s.Order)
+	}
+}

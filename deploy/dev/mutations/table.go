@@ -472,6 +472,11 @@ var mutations = []mutation{
 		pkg: connector, run: "TestPartitionThatTheClientDrops",
 	},
 	{
+		name: "what found no room is read again at once", file: "connector/internal/replay/planner.go",
+		old: "			t.backOff(now, fullPauses)\n", new: "",
+		pkg: assigned, run: "TestReadingAgainPauses",
+	},
+	{
 		name: "reading again judges the log of another topic", file: "connector/internal/replay/planner.go",
 		old: "if part.OtherTopic(rd.tasks[0].of.TopicID(), x.Topic) {", new: "if false {",
 		pkg: assigned, run: "TestReadingAgainDoesNotJudge",
@@ -530,7 +535,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a list without a topic stops its partitions", file: "connector/watch.go",
-		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.stop(part.Deleted(p.id))",
+		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.Stop(part.Deleted(p.ID()))",
 		pkg: connector, run: "TestIncompleteList",
 	},
 	{
@@ -1499,6 +1504,11 @@ var mutations = []mutation{
 		pkg: "./deploy/dev/module", run: "TestPathThatCannotBeFetchedChangesNothing",
 	},
 	{
+		name: "a refused piece that is forgotten stops its partition for ever", file: "connector/internal/assign/assignment.go",
+		old: "	p.refusalEnded(pc) // the sender may drop its pack without a word\n", new: "",
+		pkg: assigned, run: "RefusedPieceThatIsForgotten",
+	},
+	{
 		name: "an old connection is closed with what is in flight on it", file: "sdk/lifetime.go",
 		old: "	s.e.Retire(&old.life)\n", new: "	s.e.WriteFailed(&old.life, false, \"old\")\n",
 		pkg: sender, run: "TestConnectionsAreReplacedAtTheirLifetime",
@@ -1539,8 +1549,109 @@ var mutations = []mutation{
 		pkg: sender, run: "TestSendersSpread",
 	},
 	{
-		name: "a refused piece that is forgotten stops its partition for ever", file: "connector/internal/assign/assignment.go",
-		old: "	p.refusalEnded(pc) // the sender may drop its pack without a word\n", new: "",
-		pkg: assigned, run: "RefusedPieceThatIsForgotten",
+		name: "a copy that was rejected hides which proxy stored the next one", file: "sdk/finality/pack.go",
+		old: "		p.copies = 0\n", new: "",
+		pkg: "./sdk/finality", run: "TestZombieIsOpenedByAPackThatAnother",
+	},
+	{
+		name: "nobody says that a rejected copy was not stored", file: "sdk/engine/refused.go",
+		old: "		e.confirm.NotStored(finality.Pack(p.seq))\n", new: "",
+		pkg: "./sdk/engine", run: "TestRejectedCopyDoesNotHide",
+	},
+	// What the model test drives: dispatch, breakers, isolation, retries, and the planning of what is read again.
+	{
+		name: "an encoded pack waits until something else happens to its stream", file: "sdk/engine/pack.go",
+		old: "	p.stream.counts.WireBytes += uint64(wire)\n	e.makeRunnable(p.stream, p.lane())\n", new: "	p.stream.counts.WireBytes += uint64(wire)\n",
+		pkg: model,
+	},
+	{
+		name: "a pack that was handed over stays in its queue", file: "sdk/engine/dispatch.go",
+		old: "	q.pop()\n	e.hand(p, c, now)\n", new: "	e.hand(p, c, now)\n",
+		pkg: model,
+	},
+	{
+		name: "a pack can be answered by a connection that it left", file: "sdk/engine/dispatch.go",
+		old: "	delete(c.table, uint32(p.seq))\n", new: "",
+		pkg: model,
+	},
+	{
+		name: "a trial that was never answered keeps a proxy closed", file: "sdk/engine/dispatch.go",
+		old: "	c.endpoint.breaker.trialOver(p.seq)\n", new: "",
+		pkg: model,
+	},
+	{
+		name: "a trial that was never answered keeps a stream from a proxy", file: "sdk/engine/dispatch.go",
+		old: "	p.stream.breakers[c.endpoint].trialOver(p.seq)\n", new: "",
+		pkg: model,
+	},
+	{
+		name: "the pause of a breaker is over at once", file: "sdk/engine/breaker.go",
+		old: "	b.until, b.reason, b.late = now+e.pause(pauses, b.pauses), reason, false\n", new: "	b.until, b.reason, b.late = now, reason, false\n",
+		pkg: model,
+	},
+	{
+		name: "an isolated pack does not wait for an empty connection", file: "sdk/engine/choose.go",
+		old: "if best != nil && p.isolated && best.inFlight > 0 {", new: "if false {",
+		pkg: model,
+	},
+	{
+		name: "the second half of a pack is forgotten", file: "sdk/engine/isolate.go",
+		old: "	e.enqueue(second)\n", new: "",
+		pkg: model,
+	},
+	{
+		name: "a pack that cannot be cut is forgotten", file: "sdk/engine/isolate.go",
+		old: "	if p.state == Waiting { // else", new: "	if p.state == Held { // else",
+		pkg: model,
+	},
+	{
+		name: "a pack that a silent connection took is forgotten", file: "sdk/engine/retry.go",
+		old: "		e.enqueue(p)\n		return\n	}\n	if taken && e.try", new: "		return\n	}\n	if taken && e.try",
+		pkg: model,
+	},
+	{
+		name: "packs are given up without a limit of retries", file: "sdk/engine/retry.go",
+		old: "if e.cfg.RetryLimit == NoRetryLimit || p.fails", new: "if p.fails",
+		pkg: model,
+	},
+	{
+		name: "a pack that waits for a second proxy is forgotten", file: "sdk/engine/refused.go",
+		old: "			return false\n		}\n		e.enqueue(p)\n		return true\n", new: "			return false\n		}\n		return true\n",
+		pkg: model,
+	},
+	{
+		name: "a lost record is skipped where the sender had no room", file: "connector/internal/replay/planner.go",
+		old: "			t.from = offsets[n]\n", new: "			t.from = offsets[n] + 1\n",
+		pkg: model,
+	},
+	{
+		name: "a lost piece counts as read before the end of its range", file: "connector/internal/replay/planner.go",
+		old: "	if t.from <= t.origin.Last {\n		return taskOpen\n	}\n	class", new: "	class",
+		pkg: model,
+	},
+	{
+		name: "a lost piece whose partition cannot be read is forgotten", file: "connector/internal/replay/planner.go",
+		old: "		t.backOff(now, errorPauses)\n	}\n}", new: "		p.done(t)\n	}\n}",
+		pkg: model,
+	},
+	{
+		name: "the first record behind a gap is not read again", file: "connector/internal/replay/planner.go",
+		old: "t.gone, t.from = true, x.Start\n", new: "t.gone, t.from = true, x.Start+1\n",
+		pkg: model,
+	},
+	{
+		name: "lost records that compaction took are booked as lost", file: "connector/internal/replay/planner.go",
+		old: "	if t.gone {\n", new: "	if !t.gone {\n",
+		pkg: model,
+	},
+	{
+		name: "a commit whose answer was lost counts as taken", file: "connector/internal/commit/offer.go",
+		old: "EndCommit(taken)", new: "EndCommit(true)",
+		pkg: model,
+	},
+	{
+		name: "a batch that was taken in parts is offered from its beginning", file: "connector/internal/assign/dispatch.go",
+		old: "		g.sent += n\n", new: "		g.sent = n\n",
+		pkg: model,
 	},
 }
