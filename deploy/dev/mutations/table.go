@@ -1654,4 +1654,14 @@ var mutations = []mutation{
 		old: "		g.sent += n\n", new: "		g.sent = n\n",
 		pkg: model,
 	},
+	{
+		name: "a start that the coordinator refused counts as committed", file: "connector/internal/commit/offer.go",
+		old: "TookStart(taken)", new: "TookStart(true)",
+		pkg: model,
+	},
+	{
+		name: "what waits behind a chunk that is half sent is skipped after a stop", file: "connector/internal/assign/dispatch.go",
+		old: "		p.expect = p.pending.chunks[0].next\n", new: "",
+		pkg: model,
+	},
 }
