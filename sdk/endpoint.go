@@ -43,7 +43,6 @@ type directory struct {
 	nextReview   time.Duration         // of the proxies that are used
 	endpoints    map[endpointKey]*endpoint
 	endpointList []*endpoint // in the order of first use: the engine refers to them by their index
-
 }
 
 func newDirectory() directory {
