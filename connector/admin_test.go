@@ -199,7 +199,7 @@ func TestLagInTimeAndRetentionShowWhileProxiesAreDown(t *testing.T) {
 	}
 	r := e.start(e.config("queue"))
 	r.part("orders", 0, func(p PartitionStatus) bool { return p.Unfinal > 0 })
-	r.b.lookAtRetention(t.Context())
+	r.b.retention.Look(t.Context())
 	s := r.b.Status()
 	about := func(what string, got, want float64) {
 		t.Helper()
@@ -257,7 +257,7 @@ func TestRetentionWithoutTheRightToAskIsNotKnown(t *testing.T) {
 	r := e.startLogging(e.config("queue"), newLog(log))
 	r.part("orders", 0, func(p PartitionStatus) bool { return p.Unfinal > 0 })
 	for range 2 {
-		r.b.lookAtRetention(t.Context())
+		r.b.retention.Look(t.Context())
 	}
 	if s := r.b.Status(); s.Retention != nil || s.Parts[0].Retention != nil {
 		t.Errorf("retention is %+v, want nothing", s.Retention)

@@ -20,6 +20,7 @@ import (
 	"inlong-bridge/connector/internal/commit"
 	"inlong-bridge/connector/internal/queue"
 	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/internal/retention"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
@@ -56,6 +57,7 @@ func (b *Bridge) build(ctx context.Context) error {
 		return fmt.Errorf("creating kafka client: %w", err)
 	}
 	b.admin = kadm.NewClient(b.direct)
+	b.retention = retention.New(b.admin, b.assigned, b.log)
 	b.kafka = source.New(source.Config{
 		Client: b.direct, Group: b.cfg.Kafka.Group, Start: startPolicy(&b.cfg.Kafka),
 		ReadCommitted: b.cfg.Kafka.Isolation == "read_committed", FoundRunning: b.foundRunning,

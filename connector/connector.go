@@ -20,6 +20,7 @@ import (
 	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/await"
+	"inlong-bridge/connector/internal/certs"
 	"inlong-bridge/connector/internal/commit"
 	"inlong-bridge/connector/internal/faults"
 	"inlong-bridge/connector/internal/gate"
@@ -28,6 +29,7 @@ import (
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/queue"
 	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/internal/retention"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
@@ -89,8 +91,8 @@ type Bridge struct {
 	pending     assign.PendingBytes
 	turn        int // of the goroutine that offers pending chunks
 	counters    counters
-	retention   retentionWatch
-	certs       *certWatch
+	retention   *retention.Watch
+	certs       *certs.Watch
 
 	watchFaults, groupFaults faults.Set
 
@@ -153,7 +155,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
 		look: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
-		certs: newCertWatch(certFiles(cfg)),
+		certs: certs.New(certs.Files(cfg)),
 		parts: make(map[part.ID]*assign.Assignment), mine: make(map[part.ID]struct{}), topics: make(map[string]*assign.Topic),
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)

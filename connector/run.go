@@ -9,6 +9,7 @@ import (
 
 	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/ends"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/sdkprom"
 )
@@ -81,10 +82,13 @@ func (b *Bridge) launch() {
 	b.loop("commit", b.commitLoop)
 	b.loop("reread", b.reread.Run)
 	b.loop("watch", b.watchLoop)
-	b.loop("retention", b.retentionLoop)
+	b.loop("retention", b.retention.Run)
 	b.loop("observe", b.observer.Run)
 	if b.cfg.Delivery.Watchdog > 0 {
-		b.loop("ends", b.endsLoop)
+		b.loop("ends", (&ends.Watch{
+			Admin: b.admin, Assigned: b.assigned, ReadCommitted: b.cfg.Kafka.Isolation == "read_committed", After: b.watchdogAfter(),
+			Draining: b.draining.Load, Works: func() func() { return b.loops.Works("ends") },
+		}).Run)
 	}
 	if b.source != nil {
 		b.wg.Go(func() { b.source.Follow(b.life, min(b.cfg.InLong.Refresh, managed.AskAtMost), b.reader) })

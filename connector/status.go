@@ -36,7 +36,7 @@ type observed struct{ *Bridge }
 func (o observed) Snapshot() Status {
 	b := o.Bridge
 	s := Status{Version: b.deps.Version, Instance: b.instance, State: "starting", Confirm: b.cfg.Delivery.Confirm, Migrating: b.migration != nil,
-		Group: GroupStatus{Group: b.cfg.Kafka.Group}, Certificates: b.certs.read(time.Now())}
+		Group: GroupStatus{Group: b.cfg.Kafka.Group}, Certificates: b.certs.Read(time.Now())}
 	select {
 	case <-b.ready:
 	default:
@@ -58,7 +58,7 @@ func (o observed) Snapshot() Status {
 		s.Memory.ParkedBytes += pending
 		ps := p.Status(now)
 		ps.Repair = repair[p]
-		ps.Retention = b.retention.left(p, now)
+		ps.Retention = b.retention.Left(p, now)
 		if at, ok := p.Checkpoint().Oldest(); ok {
 			if r := b.routes.At(at.Route); r != nil {
 				ps.Oldest = &RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream}
@@ -123,4 +123,13 @@ func (b *Bridge) stuckAfter() time.Duration {
 		return 3*d.Settle + d.AckTimeout + 30*time.Second
 	}
 	return 2*d.AckTimeout + 30*time.Second
+}
+
+// watchdogAfter is how long a partition may make no progress: in settle nothing is final before settle.
+func (b *Bridge) watchdogAfter() time.Duration {
+	after := b.cfg.Delivery.Watchdog
+	if after > 0 && b.cfg.Delivery.Confirm == "settle" {
+		after += b.cfg.Delivery.Settle
+	}
+	return after
 }

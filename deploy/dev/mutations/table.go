@@ -1412,14 +1412,14 @@ var mutations = []mutation{
 		pkg: assigned, run: "TestLagInTimeAfterAPartitionWentBack",
 	},
 	{
-		name: "the longer estimate of retention counts", file: "connector/retention.go",
+		name: "the longer estimate of retention counts", file: "connector/internal/retention/retention.go",
 		old: "byMoves < left", new: "byMoves > left",
-		pkg: connector, run: "TestRetentionLeft",
+		pkg: connector + "/internal/retention", run: "TestRetentionLeft",
 	},
 	{
-		name: "a client's certificate expires with the last of its chain", file: "connector/certs.go",
+		name: "a client's certificate expires with the last of its chain", file: "connector/internal/certs/certs.go",
 		old: "authorities == cert.NotAfter.After(out)", new: "authorities || cert.NotAfter.After(out)",
-		pkg: connector, run: "TestClientCertificateExpires",
+		pkg: connector + "/internal/certs", run: "TestClientCertificateExpires",
 	},
 	{
 		name: "a counter appears with its first value", file: "connector/internal/tally/tally.go",
