@@ -57,8 +57,8 @@ func TestAdminServesWhatIsSeenFromOutside(t *testing.T) {
 	if code, _ := get(t, base+"/debug/pprof/cmdline"); code != 200 {
 		t.Errorf("/debug/pprof/cmdline = %d, want 200", code)
 	}
-	r.b.counters.polled("elsewhere", 5, 50, 3)
-	r.b.counters.replaced.Add("elsewhere", 2)
+	r.b.consumer.Counters.Polled("elsewhere", 5, 50, 3)
+	r.b.consumer.Counters.Replaced.Add("elsewhere", 2)
 	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes", "inlong_bridge_ready", `inlong_bridge_skipped_records_total{topic="elsewhere"}`,
 		`inlong_bridge_event_time_replaced_total{topic="elsewhere"}`} {
 		if _, body := get(t, base+"/metrics"); !strings.Contains(body, "\n"+name+" ") {
