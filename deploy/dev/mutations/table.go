@@ -382,8 +382,8 @@ var mutations = []mutation{
 		pkg: checkpoint,
 	},
 	{
-		name: "an idle partition keeps a commit without a line", file: "connector/internal/assign/condition.go",
-		old: "return (p.From.CommitFirst || p.From.Restate) &&", new: "return p.From.CommitFirst &&",
+		name: "an idle partition keeps a commit without a line", file: "connector/internal/assign/facts.go",
+		old: "return (f.From.CommitFirst || f.From.Restate) &&", new: "return f.From.CommitFirst &&",
 		pkg: connector, run: "TestUpgradeFrom",
 	},
 	{
@@ -1505,8 +1505,8 @@ var mutations = []mutation{
 		pkg: "./deploy/dev/module", run: "TestPathThatCannotBeFetchedChangesNothing",
 	},
 	{
-		name: "a refused piece that is forgotten stops its partition for ever", file: "connector/internal/assign/assignment.go",
-		old: "	p.refusalEnded(pc) // the sender may drop its pack without a word\n", new: "",
+		name: "a refused piece that is forgotten stops its partition for ever", file: "connector/internal/assign/facts.go",
+		old: "	f.refusalEnded(pc) // the sender may drop its pack without a word\n", new: "",
 		pkg: assigned, run: "RefusedPieceThatIsForgotten",
 	},
 	{
