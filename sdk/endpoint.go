@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/internal/names"
 	"inlong-bridge/sdk/manager"
 	"inlong-bridge/sdk/signal"
 )
@@ -35,12 +36,12 @@ type directory struct {
 	static       *proxyList // of all groups; nil where each has its own
 	groups       map[string]*group
 	clusters     map[int]clusterAnswer
-	store        *manager.Store        // the Manager's last answers on disk; nil for none
-	names        map[string]*proxyName // by host:port
-	resolving    bool                  // resolveLoop runs
-	resolveWake  signal.Poke           // for resolveLoop: there is a new name
-	rankSeed     uint64                // constant; see maxproxies.go
-	nextReview   time.Duration         // of the proxies that are used
+	store        *manager.Store // the Manager's last answers on disk; nil for none
+	names        *names.Table   // which addresses names stand for; nil: names are dialled as they are
+	resolving    bool           // resolveLoop runs
+	resolveWake  signal.Poke    // for resolveLoop: there is a new name
+	rankSeed     uint64         // constant; see maxproxies.go
+	nextReview   time.Duration  // of the proxies that are used
 	endpoints    map[endpointKey]*endpoint
 	endpointList []*endpoint // in the order of first use: the engine refers to them by their index
 
@@ -48,7 +49,7 @@ type directory struct {
 
 func newDirectory() directory {
 	return directory{
-		groups: make(map[string]*group), clusters: make(map[int]clusterAnswer), names: make(map[string]*proxyName),
+		groups: make(map[string]*group), clusters: make(map[int]clusterAnswer),
 		endpoints: make(map[endpointKey]*endpoint), resolveWake: signal.NewPoke(),
 	}
 }
@@ -90,7 +91,7 @@ func (s *Sender) applyLocked(l *proxyList, addrs []string) {
 	l.addrs = addrs
 	var endpoints []*engine.Endpoint
 	for _, t := range s.chooseLocked(l, s.targetsLocked(addrs)) {
-		endpoints = append(endpoints, &s.endpointLocked(endpointKey{l.owner, t.label}, t.addr).life)
+		endpoints = append(endpoints, &s.endpointLocked(endpointKey{l.owner, t.Label}, t.Addr).life)
 	}
 	s.e.SetList(&l.life, endpoints, s.now())
 }

@@ -11,6 +11,7 @@ import (
 	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/internal/names"
 )
 
 // A sender that may use fewer proxies than its list has chooses by rank. The rank of a proxy is a hash of its name with a
@@ -81,14 +82,14 @@ func (a *standing) back(now time.Duration) bool {
 
 // candidate is a proxy of a list for the choice.
 type candidate struct {
-	target target
+	target names.Target
 	rank   uint64
 	standing
 }
 
 // chosen returns the proxies to use, n of those that are not passed over and whatever has to prove itself before them in
 // rank, and how many are left as a reserve. Those that are passed over are used only when there are too few others.
-func chosen(all []candidate, n int) (use []target, reserve int) {
+func chosen(all []candidate, n int) (use []names.Target, reserve int) {
 	slices.SortFunc(all, func(a, b candidate) int {
 		if a.out != b.out {
 			if a.out {
@@ -99,7 +100,7 @@ func chosen(all []candidate, n int) (use []target, reserve int) {
 		if a.out {
 			return cmp.Compare(a.until, b.until)
 		}
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.target.label, b.target.label))
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.target.Label, b.target.Label))
 	})
 	for i := range all {
 		if n == 0 {
@@ -128,14 +129,14 @@ func rankOf(seed uint64, owner, label string) uint64 {
 }
 
 // chooseLocked returns the proxies of a list that are used. Under mu.
-func (s *Sender) chooseLocked(l *proxyList, targets []target) []target {
+func (s *Sender) chooseLocked(l *proxyList, targets []names.Target) []names.Target {
 	if l.reserve = 0; len(targets) <= s.o.maxProxies {
 		return targets
 	}
 	all := make([]candidate, len(targets))
 	for i, t := range targets {
-		all[i] = candidate{target: t, rank: rankOf(s.proxies.rankSeed, l.owner, t.label)}
-		if ep := s.proxies.endpoints[endpointKey{l.owner, t.label}]; ep != nil {
+		all[i] = candidate{target: t, rank: rankOf(s.proxies.rankSeed, l.owner, t.Label)}
+		if ep := s.proxies.endpoints[endpointKey{l.owner, t.Label}]; ep != nil {
 			all[i].standing = ep.choice
 		}
 	}

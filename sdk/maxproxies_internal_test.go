@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"inlong-bridge/sdk/internal/names"
 )
 
 // choice is what a sender with this seed uses of the proxies that are not away.
@@ -13,7 +15,7 @@ func choice(seed uint64, proxies, n int, away ...string) map[string]bool {
 	var all []candidate
 	for i := range proxies {
 		label := fmt.Sprintf("dp%d:46801", i)
-		c := candidate{target: target{label: label, addr: label}, rank: rankOf(seed, "", label)}
+		c := candidate{target: names.Target{Label: label, Addr: label}, rank: rankOf(seed, "", label)}
 		if slices.Contains(away, label) {
 			c.standing = standing{out: true, until: time.Hour}
 		}
@@ -22,7 +24,7 @@ func choice(seed uint64, proxies, n int, away ...string) map[string]bool {
 	use, _ := chosen(all, n)
 	set := make(map[string]bool)
 	for _, t := range use {
-		set[t.label] = true
+		set[t.Label] = true
 	}
 	return set
 }
@@ -84,21 +86,21 @@ func both(a, b map[string]bool) func(func(string, bool) bool) {
 }
 
 func TestProxyThatWasPassedOverIsUsedBesideTheOthersUntilItProvesItself(t *testing.T) {
-	names := func(all []candidate, n int) string {
-		use, reserve := chosen(slices.Clone(all), n)
+	use := func(all []candidate, n int) string {
+		used, reserve := chosen(slices.Clone(all), n)
 		text := ""
-		for _, t := range use {
-			text += t.label
+		for _, t := range used {
+			text += t.Label
 		}
 		return fmt.Sprintf("%s+%d", text, reserve)
 	}
 	all := make([]candidate, 5)
 	for i := range all {
-		all[i] = candidate{target: target{label: string(rune('a' + i))}, rank: uint64(i)}
+		all[i] = candidate{target: names.Target{Label: string(rune('a' + i))}, rank: uint64(i)}
 	}
 	want := func(what, text string) {
 		t.Helper()
-		if got := names(all, 2); got != text {
+		if got := use(all, 2); got != text {
 			t.Errorf("%s: %s, want %s", what, got, text)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/internal/bufpool"
+	"inlong-bridge/sdk/internal/names"
 	"inlong-bridge/sdk/manager"
 	"inlong-bridge/sdk/signal"
 )
@@ -75,7 +76,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		opt.apply(&o)
 	}
 	if !o.dialGiven && !o.resolveGiven {
-		o.resolve = systemResolver
+		o.resolve = names.System
 	}
 	o.finality.TrialPause = o.retryMax
 	if err := o.validate(); err != nil {
@@ -100,6 +101,9 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 			return nil, fmt.Errorf("starting sender: %w", err)
 		}
 		s.proxies.store = store
+	}
+	if o.resolve != nil {
+		s.proxies.names = names.New(o.logger)
 	}
 	if o.maxProxies != allProxies {
 		s.proxies.rankSeed = o.seed.Uint64()

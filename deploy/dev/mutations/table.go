@@ -1013,7 +1013,7 @@ var mutations = []mutation{
 	},
 	// Reaching proxies.
 	{
-		name: "a name with several addresses is one proxy", file: "sdk/resolve.go",
+		name: "a name with several addresses is one proxy", file: "sdk/internal/names/names.go",
 		old: "several := n.several || len(next) > 1", new: "several := n.several",
 		pkg: sender, run: "Name|Address",
 	},
