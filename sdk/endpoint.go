@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/internal/choice"
 	"inlong-bridge/sdk/internal/names"
 	"inlong-bridge/sdk/manager"
 	"inlong-bridge/sdk/signal"
@@ -28,7 +29,7 @@ type endpoint struct {
 
 	lastErr  string
 	lastTime time.Time
-	choice   standing // with WithMaxProxies
+	standing choice.Standing // with WithMaxProxies
 }
 
 // directory is the proxies that are known, and where their lists come from. Guarded by Sender.mu.
@@ -40,11 +41,9 @@ type directory struct {
 	names        *names.Table   // which addresses names stand for; nil: names are dialled as they are
 	resolving    bool           // resolveLoop runs
 	resolveWake  signal.Poke    // for resolveLoop: there is a new name
-	rankSeed     uint64         // constant; see maxproxies.go
-	nextReview   time.Duration  // of the proxies that are used
+	choice       choice.Chooser // see WithMaxProxies
 	endpoints    map[endpointKey]*endpoint
 	endpointList []*endpoint // in the order of first use: the engine refers to them by their index
-
 }
 
 func newDirectory() directory {
@@ -79,7 +78,7 @@ func (d *directory) addrOfLocked(ep *engine.Endpoint) string {
 type proxyList struct {
 	life     engine.ProxyList
 	addrs    []string     // host:port as given
-	reserve  int          // proxies of the list that may take the place of another; see maxproxies.go
+	reserve  int          // proxies of the list that may take the place of another; see WithMaxProxies
 	owner    string       // the group whose endpoints are its own; empty where they are shared
 	maxFrame atomic.Int64 // largest frame as the Manager says, 0 for nothing said
 }

@@ -13,6 +13,7 @@ import (
 
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/internal/bufpool"
+	"inlong-bridge/sdk/internal/choice"
 	"inlong-bridge/sdk/internal/names"
 	"inlong-bridge/sdk/manager"
 	"inlong-bridge/sdk/signal"
@@ -105,9 +106,11 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	if o.resolve != nil {
 		s.proxies.names = names.New(o.logger)
 	}
-	if o.maxProxies != allProxies {
-		s.proxies.rankSeed = o.seed.Uint64()
+	rankSeed := uint64(0)
+	if o.maxProxies != choice.All {
+		rankSeed = o.seed.Uint64()
 	}
+	s.proxies.choice = choice.New(o.maxProxies, rankSeed)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.enc.init()
 	s.notify.init(s)

@@ -1534,19 +1534,19 @@ var mutations = []mutation{
 		pkg: "./sdk/engine", run: "TestRetiredConnection",
 	},
 	{
-		name: "a proxy that fails for long keeps its place", file: "sdk/maxproxies.go",
-		old: "		if worst == nil || l.reserve == 0 {\n", new: "		if true {\n",
+		name: "a proxy that fails for long keeps its place", file: "sdk/internal/choice/choice.go",
+		old: "	if worst < 0 || reserve == 0 {\n", new: "	if true {\n",
 		pkg: sender, run: "TestLastProxyThatFails",
 	},
 	{
-		name: "a proxy that was passed over has its place before it can be used", file: "sdk/maxproxies.go",
+		name: "a proxy that was passed over has its place before it can be used", file: "sdk/internal/choice/choice.go",
 		old: "		if !all[i].proving {\n", new: "		if true {\n",
-		pkg: sender, run: "TestProxyThatWasPassedOver",
+		pkg: "./sdk/internal/choice", run: "TestProxyThatWasPassedOver",
 	},
 	{
-		name: "all senders choose the same proxies", file: "sdk/maxproxies.go",
+		name: "all senders choose the same proxies", file: "sdk/internal/choice/choice.go",
 		old: "h.Sum64() ^ seed", new: "h.Sum64() ^ 1 + 0*seed",
-		pkg: sender, run: "TestSendersSpread",
+		pkg: "./sdk/internal/choice", run: "TestSendersSpread",
 	},
 	// What the model test drives: dispatch, breakers, isolation, retries, and the planning of what is read again.
 	{

@@ -1,4 +1,4 @@
-package sdk
+package choice
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ func choice(seed uint64, proxies, n int, away ...string) map[string]bool {
 		label := fmt.Sprintf("dp%d:46801", i)
 		c := candidate{target: names.Target{Label: label, Addr: label}, rank: rankOf(seed, "", label)}
 		if slices.Contains(away, label) {
-			c.standing = standing{out: true, until: time.Hour}
+			c.Standing = Standing{out: true, until: time.Hour}
 		}
 		all = append(all, c)
 	}
@@ -105,14 +105,14 @@ func TestProxyThatWasPassedOverIsUsedBesideTheOthersUntilItProvesItself(t *testi
 		}
 	}
 	want("at first", "ab+3")
-	a := &all[0].standing
+	a := &all[0].Standing
 	a.seen(false, 0)
 	a.passOver(time.Minute, 0)
 	want("a is passed over", "bc+2")
-	if a.back(time.Minute + 4*time.Minute) {
+	if a.Back(time.Minute + 4*time.Minute) {
 		t.Error("a is back before its time")
 	}
-	if !a.back(time.Minute + 5*time.Minute) {
+	if !a.Back(time.Minute + 5*time.Minute) {
 		t.Error("a is not back in its time")
 	}
 	want("a has to prove itself", "abc+2")
@@ -131,7 +131,101 @@ func TestProxyThatWasPassedOverIsUsedBesideTheOthersUntilItProvesItself(t *testi
 }
 
 func passOverFor(times int) time.Duration {
-	a := standing{times: times}
+	a := Standing{times: times}
 	a.passOver(0, 0)
 	return a.until
+}
+
+// seedOf is a seed with which a proxy fails for at least least, of the time that is this sender's own, before it is
+// passed over.
+func seedOf(label string, least float64) uint64 {
+	for seed := uint64(0); ; seed++ {
+		if float64(rankOf(seed, "", label))/(1<<64) >= least {
+			return seed
+		}
+	}
+}
+
+func TestProxyIsPassedOverWhenItFailedForLongAndThereIsAReserve(t *testing.T) {
+	half := func() float64 { return 0.5 }
+	for _, tt := range []struct {
+		name           string
+		others         bool // another one can be used
+		reserve        int
+		least, longest time.Duration
+	}{
+		{"another one takes the packs", true, 1, 45 * time.Second, time.Minute},
+		{"no other one can be used", false, 1, 4500 * time.Millisecond, 6 * time.Second},
+		{"nothing is left to take its place", true, 0, 0, 0},
+	} {
+		c := New(2, seedOf("a", 0.5))
+		var a, b Standing
+		passed := time.Duration(0)
+		for now := time.Duration(0); now < 2*time.Minute && passed == 0; now += 500 * time.Millisecond {
+			members := []Member{{Label: "b", Standing: &b, Usable: tt.others}, {Label: "a", Standing: &a}}
+			if !tt.others {
+				members = members[1:]
+			}
+			r := c.Review(members, tt.reserve, now, half)
+			if r.Passed < 0 {
+				if r.Changed {
+					t.Errorf("%s: the choice changes at %v", tt.name, now)
+				}
+				continue
+			}
+			if passed = now; members[r.Passed].Label != "a" || !r.Changed || r.Failed != now || r.Again < 5*time.Minute*3/4 || !a.out {
+				t.Errorf("%s: %+v at %v", tt.name, r, now)
+			}
+		}
+		if passed < tt.least || passed > tt.longest {
+			t.Errorf("%s: passed over after %v, want %v to %v", tt.name, passed, tt.least, tt.longest)
+		}
+	}
+}
+
+func TestOneProxyOfAListIsPassedOverAtATime(t *testing.T) {
+	c := New(2, 1)
+	var a, b Standing
+	members := []Member{{Label: "a", Standing: &a}, {Label: "b", Standing: &b}}
+	zero := func() float64 { return 0 }
+	c.Review(members[1:], 3, 0, zero) // b fails first
+	c.Review(members, 3, time.Second, zero)
+	if r := c.Review(members, 3, time.Minute, zero); r.Passed != 1 || a.out || !b.out {
+		t.Errorf("%+v, want the one that failed first", r)
+	}
+}
+
+func TestReviewsAreASecondApartAndNoneWhereAllAreUsed(t *testing.T) {
+	c, all := New(2, 1), New(All, 1)
+	reviews := 0
+	for now := time.Duration(0); now < 10*time.Second; now += 100 * time.Millisecond {
+		if c.Due(now) {
+			reviews++
+		}
+		if all.Due(now) {
+			t.Fatal("a review where all proxies are used")
+		}
+	}
+	if reviews != 10 {
+		t.Errorf("%d reviews in 10 s", reviews)
+	}
+}
+
+func TestListThatIsShortEnoughIsUsedAsItIs(t *testing.T) {
+	c := New(2, 1)
+	targets := names.AsGiven([]string{"b", "a"})
+	use, reserve := c.Choose("", targets, func(string) *Standing { t.Error("a standing is asked for"); return nil })
+	if !slices.Equal(use, targets) || reserve != 0 {
+		t.Errorf("%v with a reserve of %d", use, reserve)
+	}
+	out := Standing{out: true, until: time.Hour}
+	use, reserve = c.Choose("", names.AsGiven([]string{"a", "b", "c", "d"}), func(label string) *Standing {
+		if label == "b" {
+			return &out
+		}
+		return nil
+	})
+	if len(use) != 2 || reserve != 1 || slices.Contains(use, names.Target{Label: "b", Addr: "b"}) {
+		t.Errorf("%v with a reserve of %d, want two without b, and one", use, reserve)
+	}
 }
