@@ -82,7 +82,7 @@
 // # Locks
 //
 // In this order: Stream.mu (what is being filled), Sender.mu (everything that was sealed, connections,
-// the engine), and the leaves of openList, encoder and notifier. None is held across a dial, a
+// the engine), and the leaves of the list of open packs, encoder and notifier. None is held across a dial, a
 // write, a callback, or a question to Manager or Confirmer. A function that needs a lock is called ...Locked, and
 // no function lets go of a lock for its caller. Whoever changes something under Sender.mu ends with
 // Sender.progressLocked, which carries out the engine's effects, lets go of the lock, and performs what

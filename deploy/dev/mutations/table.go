@@ -271,13 +271,13 @@ var mutations = []mutation{
 	},
 	// Memory and reading again.
 	{
-		name: "one stream filling the budget", file: "sdk/budget.go",
+		name: "one stream filling the budget", file: "sdk/internal/fill/budget.go",
 		old: "return max((limit-used-held)/2, 0)", new: "return max(limit-used, 0)",
-		pkg: sender, run: "Stream|Budget",
+		pkg: "./sdk/internal/fill", run: "BudgetRule",
 	},
 	{
-		name: "budget shared with repairs", file: "sdk/batch.go",
-		old: "	if repair {\n		n, _ := s.budget.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
+		name: "budget shared with repairs", file: "sdk/internal/fill/budget.go",
+		old: "	if repair {\n		return b.repairs.take(payloads, nil)\n	}\n", new: "",
 		pkg: sender, run: "Stream|Budget|Repair",
 	},
 	{
@@ -945,7 +945,7 @@ var mutations = []mutation{
 		pkg: sender, run: "TestQueueOfAStreamThatComesAgain",
 	},
 	{
-		name: "streams cost nothing", file: "sdk/budget.go",
+		name: "streams cost nothing", file: "sdk/internal/fill/budget.go",
 		old: "return a.limit - max(a.fixed.Load()+more-freeFixed, 0) }", new: "return a.limit - min(more, 0) }",
 		pkg: sender, run: "TestStreamsCount",
 	},
