@@ -247,6 +247,7 @@ func (a *assignment) moveTo(offsets map[part.ID]int64) { a.at, a.epoch = offsets
 func (a *assignment) fetch() {
 	w, l := a.m.w, a.m.w.src.logs[a.num]
 	recs, err := w.fetch(a.num, a.TopicID(), a.at, a.epoch, 1+a.m.r.IntN(6))
+	w.src.fetched[a.num] = w.src.fetched[a.num] || err != otherTopic
 	switch {
 	case err == otherTopic:
 		a.StopRecreated()

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -112,8 +113,8 @@ func run(seed uint64) (st stats, failed string, log []string) {
 		if e := recover(); e != nil {
 			b, ok := e.(breach)
 			if !ok {
-				failed = fmt.Sprintf("panic: %v", e)
-				panic(e)
+				failed = fmt.Sprintf("%.1fs: panic: %v\n%s", s.w.time().Seconds(), e, debug.Stack())
+				return
 			}
 			failed = fmt.Sprintf("%.1fs: %s", s.w.time().Seconds(), b.what)
 		}

@@ -50,7 +50,11 @@ func newSchedule(r *rand.Rand) *schedule {
 		kinds = queueFaults
 	}
 	s.lapses = w.mode == finality.Queue && coin(2)
-	s.kinds = r.Perm(kinds)[:1+r.IntN(4)]
+	n := 1 + r.IntN(4)
+	if coin(6) {
+		n = 4 + r.IntN(12) // what comes twice is hardly bounded then; everything else is
+	}
+	s.kinds = r.Perm(kinds)[:n]
 	w.logf("%s: %d partitions, %d routes, %d proxies, %d clusters, %+v", w.mode, len(w.src.logs), w.routes, len(w.proxies), len(w.clusters), w.knobs)
 	if w.knobs.startLatest {
 		for p := range w.src.logs {

@@ -1548,6 +1548,16 @@ var mutations = []mutation{
 		old: "h.Sum64() ^ seed", new: "h.Sum64() ^ 1 + 0*seed",
 		pkg: "./sdk/internal/choice", run: "TestSendersSpread",
 	},
+	{
+		name: "a copy that was rejected hides which proxy stored the next one", file: "sdk/finality/pack.go",
+		old: "		p.copies = 0\n", new: "",
+		pkg: "./sdk/finality", run: "TestZombieIsOpenedByAPackThatAnother",
+	},
+	{
+		name: "nobody says that a rejected copy was not stored", file: "sdk/engine/refused.go",
+		old: "		e.confirm.NotStored(finality.Pack(p.seq))\n", new: "",
+		pkg: "./sdk/engine", run: "TestRejectedCopyDoesNotHide",
+	},
 	// What the model test drives: dispatch, breakers, isolation, retries, and the planning of what is read again.
 	{
 		name: "an encoded pack waits until something else happens to its stream", file: "sdk/engine/pack.go",
@@ -1642,6 +1652,16 @@ var mutations = []mutation{
 	{
 		name: "a batch that was taken in parts is offered from its beginning", file: "connector/internal/assign/dispatch.go",
 		old: "		g.sent += n\n", new: "		g.sent = n\n",
+		pkg: model,
+	},
+	{
+		name: "a start that the coordinator refused counts as committed", file: "connector/internal/commit/offer.go",
+		old: "TookStart(taken)", new: "TookStart(true)",
+		pkg: model,
+	},
+	{
+		name: "what waits behind a chunk that is half sent is skipped after a stop", file: "connector/internal/assign/dispatch.go",
+		old: "		p.expect = p.pending.chunks[0].next\n", new: "",
 		pkg: model,
 	},
 }
