@@ -152,7 +152,6 @@ func TestPaceIsKeptUntilHalfOfTheBoundIsLeft(t *testing.T) {
 
 func TestOpenListIsInTheOrderOfOpening(t *testing.T) {
 	type pack struct {
-		n     int
 		place list.Node[pack]
 	}
 	var l OpenList[pack]
