@@ -29,7 +29,7 @@
 //   - A proxy that is back is used within 2 s, and all are dialled at once when none is connected. After a connection that
 //     ended before it had answered anything, the next one there has to answer a heartbeat before it gets packs, and
 //     nothing is held against those that the first one had (engine/outage.go). A name with several addresses is several
-//     proxies (resolve.go).
+//     proxies (internal/names).
 //   - Memory is bounded by a byte budget, from append to ack, of which a stream may hold as much as is
 //     free. A stream takes about a kilobyte of it until it is forgotten (ForgetStream). A record takes its bytes until its pack is encoded, and its share of the frame from then on.
 //     "Full" is an error value (TrySend, TrySendBatch) or a wait bounded by the context, never a drop. From the

@@ -272,13 +272,13 @@ var mutations = []mutation{
 	},
 	// Memory and reading again.
 	{
-		name: "one stream filling the budget", file: "sdk/budget.go",
+		name: "one stream filling the budget", file: "sdk/internal/fill/budget.go",
 		old: "return max((limit-used-held)/2, 0)", new: "return max(limit-used, 0)",
-		pkg: sender, run: "Stream|Budget",
+		pkg: "./sdk/internal/fill", run: "BudgetRule",
 	},
 	{
-		name: "budget shared with repairs", file: "sdk/batch.go",
-		old: "	if repair {\n		n, _ := s.budget.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
+		name: "budget shared with repairs", file: "sdk/internal/fill/budget.go",
+		old: "	if repair {\n		return b.repairs.take(payloads, nil)\n	}\n", new: "",
 		pkg: sender, run: "Stream|Budget|Repair",
 	},
 	{
@@ -946,7 +946,7 @@ var mutations = []mutation{
 		pkg: sender, run: "TestQueueOfAStreamThatComesAgain",
 	},
 	{
-		name: "streams cost nothing", file: "sdk/budget.go",
+		name: "streams cost nothing", file: "sdk/internal/fill/budget.go",
 		old: "return a.limit - max(a.fixed.Load()+more-freeFixed, 0) }", new: "return a.limit - min(more, 0) }",
 		pkg: sender, run: "TestStreamsCount",
 	},
@@ -1014,7 +1014,7 @@ var mutations = []mutation{
 	},
 	// Reaching proxies.
 	{
-		name: "a name with several addresses is one proxy", file: "sdk/resolve.go",
+		name: "a name with several addresses is one proxy", file: "sdk/internal/names/names.go",
 		old: "several := n.several || len(next) > 1", new: "several := n.several",
 		pkg: sender, run: "Name|Address",
 	},
@@ -1535,19 +1535,19 @@ var mutations = []mutation{
 		pkg: "./sdk/engine", run: "TestRetiredConnection",
 	},
 	{
-		name: "a proxy that fails for long keeps its place", file: "sdk/maxproxies.go",
-		old: "		if worst == nil || l.reserve == 0 {\n", new: "		if true {\n",
+		name: "a proxy that fails for long keeps its place", file: "sdk/internal/choice/choice.go",
+		old: "	if worst < 0 || reserve == 0 {\n", new: "	if true {\n",
 		pkg: sender, run: "TestLastProxyThatFails",
 	},
 	{
-		name: "a proxy that was passed over has its place before it can be used", file: "sdk/maxproxies.go",
+		name: "a proxy that was passed over has its place before it can be used", file: "sdk/internal/choice/choice.go",
 		old: "		if !all[i].proving {\n", new: "		if true {\n",
-		pkg: sender, run: "TestProxyThatWasPassedOver",
+		pkg: "./sdk/internal/choice", run: "TestProxyThatWasPassedOver",
 	},
 	{
-		name: "all senders choose the same proxies", file: "sdk/maxproxies.go",
+		name: "all senders choose the same proxies", file: "sdk/internal/choice/choice.go",
 		old: "h.Sum64() ^ seed", new: "h.Sum64() ^ 1 + 0*seed",
-		pkg: sender, run: "TestSendersSpread",
+		pkg: "./sdk/internal/choice", run: "TestSendersSpread",
 	},
 	{
 		name: "a copy that was rejected hides which proxy stored the next one", file: "sdk/finality/pack.go",
