@@ -190,17 +190,25 @@ func (b *Bridge) partitionError(p *assign.Assignment, err error) {
 	}
 }
 
+// wakeEvery is how long the client may sleep at most by mistake.
+const wakeEvery = time.Second
+
 // pendingLoop offers pending chunks again when the sender has room. A partition whose stream was full is fetched again once nothing of
 // it is pending, and not sooner than assign.ResumePause after the stream was full: each pause throws away what was fetched ahead.
+// The loop waits for nobody, so it also wakes the client, which may sleep although a partition goes on.
 func (b *Bridge) pendingLoop(ctx context.Context) {
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick, wake := time.NewTicker(100*time.Millisecond), time.NewTicker(wakeEvery)
 	defer tick.Stop()
+	defer wake.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-b.sender.Room():
 		case <-tick.C:
+		case <-wake.C:
+			b.gates.Wake()
+			continue
 		}
 		b.reread.Nudge()
 		b.offerPending()

@@ -1233,6 +1233,11 @@ var mutations = []mutation{
 		old: "	e.refused.single = append(e.refused.single, p)\n", new: "	e.enqueue(p)\n",
 		pkg: engine, run: "TestOneProxyOfTwo",
 	},
+	{
+		name: "the source's client sleeps until a rebalance after it missed a restart of its fetching", file: "connector/source.go",
+		old: "			b.gates.Wake()\n			continue", new: "			continue",
+		pkg: connector, run: "TestClientThatSleeps",
+	},
 	// Gate and condition: why a partition does not go on.
 	{
 		name: "a partition is resumed when the first of two reasons ends", file: "connector/internal/gate/condition.go",
