@@ -1234,6 +1234,11 @@ var mutations = []mutation{
 		old: "	e.refused.single = append(e.refused.single, p)\n", new: "	e.enqueue(p)\n",
 		pkg: engine, run: "TestOneProxyOfTwo",
 	},
+	{
+		name: "the source's client sleeps until a rebalance after it missed a restart of its fetching", file: "connector/internal/consume/pending.go",
+		old: "			c.Gates.Wake()\n			continue", new: "			continue",
+		pkg: "./connector/internal/consume", run: "TestClientThatSleeps",
+	},
 	// Gate and condition: why a partition does not go on.
 	{
 		name: "a partition is resumed when the first of two reasons ends", file: "connector/internal/gate/condition.go",
