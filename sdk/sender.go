@@ -14,6 +14,7 @@ import (
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/internal/bufpool"
 	"inlong-bridge/sdk/internal/choice"
+	"inlong-bridge/sdk/internal/encode"
 	"inlong-bridge/sdk/internal/fill"
 	"inlong-bridge/sdk/internal/names"
 	"inlong-bridge/sdk/manager"
@@ -111,7 +112,8 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	s.proxies.choice = choice.New(o.maxProxies, rankSeed)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.enc.init()
+	s.enc.Init()
+	s.enc.Frames = encode.Frames{Type: uint8(o.messageType), Max: o.maxFrame, Pool: &s.bufs}
 	s.notify.init(s)
 	go func() {
 		defer close(s.end.told)
@@ -263,7 +265,7 @@ func (s *Sender) stop() {
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()
-	s.enc.close()
+	s.enc.Close()
 	s.wg.Wait()
 }
 
@@ -271,10 +273,10 @@ func (s *Sender) stop() {
 func (s *Sender) abandon() (packs, records int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range s.enc.rest() {
+	s.enc.Drain(func(p *pack) {
 		s.bufs.Put(p.buf)
 		p.buf = nil
-	}
+	})
 	s.e.Abandon()
 	todo := s.progressLocked() // closes nothing: all connections ended
 	return todo.abandoned, todo.records
