@@ -16,6 +16,7 @@ import (
 	"inlong-bridge/sdk/internal/choice"
 	"inlong-bridge/sdk/internal/encode"
 	"inlong-bridge/sdk/internal/fill"
+	"inlong-bridge/sdk/internal/losses"
 	"inlong-bridge/sdk/internal/names"
 	"inlong-bridge/sdk/manager"
 	"inlong-bridge/sdk/signal"
@@ -52,7 +53,7 @@ type Sender struct {
 	streamList []*Stream
 	openings   openings
 	proxies    directory
-	losses     losses
+	losses     losses.Log
 	forgetting forgetting
 	barrierErr error
 }
@@ -164,7 +165,7 @@ func (s *Sender) clockLoop() {
 			s.e.Tick(s.now())
 			s.askForgottenLocked(now)
 			s.askHeldLocked(now)
-			s.losses.tellLocked(s.o.logger, now, false)
+			s.losses.Tell(s.o.logger, now, false)
 			s.reviewProxiesLocked(now)
 			todo := s.progressLocked()
 			s.mu.Unlock()
@@ -261,7 +262,7 @@ func (s *Sender) stop() {
 	s.end.stopped = true
 	s.cancel()
 	s.e.Stop("closing")
-	s.losses.tellLocked(s.o.logger, s.now(), true)
+	s.losses.Tell(s.o.logger, s.now(), true)
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()
