@@ -13,7 +13,7 @@ import (
 	"inlong-bridge/sdk/sdkprom"
 )
 
-// run starts the parts, moves records until ctx ends or something fails for good, drains, and closes the
+// run starts the parts, moves records until ctx ends or something fails permanently, drains, and closes the
 // parts in order. beside, when not nil, runs next to the poll loop and ends it by returning.
 func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context) error) (err error) {
 	if b.life != nil {

@@ -19,7 +19,7 @@ func (o *options) engine() engine.Config {
 	}
 }
 
-// WithRefusedRetry keeps a pack that proxies refuse for good, as Held, and tries it again at a pause that grows from
+// WithRefusedRetry keeps a pack that proxies refuse permanently, as Held, and tries it again at a pause that grows from
 // shortest to longest (doubled each time, with jitter). Its bytes stay in the budget and count for its stream. Of all
 // held packs of the sender one is tried at a time, alone on its connection, through each connected proxy in turn, and
 // the pause grows after each such turn. The first to be tried is the oldest; when it is refused again, the packs of

@@ -45,7 +45,7 @@ const (
 	StreamNoProxyList     StreamCode = "no_proxy_list"    // the Manager has not named any proxies of its group
 	StreamNoProxy         StreamCode = "no_proxy"         // no proxy is connected
 	StreamUnknown         StreamCode = "unknown_stream"   // no connected proxy knows the stream (113, 115, 116, 121)
-	StreamRefused         StreamCode = "refused"          // proxies refuse packs of this stream: for now, or for good and they are held
+	StreamRefused         StreamCode = "refused"          // proxies refuse packs of this stream: for now, or permanently and they are held
 	StreamProxiesPaused   StreamCode = "proxies_paused"   // every connected proxy takes nothing from any stream for now
 )
 

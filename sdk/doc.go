@@ -8,7 +8,7 @@
 //
 // # What it promises
 //
-//   - At least once: a record that was taken is sent until a proxy acks it or refuses it for good, on
+//   - At least once: a record that was taken is sent until a proxy acks it or refuses it permanently, on
 //     another proxy first, without limit unless WithRetryLimit sets one. Only an answer of the pack's type that names
 //     the pack, by its number or in the types 3 and 5 by its mid, and has no error code is an ack. A connection that ends, or an answer that does not come in time,
 //     means "maybe delivered": the pack is sent again, and a possible duplicate is counted.
@@ -18,7 +18,7 @@
 //     while), finality.Queue (it was seen in the queue behind the proxy).
 //   - An ack is no more than "in that proxy's memory". What a proxy takes with it when it dies is told as
 //     Lost, in the modes that can tell. Its bytes are gone here by then: the owner sends it anew.
-//   - What one proxy refuses for good is refused when a second one says so too, or there is no other. With
+//   - What one proxy refuses permanently is refused when a second one says so too, or there is no other. With
 //     WithRefusedRetry it is held even then, and tried again (engine/refused.go).
 //   - One bad stream or pack does not stop the others. A stream that a proxy does not know pauses there
 //     alone. The pack that was the oldest one unanswered when a connection ended travels alone next time;

@@ -55,7 +55,7 @@ func (e *RetryError) Unwrap() error { return e.Last }
 // MaybeDelivered reports whether a connection ended, or an answer did not come, while a proxy may have had the pack.
 func (e *RetryError) MaybeDelivered() bool { return e.maybe }
 
-// AckError is a proxy's answer that a pack is refused for good: it must not be sent again unchanged.
+// AckError is a proxy's answer that a pack is refused permanently: it must not be sent again unchanged.
 type AckError struct {
 	Code     int
 	Endpoint string

@@ -178,7 +178,7 @@ func TestRefusalOfTwoProxiesOrAllThereAreIsForGood(t *testing.T) {
 	}
 }
 
-// 1. a proxy refuses a pack for good  2. the other one says "not now"  3. the first one must not get the pack again and
+// 1. a proxy refuses a pack permanently  2. the other one says "not now"  3. the first one must not get the pack again and
 // again meanwhile: it would answer as fast as it is asked.
 func TestPackThatOneProxyRefusedWaitsForAnotherThatIsBusy(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -18,7 +18,7 @@ type Hooks struct {
 	PackAcked   func(PackEvent) // WireTime is how long the proxy took
 	PackFinal   func(PackEvent) // Age is how long all of it took
 	PackLost    func(PackEvent) // acked, and gone with its proxy
-	PackRefused func(PackEvent) // for good; see Err
+	PackRefused func(PackEvent) // permanently; see Err
 	PackGivenUp func(PackEvent) // by Close; Err is ErrClosed
 
 	ConnOpened func(ConnEvent)

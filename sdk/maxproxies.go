@@ -14,7 +14,7 @@ import (
 // connections. A proxy that cannot be used for 30 to 60 s (3 to 6 s while no other one can) is replaced by one of the
 // reserve, and has its place back when it is connected again, which is tried after 5 minutes and then at growing intervals.
 // A name that has several addresses counts as that many. Groups that share connections, and whose lists are the same, use
-// the same proxies. With n = 1 nothing is sent elsewhere meanwhile, and a pack that the proxy refuses for good has no second
+// the same proxies. With n = 1 nothing is sent elsewhere meanwhile, and a pack that the proxy refuses permanently has no second
 // opinion. Default: all proxies.
 func WithMaxProxies(n int) Option { return optionFunc(func(o *options) { o.maxProxies = n }) }
 

@@ -359,7 +359,7 @@ func TestOnlyTheEchoOfATextPackIsItsAck(t *testing.T) {
 }
 
 // Bytes are damaged on the way: DataProxy finds the lengths wrong before it has read who is meant. The pack
-// goes out once more, and is refused for good when that is answered in the same way; the others arrive.
+// goes out once more, and is refused permanently when that is answered in the same way; the others arrive.
 func TestTextErrorWithoutAnEchoIsFoundAlone(t *testing.T) {
 	eachText(t, func(t *testing.T, typ sdk.MessageType) {
 		var mu sync.Mutex

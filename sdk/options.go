@@ -199,7 +199,7 @@ func WithRetry(shortest, longest time.Duration) Option {
 // that are not told yet, nothing new is taken, as if the byte budget were full. Default 262144.
 func WithBacklog(n int) Option { return optionFunc(func(o *options) { o.backlog = int64(n) }) }
 
-// NoRetryLimit is the default of WithRetryLimit: a pack is tried until it is delivered or refused for good.
+// NoRetryLimit is the default of WithRetryLimit: a pack is tried until it is delivered or refused permanently.
 const NoRetryLimit = -1
 
 // WithRetryLimit gives a pack up, as Refused with a *RetryError, when n tries after the first one came to

@@ -133,15 +133,15 @@ func (s *Sender) logLocked(f *engine.Effect) {
 	case engine.StreamTakes:
 		log.Info("proxy takes the stream again", "endpoint", addr, "stream", s.streamOfLocked(f.Stream).text, "pauses", f.Times)
 	case engine.StreamRejects:
-		log.Warn("one proxy refuses a stream's packs for good", "endpoint", addr, "stream", s.streamOfLocked(f.Stream).text, "reason", f.Reason)
+		log.Warn("one proxy rejects a stream's packs permanently", "endpoint", addr, "stream", s.streamOfLocked(f.Stream).text, "reason", f.Reason)
 	case engine.PackEndsConns:
 		log.Warn("connections end while the same pack is unanswered", "stream", s.streamOfLocked(f.Pack.Stream()).text,
 			"endpoint", addr, "times", f.Times, "records", int(f.Pack.Records), "bytes", f.Pack.Wire())
 	case engine.HoldingBegins:
-		log.Warn("proxies refuse packs for good; they are kept, and one is tried again at growing pauses", "stream", s.streamOfLocked(f.Pack.Stream()).text,
+		log.Warn("proxies reject packs permanently; they are kept, and one is tried again at growing pauses", "stream", s.streamOfLocked(f.Pack.Stream()).text,
 			"endpoint", addr, "records", int(f.Pack.Records), "err", f.Err)
 	case engine.HoldingEnds:
-		log.Info("a proxy takes a pack that was refused for good before; what was held is sent again", "stream", s.streamOfLocked(f.Pack.Stream()).text,
+		log.Info("a proxy takes a pack that was rejected permanently before; what was held is sent again", "stream", s.streamOfLocked(f.Pack.Stream()).text,
 			"endpoint", addr, "packs", f.Packs, "after", f.For.Round(time.Second).String())
 	default:
 		panic("bug: no line for the effect " + f.Kind.String())
@@ -225,7 +225,7 @@ func (s *Sender) packLostLocked(p *pack, why string, now time.Duration) {
 func (s *Sender) packRefusedLocked(p *pack, f *engine.Effect, now time.Duration) {
 	r := s.refusalLocked(p, f)
 	s.tellPackLocked(s.o.hooks.PackRefused, p, now, r.Err)
-	s.o.logger.Error("pack refused for good", "stream", p.st.text, "endpoint", r.Endpoint, "records", p.count, "err", r.Err)
+	s.o.logger.Error("pack rejected permanently", "stream", p.st.text, "endpoint", r.Endpoint, "records", p.count, "err", r.Err)
 	s.endLocked(p, event{result: r})
 }
 

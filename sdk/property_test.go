@@ -310,7 +310,7 @@ func (r *repairer) run() {
 	}
 }
 
-// allFinal: every piece is final, lost and sent anew, split, or refused for good. That is right for damage, and for
+// allFinal: every piece is final, lost and sent anew, split, or refused permanently. That is right for damage, and for
 // a record whose answers were cut off so often that it looks like poison, and for nothing else here.
 func (r *repairer) allFinal() bool {
 	l := r.e.log
@@ -332,7 +332,7 @@ func (r *repairer) allFinal() bool {
 		switch {
 		case last.Outcome == sdk.Final:
 		case last.Outcome == sdk.Lost && r.from[uint64(i)]:
-		case last.Outcome == sdk.Refused && errors.As(last.Err, &ack) && (ack.Code == 94 || ack.Code == 104): // twice: for good
+		case last.Outcome == sdk.Refused && errors.As(last.Err, &ack) && (ack.Code == 94 || ack.Code == 104): // twice: permanently
 		case last.Outcome == sdk.Refused && errors.As(last.Err, &poison) && poison.Deaths >= 8:
 		default:
 			return false

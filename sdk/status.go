@@ -22,7 +22,7 @@ type Status struct {
 	OpenPacks    int              `json:"open_packs"`              // still being filled
 	WaitingPacks int              `json:"waiting_packs"`           // sealed, not in flight
 	UnfinalPacks int              `json:"unfinal_packs"`           // in flight or acked, not final
-	HeldPacks    int              `json:"held_packs"`              // refused for good, and kept; see WithRefusedRetry
+	HeldPacks    int              `json:"held_packs"`              // refused permanently, and kept; see WithRefusedRetry
 	LostPacks    int              `json:"lost_packs"`              // lost, still known
 	Endpoints    []EndpointStatus `json:"endpoints"`
 	Streams      []StreamStatus   `json:"streams"`
@@ -64,7 +64,7 @@ type StreamStatus struct {
 	Folded          bool       `json:"folded,omitempty"`     // part of "other" in metrics; see WithMetricStreams
 	HeldBytes       int64      `json:"held_bytes"`           // not acked yet
 	UnfinalPacks    int        `json:"unfinal_packs"`        // in flight or acked, not final (queue)
-	HeldPacks       int        `json:"held_packs"`           // refused for good, and kept; see WithRefusedRetry
+	HeldPacks       int        `json:"held_packs"`           // refused permanently, and kept; see WithRefusedRetry
 	StallCode       StreamCode `json:"stall_code,omitempty"` // why it makes no progress; see StreamCodes
 	Stall           string     `json:"stall,omitempty"`      // the same as a sentence
 	Records         uint64     `json:"records_total"`

@@ -7,8 +7,8 @@ const (
 	Acked    Outcome = iota + 1 // a proxy holds it in memory
 	Final                       // safe, as WithFinality means it
 	Lost                        // it was acked, its bytes are gone here, and it must be sent anew; Final may still follow for a piece
-	Refused                     // given up for good, by the proxies or as WithRetryLimit says; see the error
-	Held                        // refused for good, and kept and tried again: see WithRefusedRetry and the error
+	Refused                     // given up permanently, by the proxies or as WithRetryLimit says; see the error
+	Held                        // refused permanently, and kept and tried again: see WithRefusedRetry and the error
 	Released                    // held no more: it is on its way as before
 )
 

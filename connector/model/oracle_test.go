@@ -150,13 +150,13 @@ func (w *world) checkBackingOff(p *proxy, route int32) {
 	}
 }
 
-// checkRefused: a pack is held or given up because two proxies refused it for good, or the only one there is, or because
+// checkRefused: a pack is held or given up because two proxies refused it permanently, or the only one there is, or because
 // connections ended again and again while it was alone on them.
 func (s *sender) checkRefused(p *pack, why engine.Cause) {
 	switch why {
 	case engine.NoCause, engine.ByProxies:
 		if n := len(p.rejectedBy); n < 2 && n < len(s.list.Endpoints()) {
-			panic(breach{fmt.Sprintf("pack %d counts as refused for good; %d proxies said so", p.Seq(), n)})
+			panic(breach{fmt.Sprintf("pack %d counts as refused permanently; %d proxies said so", p.Seq(), n)})
 		}
 	case engine.ByIsolation:
 		if n := len(p.closedBy); n < 2 || len(p.records) > 1 {

@@ -493,7 +493,7 @@ func (s *schedule) loseMembership(p, long int) {
 	s.after(long/4, told)
 }
 
-// badRecords has some proxies not stand some records for a while: they refuse them for good, or close the connection.
+// badRecords has some proxies not stand some records for a while: they refuse them permanently, or close the connection.
 func (s *schedule) badRecords(p *proxy, long int) {
 	w := s.w
 	if w.badAt != nil || len(w.facts) == 0 {

@@ -101,13 +101,13 @@ var eventNames = [events]string{
 	"a gap was accepted", "a gap stopped a partition", "a truncation stopped a partition", "a new topic stopped a partition",
 	"a partition stopped with records that wait for room", "a lost piece was read again", "a lost piece was gone from the source", "the sender had no room", "reading again failed",
 	"a proxy was killed", "a proxy's connections were reset", "a proxy froze", "a proxy stood still for less than patience", "a proxy was a zombie", "a proxy dropped a stream's packs",
-	"a proxy kept all in memory", "a proxy stored a pack twice", "a proxy refused a pack for now", "proxies refused a pack for good", "a proxy refused a stream",
+	"a proxy kept all in memory", "a proxy stored a pack twice", "a proxy refused a pack for now", "proxies refused a pack permanently", "a proxy refused a stream",
 	"a proxy closed a connection at a pack", "a connection ended with half a pack sent", "the list of proxies changed",
 	"a queue cluster stalled", "a partition of the queue appeared", "the queue's retention overtook the reader", "a log of the queue was cut", "a topic of the queue was created again",
 	"a topic of the queue was missing", "an entry of the queue was damaged", "the queue's client found a cut", "the queue's reader was slow", "a damaged entry was not passed over", "a barrier asked again", "a stream was forgotten", "a queue cluster came", "a queue cluster went",
 	"a pack was lost", "a lost pack was seen after all",
 	"a pack was held", "a held pack was released", "a pack was given up", "a pack was seen before it was written again", "a pack travelled alone", "a proxy stored a pack and closed the connection", "a pack was seen that had been cut", "a pack was cut", "a pack could not be cut",
-	"an answer came to no pack", "a connection had to prove itself", "a proxy was throttled", "a throttled proxy recovered", "a stream's breaker closed", "one proxy alone refused a pack for good",
+	"an answer came to no pack", "a connection had to prove itself", "a proxy was throttled", "a throttled proxy recovered", "a stream's breaker closed", "one proxy alone refused a pack permanently",
 }
 
 // knobs are what a schedule chooses once.

@@ -172,7 +172,7 @@ func (m *Machine) inFlightOn(id Pack, epoch ConnEpoch) *pack {
 	return p
 }
 
-// Drop forgets a waiting pack that the caller gives up for good.
+// Drop forgets a waiting pack that the caller gives up permanently.
 func (m *Machine) Drop(id Pack, _ time.Duration) {
 	if p := m.packs[id]; p != nil && p.state == waiting {
 		m.remove(p)

@@ -58,7 +58,7 @@ var (
 			func(s *sdk.Status) float64 { return float64(s.UnfinalPacks) }},
 		{gauge("lost_packs", "Lost packs of which news is still awaited. Not shrinking: what was lost is not read and sent again."),
 			func(s *sdk.Status) float64 { return float64(s.LostPacks) }},
-		{gauge("held_packs", "Packs that proxies refuse for good and that are kept and tried again. Any is trouble: the streams' stall has the proxy's words."),
+		{gauge("held_packs", "Packs that proxies reject permanently and that are kept and tried again. Any is trouble: the streams' stall has the proxy's words."),
 			func(s *sdk.Status) float64 { return float64(s.HeldPacks) }},
 		{gauge("stream_bytes", "Bytes of the budget that streams take by being known, a kilobyte each. Close to the budget: there are too many streams, or idle ones are not forgotten."),
 			func(s *sdk.Status) float64 { return float64(s.StreamBytes) }},
@@ -126,7 +126,7 @@ var (
 			func(s *sdk.StreamStatus) float64 { return float64(s.RecordsFinal) }},
 		{counter("records_lost_total", "Records that were acked and are gone with their proxy: their owner has to send them anew. See packs_lost_total.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.RecordsLost) }},
-		{counter("records_refused_total", "Records refused for good. Any is trouble: the log has the proxy's words.", "group", "stream"),
+		{counter("records_refused_total", "Records rejected permanently. Any is trouble: the log has the proxy's words.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.RecordsRefused) }},
 		{counter("packs_total", "Packs sealed. Records by packs tells how full they are.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.Packs) }},
@@ -142,7 +142,7 @@ var (
 			func(s *sdk.StreamStatus) float64 { return float64(s.PacksResent) }},
 		{counter("packs_duplicated_total", "Packs of which a second copy is known to be on its way.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.PacksDuplicated) }},
-		{counter("packs_refused_total", "Packs refused for good. Any is trouble: the log has the proxy's words.", "group", "stream"),
+		{counter("packs_refused_total", "Packs rejected permanently. Any is trouble: the log has the proxy's words.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.PacksRefused) }},
 	}
 	// times are histograms over records, measured per pack.

@@ -129,7 +129,7 @@ func (pl *poller) sessionError(err error) error {
 	return nil
 }
 
-// partitionError judges a partition's error: some stop it for good, some need a look at the log's
+// partitionError judges a partition's error: some stop it permanently, some need a look at the log's
 // offsets, the rest is tried again.
 func (pl *poller) partitionError(p *assign.Assignment, err error) {
 	var loss *kgo.ErrDataLoss

@@ -142,7 +142,7 @@ type PartitionStatus struct {
 	Lost          int64         `json:"pieces_lost_total"` // read again
 	Stall         string        `json:"stall,omitempty"`   // code of why it does not go on
 	Reason        string        `json:"reason,omitempty"`
-	Stopped       bool          `json:"stopped,omitempty"`  // for good, until it is assigned anew
+	Stopped       bool          `json:"stopped,omitempty"`  // permanently, until it is assigned anew
 	Stuck         time.Duration `json:"stuck_ns,omitempty"` // it is behind and has made no progress for so long (delivery.watchdog)
 	StuckCode     string        `json:"stuck,omitempty"`    // code of why
 	StuckReason   string        `json:"stuck_reason,omitempty"`

@@ -851,7 +851,7 @@ var mutations = []mutation{
 		old: "		if !g.inSession.Load() {\n			cancel()", new: "		if g.inSession.Load() {\n			cancel()",
 		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
 	},
-	// What is refused for good.
+	// What is refused permanently.
 	{
 		name: "a refusal of one proxy of two is believed", file: "sdk/engine/refused.go",
 		old: "return len(r.by) > 1 || ", new: "return len(r.by) > 0 || ",
