@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -71,8 +72,12 @@ func TestLimitOfFramesThatComesAndGoesSkipsNothing(t *testing.T) {
 	r := e.start(c)
 	limit := func(n int) {
 		m.SetMaxPacketLength(n)
-		eventually(t, 10*time.Second, func() error {
-			for _, x := range r.b.routes.All() {
+		eventually(t, 20*time.Second, func() error {
+			all := r.b.routes.All()
+			if len(all) == 0 { // the partition is not assigned yet, and the first limit would not be waited for
+				return errors.New("the bridge has no stream yet")
+			}
+			for _, x := range all {
 				if got := x.Stream.MaxRecord(); (got > 60<<10) != (n > 60<<10) {
 					return fmt.Errorf("records may have %d bytes with a limit of %d", got, n)
 				}

@@ -160,7 +160,7 @@ func (s *Sender) admitLocked(st *Stream, payloads [][]byte, key *openKey) (n int
 		return 0, ErrClosed
 	}
 	if s.notify.behind() {
-		s.budget.roomWanted.Store(true)
+		s.budget.WantRoom()
 		if s.notify.behind() { // it may have caught up between the two
 			return 0, ErrBufferFull
 		}
@@ -176,28 +176,19 @@ func (s *Sender) admitLocked(st *Stream, payloads [][]byte, key *openKey) (n int
 	if len(want) == 0 {
 		return 0, err
 	}
-	n = s.takeLocked(st, want, repair)
+	n = s.budget.Take(want, repair, &st.held)
 	if n < len(want) {
 		// Room may have been made between the refusal and the note that somebody waits for it.
-		s.budget.roomWanted.Store(true)
-		n += s.takeLocked(st, want[n:], repair)
+		s.budget.WantRoom()
+		n += s.budget.Take(want[n:], repair, &st.held)
 	}
 	if n < len(want) {
 		err = ErrBufferFull
-		if c := cost(want[n]); !repair && s.budget.general.used.Load()+c <= s.budget.general.most(0) {
+		if !repair && s.budget.Fits(want[n]) {
 			err = ErrStreamFull
 		}
 	}
 	return n, err
-}
-
-func (s *Sender) takeLocked(st *Stream, payloads [][]byte, repair bool) int {
-	if repair {
-		n, _ := s.budget.repairs.take(payloads, nil)
-		return n
-	}
-	n, _ := s.budget.general.take(payloads, &st.held)
-	return n
 }
 
 // refundLocked gives what a pack has taken beyond keep bytes back to the budget and says so to those who wait
@@ -207,18 +198,12 @@ func (s *Sender) refundLocked(p *pack, keep int64) {
 	if back <= 0 {
 		return
 	}
-	if p.key.repair {
-		s.budget.repairs.used.Add(-back)
-	} else {
-		s.budget.general.used.Add(-back)
-		p.st.held.Add(-back)
-	}
 	p.charge = keep
-	s.budget.madeRoom()
+	s.budget.Refund(back, p.key.repair, &p.st.held)
 }
 
 // Room receives a value when there may be room again after ErrBufferFull or ErrStreamFull.
-func (s *Sender) Room() <-chan struct{} { return s.budget.room }
+func (s *Sender) Room() <-chan struct{} { return s.budget.Room() }
 
 // SendBatch waits for room and hands over all records. n is how many were taken when err is not nil. From when ctx has
 // ended no more are taken, even if there is room.
@@ -227,7 +212,7 @@ func (s *Sender) SendBatch(ctx context.Context, b *Batch) (n int, err error) {
 		if ctx.Err() != nil {
 			return n, notSent(ctx, "batch", b.Stream)
 		}
-		wait := s.budget.waiters.Next()
+		wait := s.budget.Wait()
 		if err = ErrStreamFull; b.Repair || !s.streamAhead(b.Stream) {
 			n, err = s.trySend(b, n)
 		}

@@ -29,7 +29,7 @@
 //   - A proxy that is back is used within 2 s, and all are dialled at once when none is connected. After a connection that
 //     ended before it had answered anything, the next one there has to answer a heartbeat before it gets packs, and
 //     nothing is held against those that the first one had (engine/outage.go). A name with several addresses is several
-//     proxies (resolve.go).
+//     proxies (internal/names).
 //   - Memory is bounded by a byte budget, from append to ack, of which a stream may hold as much as is
 //     free. A stream takes about a kilobyte of it until it is forgotten (ForgetStream). A record takes its bytes until its pack is encoded, and its share of the frame from then on.
 //     "Full" is an error value (TrySend, TrySendBatch) or a wait bounded by the context, never a drop. From the
@@ -62,31 +62,11 @@
 // From the seal on package engine decides what happens to a pack. It is pure: the sender tells it every event under
 // Sender.mu (sealed, encoded, opened, written, answered, ended, seen, a tick) and carries out its effects (perform.go).
 //
-// # Goroutines
+// # Goroutines, locks and callbacks
 //
-//	goroutine            count                        ends when
-//	encodeLoop           GOMAXPROCS                   the sender stops
-//	clockLoop            1                            the sender stops
-//	notifier.loop        1                            everything was told, at the end of Close
-//	slotLoop (dials,     one per connection           the proxy left the lists and its connection has
-//	then reads)                                       nothing left, or the sender stops
-//	conn.writeLoop       1 per open connection        its reader ended
-//	renewLoop            1 per connection, with       its connection ends, or it keeps the slot of the next one
-//	                     WithMaxConnLifetime
-//	discoverLoop         1 per group, with a Manager  the group is forgotten, or the sender stops
-//	resolveLoop          1, where proxies have names  the sender stops; one more per name while it is asked for
-//	watchLoop            1 per stream, until watched  it is watched, or the sender stops
-//	metricsLoop          1, with WithMetricsLog       the sender stops
-//	barrier              1 at a time                  answered, timed out, or the sender stops
-//
-// # Locks
-//
-// In this order: Stream.mu (what is being filled), Sender.mu (everything that was sealed, connections,
-// the engine), and the leaves of openList, encoder and notifier. None is held across a dial, a
-// write, a callback, or a question to Manager or Confirmer. A function that needs a lock is called ...Locked, and
-// no function lets go of a lock for its caller. Whoever changes something under Sender.mu ends with
-// Sender.progressLocked, which carries out the engine's effects, lets go of the lock, and performs what
-// progressLocked returned.
+// DESIGN.md lists all goroutines with their ends, and all locks in their order (section 6). Whoever changes something under
+// Sender.mu ends with Sender.progressLocked, which carries out the engine's effects, and performs what that returned after
+// it let go of the lock.
 //
 // Callbacks, tokens and hooks are called by one goroutine, in the order things happened, never under a lock,
 // never after Close returned. One that panics harms only itself, one that is slow delays the others'

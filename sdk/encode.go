@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/internal/fill"
 )
 
 // encoder hands sealed packs to the goroutines that turn them into frames. Its lock is a leaf. What it
@@ -17,13 +18,13 @@ type encoder struct {
 	head   int
 	closed bool
 
-	backlog backlog // of records that are not encoded yet
+	backlog fill.Backlog // of records that are not encoded yet
 }
 
 func (e *encoder) init() { e.more.L = &e.mu }
 
 func (e *encoder) push(p *pack) {
-	e.backlog.bytes.Add(int64(p.size()))
+	e.backlog.Add(int64(p.size()))
 	e.mu.Lock()
 	e.queue = append(e.queue, p)
 	e.mu.Unlock()
@@ -52,7 +53,7 @@ func (e *encoder) close() {
 	e.mu.Lock()
 	e.closed = true
 	for _, p := range e.queue[e.head:] {
-		e.backlog.bytes.Add(-int64(p.size()))
+		e.backlog.Add(-int64(p.size()))
 	}
 	e.mu.Unlock()
 	e.more.Broadcast()
@@ -73,9 +74,7 @@ func (s *Sender) encodeLoop() {
 	for p := s.enc.next(); p != nil; p = s.enc.next() {
 		size := p.size()
 		encoded, err := s.encode(p, &w)
-		if s.enc.backlog.fell(-int64(size), s.budget.maxAhead) {
-			s.budget.caughtUp()
-		}
+		s.budget.Went(&s.enc.backlog.Flow, int64(size))
 		s.mu.Lock()
 		s.encodedLocked(p, size, encoded, err)
 		todo := s.progressLocked()

@@ -112,7 +112,7 @@ func TestBuffersOfManyOpenPacksShareTheBudget(t *testing.T) {
 			})
 			st.mu.Unlock()
 		}
-		if most := s.budget.general.limit; holds > most || holds < most/4 {
+		if most := s.budget.Most(0); holds > most || holds < most/4 {
 			t.Errorf("open packs hold buffers of %d bytes for records of %d, want at most %d; %d calls found no room", holds, records, most, full)
 		}
 	})

@@ -10,6 +10,8 @@ import (
 	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
+	"inlong-bridge/sdk/internal/choice"
+	"inlong-bridge/sdk/internal/names"
 	"inlong-bridge/sdk/manager"
 	"inlong-bridge/sdk/signal"
 )
@@ -27,7 +29,7 @@ type endpoint struct {
 
 	lastErr  string
 	lastTime time.Time
-	choice   standing // with WithMaxProxies
+	standing choice.Standing // with WithMaxProxies
 }
 
 // directory is the proxies that are known, and where their lists come from. Guarded by Sender.mu.
@@ -35,20 +37,18 @@ type directory struct {
 	static       *proxyList // of all groups; nil where each has its own
 	groups       map[string]*group
 	clusters     map[int]clusterAnswer
-	store        *manager.Store        // the Manager's last answers on disk; nil for none
-	names        map[string]*proxyName // by host:port
-	resolving    bool                  // resolveLoop runs
-	resolveWake  signal.Poke           // for resolveLoop: there is a new name
-	rankSeed     uint64                // constant; see maxproxies.go
-	nextReview   time.Duration         // of the proxies that are used
+	store        *manager.Store // the Manager's last answers on disk; nil for none
+	names        *names.Table   // which addresses names stand for; nil: names are dialled as they are
+	resolving    bool           // resolveLoop runs
+	resolveWake  signal.Poke    // for resolveLoop: there is a new name
+	choice       choice.Chooser // see WithMaxProxies
 	endpoints    map[endpointKey]*endpoint
 	endpointList []*endpoint // in the order of first use: the engine refers to them by their index
-
 }
 
 func newDirectory() directory {
 	return directory{
-		groups: make(map[string]*group), clusters: make(map[int]clusterAnswer), names: make(map[string]*proxyName),
+		groups: make(map[string]*group), clusters: make(map[int]clusterAnswer),
 		endpoints: make(map[endpointKey]*endpoint), resolveWake: signal.NewPoke(),
 	}
 }
@@ -78,7 +78,7 @@ func (d *directory) addrOfLocked(ep *engine.Endpoint) string {
 type proxyList struct {
 	life     engine.ProxyList
 	addrs    []string     // host:port as given
-	reserve  int          // proxies of the list that may take the place of another; see maxproxies.go
+	reserve  int          // proxies of the list that may take the place of another; see WithMaxProxies
 	owner    string       // the group whose endpoints are its own; empty where they are shared
 	maxFrame atomic.Int64 // largest frame as the Manager says, 0 for nothing said
 }
@@ -90,7 +90,7 @@ func (s *Sender) applyLocked(l *proxyList, addrs []string) {
 	l.addrs = addrs
 	var endpoints []*engine.Endpoint
 	for _, t := range s.chooseLocked(l, s.targetsLocked(addrs)) {
-		endpoints = append(endpoints, &s.endpointLocked(endpointKey{l.owner, t.label}, t.addr).life)
+		endpoints = append(endpoints, &s.endpointLocked(endpointKey{l.owner, t.Label}, t.Addr).life)
 	}
 	s.e.SetList(&l.life, endpoints, s.now())
 }

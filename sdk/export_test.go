@@ -23,9 +23,9 @@ func Lent(s *Sender) int64 { return s.bufs.Lent() }
 func Counted(s *Sender) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.budget.general.used.Load() + s.budget.repairs.used.Load() + s.enc.backlog.bytes.Load()
+	n := s.budget.Used() + s.enc.backlog.Bytes()
 	for _, st := range s.streamList {
-		n += st.held.Load() + st.ahead.bytes.Load()
+		n += st.held.Load() + st.ahead.Bytes()
 	}
 	return n
 }

@@ -93,8 +93,7 @@ func (s *Sender) forgetStreamLocked(st *Stream) (unwatched chan struct{}) {
 	s.streamList[st.life.Ref], last.life.Ref = last, st.life.Ref
 	s.streamList[len(s.streamList)-1] = nil
 	s.streamList = s.streamList[:len(s.streamList)-1]
-	s.budget.general.fixed.Add(-st.bytes())
-	s.budget.madeRoom()
+	s.budget.Fix(-st.bytes())
 	s.openings.forgotten++
 	if !st.folded {
 		s.openings.own--

@@ -57,7 +57,7 @@ func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) er
 		if ctx.Err() != nil {
 			return notSent(ctx, "message", m.Stream)
 		}
-		wait := s.budget.waiters.Next()
+		wait := s.budget.Wait()
 		var err = ErrStreamFull
 		if !s.streamAhead(m.Stream) {
 			err = s.trySendMessage(&m, done)

@@ -32,7 +32,7 @@ type event struct {
 }
 
 func (n *notifier) init(s *Sender) {
-	n.log, n.recycle, n.limit, n.caught = s.o.logger, s.putPieces, s.o.backlog, s.budget.madeRoom
+	n.log, n.recycle, n.limit, n.caught = s.o.logger, s.putPieces, s.o.backlog, s.budget.MadeRoom
 	n.more.L = &n.mu
 }
 

@@ -15,6 +15,7 @@ import (
 	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/internal/choice"
 	"inlong-bridge/sdk/manager"
 )
 
@@ -94,7 +95,7 @@ func defaults() options {
 		budget:       64 << 20,
 		repair:       8 << 20,
 		connections:  1,
-		maxProxies:   allProxies,
+		maxProxies:   choice.All,
 		maxFrame:     512 << 10,
 		maxOpen:      4096,
 		dialTimeout:  5 * time.Second,

@@ -34,8 +34,8 @@ func paced(t *testing.T) (*Sender, *Stream) {
 func TestNewRecordsWaitForEncodersThatAreBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, st := paced(t)
-		late := s.budget.maxAhead + 1
-		s.enc.backlog.bytes.Add(late)
+		late := s.budget.MaxAhead() + 1
+		s.enc.backlog.Add(late)
 		one := &Batch{Stream: st, Time: time.Now(), Payloads: [][]byte{[]byte("x")}}
 		if n, err := s.TrySendBatch(one); n != 0 || !errors.Is(err, ErrBufferFull) {
 			t.Errorf("TrySendBatch = %d, %v, want 0, ErrBufferFull", n, err)
@@ -58,13 +58,10 @@ func TestNewRecordsWaitForEncodersThatAreBehind(t *testing.T) {
 			t.Errorf("a call went on while the encoders were behind: %v", err)
 		case <-s.Room():
 		}
-		if s.enc.backlog.fell(-1, s.budget.maxAhead) {
+		if s.budget.Went(&s.enc.backlog.Flow, 1); len(s.Room()) != 0 {
 			t.Error("one byte less is enough to wake everybody")
 		}
-		if !s.enc.backlog.fell(1-late, s.budget.maxAhead) {
-			t.Error("nobody is woken when the encoders have caught up")
-		}
-		s.budget.caughtUp()
+		s.budget.Went(&s.enc.backlog.Flow, late-1)
 		synctest.Wait()
 		for range 2 {
 			select {
@@ -89,10 +86,10 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 		s, st := paced(t)
 		moves := func() {
 			s.mu.Lock()
-			st.ahead.moved.Store(int64(s.now()))
+			st.ahead.Move(s.now())
 			s.mu.Unlock()
 		}
-		p := &pack{filling: filling{st: st, buf: make([]byte, frame.PackHeader+s.budget.maxAhead+1)}}
+		p := &pack{filling: filling{st: st, buf: make([]byte, frame.PackHeader+s.budget.MaxAhead()+1)}}
 		s.mu.Lock()
 		s.goesAheadLocked(p)
 		s.mu.Unlock()

@@ -32,7 +32,7 @@ type filling struct {
 	pins       int32 // batches that have still to name their piece
 	sealed     bool  // takes nothing more
 
-	inOpen list.Node[pack] // guarded by the lock of openList
+	inOpen list.Node[pack] // guarded by the lock of Sender.open
 
 	// Set when it is sealed.
 	rtms     int64 // report time, the same on a resend

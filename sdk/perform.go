@@ -153,7 +153,7 @@ func (s *Sender) streamOfLocked(st *engine.Stream) *Stream { return s.streamList
 // sendLocked gives a pack to a connection's writer. Under mu.
 func (s *Sender) sendLocked(p *pack, c *conn, now time.Duration) {
 	s.ranAheadLocked(p)
-	p.st.ahead.moved.Store(int64(now))
+	p.st.ahead.Move(now)
 	c.out = append(c.out, p)
 	c.wake.Poke()
 }

@@ -7,24 +7,6 @@ import (
 	"inlong-bridge/sdk/frame"
 )
 
-func TestBudgetRule(t *testing.T) {
-	for _, tt := range []struct {
-		name              string
-		limit, used, held int64
-		want              int64
-	}{
-		{"empty: one stream takes half at once", 100, 0, 0, 50},
-		{"half is one stream's", 100, 50, 50, 0},
-		{"the other gets half of the rest", 100, 50, 0, 25},
-		{"others hold much, this one nothing", 100, 90, 0, 5},
-		{"never negative", 100, 100, 60, 0},
-	} {
-		if got := share(tt.limit, tt.used, tt.held); got != tt.want {
-			t.Errorf("%s: share(%d, %d, %d) = %d, want %d", tt.name, tt.limit, tt.used, tt.held, got, tt.want)
-		}
-	}
-}
-
 func TestAutoCompressionStopsAndProbes(t *testing.T) {
 	var a autoCompression
 	tried := 0

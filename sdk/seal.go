@@ -4,7 +4,7 @@ import "time"
 
 // openedLocked notes a fresh open pack. Under its stream's lock.
 func (s *Sender) openedLocked(p *pack) {
-	if s.open.add(p) && s.o.linger > 0 {
+	if s.open.Add(&p.inOpen, p) && s.o.linger > 0 {
 		s.clockWake.Poke() // no pack was open, so the clock did not look for one
 	}
 }
@@ -13,16 +13,14 @@ func (s *Sender) openedLocked(p *pack) {
 func (s *Sender) sealLocked(p *pack) {
 	st := p.st
 	p.sealed = true
-	s.open.remove(p)
+	s.open.Remove(&p.inOpen)
 	st.open.remove(p)
 	if st.last == p {
 		st.last = nil
 	}
 	if back := p.prepaid; back > 0 {
 		p.prepaid = 0
-		st.held.Add(-back)
-		s.budget.general.used.Add(-back)
-		s.budget.madeRoom()
+		s.budget.Refund(back, false, &st.held)
 	}
 	st.lastSize = int32(p.size())
 
@@ -71,8 +69,8 @@ func (s *Sender) sealIfOpen(p *pack) {
 
 // sealBeyondLimit seals the oldest open packs while there are too many.
 func (s *Sender) sealBeyondLimit() {
-	for s.open.len() > s.o.maxOpen {
-		if p, _ := s.open.oldest(); p != nil {
+	for s.open.Len() > s.o.maxOpen {
+		if p := s.open.Oldest(); p != nil {
 			s.sealIfOpen(p)
 		}
 	}
@@ -91,13 +89,13 @@ const (
 // sealExpired seals the packs whose linger is over and returns when to look again; 0 for never.
 func (s *Sender) sealExpired(now time.Duration) (next time.Duration) {
 	for {
-		p, opened := s.open.oldest()
+		p := s.open.Oldest()
 		switch {
 		case p == nil || s.o.linger == 0:
 			return 0
-		case now < opened+s.o.linger:
-			return opened + s.o.linger
-		case now < opened+lateLingers*s.o.linger && s.enc.backlog.bytes.Load() > busyEncoders:
+		case now < p.opened+s.o.linger:
+			return p.opened + s.o.linger
+		case now < p.opened+lateLingers*s.o.linger && s.enc.backlog.Bytes() > busyEncoders:
 			return now + busyPause
 		}
 		s.sealIfOpen(p)
@@ -107,7 +105,7 @@ func (s *Sender) sealExpired(now time.Duration) (next time.Duration) {
 // Seal closes all open packs now instead of at their linger.
 func (s *Sender) Seal() {
 	for {
-		p, _ := s.open.oldest()
+		p := s.open.Oldest()
 		if p == nil {
 			return
 		}

@@ -33,27 +33,27 @@ func testPackStaysOpen(t *testing.T) {
 	if _, err := s.TrySendBatch(&Batch{Stream: st, Time: time.Unix(0, 0), Payloads: [][]byte{[]byte("x")}}); err != nil {
 		t.Fatal(err)
 	}
-	_, opened := s.open.oldest()
+	opened := s.open.Oldest().opened
 	linger := s.o.linger
 	if next := s.sealExpired(opened); next != opened+linger {
 		t.Errorf("looks again at %v, want %v, when the linger is over", next, opened+linger)
 	}
-	s.enc.backlog.bytes.Add(busyEncoders + 1)
+	s.enc.backlog.Add(busyEncoders + 1)
 	for _, after := range []time.Duration{linger, lateLingers*linger - 1} {
-		if next := s.sealExpired(opened + after); s.open.len() != 1 || next != opened+after+busyPause {
-			t.Errorf("%v after it was opened and with busy encoders: %d packs are open, looks again at %v; want 1, and soon", after, s.open.len(), next)
+		if next := s.sealExpired(opened + after); s.open.Len() != 1 || next != opened+after+busyPause {
+			t.Errorf("%v after it was opened and with busy encoders: %d packs are open, looks again at %v; want 1, and soon", after, s.open.Len(), next)
 		}
 	}
-	s.enc.backlog.bytes.Add(-1)
-	if s.sealExpired(opened + linger); s.open.len() != 0 {
+	s.enc.backlog.Add(-1)
+	if s.sealExpired(opened + linger); s.open.Len() != 0 {
 		t.Error("the encoders have little to do, and a pack whose linger is over is still open")
 	}
 	if _, err := s.TrySendBatch(&Batch{Stream: st, Time: time.Unix(0, 0), Payloads: [][]byte{[]byte("x")}}); err != nil {
 		t.Fatal(err)
 	}
-	_, opened = s.open.oldest()
-	s.enc.backlog.bytes.Add(1)
-	if s.sealExpired(opened + lateLingers*linger); s.open.len() != 0 {
+	opened = s.open.Oldest().opened
+	s.enc.backlog.Add(1)
+	if s.sealExpired(opened + lateLingers*linger); s.open.Len() != 0 {
 		t.Errorf("a pack is still open after %d lingers", lateLingers)
 	}
 }

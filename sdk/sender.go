@@ -13,13 +13,16 @@ import (
 
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/internal/bufpool"
+	"inlong-bridge/sdk/internal/choice"
+	"inlong-bridge/sdk/internal/fill"
+	"inlong-bridge/sdk/internal/names"
 	"inlong-bridge/sdk/manager"
 	"inlong-bridge/sdk/signal"
 )
 
 // Sender is safe for concurrent use.
 //
-// Lock order: Stream.mu, then mu, then the leaves (openList, encoder, notifier). No lock is held across
+// Lock order: Stream.mu, then mu, then the leaves (open, encoder, notifier). No lock is held across
 // a dial, a write, a callback, or a question to Manager or Confirmer.
 type Sender struct {
 	o     options
@@ -31,9 +34,9 @@ type Sender struct {
 
 	bufs      bufpool.Pool
 	piecePool sync.Pool
-	budget    budget
+	budget    fill.Budget
 	warmer    signal.Broadcast // for connections
-	open      openList
+	open      fill.OpenList[pack]
 	enc       encoder
 	notify    notifier
 	clockWake signal.Poke
@@ -75,7 +78,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		opt.apply(&o)
 	}
 	if !o.dialGiven && !o.resolveGiven {
-		o.resolve = systemResolver
+		o.resolve = names.System
 	}
 	o.finality.TrialPause = o.retryMax
 	if err := o.validate(); err != nil {
@@ -89,9 +92,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		clockWake: signal.NewPoke(), streams: make(map[streamKey]*Stream), proxies: newDirectory(),
 		end: shutdown{told: make(chan struct{}), idle: make(chan struct{}), closed: make(chan struct{})},
 	}
-	s.budget.room = signal.NewPoke()
-	s.budget.general.limit, s.budget.repairs.limit = o.budget-o.repair, o.repair
-	s.budget.maxAhead = max(minAhead, int64(4*runtime.GOMAXPROCS(0)*o.packBytes))
+	s.budget.Init(o.budget-o.repair, o.repair, int64(4*runtime.GOMAXPROCS(0)*o.packBytes))
 	if o.cacheDir != "" {
 		store, err := manager.OpenStore(o.cacheDir)
 		if damaged, ok := errors.AsType[*manager.DamagedError](err); ok {
@@ -101,9 +102,14 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		}
 		s.proxies.store = store
 	}
-	if o.maxProxies != allProxies {
-		s.proxies.rankSeed = o.seed.Uint64()
+	if o.resolve != nil {
+		s.proxies.names = names.New(o.logger)
 	}
+	rankSeed := uint64(0)
+	if o.maxProxies != choice.All {
+		rankSeed = o.seed.Uint64()
+	}
+	s.proxies.choice = choice.New(o.maxProxies, rankSeed)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.enc.init()
 	s.notify.init(s)
@@ -151,7 +157,7 @@ func (s *Sender) clockLoop() {
 		next := s.sealExpired(s.now())
 		if now := s.now(); now >= nextTick {
 			nextTick = now + tick
-			s.budget.caughtUp()
+			s.budget.CaughtUp()
 			s.mu.Lock()
 			s.e.Tick(s.now())
 			s.askForgottenLocked(now)

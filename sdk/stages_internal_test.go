@@ -67,7 +67,7 @@ func dropSealed(s *Sender) (packs, records int) {
 		return 0, 0
 	}
 	for _, p := range e.queue[e.head:] {
-		e.backlog.bytes.Add(-int64(p.size()))
+		e.backlog.Add(-int64(p.size()))
 	}
 	clear(e.queue)
 	e.queue, e.head = e.queue[:0], 0

@@ -14,6 +14,7 @@ import (
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/frame"
 	"inlong-bridge/sdk/internal/bufpool"
+	"inlong-bridge/sdk/internal/fill"
 )
 
 // Stream is a (group, stream) pair that was checked once; get it from Sender.Stream.
@@ -28,7 +29,7 @@ type Stream struct {
 	packAttrs atomic.Pointer[PackAttrs]
 
 	held  atomic.Int64 // bytes of the budget, without repairs
-	ahead flow         // sealed and not yet handed to a connection, without repairs; see pace.go
+	ahead fill.Flow    // sealed and not yet handed to a connection, without repairs
 
 	mu          sync.Mutex // before Sender.mu
 	open        openSet
@@ -89,10 +90,10 @@ func (s *Sender) streamLocked(group, stream string) (*Stream, error) {
 	if s.o.maxFrame-int(st.overhead)-maxPackAttrs <= frame.ItemAttrOverhead {
 		return nil, fmt.Errorf("stream %s: no room for a record in a frame of %d bytes beside %d bytes of attributes; raise WithMaxFrame", st.text, s.o.maxFrame, longest)
 	}
-	if s.budget.general.most(st.bytes()) < 2*int64(s.o.maxFrame) {
-		return nil, fmt.Errorf("stream %s: %w (%d streams, %d bytes)", st.text, ErrTooManyStreams, len(s.streams), s.budget.general.fixed.Load())
+	if s.budget.Most(st.bytes()) < 2*int64(s.o.maxFrame) {
+		return nil, fmt.Errorf("stream %s: %w (%d streams, %d bytes)", st.text, ErrTooManyStreams, len(s.streams), s.budget.Fixed())
 	}
-	s.budget.general.fixed.Add(st.bytes())
+	s.budget.Fix(st.bytes())
 	st.number = s.openings.streams
 	s.openings.streams++
 	if st.folded = s.openings.own >= s.o.metricStreams; !st.folded {
@@ -155,7 +156,7 @@ func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 		most := min(s.s.o.packBytes, s.s.openShare())
 		// The frame is to fit into the buffer of a power of two that the pack's size usually is.
 		p.limit = min(max(most-over, most/2), s.room(key.attrs))
-		if s.lastSize == 0 && s.s.open.len() >= manyOpen {
+		if s.lastSize == 0 && s.s.open.Len() >= manyOpen {
 			p.limit = s.firstLimit(p.limit, n)
 		}
 		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(int(s.lastSize), minPackBuffer-over), p.limit)))
@@ -183,7 +184,7 @@ const minPackBuffer = 4 << 10
 // openShare is the largest buffer that every open pack may have at once without holding more than the
 // budget together. What is charged is records: this bounds the rest of their buffers.
 func (s *Sender) openShare() int {
-	share := uint64(s.budget.general.most(0)) / uint64(s.open.len()+1)
+	share := uint64(s.budget.Most(0)) / uint64(s.open.Len()+1)
 	return max(1<<(bits.Len64(share)-1), minPackBuffer)
 }
 
@@ -209,7 +210,7 @@ func (s *Stream) room(attrs string) int {
 func (p *pack) add(payload []byte, bufs *bufpool.Pool) {
 	p.buf = frame.AppendItem(bufs.Grow(p.buf, frame.ItemOverhead+len(payload)), payload)
 	p.count++
-	p.charge += cost(payload)
+	p.charge += fill.Cost(payload)
 }
 
 // addWithAttrs appends one record of n bytes and its attributes, as appendRecord made them.
@@ -217,7 +218,7 @@ func (p *pack) addWithAttrs(record []byte, n int, bufs *bufpool.Pool) {
 	p.buf = binary.BigEndian.AppendUint32(bufs.Grow(p.buf, frame.ItemOverhead+len(record)), uint32(n))
 	p.buf = append(p.buf, record...)
 	p.count++
-	p.charge += cost(record)
+	p.charge += fill.Cost(record)
 }
 
 // timeOrNow is the event time of what was handed over with t: a zero Time is not the year 1, but says nothing.

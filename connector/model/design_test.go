@@ -45,3 +45,25 @@ func TestDesignNamesRealTests(t *testing.T) {
 		}
 	}
 }
+
+// TestDesignNamesRealFiles: the map of DESIGN.md leads to files and packages that exist.
+func TestDesignNamesRealFiles(t *testing.T) {
+	const root = "../.."
+	page, err := os.ReadFile(filepath.Join(root, "DESIGN.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := regexp.MustCompile("`((?:cmd|connector|deploy|docs|mapping|sdk|testdata)/[\\w./-]+)`").FindAllSubmatch(page, -1)
+	if len(paths) < 60 {
+		t.Errorf("DESIGN.md names %d files, want at least 60; has the map moved?", len(paths))
+	}
+	for _, m := range paths {
+		name := string(m[1])
+		if strings.HasSuffix(name, "/...") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+			t.Errorf("DESIGN.md leads to %s, which does not exist", name)
+		}
+	}
+}

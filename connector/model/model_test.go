@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 )
 
 var (
-	eventsFlag = flag.Int("model.events", 1_500_000, "events that the engines get in the fixed schedules; half as many follow with fresh ones")
+	eventsFlag = flag.Int("model.events", 1_800_000, "events that the engines get in the fixed schedules; half as many follow with fresh ones")
 	seedFlag   = flag.Uint64("model.seed", 0, "run only this schedule, with its whole log")
 )
 
@@ -112,8 +113,8 @@ func run(seed uint64) (st stats, failed string, log []string) {
 		if e := recover(); e != nil {
 			b, ok := e.(breach)
 			if !ok {
-				failed = fmt.Sprintf("panic: %v", e)
-				panic(e)
+				failed = fmt.Sprintf("%.1fs: panic: %v\n%s", s.w.time().Seconds(), e, debug.Stack())
+				return
 			}
 			failed = fmt.Sprintf("%.1fs: %s", s.w.time().Seconds(), b.what)
 		}

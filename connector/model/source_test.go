@@ -26,11 +26,13 @@ type fact struct {
 	partition int
 	offset    int64
 	topic     resume.TopicID
+	route     int32
+	minute    int32
 	fate      fate
 	puts      int  // copies that reached the queue
 	present   int  // copies that lie there now
 	read      bool // a bridge read a copy there
-	early     bool // produced before the group had a commit of the partition
+	early     bool // produced before the group had a commit of the partition, or fetched it
 	passed    bool // kafka.start: latest passed over it
 }
 
@@ -95,13 +97,14 @@ type kafka struct {
 	ids     [][]int // by partition: all records that the topic of this life ever held
 	cutAt   []int64 // by partition: below it nothing was cut off since an operator looked, -1 for nothing at all
 	byHand  []bool  // by partition: an operator set the group's offset
+	fetched []bool  // by partition: a member of the group did
 	group   group
 }
 
 func (s *kafka) create(partitions int) {
 	s.lives++
 	s.id = resume.TopicID{byte(s.lives), byte(s.lives >> 8), 1}
-	s.logs, s.ids, s.cutAt, s.byHand = nil, nil, nil, nil
+	s.logs, s.ids, s.cutAt, s.byHand, s.fetched = nil, nil, nil, nil, nil
 	for range partitions {
 		s.grow()
 	}
@@ -109,7 +112,8 @@ func (s *kafka) create(partitions int) {
 
 // grow adds a partition.
 func (s *kafka) grow() {
-	s.logs, s.ids, s.cutAt, s.byHand = append(s.logs, newLog(0)), append(s.ids, nil), append(s.cutAt, -1), append(s.byHand, false)
+	s.logs, s.ids, s.cutAt = append(s.logs, newLog(0)), append(s.ids, nil), append(s.cutAt, -1)
+	s.byHand, s.fetched = append(s.byHand, false), append(s.fetched, false)
 	if g := &s.group; len(g.owner) < len(s.logs) {
 		g.committed, g.owner, g.generation = append(g.committed, noCommit), append(g.owner, nil), append(g.generation, 0)
 	}
@@ -121,8 +125,9 @@ func (w *world) produce(p, n int) {
 		if w.r.IntN(8) == 0 {
 			l.end += int64(1 + w.r.IntN(4)) // a control record, or an aborted transaction
 		}
-		w.facts = append(w.facts, fact{partition: p, offset: l.end, topic: w.src.id, early: w.src.group.committed[p].offset < 0})
-		l.records = append(l.records, record{len(w.facts) - 1, l.end, int32(w.r.IntN(w.routes)), w.minute, l.epoch()})
+		route := int32(w.r.IntN(w.routes))
+		w.facts = append(w.facts, fact{partition: p, offset: l.end, topic: w.src.id, route: route, minute: w.minute, early: w.src.group.committed[p].offset < 0 && !w.src.fetched[p]})
+		l.records = append(l.records, record{len(w.facts) - 1, l.end, route, w.minute, l.epoch()})
 		w.src.ids[p] = append(w.src.ids[p], len(w.facts)-1)
 		l.end++
 	}

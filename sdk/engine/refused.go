@@ -83,6 +83,9 @@ func (e *Engine) Refused(p *Pack, code int, early bool, err error, now time.Dura
 	if early && answer.Class == Rejected {
 		answer.Class = Damaged // a text pack has no magic: this is how damaged bytes show
 	}
+	if answer.Class == Rejected {
+		e.confirm.NotStored(finality.Pack(p.seq))
+	}
 	sentAt, again := p.sentAt, p.damaged
 	e.unhand(p)
 	e.setState(p, Waiting)

@@ -265,3 +265,51 @@ func TestProxyThatRefusesAStreamsPacksAloneIsAvoidedForAPause(t *testing.T) {
 		t.Errorf("the breaker of the stream there is %v after two refusals, want open", b.state(r.now))
 	}
 }
+
+// 1. a proxy turns into a zombie, and gets one pack per pause  2. every pack is offered to the other proxy first, which
+// rejects it  3. the copy that the zombie stores is the only one there can be, so it shows that the proxy lives
+func TestRejectedCopyDoesNotHideThatAZombieLives(t *testing.T) {
+	r := newRig(t, 2, finality.Queue, nil)
+	zombie := func() bool { return r.e.EndpointState(r.eps[0], r.now).Confirm.Reason == finality.EndpointZombie }
+	seen := func(p *Pack) {
+		r.e.Seen(p.seq, r.now)
+		r.progress()
+	}
+	silent := 0
+	for i := 0; i < 100 && !zombie(); i++ {
+		p := r.sent(1)
+		r.ack(p)
+		if r.proxyOf(p) == 1 || i < 10 { // the first ones end the slow start
+			seen(p)
+		} else {
+			silent++
+		}
+		r.wait(3 * time.Second)
+		if r.barrier {
+			r.barrier = false
+			r.e.BarrierPassed(r.now, r.now)
+			r.progress()
+		}
+	}
+	if !zombie() || silent == 0 {
+		t.Fatal("no proxy turned into a zombie; the story tells nothing")
+	}
+	for range 100 {
+		p := r.sent(1)
+		if r.proxyOf(p) != 1 {
+			r.ack(p) // the trial of the pause, which is not seen
+			continue
+		}
+		r.refuse(p, 104)
+		r.waitSent(p)
+		if r.proxyOf(p) != 0 {
+			t.Fatal("the pack was not offered to the other proxy")
+		}
+		r.ack(p)
+		seen(p)
+		break
+	}
+	if zombie() {
+		t.Error("a pack that only the zombie can have stored was seen, and it still counts as one")
+	}
+}

@@ -24,4 +24,7 @@
 // queue clock moves only while every queue cluster answers: when the queue is down nobody's packs
 // arrive, so nothing becomes overdue. Time during which this process did not run (no Tick
 // for longer than Config.ClockGap) moves neither.
+//
+// The package serves package sdk, its engine and the model test, and promises no stable API but Mode, Config and
+// DefaultConfig, which sdk.WithFinality takes.
 package finality

@@ -24,7 +24,7 @@ type pack struct {
 	c      *conn     // in flight or acked: where; acked and nil: its connection ended (an orphan)
 	ep     *endpoint // of the last copy
 	order  uint64    // of the last copy among all that was written by the machine
-	copies int       // times written; which copy was seen nobody can tell
+	copies int       // times written, but for a first copy that was surely not stored; nobody can tell which copy was seen
 	bytes  int64
 	sentAt time.Duration
 	stamp  time.Duration // acked: the life clock (Settle) or the queue clock (Queue) at the ack
@@ -153,6 +153,14 @@ func (m *Machine) Refused(id Pack, epoch ConnEpoch, full bool, now time.Duration
 	if full {
 		c.clock.full = true
 		c.shrink(now, &m.cfg)
+	}
+}
+
+// NotStored says that the copy that was refused last cannot be in the queue, because its proxy checks what it refused before
+// it stores anything. Call it after Refused. If it was the only copy, the next one speaks for its proxy as a first copy does.
+func (m *Machine) NotStored(id Pack) {
+	if p := m.packs[id]; p != nil && p.state == waiting && p.copies == 1 {
+		p.copies = 0
 	}
 }
 

@@ -169,6 +169,34 @@ func TestZombieIsOpenedOnlyByAPackSentAfterIt(t *testing.T) {
 	}
 }
 
+// 1. a pack goes to proxy 2 first, which refuses it permanently, so it was not stored  2. it is written again through the
+// zombie, and seen. It can only be the zombie's copy, so the zombie lives. A pack whose first copy may have been stored
+// still speaks for nobody.
+func TestZombieIsOpenedByAPackThatAnotherProxyRejected(t *testing.T) {
+	for name, rejected := range map[string]bool{"rejected": true, "refused for now": false} {
+		t.Run(name, func(t *testing.T) {
+			r := queueRig(t, nil)
+			r.m.AddEndpoint(2, 0)
+			r.m.Opened(2, 2, 0)
+			r.ack(1, 1)
+			r.ack(2, 2)
+			r.m.Seen(2, r.now)
+			r.wait(61*second, 1, 2)
+			r.want(Lost, 1)
+			r.write(3, 2)
+			r.m.Refused(3, 2, false, r.now)
+			if rejected {
+				r.m.NotStored(3)
+			}
+			r.ack(3, 1)
+			r.m.Seen(3, r.now)
+			if zombie := r.m.Endpoint(1, r.now).Reason == EndpointZombie; zombie == rejected {
+				t.Errorf("half-open: %v, want %v", zombie, !rejected)
+			}
+		})
+	}
+}
+
 func (r *rig) ackOf(s Stream, p Pack, epoch ConnEpoch) {
 	r.m.Written(p, s, epoch, 100, r.now)
 	r.m.Acked(p, epoch, r.now)

@@ -154,7 +154,7 @@ func (p *Assignment) Settled(piece uint64, r sdk.Result) {
 			return // nothing was decided; what is not final is read again after the restart
 		}
 		p.gate.Strand(1)
-		p.Stop(part.Stop(p.Partition, refusal(r.Err), -1, fmt.Sprintf("proxy %s refuses a pack for good: %v", r.Endpoint, r.Err)))
+		p.Stop(part.Stop(p.Partition, refusal(r.Err), -1, fmt.Sprintf("proxy %s rejects a pack permanently: %s", r.Endpoint, part.InKeys(r.Err))))
 		p.events.Moved()
 	}
 }
@@ -170,7 +170,7 @@ func (p *Assignment) heldBy(pc checkpoint.Piece, r sdk.Result) {
 	}
 	if p.gate.Refer(k, time.Now(), true) {
 		p.events.Stopped(p, part.Stop(p.Partition, reason.Refused, first, fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
-			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, r.Err)))
+			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, part.InKeys(r.Err))))
 	}
 	p.events.Moved()
 }

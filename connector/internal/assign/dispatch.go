@@ -189,6 +189,6 @@ func upToBytes(payloads [][]byte, base, limit int) int {
 }
 
 func tooLargeReason(id part.ID, g *group, err error) string {
-	return fmt.Sprintf("the record at offset %d of %s has %d bytes and fits into no frame: %v; "+
-		"hint: raise max-msg-length of the proxies and inlong.max_frame, up to 20 MiB", g.offsets[g.sent], id, len(g.payloads[g.sent]), err)
+	return fmt.Sprintf("the record at offset %d of %s has %d bytes and fits into no frame: %s; "+
+		"hint: raise max-msg-length of the proxies and inlong.max_frame, up to 20 MiB", g.offsets[g.sent], id, len(g.payloads[g.sent]), part.InKeys(err))
 }

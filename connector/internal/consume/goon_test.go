@@ -1,14 +1,18 @@
 package consume
 
 import (
+	"context"
 	"io"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/assigntest"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/connector/reason"
 )
 
@@ -80,4 +84,55 @@ func TestFaultThatComesAgainWhileItIsTakenForOverIsTriedAgain(t *testing.T) {
 		}
 		p.Gate().Try(part.Key(p.ID(), reason.Fault))
 	}
+}
+
+// sleepy is a client that has missed the order to fetch in its new session, as kgo may: it sleeps until something is resumed.
+type sleepy struct {
+	asleep atomic.Bool
+	named  atomic.Bool // a partition was resumed
+}
+
+func (*sleepy) PauseFetchPartitions(map[string][]int32) map[string][]int32 { return nil }
+
+func (s *sleepy) ResumeFetchPartitions(m map[string][]int32) {
+	s.asleep.Store(false)
+	if len(m) > 0 {
+		s.named.Store(true)
+	}
+}
+
+// roomless is a sender that never says that there is room again.
+type roomless struct{ Sender }
+
+func (roomless) Room() <-chan struct{} { return nil }
+
+// 1. partitions go on, twice in a row  2. kgo misses that it is to fetch them. No gate changes any more, so nothing else would wake it.
+func TestClientThatSleepsThoughNothingIsPausedIsWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(sleepy)
+		c, p := watchedPartition(t, f)
+		c.Gates.Attach(f)
+		c.deps.Sender, c.Replay = roomless{}, new(replay.Reader)
+		stop := reason.New(part.Key(p.ID(), reason.AtEnd), time.Now(), "the test holds it")
+		p.Gate().Add(stop, true)
+		f.named.Store(false) // the beginning resumed it
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			c.pendingLoop(ctx)
+		}()
+		for range 3 {
+			f.asleep.Store(true)
+			time.Sleep(wakeEvery + time.Millisecond) // not at the instant of the tick
+			if synctest.Wait(); f.asleep.Load() {
+				t.Errorf("the client still sleeps after %v", wakeEvery)
+			}
+		}
+		if f.named.Load() || !p.Gate().Condition().Closed() {
+			t.Error("a partition was resumed that has a reason not to be fetched")
+		}
+		cancel()
+		<-ended
+	})
 }

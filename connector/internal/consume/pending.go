@@ -41,17 +41,25 @@ func (c *Consumer) holding(why reason.Key) {
 	c.heldAt.Store(time.Now().UnixNano())
 }
 
+// wakeEvery is the longest time for which the client may sleep by mistake.
+const wakeEvery = time.Second
+
 // pendingLoop offers pending chunks again when the sender has room. A partition whose stream was full is fetched again once nothing of
 // it is pending, and not sooner than assign.ResumePause after the stream was full: each pause throws away what was fetched ahead.
+// The loop waits for nobody, so it also wakes the client, which may sleep although a partition goes on.
 func (c *Consumer) pendingLoop(ctx context.Context) {
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick, wake := time.NewTicker(100*time.Millisecond), time.NewTicker(wakeEvery)
 	defer tick.Stop()
+	defer wake.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.deps.Sender.Room():
 		case <-tick.C:
+		case <-wake.C:
+			c.Gates.Wake()
+			continue
 		}
 		c.Replay.Nudge()
 		c.offerPending()

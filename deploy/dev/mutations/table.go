@@ -272,13 +272,13 @@ var mutations = []mutation{
 	},
 	// Memory and reading again.
 	{
-		name: "one stream filling the budget", file: "sdk/budget.go",
+		name: "one stream filling the budget", file: "sdk/internal/fill/budget.go",
 		old: "return max((limit-used-held)/2, 0)", new: "return max(limit-used, 0)",
-		pkg: sender, run: "Stream|Budget",
+		pkg: "./sdk/internal/fill", run: "BudgetRule",
 	},
 	{
-		name: "budget shared with repairs", file: "sdk/batch.go",
-		old: "	if repair {\n		n, _ := s.budget.repairs.take(payloads, nil)\n		return n\n	}\n", new: "",
+		name: "budget shared with repairs", file: "sdk/internal/fill/budget.go",
+		old: "	if repair {\n		return b.repairs.take(payloads, nil)\n	}\n", new: "",
 		pkg: sender, run: "Stream|Budget|Repair",
 	},
 	{
@@ -946,7 +946,7 @@ var mutations = []mutation{
 		pkg: sender, run: "TestQueueOfAStreamThatComesAgain",
 	},
 	{
-		name: "streams cost nothing", file: "sdk/budget.go",
+		name: "streams cost nothing", file: "sdk/internal/fill/budget.go",
 		old: "return a.limit - max(a.fixed.Load()+more-freeFixed, 0) }", new: "return a.limit - min(more, 0) }",
 		pkg: sender, run: "TestStreamsCount",
 	},
@@ -1014,7 +1014,7 @@ var mutations = []mutation{
 	},
 	// Reaching proxies.
 	{
-		name: "a name with several addresses is one proxy", file: "sdk/resolve.go",
+		name: "a name with several addresses is one proxy", file: "sdk/internal/names/names.go",
 		old: "several := n.several || len(next) > 1", new: "several := n.several",
 		pkg: sender, run: "Name|Address",
 	},
@@ -1233,6 +1233,11 @@ var mutations = []mutation{
 		name: "a pack that one proxy refused stands before the others", file: "sdk/engine/refused.go",
 		old: "	e.refused.single = append(e.refused.single, p)\n", new: "	e.enqueue(p)\n",
 		pkg: engine, run: "TestOneProxyOfTwo",
+	},
+	{
+		name: "the source's client sleeps until a rebalance after it missed a restart of its fetching", file: "connector/internal/consume/pending.go",
+		old: "			c.Gates.Wake()\n			continue", new: "			continue",
+		pkg: "./connector/internal/consume", run: "TestClientThatSleeps",
 	},
 	// Gate and condition: why a partition does not go on.
 	{
@@ -1535,19 +1540,29 @@ var mutations = []mutation{
 		pkg: "./sdk/engine", run: "TestRetiredConnection",
 	},
 	{
-		name: "a proxy that fails for long keeps its place", file: "sdk/maxproxies.go",
-		old: "		if worst == nil || l.reserve == 0 {\n", new: "		if true {\n",
+		name: "a proxy that fails for long keeps its place", file: "sdk/internal/choice/choice.go",
+		old: "	if worst < 0 || reserve == 0 {\n", new: "	if true {\n",
 		pkg: sender, run: "TestLastProxyThatFails",
 	},
 	{
-		name: "a proxy that was passed over has its place before it can be used", file: "sdk/maxproxies.go",
+		name: "a proxy that was passed over has its place before it can be used", file: "sdk/internal/choice/choice.go",
 		old: "		if !all[i].proving {\n", new: "		if true {\n",
-		pkg: sender, run: "TestProxyThatWasPassedOver",
+		pkg: "./sdk/internal/choice", run: "TestProxyThatWasPassedOver",
 	},
 	{
-		name: "all senders choose the same proxies", file: "sdk/maxproxies.go",
+		name: "all senders choose the same proxies", file: "sdk/internal/choice/choice.go",
 		old: "h.Sum64() ^ seed", new: "h.Sum64() ^ 1 + 0*seed",
-		pkg: sender, run: "TestSendersSpread",
+		pkg: "./sdk/internal/choice", run: "TestSendersSpread",
+	},
+	{
+		name: "a copy that was rejected hides which proxy stored the next one", file: "sdk/finality/pack.go",
+		old: "		p.copies = 0\n", new: "",
+		pkg: "./sdk/finality", run: "TestZombieIsOpenedByAPackThatAnother",
+	},
+	{
+		name: "nobody says that a rejected copy was not stored", file: "sdk/engine/refused.go",
+		old: "		e.confirm.NotStored(finality.Pack(p.seq))\n", new: "",
+		pkg: "./sdk/engine", run: "TestRejectedCopyDoesNotHide",
 	},
 	// What the model test drives: dispatch, breakers, isolation, retries, and the planning of what is read again.
 	{
@@ -1643,6 +1658,16 @@ var mutations = []mutation{
 	{
 		name: "a batch that was taken in parts is offered from its beginning", file: "connector/internal/assign/dispatch.go",
 		old: "		g.sent += n\n", new: "		g.sent = n\n",
+		pkg: model,
+	},
+	{
+		name: "a start that the coordinator refused counts as committed", file: "connector/internal/commit/offer.go",
+		old: "TookStart(taken)", new: "TookStart(true)",
+		pkg: model,
+	},
+	{
+		name: "what waits behind a chunk that is half sent is skipped after a stop", file: "connector/internal/assign/dispatch.go",
+		old: "		p.expect = p.pending.chunks[0].next\n", new: "",
 		pkg: model,
 	},
 }
