@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/internal/encode"
 )
 
 // What the stages allocate once the pools are warm. A pack is one object with its place in the tables, and
@@ -85,7 +86,7 @@ func TestEncodeAllocatesNothing(t *testing.T) {
 			p.add(bytes.Repeat([]byte{byte(i), 'a', byte(i * 7), 'b'}, 200), &s.bufs)
 		}
 		kept := slices.Clone(p.buf)
-		var w workspace
+		var w encode.Workspace
 		allocates(t, "encoding a pack", 0, func() {
 			f, err := s.encode(p, &w)
 			if err != nil || len(f) < 500 {

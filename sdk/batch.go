@@ -148,7 +148,7 @@ func (s *Sender) name(b *Batch, runs []run) {
 	for i, r := range runs {
 		r.p.pieces[r.index].id = ids[i]
 		if r.p.pins--; r.p.pins == 0 && r.p.sealed {
-			s.enc.push(r.p)
+			s.enc.Push(r.p, r.p.size())
 		}
 	}
 	s.sealWithoutLingerLocked(st)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/internal/encode"
 )
 
 // loneSender has a proxy that is never reached, and packs that are never sealed by time.
@@ -63,7 +64,7 @@ func BenchmarkEncode(b *testing.B) {
 			for i := range 250 {
 				p.add(bytes.Repeat([]byte{byte(i), 'a', byte(i * 7), 'b'}, 256), &s.bufs)
 			}
-			var w workspace
+			var w encode.Workspace
 			kept := slices.Clone(p.buf)
 			b.SetBytes(int64(p.size()))
 			b.ReportAllocs()

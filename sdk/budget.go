@@ -28,7 +28,7 @@ func (s *Sender) prepayLocked(p *pack) {
 // encodersBehind reports whether so much waits for the encoders that nothing new may come now. They
 // never stand still, so this ends within milliseconds; Budget.CaughtUp says when.
 func (s *Sender) encodersBehind() bool {
-	f := &s.enc.backlog.Flow
+	f := s.enc.Backlog()
 	return s.budget.Beyond(f) && !s.end.closing.Load() && s.budget.WantPace(f)
 }
 

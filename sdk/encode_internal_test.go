@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/internal/encode"
 )
 
 func TestUncompressedPackBecomesItsFrameInPlace(t *testing.T) {
@@ -22,7 +23,7 @@ func TestUncompressedPackBecomesItsFrameInPlace(t *testing.T) {
 		}
 		first := &p.buf[0]
 		items := bytes.Clone(p.buf[frame.PackHeader:])
-		var w workspace
+		var w encode.Workspace
 		out, err := s.encode(p, &w)
 		if err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ func Lent(s *Sender) int64 { return s.bufs.Lent() }
 func Counted(s *Sender) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.budget.Used() + s.enc.backlog.Bytes()
+	n := s.budget.Used() + s.enc.Backlog().Bytes()
 	for _, st := range s.streamList {
 		n += st.held.Load() + st.ahead.Bytes()
 	}

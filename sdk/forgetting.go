@@ -66,7 +66,7 @@ func (s *Sender) forgetLost(asked []*pack, lists [][]piece) {
 		case gone[i]:
 			s.e.Forget(&p.life, now)
 			p.pieces = nil
-			s.losses.endedLocked(s.o.logger, p, false, now)
+			s.lossEndedLocked(p, false, now)
 			s.packs.drop(p.life.Ref)
 		default:
 			s.forgetting.lost = append(s.forgetting.lost, p)

@@ -35,7 +35,7 @@ func TestNewRecordsWaitForEncodersThatAreBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, st := paced(t)
 		late := s.budget.MaxAhead() + 1
-		s.enc.backlog.Add(late)
+		s.enc.Backlog().Add(late)
 		one := &Batch{Stream: st, Time: time.Now(), Payloads: [][]byte{[]byte("x")}}
 		if n, err := s.TrySendBatch(one); n != 0 || !errors.Is(err, ErrBufferFull) {
 			t.Errorf("TrySendBatch = %d, %v, want 0, ErrBufferFull", n, err)
@@ -58,10 +58,10 @@ func TestNewRecordsWaitForEncodersThatAreBehind(t *testing.T) {
 			t.Errorf("a call went on while the encoders were behind: %v", err)
 		case <-s.Room():
 		}
-		if s.budget.Went(&s.enc.backlog.Flow, 1); len(s.Room()) != 0 {
+		if s.budget.Went(s.enc.Backlog(), 1); len(s.Room()) != 0 {
 			t.Error("one byte less is enough to wake everybody")
 		}
-		s.budget.Went(&s.enc.backlog.Flow, late-1)
+		s.budget.Went(s.enc.Backlog(), late-1)
 		synctest.Wait()
 		for range 2 {
 			select {

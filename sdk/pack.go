@@ -6,6 +6,7 @@ import (
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/frame"
 	"inlong-bridge/sdk/internal/list"
+	"inlong-bridge/sdk/internal/losses"
 )
 
 // pack is records of one stream and event-time minute: one frame, once it is sealed. Each of its parts has one lock.
@@ -50,10 +51,10 @@ type outgoing struct {
 // followers is who is told what becomes of a pack. The pieces are guarded as the filling is, the rest by Sender.mu.
 type followers struct {
 	pieces []piece
-	tokens int32      // pieces that are not callbacks
-	loss   *lossEvent // it is lost, and the event waits for its end
-	naming bool       // a token is asked to split a piece; the end is told after that
-	ended  *event     // the end, meanwhile
+	tokens int32         // pieces that are not callbacks
+	loss   *losses.Event // it is lost, and the event waits for its end
+	naming bool          // a token is asked to split a piece; the end is told after that
+	ended  *event        // the end, meanwhile
 }
 
 // openKey tells the open packs of a stream apart.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"inlong-bridge/sdk/engine"
+	"inlong-bridge/sdk/internal/losses"
 )
 
 // afterUnlock is what a change of state leaves to be done. Whoever changed the state does it after letting go of mu,
@@ -171,8 +172,28 @@ func (s *Sender) packAckedLocked(p *pack, now time.Duration) {
 func (s *Sender) packFinalLocked(p *pack, again bool, now time.Duration) {
 	p.st.meter.total.note(now-p.opened, p.count)
 	s.tellPackLocked(s.o.hooks.PackFinal, p, now, nil)
-	s.losses.endedLocked(s.o.logger, p, true, now)
+	s.lossEndedLocked(p, true, now)
 	s.endLocked(p, event{result: Result{Outcome: Final, Endpoint: s.proxies.addrOfLocked(p.life.Endpoint())}, again: again})
+}
+
+// noteLossLocked counts a pack that the proxy at addr has lost. Under mu.
+func (s *Sender) noteLossLocked(p *pack, addr, why string, now time.Duration) {
+	proxy := losses.Proxy{ID: -1, Addr: addr}
+	if ep := p.life.Endpoint(); ep != nil {
+		proxy.ID = ep.Ref
+	}
+	waits := p.tokens > 0
+	if e := s.losses.Note(proxy, why, p.count, waits, now); waits {
+		p.loss = e
+	}
+}
+
+// lossEndedLocked notes that nothing more is expected of a pack, if it was lost. Under mu.
+func (s *Sender) lossEndedLocked(p *pack, seen bool, now time.Duration) {
+	if p.loss != nil {
+		p.loss.Ended(s.o.logger, seen, now)
+		p.loss = nil
+	}
 }
 
 // packLostLocked: the proxy acked the pack, and its bytes are gone with it. The pack stays known as long as news
@@ -180,7 +201,7 @@ func (s *Sender) packFinalLocked(p *pack, again bool, now time.Duration) {
 func (s *Sender) packLostLocked(p *pack, why string, now time.Duration) {
 	addr := s.proxies.addrOfLocked(p.life.Endpoint())
 	s.tellPackLocked(s.o.hooks.PackLost, p, now, nil)
-	s.losses.noteLocked(p, addr, why, now)
+	s.noteLossLocked(p, addr, why, now)
 	s.o.logger.Debug("pack lost", "stream", p.st.text, "endpoint", addr, "records", p.count, "reason", why)
 	lost := event{result: Result{Outcome: Lost, Endpoint: addr}}
 	if !p.life.Followed {

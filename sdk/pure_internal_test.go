@@ -7,30 +7,6 @@ import (
 	"inlong-bridge/sdk/frame"
 )
 
-func TestAutoCompressionStopsAndProbes(t *testing.T) {
-	var a autoCompression
-	tried := 0
-	for range 1000 {
-		if a.next(1000) {
-			tried++
-			a.result(1000, 990)
-		}
-	}
-	if tried < 8 || tried > 12 {
-		t.Errorf("%d of 1000 packs that do not shrink were compressed, want a few", tried)
-	}
-	a.result(1000, 400)
-	for range 100 {
-		if !a.next(1000) {
-			t.Fatal("a stream that shrinks again is left alone")
-		}
-		a.result(1000, 400)
-	}
-	if a.next(autoFrom - 1) {
-		t.Error("a tiny pack was compressed")
-	}
-}
-
 func TestMinuteAndDataTime(t *testing.T) {
 	for _, tt := range []struct {
 		sec    int64

@@ -29,7 +29,7 @@ func (s *Sender) sealLocked(p *pack) {
 	p.rtms = time.Now().UnixMilli()
 	switch s.o.compression {
 	case Auto:
-		p.compress = st.tryAuto.next(p.size())
+		p.compress = st.tryAuto.Next(p.size())
 	case Snappy:
 		p.compress = true
 	case None:
@@ -42,7 +42,7 @@ func (s *Sender) sealLocked(p *pack) {
 	s.mu.Unlock()
 
 	if p.pins == 0 {
-		s.enc.push(p)
+		s.enc.Push(p, p.size())
 	}
 }
 
@@ -95,7 +95,7 @@ func (s *Sender) sealExpired(now time.Duration) (next time.Duration) {
 			return 0
 		case now < p.opened+s.o.linger:
 			return p.opened + s.o.linger
-		case now < p.opened+lateLingers*s.o.linger && s.enc.backlog.Bytes() > busyEncoders:
+		case now < p.opened+lateLingers*s.o.linger && s.enc.Backlog().Bytes() > busyEncoders:
 			return now + busyPause
 		}
 		s.sealIfOpen(p)

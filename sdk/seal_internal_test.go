@@ -38,13 +38,13 @@ func testPackStaysOpen(t *testing.T) {
 	if next := s.sealExpired(opened); next != opened+linger {
 		t.Errorf("looks again at %v, want %v, when the linger is over", next, opened+linger)
 	}
-	s.enc.backlog.Add(busyEncoders + 1)
+	s.enc.Backlog().Add(busyEncoders + 1)
 	for _, after := range []time.Duration{linger, lateLingers*linger - 1} {
 		if next := s.sealExpired(opened + after); s.open.Len() != 1 || next != opened+after+busyPause {
 			t.Errorf("%v after it was opened and with busy encoders: %d packs are open, looks again at %v; want 1, and soon", after, s.open.Len(), next)
 		}
 	}
-	s.enc.backlog.Add(-1)
+	s.enc.Backlog().Add(-1)
 	if s.sealExpired(opened + linger); s.open.Len() != 0 {
 		t.Error("the encoders have little to do, and a pack whose linger is over is still open")
 	}
@@ -52,7 +52,7 @@ func testPackStaysOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	opened = s.open.Oldest().opened
-	s.enc.backlog.Add(1)
+	s.enc.Backlog().Add(1)
 	if s.sealExpired(opened + lateLingers*linger); s.open.Len() != 0 {
 		t.Errorf("a pack is still open after %d lingers", lateLingers)
 	}

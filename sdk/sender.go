@@ -14,7 +14,9 @@ import (
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/internal/bufpool"
 	"inlong-bridge/sdk/internal/choice"
+	"inlong-bridge/sdk/internal/encode"
 	"inlong-bridge/sdk/internal/fill"
+	"inlong-bridge/sdk/internal/losses"
 	"inlong-bridge/sdk/internal/names"
 	"inlong-bridge/sdk/manager"
 	"inlong-bridge/sdk/signal"
@@ -51,7 +53,7 @@ type Sender struct {
 	streamList []*Stream
 	openings   openings
 	proxies    directory
-	losses     losses
+	losses     losses.Log
 	forgetting forgetting
 	barrierErr error
 }
@@ -111,7 +113,8 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	}
 	s.proxies.choice = choice.New(o.maxProxies, rankSeed)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.enc.init()
+	s.enc.Init()
+	s.enc.Frames = encode.Frames{Type: uint8(o.messageType), Max: o.maxFrame, Pool: &s.bufs}
 	s.notify.init(s)
 	go func() {
 		defer close(s.end.told)
@@ -162,7 +165,7 @@ func (s *Sender) clockLoop() {
 			s.e.Tick(s.now())
 			s.askForgottenLocked(now)
 			s.askHeldLocked(now)
-			s.losses.tellLocked(s.o.logger, now, false)
+			s.losses.Tell(s.o.logger, now, false)
 			s.reviewProxiesLocked(now)
 			todo := s.progressLocked()
 			s.mu.Unlock()
@@ -259,11 +262,11 @@ func (s *Sender) stop() {
 	s.end.stopped = true
 	s.cancel()
 	s.e.Stop("closing")
-	s.losses.tellLocked(s.o.logger, s.now(), true)
+	s.losses.Tell(s.o.logger, s.now(), true)
 	todo := s.progressLocked()
 	s.mu.Unlock()
 	todo.perform()
-	s.enc.close()
+	s.enc.Close()
 	s.wg.Wait()
 }
 
@@ -271,10 +274,10 @@ func (s *Sender) stop() {
 func (s *Sender) abandon() (packs, records int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range s.enc.rest() {
+	s.enc.Drain(func(p *pack) {
 		s.bufs.Put(p.buf)
 		p.buf = nil
-	}
+	})
 	s.e.Abandon()
 	todo := s.progressLocked() // closes nothing: all connections ended
 	return todo.abandoned, todo.records

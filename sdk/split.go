@@ -113,7 +113,7 @@ func (s *Sender) askSplit(pc piece, n int) (first, second uint64) {
 
 // partLocked makes two packs of a waiting one that ended so many connections. No piece reaches over the cut. Under mu.
 func (s *Sender) partLocked(p *pack, n, times int, now time.Duration) {
-	items, err := s.itemsOf(p.frame)
+	items, err := s.enc.Items(p.frame)
 	if err != nil || len(items) != p.count {
 		s.e.NotParted(&p.life, fmt.Sprintf("bug: its %d records cannot be read again: %v", p.count, err))
 		return
@@ -135,7 +135,7 @@ func (s *Sender) partLocked(p *pack, n, times int, now time.Duration) {
 		if s.o.hooks.PackSealed != nil {
 			s.tellPackLocked(s.o.hooks.PackSealed, q, now, nil)
 		}
-		s.enc.push(q)
+		s.enc.Push(q, q.size())
 	}
 }
 

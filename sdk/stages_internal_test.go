@@ -32,7 +32,7 @@ func stagedSender(tb testing.TB, opts ...Option) *Sender {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s.enc.close()
+	s.enc.Close()
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -62,15 +62,11 @@ func streamsOf(tb testing.TB, s *Sender, n int) []*Stream {
 
 // dropSealed ends the packs that wait for an encoder, as Close does, and returns their number and records.
 func dropSealed(s *Sender) (packs, records int) {
-	e := &s.enc
-	if e.head == len(e.queue) { // nobody else is there
+	some := false
+	s.enc.Drain(func(*pack) { some = true })
+	if !some {
 		return 0, 0
 	}
-	for _, p := range e.queue[e.head:] {
-		e.backlog.Add(-int64(p.size()))
-	}
-	clear(e.queue)
-	e.queue, e.head = e.queue[:0], 0
 	s.mu.Lock()
 	s.e.Abandon()
 	todo := s.progressLocked()

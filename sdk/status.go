@@ -212,7 +212,7 @@ func (s *Sender) streamStatusLocked(st *Stream, out *StreamStatus, now time.Dura
 	out.opening = int64(st.number) + 1
 	out.HeldBytes, out.HeldPacks = st.held.Load(), st.life.Held()
 	out.StallCode, out.Stall = s.stallLocked(st, now)
-	out.Compressing = s.o.compression == Snappy || (s.o.compression == Auto && st.tryAuto.skip == 0)
+	out.Compressing = s.o.compression == Snappy || (s.o.compression == Auto && !st.tryAuto.Skips())
 	out.Packs, out.PackedBytes, out.WireBytes, out.PacksPlain = c.Packs, m.packedBytes, c.WireBytes, m.plainPacks
 	out.PacksAcked, out.PacksFinal, out.PacksLost, out.PacksResent = c.Acked, c.Final, c.Lost, c.Resent
 	out.PacksDuplicated, out.PacksRefused = c.Duplicated, c.Refused

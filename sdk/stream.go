@@ -14,6 +14,7 @@ import (
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/frame"
 	"inlong-bridge/sdk/internal/bufpool"
+	"inlong-bridge/sdk/internal/encode"
 	"inlong-bridge/sdk/internal/fill"
 )
 
@@ -44,7 +45,7 @@ type Stream struct {
 	// Guarded by Sender.mu.
 	life     engine.Stream // what the engine knows of it; its Ref is the index in Sender.streamList
 	watchErr *error        // why its queue cannot be watched; nil for nothing
-	tryAuto  autoCompression
+	tryAuto  encode.Auto
 	watch    watchState
 	meter    meter
 }
@@ -179,7 +180,7 @@ func (s *Stream) firstLimit(limit, n int) int {
 	return max(limit/8*(1+int(s.number)%8), min(n+frame.ItemOverhead, limit))
 }
 
-const minPackBuffer = 4 << 10
+const minPackBuffer = encode.MinBuffer
 
 // openShare is the largest buffer that every open pack may have at once without holding more than the
 // budget together. What is charged is records: this bounds the rest of their buffers.
@@ -233,40 +234,4 @@ func timeOrNow(t time.Time) time.Time {
 // 1970 or after 2038 becomes the nearest end of that range.
 func dataTime(t time.Time) uint32 {
 	return uint32(min(max(t.Unix(), 0), 1<<31-1))
-}
-
-// autoCompression decides per stream whether compressing pays: after a few packs in a row that hardly
-// shrank it stops, and probes again after many.
-type autoCompression struct {
-	useless int16 // packs in a row that hardly shrank
-	skip    int16 // packs left to send as they are
-}
-
-const (
-	autoFrom    = 256 // bytes of items
-	autoUseless = 4
-	autoSkip    = 128
-)
-
-// next says whether the next pack is to be compressed.
-func (a *autoCompression) next(items int) bool {
-	if items < autoFrom {
-		return false
-	}
-	if a.skip > 0 {
-		a.skip--
-		return false
-	}
-	return true
-}
-
-// result learns from a pack that was compressed, or tried to be.
-func (a *autoCompression) result(items, body int) {
-	if body <= items-items/20 {
-		a.useless, a.skip = 0, 0
-		return
-	}
-	if a.useless++; a.useless >= autoUseless {
-		a.useless, a.skip = autoUseless-1, autoSkip // one probe that fails is enough next time
-	}
 }

@@ -2,10 +2,8 @@ package sdk
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -38,60 +36,6 @@ func (t MessageType) overhead(attr int) int {
 		return frame.MaxPackSize(0, attr)
 	}
 	return frame.MaxTextSize(0, attr+len(textAttrs))
-}
-
-// encodeText builds a frame of type 3 or 5 in a scratch buffer and copies it into one of its own size.
-func (s *Sender) encodeText(p *pack, w *workspace) ([]byte, error) {
-	content := p.buf[frame.PackHeader:]
-	if s.o.messageType == Type3 {
-		w.lines = appendLines(w.lines[:0], content)
-		content = w.lines
-	}
-	f := frame.TextPack{Type: uint8(s.o.messageType), Attr: w.attr}
-	out, err := frame.AppendTextPack(w.block[:0], &f, content, p.compress)
-	if err != nil {
-		return nil, err
-	}
-	w.block = out[:0]
-	return append(s.bufs.Get(len(out)), out...), nil
-}
-
-// appendLines appends items, which are well formed, joined by line feeds.
-func appendLines(dst, items []byte) []byte {
-	for rest := items; len(rest) > 0; {
-		n := frame.ItemOverhead + int(binary.BigEndian.Uint32(rest))
-		if len(rest) < len(items) {
-			dst = append(dst, '\n')
-		}
-		dst = append(dst, rest[frame.ItemOverhead:n]...)
-		rest = rest[n:]
-	}
-	return dst
-}
-
-// itemsOf reads the records of one of our own frames again.
-func (s *Sender) itemsOf(f []byte) ([]frame.Item, error) {
-	if s.o.messageType == Type7 {
-		p, err := frame.DecodePack(f)
-		if err != nil {
-			return nil, err
-		}
-		return p.ItemsAttrs(s.o.maxFrame)
-	}
-	p, err := frame.DecodeTextPack(f)
-	if err != nil {
-		return nil, err
-	}
-	items, err := p.Items(s.o.maxFrame)
-	if err != nil || s.o.messageType == Type5 {
-		return items, err
-	}
-	lines := bytes.Split(items[0].Data, []byte{'\n'})
-	items = slices.Grow(items[:0], len(lines))
-	for _, l := range lines {
-		items = append(items, frame.Item{Data: l})
-	}
-	return items, nil
 }
 
 // answeredText deals with one answer to a pack of type 3 or 5. An error means that nobody can tell what it

@@ -988,19 +988,19 @@ var mutations = []mutation{
 	},
 	// What the log says of proxies.
 	{
-		name: "each lost pack is a line of its own", file: "sdk/loss.go",
-		old: "return e.endpoint == ep && e.why == why", new: "return false",
+		name: "each lost pack is a line of its own", file: "sdk/internal/losses/losses.go",
+		old: "return e.proxy.ID == proxy.ID && e.why == why", new: "return false",
 		pkg: sender, run: "TestLossOfAProxy",
 	},
 	{
-		name: "the end of a loss is not told", file: "sdk/loss.go",
+		name: "the end of a loss is not told", file: "sdk/internal/losses/losses.go",
 		old: "if e.logged && e.open == 0 {", new: "if false {",
 		pkg: sender, run: "TestLossOfAProxy",
 	},
 	{
-		name: "losses that go on are logged each second", file: "sdk/loss.go",
-		old: "window := lossWindows.Next((*l)[i].window)", new: "window := lossWindows.Min",
-		pkg: sender, run: "TestLossesW|TestLossesThat",
+		name: "losses that go on are logged each second", file: "sdk/internal/losses/losses.go",
+		old: "window := windows.Next(l.events[i].window)", new: "window := windows.Min",
+		pkg: "./sdk/internal/losses", run: "TestLossesW|TestLossesThat",
 	},
 	{
 		name: "a proxy that stays away is logged once", file: "sdk/engine/outage.go",

@@ -1,4 +1,4 @@
-package sdk
+package losses
 
 import (
 	"context"
@@ -28,41 +28,52 @@ func (c *countedLosses) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-func lostPack(st *Stream) *pack {
-	return &pack{filling: filling{st: st, count: 3}, followers: followers{tokens: 1}}
-}
-
 // Losses that never cease are logged after 1 s, and then after twice the time each, up to ten minutes; the next crash an
 // hour later is a new event.
 func TestLossesWithoutEndAreGatheredForLongerAndLonger(t *testing.T) {
 	c := &countedLosses{Handler: slog.DiscardHandler}
-	s := stagedSender(t, WithLogger(slog.New(c)))
-	st := streamsOf(t, s, 1)[0]
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	const tick = 100 * time.Millisecond
+	var l Log
+	log, proxy := slog.New(c), Proxy{Addr: "nowhere:1"}
 	now, lost := time.Duration(0), 0
 	for ; now < time.Hour; now += tick {
-		s.losses.noteLocked(lostPack(st), "nowhere:1", "a reason", now)
+		l.Note(proxy, "a reason", 3, true, now)
 		lost++
-		s.losses.tellLocked(s.o.logger, now, false)
+		l.Tell(log, now, false)
 	}
 	// 1 + 2 + 4 + ... + 512 s, and 600 s from then on.
 	if c.lines < 12 || c.lines > 16 {
 		t.Errorf("%d lines for an hour of losses, want 14 or so", c.lines)
 	}
 	for end := now + time.Hour; now < end; now += tick {
-		s.losses.tellLocked(s.o.logger, now, false)
+		l.Tell(log, now, false)
 	}
 	if c.packs != lost {
 		t.Errorf("the lines tell of %d packs of %d", c.packs, lost)
 	}
 	before := c.lines
-	s.losses.noteLocked(lostPack(st), "nowhere:1", "a reason", now)
-	s.losses.tellLocked(s.o.logger, now+lossWindows.Min, false)
+	l.Note(proxy, "a reason", 3, true, now)
+	l.Tell(log, now+windows.Min, false)
 	if c.lines != before+1 {
-		t.Errorf("a loss an hour later is not logged within %v", lossWindows.Min)
+		t.Errorf("a loss an hour later is not logged within %v", windows.Min)
 	}
-	if len(s.losses) != 1 {
-		t.Errorf("%d events are remembered, want the last one", len(s.losses))
+	if len(l.events) != 1 {
+		t.Errorf("%d events are remembered, want the last one", len(l.events))
+	}
+}
+
+func TestProxiesOfOneNameAndReasonsAreEventsOfTheirOwn(t *testing.T) {
+	c := &countedLosses{Handler: slog.DiscardHandler}
+	log := slog.New(c)
+	var l Log
+	l.Note(Proxy{1, "a:1"}, "restarted", 1, false, 0)
+	l.Note(Proxy{2, "a:1"}, "restarted", 1, false, 0)
+	l.Note(Proxy{1, "a:1"}, "vanished", 1, false, 0)
+	l.Note(Proxy{1, "a:1"}, "vanished", 1, false, 0)
+	if l.Tell(log, windows.Min-1, false); c.lines != 0 {
+		t.Errorf("%d lines before the events have gathered", c.lines)
+	}
+	if l.Tell(log, windows.Min-1, true); c.lines != 3 || c.packs != 4 {
+		t.Errorf("%d lines about %d packs, want 3 about 4", c.lines, c.packs)
 	}
 }

@@ -1,0 +1,143 @@
+package encode
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/internal/bufpool"
+)
+
+// MinBuffer is the least capacity of a pack's buffer.
+const MinBuffer = 4 << 10
+
+// Frames builds the frames of one type. Its fields are constant; it is safe for concurrent use.
+type Frames struct {
+	Type uint8 // frame.TypePack, TypeMultiBody or TypeAckService
+	Max  int   // largest frame
+	Pool *bufpool.Pool
+}
+
+// Workspace is what one encoder reuses. Attr is for its owner, to build attributes in.
+type Workspace struct {
+	Attr []byte
+
+	block, lines []byte
+}
+
+// Pack is what a frame is built of.
+type Pack struct {
+	Attr        []byte // all attributes
+	Buf         []byte // from the pool: room for a frame's header, then the records
+	Count       int    // of records
+	DataTime    uint32
+	Uniq        uint32
+	RecordAttrs bool // records have attributes of their own
+	Compress    bool
+}
+
+// Frame builds the frame, in a buffer of the pool. A compressed one is built in a scratch buffer and copied into one of
+// its own size, so that a pack that waits for its ack holds little more than its bytes. Any other is made of p.Buf in
+// place, which is nil then, unless that is much too large. Whatever is in p.Buf afterwards is still the caller's.
+func (e *Frames) Frame(p *Pack, w *Workspace) ([]byte, error) {
+	if e.Type != frame.TypePack {
+		return e.text(p, w)
+	}
+	ext := uint16(frame.ExtStringIDs)
+	if p.RecordAttrs {
+		ext |= frame.ExtRecordAttrs
+	}
+	f := frame.Pack{Ext: ext, DataTime: p.DataTime, Count: uint16(p.Count), Uniq: p.Uniq, Attr: p.Attr}
+	var out []byte
+	var err error
+	if p.Compress {
+		out, err = frame.AppendPack(w.block[:0], &f, p.Buf[frame.PackHeader:], true)
+		w.block = out[:0]
+	}
+	switch shrunk := f.Flags&frame.FlagSnappy != 0; {
+	case err != nil:
+	case shrunk:
+		out = append(e.Pool.Get(len(out)), out...)
+	default:
+		p.Buf = e.fitting(p.Buf, frame.PackTail+len(p.Attr))
+		if out, err = frame.FinishPack(p.Buf, &f); err == nil {
+			p.Buf = nil // it is the frame now
+		}
+	}
+	if err == nil && len(out) > e.Max {
+		err = fmt.Errorf("bug: frame of %d bytes is larger than %d", len(out), e.Max)
+		e.Pool.Put(out)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// fitting returns the contents of b with room for n more bytes, and not much more: in b itself, or in
+// another buffer that takes its place.
+func (e *Frames) fitting(b []byte, n int) []byte {
+	need := len(b) + n
+	if need <= cap(b) && cap(b) <= max(2*need, MinBuffer) {
+		return b
+	}
+	moved := append(e.Pool.Get(need), b...)
+	e.Pool.Put(b)
+	return moved
+}
+
+// text builds a frame of type 3 or 5 in a scratch buffer and copies it into one of its own size.
+func (e *Frames) text(p *Pack, w *Workspace) ([]byte, error) {
+	content := p.Buf[frame.PackHeader:]
+	if e.Type == frame.TypeAckService {
+		w.lines = appendLines(w.lines[:0], content)
+		content = w.lines
+	}
+	f := frame.TextPack{Type: e.Type, Attr: p.Attr}
+	out, err := frame.AppendTextPack(w.block[:0], &f, content, p.Compress)
+	if err != nil {
+		return nil, err
+	}
+	w.block = out[:0]
+	return append(e.Pool.Get(len(out)), out...), nil
+}
+
+// appendLines appends items, which are well formed, joined by line feeds.
+func appendLines(dst, items []byte) []byte {
+	for rest := items; len(rest) > 0; {
+		n := frame.ItemOverhead + int(binary.BigEndian.Uint32(rest))
+		if len(rest) < len(items) {
+			dst = append(dst, '\n')
+		}
+		dst = append(dst, rest[frame.ItemOverhead:n]...)
+		rest = rest[n:]
+	}
+	return dst
+}
+
+// Items reads the records of one of our own frames again.
+func (e *Frames) Items(f []byte) ([]frame.Item, error) {
+	if e.Type == frame.TypePack {
+		p, err := frame.DecodePack(f)
+		if err != nil {
+			return nil, err
+		}
+		return p.ItemsAttrs(e.Max)
+	}
+	p, err := frame.DecodeTextPack(f)
+	if err != nil {
+		return nil, err
+	}
+	items, err := p.Items(e.Max)
+	if err != nil || e.Type == frame.TypeMultiBody {
+		return items, err
+	}
+	lines := bytes.Split(items[0].Data, []byte{'\n'})
+	items = slices.Grow(items[:0], len(lines))
+	for _, l := range lines {
+		items = append(items, frame.Item{Data: l})
+	}
+	return items, nil
+}
