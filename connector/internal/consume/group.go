@@ -11,6 +11,7 @@ import (
 	"inlong-bridge/connector/internal/commit"
 	"inlong-bridge/connector/internal/faults"
 	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 )
 
@@ -33,7 +34,7 @@ func (g *membership) opts(topics []string, base []kgo.Opt) []kgo.Opt {
 	k, l := &g.cfg.Kafka, &g.limits
 	opts := append(base,
 		kgo.FetchMaxBytes(l.FetchMaxBytes), kgo.FetchMaxPartitionBytes(l.FetchMaxPartitionBytes), kgo.MaxConcurrentFetches(l.MaxConcurrentFetches),
-		kgo.ConsumerGroup(k.Group), kgo.ConsumeTopics(topics...), kgo.Balancers(balancer(k.Balancer)),
+		kgo.ConsumerGroup(k.Group), kgo.ConsumeTopics(topics...), kgo.Balancers(kafkaclient.Balancer(k.Balancer)),
 		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.KeepControlRecords(), kgo.AlwaysRetryEOF(),
 		kgo.ConsumeStartOffset(kgo.NoResetOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.SessionTimeout(k.SessionTimeout), kgo.RebalanceTimeout(k.RebalanceTimeout),
@@ -55,19 +56,6 @@ func (c *Consumer) LoseMembership(of map[string][]int32) { c.member.onLost(of) }
 
 // End ends assignments as a revoke does.
 func (c *Consumer) End(parts ...*assign.Assignment) { c.member.end(parts) }
-
-func balancer(name string) kgo.GroupBalancer {
-	switch name {
-	case "sticky":
-		return kgo.StickyBalancer()
-	case "range":
-		return kgo.RangeBalancer()
-	case "roundrobin":
-		return kgo.RoundRobinBalancer()
-	default:
-		return kgo.CooperativeStickyBalancer()
-	}
-}
 
 // sessionFault notes what is wrong with the group session, nil for nothing.
 func (g *membership) sessionFault(err error) {

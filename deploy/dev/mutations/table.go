@@ -536,7 +536,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a list without a topic stops its partitions", file: "connector/internal/consume/topics.go",
-		old: "			w.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.Stop(part.Deleted(p.ID()))",
+		old: "			w.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.StopRecreated()",
 		pkg: connector, run: "TestIncompleteList",
 	},
 	{
