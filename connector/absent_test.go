@@ -25,7 +25,7 @@ import (
 // soon are rules with the shape of the default, over a time that a test can wait for.
 func soon(over time.Duration) func(b *Bridge) {
 	return func(b *Bridge) {
-		b.absent.rules = absence.Rules{Answers: 3, Over: over, First: 5 * time.Millisecond, Last: 20 * time.Millisecond}
+		b.absence = absence.Rules{Answers: 3, Over: over, First: 5 * time.Millisecond, Last: 20 * time.Millisecond}
 	}
 }
 
@@ -47,7 +47,7 @@ func (r *running) hurried() *running {
 			case <-stop:
 				return
 			case <-time.After(5 * time.Millisecond):
-				r.b.lookSoon()
+				r.b.consumer.Look()
 			}
 		}
 	}()
@@ -382,14 +382,12 @@ func TestTopicThatComesAndGoesLosesNothingAndLeaksNothing(t *testing.T) {
 	e.waitCommitted("orders", 0, int64(n))
 	e.nothingMissing(0, n)
 	eventually(t, 20*time.Second, func() error {
-		r.b.absent.mu.Lock()
-		left := len(r.b.absent.of)
-		r.b.absent.mu.Unlock()
+		left := r.b.consumer.Absent()
 		switch now := runtime.NumGoroutine(); {
 		case left > 0:
 			return fmt.Errorf("%d partitions are still absent", left)
-		case r.b.unfinal.Load() != 0:
-			return fmt.Errorf("%d pieces are not final", r.b.unfinal.Load())
+		case r.b.table.Unfinal.Load() != 0:
+			return fmt.Errorf("%d pieces are not final", r.b.table.Unfinal.Load())
 		case now > goroutines+30: // other tests run beside this one, and connections come and go
 			return fmt.Errorf("%d goroutines, %d before", now, goroutines)
 		}
@@ -410,17 +408,17 @@ func TestRevokeEndsTheAssignmentThatTookOver(t *testing.T) {
 	e.produce("orders", 0, 0, 10, 0)
 	r := e.start(e.absentConfig())
 	e.waitCommitted("orders", 0, 10)
-	old := r.b.lookup(part.ID{Topic: "orders", Num: 0})
-	next := assign.New(old.Spec, r.b, r.b.gates.New("orders", 0), new(assign.PendingBytes))
-	if !r.b.succeed(old, next) {
+	old := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0})
+	next := assign.New(old.Spec, r.b.consumer, r.b.consumer.Gates.New("orders", 0), new(assign.PendingBytes))
+	if !r.b.consumer.Succeed(old, next) {
 		t.Fatal("the assignment gave way to nobody")
 	}
-	r.b.endAssignments([]*assign.Assignment{old})
-	if p := r.b.lookup(old.ID()); p != nil || !next.Gate().Ended() || !next.Checkpoint().Revoked() {
+	r.b.consumer.End(old)
+	if p := r.b.table.Lookup(old.ID()); p != nil || !next.Gate().Ended() || !next.Checkpoint().Revoked() {
 		t.Errorf("after the revoke the partition is still %p, ended %v", p, next.Gate().Ended())
 	}
-	late := assign.New(old.Spec, r.b, r.b.gates.New("orders", 0), new(assign.PendingBytes))
-	if r.b.succeed(next, late) || r.b.lookup(old.ID()) != nil {
+	late := assign.New(old.Spec, r.b.consumer, r.b.consumer.Gates.New("orders", 0), new(assign.PendingBytes))
+	if r.b.consumer.Succeed(next, late) || r.b.table.Lookup(old.ID()) != nil {
 		t.Error("an assignment that has ended gave way to another one")
 	}
 }

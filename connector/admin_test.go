@@ -57,8 +57,8 @@ func TestAdminServesWhatIsSeenFromOutside(t *testing.T) {
 	if code, _ := get(t, base+"/debug/pprof/cmdline"); code != 200 {
 		t.Errorf("/debug/pprof/cmdline = %d, want 200", code)
 	}
-	r.b.counters.polled("elsewhere", 5, 50, 3)
-	r.b.counters.replaced.Add("elsewhere", 2)
+	r.b.consumer.Counters.Polled("elsewhere", 5, 50, 3)
+	r.b.consumer.Counters.Replaced.Add("elsewhere", 2)
 	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes", "inlong_bridge_ready", `inlong_bridge_skipped_records_total{topic="elsewhere"}`,
 		`inlong_bridge_event_time_replaced_total{topic="elsewhere"}`} {
 		if _, body := get(t, base+"/metrics"); !strings.Contains(body, "\n"+name+" ") {
@@ -199,7 +199,7 @@ func TestLagInTimeAndRetentionShowWhileProxiesAreDown(t *testing.T) {
 	}
 	r := e.start(e.config("queue"))
 	r.part("orders", 0, func(p PartitionStatus) bool { return p.Unfinal > 0 })
-	r.b.lookAtRetention(t.Context())
+	r.b.retention.Look(t.Context())
 	s := r.b.Status()
 	about := func(what string, got, want float64) {
 		t.Helper()
@@ -257,7 +257,7 @@ func TestRetentionWithoutTheRightToAskIsNotKnown(t *testing.T) {
 	r := e.startLogging(e.config("queue"), newLog(log))
 	r.part("orders", 0, func(p PartitionStatus) bool { return p.Unfinal > 0 })
 	for range 2 {
-		r.b.lookAtRetention(t.Context())
+		r.b.retention.Look(t.Context())
 	}
 	if s := r.b.Status(); s.Retention != nil || s.Parts[0].Retention != nil {
 		t.Errorf("retention is %+v, want nothing", s.Retention)

@@ -17,11 +17,11 @@ func TestFetchOfAnotherTopicOfTheSameNameIsNotTaken(t *testing.T) {
 	e.produce("orders", 0, 0, 10, 0)
 	r := e.start(e.config("queue"))
 	e.waitCommitted("orders", 0, 10)
-	r.b.group.PauseFetchTopics("orders")
-	if err := r.b.fetched(ofAnotherTopic(e.jump("orders", 10, 5)), cutting()); err != nil {
+	r.b.consumer.Group.PauseFetchTopics("orders")
+	if err := r.b.consumer.Take(ofAnotherTopic(e.jump("orders", 10, 5)), cutting()); err != nil {
 		t.Fatal(err)
 	}
-	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
+	p := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0})
 	if h := p.Stopped(); h == nil || h.Code != reason.Recreated {
 		t.Errorf("halted by %+v, want %s", h, reason.Recreated)
 	}

@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -16,10 +14,9 @@ import (
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/managed"
-	"inlong-bridge/connector/internal/assign"
-	"inlong-bridge/connector/internal/commit"
+	"inlong-bridge/connector/internal/consume"
 	"inlong-bridge/connector/internal/queue"
-	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/internal/retention"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
@@ -56,47 +53,42 @@ func (b *Bridge) build(ctx context.Context) error {
 		return fmt.Errorf("creating kafka client: %w", err)
 	}
 	b.admin = kadm.NewClient(b.direct)
+	b.retention = retention.New(b.admin, b.table.Assigned, b.log)
 	b.kafka = source.New(source.Config{
 		Client: b.direct, Group: b.cfg.Kafka.Group, Start: startPolicy(&b.cfg.Kafka),
-		ReadCommitted: b.cfg.Kafka.Isolation == "read_committed", FoundRunning: b.foundRunning,
+		ReadCommitted: b.cfg.Kafka.Isolation == "read_committed", FoundRunning: b.table.FoundRunning,
 	})
 	if err := b.findOutput(ctx); err != nil {
 		return err
 	}
+	b.consumer = consume.New(b.consumerDeps(ctx))
 	topics, err := b.awaitTopics(ctx)
 	if err != nil {
 		return err
 	}
-	b.sayIfUnprotected()
+	b.table.SayIfUnprotected(b.log)
 	if b.migration != nil {
 		if work, err := b.migration.plan(ctx); err != nil || !work {
 			return err
 		}
 	}
-	b.reread = replay.NewReader(replay.Config{
-		Outlet: assign.Outlet{Sender: b.sender}, Origin: b.origin, AcceptGap: b.acceptsGap(), Moved: b.progress.Changed,
-	}, b.direct, b.kafka, b.log)
-
-	b.committer = commit.New(commit.Config{
-		Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Timeout: b.cfg.Kafka.CommitTimeout, Source: b.kafka, Session: session{b},
-		Board: &b.board, Log: b.log, Changed: b.progress.Changed, Unknown: func(p *assign.Assignment, err error) { b.miss(p, byList, err) },
-	})
-	groupOpts, err := b.groupOpts(topics, b.limits)
-	if err != nil {
+	if opts, err = b.clientOpts(); err != nil {
 		return err
 	}
-	life, cut := context.WithCancel(context.WithoutCancel(ctx))
-	b.cutGroup = cut
-	groupOpts = append(groupOpts, kgo.WithContext(life))
-	// The callbacks need b.group; no topic is consumed before it is set.
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.group, err = kgo.NewClient(groupOpts...); err != nil {
-		return fmt.Errorf("creating kafka group client: %w", err)
+	return b.consumer.Open(topics, opts)
+}
+
+// consumerDeps are the parts that the consumer works with.
+func (b *Bridge) consumerDeps(soft context.Context) consume.Deps {
+	d := consume.Deps{
+		Settings: b.cfg, Limits: b.limits, Log: b.log, Soft: soft, Life: b.life,
+		Sender: b.sender, Direct: b.direct, Kafka: b.kafka, Origin: b.origin, Routes: b.routes, Own: b.own,
+		Table: b.table, Board: &b.board, Causes: b.observer, Loops: &b.loops, Absence: b.absence, LookAgain: b.lookAgain,
 	}
-	b.committer.Attach(b.group)
-	b.gates.Attach(b.group)
-	return nil
+	if m := b.migration; m != nil {
+		d.Migrates, d.Limit, d.Ended = true, m.limitOf, m.book
+	}
+	return d
 }
 
 // awaitTopics waits until the cluster has a topic that the routes want.
@@ -125,8 +117,8 @@ func (b *Bridge) firstTopics(ctx context.Context, known []string) ([]string, err
 	if err != nil {
 		return nil, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for %s", b.cfg.Kafka.Brokers, what))
 	}
-	b.wanted(details, known)
-	if err := b.own.Refuse(b.consumed()); err != nil {
+	b.consumer.Wanted(details, known)
+	if err := b.own.Refuse(b.table.Consumed()); err != nil {
 		return nil, lastingError{err}
 	}
 	var missing []string
@@ -139,10 +131,8 @@ func (b *Bridge) firstTopics(ctx context.Context, known []string) ([]string, err
 			missing = append(missing, name)
 		}
 	}
-	topics := b.consumed()
-	b.mu.Lock()
-	b.missing = missing
-	b.mu.Unlock()
+	topics := b.table.Consumed()
+	b.table.SetMissing(missing)
 	if len(topics) == 0 {
 		if len(missing) > 0 {
 			return nil, notThereError(fmt.Sprintf("none of the topics that routes name exists in kafka at %v: %q; hint: create them, or correct the names in routes", b.cfg.Kafka.Brokers, missing))
@@ -262,23 +252,6 @@ func (b *Bridge) managerClient() (*manager.Client, error) {
 	return manager.New(mc)
 }
 
-// noteTopic remembers a topic that is to be consumed.
-func (b *Bridge) noteTopic(name string, id [16]byte, found bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.topics[name] == nil {
-		b.topics[name] = &assign.Topic{Name: name, ID: id, Found: found, Mapping: b.cfg.Routes.ForTopic(name)}
-		b.missing = slices.DeleteFunc(b.missing, func(m string) bool { return m == name })
-	}
-}
-
-// consumed returns the names of the topics that are consumed, sorted.
-func (b *Bridge) consumed() []string {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return slices.Sorted(maps.Keys(b.topics))
-}
-
 // startPolicy is kafka.start.
 func startPolicy(k *config.Kafka) resume.Origin {
 	switch k.Start {
@@ -289,6 +262,3 @@ func startPolicy(k *config.Kafka) resume.Origin {
 	}
 	return resume.Start()
 }
-
-// acceptsGap reports whether the bridge goes on after offsets that are gone from Kafka.
-func (b *Bridge) acceptsGap() bool { return b.cfg.Delivery.OnGap == "continue" }

@@ -63,7 +63,7 @@ func TestRandomFaultsLoseNothing(t *testing.T) {
 					}
 				}
 			case 5:
-				bridges[0].b.group.ForceRebalance()
+				bridges[0].b.consumer.Group.ForceRebalance()
 			case 6:
 				e.proxies[rng.IntN(3)].ResetConnections()
 			}

@@ -43,12 +43,12 @@ func TestPartitionIsLetGoOnlyAfterTheCommitOnItsWay(t *testing.T) {
 	c.Kafka.CommitTimeout = time.Minute
 	r := e.start(c)
 	r.part("orders", 0, func(PartitionStatus) bool { return true })
-	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
-	release := r.b.committer.Hold() // a commit is on its way
+	p := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0})
+	release := r.b.consumer.Committer.Hold() // a commit is on its way
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		r.b.onLost(map[string][]int32{"orders": {0}})
+		r.b.consumer.LoseMembership(map[string][]int32{"orders": {0}})
 	}()
 	select {
 	case <-gone:

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,15 +18,12 @@ import (
 	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/assign"
-	"inlong-bridge/connector/internal/await"
-	"inlong-bridge/connector/internal/commit"
-	"inlong-bridge/connector/internal/faults"
-	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/certs"
+	"inlong-bridge/connector/internal/consume"
 	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/internal/output"
-	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/queue"
-	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/internal/retention"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
@@ -45,81 +41,70 @@ type Deps struct {
 
 // Bridge is one running connector. It runs once: Run or Migrate.
 type Bridge struct {
-	cfg          *config.Config
-	deps         Deps
-	log          *slog.Logger
-	limits       config.Limits
+	cfg      *config.Config
+	deps     Deps
+	log      *slog.Logger
+	limits   config.Limits
+	instance string
+	pace
+	lifetime
+	startWait
+
+	table     *consume.Table
+	board     reason.Board // what partitions share
+	observer  *observe.Observer
+	loops     observe.Loops
+	certs     *certs.Watch
+	migration *migration // nil but in Migrate
+	ready     chan struct{}
+
+	// Set by the start, before any goroutine of the bridge runs.
+	web       *web
+	sender    outlet
+	routes    *route.Table
+	origin    string         // of this group, in the packs that it sends
+	own       *output.Output // the topics that the bridge writes itself
+	consumer  *consume.Consumer
+	retention *retention.Watch
+	sourceSide
+	queueSide
+}
+
+// pace is how long the bridge waits between tries; tests wait for less.
+type pace struct {
 	refusedPause time.Duration // before a refused pack is tried again the first time; it grows
 	lookAgain    time.Duration // whether stopped partitions may go on
-	instance     string
+	absence      absence.Rules // when a topic is believed to be deleted
+}
 
+// lifetime is the life of the bridge's goroutines.
+type lifetime struct {
 	life context.Context // ends when everything stops, after the drain
 	end  context.CancelFunc
 	wg   sync.WaitGroup // goroutines of life
 	fail context.CancelCauseFunc
+}
 
-	// Set by start, before any goroutine of the bridge runs.
-	started   time.Time
-	web       *web
-	sender    outlet
-	reader    confirm.Reader  // nil but in mode queue
-	delay     *queue.Delay    // nil but in mode queue
-	source    *managed.Source // nil unless the Manager names the queue
-	direct    *kgo.Client     // without a group: listings and reading again
-	admin     *kadm.Client
-	kafka     *source.Source
-	group     *kgo.Client
-	routes    *route.Table
-	reread    *replay.Reader
-	committer *commit.Committer
-	origin    string         // of this group, in the packs that it sends
-	own       *output.Output // nil until the source has told its cluster id
+// startWait is what the start waits for.
+type startWait struct {
+	started time.Time // set before anything waits
 
-	sessions    atomic.Uint64   // of the group, as often as one began to work
-	look        chan struct{}   // the watch loop shall look at once
-	progress    await.Condition // of pieces and commits
-	gates       gate.Gates
-	board       reason.Board // what partitions share
-	observer    *observe.Observer
-	loops       observe.Loops
-	heldAt      atomic.Int64  // wall clock at which fetching was held last, unix nanoseconds
-	assignments atomic.Uint64 // made so far
-	unfinal     atomic.Int64  // pieces of all partitions that are not final
-	pieces      atomic.Int64  // pieces of all partitions that are remembered: not final, or final and not committed
-	pending     assign.PendingBytes
-	turn        int // of the goroutine that offers pending chunks
-	counters    counters
-	retention   retentionWatch
-	certs       *certWatch
+	mu    sync.RWMutex
+	waits string // guarded by mu; "" while the start does not wait
+}
 
-	watchFaults, groupFaults faults.Set
+// sourceSide asks the source's brokers outside the group.
+type sourceSide struct {
+	direct *kgo.Client
+	admin  *kadm.Client
+	kafka  *source.Source
+}
 
-	absent absentees
-
-	// See stopping.go.
-	soft      context.Context             // ends when the bridge is told to stop
-	inSession atomic.Bool                 // a session works: the group is not being joined
-	seat      atomic.Pointer[commit.Seat] // in the session that began last
-	cutGroup  context.CancelFunc          // ends everything that the group's client does
-	leaving   chan struct{}               // closed when the bridge leaves the group
-
-	draining atomic.Bool // nothing new is fetched
-	drained  atomic.Bool // nothing is waited for any more
-	ready    chan struct{}
-
-	mu      sync.RWMutex
-	parts   map[part.ID]*assign.Assignment // guarded by mu; assigned now
-	mine    map[part.ID]struct{}           // guarded by mu; partitions that the group assigned, begun or not
-	order   []*assign.Assignment           // guarded by mu; parts in order, made anew at each change
-	topics  map[string]*assign.Topic       // guarded by mu; consumed
-	again   map[string]*joining            // guarded by mu; topics that were created again and are joined anew
-	ends    map[part.ID]planEnd            // guarded by mu; where a migration ends, nil without one
-	missing []string                       // guarded by mu; topics named by routes that do not exist
-	waits   string                         // guarded by mu; what the start waits for, "" while it does not
-
-	migration *migration                 // nil but in Migrate
-	onClose   func(p *assign.Assignment) // told of each assignment that ends
-	unmatched []string                   // guarded by mu; patterns of routes that match no topic
+// queueSide reads the queue behind the proxies.
+type queueSide struct {
+	reader confirm.Reader  // nil but in mode queue
+	delay  *queue.Delay    // nil but in mode queue
+	source *managed.Source // nil unless the Manager names the queue
 }
 
 // outlet is what the bridge needs of *sdk.Sender.
@@ -152,13 +137,11 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	}
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
-		look: make(chan struct{}, 1), ready: make(chan struct{}), leaving: make(chan struct{}),
-		certs: newCertWatch(certFiles(cfg)),
-		parts: make(map[part.ID]*assign.Assignment), mine: make(map[part.ID]struct{}), topics: make(map[string]*assign.Topic),
+		ready: make(chan struct{}), table: consume.NewTable(),
+		certs: certs.New(certs.Files(cfg)),
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)
-	b.absent.rules, b.absent.last = absence.Default(), -1
-	b.refusedPause, b.lookAgain = refusedRetryFirst, lookAgain
+	b.refusedPause, b.lookAgain, b.absence = refusedRetryFirst, consume.LookAgain, absence.Default()
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}

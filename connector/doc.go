@@ -12,34 +12,13 @@
 //
 // # A record's way
 //
-// poll (source.go) -> chunks of a pack's bytes, grouped by route and minute -> one span each, offered to the
+// poll (internal/consume/poll.go) -> chunks of a pack's bytes, grouped by route and minute -> one span each, offered to the
 // sender (internal/assign) -> one piece per pack -> final, or lost and read again (internal/replay) -> the checkpoint moves
 // -> commit (internal/commit). What the sender has no room for is pending in its assignment, which is
 // paused when only its stream is full, while a full budget or too many pieces stop the polling itself
-// (limits.go); the membership of the group lives on either way, since kgo heartbeats by itself.
+// (internal/consume/pending.go); the membership of the group lives on either way, since kgo heartbeats by itself.
 //
-// # Goroutines
+// # Goroutines and locks
 //
-//	goroutine       count  ends when
-//	Run, poll loop  1      ctx ends; never waits for anything but the poll and room, 100 ms at most; before
-//	                       it, the start waits for Kafka (starting.go)
-//	closing         0, 1   one part of the bridge has ended; cut off after 2 s (stopping.go)
-//	pending         1      the bridge closes; offers pending chunks again when the sender has room
-//	commit          1      the bridge closes; one commit in flight, see commit.Committer
-//	reread          1      the bridge closes; owns the second Kafka client
-//	watchdog        1      the drain begins; partitions that are behind and make no progress
-//	watch           1      the bridge closes; topics that come, go or change, partitions at fault, offset gaps
-//	queue source    0, 1   the bridge closes; with queue.manager, asks the Manager for clusters and topics
-//	confirm reader  1      the bridge closes; confirm.Reader.Run
-//	admin           1      the bridge closes; http.Server
-//	kgo callbacks   -      kgo's; revoke.go runs there and needs nothing from the poll loop
-//	sender dispatch -      the sender's; assign.Assignment.Settled runs there and takes no lock of ours for long
-//
-// # Locks, outermost first
-//
-//	commit.Committer.slot    one commit at a time; a revoke waits for it, at most commit_timeout
-//	assign.Assignment.mu    what is pending; held while chunks are offered, never across I/O
-//	Bridge.mu               the table of partitions, topics and routes; held for look-ups only
-//	replay.Planner.mu       the list of lost pieces
-//	checkpoint.Partition     its own lock, innermost: the revoked flag and the mark together
+// DESIGN.md lists all goroutines with their ends, and all locks in their order (section 6).
 package connector

@@ -47,7 +47,7 @@ func TestImpossibleEventTimesArriveAsNowAndAreCounted(t *testing.T) {
 		t.Errorf("well arrived at %v, want its own time twice", got)
 	}
 	got := map[string]uint64{}
-	each(&r.b.counters.replaced, func(topic string, n uint64) { got[topic] = n })
+	each(&r.b.consumer.Counters.Replaced, func(topic string, n uint64) { got[topic] = n })
 	if got["orders"] != 6 {
 		t.Errorf("replaced %v, want 6 of orders", got)
 	}

@@ -134,7 +134,7 @@ func TestReplicaKilledBeforeItsFirstCommitLeavesNoHistoryToSend(t *testing.T) {
 	if got := e.arrived(); len(got) != 5 {
 		t.Errorf("%d records arrived, want the 5 new ones", len(got))
 	}
-	if n := r.b.counters.passedOver.Load(); n != 100 {
+	if n := r.b.consumer.Counters.PassedOver.Load(); n != 100 {
 		t.Errorf("%d offsets counted as passed over, want 100", n)
 	}
 }

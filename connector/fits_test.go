@@ -60,7 +60,7 @@ func TestRecordThatWasTooLargeIsSentOnceTheManagersLimitHasGrown(t *testing.T) {
 		t.Fatalf("stopped as %s: %s", p.Stall, p.Reason)
 	}
 	time.Sleep(300 * time.Millisecond)
-	if got := r.b.counters.goneOn.Snapshot(); len(got) != 0 {
+	if got := r.b.consumer.Counters.GoneOn.Snapshot(); len(got) != 0 {
 		t.Errorf("went on %v with the same limit", got)
 	}
 	m.SetMaxPacketLength(128 << 10)

@@ -1,12 +1,14 @@
 package connector
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/consume"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/dptest"
@@ -18,7 +20,7 @@ const flaps = 100
 func (r *running) calm(topic string, num int32) {
 	r.e.t.Helper()
 	eventually(r.e.t, 10*time.Second, func() error {
-		p := r.b.lookup(part.ID{Topic: topic, Num: num})
+		p := r.b.table.Lookup(part.ID{Topic: topic, Num: num})
 		if n := p.Gate().Condition().Entries(); len(n) != 0 || p.Gate().Stranded() != 0 || p.Checkpoint().Unfinal() != 0 {
 			return fmt.Errorf("left behind: %+v, %d stranded, %d not final", n, p.Gate().Stranded(), p.Checkpoint().Unfinal())
 		}
@@ -40,19 +42,19 @@ func TestStreamsThatAreTooManyAndIdleInTurnSkipNothing(t *testing.T) {
 		e.waitCommitted("orders", 0, int64(i+1))
 		r.part("orders", 0, func(p PartitionStatus) bool { return p.Stall == string(reason.TooManyStreams) })
 		eventually(t, 10*time.Second, func() error {
-			r.b.routes.Pass(idleTicks)
+			r.b.routes.Pass(consume.IdleTicks)
 			inUse := make(map[int32]bool)
-			for _, p := range r.b.assigned() {
+			for _, p := range r.b.table.Assigned() {
 				p.RoutesInUse(inUse)
 			}
-			if len(r.b.routes.ForgetIdle(idleTicks, inUse, r.b.sender.ForgetStream)) != 1 {
+			if len(r.b.routes.ForgetIdle(consume.IdleTicks, inUse, r.b.sender.ForgetStream)) != 1 {
 				return fmt.Errorf("stream %d is not idle yet", i)
 			}
 			return nil
 		})
 	}
 	e.waitCommitted("orders", 0, flaps)
-	if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Final != flaps || l.Gap+l.Skipped != 0 {
+	if l := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Final != flaps || l.Gap+l.Skipped != 0 {
 		t.Errorf("ledger = %+v, want each of %d records final", l, flaps)
 	}
 	r.calm("orders", 0)
@@ -70,8 +72,12 @@ func TestLimitOfFramesThatComesAndGoesSkipsNothing(t *testing.T) {
 	r := e.start(c)
 	limit := func(n int) {
 		m.SetMaxPacketLength(n)
-		eventually(t, 10*time.Second, func() error {
-			for _, x := range r.b.routes.All() {
+		eventually(t, 20*time.Second, func() error {
+			all := r.b.routes.All()
+			if len(all) == 0 { // the partition is not assigned yet, and the first limit would not be waited for
+				return errors.New("the bridge has no stream yet")
+			}
+			for _, x := range all {
 				if got := x.Stream.MaxRecord(); (got > 60<<10) != (n > 60<<10) {
 					return fmt.Errorf("records may have %d bytes with a limit of %d", got, n)
 				}
@@ -90,7 +96,7 @@ func TestLimitOfFramesThatComesAndGoesSkipsNothing(t *testing.T) {
 		limit(128 << 10)
 		e.waitCommitted("orders", 0, int64(2*(i+1)))
 	}
-	if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Final != 2*flaps || l.Gap+l.Skipped != 0 {
+	if l := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Final != 2*flaps || l.Gap+l.Skipped != 0 {
 		t.Errorf("ledger = %+v, want each of %d records final", l, 2*flaps)
 	}
 	eventually(t, 10*time.Second, func() error { // an ack comes before the queue has the record

@@ -160,7 +160,7 @@ func TestTopicCreatedAgainUnderLoadLosesNothing(t *testing.T) {
 			c.Kafka.MetadataMaxAge = 0 // kgo hears of the new topic in minutes
 			r := e.start(c)
 			r.part("orders", 0, func(p PartitionStatus) bool { return p.Position == 100 })
-			r.b.group.PauseFetchTopics("orders") // nor does a fetch tell
+			r.b.consumer.Group.PauseFetchTopics("orders") // nor does a fetch tell
 			<-time.After(300 * time.Millisecond)
 			e.createAgain("orders", 1)
 			want := e.produceNew(n)
@@ -231,7 +231,7 @@ func TestOffsetOfADeletedTopicIsRefused(t *testing.T) {
 				if p := r.part("orders", 0, func(p PartitionStatus) bool { return true }); p.RefusedOffset == nil || *p.RefusedOffset != 20 || p.RefusedTopicID != old.String() {
 					t.Errorf("status = %+v, want the refused offset 20 of %s", p, old)
 				}
-				if n := r.b.counters.offsetsRefused.Load(); n != 1 {
+				if n := r.b.consumer.Counters.OffsetsRefused.Load(); n != 1 {
 					t.Errorf("%d offsets counted as refused, want 1", n)
 				}
 				_, id := e.ids("orders")
@@ -283,7 +283,7 @@ func TestMemberThatTakesOverBeginsTheNewTopicAtItsStart(t *testing.T) {
 		second := e.start(e.config("queue"))
 		<-time.After(500 * time.Millisecond) // it joins, with the id of the old topic
 		holder, other := first, second
-		if len(second.b.assigned()) > 0 {
+		if len(second.b.table.Assigned()) > 0 {
 			holder, other = second, first
 		}
 		e.createAgain("orders", 1)

@@ -41,7 +41,7 @@ func TestStreamTooManyStopsItsPartitionUntilThereIsRoom(t *testing.T) {
 	forgotten := 0
 	r.b.routes.ForgetIdle(0, nil, func(*sdk.Stream) bool { forgotten++; return forgotten <= 2 })
 	e.waitCommitted("orders", 0, 40)
-	if got := r.b.counters.goneOn.Snapshot()[string(reason.TooManyStreams)]; got != 1 {
+	if got := r.b.consumer.Counters.GoneOn.Snapshot()[string(reason.TooManyStreams)]; got != 1 {
 		t.Errorf("went on %d times, want once", got)
 	}
 }

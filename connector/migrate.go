@@ -22,7 +22,7 @@ import (
 // commits. The error is that of Run; nil says nothing of what was moved, which is what Verdict.Result says.
 func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Report, error) {
 	m := &migration{b: b, progress: progress, commits: make(map[part.ID]resume.Commit), booked: make(map[part.ID]assign.BookedCommit), stopped: make(map[part.ID]string)}
-	b.migration, b.onClose = m, m.book
+	b.migration = m
 	err := b.run(ctx, hard, m.watch)
 	v := m.report()
 	if err == nil && ctx.Err() != nil && v.Result != Pass && !m.allDone() { // what was sent is drained; the rest was not fetched
@@ -46,6 +46,7 @@ type migration struct {
 	cluster  string    // id of the Kafka cluster; set before anything runs
 
 	mu      sync.Mutex
+	ends    map[part.ID]planEnd             // guarded by mu; where each partition ends
 	commits map[part.ID]resume.Commit       // guarded by mu; as read from the broker, of any member
 	booked  map[part.ID]assign.BookedCommit // guarded by mu; what this process committed, for brokers that take no lines
 	stopped map[part.ID]string              // guarded by mu; why a partition stopped
@@ -82,7 +83,7 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	m.mu.Lock()
 	m.commits = s.Commits
 	m.mu.Unlock()
-	ends := make(map[part.ID]planEnd)
+	ends := make(map[part.ID]planEnd, len(s.Logs))
 	for id, log := range s.Logs {
 		// What retention took is found at the assignment, where on_gap decides; here the books would begin behind it.
 		p := planned{id: id, topic: s.Topics[id.Topic].ID, end: log.End, from: s.Begin(id, false)}
@@ -105,15 +106,23 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 	slices.SortFunc(m.plans, func(a, b planned) int {
 		return cmp.Or(cmp.Compare(a.id.Topic, b.id.Topic), cmp.Compare(a.id.Num, b.id.Num))
 	})
-	m.b.mu.Lock()
-	m.b.ends = ends
-	m.b.mu.Unlock()
+	m.mu.Lock()
+	m.ends = ends
+	m.mu.Unlock()
 	return work, nil
+}
+
+// limitOf is where a partition ends and of which topic that is.
+func (m *migration) limitOf(id part.ID) (limit int64, of resume.TopicID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.ends[id] // 0 for a partition that is newer than the migration: nothing of it is moved
+	return e.offset, e.topic
 }
 
 // ask asks for all that is planned with: offsets of every partition, or an error.
 func (m *migration) ask(ctx context.Context) (*source.Survey, error) {
-	names := m.b.consumed()
+	names := m.b.table.Consumed()
 	described, err := m.b.kafka.Identify(ctx, names)
 	if err != nil {
 		return nil, kafkaclient.Explain(err, "asking for the partitions of topics")
@@ -192,7 +201,7 @@ func (m *migration) look() (p Progress, stuck bool) {
 		p.Partitions++
 		p.Offsets += pl.end - min(pl.start, pl.end)
 		safe := pl.start
-		if a := m.b.lookup(pl.id); a != nil && !pl.done {
+		if a := m.b.table.Lookup(pl.id); a != nil && !pl.done {
 			safe = max(safe, a.Checkpoint().Checkpoint())
 			m.noteLocked(a)
 			if why := m.stopped[pl.id]; why != "" {
@@ -237,10 +246,10 @@ func (m *migration) why() string {
 // word until its session ends.
 func (m *migration) askGroup(ctx context.Context) {
 	why := ""
-	if m.b.counters.assigned.Load() == 0 {
+	if m.b.consumer.Counters.Assigned.Load() == 0 {
 		group := m.b.cfg.Kafka.Group
 		if ds, err := m.b.admin.DescribeGroups(ctx, group); err == nil {
-			own, _ := m.b.group.GroupMetadata()
+			own, _ := m.b.consumer.Group.GroupMetadata()
 			others := 0
 			for _, member := range ds[group].Members {
 				others += btoi(member.MemberID != own)

@@ -32,7 +32,7 @@ func TestMigrateLeavesWhatComesAfterItsStart(t *testing.T) {
 	defer cancel()
 	late := false
 	v, err := b.Migrate(hard, hard, func(Progress) {
-		a := b.lookup(part.ID{Topic: "orders", Num: 0})
+		a := b.table.Lookup(part.ID{Topic: "orders", Num: 0})
 		if late || a == nil {
 			return
 		}
@@ -81,7 +81,12 @@ func TestMigrateBooksOnlyWhatWasCommitted(t *testing.T) {
 	hard, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	go func() { // commits work again once the partition is gone, not sooner: one in between would save the second move
-		for b.counters.revoked.Load() == 0 && hard.Err() == nil {
+		select {
+		case <-b.Ready():
+		case <-hard.Done():
+			return
+		}
+		for b.consumer.Counters.Revoked.Load() == 0 && hard.Err() == nil {
 			time.Sleep(5 * time.Millisecond)
 		}
 		over.Store(true)

@@ -404,7 +404,7 @@ func TestVerdictHasTheBooksOfOtherMembers(t *testing.T) {
 	}
 	eventually(t, 20*time.Second, func() error {
 		for _, b := range bridges {
-			if n := len(b.assigned()); n != 3 {
+			if n := len(b.table.Assigned()); n != 3 {
 				return fmt.Errorf("a member has %d of 6 partitions, want 3", n)
 			}
 		}

@@ -67,24 +67,6 @@ func (b *Bridge) managedClusters() (out []output.Cluster) {
 
 // openStream is how routes get their streams. A stream that comes into use makes its topic one that is written.
 func (b *Bridge) openStream(group, stream string) (*sdk.Stream, error) {
-	b.lookSoon()
+	b.consumer.Look()
 	return b.sender.Stream(group, stream)
-}
-
-// stopOutput stops the topics that turn out to be written by this bridge while they are consumed.
-func (b *Bridge) stopOutput() {
-	b.mu.RLock()
-	topics := make(map[string][16]byte, len(b.topics))
-	for name, t := range b.topics {
-		topics[name] = t.ID
-	}
-	b.mu.RUnlock()
-	if !b.own.Look(topics) {
-		return
-	}
-	for _, p := range b.assigned() {
-		if r := b.own.Stop(p.ID()); r != nil {
-			p.Stop(r)
-		}
-	}
 }

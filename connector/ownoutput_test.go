@@ -193,12 +193,12 @@ func TestConsumedTopicThatTurnsOutToBeTheQueueStops(t *testing.T) {
 			if why := r.leftOut(queueTopic); !strings.Contains(why, "stopped") {
 				t.Errorf("left out says %q, want that it was stopped", why)
 			}
-			later := assign.New(assign.Spec{Partition: part.ID{Topic: queueTopic, Num: 7}, Topic: &assign.Topic{Name: queueTopic}, Router: assigntest.RouterByHeader(t, false), Limit: -1}, r.b, new(gate.Gates).New(queueTopic, 7), new(assign.PendingBytes))
-			r.b.put(later)
+			later := assign.New(assign.Spec{Partition: part.ID{Topic: queueTopic, Num: 7}, Topic: &assign.Topic{Name: queueTopic}, Router: assigntest.RouterByHeader(t, false), Limit: -1}, r.b.consumer, new(gate.Gates).New(queueTopic, 7), new(assign.PendingBytes))
+			r.b.consumer.Put(later)
 			if h := later.Stopped(); h == nil || h.Code != reason.Loop {
 				t.Errorf("a later assignment is halted by %+v, want %s", h, reason.Loop)
 			}
-			r.b.remove(later)
+			r.b.table.Remove(later)
 		})
 	}
 }

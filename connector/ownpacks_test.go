@@ -41,7 +41,7 @@ func TestCopyOfTheOwnQueueStopsAsALoop(t *testing.T) {
 		t.Errorf("packs of others were told %d times, want once", n)
 	}
 	n := uint64(0)
-	each(&r.b.counters.packs, func(topic string, v uint64) {
+	each(&r.b.consumer.Counters.Packs, func(topic string, v uint64) {
 		if topic == "copy" {
 			n = v
 		}

@@ -45,7 +45,7 @@ func TestPatternThatMatchesNoTopicIsWarnedOfOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		r.b.notePatterns(details)
+		r.b.consumer.NotePatterns(details)
 	}
 	if log.count(warning) != 2 || log.count(warning+"[logs-*]") != 1 {
 		t.Errorf("want one more warning, when one of the patterns matched:\n%s", log.text())

@@ -23,7 +23,7 @@ func TestOneProxyThatRefusesStopsNothing(t *testing.T) {
 			e.produce("orders", 1, 0, 300, 0)
 			e.waitCommitted("orders", 0, 300)
 			e.waitCommitted("orders", 1, 300)
-			if stops := r.b.counters.partitionsStops.Snapshot(); len(stops) != 0 {
+			if stops := r.b.consumer.Counters.Stops.Snapshot(); len(stops) != 0 {
 				t.Errorf("partitions stopped: %v, want none", stops)
 			}
 			e.expectAll(300, 300)
@@ -53,7 +53,7 @@ func TestPartitionsThatAreRefusedGoOnWhenAProxyTakesTheOldestPack(t *testing.T) 
 	if at := e.committed("orders", 0); at > 0 {
 		t.Errorf("committed = %d while everything is refused", at)
 	}
-	if got := r.b.counters.goneOn.Snapshot(); len(got) != 0 {
+	if got := r.b.consumer.Counters.GoneOn.Snapshot(); len(got) != 0 {
 		t.Errorf("went on %v while everything is refused", got)
 	}
 	e.proxies[1].Code(112, 0)
@@ -89,7 +89,7 @@ func TestRefusalThatComesAndGoesSkipsNothing(t *testing.T) {
 	}
 	e.waitCommitted("orders", 0, int64(made))
 	e.expectAll(made, 0)
-	if p := r.b.assigned()[0]; p.Gate().Stranded() != 0 || p.Refused.Total() != 0 || len(p.Gate().Condition().Entries()) != 0 {
+	if p := r.b.table.Assigned()[0]; p.Gate().Stranded() != 0 || p.Refused.Total() != 0 || len(p.Gate().Condition().Entries()) != 0 {
 		t.Errorf("left behind: %d stranded, %d refused, %+v", p.Gate().Stranded(), p.Refused.Total(), p.Gate().Condition().Entries())
 	}
 }

@@ -155,3 +155,10 @@ func (p *PartitionReport) judge(mode string) {
 		p.Result = Pass
 	}
 }
+
+func btoi(v bool) int {
+	if v {
+		return 1
+	}
+	return 0
+}

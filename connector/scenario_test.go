@@ -330,7 +330,7 @@ func TestBudgetFullHoldsFetchingAndKeepsTheGroup(t *testing.T) {
 	e.waitCommitted("orders", 0, 4000)
 	e.waitCommitted("orders", 1, 1000)
 	e.expectAll(4000, 1000)
-	if n := r.b.counters.revoked.Load(); n != 0 {
+	if n := r.b.consumer.Counters.Revoked.Load(); n != 0 {
 		t.Errorf("%d partitions were revoked meanwhile, want none", n)
 	}
 }
@@ -440,7 +440,7 @@ func TestFailedCommitsAreTriedAgainAndNeverRewind(t *testing.T) {
 	e.produce("orders", 0, 10, 10, 0)
 	r.part("orders", 0, func(p PartitionStatus) bool { return p.Final == 20 })
 	eventually(t, 10*time.Second, func() error {
-		if _, failed := r.b.committer.Counts(); failed["rebalance"] < 2 {
+		if _, failed := r.b.consumer.Committer.Counts(); failed["rebalance"] < 2 {
 			return errors.New("no failed commits were counted")
 		}
 		return nil
@@ -490,10 +490,10 @@ func TestReassignSamePartition(t *testing.T) {
 		if i == 3 {
 			e.proxies[1].Kill()
 		}
-		before := r.b.counters.revoked.Load()
-		r.b.group.ForceRebalance()
+		before := r.b.consumer.Counters.Revoked.Load()
+		r.b.consumer.Group.ForceRebalance()
 		eventually(t, 20*time.Second, func() error {
-			if r.b.counters.revoked.Load() == before || len(r.b.Status().Parts) < 2 {
+			if r.b.consumer.Counters.Revoked.Load() == before || len(r.b.Status().Parts) < 2 {
 				return errors.New("the partitions were not taken away and given back")
 			}
 			return nil
@@ -547,7 +547,7 @@ func TestLostMembershipStartsAgainFromTheCommit(t *testing.T) {
 	})
 	e.produce("orders", 0, 50, 50, 0)
 	eventually(t, 20*time.Second, func() error {
-		if !thrown.Load() || r.b.counters.revoked.Load() == 0 {
+		if !thrown.Load() || r.b.consumer.Counters.Revoked.Load() == 0 {
 			return errors.New("the member was not thrown out")
 		}
 		return nil

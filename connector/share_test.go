@@ -9,7 +9,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
-	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/reason"
 )
 
@@ -49,7 +48,7 @@ func TestFailingCommitsCloseAPartitionBeforePiecesGrowBeyondMaxUnfinal(t *testin
 		return nil
 	})
 	for range 20 {
-		if held := r.b.pieces.Load(); held > 700 {
+		if held := r.b.table.Pieces.Load(); held > 700 {
 			t.Fatalf("%d pieces are remembered; a partition may hold 500, and one fetch more", held)
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -65,45 +64,4 @@ func TestFailingCommitsCloseAPartitionBeforePiecesGrowBeyondMaxUnfinal(t *testin
 		}
 		return nil
 	})
-}
-
-func TestPartitionHoldsAsManyPiecesAsAreFree(t *testing.T) {
-	b := bridgeOf(t, 3)
-	b.cfg.Delivery.MaxUnfinal = 90
-	now := time.Now()
-	fill := func(p *assign.Assignment, n int) {
-		for range n {
-			holdOne(p)
-		}
-		b.share(p, now)
-	}
-	closed := func() (out []bool) {
-		for _, p := range b.assigned() {
-			out = append(out, p.Gate().Condition().Closed())
-		}
-		return out
-	}
-	parts := b.assigned()
-	fill(parts[0], 45)
-	if got := closed(); got[0] {
-		t.Errorf("closed = %v with 45 pieces held and 45 free", got)
-	}
-	fill(parts[0], 1)
-	fill(parts[1], 22)
-	if got := closed(); !got[0] || got[1] {
-		t.Errorf("closed = %v, want the first alone: it holds 46 of 90", got)
-	}
-	fill(parts[1], 1)
-	if got := closed(); !got[1] {
-		t.Errorf("closed = %v, want the second too: it holds 23 and 21 are free", got)
-	}
-	parts[0].Checkpoint().Revoke()
-	b.share(parts[1], now)
-	if got := closed(); !got[1] {
-		t.Error("opened at once: each pause throws away what was fetched ahead")
-	}
-	b.share(parts[1], now.Add(assign.ResumePause))
-	if got := closed(); got[1] {
-		t.Error("still closed with room for three times as much")
-	}
 }

@@ -90,7 +90,7 @@ func TestRangeGoneAtStartStopsOrContinues(t *testing.T) {
 				return
 			}
 			e.waitCommitted("orders", 0, 100)
-			if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 40 || l.Final != 40 {
+			if l := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 40 || l.Final != 40 {
 				t.Errorf("ledger = %+v, want 40 lost and 40 final", l)
 			}
 		})
@@ -108,11 +108,11 @@ func TestRangeGoneWhileRunningStopsOrContinues(t *testing.T) {
 			e.produce("orders", 0, 0, 10, 0)
 			r := e.start(c)
 			e.waitCommitted("orders", 0, 10)
-			r.b.group.PauseFetchTopics("orders")
+			r.b.consumer.Group.PauseFetchTopics("orders")
 			<-time.After(500 * time.Millisecond) // a fetch that waits at the broker ends after 50 ms
 			e.produce("orders", 0, 10, 50, 0)
 			e.deleteBefore("orders", 0, 40)
-			r.b.group.ResumeFetchTopics("orders")
+			r.b.consumer.Group.ResumeFetchTopics("orders")
 			if onGap == "stop" {
 				p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
 				if p.Stall != string(reason.Gap) || !strings.Contains(p.Reason, "offsets 10 to 39 of orders/0") {
@@ -121,10 +121,10 @@ func TestRangeGoneWhileRunningStopsOrContinues(t *testing.T) {
 				return
 			}
 			e.waitCommitted("orders", 0, 60)
-			if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 30 || l.Final != 30 {
+			if l := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 30 || l.Final != 30 {
 				t.Errorf("ledger = %+v, want 30 lost and 30 final", l)
 			}
-			if n := r.b.counters.offsetsLost.Load(); n != 30 {
+			if n := r.b.consumer.Counters.OffsetsLost.Load(); n != 30 {
 				t.Errorf("offsets lost = %d, want 30", n)
 			}
 		})
@@ -142,14 +142,14 @@ func TestFetchThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 			e.produce("orders", 0, 0, 10, 0)
 			r := e.start(c)
 			e.waitCommitted("orders", 0, 10)
-			r.b.group.PauseFetchTopics("orders")
+			r.b.consumer.Group.PauseFetchTopics("orders")
 			<-time.After(500 * time.Millisecond) // a fetch that waits at the broker ends after 50 ms
 			e.produce("orders", 0, 10, 50, 0)
 			e.deleteBefore("orders", 0, 40)
-			if err := r.b.fetched(e.jump("orders", 40, 20), cutting()); err != nil {
+			if err := r.b.consumer.Take(e.jump("orders", 40, 20), cutting()); err != nil {
 				t.Fatal(err)
 			}
-			r.b.group.ResumeFetchTopics("orders")
+			r.b.consumer.Group.ResumeFetchTopics("orders")
 			if onGap == "stop" {
 				p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
 				if p.Stall != string(reason.Gap) || !strings.Contains(p.Reason, "offsets 10 to 39 of orders/0") {
@@ -158,7 +158,7 @@ func TestFetchThatJumpsTheLogsStartStopsOrContinues(t *testing.T) {
 				return
 			}
 			e.waitCommitted("orders", 0, 60)
-			if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 30 || l.Final != 30 {
+			if l := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 30 || l.Final != 30 {
 				t.Errorf("ledger = %+v, want 30 lost and 30 final", l)
 			}
 		})
@@ -203,7 +203,7 @@ func TestRangeGoneBeforeItWasReadAgainStopsOrContinues(t *testing.T) {
 				return
 			}
 			eventually(t, 20*time.Second, func() error {
-				if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 100 {
+				if l := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Lost != 100 {
 					return fmt.Errorf("ledger = %+v, want 100 lost", l)
 				}
 				return nil
@@ -293,7 +293,7 @@ func TestTransactionsLeaveNoLag(t *testing.T) {
 	if got := e.arrived(); p.Final != 8 || len(got) != 2 || got["txn 0"] != 1 || got["txn 2"] != 1 {
 		t.Errorf("final offset %d, arrived %v; want 8 and the two committed records", p.Final, got)
 	}
-	if l := r.b.lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Final != 2 || l.Gap != 6 {
+	if l := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Final != 2 || l.Gap != 6 {
 		t.Errorf("ledger = %+v, want 2 final and 6 gap", l)
 	}
 	// The same asked by hand, as it is for a log that ends in nothing: where is the next record?
@@ -392,7 +392,7 @@ func TestCompactedLogLeavesNoLag(t *testing.T) {
 	end, _ := ends.Lookup("table", 0)
 	r := e.start(e.config("queue"))
 	p := r.part("table", 0, func(p PartitionStatus) bool { return p.Lag == 0 && p.Final == end.Offset })
-	if l := r.b.lookup(part.ID{Topic: "table", Num: 0}).Checkpoint().Ledger(); l.Gap == 0 || l.Start+l.Final+l.Gap != p.Final {
+	if l := r.b.table.Lookup(part.ID{Topic: "table", Num: 0}).Checkpoint().Ledger(); l.Gap == 0 || l.Start+l.Final+l.Gap != p.Final {
 		t.Errorf("ledger = %+v, want holes among %d offsets", l, p.Final)
 	}
 	e.waitCommitted("table", 0, end.Offset)
@@ -410,8 +410,8 @@ func TestHoleAtTheEndIsPassed(t *testing.T) {
 	e.produce("orders", 0, 0, 1, 0)
 	r := e.start(c)
 	e.waitCommitted("orders", 0, 1)
-	r.b.group.PauseFetchTopics("orders") // so that kgo stays as silent as over a hole
-	<-time.After(300 * time.Millisecond) // a fetch that waits at the broker ends after 50 ms
+	r.b.consumer.Group.PauseFetchTopics("orders") // so that kgo stays as silent as over a hole
+	<-time.After(300 * time.Millisecond)          // a fetch that waits at the broker ends after 50 ms
 	txn, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.TransactionalID("h"), kgo.DefaultProduceTopic("orders"))
 	if err != nil {
 		t.Fatal(err)
@@ -421,7 +421,7 @@ func TestHoleAtTheEndIsPassed(t *testing.T) {
 		txn.EndTransaction(t.Context(), kgo.TryAbort)); err != nil {
 		t.Fatal(err)
 	}
-	p := r.b.lookup(part.ID{Topic: "orders", Num: 0})
+	p := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0})
 	p.Log.Grew(3)
 	e.waitCommitted("orders", 0, 3)
 	if l := p.Checkpoint().Ledger(); l.Final != 1 || l.Gap != 2 {

@@ -166,9 +166,7 @@ func (b *Bridge) waitingFor(why string) {
 func (b *Bridge) startingStatus(s *Status) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Missing: b.missing, Error: b.waits}
+	missing, _ := b.table.Wanting()
+	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Missing: missing, Error: b.waits}
 	s.Starting = b.waits
 }
-
-// joined reports whether a session of the group has begun since the bridge started. Until then it moves nothing.
-func (b *Bridge) joined() bool { return b.sessions.Load() > 0 }

@@ -391,7 +391,7 @@ func TestStartWaitsForTheManager(t *testing.T) {
 				{Name: "mq", Type: managed.Kafka, Params: map[string]string{"bootstrap.servers": "mq:9092"}},
 			}}, nil
 		}
-		b := &Bridge{cfg: &config.Config{Kafka: config.Kafka{StartTimeout: time.Minute}}, log: slog.New(slog.DiscardHandler), started: time.Now()}
+		b := &Bridge{cfg: &config.Config{Kafka: config.Kafka{StartTimeout: time.Minute}}, log: slog.New(slog.DiscardHandler), startWait: startWait{started: time.Now()}}
 		b.source = managed.New(ask, "dp", "tag", "", b.log)
 		wait := func() error {
 			return b.awaitStart(t.Context(), "the Manager", managerOutlook, func(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/internal/queue"
+	"inlong-bridge/connector/reason"
 )
 
 // What /status shows.
@@ -36,7 +37,7 @@ type observed struct{ *Bridge }
 func (o observed) Snapshot() Status {
 	b := o.Bridge
 	s := Status{Version: b.deps.Version, Instance: b.instance, State: "starting", Confirm: b.cfg.Delivery.Confirm, Migrating: b.migration != nil,
-		Group: GroupStatus{Group: b.cfg.Kafka.Group}, Certificates: b.certs.read(time.Now())}
+		Group: GroupStatus{Group: b.cfg.Kafka.Group}, Certificates: b.certs.Read(time.Now())}
 	select {
 	case <-b.ready:
 	default:
@@ -44,7 +45,7 @@ func (o observed) Snapshot() Status {
 		return s
 	}
 	s.Started, s.State = b.started, "running"
-	if b.draining.Load() {
+	if b.consumer.Draining() {
 		s.State = "draining"
 	}
 	s.Memory = MemoryStatus{
@@ -52,13 +53,13 @@ func (o observed) Snapshot() Status {
 		SenderBytes: b.limits.SenderBytes, RepairBytes: b.limits.RepairBytes, MaxUnfinal: b.cfg.Delivery.MaxUnfinal,
 	}
 	now := time.Now()
-	repair := b.reread.Outstanding()
-	for _, p := range b.assigned() {
+	repair := b.consumer.Replay.Outstanding()
+	for _, p := range b.table.Assigned() {
 		_, pending := p.Waiting()
 		s.Memory.ParkedBytes += pending
 		ps := p.Status(now)
 		ps.Repair = repair[p]
-		ps.Retention = b.retention.left(p, now)
+		ps.Retention = b.retention.Left(p, now)
 		if at, ok := p.Checkpoint().Oldest(); ok {
 			if r := b.routes.At(at.Route); r != nil {
 				ps.Oldest = &RouteStatus{Group: r.Target.Group, Stream: r.Target.Stream}
@@ -74,12 +75,10 @@ func (o observed) Snapshot() Status {
 		a, c := s.Routes[i], s.Routes[j]
 		return a.Group < c.Group || a.Group == c.Group && a.Stream < c.Stream
 	})
-	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Topics: b.consumed(), LeftOut: b.own.LeftOut()}
-	b.mu.RLock()
-	s.Group.Missing, s.Group.Unmatched = b.missing, b.unmatched
-	b.mu.RUnlock()
-	again := b.reread.Counts()
-	s.Reread = RereadStatus{Pending: b.reread.Pending(), Ranges: again.Ranges, Records: again.Records, Bytes: again.Bytes}
+	s.Group = GroupStatus{Group: b.cfg.Kafka.Group, InstanceID: b.cfg.Kafka.InstanceID, Topics: b.table.Consumed(), LeftOut: b.own.LeftOut()}
+	s.Group.Missing, s.Group.Unmatched = b.table.Wanting()
+	again := b.consumer.Replay.Counts()
+	s.Reread = RereadStatus{Pending: b.consumer.Replay.Pending(), Ranges: again.Ranges, Records: again.Records, Bytes: again.Bytes}
 	s.Sender = b.sender.Status()
 	if b.reader != nil {
 		queue.NameTopics(s.Sender.Streams, b.reader.Topics)
@@ -92,22 +91,20 @@ func (o observed) Snapshot() Status {
 		q := b.source.Status()
 		s.QueueSource = &q
 	}
-	if !b.joined() {
+	if !b.consumer.Joined() {
 		s.Starting = "the bridge has not joined its group yet"
 	}
-	s.Counters = b.counters.snapshot(s.Group.Topics)
+	s.Counters = b.consumer.Counters.Snapshot(s.Group.Topics)
 	s.Counters.OffsetsLost += again.Gone
-	s.Counters.Commits, s.Counters.CommitErrors = b.committer.Counts()
+	s.Counters.Commits, s.Counters.CommitErrors = b.consumer.Committer.Counts()
 	s.Loops = b.loops.Snapshot()
-	if at := b.heldAt.Load(); at > 0 {
-		s.HeldAt = time.Unix(0, at)
-	}
+	s.HeldAt = b.consumer.HeldAt()
 	return s
 }
 
 // Stalled implements observe.Source.
 func (o observed) Stalled(found map[uint64][]gate.Entry) {
-	for _, p := range o.assigned() {
+	for _, p := range o.table.Assigned() {
 		p.Gate().Stall(found[p.Number])
 	}
 }
@@ -123,4 +120,26 @@ func (b *Bridge) stuckAfter() time.Duration {
 		return 3*d.Settle + d.AckTimeout + 30*time.Second
 	}
 	return 2*d.AckTimeout + 30*time.Second
+}
+
+// watchdogAfter is how long a partition may make no progress: in settle nothing is final before settle.
+func (b *Bridge) watchdogAfter() time.Duration {
+	after := b.cfg.Delivery.Watchdog
+	if after > 0 && b.cfg.Delivery.Confirm == "settle" {
+		after += b.cfg.Delivery.Settle
+	}
+	return after
+}
+
+// textOf is the sentence of an entry of a condition, its own or the shared reason's, with the hint.
+func (b *Bridge) textOf(e *gate.Entry) string {
+	r := e.Own
+	if r == nil {
+		shared, ok := b.board.Get(e.Key)
+		if !ok {
+			return reason.KindOf(e.Code).Meaning
+		}
+		r = &shared
+	}
+	return r.Text()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"inlong-bridge/connector/internal/consume"
 	"inlong-bridge/connector/internal/part"
 )
 
@@ -108,14 +109,14 @@ func otherMember() []kgo.Opt {
 }
 
 // holds is how many partitions of orders the bridge has begun.
-func (w *bubble) holds(n int) bool { return w.b.Status().Ready.Ready && len(w.b.assigned()) == n }
+func (w *bubble) holds(n int) bool { return w.b.Status().Ready.Ready && len(w.b.table.Assigned()) == n }
 
 // underWay puts ten records into a partition that the bridge holds. They are in flight until the proxy thaws.
 func (w *bubble) underWay(cl *kgo.Client, partition int32) {
 	w.t.Helper()
 	w.proxy.Freeze(true)
 	w.produce(cl, partition, 10)
-	w.until("all is under way", func() bool { return w.b.lookup(part.ID{Topic: "orders", Num: partition}).Expects() == 10 })
+	w.until("all is under way", func() bool { return w.b.table.Lookup(part.ID{Topic: "orders", Num: partition}).Expects() == 10 })
 }
 
 // A rebalance begins while the bridge drains. It waits for the drain, and the member leaves instead of joining again.
@@ -158,7 +159,7 @@ func (w *bubble) rejoining(k *kfake.Cluster, j *joins, cl *kgo.Client) (kept, la
 	w.until("it has both partitions", func() bool { return w.holds(2) })
 	other := w.other()
 	w.until("each has one", func() bool { return w.holds(1) && shared(k) })
-	kept = w.b.assigned()[0].Partition.Num
+	kept = w.b.table.Assigned()[0].Partition.Num
 	late = 1 - kept
 	w.underWay(cl, kept)
 	w.produce(cl, late, 10)
@@ -179,12 +180,12 @@ func TestPartitionsOfALateJoinAreNotBegun(t *testing.T) {
 		defer j.free()
 		w.stop()
 		time.Sleep(2 * time.Second)
-		sessions := w.b.sessions.Load()
+		sessions := w.b.consumer.Sessions()
 		j.free()
-		w.until("the join has ended", func() bool { return w.b.sessions.Load() > sessions })
+		w.until("the join has ended", func() bool { return w.b.consumer.Sessions() > sessions })
 		for range 50 {
 			time.Sleep(100 * time.Millisecond)
-			if w.b.lookup(part.ID{Topic: "orders", Num: late}) != nil {
+			if w.b.table.Lookup(part.ID{Topic: "orders", Num: late}) != nil {
 				t.Fatal("a partition was begun after the signal")
 			}
 		}
@@ -259,7 +260,7 @@ func TestCommitThatAJoinHoldsBackIsMadeAfterTheSignal(t *testing.T) {
 		return nil
 	})
 	holds(1)
-	kept := r.b.assigned()[0].Partition.Num
+	kept := r.b.table.Assigned()[0].Partition.Num
 	j.hang.Store(true)
 	other.Close()
 	eventually(t, 20*time.Second, func() error {
@@ -271,7 +272,7 @@ func TestCommitThatAJoinHoldsBackIsMadeAfterTheSignal(t *testing.T) {
 	e.produce("orders", kept, 0, 10, 0)
 	r.part("orders", kept, func(p PartitionStatus) bool { return p.Final == 10 })
 	eventually(t, 20*time.Second, func() error {
-		if !r.b.committer.Busy() {
+		if !r.b.consumer.Committer.Busy() {
 			return errors.New("no commit is under way")
 		}
 		return nil
@@ -311,7 +312,7 @@ func TestLeavingAGroupThatDoesNotAnswerIsCutOff(t *testing.T) {
 		w.start()
 		w.until("it has both partitions", func() bool { return w.holds(2) })
 		w.stop()
-		if err := w.wait(leaveBound + 2*closeBound + time.Second); err != nil {
+		if err := w.wait(consume.LeaveBound + 2*consume.CloseBound + time.Second); err != nil {
 			t.Errorf("Run = %v, want a clean drain", err)
 		}
 		if n := w.log.lines("level=WARN", "leaving the group takes too long and is cut off"); n != 1 {

@@ -76,7 +76,7 @@ func newMember(w *world, cfg finality.Config) *member {
 	w.instances++
 	m := &member{
 		w: w, r: w.r, cfg: cfg, instance: w.instances, parts: make([]*assignment, len(w.src.logs)), accepts: w.knobs.acceptGap,
-		streams: make(map[*sdk.Stream]int32), reading: make(map[part.ID]int64), splitter: assign.Splitter{Pack: 30, Oversize: 1 << 20, Limit: -1},
+		streams: make(map[*sdk.Stream]int32), reading: make(map[part.ID]int64), splitter: assign.Splitter{Pack: []int{25, 150}[w.r.IntN(2)], Oversize: 1 << 20, Limit: -1},
 	}
 	m.routes = route.NewTable(func(_, stream string) (*sdk.Stream, error) {
 		n, err := strconv.Atoi(stream)

@@ -167,6 +167,7 @@ func (s *sender) wrote(c *conn, p *pack) *sent {
 	owes := s.owes(c)
 	s.copies[p.Ref], s.bySeq[p.Seq()] = of, p
 	s.checkAlone(of)
+	s.checkOneStream(of)
 	for whole := p.whole; whole != nil; whole = whole.whole {
 		if whole.wasSeen {
 			panic(breach{fmt.Sprintf("pack %d is sent, a part of pack %d, which was seen", p.Seq(), whole.Seq())})

@@ -175,6 +175,15 @@ func (s *sender) checkAlone(of *sent) {
 	}
 }
 
+// checkOneStream: a pack holds records of its stream, and of one minute.
+func (s *sender) checkOneStream(of *sent) {
+	for _, id := range of.records {
+		if f, first := &s.m.w.facts[id], &s.m.w.facts[of.records[0]]; f.route != of.route || f.minute != first.minute {
+			panic(breach{fmt.Sprintf("pack %d of route %d and minute %d holds a record of route %d and minute %d", of.seq, of.route, first.minute, f.route, f.minute)})
+		}
+	}
+}
+
 // checkTablesEmpty: nothing is held once all is committed.
 func (m *member) checkTablesEmpty() {
 	if n := m.snd.e.Known(); n != 0 {

@@ -45,16 +45,24 @@ func newSchedule(r *rand.Rand) *schedule {
 		})
 	}
 	s := &schedule{r: r, w: w, busy: true}
-	kinds := settleFaults
-	if w.mode == finality.Queue {
-		kinds = queueFaults
-	}
 	s.lapses = w.mode == finality.Queue && coin(2)
+	s.kinds = plainSettle
+	if w.mode == finality.Queue {
+		s.kinds = plainQueue
+	}
+	if coin(2) {
+		s.kinds = r.Perm(settleFaults)
+		if w.mode == finality.Queue {
+			s.kinds = r.Perm(queueFaults)
+		}
+	}
 	n := 1 + r.IntN(4)
-	if coin(6) {
+	if coin(8) {
 		n = 4 + r.IntN(12) // what comes twice is hardly bounded then; everything else is
 	}
-	s.kinds = r.Perm(kinds)[:n]
+	s.kinds = slices.Clone(s.kinds)
+	r.Shuffle(len(s.kinds), func(i, j int) { s.kinds[i], s.kinds[j] = s.kinds[j], s.kinds[i] })
+	s.kinds = s.kinds[:min(n, len(s.kinds))]
 	w.logf("%s: %d partitions, %d routes, %d proxies, %d clusters, %+v", w.mode, len(w.src.logs), w.routes, len(w.proxies), len(w.clusters), w.knobs)
 	if w.knobs.startLatest {
 		for p := range w.src.logs {
@@ -194,6 +202,12 @@ func (s *schedule) after(ticks int, do func()) { s.undo = append(s.undo, undo{s.
 // survive (a queue that stalls for longer, zombies, dropped packs) is left out of its schedules.
 const settleFaults, queueFaults = 25, 41
 
+// Half of the schedules have only these, whose duplicates are bounded closely.
+var (
+	plainSettle = []int{0, 1, 2, 3, 4, 5, 6, 7, 8}
+	plainQueue  = append(slices.Clone(plainSettle), 25, 26, 27, 28, 29, 30, 31)
+)
+
 // fault begins one fault and sets when it ends.
 func (s *schedule) fault() {
 	w, g := s.w, &s.w.src.group
@@ -234,7 +248,7 @@ func (s *schedule) fault() {
 		w.happened(proxyFrozen)
 		s.misbehave(p, long, func(on bool) { p.frozen = on })
 	case 4:
-		p.code = []int{1, 2, 10, 108, 114, 115, 118, 9999}[s.r.IntN(8)]
+		p.code = []int{1, 2, 10, 108, 114, 115, 118, 9999, 114, 114}[s.r.IntN(10)]
 		if w.mode == finality.Settle && p.code == 114 {
 			w.chargeAll(p) // see giveUpFull
 			p.faults++

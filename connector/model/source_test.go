@@ -26,6 +26,8 @@ type fact struct {
 	partition int
 	offset    int64
 	topic     resume.TopicID
+	route     int32
+	minute    int32
 	fate      fate
 	puts      int  // copies that reached the queue
 	present   int  // copies that lie there now
@@ -123,8 +125,9 @@ func (w *world) produce(p, n int) {
 		if w.r.IntN(8) == 0 {
 			l.end += int64(1 + w.r.IntN(4)) // a control record, or an aborted transaction
 		}
-		w.facts = append(w.facts, fact{partition: p, offset: l.end, topic: w.src.id, early: w.src.group.committed[p].offset < 0 && !w.src.fetched[p]})
-		l.records = append(l.records, record{len(w.facts) - 1, l.end, int32(w.r.IntN(w.routes)), w.minute, l.epoch()})
+		route := int32(w.r.IntN(w.routes))
+		w.facts = append(w.facts, fact{partition: p, offset: l.end, topic: w.src.id, route: route, minute: w.minute, early: w.src.group.committed[p].offset < 0 && !w.src.fetched[p]})
+		l.records = append(l.records, record{len(w.facts) - 1, l.end, route, w.minute, l.epoch()})
 		w.src.ids[p] = append(w.src.ids[p], len(w.facts)-1)
 		l.end++
 	}

@@ -301,7 +301,7 @@ func (c *cluster) look(ctx context.Context, sink confirm.Sink) bool {
 
 // lookAtTails finds out why partitions that have something to read do not move. Where only holes are left
 // before the end (compaction leaves batches without records) it moves them, and it passes over a batch that cannot be
-// read. When nothing at all is read, the client is told to look for leaders again; and if that does not help, the cluster
+// read. When nothing at all is read, the client is woken and told to look for leaders again; and if that does not help, the cluster
 // does not answer.
 func (c *cluster) lookAtTails(ctx context.Context, sink confirm.Sink) {
 	stuck := c.Positions().Stuck(c.Name())
@@ -327,6 +327,7 @@ func (c *cluster) lookAtTails(ctx context.Context, sink confirm.Sink) {
 		return
 	}
 	c.cl.ForceMetadataRefresh()
+	c.cl.ResumeFetchPartitions(nil) // nothing is paused; but a client whose partitions change twice in a row may sleep until it is called
 	if since := time.Since(c.readAt); since > c.Timeout() {
 		c.SetFault(confirm.RefreshAtMost, fmt.Errorf("nothing was read for %v, although %v holds messages from %v to %v",
 			since.Round(time.Second), stuck[0].Place, stuck[0].Next, stuck[0].End))

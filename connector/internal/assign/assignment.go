@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
@@ -44,20 +41,9 @@ type Spec struct {
 // Assignment is one assignment of one partition to this process. It is the token of its batches: late news for an older assignment
 // reaches an object whose checkpoint was revoked, and moves nothing.
 type Assignment struct {
-	Spec
-
-	checkpoint *checkpoint.Partition
-	gate       *gate.Gate // owns why the partition does not go on
-	events     Events
-	shareKey   reason.Key // the reason that it holds as many pieces as are free
-
-	Log      Log
-	Commits  Commits
-	Refused  Refusals
-	Retry    atomic.Pointer[Retry] // set while an error of the broker is to be tried again
-	losses   atomic.Int64          // pieces that were lost
-	waits    atomic.Bool           // something is pending, or a stream was full; see noteWaitsLocked
-	leftOpen atomic.Int64          // pieces that were not final when the assignment ended
+	facts
+	events   Events
+	shareKey reason.Key // the reason that it holds as many pieces as are free
 
 	mu        sync.Mutex
 	expect    int64       // guarded by mu; offset after the last one that was fetched
@@ -101,33 +87,12 @@ type Sender interface {
 // New makes an assignment. shared counts what waits for the sender's budget, over all assignments.
 func New(s Spec, ev Events, g *gate.Gate, shared *PendingBytes) *Assignment {
 	p := &Assignment{
-		Spec: s, checkpoint: checkpoint.New(s.Start), gate: g, events: ev, shareKey: part.Key(s.Partition, reason.MaxUnfinal),
+		facts: facts{Spec: s, checkpoint: checkpoint.New(s.Start), gate: g}, events: ev, shareKey: part.Key(s.Partition, reason.MaxUnfinal),
 		expect: s.Start, heard: time.Now(), pending: pending{shared: shared},
 	}
 	p.Log.high.Store(-1)
 	p.Log.start.Store(-1)
 	return p
-}
-
-// ID names the partition.
-func (p *Assignment) ID() part.ID { return p.Partition }
-
-// TopicID is the id of its topic, all zeros if the brokers do not tell.
-func (p *Assignment) TopicID() [16]byte { return p.Topic.ID }
-
-// Checkpoint is the assignment's checkpoint.
-func (p *Assignment) Checkpoint() *checkpoint.Partition { return p.checkpoint }
-
-// Gate owns why the partition does not go on.
-func (p *Assignment) Gate() *gate.Gate { return p.gate }
-
-// Known returns the index of a record's route; ok is false for a record that no piece can hold.
-func (p *Assignment) Known(rec *kgo.Record) (index int32, ok bool) {
-	r := p.Router.Known(rec)
-	if r == nil {
-		return 0, false
-	}
-	return r.Index, true
 }
 
 // Stop ends the work on this assignment until the reason ends, which most reasons never do. It takes only the gate's lock.
@@ -140,9 +105,6 @@ func (p *Assignment) Stop(r *reason.Reason) {
 // StopRecreated stops the assignment because its topic was deleted and created again.
 func (p *Assignment) StopRecreated() { p.Stop(part.Recreated(p.Partition, p.checkpoint.Position())) }
 
-// Stopped returns the reason that stops the partition, nil if there is none.
-func (p *Assignment) Stopped() *gate.Entry { return p.gate.Condition().Stop() }
-
 // Detach lets nothing more be offered to the sender and drops what is pending. It returns once no offer is under way.
 func (p *Assignment) Detach() {
 	p.mu.Lock()
@@ -150,15 +112,6 @@ func (p *Assignment) Detach() {
 	p.gate.End()
 	p.dropPendingLocked(0)
 }
-
-// End ends the assignment: nothing of it is committed or read again from here on.
-func (p *Assignment) End() {
-	p.leftOpen.Store(int64(p.checkpoint.Unfinal()))
-	p.checkpoint.Revoke()
-}
-
-// LeftUnfinal is how many pieces were not final when the assignment ended.
-func (p *Assignment) LeftUnfinal() int { return int(p.leftOpen.Load()) }
 
 // GivesWayTo has another assignment object take the place of this one, unless this one has ended.
 func (p *Assignment) GivesWayTo(next *Assignment) bool {
@@ -176,11 +129,6 @@ func (p *Assignment) Succeeded() *Assignment {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.successor
-}
-
-// Unfinished is the number of pieces that may still become final.
-func (p *Assignment) Unfinished() int {
-	return max(0, p.checkpoint.Unfinal()-p.gate.Stranded())
 }
 
 // Settled takes news of a piece, as sdk.Token. It runs on the sender's dispatcher.
@@ -211,23 +159,6 @@ func (p *Assignment) Settled(piece uint64, r sdk.Result) {
 	}
 }
 
-// Forgotten reports whether no news of a piece is wanted, as sdk.Token.
-func (p *Assignment) Forgotten(piece uint64) bool {
-	pc := checkpoint.Piece(piece)
-	if !p.checkpoint.Forgotten(pc) {
-		return false
-	}
-	p.refusalEnded(pc) // the sender may drop its pack without a word
-	return true
-}
-
-// refusalEnded notes that a piece is not refused any more.
-func (p *Assignment) refusalEnded(pc checkpoint.Piece) {
-	if p.Refused.remove(pc) {
-		p.gate.Strand(-1)
-	}
-}
-
 // heldBy stops the partition because proxies refuse one of its packs, which the sender keeps and tries again.
 func (p *Assignment) heldBy(pc checkpoint.Piece, r sdk.Result) {
 	k, first, ok := p.refusedKey(pc)
@@ -242,19 +173,6 @@ func (p *Assignment) heldBy(pc checkpoint.Piece, r sdk.Result) {
 			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, part.InKeys(r.Err))))
 	}
 	p.events.Moved()
-}
-
-// refusedKey is the reason of a piece's stream when proxies refuse its packs, and the piece's first offset.
-func (p *Assignment) refusedKey(pc checkpoint.Piece) (k reason.Key, first int64, ok bool) {
-	o, ok := p.checkpoint.Origin(pc)
-	if !ok {
-		return reason.Key{}, 0, false // revoked: nobody waits for it
-	}
-	r := p.Router.At(o.Route)
-	if r == nil {
-		return reason.Key{}, 0, false
-	}
-	return StreamKey(r.Target.Group, r.Target.Stream, reason.Refused), o.First, true
 }
 
 // refusal tells a record on which proxies close the connection from one that they refuse by code.

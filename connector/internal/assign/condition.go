@@ -70,30 +70,6 @@ func (c *Commits) Took(offset int64, books resume.Books, now time.Time) {
 	c.last.Store(&BookedCommit{Offset: offset, Books: books})
 }
 
-// Beginning reports whether the assignment's start still has to be committed before it is fetched.
-func (p *Assignment) Beginning() bool { return p.From.CommitFirst && !p.Commits.startTaken.Load() }
-
-// MustRestate reports whether the offset where the assignment began still has to be committed with its line.
-func (p *Assignment) MustRestate() bool {
-	return (p.From.CommitFirst || p.From.Restate) && !p.Commits.startTaken.Load() && !p.checkpoint.Revoked() && p.checkpoint.Committed() < 0
-}
-
-// Lag is the log's lag behind a checkpoint; see logExtent.
-func (p *Assignment) Lag(checkpoint int64) int64 { return p.Log.lag(checkpoint) }
-
-// Behind is the lag by which a stall is found: none of what a migration does not want, and none of a partition that has stopped and
-// said so.
-func (p *Assignment) Behind() int64 {
-	if p.Stopped() != nil {
-		return 0
-	}
-	end, done := p.Log.high.Load(), p.checkpoint.Checkpoint()
-	if p.Limit >= 0 {
-		end = min(end, p.Limit)
-	}
-	return checkpoint.Lag(done, p.Log.start.Load(), end)
-}
-
 // Oldest returns how long the oldest span has waited to become final, 0 if none does.
 func (p *Assignment) Oldest(now time.Time) time.Duration {
 	p.mu.Lock()

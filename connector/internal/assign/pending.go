@@ -119,9 +119,6 @@ func (p *Assignment) Waiting() (chunks int, bytes int64) {
 	return len(p.pending.chunks), p.pending.bytes()
 }
 
-// WaitsForRoom reports whether something is pending, or the partition is closed for want of room.
-func (p *Assignment) WaitsForRoom() bool { return p.waits.Load() }
-
 // noteWaitsLocked keeps waits true while the loop that offers pending chunks has something to do for p. Whoever adds a pending chunk calls it.
 func (p *Assignment) noteWaitsLocked() {
 	c := p.gate.Condition()

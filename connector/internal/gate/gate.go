@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/reason"
 )
 
@@ -33,6 +34,15 @@ func (gs *Gates) Attach(f Fetcher) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	gs.fetcher = f
+}
+
+// Wake has the client look again at what it may fetch; see kafkaclient.Wake. No gate opens or closes.
+func (gs *Gates) Wake() {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	if gs.fetcher != nil {
+		kafkaclient.Wake(gs.fetcher)
+	}
 }
 
 // Gate is that of one assignment.

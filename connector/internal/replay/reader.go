@@ -56,6 +56,9 @@ func (r *Reader) Run(ctx context.Context) {
 		pollCtx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 		fs := r.cl.PollFetches(pollCtx)
 		cancel()
+		if fs.NumRecords() == 0 {
+			kafkaclient.Wake(r.cl) // ranges that begin and end are changes in a row
+		}
 		r.fetched(ctx, fs)
 	}
 }

@@ -16,6 +16,7 @@ const (
 	brokers    = "./connector/internal/source"
 	assigned   = "./connector/internal/assign"
 	committing = "./connector/internal/commit"
+	consume    = "./connector/internal/consume"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -361,7 +362,7 @@ var mutations = []mutation{
 		pkg: "./connector/resume",
 	},
 	{
-		name: "a partition is fetched before its start is committed", file: "connector/offsets.go",
+		name: "a partition is fetched before its start is committed", file: "connector/internal/consume/begin.go",
 		old: "if p.Beginning() && p.Stopped() == nil {", new: "if p == nil {",
 		pkg: connector, run: "TestStartIsCommittedBeforeTheFirstFetch",
 	},
@@ -381,8 +382,8 @@ var mutations = []mutation{
 		pkg: checkpoint,
 	},
 	{
-		name: "an idle partition keeps a commit without a line", file: "connector/internal/assign/condition.go",
-		old: "return (p.From.CommitFirst || p.From.Restate) &&", new: "return p.From.CommitFirst &&",
+		name: "an idle partition keeps a commit without a line", file: "connector/internal/assign/facts.go",
+		old: "return (f.From.CommitFirst || f.From.Restate) &&", new: "return f.From.CommitFirst &&",
 		pkg: connector, run: "TestUpgradeFrom",
 	},
 	{
@@ -401,13 +402,13 @@ var mutations = []mutation{
 		pkg: connector, run: "TestMigrateDoesNotClose",
 	},
 	{
-		name: "a migration goes on with a topic that was created again", file: "connector/offsets.go",
-		old: "	case bg.Refused != nil && b.migration != nil:", new: "	case false:",
+		name: "a migration goes on with a topic that was created again", file: "connector/internal/consume/begin.go",
+		old: "	case bg.Refused != nil && o.deps.Migrates:", new: "	case false:",
 		pkg: connector, run: "TestMigrationLeaves",
 	},
 	{
-		name: "a topic that was created again is never joined", file: "connector/offsets.go",
-		old: "		b.joinAgain(id.Topic, \"it was deleted and created again\")\n", new: "",
+		name: "a topic that was created again is never joined", file: "connector/internal/consume/begin.go",
+		old: "		o.table.joinAgain(id.Topic, \"it was deleted and created again\")\n", new: "",
 		pkg: connector, run: "TestMemberThatTakesOver",
 	},
 	// What the bridge wrote itself.
@@ -427,13 +428,13 @@ var mutations = []mutation{
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
-		name: "a topic that turns out to be output goes on", file: "connector/watch.go",
-		old: "		if b.own.Changed() {\n			b.stopOutput()\n		}\n", new: "", more: [][2]string{{"	b.stopOutput()\n", ""}},
+		name: "a topic that turns out to be output goes on", file: "connector/internal/consume/topics.go",
+		old: "	if !w.deps.Own.Look(w.table.topicIDs()) {", new: "	if w != nil {",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
-		name: "a later assignment of a topic that is output goes on", file: "connector/table.go",
-		old: "	if r := b.own.Stop(p.ID()); r != nil {\n		p.Gate().Add(*r, true)\n	}\n", new: "",
+		name: "a later assignment of a topic that is output goes on", file: "connector/internal/consume/consumer.go",
+		old: "	if r := c.deps.Own.Stop(p.ID()); r != nil {\n		p.Gate().Add(*r, true)\n	}\n", new: "",
 		pkg: connector, run: "TurnsOutToBeTheQueue",
 	},
 	{
@@ -467,8 +468,8 @@ var mutations = []mutation{
 		pkg: "./mapping", run: "Internal",
 	},
 	{
-		name: "a partition that the client dropped from its session stays unread", file: "connector/source.go",
-		old: "				b.unread(part.ID{Topic: t.Topic, Num: fp.Partition}, fp.Err)\n", new: "",
+		name: "a partition that the client dropped from its session stays unread", file: "connector/internal/consume/poll.go",
+		old: "				pl.table.unread(part.ID{Topic: t.Topic, Num: fp.Partition}, fp.Err)\n", new: "",
 		pkg: connector, run: "TestPartitionThatTheClientDrops",
 	},
 	{
@@ -524,48 +525,48 @@ var mutations = []mutation{
 		pkg: absence,
 	},
 	{
-		name: "the same broker is asked each time", file: "connector/absent.go",
+		name: "the same broker is asked each time", file: "connector/internal/consume/absent.go",
 		old: "		as.last = broker\n", new: "",
 		pkg: connector, run: "TestDeletionIsBelieved",
 	},
 	{
-		name: "a deleted topic that is back stays stopped", file: "connector/absent.go",
-		old: "		if wasGone {\n			b.goOn(assign.Ending{Assignment: p, Key: gone})\n		}\n", new: "",
+		name: "a deleted topic that is back stays stopped", file: "connector/internal/consume/absent.go",
+		old: "		if wasGone {\n			w.GoOn(assign.Ending{Assignment: p, Key: gone})\n		}\n", new: "",
 		pkg: connector, run: "TestSameTopicBack",
 	},
 	{
-		name: "a list without a topic stops its partitions", file: "connector/watch.go",
-		old: "			b.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.Stop(part.Deleted(p.ID()))",
+		name: "a list without a topic stops its partitions", file: "connector/internal/consume/topics.go",
+		old: "			w.miss(p, byList, kerr.UnknownTopicOrPartition)", new: "			_ = kerr.UnknownTopicOrPartition\n			p.Stop(part.Deleted(p.ID()))",
 		pkg: connector, run: "TestIncompleteList",
 	},
 	{
-		name: "a partition whose log is not found at the assignment is stopped", file: "connector/offsets.go",
+		name: "a partition whose log is not found at the assignment is stopped", file: "connector/internal/consume/begin.go",
 		old: "	case bg.Absent != nil: // it begins later\n", new: "	case bg.Absent != nil:\n		bg.Stop = part.Deleted(id)\n",
 		pkg: connector, run: "TestUnknownAnswerAtAssignment",
 	},
 	{
-		name: "a missing right counts as a missing topic", file: "connector/absent.go",
+		name: "a missing right counts as a missing topic", file: "connector/internal/consume/absent.go",
 		old: "		return absence.Denied, t.Err", new: "		return absence.Missing, t.Err",
 		pkg: connector, run: "TestMissingRight",
 	},
 	{
-		name: "a right that one topic lacks is blamed on the group", file: "connector/source.go",
-		old: "				b.missTopic(t.Topic, fp.Err)\n", new: "				_ = b.sessionError(fp.Err)\n",
+		name: "a right that one topic lacks is blamed on the group", file: "connector/internal/consume/poll.go",
+		old: "				pl.missTopic(t.Topic, fp.Err)\n", new: "				_ = pl.sessionError(fp.Err)\n",
 		pkg: connector, run: "TestMissingRightOfOneTopic",
 	},
 	{
-		name: "a topic that may not be described hides the others", file: "connector/watch.go",
-		old: "details, err := b.kafka.ListTopics(ctx, ask)", new: "details, err := b.admin.ListTopics(ctx, ask...)",
+		name: "a topic that may not be described hides the others", file: "connector/internal/consume/topics.go",
+		old: "details, err := w.deps.Kafka.ListTopics(ctx, ask)", new: "details, err := kadm.NewClient(w.deps.Direct).ListTopics(ctx, ask...)",
 		pkg: connector, run: "TestMissingRightOfOneTopic",
 	},
 	{
-		name: "what took the place of an assignment outlives its revoke", file: "connector/revoke.go",
+		name: "what took the place of an assignment outlives its revoke", file: "connector/internal/consume/group.go",
 		old: "for ; p != nil; p = p.Succeeded() {", new: "for ; p != nil; p = nil {",
 		pkg: connector, run: "TestRevokeEndsTheAssignment",
 	},
 	{
-		name: "an assignment that ends gives way to another", file: "connector/absent.go",
-		old: "if b.parts[old.ID()] != old || !old.GivesWayTo(p) {", new: "if b.parts[old.ID()] != old && !old.GivesWayTo(p) {",
+		name: "an assignment that ends gives way to another", file: "connector/internal/consume/table.go",
+		old: "if tb.parts[old.ID()] != old || !old.GivesWayTo(p) {", new: "if tb.parts[old.ID()] != old && !old.GivesWayTo(p) {",
 		pkg: connector, run: "TestRevokeEndsTheAssignment",
 	},
 	// A log that was cut off.
@@ -575,7 +576,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestCommitOfALogThatWasCutOff",
 	},
 	{
-		name: "a truncation while the bridge runs ends when the log has grown past the position", file: "connector/watch.go",
+		name: "a truncation while the bridge runs ends when the log has grown past the position", file: "connector/internal/consume/faults.go",
 		old: "if bg.Lost > 0 || epoch < 0 {", new: "if epoch >= -1 {",
 		pkg: connector, run: "TestPositionOutOfRangeInALogThatHasGrown",
 	},
@@ -657,7 +658,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestMigrateBooksOnly",
 	},
 	{
-		name: "records of another topic of the same name are taken", file: "connector/source.go",
+		name: "records of another topic of the same name are taken", file: "connector/internal/consume/poll.go",
 		old: "t.TopicID != p.TopicID() {", new: "false {",
 		pkg: connector, run: "FetchOfAnotherTopic",
 	},
@@ -759,8 +760,8 @@ var mutations = []mutation{
 		pkg: "./sdk/manager", run: "TestTenantIsAHeader",
 	},
 	{
-		name: "patterns that match nothing are warned of at each look", file: "connector/patterns.go",
-		old: "!slices.Equal(b.unmatched, unmatched)", new: "len(unmatched) > 0 || !slices.Equal(b.unmatched, unmatched)",
+		name: "patterns that match nothing are warned of at each look", file: "connector/internal/consume/table.go",
+		old: "!slices.Equal(tb.unmatched, unmatched)", new: "len(unmatched) > 0 || !slices.Equal(tb.unmatched, unmatched)",
 		pkg: connector, run: "TestPatternThatMatchesNoTopic",
 	},
 	{
@@ -815,39 +816,39 @@ var mutations = []mutation{
 		pkg: connector, run: "TestStartWaitsForTheFirstTopic",
 	},
 	{
-		name: "ready before the first join", file: "connector/starting.go",
-		old: "return b.sessions.Load() > 0", new: "return b.sessions.Load()+1 > 0",
+		name: "ready before the first join", file: "connector/internal/consume/consumer.go",
+		old: "return c.Sessions() > 0", new: "return c.Sessions()+1 > 0",
 		pkg: connector, run: "TestReadyOnlyAfterTheFirstJoin",
 	},
 	{
-		name: "partitions are begun after the signal", file: "connector/offsets.go",
-		old: "		if b.stopping() { // nothing more", new: "		if false { // nothing more",
-		more: [][2]string{{"if err == nil && b.stopping() {", "if false {"}},
+		name: "partitions are begun after the signal", file: "connector/internal/consume/begin.go",
+		old: "		if o.member.stopping() { // nothing more", new: "		if false { // nothing more",
+		more: [][2]string{{"if err == nil && o.member.stopping() {", "if false {"}},
 		pkg:  connector, run: "TestPartitionsOfALateJoin",
 	},
 	{
-		name: "a session that ends after the signal is followed by a join", file: "connector/stopping.go",
-		old: "if !b.draining.Load() || k.InstanceID", new: "if b.draining.Load() || k.InstanceID",
+		name: "a session that ends after the signal is followed by a join", file: "connector/internal/consume/leave.go",
+		old: "if !g.draining.Load() || k.InstanceID", new: "if g.draining.Load() || k.InstanceID",
 		pkg: connector, run: "TestNothingIsJoinedWhile",
 	},
 	{
-		name: "a join that hangs is waited for", file: "connector/stopping.go",
+		name: "a join that hangs is waited for", file: "connector/internal/consume/leave.go",
 		old: "if !joining || static {", new: "if joining || static {",
 		pkg: connector, run: "TestSignalWhileTheFirstJoinHangs",
 	},
 	{
-		name: "a member leaves a rebalance without a word", file: "connector/stopping.go",
+		name: "a member leaves a rebalance without a word", file: "connector/internal/consume/leave.go",
 		old: "if !left && !static && member != \"\" {", new: "if left && !static && member != \"\" {",
 		pkg: connector, run: "TestSignalWhileAJoinHangs",
 	},
 	{
-		name: "a join holds the last commit back", file: "connector/stopping.go",
-		old: "if s == nil || !b.stopping() ||", new: "if true || s == nil || !b.stopping() ||",
+		name: "a join holds the last commit back", file: "connector/internal/consume/leave.go",
+		old: "if s == nil || !g.stopping() ||", new: "if true || s == nil || !g.stopping() ||",
 		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
 	},
 	{
-		name: "a commit that a join holds back outlasts the signal", file: "connector/stopping.go",
-		old: "		if !b.inSession.Load() {\n			cancel()", new: "		if b.inSession.Load() {\n			cancel()",
+		name: "a commit that a join holds back outlasts the signal", file: "connector/internal/consume/leave.go",
+		old: "		if !g.inSession.Load() {\n			cancel()", new: "		if g.inSession.Load() {\n			cancel()",
 		pkg: connector, run: "TestCommitThatAJoinHoldsBack",
 	},
 	// What is refused for good.
@@ -1233,6 +1234,11 @@ var mutations = []mutation{
 		old: "	e.refused.single = append(e.refused.single, p)\n", new: "	e.enqueue(p)\n",
 		pkg: engine, run: "TestOneProxyOfTwo",
 	},
+	{
+		name: "the source's client sleeps until a rebalance after it missed a restart of its fetching", file: "connector/internal/consume/pending.go",
+		old: "			c.Gates.Wake()\n			continue", new: "			continue",
+		pkg: "./connector/internal/consume", run: "TestClientThatSleeps",
+	},
 	// Gate and condition: why a partition does not go on.
 	{
 		name: "a partition is resumed when the first of two reasons ends", file: "connector/internal/gate/condition.go",
@@ -1320,8 +1326,8 @@ var mutations = []mutation{
 		pkg: connector, run: "TestPartitionThatGoesOn",
 	},
 	{
-		name: "only the first of two fetches is dropped when a partition goes on", file: "connector/source.go",
-		old: "				back = append(back, p)\n				continue", new: "				assign.Rewind([]*assign.Assignment{p}, b.setOffsets)\n				continue",
+		name: "only the first of two fetches is dropped when a partition goes on", file: "connector/internal/consume/poll.go",
+		old: "				back = append(back, p)\n				continue", new: "				assign.Rewind([]*assign.Assignment{p}, pl.setOffsets)\n				continue",
 		pkg: connector, run: "TestPartitionThatGoesOn",
 	},
 	{
@@ -1340,10 +1346,10 @@ var mutations = []mutation{
 		pkg: assigned, run: "TestGapIsNotBooked",
 	},
 	{
-		name: "a fault that comes again while it is taken for over is never tried", file: "connector/watch.go",
+		name: "a fault that comes again while it is taken for over is never tried", file: "connector/internal/consume/faults.go",
 		old: "	began := p.Gate().Add(r, true)\n", new: "	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told})\n	began := p.Gate().Add(r, true)\n",
 		more: [][2]string{{"nobody tries again.\n	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told})\n", "nobody tries again.\n"}},
-		pkg:  connector, run: "TestFaultThatComesAgain",
+		pkg:  consume, run: "TestFaultThatComesAgain",
 	},
 	{
 		name: "a partition closed for its pieces is looked at by nobody", file: "connector/internal/assign/pending.go",
@@ -1351,9 +1357,9 @@ var mutations = []mutation{
 		pkg: assigned, run: "TestPartitionThatHoldsTooMany",
 	},
 	{
-		name: "a partition goes on from a stream that the stall detection named", file: "connector/idle.go",
+		name: "a partition goes on from a stream that the stall detection named", file: "connector/internal/consume/idle.go",
 		old: "e.Own != nil || !e.Closes || p.Refused.Of", new: "e.Own != nil || p.Refused.Of",
-		pkg: connector, run: "TestStreamThatTheStallDetection",
+		pkg: consume, run: "TestStreamThatTheStallDetection",
 	},
 	{
 		name: "each stop of one cause is a line", file: "connector/internal/observe/observer.go",
@@ -1396,7 +1402,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestPartitionsThatAreRefused",
 	},
 	{
-		name: "a partition goes on while pieces of it are refused", file: "connector/idle.go",
+		name: "a partition goes on while pieces of it are refused", file: "connector/internal/consume/idle.go",
 		old: " || p.Refused.Of(e.Key) > 0 {", new: " {",
 		pkg: connector, run: "TestPartitionsThatAreRefused",
 	},
@@ -1412,14 +1418,14 @@ var mutations = []mutation{
 		pkg: assigned, run: "TestLagInTimeAfterAPartitionWentBack",
 	},
 	{
-		name: "the longer estimate of retention counts", file: "connector/retention.go",
+		name: "the longer estimate of retention counts", file: "connector/internal/retention/retention.go",
 		old: "byMoves < left", new: "byMoves > left",
-		pkg: connector, run: "TestRetentionLeft",
+		pkg: connector + "/internal/retention", run: "TestRetentionLeft",
 	},
 	{
-		name: "a client's certificate expires with the last of its chain", file: "connector/certs.go",
+		name: "a client's certificate expires with the last of its chain", file: "connector/internal/certs/certs.go",
 		old: "authorities == cert.NotAfter.After(out)", new: "authorities || cert.NotAfter.After(out)",
-		pkg: connector, run: "TestClientCertificateExpires",
+		pkg: connector + "/internal/certs", run: "TestClientCertificateExpires",
 	},
 	{
 		name: "a counter appears with its first value", file: "connector/internal/tally/tally.go",
@@ -1469,9 +1475,9 @@ var mutations = []mutation{
 		pkg: assigned, run: "TestOnlyTheStreamThatIsFull",
 	},
 	{
-		name: "a drain waits for what is parked behind a stop", file: "connector/run.go",
+		name: "a drain waits for what is parked behind a stop", file: "connector/internal/consume/table.go",
 		old: "			stuck, chunks = stuck+chunks, 0\n", new: "",
-		pkg: connector, run: "TestDrainDoesNotWait",
+		pkg: consume, run: "TestDrainDoesNotWait",
 	},
 	{
 		name: "a stream that the budget has no room for is a record without a rule", file: "connector/internal/route/route.go",
@@ -1504,8 +1510,8 @@ var mutations = []mutation{
 		pkg: "./deploy/dev/module", run: "TestPathThatCannotBeFetchedChangesNothing",
 	},
 	{
-		name: "a refused piece that is forgotten stops its partition for ever", file: "connector/internal/assign/assignment.go",
-		old: "	p.refusalEnded(pc) // the sender may drop its pack without a word\n", new: "",
+		name: "a refused piece that is forgotten stops its partition for ever", file: "connector/internal/assign/facts.go",
+		old: "	f.refusalEnded(pc) // the sender may drop its pack without a word\n", new: "",
 		pkg: assigned, run: "RefusedPieceThatIsForgotten",
 	},
 	{

@@ -1,4 +1,4 @@
-package connector
+package consume
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -20,10 +21,16 @@ import (
 	"inlong-bridge/connector/resume"
 )
 
+// opener begins partitions that the group assigns.
+type opener struct {
+	*Consumer
+	numbers atomic.Uint64 // of assignments, made so far
+}
+
 // adjust is called by kgo for partitions it was assigned, before it fetches anything of them. It decides
 // where each begins and opens its assignment. It runs beside polls and other partitions' work, asks the
 // brokers until they answer, and ends with ctx when the session does.
-func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+func (o *opener) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	if len(offsets) == 0 {
 		return offsets, nil
 	}
@@ -33,13 +40,13 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	}
 	var out map[string]map[int32]kgo.Offset
 	var opened []*assign.Assignment
-	err := b.untilAnswered(ctx, "listing offsets", func() error {
-		s, err := b.kafka.Survey(ctx, parts)
-		if err == nil && b.stopping() {
+	err := o.untilAnswered(ctx, "listing offsets", func() error {
+		s, err := o.deps.Kafka.Survey(ctx, parts)
+		if err == nil && o.member.stopping() {
 			return errStopping
 		}
 		if err == nil {
-			out, opened, err = b.openAssignments(s, parts)
+			out, opened, err = o.openAssignments(s, parts)
 		}
 		return err
 	})
@@ -48,8 +55,8 @@ func (b *Bridge) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	}
 	// A position that nobody committed is committed before the first fetch. Otherwise: 1. the position is chosen by
 	// the clock or the log's end  2. the bridge crashes  3. the next one chooses another, and what lies between is skipped.
-	err = b.untilAnswered(ctx, "committing where partitions begin", func() error {
-		if b.committer.CommitStarts(ctx, opened); startsCommitted(opened) {
+	err = o.untilAnswered(ctx, "committing where partitions begin", func() error {
+		if o.Committer.CommitStarts(ctx, opened); startsCommitted(opened) {
 			return nil
 		}
 		return errStartNotTaken
@@ -66,24 +73,24 @@ var (
 )
 
 // untilAnswered calls f until it succeeds or ctx ends, with growing pauses, and shows why it fails.
-func (b *Bridge) untilAnswered(ctx context.Context, what string, f func() error) error {
+func (o *opener) untilAnswered(ctx context.Context, what string, f func() error) error {
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		if b.stopping() { // nothing more is begun: the client fetches nothing of these partitions before this returns
+		if o.member.stopping() { // nothing more is begun: the client fetches nothing of these partitions before this returns
 			<-ctx.Done()
 			return ctx.Err()
 		}
 		err := f()
 		if err == nil {
-			b.groupFault(nil)
+			o.member.sessionFault(nil)
 			return nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if b.stopping() {
+		if o.member.stopping() {
 			continue
 		}
-		b.groupFault(kafkaclient.Explain(err, what))
+		o.member.sessionFault(kafkaclient.Explain(err, what))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -103,22 +110,22 @@ func startsCommitted(parts []*assign.Assignment) bool {
 }
 
 // openAssignments gives each partition its object and says where to fetch from.
-func (b *Bridge) openAssignments(s *source.Survey, parts map[string][]int32) (map[string]map[int32]kgo.Offset, []*assign.Assignment, error) {
+func (o *opener) openAssignments(s *source.Survey, parts map[string][]int32) (map[string]map[int32]kgo.Offset, []*assign.Assignment, error) {
 	out := make(map[string]map[int32]kgo.Offset, len(parts))
 	var opened []*assign.Assignment
 	for name, nums := range parts {
-		t, err := b.topicOf(name)
+		t, err := o.table.topic(name)
 		if err != nil {
 			return nil, nil, err
 		}
-		t = b.withID(t, s.Topics[name].ID)
-		rt, err := route.NewRouter(t.Mapping, b.routes)
+		t = o.table.withID(t, s.Topics[name].ID)
+		rt, err := route.NewRouter(t.Mapping, o.deps.Routes)
 		if err != nil {
 			return nil, nil, err
 		}
 		out[name] = make(map[int32]kgo.Offset, len(nums))
 		for _, num := range nums {
-			p := b.open(s, part.ID{Topic: name, Num: num}, t, rt)
+			p := o.open(s, part.ID{Topic: name, Num: num}, t, rt)
 			at := kgo.NewOffset().At(p.From.Offset)
 			if p.From.Lost == 0 && p.From.Stop == nil && !p.From.Bare {
 				at = at.WithEpoch(p.From.Epoch) // finds a log that is cut off between the survey and the first fetch
@@ -129,55 +136,59 @@ func (b *Bridge) openAssignments(s *source.Survey, parts map[string][]int32) (ma
 	}
 	gates := make([]*gate.Gate, len(opened))
 	for i, p := range opened {
-		b.put(p)
+		o.Put(p)
 		gates[i] = p.Gate()
 		if h := p.Stopped(); h != nil && !p.From.Again { // one whose topic is joined again in a moment is not news
-			b.Stopped(p, h.Own)
+			o.Stopped(p, h.Own)
 		}
 		if p.Limit >= 0 && p.Start >= p.Limit && p.From.Absent == nil {
 			p.ReachedEnd()
 		}
 	}
-	b.gates.Begin(gates...)
+	o.Gates.Begin(gates...)
 	for _, p := range opened {
 		if p.From.Absent != nil {
-			b.miss(p, byBegin, p.From.Absent)
+			o.miss(p, byBegin, p.From.Absent)
 		}
 	}
-	b.sayBegins(s, opened)
+	o.sayBegins(s, opened)
 	return out, opened, nil
 }
 
 // open makes the object of one assignment.
-func (b *Bridge) open(s *source.Survey, id part.ID, t *assign.Topic, rt *route.Router) *assign.Assignment {
-	bg := s.Begin(id, b.acceptsGap())
-	limit, planned := b.limitOf(id)
+func (o *opener) open(s *source.Survey, id part.ID, t *assign.Topic, rt *route.Router) *assign.Assignment {
+	bg := s.Begin(id, o.goesOn)
+	limit, planned := int64(-1), resume.TopicID{}
+	if o.deps.Limit != nil {
+		limit, planned = o.deps.Limit(id)
+	}
 	switch asked := s.Topics[id.Topic].ID; {
 	case bg.Absent != nil: // it begins later
 	case part.OtherTopic(t.ID, asked):
 		// The group's client holds the old id and would never fetch under the new one.
 		bg.Stop, bg.Again = part.Recreated(id, bg.Offset), true
-		b.joinAgain(id.Topic, "it was deleted and created again")
+		o.table.joinAgain(id.Topic, "it was deleted and created again")
+		o.Look()
 	case part.OtherTopic(planned, asked):
 		bg.Stop = part.Recreated(id, bg.Offset)
-	case bg.Refused != nil && b.migration != nil:
+	case bg.Refused != nil && o.deps.Migrates:
 		bg.Stop = source.DeletedTopic(id, bg.Refused, asked)
 	}
 	p := assign.New(assign.Spec{
-		Partition: id, Topic: t, Router: rt, From: bg, Start: bg.Offset - bg.Lost, Limit: limit, Cluster: s.Cluster, Number: b.assignments.Add(1),
-	}, b, b.gates.New(id.Topic, id.Num), &b.pending)
+		Partition: id, Topic: t, Router: rt, From: bg, Start: bg.Offset - bg.Lost, Limit: limit, Cluster: s.Cluster, Number: o.numbers.Add(1),
+	}, o.Consumer, o.Gates.New(id.Topic, id.Num), &o.pending)
 	p.Log.Saw(s.Logs[id].Start, s.Logs[id].End)
 	if bg.Lost > 0 {
 		p.LoseBefore(bg.Offset)
-		b.counters.offsetsLost.Add(uint64(bg.Lost))
-		b.log.Warn("offsets are gone from Kafka, going on after them", "topic", id.Topic, "partition", id.Num,
+		o.Counters.OffsetsLost.Add(uint64(bg.Lost))
+		o.log.Warn("offsets are gone from Kafka, going on after them", "topic", id.Topic, "partition", id.Num,
 			"from", bg.Offset-bg.Lost, "to", bg.Offset-1, "on_gap", "continue")
 	}
 	if bg.Stop != nil {
 		p.Gate().Add(*bg.Stop, true)
 	}
 	if bg.Absent != nil {
-		b.faultAbsent(p, bg.Absent)
+		o.faultAbsent(p, bg.Absent)
 	}
 	return p
 }
@@ -186,7 +197,7 @@ func (b *Bridge) open(s *source.Survey, id part.ID, t *assign.Topic, rt *route.R
 const maxNamed = 20
 
 // sayBegins logs, once per topic, where its partitions begin and why, and what is remarkable about it.
-func (b *Bridge) sayBegins(s *source.Survey, opened []*assign.Assignment) {
+func (o *opener) sayBegins(s *source.Survey, opened []*assign.Assignment) {
 	byTopic := make(map[string][]*assign.Assignment)
 	for _, p := range opened {
 		if p.Stopped() == nil && p.From.Absent == nil || p.From.Refused != nil {
@@ -204,8 +215,12 @@ func (b *Bridge) sayBegins(s *source.Survey, opened []*assign.Assignment) {
 			if p.From.CommitFirst {
 				passed += p.From.Books.Passed
 			}
-			unknown += btoi(p.From.Restate)
-			bare += btoi(p.From.Bare)
+			if p.From.Restate {
+				unknown++
+			}
+			if p.From.Bare {
+				bare++
+			}
 			if r := p.From.Refused; r != nil {
 				if refused++; refused <= maxNamed {
 					old = append(old, fmt.Sprintf("%d: offset %d of %s", p.ID().Num, r.Offset, r.Topic))
@@ -219,32 +234,25 @@ func (b *Bridge) sayBegins(s *source.Survey, opened []*assign.Assignment) {
 			}
 		}
 		id := s.Topics[name].ID
-		b.log.Info("partitions begin", "topic", name, "topic_id", id.String(), "partitions", len(parts),
+		o.log.Info("partitions begin", "topic", name, "topic_id", id.String(), "partitions", len(parts),
 			"where", strings.Join(where, "; "), "offsets_passed_over", passed, "offsets_without_epoch", bare)
-		b.counters.passedOver.Add(uint64(passed))
+		o.Counters.PassedOver.Add(uint64(passed))
 		if unknown > 0 {
-			b.log.Info("the offsets were committed by an earlier version, another tool or for another cluster; they are believed, and are committed again with the topic's id",
+			o.log.Info("the offsets were committed by an earlier version, another tool or for another cluster; they are believed, and are committed again with the topic's id",
 				"topic", name, "partitions", unknown)
 		}
 		if n := whys[resume.MissedStart]; n > 0 {
-			b.log.Warn("the group saw partitions before and has no commit of them; they begin at the log's start, so some records may arrive twice",
+			o.log.Warn("the group saw partitions before and has no commit of them; they begin at the log's start, so some records may arrive twice",
 				"topic", name, "partitions", n, "first_seen", s.Topics[name].Known.Seen.At)
 		}
 		if refused > 0 {
-			b.counters.offsetsRefused.Add(uint64(refused))
+			o.Counters.OffsetsRefused.Add(uint64(refused))
 			begins := "at the start of the new topic"
-			if b.migration != nil {
+			if o.deps.Migrates {
 				begins = "not at all: a migration does not go on with another topic"
 			}
-			b.log.Warn("committed offsets are of a topic that was deleted, and are refused", "topic", name, "topic_id", id.String(),
+			o.log.Warn("committed offsets are of a topic that was deleted, and are refused", "topic", name, "topic_id", id.String(),
 				"partitions", refused, "refused", strings.Join(old, ", "), "begins", begins)
 		}
 	}
-}
-
-func btoi(v bool) int {
-	if v {
-		return 1
-	}
-	return 0
 }

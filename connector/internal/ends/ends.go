@@ -1,4 +1,5 @@
-package connector
+// Package ends keeps the ends of logs known of partitions of which nothing is heard.
+package ends
 
 import (
 	"context"
@@ -10,10 +11,25 @@ import (
 	"inlong-bridge/connector/internal/assign"
 )
 
-// endsLoop keeps the ends of the logs known of partitions of which nothing is heard, until ctx ends: a client that is stuck
-// would show no lag.
-func (b *Bridge) endsLoop(ctx context.Context) {
-	after := b.watchdogAfter()
+// Admin is what a Watch asks the brokers; *kadm.Client answers it.
+type Admin interface {
+	ListEndOffsets(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
+	ListCommittedOffsets(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
+}
+
+// Watch asks for the ends of logs: a client that is stuck would show no lag.
+type Watch struct {
+	Admin         Admin
+	Assigned      func() []*assign.Assignment
+	ReadCommitted bool
+	After         time.Duration // a partition of which nothing is heard for half of it is asked about
+	Draining      func() bool   // nothing is asked for then
+	Works         func() (done func())
+}
+
+// Run asks until ctx ends.
+func (w *Watch) Run(ctx context.Context) {
+	after := w.After
 	tick := time.NewTicker(max(after/2, 100*time.Millisecond))
 	defer tick.Stop()
 	for {
@@ -22,33 +38,24 @@ func (b *Bridge) endsLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if b.draining.Load() {
+		if w.Draining() {
 			continue
 		}
-		done := b.loops.Works("ends")
-		b.askEnds(ctx, after/2)
+		done := w.Works()
+		w.ask(ctx, after/2)
 		done()
 	}
 }
 
-// watchdogAfter is how long a partition may make no progress: in settle nothing is final before settle.
-func (b *Bridge) watchdogAfter() time.Duration {
-	after := b.cfg.Delivery.Watchdog
-	if after > 0 && b.cfg.Delivery.Confirm == "settle" {
-		after += b.cfg.Delivery.Settle
-	}
-	return after
-}
-
-// askEnds asks for the ends of the logs of partitions of which nothing was heard for a while, and notes whether their next
+// ask asks for the ends of the logs of partitions of which nothing was heard for a while, and notes whether their next
 // record belongs to an open transaction.
-func (b *Bridge) askEnds(ctx context.Context, quiet time.Duration) {
+func (w *Watch) ask(ctx context.Context, quiet time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var topics []string
 	var parts []*assign.Assignment
 	now := time.Now()
-	for _, p := range b.assigned() {
+	for _, p := range w.Assigned() {
 		if t := p.Retry.Load(); t != nil && t.Absent {
 			continue // a right that one topic lacks would leave all without an answer
 		}
@@ -62,13 +69,13 @@ func (b *Bridge) askEnds(ctx context.Context, quiet time.Duration) {
 	if len(parts) == 0 {
 		return
 	}
-	ends, err := b.admin.ListEndOffsets(ctx, topics...)
+	ends, err := w.Admin.ListEndOffsets(ctx, topics...)
 	if err != nil {
 		return // the fetches see the same, and say so
 	}
 	var stable kadm.ListedOffsets
-	if b.cfg.Kafka.Isolation == "read_committed" {
-		if stable, err = b.admin.ListCommittedOffsets(ctx, topics...); err != nil {
+	if w.ReadCommitted {
+		if stable, err = w.Admin.ListCommittedOffsets(ctx, topics...); err != nil {
 			return
 		}
 	}

@@ -1,4 +1,4 @@
-package connector
+package consume
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 
 // commitLoop commits the checkpoints every commit_interval, a fifth of it being jitter: many bridges that
 // start together do not commit together.
-func (b *Bridge) commitLoop(ctx context.Context) {
+func (c *Consumer) commitLoop(ctx context.Context) {
 	for {
-		d := b.cfg.Kafka.CommitInterval
+		d := c.cfg.Kafka.CommitInterval
 		timer := time.NewTimer(d - d/10 + time.Duration(rand.Int64N(int64(d)/5+1)))
 		select {
 		case <-ctx.Done():
@@ -18,8 +18,8 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		done := b.loops.Works("commit")
-		b.committer.Commit(ctx, b.assigned())
+		done := c.deps.Loops.Works("commit")
+		c.Committer.Commit(ctx, c.table.Assigned())
 		done()
 	}
 }

@@ -1,4 +1,4 @@
-package connector
+package consume
 
 import (
 	"context"
@@ -13,14 +13,14 @@ import (
 // wait for ever. An idle partition that is not at its end is therefore asked about with one fetch by hand.
 
 // passGaps looks at partitions that are idle before their end and moves them over what holds no records.
-func (b *Bridge) passGaps(ctx context.Context) {
+func (w *watcher) passGaps(ctx context.Context) {
 	now := time.Now()
-	for _, p := range b.assigned() {
+	for _, p := range w.table.Assigned() {
 		from, ok := p.IdleBeforeEnd(now)
 		if !ok {
 			continue
 		}
-		next, err := b.kafka.NextRecord(ctx, p.ID(), p.TopicID(), from)
+		next, err := w.deps.Kafka.NextRecord(ctx, p.ID(), p.TopicID(), from)
 		if errors.Is(err, source.ErrOtherTopic) {
 			p.StopRecreated()
 		}
@@ -28,7 +28,7 @@ func (b *Bridge) passGaps(ctx context.Context) {
 			continue // the fetches of kgo see the same error, and say so
 		}
 		if p.PassGap(from, next) {
-			b.progress.Changed()
+			w.progress.Changed()
 		}
 	}
 }

@@ -1,7 +1,8 @@
-package connector
+package consume
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -20,12 +21,20 @@ import (
 
 // Bounds of the steps of a shutdown, and of the same after a second signal.
 const (
-	leaveBound, leaveBoundHard = 5 * time.Second, time.Second
-	closeBound, closeBoundHard = 2 * time.Second, 500 * time.Millisecond
+	LeaveBound, leaveBoundHard = 5 * time.Second, time.Second
+	CloseBound, closeBoundHard = 2 * time.Second, 500 * time.Millisecond
 )
 
+// Leave ends the membership and closes the client of the group, if Open made one.
+func (c *Consumer) Leave(hard context.Context) {
+	c.drained.Store(true)
+	if c.Group != nil {
+		c.member.leave(hard)
+	}
+}
+
 // stopping reports whether the bridge was told to stop.
-func (b *Bridge) stopping() bool { return b.soft != nil && b.soft.Err() != nil || b.draining.Load() }
+func (g *membership) stopping() bool { return g.deps.Soft.Err() != nil || g.draining.Load() }
 
 // stopTime returns a context that ends after limit, or soon after a second signal.
 func stopTime(hard context.Context, limit, limitHard time.Duration) (context.Context, context.CancelFunc) {
@@ -34,9 +43,9 @@ func stopTime(hard context.Context, limit, limitHard time.Duration) (context.Con
 	return ctx, func() { stop(); cancel() }
 }
 
-// closing runs f, which ends a part of the bridge, and goes on without it when that takes too long.
-func (b *Bridge) closing(hard context.Context, part string, f func()) {
-	ctx, cancel := stopTime(hard, closeBound, closeBoundHard)
+// CloseWithin runs f, which ends a part of the bridge, and goes on without it when that takes too long.
+func CloseWithin(hard context.Context, log *slog.Logger, part string, f func()) {
+	ctx, cancel := stopTime(hard, CloseBound, closeBoundHard)
 	defer cancel()
 	began, done := time.Now(), make(chan struct{})
 	go func() {
@@ -46,59 +55,59 @@ func (b *Bridge) closing(hard context.Context, part string, f func()) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		b.log.Warn("a part of the bridge does not end, stopping without it", "part", part, "waited", time.Since(began).Round(time.Millisecond).String())
+		log.Warn("a part of the bridge does not end, stopping without it", "part", part, "waited", time.Since(began).Round(time.Millisecond).String())
 	}
 }
 
-// leaveGroup ends the membership of the group and closes its client. A member that goes without a word holds up the
+// leave ends the membership of the group and closes its client. A member that goes without a word holds up the
 // next rebalance until its session times out, so this is done also when the bridge is told to stop at once.
-func (b *Bridge) leaveGroup(hard context.Context) {
-	if b.group == nil {
+func (g *membership) leave(hard context.Context) {
+	if g.Group == nil {
 		return
 	}
-	b.group.AllowRebalance()
-	static := b.cfg.Kafka.InstanceID != "" // it keeps its place over a restart, and the client knows when it must not
-	left, joining := false, !b.inSession.Load()
+	g.Group.AllowRebalance()
+	static := g.cfg.Kafka.InstanceID != "" // it keeps its place over a restart, and the client knows when it must not
+	left, joining := false, !g.inSession.Load()
 	if !joining || static {
-		close(b.leaving)
+		close(g.leaving)
 		began := time.Now()
-		ctx, cancel := stopTime(hard, leaveBound, leaveBoundHard)
-		err := b.group.LeaveGroupContext(ctx)
+		ctx, cancel := stopTime(hard, LeaveBound, leaveBoundHard)
+		err := g.Group.LeaveGroupContext(ctx)
 		left = ctx.Err() == nil
 		cancel()
 		if !left {
-			b.log.Warn("leaving the group takes too long and is cut off", "group", b.cfg.Kafka.Group, "waited", time.Since(began).Round(time.Millisecond).String(), "err", err)
+			g.log.Warn("leaving the group takes too long and is cut off", "group", g.cfg.Kafka.Group, "waited", time.Since(began).Round(time.Millisecond).String(), "err", err)
 		}
 	}
-	member, _ := b.group.GroupMetadata()
+	member, _ := g.Group.GroupMetadata()
 	if !left {
 		if joining {
-			b.log.Info("the group is joined at the moment; leaving without waiting for that", "group", b.cfg.Kafka.Group)
+			g.log.Info("the group is joined at the moment; leaving without waiting for that", "group", g.cfg.Kafka.Group)
 		}
-		b.cutGroup() // before leaving is closed: the client joins as soon as its callback returns
+		g.cut() // before leaving is closed: the client joins as soon as its callback returns
 	}
 	select {
-	case <-b.leaving:
+	case <-g.leaving:
 	default:
-		close(b.leaving)
+		close(g.leaving)
 	}
-	b.closing(hard, "client of the group", b.group.Close)
-	b.cutGroup()
+	CloseWithin(hard, g.log, "client of the group", g.Group.Close)
+	g.cut()
 	if !left && !static && member != "" {
-		b.leaveAs(hard, member)
+		g.leaveAs(hard, member)
 	}
 }
 
 // leaveAs takes a member out of the group over the client that has no group.
-func (b *Bridge) leaveAs(hard context.Context, id string) {
-	ctx, cancel := stopTime(hard, closeBound, closeBoundHard)
+func (g *membership) leaveAs(hard context.Context, id string) {
+	ctx, cancel := stopTime(hard, CloseBound, closeBoundHard)
 	defer cancel()
 	req := kmsg.NewPtrLeaveGroupRequest()
-	req.Group, req.MemberID = b.cfg.Kafka.Group, id
+	req.Group, req.MemberID = g.cfg.Kafka.Group, id
 	m := kmsg.NewLeaveGroupRequestMember()
 	m.MemberID, m.Reason = id, new("the bridge stops during a rebalance")
 	req.Members = append(req.Members, m)
-	resp, err := req.RequestWith(ctx, b.direct)
+	resp, err := req.RequestWith(ctx, g.deps.Direct)
 	if err == nil {
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
@@ -106,8 +115,8 @@ func (b *Bridge) leaveAs(hard context.Context, id string) {
 		err = kerr.ErrorForCode(resp.Members[i].ErrorCode)
 	}
 	if err != nil {
-		b.log.Warn("the group was not told that this member leaves; it waits for its session to time out", "group", b.cfg.Kafka.Group,
-			"session_timeout", b.cfg.Kafka.SessionTimeout.String(), "err", err)
+		g.log.Warn("the group was not told that this member leaves; it waits for its session to time out", "group", g.cfg.Kafka.Group,
+			"session_timeout", g.cfg.Kafka.SessionTimeout.String(), "err", err)
 	}
 }
 
@@ -115,27 +124,24 @@ func (b *Bridge) leaveAs(hard context.Context, id string) {
 // is under way becomes final meanwhile and is committed in the session that ends, which the group keeps open for
 // kafka.rebalance_timeout. A drain that takes longer lets the client join once more, for else its last commit would
 // be refused.
-func (b *Bridge) awaitLeave() {
-	k := &b.cfg.Kafka
-	if !b.draining.Load() || k.InstanceID != "" {
+func (g *membership) awaitLeave() {
+	k := &g.cfg.Kafka
+	if !g.draining.Load() || k.InstanceID != "" {
 		return
 	}
-	wait := time.NewTimer(k.RebalanceTimeout - k.CommitTimeout - b.cfg.Delivery.RevokeWait)
+	wait := time.NewTimer(k.RebalanceTimeout - k.CommitTimeout - g.cfg.Delivery.RevokeWait)
 	defer wait.Stop()
 	select {
-	case <-b.leaving:
+	case <-g.leaving:
 	case <-wait.C:
 	}
 }
 
-// session is the group's session as commits see it.
-type session struct{ *Bridge }
-
 // Beside returns the place to commit for while the bridge stops and no session works. The client holds commits back while it joins;
 // the group takes them from a member of its generation until the rebalance is over.
-func (b session) Beside() (commit.Seat, bool) {
-	s := b.seat.Load()
-	if s == nil || !b.stopping() || b.inSession.Load() {
+func (g *membership) Beside() (commit.Seat, bool) {
+	s := g.seat.Load()
+	if s == nil || !g.stopping() || g.inSession.Load() {
 		return commit.Seat{}, false
 	}
 	return *s, true
@@ -143,13 +149,10 @@ func (b session) Beside() (commit.Seat, bool) {
 
 // UnlessHeldBack returns a context for a commit through the client. It ends with the signal when the client holds the commit back:
 // another way is open then, see Beside.
-func (b session) UnlessHeldBack(ctx context.Context) (context.Context, context.CancelFunc) {
-	if b.soft == nil {
-		return context.WithCancel(ctx)
-	}
+func (g *membership) UnlessHeldBack(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(b.soft, func() {
-		if !b.inSession.Load() {
+	stop := context.AfterFunc(g.deps.Soft, func() {
+		if !g.inSession.Load() {
 			cancel()
 		}
 	})

@@ -1,4 +1,4 @@
-package connector
+package consume
 
 import (
 	"slices"
@@ -14,31 +14,31 @@ import (
 
 const (
 	idleTick  = time.Minute
-	idleTicks = 10               // a stream is idle after so many without a record
-	lookAgain = 10 * time.Second // whether stopped partitions may go on
+	IdleTicks = 10               // a stream is idle after so many without a record
+	LookAgain = 10 * time.Second // whether stopped partitions may go on
 )
 
 // forgetIdleStreams lets go of streams that nothing needs: not looked up for a while, named by no piece that may be read again,
 // waited for by no record, and idle in the sender.
-func (b *Bridge) forgetIdleStreams() {
-	b.routes.Pass(1)
+func (w *watcher) forgetIdleStreams() {
+	w.deps.Routes.Pass(1)
 	inUse := make(map[int32]bool)
-	for _, p := range b.assigned() {
+	for _, p := range w.table.Assigned() {
 		p.RoutesInUse(inUse)
 	}
-	gone := b.routes.ForgetIdle(idleTicks, inUse, b.sender.ForgetStream)
+	gone := w.deps.Routes.ForgetIdle(IdleTicks, inUse, w.deps.Sender.ForgetStream)
 	for _, t := range gone {
-		b.cfg.Routes.Forget(t)
+		w.cfg.Routes.Forget(t)
 	}
 	if len(gone) > 0 {
-		b.log.Info("idle streams forgotten", "streams", len(gone), "left", b.routes.Count())
+		w.log.Info("idle streams forgotten", "streams", len(gone), "left", w.deps.Routes.Count())
 	}
 }
 
 // refusalsOver has partitions go on whose refused packs are all on their way again.
-func (b *Bridge) refusalsOver() {
+func (w *watcher) refusalsOver() {
 	var over []assign.Ending
-	for _, p := range b.assigned() {
+	for _, p := range w.table.Assigned() {
 		for _, e := range p.Gate().Condition().Entries() {
 			// An entry that does not close was only found by the stall detection: the partition never stopped for it.
 			if e.Code != reason.Refused || e.Own != nil || !e.Closes || p.Refused.Of(e.Key) > 0 {
@@ -48,7 +48,7 @@ func (b *Bridge) refusalsOver() {
 			break // one reason of a partition at a time
 		}
 	}
-	gone := b.goOn(over...)
+	gone := w.GoOn(over...)
 	for _, e := range over {
 		if slices.Contains(gone, e.Assignment) && e.Assignment.Refused.Of(e.Key) > 0 { // refused again in between
 			e.Assignment.Gate().Refer(e.Key, time.Now(), true)
@@ -57,26 +57,26 @@ func (b *Bridge) refusalsOver() {
 }
 
 // fitsAgain has partitions go on that stopped at a record too large for a frame, once the limit that the Manager names has grown.
-func (b *Bridge) fitsAgain() {
+func (w *watcher) fitsAgain() {
 	var over []assign.Ending
-	for _, p := range b.assigned() {
+	for _, p := range w.table.Assigned() {
 		if k := part.Key(p.ID(), reason.TooLarge); p.Gate().Condition().Get(k) != nil && p.Fits() {
 			over = append(over, assign.Ending{Assignment: p, Key: k})
 		}
 	}
-	b.goOn(over...)
+	w.GoOn(over...)
 }
 
 // streamsAgain has partitions go on that stopped for want of a stream, once there is room.
-func (b *Bridge) streamsAgain() {
-	if !b.routes.Room() {
+func (w *watcher) streamsAgain() {
+	if !w.deps.Routes.Room() {
 		return
 	}
 	var over []assign.Ending
-	for _, p := range b.assigned() {
+	for _, p := range w.table.Assigned() {
 		if k := part.Key(p.ID(), reason.TooManyStreams); p.Gate().Condition().Get(k) != nil {
 			over = append(over, assign.Ending{Assignment: p, Key: k})
 		}
 	}
-	b.goOn(over...)
+	w.GoOn(over...)
 }

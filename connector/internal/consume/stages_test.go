@@ -1,40 +1,54 @@
-package connector
+package consume
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/assigntest"
-	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/reason"
 )
 
 // The stages of a record's way through the connector one by one: what each costs, and that it allocates
 // nothing per record.
 
-// bridgeOf is a bridge with so many partitions and nothing else.
-func bridgeOf(tb testing.TB, n int) *Bridge {
+// consumerOf is a consumer with so many partitions and nothing else.
+func consumerOf(tb testing.TB, n int) *Consumer {
 	tb.Helper()
-	b := &Bridge{cfg: &config.Config{}, parts: make(map[part.ID]*assign.Assignment)}
-	b.cfg.Delivery.MaxUnfinal = 500_000
+	cfg := &config.Config{}
+	cfg.Delivery.MaxUnfinal = 500_000
+	board, log := new(reason.Board), slog.New(slog.DiscardHandler)
+	c := New(Deps{
+		Settings: cfg, Log: log, Soft: context.Background(), Life: context.Background(), Table: NewTable(),
+		Board: board, Causes: observe.New(nothing{}, board, observe.Config{}, log), Loops: new(observe.Loops),
+	})
 	rt := assigntest.RouterBy(tb, assigntest.Ways[0].Rule)
 	for i := range n {
-		b.put(assignmentOf(int32(i), rt))
+		c.Put(assignmentOf(int32(i), rt))
 	}
-	return b
+	return c
 }
+
+// nothing is what an observer sees of a consumer alone.
+type nothing struct{}
+
+func (nothing) Snapshot() observe.Status        { return observe.Status{} }
+func (nothing) Stalled(map[uint64][]gate.Entry) {}
 
 // BenchmarkRoomToPoll is what is asked before each poll.
 func BenchmarkRoomToPoll(b *testing.B) {
 	for _, n := range []int{1, 500} {
 		b.Run(fmt.Sprint(n, " partitions"), func(b *testing.B) {
-			br := bridgeOf(b, n)
+			c := consumerOf(b, n)
 			b.ReportAllocs()
 			for b.Loop() {
-				if why := br.roomToPoll(); why != (reason.Key{}) {
+				if why := c.roomToPoll(); why != (reason.Key{}) {
 					b.Fatal(why)
 				}
 			}
@@ -46,13 +60,13 @@ func BenchmarkRoomToPoll(b *testing.B) {
 func BenchmarkUnparkAll(b *testing.B) {
 	for _, n := range []int{1, 500} {
 		b.Run(fmt.Sprint(n, " partitions"), func(b *testing.B) {
-			br := bridgeOf(b, n)
+			c := consumerOf(b, n)
 			b.ReportAllocs()
 			for b.Loop() {
-				br.offerPending()
+				c.offerPending()
 			}
-			if br.turn != b.N {
-				b.Fatalf("%d turns, want %d", br.turn, b.N)
+			if c.turn != b.N {
+				b.Fatalf("%d turns, want %d", c.turn, b.N)
 			}
 		})
 	}
@@ -68,16 +82,16 @@ func holdOne(p *assign.Assignment) checkpoint.Piece {
 }
 
 func TestUnfinalOfAllPartitionsHoldsFetching(t *testing.T) {
-	b := bridgeOf(t, 3)
-	b.cfg.Delivery.MaxUnfinal = 4
-	parts := b.assigned()
+	c := consumerOf(t, 3)
+	c.cfg.Delivery.MaxUnfinal = 4
+	parts := c.table.Assigned()
 	first := holdOne(parts[0])
 	for _, p := range parts {
 		holdOne(p)
 	}
 	want := func(when string, why reason.Key) {
 		t.Helper()
-		if got := b.roomToPoll(); got != why {
+		if got := c.roomToPoll(); got != why {
 			t.Errorf("%s: roomToPoll = %v, want %v", when, got, why)
 		}
 	}
@@ -93,7 +107,7 @@ func TestUnfinalOfAllPartitionsHoldsFetching(t *testing.T) {
 	parts[2].Checkpoint().Revoke()
 	parts[2].Checkpoint().Revoke()
 	want("one was revoked with its partition", reason.Key{})
-	if got := b.unfinal.Load(); got != 3 {
+	if got := c.table.Unfinal.Load(); got != 3 {
 		t.Errorf("%d pieces not final, want 3", got)
 	}
 }

@@ -1,4 +1,4 @@
-package connector
+package consume
 
 import (
 	"context"
@@ -64,7 +64,7 @@ const (
 )
 
 // miss has a partition asked about by name that Kafka does not find. It never waits.
-func (b *Bridge) miss(p *assign.Assignment, why missedBy, err error) {
+func (c *Consumer) miss(p *assign.Assignment, why missedBy, err error) {
 	if p.Gate().Condition().Has(reason.Recreated, reason.Truncated) {
 		return // these never end
 	}
@@ -72,18 +72,18 @@ func (b *Bridge) miss(p *assign.Assignment, why missedBy, err error) {
 	if why == byFetch {
 		said = kafkaclient.Explain(err, "fetching "+p.ID().String())
 	}
-	b.absent.add(p, why, said, time.Now())
+	c.absent.add(p, why, said, time.Now())
 	if why != byList && !p.Gate().Condition().Has(reason.Deleted) { // a list may leave a topic out; an answer by name decides
-		b.faultAbsent(p, err)
+		c.faultAbsent(p, err)
 	}
-	b.lookSoon()
+	c.Look()
 }
 
 // missTopic is miss for all partitions of a topic that the client's metadata does not have. That is no error of the group.
-func (b *Bridge) missTopic(topic string, err error) {
-	for _, p := range b.assigned() {
+func (c *Consumer) missTopic(topic string, err error) {
+	for _, p := range c.table.Assigned() {
 		if p.ID().Topic == topic {
-			b.miss(p, byList, err)
+			c.miss(p, byList, err)
 		}
 	}
 }
@@ -155,12 +155,19 @@ func (as *absentees) know(brokers []int32) {
 	as.brokers = brokers
 }
 
+// Absent returns how many partitions are asked about by name.
+func (c *Consumer) Absent() int {
+	c.absent.mu.Lock()
+	defer c.absent.mu.Unlock()
+	return len(c.absent.of)
+}
+
 // askForAbsent asks one broker about all partitions that were not found, and acts on the answer.
-func (b *Bridge) askForAbsent(ctx context.Context) {
-	if b.draining.Load() {
+func (w *watcher) askForAbsent(ctx context.Context) {
+	if w.draining.Load() {
 		return
 	}
-	due := b.absent.dueNow(time.Now())
+	due := w.absent.dueNow(time.Now())
 	if len(due) == 0 {
 		return
 	}
@@ -168,41 +175,41 @@ func (b *Bridge) askForAbsent(ctx context.Context) {
 	for _, a := range due {
 		names[a.p.ID().Topic] = true
 	}
-	m, broker, err := b.identifyInTurn(ctx, slices.Sorted(maps.Keys(names)))
+	m, broker, err := w.identifyInTurn(ctx, slices.Sorted(maps.Keys(names)))
 	if err != nil {
-		b.absent.know(nil)
-		if ctx.Err() == nil && b.watchFaults.Begin("names") { // no reason for all partitions: another broker is asked next
-			b.log.Warn("asking for topics by name fails, trying again", "topics", len(names), "err", kafkaclient.Explain(err, "asking for topics by name"))
+		w.absent.know(nil)
+		if ctx.Err() == nil && w.faults.Begin("names") { // no reason for all partitions: another broker is asked next
+			w.log.Warn("asking for topics by name fails, trying again", "topics", len(names), "err", kafkaclient.Explain(err, "asking for topics by name"))
 		}
 		return
 	}
-	b.absent.know(m.Brokers)
+	w.absent.know(m.Brokers)
 	var begin []*absentee
 	for _, a := range due {
-		if b.heardOf(a, m, broker, time.Now()) {
+		if w.heardOf(a, m, broker, time.Now()) {
 			begin = append(begin, a)
 		}
 	}
 	if len(begin) > 0 {
-		b.beginFound(ctx, begin)
+		w.beginFound(ctx, begin)
 	}
 }
 
 // identifyInTurn asks the broker whose turn it is, so that answers come from all of them.
-func (b *Bridge) identifyInTurn(ctx context.Context, names []string) (m *source.Metadata, broker int32, err error) {
-	broker, ok := b.absent.next()
+func (w *watcher) identifyInTurn(ctx context.Context, names []string) (m *source.Metadata, broker int32, err error) {
+	broker, ok := w.absent.next()
 	if !ok { // whoever answers says which there are
 		ctx, cancel := context.WithTimeout(ctx, source.IdentifyTime)
 		defer cancel()
-		if m, err = b.kafka.Identify(ctx, names); err != nil {
+		if m, err = w.deps.Kafka.Identify(ctx, names); err != nil {
 			return nil, 0, err
 		}
-		b.absent.know(m.Brokers)
-		if broker, ok = b.absent.next(); !ok {
+		w.absent.know(m.Brokers)
+		if broker, ok = w.absent.next(); !ok {
 			return nil, 0, errors.New("a broker's answer names no broker")
 		}
 	}
-	m, err = b.kafka.IdentifyAt(ctx, broker, names)
+	m, err = w.deps.Kafka.IdentifyAt(ctx, broker, names)
 	return m, broker, err
 }
 
@@ -220,24 +227,24 @@ func answerAbout(id part.ID, t source.TopicMetadata) (absence.Answer, error) {
 }
 
 // heardOf acts on one broker's answer about one partition. It reports whether the partition was found and is to begin.
-func (b *Bridge) heardOf(a *absentee, m *source.Metadata, broker int32, now time.Time) (begins bool) {
+func (w *watcher) heardOf(a *absentee, m *source.Metadata, broker int32, now time.Time) (begins bool) {
 	p, t := a.p, m.Topics[a.p.ID().Topic]
 	answer, err := answerAbout(p.ID(), t)
 	a.tracker.Saw(broker, answer, now)
 	switch {
 	case p.Gate().Condition().Has(reason.Recreated, reason.Truncated): // no answer ends these
-		b.found(a)
+		w.found(a)
 	case answer == absence.Present && p.From.Absent != nil:
 		return true
 	case answer == absence.Present && part.OtherTopic(p.TopicID(), t.ID):
 		p.StopRecreated()
-		b.found(a)
+		w.found(a)
 	case answer == absence.Present:
-		b.found(a)
+		w.found(a)
 	case p.Gate().Condition().Has(reason.Deleted):
 	default:
-		b.faultAbsent(p, err)
-		if a.tracker.Believed(b.absent.rules, len(m.Brokers)) {
+		w.faultAbsent(p, err)
+		if a.tracker.Believed(w.absent.rules, len(m.Brokers)) {
 			p.Stop(part.Deleted(p.ID()))
 			p.Gate().Drop(part.Key(p.ID(), reason.Fault))
 		}
@@ -246,9 +253,9 @@ func (b *Bridge) heardOf(a *absentee, m *source.Metadata, broker int32, now time
 }
 
 // found ends the absence of a partition that had begun: it goes on from its own position.
-func (b *Bridge) found(a *absentee) {
+func (w *watcher) found(a *absentee) {
 	p := a.p
-	why, said := b.absent.forget(a)
+	why, said := w.absent.forget(a)
 	gone := part.Key(p.ID(), reason.Deleted)
 	switch wasGone := p.Gate().Condition().Has(reason.Deleted); {
 	case p.Gate().Condition().Has(reason.Recreated, reason.Truncated):
@@ -257,9 +264,9 @@ func (b *Bridge) found(a *absentee) {
 		p.Gate().Drop(part.Key(p.ID(), reason.Fault))
 	case wasGone, why == byPosition:
 		// Its log is looked at before anything of it is fetched.
-		b.tryAgain(p, fmt.Errorf("topic %s is found again; looking at its log", p.ID().Topic), true)
+		w.tryAgain(p, fmt.Errorf("topic %s is found again; looking at its log", p.ID().Topic), true)
 		if wasGone {
-			b.goOn(assign.Ending{Assignment: p, Key: gone})
+			w.GoOn(assign.Ending{Assignment: p, Key: gone})
 		}
 	case why == byFetch:
 		// The topic is there: what the fetch itself said is the cause.
@@ -267,20 +274,20 @@ func (b *Bridge) found(a *absentee) {
 		if err == nil {
 			err = fmt.Errorf("topic %s is found; trying to fetch again", p.ID().Topic)
 		}
-		b.tryAgain(p, err, false)
+		w.tryAgain(p, err, false)
 	default:
-		b.recovered(p)
+		w.recovered(p)
 	}
 }
 
 // faultAbsent pauses a partition that was not found, until an answer by name says more.
-func (b *Bridge) faultAbsent(p *assign.Assignment, err error) {
+func (c *Consumer) faultAbsent(p *assign.Assignment, err error) {
 	now := time.Now()
 	r := reason.New(part.Key(p.ID(), reason.Fault), now, absentText(p.ID(), err))
 	began := p.Gate().Add(r, true)
 	p.Retry.Store(&assign.Retry{Last: now, Absent: true, Told: true}) // after the gate has closed: see tryAgain
 	if began {
-		b.observer.Began(r)
+		c.deps.Causes.Began(r)
 	}
 }
 
@@ -293,86 +300,72 @@ func absentText(id part.ID, err error) string {
 }
 
 // beginFound begins assignments whose log was not found before. What is still not found is asked about again.
-func (b *Bridge) beginFound(ctx context.Context, list []*absentee) {
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+func (w *watcher) beginFound(ctx context.Context, list []*absentee) {
+	ctx, cancel := context.WithTimeout(ctx, beginTime)
 	defer cancel()
 	parts := make(map[string][]int32)
 	for _, a := range list {
 		parts[a.p.ID().Topic] = append(parts[a.p.ID().Topic], a.p.ID().Num)
 	}
-	s, err := b.kafka.Survey(ctx, parts)
+	s, err := w.deps.Kafka.Survey(ctx, parts)
 	if err != nil {
-		if err = kafkaclient.Explain(err, "listing offsets"); ctx.Err() == nil && b.sourceFault("offsets", err) {
-			b.log.Warn("listing the offsets of partitions that were found fails, trying again", "partitions", len(list), "err", err)
+		if err = kafkaclient.Explain(err, "listing offsets"); ctx.Err() == nil && w.sourceFault("offsets", err) {
+			w.log.Warn("listing the offsets of partitions that were found fails, trying again", "partitions", len(list), "err", err)
 		}
 		return
 	}
 	var opened []*assign.Assignment
 	for _, a := range list {
 		if err := s.Logs[a.p.ID()].Err; err != nil {
-			b.faultAbsent(a.p, err)
+			w.faultAbsent(a.p, err)
 			continue
 		}
-		p, err := b.openLater(s, a.p)
+		p, err := w.openLater(s, a.p)
 		if err != nil {
-			b.log.Error("a partition that was found cannot begin", "topic", a.p.ID().Topic, "partition", a.p.ID().Num, "err", err)
+			w.log.Error("a partition that was found cannot begin", "topic", a.p.ID().Topic, "partition", a.p.ID().Num, "err", err)
 			continue
 		}
 		if p != nil { // else the assignment ends
-			_, _ = b.absent.forget(a)
+			_, _ = w.absent.forget(a)
 			opened = append(opened, p)
 		}
 	}
-	b.sayBegins(s, opened)
-	b.committer.CommitStarts(ctx, opened) // what fails is tried again before the partition is fetched
+	w.opener.sayBegins(s, opened)
+	w.Committer.CommitStarts(ctx, opened) // what fails is tried again before the partition is fetched
 }
 
 // openLater makes the object of an assignment in the place of one whose log was not found. It returns nil when the assignment
 // has ended meanwhile.
-func (b *Bridge) openLater(s *source.Survey, old *assign.Assignment) (*assign.Assignment, error) {
-	t, err := b.topicOf(old.ID().Topic)
+func (w *watcher) openLater(s *source.Survey, old *assign.Assignment) (*assign.Assignment, error) {
+	t, err := w.table.topic(old.ID().Topic)
 	if err != nil {
 		return nil, err
 	}
-	t = b.withID(t, s.Topics[old.ID().Topic].ID)
-	rt, err := route.NewRouter(t.Mapping, b.routes)
+	t = w.table.withID(t, s.Topics[old.ID().Topic].ID)
+	rt, err := route.NewRouter(t.Mapping, w.deps.Routes)
 	if err != nil {
 		return nil, err
 	}
-	p := b.open(s, old.ID(), t, rt)
+	p := w.opener.open(s, old.ID(), t, rt)
 	p.RewindFirst() // kgo has had another offset since the assignment
 	if p.Stopped() == nil {
 		if f := old.Gate().Condition().Find(reason.Fault); f != nil { // it has lasted since then
 			p.Retry.Store(&assign.Retry{Told: true})
 			p.Gate().Add(reason.New(f.Key, f.Since, f.Own.Text()), true)
 		}
-		b.tryAgain(p, fmt.Errorf("topic %s is found; looking at its log", p.ID().Topic), true)
+		w.tryAgain(p, fmt.Errorf("topic %s is found; looking at its log", p.ID().Topic), true)
 	}
 	p.ReachedEnd()
-	if !b.succeed(old, p) {
+	if !w.Succeed(old, p) {
 		return nil, nil
 	}
 	if e := old.Gate().Condition().Find(reason.Deleted); e != nil {
-		b.counters.goneOn.Add(string(reason.Deleted), 1)
-		b.observer.Ended(*e.Own)
+		w.Counters.GoneOn.Add(string(reason.Deleted), 1)
+		w.deps.Causes.Ended(*e.Own)
 	}
-	b.gates.Begin(p.Gate())
+	w.Gates.Begin(p.Gate())
 	if h := p.Stopped(); h != nil && !p.From.Again {
-		b.Stopped(p, h.Own)
+		w.Stopped(p, h.Own)
 	}
 	return p, nil
-}
-
-// succeed puts p in the place of old, unless the assignment ends. A revoke that has old in hand ends p with it.
-func (b *Bridge) succeed(old, p *assign.Assignment) bool {
-	b.mu.Lock()
-	if b.parts[old.ID()] != old || !old.GivesWayTo(p) {
-		b.mu.Unlock()
-		return false
-	}
-	b.putLocked(p)
-	b.mu.Unlock()
-	old.Detach()
-	old.Checkpoint().Revoke()
-	return true
 }

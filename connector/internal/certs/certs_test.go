@@ -1,4 +1,4 @@
-package connector
+package certs
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/internal/observe"
 )
 
 // certsUntil is a PEM file with one certificate for each time, behind a key, which is passed over.
@@ -40,11 +41,11 @@ func certsUntil(t *testing.T, until ...time.Time) []byte {
 func TestClientCertificateExpiresWithTheFirstOfItsChainAndAuthoritiesWithTheLast(t *testing.T) {
 	data := certsUntil(t, midday.Add(time.Hour), midday.Add(3*time.Hour), midday.Add(2*time.Hour))
 	for role, want := range map[string]time.Time{"kafka_client": midday.Add(time.Hour), "kafka_ca": midday.Add(3 * time.Hour)} {
-		if got := certExpiry(role, data); !got.Equal(want) {
+		if got := expiry(role, data); !got.Equal(want) {
 			t.Errorf("%s expires at %v, want %v", role, got, want)
 		}
 	}
-	if got := certExpiry("kafka_ca", []byte("no certificate")); !got.IsZero() {
+	if got := expiry("kafka_ca", []byte("no certificate")); !got.IsZero() {
 		t.Errorf("a file without a certificate expires at %v", got)
 	}
 }
@@ -57,12 +58,12 @@ func TestCertificatesOfAllConnectionsAreWatched(t *testing.T) {
 	c.Queue.TLS = on("d", "")
 	c.Queue.Kafka = []config.QueueCluster{{TLS: on("e", "f")}, {TLS: on("e", "g")}, {TLS: config.TLS{CAFile: "off"}}}
 	c.Queue.Pulsar = []config.PulsarCluster{{TLS: on("h", "")}}
-	var want []Certificate
+	var want []observe.Certificate
 	for _, f := range []string{"kafka_ca a", "kafka_client b", "manager_ca c", "queue_ca d", "queue_ca e", "queue_client f", "queue_client g", "queue_ca h"} {
 		role, file, _ := strings.Cut(f, " ")
-		want = append(want, Certificate{Role: role, File: file})
+		want = append(want, observe.Certificate{Role: role, File: file})
 	}
-	if got := certFiles(&c); !slices.Equal(got, want) {
+	if got := Files(&c); !slices.Equal(got, want) {
 		t.Errorf("files = %v, want %v", got, want)
 	}
 }
@@ -75,12 +76,12 @@ func TestRotatedCertificateShowsAfterAMinute(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w := newCertWatch([]Certificate{{Role: "kafka_client", File: file}})
+	w := New([]observe.Certificate{{Role: "kafka_client", File: file}})
 	reads := 0
-	w.open = func(name string) ([]byte, error) { reads++; return readCert(name) }
+	w.open = func(name string) ([]byte, error) { reads++; return readSmall(name) }
 	check := func(now, want time.Time) {
 		t.Helper()
-		if got := w.read(now)[0].Expires; !got.Equal(want) {
+		if got := w.Read(now)[0].Expires; !got.Equal(want) {
 			t.Errorf("the certificate expires at %v, want %v", got, want)
 		}
 	}

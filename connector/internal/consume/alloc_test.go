@@ -1,4 +1,4 @@
-package connector
+package consume
 
 import (
 	"testing"
@@ -8,13 +8,13 @@ import (
 )
 
 func TestLooksAtPartitionsAllocateNothing(t *testing.T) {
-	b, now := bridgeOf(t, 500), time.Now()
+	c, now := consumerOf(t, 500), time.Now()
 	if n := testing.AllocsPerRun(1000, func() {
-		if why := b.roomToPoll(); why != (reason.Key{}) {
+		if why := c.roomToPoll(); why != (reason.Key{}) {
 			t.Fatal(why)
 		}
-		b.offerPending()
-		for _, p := range b.assigned() {
+		c.offerPending()
+		for _, p := range c.table.Assigned() {
 			p.Oldest(now)
 		}
 	}); n != 0 {

@@ -1,10 +1,12 @@
-package connector
+// Package retention estimates how long Kafka keeps the records that are not final.
+package retention
 
 import (
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -15,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/kafkaclient"
 )
@@ -24,10 +27,10 @@ import (
 // has moved, which includes retention by size and whatever else deletes records.
 
 const (
-	retentionFirst = 10 * time.Second // the first look, once partitions are assigned and fetched
-	retentionLook  = time.Minute      // between two looks at the starts of the logs
-	retentionAsk   = 10 * time.Minute // between two questions for the topics' configuration
-	retentionLimit = 15 * time.Second // for one look
+	firstLook = 10 * time.Second // the first look, once partitions are assigned and fetched
+	lookPause = time.Minute      // between two looks at the starts of the logs
+	askPause  = 10 * time.Minute // between two questions for the topics' configuration
+	lookLimit = 15 * time.Second // for one look
 )
 
 // topicRetention is how long a topic keeps records.
@@ -119,8 +122,19 @@ func retentionLeft(r topicRetention, moves startMoves, offset int64, at, now tim
 	return left, why, ok
 }
 
-// retentionWatch keeps what the looks found out. The zero value knows nothing.
-type retentionWatch struct {
+// Admin is what a Watch asks the brokers; *kadm.Client answers it.
+type Admin interface {
+	DescribeTopicConfigs(ctx context.Context, topics ...string) (kadm.ResourceConfigs, error)
+	ListStartOffsets(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
+	ListOffsetsAfterMilli(ctx context.Context, millis int64, topics ...string) (kadm.ListedOffsets, error)
+}
+
+// Watch asks for retention and the starts of logs, and keeps the answers. It is safe for concurrent use; its zero value knows nothing.
+type Watch struct {
+	admin    Admin
+	assigned func() []*assign.Assignment
+	log      *slog.Logger
+
 	mu     sync.Mutex
 	asked  time.Time                         // guarded by mu; when the topics' configuration was asked for last
 	topics map[string]topicRetention         // guarded by mu; those whose configuration was told
@@ -128,9 +142,14 @@ type retentionWatch struct {
 	denied bool                              // guarded by mu; and said so
 }
 
-// left estimates how long Kafka keeps the first record of p that is not final. It is nil where there is none, or nothing
+// New makes a Watch over the partitions that assigned returns.
+func New(admin Admin, assigned func() []*assign.Assignment, log *slog.Logger) *Watch {
+	return &Watch{admin: admin, assigned: assigned, log: log}
+}
+
+// Left estimates how long Kafka keeps the first record of p that is not final. It is nil where there is none, or nothing
 // is known.
-func (w *retentionWatch) left(p *assign.Assignment, now time.Time) *RetentionStatus {
+func (w *Watch) Left(p *assign.Assignment, now time.Time) *observe.RetentionStatus {
 	w.mu.Lock()
 	r, moves := w.topics[p.ID().Topic], w.moves[p]
 	w.mu.Unlock()
@@ -145,11 +164,11 @@ func (w *retentionWatch) left(p *assign.Assignment, now time.Time) *RetentionSta
 	if !ok {
 		return nil
 	}
-	return &RetentionStatus{Partition: p.ID().String(), SecondsLeft: left.Seconds(), Reason: why}
+	return &observe.RetentionStatus{Partition: p.ID().String(), SecondsLeft: left.Seconds(), Reason: why}
 }
 
 // saw notes where the logs of partitions begin, and forgets those that are not among them.
-func (w *retentionWatch) saw(starts map[*assign.Assignment]int64, now time.Time) {
+func (w *Watch) saw(starts map[*assign.Assignment]int64, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	kept := make(map[*assign.Assignment]startMoves, len(starts))
@@ -161,9 +180,9 @@ func (w *retentionWatch) saw(starts map[*assign.Assignment]int64, now time.Time)
 	w.moves = kept
 }
 
-// retentionLoop looks until ctx ends.
-func (b *Bridge) retentionLoop(ctx context.Context) {
-	timer := time.NewTimer(retentionFirst)
+// Run looks until ctx ends.
+func (w *Watch) Run(ctx context.Context) {
+	timer := time.NewTimer(firstLook)
 	defer timer.Stop()
 	for {
 		select {
@@ -171,17 +190,17 @@ func (b *Bridge) retentionLoop(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		b.lookAtRetention(ctx)
-		timer.Reset(retentionLook)
+		w.Look(ctx)
+		timer.Reset(lookPause)
 	}
 }
 
-// lookAtRetention asks for what the estimates need about partitions that are behind. What cannot be asked stays as it
+// Look asks for what the estimates need about partitions that are behind. What cannot be asked stays as it
 // is: the metric is missing then, and nothing else depends on it.
-func (b *Bridge) lookAtRetention(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, retentionLimit)
+func (w *Watch) Look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
-	parts := b.assigned()
+	parts := w.assigned()
 	starts := make(map[*assign.Assignment]int64, len(parts))
 	behind := make(map[string]bool)
 	for _, p := range parts {
@@ -191,24 +210,23 @@ func (b *Bridge) lookAtRetention(ctx context.Context) {
 		}
 	}
 	if topics := slices.Sorted(maps.Keys(behind)); len(topics) > 0 {
-		b.askRetention(ctx, topics)
-		if listed, err := b.admin.ListStartOffsets(ctx, topics...); err == nil {
+		w.ask(ctx, topics)
+		if listed, err := w.admin.ListStartOffsets(ctx, topics...); err == nil {
 			for _, p := range parts {
 				if s, ok := listed.Lookup(p.ID().Topic, p.ID().Num); ok && s.Err == nil {
 					starts[p] = max(starts[p], s.Offset)
 				}
 			}
 		}
-		b.guessRecordTimes(ctx, parts)
+		w.guessRecordTimes(ctx, parts)
 	}
-	b.retention.saw(starts, time.Now())
+	w.saw(starts, time.Now())
 }
 
-// askRetention asks for the configuration of topics now and then, and at once for one that was not asked for yet.
-func (b *Bridge) askRetention(ctx context.Context, topics []string) {
-	w := &b.retention
+// ask asks for the configuration of topics now and then, and at once for one that was not asked for yet.
+func (w *Watch) ask(ctx context.Context, topics []string) {
 	w.mu.Lock()
-	fresh := time.Since(w.asked) < retentionAsk
+	fresh := time.Since(w.asked) < askPause
 	for _, t := range topics {
 		if _, ok := w.topics[t]; !ok && !w.denied {
 			fresh = false
@@ -218,7 +236,7 @@ func (b *Bridge) askRetention(ctx context.Context, topics []string) {
 	if fresh {
 		return
 	}
-	configs, err := b.admin.DescribeTopicConfigs(ctx, topics...)
+	configs, err := w.admin.DescribeTopicConfigs(ctx, topics...)
 	w.mu.Lock()
 	w.asked = time.Now()
 	for _, c := range configs {
@@ -237,7 +255,7 @@ func (b *Bridge) askRetention(ctx context.Context, topics []string) {
 	w.denied = err != nil
 	w.mu.Unlock()
 	if say {
-		b.log.Info("the retention of topics is not known, so the time left is estimated from the start of the log only", "topics", len(topics),
+		w.log.Info("the retention of topics is not known, so the time left is estimated from the start of the log only", "topics", len(topics),
 			"err", kafkaclient.Explain(err, "describing the configuration of topics"), "hint", "allow DescribeConfigs on the topics that are read")
 	}
 }
@@ -251,7 +269,7 @@ var guessedAges = []time.Duration{
 
 // guessRecordTimes finds out about how old the oldest record is of each partition that is behind and was not fetched
 // there: the budget is full, or the partition is at fault. It asks once per partition and offset.
-func (b *Bridge) guessRecordTimes(ctx context.Context, parts []*assign.Assignment) {
+func (w *Watch) guessRecordTimes(ctx context.Context, parts []*assign.Assignment) {
 	want, byID := make(map[part.ID]int64), make(map[part.ID]*assign.Assignment)
 	for _, p := range parts {
 		checkpoint, _, known := p.WaitsForRecord()
@@ -261,7 +279,7 @@ func (b *Bridge) guessRecordTimes(ctx context.Context, parts []*assign.Assignmen
 	}
 	now := time.Now()
 	ages := guessAges(want, guessedAges, func(age time.Duration, topics []string) (map[part.ID]int64, error) {
-		listed, err := b.admin.ListOffsetsAfterMilli(ctx, now.Add(-age).UnixMilli(), topics...)
+		listed, err := w.admin.ListOffsetsAfterMilli(ctx, now.Add(-age).UnixMilli(), topics...)
 		offsets := make(map[part.ID]int64)
 		listed.Each(func(o kadm.ListedOffset) {
 			if o.Err == nil {

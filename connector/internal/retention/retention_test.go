@@ -1,4 +1,4 @@
-package connector
+package retention
 
 import (
 	"errors"
@@ -124,3 +124,5 @@ func TestAgesOfRecordsThatWereNotFetchedAreBracketed(t *testing.T) {
 		t.Errorf("ages = %v without an answer, want none", got)
 	}
 }
+
+var midday = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -1,0 +1,86 @@
+package consume
+
+import (
+	"context"
+	"time"
+
+	"inlong-bridge/connector/internal/faults"
+	"inlong-bridge/connector/reason"
+)
+
+// watcher looks after what is not on the way of records: partitions at fault are tried again, and the cluster's topics are
+// compared with what is consumed. It is one goroutine.
+type watcher struct {
+	*Consumer
+	faults faults.Set
+}
+
+// run looks after what is not on the way of records: partitions at fault are tried again, and the
+// cluster's topics are compared with what is consumed.
+func (w *watcher) run(ctx context.Context) {
+	tick := time.NewTicker(faultTick)
+	defer tick.Stop()
+	lastTopics, lastIdle, lastStreams := time.Now(), time.Now(), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.look: // a partition needs a look at once
+		case <-tick.C:
+		}
+		done := w.deps.Loops.Works("watch")
+		w.joinTopicsAgain(ctx)
+		w.retryFaults(ctx)
+		w.refusalsOver()
+		w.passGaps(ctx)
+		if w.deps.Own.Changed() {
+			w.stopOutput()
+		}
+		if age := w.topicsAge(); time.Since(lastTopics) >= age {
+			lastTopics = time.Now()
+			w.checkTopics(ctx)
+		}
+		w.askForAbsent(ctx)
+		if time.Since(lastStreams) >= w.deps.LookAgain {
+			lastStreams = time.Now()
+			w.streamsAgain()
+			w.fitsAgain()
+		}
+		if time.Since(lastIdle) >= idleTick {
+			lastIdle = time.Now()
+			w.forgetIdleStreams()
+		}
+		done()
+	}
+}
+
+const (
+	faultTick  = 250 * time.Millisecond
+	faultPause = 2 * time.Second  // between two tries of a partition at fault
+	beginTime  = 15 * time.Second // for the offsets of partitions that were found
+)
+
+// Look has the watch loop look now, not at its next tick. It never waits.
+func (c *Consumer) Look() {
+	select {
+	case c.look <- struct{}{}:
+	default:
+	}
+}
+
+func (w *watcher) topicsAge() time.Duration {
+	if age := w.cfg.Kafka.MetadataMaxAge; age > 0 {
+		return min(age, time.Minute)
+	}
+	return time.Minute
+}
+
+func sourceKey(what string) reason.Key {
+	return reason.Key{Code: reason.Source, Scope: reason.Group, Object: what}
+}
+
+// sourceFault notes that a question to the source's brokers failed, and reports whether that is to be logged.
+func (w *watcher) sourceFault(what string, err error) bool {
+	w.deps.Board.Set(reason.New(sourceKey(what), time.Now(), err.Error()))
+	return w.faults.Begin(what)
+}
