@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"inlong-bridge/sdk/backoff"
+	"inlong-bridge/sdk/internal/lists"
 	"inlong-bridge/sdk/manager"
 )
 
@@ -18,14 +19,7 @@ type group struct {
 	folded   bool   // constant; has no numbers of its own in metrics
 	end      func() // ends the questions to the Manager; nil without any
 	list     proxyList
-	known    bool // there was a list, however old
-	stale    bool // the last answer was not a list, or the list is from the file
-	source   string
-	updated  time.Time
-	lastErr  string
-	failures uint64    // answers of the Manager without a list, and questions without an answer
-	cluster  int       // as the Manager numbers it, 0 for unknown
-	asked    time.Time // when it was told so itself
+	state    lists.State
 }
 
 // proxiesOfLocked returns the list of proxies for a group and, the first time, begins to ask for it. Under mu.
@@ -35,7 +29,7 @@ func (s *Sender) proxiesOfLocked(name string) *proxyList {
 	}
 	g := s.proxies.groups[name]
 	if g == nil {
-		g = &group{name: name, number: s.openings.groups, source: "manager", folded: s.openings.ownGroups >= s.o.metricStreams}
+		g = &group{name: name, number: s.openings.groups, state: lists.State{Source: "manager"}, folded: s.openings.ownGroups >= s.o.metricStreams}
 		s.openings.groups++
 		if !g.folded {
 			s.openings.ownGroups++
@@ -46,13 +40,13 @@ func (s *Sender) proxiesOfLocked(name string) *proxyList {
 			g.list.owner = name
 		}
 		if len(s.o.proxies) > 0 {
-			g.known, g.source, g.updated = true, "static", s.start
+			g.state.Static(s.start)
 			s.applyLocked(&g.list, s.o.proxies)
 			return &g.list
 		}
 		if s.proxies.store != nil {
 			if n, age, ok := s.proxies.store.Load(name); ok {
-				g.known, g.stale, g.source, g.updated = true, true, "file", time.Now().Add(-age)
+				g.state.FromFile(time.Now().Add(-age))
 				s.useLocked(g, n)
 			}
 		}
@@ -75,7 +69,7 @@ func (s *Sender) discoverLoop(ctx context.Context, g *group) {
 	failures := 0
 	for {
 		s.mu.Lock()
-		n, shared := s.sharedAnswerLocked(g)
+		n, shared := s.proxies.clusters.Shared(&g.state, time.Now())
 		s.mu.Unlock()
 		var err error
 		if !shared {
@@ -142,24 +136,18 @@ func (s *Sender) learn(g *group, n manager.Nodes, err error, shared bool) {
 		return
 	}
 	if err != nil {
-		if g.lastErr == "" {
-			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "err", err, "have_list", g.known)
+		if g.state.Failed(err) {
+			s.o.logger.Warn("asking the Manager for proxies fails", "group", g.name, "err", err, "have_list", g.state.Known)
 		}
-		g.stale, g.lastErr = true, err.Error()
-		g.failures++
 		s.mu.Unlock()
 		return
 	}
-	if g.lastErr != "" {
+	now := time.Now()
+	if g.state.Learned(now) {
 		s.o.logger.Info("the Manager answers again", "group", g.name)
 	}
-	now := time.Now()
-	g.known, g.stale, g.source, g.updated, g.lastErr = true, false, "manager", now, ""
 	if !shared {
-		g.cluster, g.asked = n.ClusterID, now
-		if n.ClusterID > 0 {
-			s.proxies.clusters[n.ClusterID] = clusterAnswer{n, now}
-		}
+		s.proxies.clusters.Told(&g.state, n, now)
 	}
 	s.useLocked(g, n)
 	s.warmer.Wake()

@@ -11,6 +11,7 @@ import (
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
 	"inlong-bridge/sdk/internal/choice"
+	"inlong-bridge/sdk/internal/lists"
 	"inlong-bridge/sdk/internal/names"
 	"inlong-bridge/sdk/manager"
 	"inlong-bridge/sdk/signal"
@@ -36,19 +37,19 @@ type endpoint struct {
 type directory struct {
 	static       *proxyList // of all groups; nil where each has its own
 	groups       map[string]*group
-	clusters     map[int]clusterAnswer
-	store        *manager.Store // the Manager's last answers on disk; nil for none
-	names        *names.Table   // which addresses names stand for; nil: names are dialled as they are
-	resolving    bool           // resolveLoop runs
-	resolveWake  signal.Poke    // for resolveLoop: there is a new name
-	choice       choice.Chooser // see WithMaxProxies
+	clusters     *lists.Clusters // see IsolateGroupsShareList
+	store        *manager.Store  // the Manager's last answers on disk; nil for none
+	names        *names.Table    // which addresses names stand for; nil: names are dialled as they are
+	resolving    bool            // resolveLoop runs
+	resolveWake  signal.Poke     // for resolveLoop: there is a new name
+	choice       choice.Chooser  // see WithMaxProxies
 	endpoints    map[endpointKey]*endpoint
 	endpointList []*endpoint // in the order of first use: the engine refers to them by their index
 }
 
 func newDirectory() directory {
 	return directory{
-		groups: make(map[string]*group), clusters: make(map[int]clusterAnswer),
+		groups:    make(map[string]*group),
 		endpoints: make(map[endpointKey]*endpoint), resolveWake: signal.NewPoke(),
 	}
 }

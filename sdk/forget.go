@@ -128,7 +128,7 @@ func (s *Sender) forgetGroupLocked(g *group) {
 		s.openings.ownGroups--
 	}
 	if g.folded || g.name == other {
-		s.openings.goneGroups.Failures += g.failures
+		s.openings.goneGroups.Failures += g.state.Failures
 		s.openings.goneGroups.Folded = true
 	}
 	if g.end != nil {

@@ -417,7 +417,7 @@ func TestPagesNameRealTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	have := make(map[string]bool)
-	for _, dir := range []string{".", "frame", "internal/choice", "internal/encode", "internal/fill", "internal/losses", "internal/names", "manager"} {
+	for _, dir := range []string{".", "frame", "internal/choice", "internal/encode", "internal/fill", "internal/lists", "internal/losses", "internal/names", "manager"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -3,9 +3,6 @@ package sdk
 import (
 	"context"
 	"fmt"
-	"time"
-
-	"inlong-bridge/sdk/manager"
 )
 
 // Isolation says what groups share.
@@ -29,24 +26,6 @@ func WithIsolation(i Isolation) Option { return optionFunc(func(o *options) { o.
 
 // endpointKey tells endpoints apart: group is empty where groups share them.
 type endpointKey struct{ group, addr string }
-
-// ownAnswer is after how many refreshes a group asks for itself, whatever its cluster learned.
-const ownAnswer = 10
-
-// clusterAnswer is what the Manager said last of a cluster's proxies (IsolateGroupsShareList).
-type clusterAnswer struct {
-	nodes manager.Nodes
-	at    time.Time
-}
-
-// sharedAnswerLocked is what another group of the same cluster has learned, if that is fresh. Under mu.
-func (s *Sender) sharedAnswerLocked(g *group) (manager.Nodes, bool) {
-	a, ok := s.proxies.clusters[g.cluster]
-	if !ok || s.o.isolation != IsolateGroupsShareList || time.Since(g.asked) > ownAnswer*s.o.refresh {
-		return manager.Nodes{}, false
-	}
-	return a.nodes, time.Since(a.at) < s.o.refresh/2
-}
 
 // AddGroup prepares for sending to a group: it begins to ask for the group's proxies, if nobody did, and
 // waits until one of them is connected. Nothing depends on it: Stream begins the same and does not wait.
@@ -94,8 +73,8 @@ func (s *Sender) unconnectedLocked(l *proxyList, group string) (reason string) {
 		if len(l.addrs) > 0 {
 			return "the names of the proxies are being resolved"
 		}
-		if g := s.proxies.groups[group]; g != nil && g.lastErr != "" {
-			return "no list of proxies: " + g.lastErr
+		if g := s.proxies.groups[group]; g != nil && g.state.LastErr != "" {
+			return "no list of proxies: " + g.state.LastErr
 		}
 		return "no list of proxies yet"
 	}

@@ -16,6 +16,7 @@ import (
 	"inlong-bridge/sdk/internal/choice"
 	"inlong-bridge/sdk/internal/encode"
 	"inlong-bridge/sdk/internal/fill"
+	"inlong-bridge/sdk/internal/lists"
 	"inlong-bridge/sdk/internal/losses"
 	"inlong-bridge/sdk/internal/names"
 	"inlong-bridge/sdk/manager"
@@ -107,6 +108,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 	if o.resolve != nil {
 		s.proxies.names = names.New(o.logger)
 	}
+	s.proxies.clusters = lists.NewClusters(o.isolation == IsolateGroupsShareList, o.refresh)
 	rankSeed := uint64(0)
 	if o.maxProxies != choice.All {
 		rankSeed = o.seed.Uint64()

@@ -295,19 +295,19 @@ func (s *Sender) discoveryLocked() DiscoveryStatus {
 	}
 	out := DiscoveryStatus{Source: "manager", gone: s.openings.goneGroups}
 	for _, g := range slices.SortedFunc(maps.Values(s.proxies.groups), func(a, b *group) int { return cmp.Compare(a.number, b.number) }) {
-		if g.source == "file" {
+		if g.state.Source == "file" {
 			out.Source = "file"
 		}
-		if !g.updated.IsZero() && (out.Updated.IsZero() || g.updated.Before(out.Updated)) {
-			out.Updated = g.updated
+		if !g.state.Updated.IsZero() && (out.Updated.IsZero() || g.state.Updated.Before(out.Updated)) {
+			out.Updated = g.state.Updated
 		}
-		out.Stale = out.Stale || g.stale
+		out.Stale = out.Stale || g.state.Stale
 		out.Groups = append(out.Groups, GroupStatus{
-			Group: g.name, Folded: g.folded, Updated: g.updated, Stale: g.stale,
-			Failures: g.failures, LastError: g.lastErr,
+			Group: g.name, Folded: g.folded, Updated: g.state.Updated, Stale: g.state.Stale,
+			Failures: g.state.Failures, LastError: g.state.LastErr,
 		})
-		if g.lastErr != "" {
-			out.LastError = g.lastErr
+		if g.state.LastErr != "" {
+			out.LastError = g.state.LastErr
 		}
 	}
 	return out

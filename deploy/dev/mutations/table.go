@@ -1019,6 +1019,21 @@ var mutations = []mutation{
 		pkg: sender, run: "Name|Address",
 	},
 	{
+		name: "an address absent from one answer of several is left", file: "sdk/internal/names/names.go",
+		old: "n.absent[a] < absentAnswers && connected(", new: "n.absent[a] < 1 && connected(",
+		pkg: "./sdk/internal/names", run: "TestConnectedAddressMayBeAbsent",
+	},
+	{
+		name: "a group never asks the Manager itself while its cluster does", file: "sdk/internal/lists/lists.go",
+		old: "!c.share || now.Sub(s.asked) > ownAnswer*c.refresh {", new: "!c.share {",
+		pkg: "./sdk/internal/lists", run: "TestGroupsOfACluster",
+	},
+	{
+		name: "what was never encoded stays in the backlog", file: "sdk/internal/encode/queue.go",
+		old: "		q.backlog.Add(-int64(p.size))\n", new: "",
+		pkg: "./sdk/internal/encode", run: "TestQueueHandsOut",
+	},
+	{
 		name: "dials that fail are as far apart as other tries", file: "sdk/endpoint.go",
 		old: "	b.Max = max(b.Min, min(b.Max, maxDialPause))\n", new: "",
 		pkg: sender, run: "TestProxyThatIsBack",
