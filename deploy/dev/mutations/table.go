@@ -177,7 +177,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "window not released at the end of a connection", file: "sdk/finality/connection.go",
-		old: "	w := c.window\n", new: "	w := c.window\n	for _, o := range m.queue.orphans {\n		w.add(o.packs.n, o.packs.bytes)\n	}\n",
+		old: "	w := c.window\n", new: "	w := c.window\n	for _, o := range m.queue.orphans {\n		w.add(o.packs.Len(), o.packs.bytes)\n	}\n",
 		pkg: finality,
 	},
 	{
@@ -572,7 +572,7 @@ var mutations = []mutation{
 	// A log that was cut off.
 	{
 		name: "a truncation ends when the log has grown past the offset", file: "connector/internal/source/epochs.go",
-		old: "		ask[id] = c\n", new: "		s.epochs[id] = EpochCheck{}\n",
+		old: "		ask[id] = c\n", new: "		_, s.epochs[id] = c, EpochCheck{}\n",
 		pkg: connector, run: "TestCommitOfALogThatWasCutOff",
 	},
 	{
