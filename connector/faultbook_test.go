@@ -125,7 +125,7 @@ func faultCases() []faultCase {
 		{name: "the broker returns no records", code: reason.NotFetched, opts: one, tune: watchSoon, before: ten, after: then(arrived, func(e *env, _ *running) {
 			e.kafka.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
 				e.kafka.KeepControl()
-				e.kafka.SleepControl(func() { time.Sleep(20 * time.Millisecond) })
+				<-time.After(5 * time.Millisecond) // or the client asks all the time
 				return req.ResponseKind(), nil, true
 			})
 		}, more)},

@@ -199,3 +199,26 @@ func TestRetiredConnectionIsClosedWhenAllOfItIsFinal(t *testing.T) {
 		t.Errorf("%v, want the old connection closed", got)
 	}
 }
+
+// 1. one proxy cannot be dialled  2. the other one has as much to write as it may, so a pack waits for it
+// The dials that fail say nothing about that pack.
+func TestFailedDialsAreNoTriesWhileAnotherProxyIsConnected(t *testing.T) {
+	r := newRig(t, 2, finality.Ack, func(c *Config) { c.RetryLimit = 0 })
+	c := r.conns[0]
+	r.e.Ended(c, errOver, r.now)
+	r.progress()
+	r.send(maxUnwritten/100 + 1) // a record has 100 bytes here
+	waits := r.send(1)
+	r.want(waits, Waiting)
+	for range 3 {
+		r.e.DialFailed(r.eps[0], errOver, true, r.now)
+		r.progress()
+	}
+	r.want(waits, Waiting)
+	r.take()
+	r.progress()
+	r.want(waits, InFlight)
+	r.take()
+	r.ack(waits)
+	r.want(waits, Done)
+}

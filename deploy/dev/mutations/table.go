@@ -48,7 +48,7 @@ var mutations = []mutation{
 		pkg: checkpoint,
 	},
 	{
-		name: "late ack from an older generation counted", file: "connector/checkpoint/slab.go",
+		name: "late ack from an older assignment counted", file: "connector/checkpoint/slab.go",
 		old: "return i, s.at(i).handle == h", new: "return i, s.at(i).handle != 0",
 		pkg: model + " " + checkpoint,
 	},
@@ -1066,7 +1066,7 @@ var mutations = []mutation{
 	{
 		name: "a partition may hold every piece that max_unfinal allows", file: "connector/internal/assign/pending.go",
 		old: "case e == nil && held > free:", new: "case e == nil && held > most:",
-		pkg: connector, run: "TestPartitionHoldsAsManyPiecesAsAreFree",
+		pkg: "./connector/internal/consume", run: "TestPartitionHoldsAsManyPiecesAsAreFree",
 	},
 	{
 		name: "a stream is used while it is forgotten", file: "connector/internal/route/route.go",
@@ -1222,7 +1222,7 @@ var mutations = []mutation{
 	{
 		name: "dials count as tries while another proxy is connected", file: "sdk/engine/endpoint.go",
 		old: "slices.Contains(l.endpoints, ep) && !l.up()\n", new: "slices.Contains(l.endpoints, ep)\n",
-		pkg: sender, run: "TestRetryLimitLeaves",
+		pkg: "./sdk/engine", run: "TestFailedDialsAreNoTries",
 	},
 	{
 		name: "a pack that nobody wrote counts as tried", file: "sdk/engine/retry.go",
