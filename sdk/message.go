@@ -60,7 +60,9 @@ func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) er
 		wait := s.budget.Wait()
 		var err = ErrStreamFull
 		if !s.streamAhead(m.Stream) {
-			err = s.trySendMessage(&m, done)
+			if err = s.trySendMessage(&m, done); err == nil {
+				return nil // by far the usual case: errors.Is costs more than all the checks before
+			}
 		}
 		if !errors.Is(err, ErrBufferFull) && !errors.Is(err, ErrStreamFull) {
 			return err
