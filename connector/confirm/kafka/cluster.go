@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/mapping/queuetopic"
 )
 
@@ -327,7 +328,7 @@ func (c *cluster) lookAtTails(ctx context.Context, sink confirm.Sink) {
 		return
 	}
 	c.cl.ForceMetadataRefresh()
-	c.cl.ResumeFetchPartitions(nil) // nothing is paused; but a client whose partitions change twice in a row may sleep until it is called
+	kafkaclient.Wake(c.cl)
 	if since := time.Since(c.readAt); since > c.Timeout() {
 		c.SetFault(confirm.RefreshAtMost, fmt.Errorf("nothing was read for %v, although %v holds messages from %v to %v",
 			since.Round(time.Second), stuck[0].Place, stuck[0].Next, stuck[0].End))
