@@ -227,14 +227,20 @@ func (o *openSpans) drop(checkpoint int64) {
 	for o.passed < len(o.list) && o.list[o.passed].next <= checkpoint {
 		o.passed++
 	}
-	if o.passed < len(o.list)-o.passed {
-		return
+	o.list, o.passed = withoutPassed(o.list, o.passed)
+}
+
+// withoutPassed drops the first passed elements of a list once they are half of it. It returns the list, and how many passed
+// elements are still in front of it.
+func withoutPassed[T any](list []T, passed int) ([]T, int) {
+	if passed < len(list)-passed {
+		return list, passed
 	}
-	n := copy(o.list, o.list[o.passed:])
-	o.list, o.passed = o.list[:n], 0
-	if n == 0 && cap(o.list) > keptSpans {
-		o.list = nil // give back what a long outage needed
+	n := copy(list, list[passed:])
+	if n == 0 && cap(list) > keptSpans {
+		return nil, 0 // give back what a long outage needed
 	}
+	return list[:n], 0
 }
 
 // oldest returns when the oldest span was opened.

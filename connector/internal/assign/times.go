@@ -97,12 +97,5 @@ func (r *recordTimes) drop(checkpoint int64) {
 		}
 		r.passed++
 	}
-	if r.passed < len(r.runs)-r.passed {
-		return
-	}
-	n := copy(r.runs, r.runs[r.passed:])
-	r.runs, r.passed = r.runs[:n], 0
-	if n == 0 && cap(r.runs) > keptSpans {
-		r.runs = nil // give back what a long outage needed
-	}
+	r.runs, r.passed = withoutPassed(r.runs, r.passed)
 }
