@@ -106,7 +106,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &coded):
 		return coded.code
-	case errors.Is(err, connector.ErrUnfinished):
+	case errors.Is(err, connector.ErrUnfinished), errors.Is(err, connector.ErrNoBooks):
 		return exitUnfinished
 	default:
 		return exitFailure
@@ -178,7 +178,7 @@ func newRoot(e *env) *cobra.Command {
 	})
 	root.AddCommand(
 		newRun(e), newMigrate(e), newDemo(e), newDevproxy(e),
-		newCheck(e), newExplain(e), newHealth(e), newVersion(e),
+		newLedger(e), newCheck(e), newExplain(e), newHealth(e), newVersion(e),
 	)
 	return root
 }

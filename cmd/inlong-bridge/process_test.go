@@ -365,6 +365,18 @@ func TestMigrateClosesItsBooks(t *testing.T) {
 		!strings.HasSuffix(stdout, "3 of 3 partitions closed; 3000 final, 0 skipped, 0 gap, 0 lost, 0 dead-lettered, 0 skipped by hand\n") {
 		t.Errorf("again: exit %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
+	if code, stdout, stderr = invoke(t, "ledger", "-c", config); code != exitClean ||
+		!strings.HasSuffix(stdout, "3 of 3 partitions closed; 3000 final, 0 skipped, 0 gap, 0 lost, 0 dead-lettered, 0 skipped by hand\n") {
+		t.Errorf("ledger: exit %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := writeFile(t, strings.Replace(string(text), "group: bridge", "group: other", 1))
+	if code, _, stderr = invoke(t, "ledger", "-c", other); code != exitUnfinished || !strings.Contains(stderr, "has no commit in kafka at") {
+		t.Errorf("ledger of a group without commits: exit %d, stderr %q", code, stderr)
+	}
 }
 
 func TestDevproxyEndsCleanlyOnSignals(t *testing.T) {

@@ -1,0 +1,134 @@
+package connector
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
+	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/resume"
+)
+
+// ledgerTime bounds all questions that one ledger asks.
+const ledgerTime = time.Minute
+
+// ErrNoBooks is returned by Ledger when the group has no commits: exit code 3.
+var ErrNoBooks = errors.New("no books")
+
+// Ledger returns the books of the group as they stand in its commits: those of a bridge that runs, that has ended or that has
+// crashed, and of all its replicas. It takes the place of Run and changes nothing.
+//
+// A partition is closed when every offset from where its books begin up to the committed one is accounted for. What was
+// committed since the last question, and what lies behind the committed offset, is not in it.
+func (b *Bridge) Ledger(ctx context.Context) (Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, ledgerTime)
+	defer cancel()
+	opts, err := b.clientOpts()
+	if err != nil {
+		return Report{}, err
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return Report{}, fmt.Errorf("creating kafka client: %w", err)
+	}
+	defer client.Close()
+	src := source.New(source.Config{
+		Client: client, Group: b.cfg.Kafka.Group, Start: startPolicy(&b.cfg.Kafka),
+		ReadCommitted: b.cfg.Kafka.Isolation == "read_committed", FoundRunning: b.table.FoundRunning,
+	})
+	parts, err := committedTopics(ctx, src)
+	if err != nil {
+		return Report{}, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for the commits of group %s", b.cfg.Kafka.Brokers, b.cfg.Kafka.Group))
+	}
+	if len(parts) == 0 {
+		return Report{}, fmt.Errorf("%w: group %s has no commit in kafka at %v; hint: is kafka.group the group of the bridge? Brokers delete the commits "+
+			"of a group that had no member for offsets.retention.minutes", ErrNoBooks, b.cfg.Kafka.Group, b.cfg.Kafka.Brokers)
+	}
+	s, err := src.Survey(ctx, parts)
+	if err != nil {
+		return Report{}, kafkaclient.Explain(err, "asking for the offsets of topics")
+	}
+	var rows []PartitionReport
+	for topic, nums := range parts {
+		for _, num := range nums {
+			rows = append(rows, ledgerRow(part.ID{Topic: topic, Num: num}, s))
+		}
+	}
+	slices.SortFunc(rows, func(a, b PartitionReport) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	return newReport(b.cfg.Delivery.Confirm, rows), nil
+}
+
+// committedTopics returns the partitions of each topic of which the group has a commit: those that exist, and those that
+// were committed.
+func committedTopics(ctx context.Context, src *source.Source) (map[string][]int32, error) {
+	commits, err := src.FetchCommits(ctx)
+	if err != nil || len(commits) == 0 {
+		return nil, err
+	}
+	parts := make(map[string][]int32)
+	for id := range commits {
+		parts[id.Topic] = append(parts[id.Topic], id.Num)
+	}
+	names := make([]string, 0, len(parts))
+	for name := range parts {
+		names = append(names, name)
+	}
+	described, err := src.Identify(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for name, t := range described.Topics {
+		all := append(parts[name], t.Partitions...)
+		slices.Sort(all)
+		parts[name] = slices.Compact(all)
+	}
+	return parts, nil
+}
+
+// ledgerRow says what the commit of a partition accounts for, and whether it can be believed.
+func ledgerRow(id part.ID, s *source.Survey) PartitionReport {
+	t, log := s.Topics[id.Topic].ID, s.Logs[id]
+	c, had := s.Commits[id]
+	row := PartitionReport{Topic: id.Topic, Partition: id.Num, End: log.End, Committed: -1}
+	if t != (resume.TopicID{}) {
+		row.TopicID = t.String()
+	}
+	if !had {
+		row.Start, row.Reason = log.Start, "the group has no commit of it"
+		return row
+	}
+	row.Committed = c.Offset
+	books := resume.Books{From: c.Offset, Unproven: max(0, c.Offset-log.Start)}
+	told := c.Ours && c.Line.Books.Close(c.Offset)
+	switch trust := c.Judge(s.Cluster, t); {
+	case log.Err != nil: // only the line tells which topic it was
+		row.End = c.Offset
+		row.Reason = fmt.Sprintf("it is not in Kafka any more, or may not be read: %v", log.Err)
+		if told {
+			books, row.TopicID = c.Line.Books, c.Line.Topic.String()
+		}
+	case trust == resume.Refused:
+		row.Reason = source.DeletedTopic(id, &source.RefusedOffset{Offset: c.Offset, Topic: c.Line.Topic}, t).Text()
+		books = resume.Books{From: log.Start}
+	case trust == resume.Known && told:
+		books, row.Closed = c.Line.Books, true
+	case trust == resume.Known:
+		row.Reason = fmt.Sprintf("its line does not add up to its offset %d: the books begin at %d and account for %d offsets", c.Offset, c.Line.Books.From, c.Line.Books.Sum())
+	default: // books begin there
+		row.Closed = true
+	}
+	row.enter(books)
+	if stop := source.BeginAt(id, c.Offset, log.Start, log.End, false).Stop; row.Closed && stop != nil {
+		row.Closed, row.Reason = false, stop.Text()
+	}
+	return row
+}
