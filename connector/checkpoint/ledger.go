@@ -29,9 +29,6 @@ func (p *Partition) Ledger() Ledger {
 func (p *Partition) ledgerLocked() Ledger {
 	l := p.books
 	l.Start, l.Checkpoint = p.start, p.checkpoint
-	if l.Final+l.Skipped+l.Gap+l.Quarantined+l.Lost != l.Checkpoint-l.Start {
-		panic("bug: the ledger does not close")
-	}
 	return l
 }
 

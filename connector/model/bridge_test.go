@@ -120,6 +120,8 @@ func (m *member) Stopped(p *assign.Assignment, r *reason.Reason) {
 		m.w.happened(truncationStopped)
 	case reason.Recreated:
 		m.w.happened(recreationStopped)
+	case reason.Unbalanced:
+		panic(breach{fmt.Sprintf("partition %d: %s", p.ID().Num, r.Text())})
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	Deleted        Code = "deleted"
 	Loop           Code = "loop"
 	TooManyStreams Code = "too_many_streams"
+	Unbalanced     Code = "unbalanced"
 	Fault          Code = "fault"
 	NotFetched     Code = "not_fetched"
 	Transaction    Code = "transaction"
@@ -89,6 +90,7 @@ var kinds = []Kind{
 	{Code: Deleted, Scopes: []Scope{Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "The topic is gone."},
 	{Code: Loop, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "The partition holds what this bridge wrote."},
 	{Code: TooManyStreams, Scopes: []Scope{Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "A record belongs to one stream more than inlong.max_streams allows."},
+	{Code: Unbalanced, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "The books of the partition do not add up to its offset, which is a fault of the bridge."},
 	{Code: Fault, Scopes: []Scope{Partition}, Severity: Page, Strict: true, Stuck: "broker", Meaning: "Kafka answers for the partition with an error that is tried again."},
 	{Code: NotFetched, Scopes: []Scope{Partition}, Severity: Page, Strict: true, Stuck: "broker", Meaning: "Kafka has records of the partition and returns none."},
 	{Code: Transaction, Scopes: []Scope{Partition}, Severity: Info, Stuck: "transaction", Meaning: "A producer's transaction is open, and read_committed waits for its end."},

@@ -1,11 +1,11 @@
 package commit
 
 import (
-	"fmt"
 	"time"
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
@@ -21,15 +21,16 @@ type Offer struct {
 }
 
 // Wants reports whether a partition has something to commit. One that was created again or cut off commits
-// nothing more: its offsets mean nothing in the log that is there now.
+// nothing more: its offsets mean nothing in the log that is there now. Nor does one whose books do not add up.
 func Wants(p *assign.Assignment) bool {
-	if p.Gate().Condition().Has(reason.Recreated, reason.Truncated) {
+	if p.Gate().Condition().Has(reason.Recreated, reason.Truncated, reason.Unbalanced) {
 		return false
 	}
 	return p.Checkpoint().Uncommitted() || p.MustRestate()
 }
 
 // NewOffer begins the commit of a partition that wants one. ok is false when there is nothing to commit any more. Ended must follow.
+// Books that do not add up stop the partition: no offset is committed that they do not prove.
 func NewOffer(p *assign.Assignment, now time.Time) (o Offer, ok bool) {
 	offset, moved := p.Checkpoint().BeginCommit()
 	books := p.From.Books
@@ -42,7 +43,11 @@ func NewOffer(p *assign.Assignment, now time.Time) (o Offer, ok bool) {
 		offset = p.Start
 	}
 	if !books.Close(offset) {
-		panic(fmt.Sprintf("bug: the books of %s do not close at %d: %+v", p.ID(), offset, books))
+		if moved {
+			p.Checkpoint().EndCommit(false)
+		}
+		p.Stop(part.Unbalanced(p.ID(), offset, books))
+		return Offer{}, false
 	}
 	line := resume.Line{Cluster: p.Cluster, Topic: p.TopicID(), Seen: p.From.Sight, At: now, Books: books}
 	return Offer{Of: p, Offset: offset, Epoch: p.EpochAt(offset), Line: line, start: !moved}, true

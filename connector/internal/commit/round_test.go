@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,24 @@ func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
 		if got, want := len(r.parts), map[bool]int{true: 1}[code == reason.Gap]; got != want {
 			t.Errorf("stopped as %s: %d partitions are committed, want %d", code, got, want)
 		}
+	}
+}
+
+// An offset that the books do not prove is not committed, and the operator hears of it.
+func TestBooksThatDoNotAddUpStopThePartition(t *testing.T) {
+	p := anAssignment(t)
+	p.From.Books.From = 3 // three offsets are in no book
+	s := &assigntest.Sender{Room: -1}
+	p.Take(s, &assign.Splitter{Pack: 256 << 10, Oversize: 1 << 20, Limit: -1}, assigntest.Records(0, 10))
+	s.Settle(sdk.Final)
+	if r := beginRound([]*assign.Assignment{p}, &idCheck{all: true}, time.Now()); len(r.parts) != 0 {
+		t.Error("an offset is committed that the books do not add up to")
+	}
+	if h := p.Stopped(); h == nil || h.Code != reason.Unbalanced || !strings.Contains(h.Own.Text(), "begin at 3 and account for 10 offsets, which is not offset 10") {
+		t.Errorf("the partition is stopped as %v, want unbalanced with the sums", h)
+	}
+	if Wants(p) {
+		t.Error("it is offered again")
 	}
 }
 

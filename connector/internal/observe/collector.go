@@ -58,6 +58,7 @@ var (
 	descReplaced   = desc("event_time_replaced_total", "Records whose timestamp is impossible (outside 1970 to 2038, or microseconds and the like), sent with the time of their arrival. The log names a record of each topic: mend its producer.", "topic")
 	descRecords    = desc("fetched_records_total", "Records fetched from the topic, without those read again.", "topic")
 	descBytes      = desc("fetched_bytes_total", "Bytes of their values.", "topic")
+	descBooks      = desc("books_offsets", "Offsets that the books of this process's partitions account for, up to the committed offset and since the group began, by class: final, skipped, gap, lost, dead_lettered or skipped_by_hand; passed_over and not_proven lie before the books. The books go with a partition from process to process: add the processes of a group up. A lost above 0 is data loss.", "topic", "class")
 	descCommits    = desc("commits_total", "Commit requests, failed ones included.")
 	descCommitErr  = desc("commit_errors_total", "Failed commits by class; they are tried again. rebalance and coordinator pass; fenced means that two bridges share an instance_id; authorization that rights are missing; identity that the topic's id could not be confirmed, without which nothing is committed.", "class")
 	descAssigned   = desc("partitions_assigned_total", "Partitions that were assigned. When it keeps growing, the group does not come to rest: look for members that come and go.")
@@ -86,7 +87,7 @@ func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		descInfo, descMigration, descUp, descReasons, descHeldParts, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descLagTime, descRetention, descPieces,
 		descGroupLag, descGroupLagTime, descRouteLag, descCert,
-		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descPacks, descReplaced, descBytes, descCommits, descCommitErr, descAssigned, descRevoked, descStops, descGoneOn,
+		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descPacks, descReplaced, descBytes, descBooks, descCommits, descCommitErr, descAssigned, descRevoked, descStops, descGoneOn,
 		descOffsetLost, descRefused, descPassed, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
 		descQueueUp, descQueueLag, descQueueSeen, descQueueMissed, descQueuePassed, descQueueOther, descQueueDelay, descQueueBarrier,
 	}
@@ -171,6 +172,7 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	each(n.ForeignPacks, descPacks)
 	each(n.Replaced, descReplaced)
 	each(n.Bytes, descBytes)
+	books(s.Parts, func(topic, class string, n int64) { gauge(descBooks, float64(n), topic, class) })
 	count(descCommits, n.Commits)
 	each(n.CommitErrors, descCommitErr)
 	count(descAssigned, n.Assigned)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"inlong-bridge/connector/resume"
 )
 
 // allPartitions is the value of the label partition where the series of a topic's partitions are added up.
@@ -103,4 +105,25 @@ func allSeries(parts []PartitionStatus, byTopic bool) []partitionSeries {
 		return cmp.Or(strings.Compare(a.partition, b.partition), strings.Compare(a.topic, b.topic))
 	})
 	return rows
+}
+
+// books adds up the books of the partitions of each topic, by class.
+func books(parts []PartitionStatus, give func(topic, class string, n int64)) {
+	sums := make(map[string]resume.Books)
+	for i := range parts {
+		b := sums[parts[i].Topic].Add(parts[i].Books)
+		b.Passed += parts[i].Books.Passed
+		b.Unproven += parts[i].Books.Unproven
+		sums[parts[i].Topic] = b
+	}
+	for topic, b := range sums {
+		give(topic, "final", b.Final)
+		give(topic, "skipped", b.Skipped)
+		give(topic, "gap", b.Gap)
+		give(topic, "lost", b.Lost)
+		give(topic, "dead_lettered", b.Dead)
+		give(topic, "skipped_by_hand", b.Hand)
+		give(topic, "passed_over", b.Passed)
+		give(topic, "not_proven", b.Unproven)
+	}
 }

@@ -1,10 +1,35 @@
 package observe
 
 import (
+	"maps"
 	"reflect"
 	"testing"
 	"time"
+
+	"inlong-bridge/connector/resume"
 )
+
+func TestBooksAreAddedUpByTopic(t *testing.T) {
+	parts := []PartitionStatus{
+		{Topic: "orders", Books: resume.Books{From: 7, Final: 10, Skipped: 20, Gap: 30, Lost: 40, Dead: 50, Hand: 60, Passed: 70, Unproven: 80}},
+		{Topic: "logs", Books: resume.Books{Final: 1000}},
+		{Topic: "orders", Books: resume.Books{From: 9, Final: 1, Skipped: 2, Gap: 3, Lost: 4, Dead: 5, Hand: 6, Passed: 7, Unproven: 8}},
+	}
+	got := make(map[string]int64)
+	books(parts, func(topic, class string, n int64) {
+		if topic == "orders" {
+			got[class] = n
+		} else if n != 0 && (class != "final" || n != 1000) {
+			t.Errorf("%s of %s is %d", class, topic, n)
+		}
+	})
+	want := map[string]int64{
+		"final": 11, "skipped": 22, "gap": 33, "lost": 44, "dead_lettered": 55, "skipped_by_hand": 66, "passed_over": 77, "not_proven": 88,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("books of orders are %v, want %v", got, want)
+	}
+}
 
 func TestSeriesOfPartitionsAreAddedUpByTopic(t *testing.T) {
 	hour, day := 3600.0, 86400.0

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/connector/resume"
 )
 
 // Gap stops a partition because the offsets [from, to) were removed from Kafka before they were delivered.
@@ -36,4 +37,10 @@ func Recreated(id ID, offset int64) *reason.Reason {
 func Deleted(id ID) *reason.Reason {
 	return Stop(id, reason.Deleted, -1, fmt.Sprintf("topic %s or its partition %d does not exist any more; "+
 		"hint: it goes on by itself when the same topic is back; a new topic of the name is consumed after a restart", id.Topic, id.Num))
+}
+
+// Unbalanced stops a partition whose books do not add up to the offset that is about to be committed.
+func Unbalanced(id ID, offset int64, b resume.Books) *reason.Reason {
+	return Stop(id, reason.Unbalanced, offset, fmt.Sprintf("the books of %s begin at %d and account for %d offsets, which is not offset %d, so it is not committed: %+v; "+
+		"hint: this is a fault of the bridge: report it with this sentence; a restart reads everything behind the committed offset again", id, b.From, b.Sum(), offset, b))
 }
