@@ -21,9 +21,9 @@ type Offer struct {
 }
 
 // Wants reports whether a partition has something to commit. One that was created again or cut off commits
-// nothing more: its offsets mean nothing in the log that is there now.
+// nothing more: its offsets mean nothing in the log that is there now. One without a start has nothing to say.
 func Wants(p *assign.Assignment) bool {
-	if p.Gate().Condition().Has(reason.Recreated, reason.Truncated) {
+	if p.Gate().Condition().Has(reason.Recreated, reason.Truncated, reason.NoStart) {
 		return false
 	}
 	return p.Checkpoint().Uncommitted() || p.MustRestate()
