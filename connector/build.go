@@ -55,10 +55,13 @@ func (b *Bridge) build(ctx context.Context) error {
 	b.admin = kadm.NewClient(b.direct)
 	b.retention = retention.New(b.admin, b.table.Assigned, b.log)
 	b.kafka = source.New(source.Config{
-		Client: b.direct, Group: b.cfg.Kafka.Group, Start: startPolicy(&b.cfg.Kafka),
+		Client: b.direct, Group: b.cfg.Kafka.Group, Start: startOf(&b.cfg.Kafka),
 		ReadCommitted: b.cfg.Kafka.Isolation == "read_committed", FoundRunning: b.table.FoundRunning,
 	})
 	if err := b.findOutput(ctx); err != nil {
+		return err
+	}
+	if err := b.refuseNewGroup(ctx); err != nil {
 		return err
 	}
 	b.consumer = consume.New(b.consumerDeps(ctx))
@@ -252,13 +255,37 @@ func (b *Bridge) managerClient() (*manager.Client, error) {
 	return manager.New(mc)
 }
 
-// startPolicy is kafka.start.
-func startPolicy(k *config.Kafka) resume.Origin {
+// startOf is kafka.start.
+func startOf(k *config.Kafka) source.Start {
 	switch k.Start {
 	case "latest":
-		return resume.Latest()
+		return source.Start{Origin: resume.Latest()}
 	case "timestamp":
-		return resume.Since(k.StartTime)
+		return source.Start{Origin: resume.Since(k.StartTime)}
+	case "committed":
+		return source.Start{Committed: true}
+	case "file":
+		return source.Start{File: k.StartOffsets}
 	}
-	return resume.Start()
+	return source.Start{}
+}
+
+// refuseNewGroup returns an error if kafka.start is committed and the group has no commit at all: the name is wrong, or
+// the commits have expired.
+func (b *Bridge) refuseNewGroup(ctx context.Context) error {
+	k := &b.cfg.Kafka
+	if k.Start != "committed" {
+		return nil
+	}
+	return b.awaitStart(ctx, "the group's offsets", outlookOf, func(ctx context.Context) error {
+		commits, err := b.kafka.FetchCommits(ctx)
+		if err != nil {
+			return kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for the offsets of group %s", k.Brokers, k.Group))
+		}
+		if len(commits) == 0 {
+			return lastingError{fmt.Errorf("group %s has no committed offset in kafka at %v, and kafka.start is committed; hint: correct kafka.group or kafka.brokers; "+
+				"if the group is new or its offsets expired (offsets.retention.minutes), choose earliest, latest, a time or file for kafka.start", k.Group, k.Brokers)}
+		}
+		return nil
+	})
 }

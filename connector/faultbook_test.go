@@ -110,6 +110,8 @@ func faultCases() []faultCase {
 		{name: "the log ends before the commit", code: reason.Truncated, opts: one, before: func(e *env) { ten(e); e.commitFor("orders", 0, 500) }},
 		{name: "the topic was created again", code: reason.Recreated, opts: one, before: ten, after: then(arrived, func(e *env, _ *running) { e.createAgain("orders", 1) }),
 			also: []reason.Code{reason.Fault, reason.Deleted}},
+		{name: "no commit, and kafka.start is committed", code: reason.NoStart, opts: []envOption{withPartitions(2)}, before: func(e *env) { ten(e); e.commitFor("orders", 1, 0) },
+			tune: func(_ *env, c *config.Config) { c.Kafka.Start = "committed" }},
 		{name: "a copy of the own queue is among the sources", code: reason.Loop, opts: one, routes: "  - {topics: [orders, copy], group: g, stream: s}\n",
 			before: func(e *env) { e.createTopics("copy"); ten(e) },
 			after:  then(arrived, func(e *env, _ *running) { e.write("copy", e.read(queueTopic)) })},

@@ -6,50 +6,38 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
+	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/resume"
 )
 
-// ledgerTime bounds all questions that one ledger asks.
-const ledgerTime = time.Minute
-
 // ErrNoBooks is returned by Ledger when the group has no commits: exit code 3.
 var ErrNoBooks = errors.New("no books")
 
 // Ledger returns the books of the group as they stand in its commits: those of a bridge that runs, that has ended or that has
-// crashed, and of all its replicas. It takes the place of Run and changes nothing.
+// crashed, and of all its replicas. It changes nothing.
 //
 // A partition is closed when every offset from where its books begin up to the committed one is accounted for. What was
 // committed since the last question, and what lies behind the committed offset, is not in it.
-func (b *Bridge) Ledger(ctx context.Context) (Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, ledgerTime)
+func Ledger(ctx context.Context, cfg *config.Config, deps Deps) (Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	opts, err := b.clientOpts()
+	k := &cfg.Kafka
+	src, done, err := asking(cfg, deps, k.Group)
 	if err != nil {
 		return Report{}, err
 	}
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		return Report{}, fmt.Errorf("creating kafka client: %w", err)
-	}
-	defer client.Close()
-	src := source.New(source.Config{
-		Client: client, Group: b.cfg.Kafka.Group, Start: startPolicy(&b.cfg.Kafka),
-		ReadCommitted: b.cfg.Kafka.Isolation == "read_committed", FoundRunning: b.table.FoundRunning,
-	})
+	defer done()
 	parts, err := committedTopics(ctx, src)
 	if err != nil {
-		return Report{}, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for the commits of group %s", b.cfg.Kafka.Brokers, b.cfg.Kafka.Group))
+		return Report{}, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for the commits of group %s", k.Brokers, k.Group))
 	}
 	if len(parts) == 0 {
 		return Report{}, fmt.Errorf("%w: group %s has no commit in kafka at %v; hint: is kafka.group the group of the bridge? Brokers delete the commits "+
-			"of a group that had no member for offsets.retention.minutes", ErrNoBooks, b.cfg.Kafka.Group, b.cfg.Kafka.Brokers)
+			"of a group that had no member for offsets.retention.minutes", ErrNoBooks, k.Group, k.Brokers)
 	}
 	s, err := src.Survey(ctx, parts)
 	if err != nil {
@@ -64,7 +52,7 @@ func (b *Bridge) Ledger(ctx context.Context) (Report, error) {
 	slices.SortFunc(rows, func(a, b PartitionReport) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
-	return newReport(b.cfg.Delivery.Confirm, rows), nil
+	return newReport(cfg.Delivery.Confirm, rows), nil
 }
 
 // committedTopics returns the partitions of each topic of which the group has a commit: those that exist, and those that

@@ -91,7 +91,7 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 		switch {
 		case p.from.Refused != nil:
 			p.reason = source.DeletedTopic(id, p.from.Refused, p.topic).Text()
-		case p.from.Stop != nil && p.from.Stop.Code == reason.Truncated:
+		case p.from.Stop != nil && (p.from.Stop.Code == reason.Truncated || p.from.Stop.Code == reason.NoStart):
 			p.reason = p.from.Stop.Text()
 		case p.start < p.end:
 		case p.from.CommitFirst:

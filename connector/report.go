@@ -39,7 +39,7 @@ type PartitionReport struct {
 	SkippedByHand int64 `json:"skipped_by_hand"`
 
 	// Offsets before Start that are in no book, and that Kafka had when the books began.
-	PassedOver int64 `json:"passed_over"` // by kafka.start: latest
+	PassedOver int64 `json:"passed_over"` // by kafka.start: latest or file
 	NotProven  int64 `json:"not_proven"`  // committed before the books began
 
 	Closed bool   `json:"closed"` // everything from Start to End is final, skipped by a policy, or proven absent
@@ -85,7 +85,7 @@ func (v *Report) String() string {
 	fmt.Fprintf(&b, "%s (%s: %s): %d of %d partitions closed; %d final, %d skipped, %d gap, %d lost, %d dead-lettered, %d skipped by hand",
 		v.Result, v.Mode, v.Proves, s.Closed, s.Partitions, s.Final, s.Skipped, s.Gap, s.Lost, s.DeadLettered, s.SkippedByHand)
 	if s.PassedOver > 0 {
-		fmt.Fprintf(&b, "; %d passed over by kafka.start: latest", s.PassedOver)
+		fmt.Fprintf(&b, "; %d passed over by kafka.start", s.PassedOver)
 	}
 	if s.NotProven > 0 {
 		fmt.Fprintf(&b, "; %d not proven: committed before the books begin", s.NotProven)
@@ -148,7 +148,7 @@ func (p *PartitionReport) judge(mode string) {
 		say(Unproven, fmt.Sprintf("the books begin at offset %d; %d offsets before it were committed without books, by an earlier version, another tool or for another cluster", p.Start, p.NotProven))
 	case p.PassedOver > 0:
 		p.Closed = false
-		say(Unproven, fmt.Sprintf("kafka.start: latest passed over %d offsets before %d, which were not moved", p.PassedOver, p.Start))
+		say(Unproven, fmt.Sprintf("kafka.start passed over %d offsets before %d, which were not moved", p.PassedOver, p.Start))
 	case mode == "ack":
 		say(Unproven, "in mode ack nothing proves that what a proxy acknowledged arrived")
 	default:

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/spf13/cobra"
+
+	"inlong-bridge/connector"
 )
 
 func newLedger(e *env) *cobra.Command {
@@ -25,8 +27,8 @@ part in the result.
 Exit codes: 0 PASS; 1 Kafka cannot be asked; 2 bad usage or configuration; 3 UNFINISHED: the
 group has no commit, or a partition has none that can be believed, and its reason says why;
 4 FAIL: records are lost; 5 UNPROVEN: offsets were committed before the books began or
-passed over by kafka.start: latest, or the mode is ack. If several apply, the first of 1,
-4, 3 and 5 counts.`,
+passed over by kafka.start (latest, file), or the mode is ack. If several apply, the first
+of 1, 4, 3 and 5 counts.`,
 		Example: `  inlong-bridge ledger -c bridge.yaml
   inlong-bridge ledger -c bridge.yaml --json`,
 		Args: args(cobra.NoArgs),
@@ -35,11 +37,7 @@ passed over by kafka.start: latest, or the mode is ack. If several apply, the fi
 			if err != nil {
 				return err
 			}
-			bridge, err := newBridge(cfg, e.startLog(cfg.Log))
-			if err != nil {
-				return err
-			}
-			report, err := bridge.Ledger(cmd.Context())
+			report, err := connector.Ledger(cmd.Context(), cfg, connector.Deps{Log: e.startLog(cfg.Log)})
 			if err != nil {
 				if cmd.Context().Err() != nil {
 					return errors.New("stopped before Kafka answered")

@@ -32,8 +32,8 @@ confirmation and what it proves, and the sums.
 Exit codes: 0 PASS; 1 failure while running; 2 bad usage or configuration; 3 UNFINISHED: a
 partition is open or stopped, and its reason says whether another start helps; 4 FAIL:
 records are lost or missing; 5 UNPROVEN: offsets were committed before the books began or
-passed over by kafka.start: latest, or the mode is ack. If several apply, the first of 1,
-4, 3 and 5 counts.`,
+passed over by kafka.start (latest, file), or the mode is ack. If several apply, the first
+of 1, 4, 3 and 5 counts.`,
 		Example: `  inlong-bridge migrate -c migration.yaml
   inlong-bridge migrate -c migration.yaml --json | tail -n 1`,
 		Args: args(cobra.NoArgs),

@@ -40,7 +40,7 @@ the next start repeats, or a partition is stopped, and its reason says what to d
 	return cmd
 }
 
-// newBridge builds the connector for run, migrate, ledger and demo.
+// newBridge builds the connector for run, migrate and demo.
 func newBridge(cfg *config.Config, log *slog.Logger) (*connector.Bridge, error) {
 	v, _ := buildVersion()
 	return connector.New(cfg, connector.Deps{Log: log, Version: v})

@@ -64,6 +64,7 @@ func (d *decoder) checkKafka(c *Config) {
 			durationText(k.RebalanceTimeout), durationText(c.Delivery.RevokeWait), durationText(k.CommitTimeout), durationText(need)),
 			"kafka.rebalance_timeout", "delivery.revoke_wait", "kafka.commit_timeout")
 	}
+	d.checkStart(c)
 	d.checkTLS(&k.TLS, "kafka.tls")
 	d.checkSASL(&k.SASL, "kafka.sasl")
 }

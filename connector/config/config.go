@@ -5,6 +5,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"inlong-bridge/connector/startfile"
 	"inlong-bridge/mapping"
 )
 
@@ -40,10 +41,12 @@ type Kafka struct {
 	Rack             string
 	TLS              TLS
 	SASL             SASL
-	Start            string    // earliest, latest, timestamp
-	StartTime        time.Time // set when Start is timestamp (start: 2026-01-02T15:04:05Z)
-	Isolation        string    // read_uncommitted, read_committed
-	Balancer         string    // cooperative-sticky, sticky, range, roundrobin
+	Start            string          // earliest, latest, timestamp, committed, file
+	StartTime        time.Time       // set when Start is timestamp (start: 2026-01-02T15:04:05Z)
+	StartFile        string          // given when Start is file
+	StartOffsets     *startfile.File // what StartFile holds; nil unless Start is file
+	Isolation        string          // read_uncommitted, read_committed
+	Balancer         string          // cooperative-sticky, sticky, range, roundrobin
 	SessionTimeout   time.Duration
 	RebalanceTimeout time.Duration
 	CommitTimeout    time.Duration

@@ -7,8 +7,12 @@ import (
 	"os"
 )
 
-// readSmall reads a certificate or key. It refuses anything but a regular file, so that a check never waits on a pipe.
-func readSmall(path string) ([]byte, error) {
+// readSmall reads a certificate or key.
+func readSmall(path string) ([]byte, error) { return readRegular(path, secretMax, errLarge) }
+
+// readRegular reads a file of at most so many bytes, or returns large. It refuses anything but a regular file, so that a
+// check never waits on a pipe.
+func readRegular(path string, most int64, large error) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -16,8 +20,8 @@ func readSmall(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &os.PathError{Op: "read", Path: path, Err: errNotFile}
 	}
-	if info.Size() > secretMax {
-		return nil, &os.PathError{Op: "read", Path: path, Err: errLarge}
+	if info.Size() > most {
+		return nil, &os.PathError{Op: "read", Path: path, Err: large}
 	}
 	return os.ReadFile(path)
 }

@@ -85,14 +85,19 @@ func (e *entry) set(text string) string {
 	return ""
 }
 
+var startWords = []string{"earliest", "latest", "committed", "file"}
+
 func (s *start) set(text string) string {
-	if text == "earliest" || text == "latest" {
+	if slices.Contains(startWords, text) {
 		s.Start, s.StartTime = text, time.Time{}
 		return ""
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		return fmt.Sprintf("%q is neither earliest, latest nor a time; write a time with its zone, such as 2026-01-02T15:04:05Z", text)
+		if guess := suggest.Closest(text, startWords); guess != "" {
+			return fmt.Sprintf("%q is not known; did you mean %s?", text, guess)
+		}
+		return fmt.Sprintf("%q is neither %s nor a time; write a time with its zone, such as 2026-01-02T15:04:05Z", text, strings.Join(startWords, ", "))
 	}
 	if t.Before(time.Unix(0, 0)) {
 		return fmt.Sprintf("%q is before 1970; write earliest", text)

@@ -122,6 +122,8 @@ func (m *member) Stopped(p *assign.Assignment, r *reason.Reason) {
 		m.w.happened(recreationStopped)
 	case reason.Unbalanced:
 		panic(breach{fmt.Sprintf("partition %d: %s", p.ID().Num, r.Text())})
+	case reason.NoStart:
+		m.w.happened(noStartStopped)
 	}
 }
 
@@ -131,9 +133,9 @@ func (m *member) assign(p int) {
 	for len(m.parts) <= p {
 		m.parts = append(m.parts, nil)
 	}
-	policy := resume.Start()
+	policy := source.Start{Committed: w.knobs.startCommitted}
 	if w.knobs.startLatest {
-		policy = resume.Latest()
+		policy.Origin = resume.Latest()
 	}
 	sv := source.NewSurvey(w.wallClock(), policy, s.cluster)
 	sv.Topics[id.Topic] = source.SurveyedTopic{ID: s.id, Known: resume.Topic{Partitions: int32(len(s.logs))}}
@@ -162,7 +164,7 @@ func (m *member) assign(p int) {
 		Start: from.Offset - from.Lost, Limit: -1, Cluster: s.cluster, Number: uint64(s.group.generation[p]),
 	}, m, m.gates.New(id.Topic, id.Num), &m.pending)}
 	m.parts[p] = a
-	if from.CommitFirst && policy.IsLatest() && from.Refused == nil {
+	if from.CommitFirst && policy.Origin.IsLatest() && from.Refused == nil {
 		w.passOver(p)
 	}
 	if from.Refused != nil {

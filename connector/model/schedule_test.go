@@ -32,8 +32,9 @@ func newSchedule(r *rand.Rand) *schedule {
 	coin := func(n int) bool { return r.IntN(n) == 0 }
 	w.knobs = knobs{
 		topicPerRoute: coin(3), startLatest: coin(4), acceptGap: coin(2), brokersCheckIDs: coin(2), brokersDropOffsets: coin(3),
-		keepRefused: !coin(3), conns: 1 + r.IntN(5)/3, room: 1 + r.IntN(20),
+		keepRefused: !coin(3), conns: 1 + r.IntN(5)/3, room: 1 + r.IntN(20), startCommitted: coin(5),
 	}
+	w.knobs.startLatest = w.knobs.startLatest && !w.knobs.startCommitted
 	w.src.cluster = "source"
 	w.src.create(1 + r.IntN(3))
 	for range 1 + r.IntN(2) {
@@ -64,7 +65,7 @@ func newSchedule(r *rand.Rand) *schedule {
 	r.Shuffle(len(s.kinds), func(i, j int) { s.kinds[i], s.kinds[j] = s.kinds[j], s.kinds[i] })
 	s.kinds = s.kinds[:min(n, len(s.kinds))]
 	w.logf("%s: %d partitions, %d routes, %d proxies, %d clusters, %+v", w.mode, len(w.src.logs), w.routes, len(w.proxies), len(w.clusters), w.knobs)
-	if w.knobs.startLatest {
+	if w.knobs.startLatest || w.knobs.startCommitted && coin(2) {
 		for p := range w.src.logs {
 			w.produce(p, r.IntN(10))
 		}
@@ -181,6 +182,9 @@ func (s *schedule) operate() {
 				s.w.knobs.acceptGap = true
 				s.restart(m)
 				return
+			case a.stopped() == reason.NoStart && a.TopicID() == s.w.src.id:
+				*c = groupCommit{offset: l.start, epoch: -1}
+				s.w.src.byHand[p] = true
 			case a.stopped() == reason.Truncated && a.TopicID() == s.w.src.id:
 				s.w.serveCommits(m)
 				at := min(c.offset, l.end)

@@ -40,6 +40,7 @@ const (
 	gapStopped
 	truncationStopped
 	recreationStopped
+	noStartStopped
 	stoppedPending
 	lostAgainRead
 	lostAgainGone
@@ -98,7 +99,7 @@ var eventNames = [events]string{
 	"compaction took records", "retention took records", "an unclean election cut a log", "the topic was created again", "a partition was added",
 	"a leader was elected", "a member crashed", "a member stood still", "a rival joined", "a rival left", "a membership was lost", "a partition was revoked",
 	"a start refused a commit of a deleted topic", "a start was committed before the first fetch", "a start passed over records", "a start was committed again with its line",
-	"a gap was accepted", "a gap stopped a partition", "a truncation stopped a partition", "a new topic stopped a partition",
+	"a gap was accepted", "a gap stopped a partition", "a truncation stopped a partition", "a new topic stopped a partition", "a partition stopped because nothing said where it begins",
 	"a partition stopped with records that wait for room", "a lost piece was read again", "a lost piece was gone from the source", "the sender had no room", "reading again failed",
 	"a proxy was killed", "a proxy's connections were reset", "a proxy froze", "a proxy stood still for less than patience", "a proxy was a zombie", "a proxy dropped a stream's packs",
 	"a proxy kept all in memory", "a proxy stored a pack twice", "a proxy refused a pack for now", "proxies refused a pack permanently", "a proxy refused a stream",
@@ -113,7 +114,8 @@ var eventNames = [events]string{
 // knobs are what a schedule chooses once.
 type knobs struct {
 	topicPerRoute      bool
-	startLatest        bool // kafka.start
+	startLatest        bool // kafka.start: latest
+	startCommitted     bool // kafka.start: committed
 	acceptGap          bool // delivery.on_gap: continue
 	brokersCheckIDs    bool // of commits
 	brokersDropOffsets bool // when a topic is deleted

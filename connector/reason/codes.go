@@ -15,6 +15,7 @@ const (
 	Truncated      Code = "truncated"
 	Recreated      Code = "recreated"
 	Deleted        Code = "deleted"
+	NoStart        Code = "no_start"
 	Loop           Code = "loop"
 	TooManyStreams Code = "too_many_streams"
 	Unbalanced     Code = "unbalanced"
@@ -88,6 +89,7 @@ var kinds = []Kind{
 	{Code: Truncated, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "Kafka lost offsets at the end of the log that the bridge had reached."},
 	{Code: Recreated, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "The topic was deleted and created again."},
 	{Code: Deleted, Scopes: []Scope{Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "The topic is gone."},
+	{Code: NoStart, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "The partition has no committed offset, and kafka.start gives it none."},
 	{Code: Loop, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "The partition holds what this bridge wrote."},
 	{Code: TooManyStreams, Scopes: []Scope{Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "A record belongs to one stream more than inlong.max_streams allows."},
 	{Code: Unbalanced, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "The books of the partition do not add up to its offset, which is a fault of the bridge."},

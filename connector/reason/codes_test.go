@@ -105,7 +105,7 @@ func TestRowsSayWhatPeopleNeed(t *testing.T) {
 			t.Errorf("KindOf(%s) is that of %s", k.Code, KindOf(k.Code).Code)
 		}
 	}
-	for _, code := range []Code{Truncated, Gap, Recreated, Poison} {
+	for _, code := range []Code{Truncated, Gap, Recreated, Poison, NoStart} {
 		if !KindOf(code).Terminal {
 			t.Errorf("%s ends by itself; the log grows past the old offset, and what was lost is skipped in silence", code)
 		}

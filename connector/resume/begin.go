@@ -157,6 +157,9 @@ const (
 	MissedStart            // the group saw the partition long ago and has no commit of it
 	NewTopic               // the topic appeared while a member ran
 	SinceAlive             // the topic appeared while no member ran, or since the group was last alive
+	Named                  // the file of kafka.start_file names it
+	Untouched              // its log has never held a record
+	Unsaid                 // nothing says where: it stops
 	FirstStart             // the group has no commit at all: it is new, or its commits expired
 )
 
@@ -169,6 +172,9 @@ var whys = [...]string{
 	MissedStart: "at the log's start: the group saw the partition before and has no commit of it",
 	NewTopic:    "at the log's start: the topic appeared while the bridge ran",
 	SinceAlive:  "the group has commits of other topics only",
+	Named:       "where the file of kafka.start_file says",
+	Untouched:   "at the log's start: it has never held a record",
+	Unsaid:      "nowhere: no commit, and no rule that says where",
 	FirstStart:  "as kafka.start says: the group has no commit; it is new, or they expired after offsets.retention",
 }
 
@@ -201,6 +207,19 @@ func Begin(num int32, t Topic, g Group, policy Origin, now time.Time) (Origin, W
 		since = g.Born // what is older was there before the group was
 	}
 	return Since(since), SinceAlive
+}
+
+// Later reports whether a partition without a commit is known to hold only what came after the group first saw its topic,
+// so that its start is no guess.
+func Later(num int32, t Topic, now time.Time) (why Why, later bool) {
+	switch {
+	case t.Commits > 0 && t.Seen != Sight{} && num >= t.Seen.Partitions:
+		return Added, true
+	// Another member that saw the topic appear may have committed already where its own partitions begin.
+	case t.Found && (t.Commits == 0 || t.Seen != Sight{} && t.Seen.Began == Start() && now.Sub(t.Seen.At) <= startWindow):
+		return NewTopic, true
+	}
+	return Unsaid, false
 }
 
 // Sight returns what the next commits of a partition hand on. trust is that of the commit they replace, and

@@ -97,6 +97,34 @@ func TestNoCommitIsNotANewGroup(t *testing.T) {
 	}
 }
 
+// 1. another member saw the topic appear and committed where its partitions begin  2. this one saw it too, and gets the rest.
+func TestLaterIsOnlyWhatTheGroupCannotHaveSeen(t *testing.T) {
+	sight := resume.Sight{Partitions: 2, At: now.Add(-time.Minute), Began: resume.Start()}
+	long, latest := sight, sight
+	long.At, latest.Began = now.Add(-time.Hour), resume.Latest()
+	for _, tt := range []struct {
+		name  string
+		num   int32
+		topic resume.Topic
+		want  bool
+	}{
+		{"nothing is known", 0, resume.Topic{}, false},
+		{"added", 2, resume.Topic{Commits: 2, Seen: long}, true},
+		{"one that the group saw", 1, resume.Topic{Commits: 1, Seen: long}, false},
+		{"one that the group saw a minute ago", 1, resume.Topic{Commits: 1, Seen: sight}, false},
+		{"commits without a line", 9, resume.Topic{Commits: 1}, false},
+		{"topic that appeared", 0, resume.Topic{Found: true}, true},
+		{"topic that appeared, and another member was first", 1, resume.Topic{Found: true, Commits: 1, Seen: sight}, true},
+		{"topic that could not be seen for a while", 1, resume.Topic{Found: true, Commits: 1, Seen: long}, false},
+		{"topic that could not be seen, commits without a line", 1, resume.Topic{Found: true, Commits: 1}, false},
+		{"topic that began at its end", 1, resume.Topic{Found: true, Commits: 1, Seen: latest}, false},
+	} {
+		if _, got := resume.Later(tt.num, tt.topic, now); got != tt.want {
+			t.Errorf("%s: later = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 func line(seen resume.Sight, at time.Time) resume.Commit {
 	return resume.Commit{Offset: 1, Ours: true, Line: resume.Line{Cluster: "c", Topic: topic, Seen: seen, At: at}}
 }

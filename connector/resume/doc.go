@@ -21,5 +21,6 @@
 //
 // [Commit.Judge] says whether a committed offset is believed. [Begin] says where a partition begins that has
 // no commit: "no commit" does not mean "new group", and a partition that was added while no bridge ran must
-// not be skipped because kafka.start says latest.
+// not be skipped because kafka.start says latest. [Later] says which of these partitions begin even where kafka.start
+// says that only committed offsets count.
 package resume

@@ -53,7 +53,7 @@ type Books struct {
 	Hand    int64 `json:"skipped_by_hand"` // skipped by hand
 
 	// Offsets below From that Kafka had when the books began, by why they are in no book.
-	Passed   int64 `json:"passed_over"` // kafka.start: latest passed over them
+	Passed   int64 `json:"passed_over"` // kafka.start (latest, file) passed over them
 	Unproven int64 `json:"not_proven"`  // they were committed by an offset without books
 }
 

@@ -21,9 +21,10 @@ type Offer struct {
 }
 
 // Wants reports whether a partition has something to commit. One that was created again or cut off commits
-// nothing more: its offsets mean nothing in the log that is there now. Nor does one whose books do not add up.
+// nothing more: its offsets mean nothing in the log that is there now. One without a start has nothing to say, and one whose books
+// do not add up proves nothing.
 func Wants(p *assign.Assignment) bool {
-	if p.Gate().Condition().Has(reason.Recreated, reason.Truncated, reason.Unbalanced) {
+	if p.Gate().Condition().Has(reason.Recreated, reason.Truncated, reason.NoStart, reason.Unbalanced) {
 		return false
 	}
 	return p.Checkpoint().Uncommitted() || p.MustRestate()

@@ -21,7 +21,7 @@ import (
 
 // Whatever became final of a log that is not there any more: its offsets mean nothing in the one that is.
 func TestStoppedPartitionCommitsNothingMore(t *testing.T) {
-	for _, code := range []reason.Code{reason.Recreated, reason.Truncated, reason.Gap} {
+	for _, code := range []reason.Code{reason.Recreated, reason.Truncated, reason.NoStart, reason.Gap} {
 		p := anAssignment(t)
 		s := &assigntest.Sender{Room: -1}
 		p.Take(s, &assign.Splitter{Pack: 256 << 10, Oversize: 1 << 20, Limit: -1}, assigntest.Records(0, 10))

@@ -241,6 +241,10 @@ func (o *opener) sayBegins(s *source.Survey, opened []*assign.Assignment) {
 			o.log.Info("the offsets were committed by an earlier version, another tool or for another cluster; they are believed, and are committed again with the topic's id",
 				"topic", name, "partitions", unknown)
 		}
+		if n := whys[resume.Added] + whys[resume.NewTopic]; n > 0 && o.cfg.Kafka.Start == "committed" {
+			o.log.Warn("partitions without a committed offset came after the group first saw the topic; they are read from their start although kafka.start is committed",
+				"topic", name, "partitions", n)
+		}
 		if n := whys[resume.MissedStart]; n > 0 {
 			o.log.Warn("the group saw partitions before and has no commit of them; they begin at the log's start, so some records may arrive twice",
 				"topic", name, "partitions", n, "first_seen", s.Topics[name].Known.Seen.At)

@@ -18,7 +18,7 @@ type Counters struct {
 	Revoked        atomic.Uint64
 	OffsetsLost    atomic.Uint64
 	OffsetsRefused atomic.Uint64 // committed offsets of topics that were deleted
-	PassedOver     atomic.Uint64 // offsets that kafka.start: latest passed over
+	PassedOver     atomic.Uint64 // offsets that kafka.start passed over
 	Stops          tally.ByLabel // by code
 	GoneOn         tally.ByLabel // partitions that went on after a stop, by its code
 }

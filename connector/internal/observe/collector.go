@@ -42,7 +42,7 @@ var (
 	descPieces    = desc("partition_unfinal_pieces", "Pieces of the partition that are not final. By topic: the sum.", "topic", "partition")
 	descAge       = desc("partition_oldest_unfinal_seconds", "Age of the oldest records that are not final. Alert when it is far above the delay of the mode of confirmation. By topic: the largest.", "topic", "partition")
 	descCommitAt  = desc("partition_last_commit_timestamp_seconds", "When the partition's offset was committed last. Missing before the first commit. By topic: the newest.", "topic", "partition")
-	descStalled   = desc("partition_stalled", "1 for the reason the partition does not go on, by code. unrouted, too_large, refused, gap, truncated, recreated, deleted and loop need you; the rest passes when its cause does. By topic: the number of partitions.", "topic", "partition", "code")
+	descStalled   = desc("partition_stalled", "1 for the reason the partition does not go on, by code. unrouted, too_large, refused, gap, truncated, recreated, deleted, no_start and loop need you; the rest passes when its cause does. By topic: the number of partitions.", "topic", "partition", "code")
 	descStuck     = desc("partition_stuck", "1 while the partition is behind and has made no progress for delivery.watchdog, by reason: budget, window, route, endpoint, queue, broker, rebalance or transaction. /status has the sentence. By topic: the number of partitions.", "topic", "partition", "reason")
 
 	descGroupLag     = desc("group_lag_records", "Sum of partition_lag_records over the partitions of this process.")
@@ -65,7 +65,7 @@ var (
 	descRevoked    = desc("partitions_revoked_total", "Partitions that were taken away.")
 	descStops      = desc("partition_stops_total", "Partitions that stopped, by code; see partition_stalled.", "code")
 	descRefused    = desc("offsets_refused_total", "Committed offsets that were refused because they are of a topic that was deleted and created again; the new topic begins at its start. The log names both ids.")
-	descPassed     = desc("offsets_passed_over_total", "Offsets that Kafka had and that were not asked for, because kafka.start is latest and the group had no commit. When it grows on a group that is not new, its commits expired: see offsets.retention.minutes of the brokers.")
+	descPassed     = desc("offsets_passed_over_total", "Offsets that Kafka had and that were not asked for, because kafka.start (latest or file) begins behind them and the group had no commit. When it grows with latest on a group that is not new, its commits expired: see offsets.retention.minutes of the brokers.")
 	descOffsetLost = desc("offsets_lost_total", "Offsets that Kafka removed before they were delivered, accepted by on_gap: continue. Anything above 0 is data loss: lengthen the retention.")
 
 	descRereadPending = desc("reread_pending_pieces", "Lost pieces that are not read again yet. When it does not go back to 0, look at the log for why the source cannot be read.")

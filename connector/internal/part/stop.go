@@ -33,6 +33,11 @@ func Recreated(id ID, offset int64) *reason.Reason {
 			"hint: restart the bridge, and it begins with the new topic at its start", id.Topic))
 }
 
+// NoStart stops a partition because nothing says where it begins. offset is the one that a line names, -1 for none.
+func NoStart(id ID, offset int64, text string) *reason.Reason {
+	return Stop(id, reason.NoStart, offset, text)
+}
+
 // Deleted stops a partition that several brokers say does not exist.
 func Deleted(id ID) *reason.Reason {
 	return Stop(id, reason.Deleted, -1, fmt.Sprintf("topic %s or its partition %d does not exist any more; "+

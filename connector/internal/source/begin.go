@@ -51,9 +51,9 @@ func (s *Survey) Begin(id part.ID, acceptGap bool) Begin {
 		trust = c.Judge(s.Cluster, t.ID)
 	}
 	if !had || trust == resume.Refused {
-		bg := Begin{Offset: min(max(log.at, log.Start), log.End), Epoch: -1, Why: log.why, CommitFirst: true}
+		bg := Begin{Offset: min(max(log.at, log.Start), log.End), Epoch: -1, Why: log.why, CommitFirst: log.stop == nil, Stop: log.stop}
 		bg.Books = resume.Books{From: bg.Offset}
-		if s.start.IsLatest() && !had {
+		if s.start.Origin.IsLatest() && !had || log.why == resume.Named && log.stop == nil {
 			bg.Books.Passed = bg.Offset - log.Start
 		}
 		bg.Sight = t.Known.Sight(had, trust, log.origin, s.now)

@@ -23,7 +23,7 @@ import (
 type Config struct {
 	Client        *kgo.Client // belongs to no group
 	Group         string
-	Start         resume.Origin // kafka.start
+	Start         Start
 	ReadCommitted bool
 	FoundRunning  func(topic string) bool // reports whether a topic appeared while the bridge ran
 }
@@ -33,7 +33,7 @@ type Source struct {
 	client        *kgo.Client
 	admin         *kadm.Client
 	group         string
-	start         resume.Origin
+	start         Start
 	readCommitted bool
 	foundRunning  func(topic string) bool
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
 )
 
@@ -15,8 +16,8 @@ import (
 // and after the other questions.
 type Survey struct {
 	now     time.Time
-	start   resume.Origin // kafka.start
-	Cluster string        // id, "" when the brokers do not tell
+	start   Start
+	Cluster string // id, "" when the brokers do not tell
 	Topics  map[string]SurveyedTopic
 	Commits map[part.ID]resume.Commit // of the group, of all topics
 	group   resume.Group
@@ -37,11 +38,12 @@ type Log struct {
 	at         int64 // the offset of begin's origin; valid for partitions without a believed commit
 	origin     resume.Origin
 	why        resume.Why
+	stop       *reason.Reason // nothing says where it begins; valid for partitions without a believed commit
 	Err        error
 }
 
-// NewSurvey returns a survey that knows nothing yet but the cluster's id. start is kafka.start.
-func NewSurvey(now time.Time, start resume.Origin, cluster string) *Survey {
+// NewSurvey returns a survey that knows nothing yet but the cluster's id.
+func NewSurvey(now time.Time, start Start, cluster string) *Survey {
 	return &Survey{
 		now: now, start: start, Cluster: cluster, Topics: make(map[string]SurveyedTopic), Commits: make(map[part.ID]resume.Commit),
 		Logs: make(map[part.ID]Log), epochs: make(map[part.ID]EpochCheck),
@@ -168,8 +170,12 @@ func (s *Survey) SawLog(id part.ID, start, end int64) (t time.Time, ask bool) {
 		x.why = resume.FromCommit
 	case had:
 		x.why = resume.Recreated
+	case s.start.File != nil:
+		s.beginNamed(id, &x)
+	case s.start.Committed:
+		s.beginProven(id, &x)
 	default:
-		x.origin, x.why = resume.Begin(id.Num, s.Topics[id.Topic].Known, s.group, s.start, s.now)
+		x.origin, x.why = resume.Begin(id.Num, s.Topics[id.Topic].Known, s.group, s.start.Origin, s.now)
 	}
 	if t, ask = x.origin.Time(); x.origin.IsLatest() {
 		x.at = end

@@ -34,6 +34,7 @@ func TestKafka(t *testing.T) {
 				{"TopicCreatedAgain", topicCreatedAgain},
 				{"CommitLines", commitLines},
 				{"NewPartitions", newPartitions},
+				{"Starts", starts},
 				{"RolledUpAndBack", rolledUpAndBack},
 				{"TopicsNotFound", topicsNotFound},
 				{"SignalWhileJoining", signalWhileJoining},

@@ -352,6 +352,41 @@ var mutations = []mutation{
 		pkg: "./connector/resume",
 	},
 	{
+		name: "a partition that nothing gives a start begins at its log's start", file: "connector/internal/source/begin.go",
+		old: "CommitFirst: log.stop == nil, Stop: log.stop}", new: "CommitFirst: true}",
+		pkg: connector, run: "TestCommittedStopsWhatHasNoCommit",
+	},
+	{
+		name: "what a start file passes over is not booked", file: "connector/internal/source/begin.go",
+		old: " || log.why == resume.Named && log.stop == nil {", new: " {",
+		pkg: connector, run: "TestFileSays",
+	},
+	{
+		name: "a start file's line of a deleted topic is used", file: "connector/internal/source/start.go",
+		old: "case e.ID != now:", new: "case false:",
+		pkg: connector, run: "TestFileOfADeletedTopic",
+	},
+	{
+		name: "a start file's line outside the log is moved into it", file: "connector/internal/source/start.go",
+		old: "case e.Offset < x.Start || e.Offset > x.End:", new: "case false:",
+		pkg: connector, run: "TestFileSays",
+	},
+	{
+		name: "a partition that the group saw counts as added later", file: "connector/resume/begin.go",
+		old: "num >= t.Seen.Partitions:\n		return Added, true", new: "num >= 0:\n		return Added, true",
+		pkg: "./connector/resume", run: "TestLater",
+	},
+	{
+		name: "a partition without a start commits", file: "connector/internal/commit/offer.go",
+		old: "Has(reason.Recreated, reason.Truncated, reason.NoStart)", new: "Has(reason.Recreated, reason.Truncated)",
+		pkg: committing, run: "TestStoppedPartitionCommitsNothing",
+	},
+	{
+		name: "a group without commits begins although kafka.start is committed", file: "connector/build.go",
+		old: "if len(commits) == 0 {", new: "if len(commits) < 0 {",
+		pkg: connector, run: "TestCommittedRefuses",
+	},
+	{
 		name: "a partition that was added begins as kafka.start says", file: "connector/resume/begin.go",
 		old: "		return Start(), Added", new: "		return policy, Added",
 		pkg: "./connector/resume",
