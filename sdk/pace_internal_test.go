@@ -86,7 +86,7 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 		s, st := paced(t)
 		moves := func() {
 			s.mu.Lock()
-			st.ahead.Move(s.now())
+			st.ahead.Move(0, s.now())
 			s.mu.Unlock()
 		}
 		p := &pack{filling: filling{st: st, buf: make([]byte, frame.PackHeader+s.budget.MaxAhead()+1)}}
@@ -131,8 +131,8 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 		go send()
 		synctest.Wait()
 		s.mu.Lock()
-		s.ranAheadLocked(p)
-		s.ranAheadLocked(p) // once only
+		s.ranAheadLocked(p, s.now())
+		s.ranAheadLocked(p, s.now()) // once only
 		s.mu.Unlock()
 		synctest.Wait()
 		select {
