@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -24,7 +25,13 @@ func TestSenderThatIsHeldBackKeepsAFewSecondsOfWhatItMaySend(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
 			defer cancel()
 			for ctx.Err() == nil {
-				if _, err := e.sender.SendBatch(ctx, e.log.batch(e.stream("s"), zeros(100, 1000))); err != nil && ctx.Err() == nil {
+				switch _, err := e.sender.TrySendBatch(e.log.batch(e.stream("s"), zeros(100, 1000))); {
+				case errors.Is(err, sdk.ErrBufferFull): // as the bridge does
+					select {
+					case <-e.sender.Room():
+					case <-ctx.Done():
+					}
+				case err != nil:
 					t.Fatal(err)
 				}
 				most = max(most, e.sender.Status().UsedBytes)
@@ -39,6 +46,9 @@ func TestSenderThatIsHeldBackKeepsAFewSecondsOfWhatItMaySend(t *testing.T) {
 		}
 		if c := e.sender.Status().Endpoints[0].Code; c != sdk.EndpointRateReached {
 			t.Errorf("packs wait for the rate, and the proxy's code is %q", c)
+		}
+		if st := e.streamStatus("s"); st.BufferFull == 0 {
+			t.Error("calls that had to wait are not counted")
 		}
 		const bound = 16<<20 + wait*rate + 4<<20
 		if most > bound {

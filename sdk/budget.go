@@ -50,10 +50,14 @@ func (s *Sender) heldBack(st *Stream) error {
 	if s.o.ahead == 0 || s.budget.Ahead() <= fill.FreeAhead || s.end.closing.Load() {
 		return nil
 	}
-	switch held, all := s.budget.Held(&st.ahead, int64(s.o.packBytes), s.now()); {
-	case !held:
+	held, all := s.budget.Held(&st.ahead, int64(s.o.packBytes), s.now())
+	if !held {
 		return nil
-	case all:
+	}
+	st.mu.Lock()
+	st.full++
+	st.mu.Unlock()
+	if all {
 		return ErrBufferFull
 	}
 	return ErrStreamFull
