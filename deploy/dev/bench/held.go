@@ -16,14 +16,15 @@ import (
 const heldRate = 32 << 20
 
 // heldRows are of bridges that something outside holds back: with nothing set but brokers, proxies and routes, and before a
-// slow sink.
-func heldRows(seed uint64, filled func(subject, corpus string, change func(*cell)) cell) []bridgeRow {
+// slow sink. They need the 1 GiB of records that a cell has unless -mib says otherwise: an endless log is one batch again and
+// again, which shrinks too well.
+func heldRows(filled func(subject, corpus string, change func(*cell)) cell) []bridgeRow {
 	queue := func(c *cell) { c.confirm = "queue" }
 	held := func(confirm string, settle time.Duration, unset bool) cell {
-		return cell{
-			subject: "bridge", spec: brokerSpec{Corpus: "json1k", Seed: seed, Partitions: 4}, confirm: confirm, settle: settle,
-			budget: "1GiB", unset: unset, // what auto is from 4 GiB of memory on
-		}
+		return filled("bridge", "json1k", func(c *cell) {
+			c.confirm, c.settle, c.unset = confirm, settle, unset
+			c.budget = "1GiB" // what auto is from 4 GiB of memory on
+		})
 	}
 	return []bridgeRow{
 		{
