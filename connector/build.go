@@ -33,7 +33,7 @@ const (
 )
 
 // aheadTime is for how long packs may wait for the proxies to take them: Kafka keeps what comes behind.
-const aheadTime = 2 * time.Second
+const aheadTime = time.Second
 
 // build makes the parts and asks the brokers for the topics; what it made is closed by shut. A migration
 // that has nothing to do gets no group.
