@@ -32,6 +32,9 @@ const (
 	refusedRetryLongest = 10 * time.Minute
 )
 
+// aheadTime is for how long packs may wait for the proxies to take them: Kafka keeps what comes behind.
+const aheadTime = time.Second
+
 // build makes the parts and asks the brokers for the topics; what it made is closed by shut. A migration
 // that has nothing to do gets no group.
 func (b *Bridge) build(ctx context.Context) error {
@@ -154,7 +157,7 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 	opts := []sdk.Option{
 		sdk.WithInstance(b.instance), sdk.WithFinality(b.finality()),
 		sdk.WithPack(int(c.Pack.Bytes.N), c.Pack.Count, c.Pack.Linger), sdk.WithCompression(compression(c.Pack.Compression)),
-		sdk.WithBudget(b.limits.SenderBytes, b.limits.RepairBytes), sdk.WithConnections(c.InLong.Connections),
+		sdk.WithBudget(b.limits.SenderBytes, b.limits.RepairBytes), sdk.WithAhead(aheadTime), sdk.WithConnections(c.InLong.Connections),
 		sdk.WithMaxFrame(int(c.InLong.MaxFrame.N)), sdk.WithDialTimeout(c.Delivery.DialTimeout),
 		sdk.WithWriteTimeout(c.Delivery.WriteTimeout), sdk.WithRetry(c.Delivery.RetryMin, c.Delivery.RetryMax), sdk.WithLogger(b.log), sdk.WithRefusedRetry(b.refusedPause, refusedRetryLongest),
 	}
@@ -218,7 +221,7 @@ func (b *Bridge) finality() finality.Config {
 	d, q := &b.cfg.Delivery, &b.cfg.Queue
 	mode := map[string]finality.Mode{"ack": finality.Ack, "settle": finality.Settle, "queue": finality.Queue}[d.Confirm]
 	f := finality.DefaultConfig(mode)
-	f.Settle, f.AckTimeout, f.IdleBeat, f.Rate = d.Settle, d.AckTimeout, d.HeartbeatIdle, d.ProxyRate.N
+	f.Settle, f.AckTimeout, f.IdleBeat, f.Rate = d.Settle, d.AckTimeout, d.HeartbeatIdle, b.limits.ProxyRate
 	if mode == finality.Queue {
 		f.LossGrace, f.Patience, f.WindowBytes, f.WindowPacks = q.LossGrace, q.Patience, q.WindowBytes.N, q.WindowPacks
 	}

@@ -215,6 +215,16 @@ func faultCases() []faultCase {
 				keyedRecord(e, "s", noise(20<<10))
 			}
 		}, also: []reason.Code{reason.UnknownStream, reason.Budget}},
+		{name: "the rate to the proxies is reached", code: reason.Rate, opts: one, tune: func(_ *env, c *config.Config) {
+			c.Memory.Budget.N = 4 << 20
+			c.Memory.FetchBytes.Auto, c.Memory.FetchBytes.N = false, 1<<20
+			c.Pack.Compression = "none"
+			c.Delivery.Confirm, c.Delivery.ProxyRate = "ack", config.Bytes{N: 512 << 10}
+		}, before: func(e *env) {
+			for range 400 {
+				keyedRecord(e, "s", noise(20<<10))
+			}
+		}, also: []reason.Code{reason.Budget, reason.StreamFull}},
 		{name: "the topic was deleted", code: reason.Deleted, opts: one, tune: func(e *env, c *config.Config) {
 			e.tune, c.Kafka.MetadataMaxAge = soon(100*time.Millisecond), 100*time.Millisecond
 		}, before: ten, after: then(arrived, func(e *env, r *running) { e.hide(kerr.UnknownTopicOrPartition); r.hurried() }),

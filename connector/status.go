@@ -37,7 +37,7 @@ type observed struct{ *Bridge }
 func (o observed) Snapshot() Status {
 	b := o.Bridge
 	s := Status{Version: b.deps.Version, Instance: b.instance, State: "starting", Confirm: b.cfg.Delivery.Confirm, Migrating: b.migration != nil,
-		Group: GroupStatus{Group: b.cfg.Kafka.Group}, Certificates: b.certs.Read(time.Now())}
+		RateReached: b.cfg.RateReached(b.limits), Group: GroupStatus{Group: b.cfg.Kafka.Group}, Certificates: b.certs.Read(time.Now())}
 	select {
 	case <-b.ready:
 	default:

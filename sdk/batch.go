@@ -43,8 +43,13 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	if st == nil || st.s != s {
 		return first, fmt.Errorf("sending batch: its stream is not of this sender; get it from Sender.Stream")
 	}
-	if !b.Repair && s.encodersBehind() {
-		return first, ErrBufferFull
+	if !b.Repair {
+		if s.encodersBehind() {
+			return first, ErrBufferFull
+		}
+		if err := s.heldBack(st); err != nil {
+			return first, err
+		}
 	}
 	at := timeOrNow(b.Time)
 	key := openKey{minute: frame.MinuteOf(at), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}

@@ -1,6 +1,10 @@
 package sdk
 
-import "inlong-bridge/sdk/internal/fill"
+import (
+	"time"
+
+	"inlong-bridge/sdk/internal/fill"
+)
 
 // prepayBytes is how much a pack takes in advance when single messages fill it: the budget is shared by
 // all cores, and to change it for each message costs more than to copy the message.
@@ -40,18 +44,41 @@ func (s *Sender) streamAhead(st *Stream) bool {
 		s.budget.WantPace(&st.ahead) && s.now()-st.ahead.Moved() < tick
 }
 
+// heldBack is the error for new records of a stream of which enough waits for a connection already (WithAhead), nil for
+// none. It is that of a full stream only where other streams are better off.
+func (s *Sender) heldBack(st *Stream) error {
+	if s.o.ahead == 0 || s.budget.Ahead() <= fill.FreeAhead || s.end.closing.Load() {
+		return nil
+	}
+	held, all := s.budget.Held(&st.ahead, int64(s.o.packBytes), s.now())
+	if !held {
+		return nil
+	}
+	st.mu.Lock()
+	st.full++
+	st.mu.Unlock()
+	if all {
+		return ErrBufferFull
+	}
+	return ErrStreamFull
+}
+
+// wireLimits reports whether packs wait for the connections to take them, and not for the encoders: the proxies, their
+// windows or a rate are what limits.
+func (s *Sender) wireLimits() bool {
+	return s.budget.Ahead()-s.enc.Backlog().Bytes() > fill.FreeAhead/4
+}
+
 // goesAheadLocked counts a sealed pack. Repairs keep nobody waiting. Under mu.
 func (s *Sender) goesAheadLocked(p *pack) {
 	if !p.key.repair {
 		p.ahead = int64(p.size())
-		p.st.ahead.Add(p.ahead)
+		s.budget.GoAhead(&p.st.ahead, p.ahead)
 	}
 }
 
-// ranAheadLocked ends that, when the pack is handed over for the first time or done before. Under mu.
-func (s *Sender) ranAheadLocked(p *pack) {
-	if n := p.ahead; n > 0 {
-		p.ahead = 0
-		s.budget.Went(&p.st.ahead, n)
-	}
+// ranAheadLocked ends that, when the pack is done before it was handed over. Under mu.
+func (s *Sender) ranAheadLocked(p *pack, now time.Duration) {
+	s.budget.Ended(&p.st.ahead, p.ahead, now)
+	p.ahead = 0
 }

@@ -18,6 +18,7 @@ const (
 	EndpointAcksLate       EndpointCode = "acks_late"       // after such a pause it still answers too late
 	EndpointWindowFull     EndpointCode = "window_full"     // it holds as much unconfirmed data as it may: the queue behind it is slow
 	EndpointSlowAcks       EndpointCode = "slow_acks"       // settle: it gets less until its acks are timely again
+	EndpointRateReached    EndpointCode = "rate"            // packs wait because it gets as much as Config.Rate of package finality allows
 	EndpointConnectionsCut EndpointCode = "connections_cut" // settle: its connections end before anything settles
 	EndpointZombie         EndpointCode = "zombie"          // queue: it acks, and nothing of it is seen in the queue
 	EndpointLeft           EndpointCode = "left_list"       // it left the list of proxies and finishes what it has
@@ -27,7 +28,7 @@ const (
 func EndpointCodes() []EndpointCode {
 	return []EndpointCode{
 		EndpointNotConnected, EndpointClosesAtOnce, EndpointNoAnswer, EndpointRefuses, EndpointAcksLate, EndpointWindowFull, EndpointSlowAcks,
-		EndpointConnectionsCut, EndpointZombie, EndpointLeft,
+		EndpointRateReached, EndpointConnectionsCut, EndpointZombie, EndpointLeft,
 	}
 }
 
@@ -64,11 +65,13 @@ func endpointCode(r finality.Refusal) EndpointCode {
 		return EndpointWindowFull
 	case finality.InFlightFull:
 		return EndpointSlowAcks
+	case finality.RateReached:
+		return EndpointRateReached
 	case finality.EndpointPaused:
 		return EndpointConnectionsCut
 	case finality.EndpointZombie:
 		return EndpointZombie
-	case finality.OK, finality.ShareFull, finality.RateReached, finality.StreamStalled, finality.SlowStart, finality.ConnGone:
+	case finality.OK, finality.ShareFull, finality.StreamStalled, finality.SlowStart, finality.ConnGone:
 	}
 	return EndpointOK
 }

@@ -83,5 +83,6 @@
 // Long before the budget is full, new records wait for encoders that are some 2 MiB behind, and calls that
 // wait also when so much of their stream is sealed and not handed to a connection yet (pace.go): what
 // runs further ahead is cold when its turn comes. TrySendBatch and TrySend return ErrBufferFull for the
-// first and know nothing of the second. When nothing moves, only the budget counts.
+// first and know nothing of the second. When nothing moves, only the budget counts. WithAhead bounds what waits
+// for the connections in all cases, by time.
 package sdk

@@ -11,8 +11,8 @@ import (
 // Errors callers branch on.
 var (
 	ErrClosed     = errors.New("sender is closed")
-	ErrBufferFull = errors.New("no room for the record in the byte budget (WithBudget), or more news waits for slow callbacks than WithBacklog allows")
-	ErrStreamFull = errors.New("stream holds as many waiting bytes as are free in the byte budget (WithBudget)")
+	ErrBufferFull = errors.New("no room for the record in the byte budget (WithBudget), as much waits for the proxies as WithAhead allows, or more news waits for slow callbacks than WithBacklog allows")
+	ErrStreamFull = errors.New("stream holds as many waiting bytes as are free in the byte budget (WithBudget), or as WithAhead allows")
 	ErrTooLarge   = errors.New("record does not fit into a frame") // as *TooLargeError, which says by how much
 	ErrLost       = errors.New("a proxy acked the message and ended before it was safe; send it again")
 )

@@ -90,6 +90,9 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 	if s.encodersBehind() {
 		return ErrBufferFull
 	}
+	if err := s.heldBack(st); err != nil {
+		return err
+	}
 	at := timeOrNow(m.Time)
 	key := openKey{minute: frame.MinuteOf(at), records: len(m.Attrs) > 0, attrs: st.attrsOr(m.PackAttrs)}
 	one := [1][]byte{m.Payload}

@@ -71,6 +71,7 @@ type options struct {
 	packAttrs    *PackAttrs
 	isolation    Isolation
 	backlog      int64
+	ahead        time.Duration // of WithAhead; 0 for the budget alone
 	slowStart    time.Duration
 	seed         mathrand.Source
 	dial         DialFunc
@@ -199,6 +200,11 @@ func WithRetry(shortest, longest time.Duration) Option {
 // that are not told yet, nothing new is taken, as if the byte budget were full. Default 262144.
 func WithBacklog(n int) Option { return optionFunc(func(o *options) { o.backlog = int64(n) }) }
 
+// WithAhead is for records that whoever hands them over can wait with, such as those of a log: once 16 MiB of all streams are
+// sealed and wait for a connection, a stream takes nothing new while it has sealed more than it sent in about so long. That
+// goes for an outage too. Default 0: such records wait as far as the budget goes.
+func WithAhead(d time.Duration) Option { return optionFunc(func(o *options) { o.ahead = d }) }
+
 // NoRetryLimit is the default of WithRetryLimit: a pack is tried until it is delivered or refused permanently.
 const NoRetryLimit = -1
 
@@ -273,6 +279,9 @@ func (o *options) validate() error {
 	}
 	if o.backlog < 1 {
 		bad("WithBacklog: %d is below 1", o.backlog)
+	}
+	if o.ahead < 0 {
+		bad("WithAhead: %v may not be negative", o.ahead)
 	}
 	if o.isolation > IsolateGroupsShareList {
 		bad("WithIsolation: isolation %d is not known", o.isolation)

@@ -86,7 +86,7 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 		s, st := paced(t)
 		moves := func() {
 			s.mu.Lock()
-			st.ahead.Move(s.now())
+			st.ahead.Move(0, s.now())
 			s.mu.Unlock()
 		}
 		p := &pack{filling: filling{st: st, buf: make([]byte, frame.PackHeader+s.budget.MaxAhead()+1)}}
@@ -131,8 +131,8 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 		go send()
 		synctest.Wait()
 		s.mu.Lock()
-		s.ranAheadLocked(p)
-		s.ranAheadLocked(p) // once only
+		s.ranAheadLocked(p, s.now())
+		s.ranAheadLocked(p, s.now()) // once only
 		s.mu.Unlock()
 		synctest.Wait()
 		select {
@@ -145,6 +145,29 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 			if err := <-went; err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+func TestPacksThatWaitForEncodersDoNotWaitForTheWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, st := paced(t)
+		if s.wireLimits() {
+			t.Error("the wire limits, and nothing waits")
+		}
+		const many = 5 << 20
+		s.budget.GoAhead(&st.ahead, many)
+		s.enc.Backlog().Add(many)
+		if s.wireLimits() {
+			t.Error("the wire limits, and all that waits is not encoded yet")
+		}
+		s.budget.Went(s.enc.Backlog(), many)
+		if !s.wireLimits() {
+			t.Errorf("%d bytes are encoded and wait for a connection, and the wire does not limit", many)
+		}
+		s.budget.Ended(&st.ahead, many, s.now())
+		if s.wireLimits() {
+			t.Error("the wire limits, and nothing waits any more")
 		}
 	})
 }

@@ -153,8 +153,8 @@ func (s *Sender) streamOfLocked(st *engine.Stream) *Stream { return s.streamList
 
 // sendLocked gives a pack to a connection's writer. Under mu.
 func (s *Sender) sendLocked(p *pack, c *conn, now time.Duration) {
-	s.ranAheadLocked(p)
-	p.st.ahead.Move(now)
+	s.budget.Sent(&p.st.ahead, p.ahead, now)
+	p.ahead = 0
 	c.out = append(c.out, p)
 	c.wake.Poke()
 }
@@ -287,7 +287,7 @@ func (s *Sender) tellTokensLocked(p *pack, r Result) {
 // endLocked ends a pack that nothing more will be heard of, and tells its pieces. Under mu.
 func (s *Sender) endLocked(p *pack, e event) {
 	s.packs.drop(p.life.Ref)
-	s.ranAheadLocked(p)
+	s.ranAheadLocked(p, s.now())
 	s.unloadLocked(p)
 	if p.naming {
 		ended := e // not e: it would be allocated for every pack

@@ -95,7 +95,7 @@ func New(ctx context.Context, opts ...Option) (*Sender, error) {
 		clockWake: signal.NewPoke(), streams: make(map[streamKey]*Stream), proxies: newDirectory(),
 		end: shutdown{told: make(chan struct{}), idle: make(chan struct{}), closed: make(chan struct{})},
 	}
-	s.budget.Init(o.budget-o.repair, o.repair, int64(4*runtime.GOMAXPROCS(0)*o.packBytes))
+	s.budget.Init(o.budget-o.repair, o.repair, int64(4*runtime.GOMAXPROCS(0)*o.packBytes), o.ahead)
 	if o.cacheDir != "" {
 		store, err := manager.OpenStore(o.cacheDir)
 		if damaged, ok := errors.AsType[*manager.DamagedError](err); ok {

@@ -126,7 +126,7 @@ func (s *Sender) partLocked(p *pack, n, times int, now time.Duration) {
 	p.charge = 0
 	p.pieces = nil
 	if known := s.e.Parted(&p.life, s.enterLocked(first), s.enterLocked(second), now); known {
-		s.ranAheadLocked(p)
+		s.ranAheadLocked(p, now)
 		s.unloadLocked(p)
 	} else {
 		s.endLocked(p, event{})

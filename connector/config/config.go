@@ -80,7 +80,7 @@ type Delivery struct {
 	AckTimeout    time.Duration
 	DialTimeout   time.Duration
 	WriteTimeout  time.Duration
-	ProxyRate     Bytes // per second, 0 for none
+	ProxyRate     Bytes // per second, 0 for none; auto: see Limits.ProxyRate
 	RevokeWait    time.Duration
 	Drain         time.Duration
 	MaxUnfinal    int

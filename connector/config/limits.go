@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 )
@@ -8,6 +9,10 @@ import (
 // inflation is the assumed growth of a fetch when it is decompressed. Text usually grows by this factor with lz4,
 // snappy or zstd. It sizes requests and guarantees nothing.
 const inflation = 4
+
+// autoRate is delivery.proxy_rate: auto where nothing tells how far a proxy is behind its queue: it acks quickly until it runs out
+// of memory. With confirm: queue the window does, and auto is no rate.
+const autoRate = 32 * mib
 
 // pieceBytes is about the most memory that a piece that is not final takes: when it is alone in its span.
 const pieceBytes = 160
@@ -30,6 +35,7 @@ type Limits struct {
 
 	MemoryLimit  int64 // limit of the container or GOMEMLIMIT, 0 when there is none
 	GoMemLimit   int64 // suggestion for GOMEMLIMIT, 0 when there is no limit of the container
+	ProxyRate    int64 // bytes per second to one proxy, 0 for no limit
 	CeilingBytes int64 // bytes per second to all proxies together; 0 when there is no limit, or it is not known
 }
 
@@ -84,10 +90,42 @@ func (c *Config) limits(m memory) Limits {
 	largest := int64(l.FetchMaxBytes) * inflation
 	l.RepairBytes = min(max(l.SenderBytes/8, largest), l.SenderBytes/2)
 
+	l.ProxyRate = c.Delivery.ProxyRate.N
+	if c.Delivery.ProxyRate.Auto && c.Delivery.Confirm != "queue" {
+		l.ProxyRate = autoRate
+	}
 	if !c.HasManager() {
-		l.CeilingBytes = int64(len(c.InLong.Proxies)) * c.Delivery.ProxyRate.N
+		l.CeilingBytes = int64(len(c.InLong.Proxies)) * l.ProxyRate
 	}
 	return l
+}
+
+// Ceiling says what the rate to the proxies allows at most, and which key says so.
+func (c *Config) Ceiling(l Limits) string {
+	rate := &c.Delivery.ProxyRate
+	switch {
+	case l.ProxyRate == 0 && rate.Auto:
+		return "none, because delivery.proxy_rate is auto and confirm is queue: queue.window_bytes bounds what a proxy holds"
+	case l.ProxyRate == 0:
+		return "none, because delivery.proxy_rate is 0"
+	case c.HasManager():
+		return fmt.Sprintf("%s/s on the wire per proxy (%s), times the proxies that the Manager names", roundBytes(l.ProxyRate), c.RateKey())
+	}
+	return fmt.Sprintf("%s/s on the wire: %s at %s/s (%s)", roundBytes(l.CeilingBytes), count(len(c.InLong.Proxies), "proxy", "proxies"), roundBytes(l.ProxyRate), c.RateKey())
+}
+
+// RateKey names the key of the rate to a proxy, and says so when nobody has set it.
+func (c *Config) RateKey() string {
+	if c.Delivery.ProxyRate.Auto {
+		return "delivery.proxy_rate: auto with confirm: " + c.Delivery.Confirm
+	}
+	return "delivery.proxy_rate"
+}
+
+// RateReached says that the rate to the proxies holds records back, for people.
+func (c *Config) RateReached(l Limits) string {
+	return fmt.Sprintf("the proxies get %s/s each, as much as %s allows, and records wait for that; hint: add proxies, or set delivery.proxy_rate to what they keep up with; "+
+		"with confirm: queue it needs no limit", roundBytes(l.ProxyRate), c.RateKey())
 }
 
 // commitLag says about how far commits lag behind the packs that are sent, in the configured mode.

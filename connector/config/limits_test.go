@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -92,6 +93,39 @@ func TestCeilingIsKnownForNamedProxies(t *testing.T) {
 	}
 	if l := c.Limits(); l.Budget < 64*mib || l.Budget > gib {
 		t.Errorf("budget here: %+v", l)
+	}
+}
+
+func TestRateIsForModesThatCannotSeeHowFarAProxyIsBehind(t *testing.T) {
+	const queue = "\nqueue: {kafka: [{brokers: [mq:9092]}]}\n"
+	for _, tt := range []struct {
+		name, delivery, queue string
+		want                  int64
+		says                  string
+	}{
+		{"as it comes", "", "", 32 * mib, "32MiB/s on the wire: 1 proxy at 32MiB/s (delivery.proxy_rate: auto with confirm: settle)"},
+		{"ack", "{confirm: ack}", "", 32 * mib, "32MiB/s on the wire: 1 proxy at 32MiB/s (delivery.proxy_rate: auto with confirm: ack)"},
+		{"a queue", "", queue, 0, "none, because delivery.proxy_rate is auto and confirm is queue: queue.window_bytes bounds what a proxy holds"},
+		{"a queue that is not used", "{confirm: settle}", queue, 32 * mib, "32MiB/s on the wire: 1 proxy at 32MiB/s (delivery.proxy_rate: auto with confirm: settle)"},
+		{"a queue and a figure", "{proxy_rate: 8MiB}", queue, 8 * mib, "8MiB/s on the wire: 1 proxy at 8MiB/s (delivery.proxy_rate)"},
+		{"a figure", "{proxy_rate: 8MiB}", "", 8 * mib, "8MiB/s on the wire: 1 proxy at 8MiB/s (delivery.proxy_rate)"},
+		{"no rate", "{proxy_rate: 0}", "", 0, "none, because delivery.proxy_rate is 0"},
+	} {
+		text := smallest + tt.queue
+		if tt.delivery != "" {
+			text += "\ndelivery: " + tt.delivery + "\n"
+		}
+		c := parse(t, text)
+		l := c.limits(memory{})
+		if l.ProxyRate != tt.want || l.CeilingBytes != tt.want {
+			t.Errorf("%s: %d bytes a second to a proxy and %d to all, want %d", tt.name, l.ProxyRate, l.CeilingBytes, tt.want)
+		}
+		if got := c.Ceiling(l); got != tt.says {
+			t.Errorf("%s: the ceiling is said to be\n%s, want\n%s", tt.name, got, tt.says)
+		}
+		if got := c.RateReached(l); tt.want > 0 && (!strings.Contains(got, roundBytes(tt.want)) || !strings.Contains(got, "delivery.proxy_rate")) {
+			t.Errorf("%s: %q names no figure or no key", tt.name, got)
+		}
 	}
 }
 

@@ -157,14 +157,7 @@ func (c *Config) facts(l Limits) []string {
 	if l.GoMemLimit > 0 {
 		lines = append(lines, fmt.Sprintf("Memory: GOMEMLIMIT=%s suits the container's limit.", goMemLimit(l.GoMemLimit)))
 	}
-	switch {
-	case d.ProxyRate.N == 0:
-		lines = append(lines, "Ceiling: none, because delivery.proxy_rate is 0.")
-	case c.HasManager():
-		lines = append(lines, fmt.Sprintf("Ceiling: %s/s on the wire per proxy (delivery.proxy_rate), times the proxies that the Manager names.", roundBytes(d.ProxyRate.N)))
-	default:
-		lines = append(lines, fmt.Sprintf("Ceiling: %s/s on the wire: %s at %s/s (delivery.proxy_rate).", roundBytes(l.CeilingBytes), count(len(c.InLong.Proxies), "proxy", "proxies"), roundBytes(d.ProxyRate.N)))
-	}
+	lines = append(lines, "Ceiling: "+c.Ceiling(l)+".")
 	if d.Confirm == "queue" {
 		lines = append(lines, fmt.Sprintf("Window: at most %s and %d packs per connection that are not yet seen in the queue.", roundBytes(c.Queue.WindowBytes.N), c.Queue.WindowPacks))
 	}

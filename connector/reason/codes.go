@@ -50,6 +50,7 @@ const (
 	Starting      Code = "starting"
 	Draining      Code = "draining"
 	Budget        Code = "budget"
+	Rate          Code = "rate"
 	NoProxy       Code = "no_proxy"
 	NoAck         Code = "no_ack"
 	NotSeen       Code = "not_seen"
@@ -99,7 +100,7 @@ var kinds = []Kind{
 	{Code: Overdue, Scopes: []Scope{Partition}, Severity: Page, Strict: true, Meaning: "The oldest records wait longer to become final than the mode of confirmation takes."},
 	{Code: MaxUnfinal, Scopes: []Scope{Process, Partition}, Severity: Ticket, Stuck: "window", Meaning: "As many pieces wait to become final, or to be committed, as delivery.max_unfinal allows."},
 	{Code: AtEnd, Scopes: []Scope{Partition}, Severity: Info, Meaning: "The migration has read the partition to the end of its plan."},
-	{Code: StreamFull, Scopes: []Scope{Stream}, Severity: Ticket, Stuck: "route", Meaning: "The stream holds as many waiting bytes as are free."},
+	{Code: StreamFull, Scopes: []Scope{Stream}, Severity: Ticket, Stuck: "route", Meaning: "The stream holds as many waiting bytes as it may: what it sends in a few seconds, or what is free of the budget."},
 	{Code: StreamStalled, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The stream has waiting packs and makes no progress."},
 	{Code: UnknownStream, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The proxies do not know the group or the stream."},
 	{Code: NotInQueue, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "queue", Meaning: "Proxies acked packs of the stream, and the queue does not show them: its topic is missing or another one."},
@@ -115,7 +116,8 @@ var kinds = []Kind{
 	{Code: Hung, Scopes: []Scope{Process}, Severity: Page, Strict: true, Meaning: "A loop of the bridge has worked on one thing for more than a minute, or has ended."},
 	{Code: Starting, Scopes: []Scope{Process}, Severity: Info, Strict: true, Meaning: "The bridge has not joined its group yet."},
 	{Code: Draining, Scopes: []Scope{Process}, Severity: Info, Strict: true, Meaning: "The bridge is told to stop, and finishes what it fetched."},
-	{Code: Budget, Scopes: []Scope{Process}, Severity: Ticket, Stuck: "budget", Meaning: "The byte budget is full: records wait for the proxies to take them."},
+	{Code: Budget, Scopes: []Scope{Process}, Severity: Ticket, Stuck: "budget", Meaning: "Records wait for the proxies to take them: as much as they take in a few seconds, or the whole byte budget."},
+	{Code: Rate, Scopes: []Scope{Process}, Severity: Ticket, Meaning: "Records wait because the proxies get as much as delivery.proxy_rate allows."},
 	{Code: NoProxy, Scopes: []Scope{Process}, Severity: Page, Strict: true, Stuck: "endpoint", Meaning: "No proxy is connected."},
 	{Code: NoAck, Scopes: []Scope{Process}, Severity: Page, Strict: true, Stuck: "endpoint", Meaning: "Proxies are connected and do not answer in time."},
 	{Code: NotSeen, Scopes: []Scope{Process}, Severity: Page, Strict: true, Stuck: "queue", Meaning: "The queue behind the proxies does not show what they acked."},

@@ -31,7 +31,8 @@ var follows = map[reason.Code][]reason.Code{
 	reason.Endpoint:      {reason.NoProxy},
 	reason.Overdue:       pages(reason.Overdue),
 	// Full bounds tell that something does not move. A ticket is due where nothing else says what.
-	reason.Budget:     pages(),
+	reason.Budget:     append(pages(), reason.Rate),
+	reason.Rate:       pages(),
 	reason.WindowFull: pages(),
 	reason.MaxUnfinal: pages(),
 	reason.StreamFull: pages(),

@@ -161,6 +161,9 @@ func (e *Engine) EndpointState(ep *Endpoint, now time.Duration) EndpointState {
 		Listed: ep.Listed(), Up: ep.Ups(), Breaker: ep.breaker.state(now), BreakerReason: ep.breaker.reason, AcksLate: ep.breaker.late,
 		Failure: ep.outage.failure, Counts: ep.counts, Confirm: e.confirm.Endpoint(ep.id, now),
 	}
+	if s.Confirm.Reason == finality.RateReached && e.states[Waiting] == 0 {
+		s.Confirm.Reason = finality.OK // it holds nothing back
+	}
 	if len(ep.codes) > 0 {
 		s.Codes = maps.Clone(ep.codes)
 	}

@@ -227,6 +227,10 @@ func (m *Machine) Endpoint(id Endpoint, now time.Duration) EndpointState {
 			}
 		}
 	}
+	// As long as packs wait, what is left is less than a tick brings.
+	if st.Reason == OK && m.cfg.Rate > 0 && e.tokens(m.cfg.Rate, now) <= burst(m.cfg.Rate)/2 {
+		st.Reason = RateReached
+	}
 	if e.zombie {
 		st.Reason = EndpointZombie
 	} else if r := e.admits(now); r != OK {

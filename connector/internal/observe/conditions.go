@@ -45,6 +45,9 @@ func derived(s *Status, now time.Time) []reason.Reason {
 			add(reason.Endpoint, reason.Proxy, e.Address, "proxy "+e.Address+": "+cmp.Or(e.Reason, e.LastError, "not connected")+hintEndpoint)
 		}
 	}
+	if rateLimits(s) {
+		add(reason.Rate, reason.Process, "", s.RateReached)
+	}
 	for i := range s.Sender.Streams {
 		if st := &s.Sender.Streams[i]; st.Stall != "" && connected && !sharedCause(st.StallCode) {
 			add(streamCode(st.StallCode), reason.Stream, st.Group+"/"+st.Stream, "stream "+st.Group+"."+st.Stream+": "+st.Stall)
@@ -154,7 +157,7 @@ func assemble(s *Status, shared []reason.Reason, now time.Time) {
 // unposted is the text of a shared reason that nobody has posted.
 func unposted(k reason.Key) string {
 	if k.Code == reason.StreamFull {
-		return "stream " + strings.Replace(k.Object, "/", ".", 1) + " holds as many waiting bytes as are free; hint: look for the stream's own reason, and at the proxies; memory.budget bounds the bytes"
+		return "stream " + strings.Replace(k.Object, "/", ".", 1) + " holds as many waiting bytes as it may; hint: look for the stream's own reason, and at the proxies; memory.budget bounds the bytes"
 	}
 	return reason.KindOf(k.Code).Meaning
 }

@@ -115,7 +115,7 @@ func TestOldFieldsFollowFromTheConditions(t *testing.T) {
 		return reason.Key{Code: code, Scope: reason.Partition, Object: "orders/0"}
 	}
 	process := func(code reason.Code) reason.Key { return reason.Key{Code: code, Scope: reason.Process} }
-	streamFull := "stream g.s holds as many waiting bytes as are free; hint: look for the stream's own reason, and at the proxies; memory.budget bounds the bytes"
+	streamFull := "stream g.s holds as many waiting bytes as it may; hint: look for the stream's own reason, and at the proxies; memory.budget bounds the bytes"
 	for _, tt := range []struct {
 		name    string
 		do      func(g *gate.Gate)

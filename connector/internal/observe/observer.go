@@ -67,11 +67,11 @@ func (o *Observer) complete(now time.Time) Status {
 		o.board.Replace("snapshot", derived(&s, now))
 	}
 	posted := o.board.Snapshot()
-	for _, r := range posted {
+	for _, r := range posted { // in the order of their codes: the rate, which says more than the budget, comes last
 		switch r.Code {
 		case reason.Rebalance:
 			s.Group.Error = r.Text()
-		case reason.Budget, reason.MaxUnfinal:
+		case reason.Budget, reason.MaxUnfinal, reason.Rate:
 			s.Memory.Hold = r.Text()
 		}
 	}

@@ -76,3 +76,46 @@ func TestBridgeThatDrainsOrWhoseLoopHangsIsNotReady(t *testing.T) {
 		t.Errorf("a loop at work: %+v, want ready", r)
 	}
 }
+
+// At 3 a.m. one look must tell that nothing is ill, and which key to turn.
+func TestRateThatHoldsRecordsBackIsNamedOnce(t *testing.T) {
+	waits, goes := new(gate.Gates).New("orders", 0), new(gate.Gates).New("orders", 0)
+	waits.Refer(reason.Key{Code: reason.Budget, Scope: reason.Process}, time.Now(), false)
+	proxy := func(code sdk.EndpointCode) sdk.EndpointStatus {
+		return sdk.EndpointStatus{Address: "p:1", Connections: 1, Code: code}
+	}
+	const says = "the proxies get 32MiB/s each"
+	for _, tt := range []struct {
+		name    string
+		gate    *gate.Gate
+		proxies []sdk.EndpointStatus
+		want    bool
+	}{
+		{"records wait, and every proxy has its rate", waits, []sdk.EndpointStatus{proxy(sdk.EndpointRateReached), proxy(sdk.EndpointRateReached)}, true},
+		{"one of them has a full window", waits, []sdk.EndpointStatus{proxy(sdk.EndpointRateReached), proxy(sdk.EndpointWindowFull)}, true},
+		{"one of them is away", waits, []sdk.EndpointStatus{proxy(sdk.EndpointRateReached), {Address: "p:2", Code: sdk.EndpointNotConnected}}, true},
+		{"one of them could take more", waits, []sdk.EndpointStatus{proxy(sdk.EndpointRateReached), proxy(sdk.EndpointOK)}, false},
+		{"it is the windows alone", waits, []sdk.EndpointStatus{proxy(sdk.EndpointWindowFull)}, false},
+		{"nothing waits", goes, []sdk.EndpointStatus{proxy(sdk.EndpointRateReached)}, false},
+	} {
+		s := observing(Status{
+			State: "running", Routes: []RouteStatus{{"g", "s"}}, RateReached: says + "; hint: add proxies",
+			Parts: []PartitionStatus{{Topic: "orders", Condition: tt.gate.Condition()}}, Sender: sdk.Status{Endpoints: tt.proxies},
+		}).Status()
+		named, ill := 0, 0
+		for i := range s.Conditions {
+			switch c := &s.Conditions[i]; {
+			case c.Code == reason.Rate && c.Sentence == says:
+				named++
+			case c.Code == reason.Endpoint && c.Object == "p:1":
+				ill++
+			}
+		}
+		if (named == 1) != tt.want || named > 1 || strings.HasPrefix(s.Memory.Hold, says) != tt.want {
+			t.Errorf("%s: named %d times, memory.hold %q, want it: %v", tt.name, named, s.Memory.Hold, tt.want)
+		}
+		if ill > 0 {
+			t.Errorf("%s: a proxy that has its rate is called ill", tt.name)
+		}
+	}
+}

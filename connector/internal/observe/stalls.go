@@ -222,7 +222,27 @@ func ownStream(ix *index, p *PartitionStatus) (found []gate.Entry, text string) 
 func windowFull(e *sdk.EndpointStatus) bool { return e.Code == sdk.EndpointWindowFull }
 
 // ill reports whether a proxy gets nothing because of its answers or its connections.
-func ill(e *sdk.EndpointStatus) bool { return e.Code != sdk.EndpointOK && !windowFull(e) }
+func ill(e *sdk.EndpointStatus) bool {
+	return e.Code != sdk.EndpointOK && e.Code != sdk.EndpointRateReached && !windowFull(e)
+}
+
+// rateLimits reports whether records wait, no connected proxy may take more than it gets, and the rate is why.
+func rateLimits(s *Status) bool {
+	if !slices.ContainsFunc(s.Parts, func(p PartitionStatus) bool { return p.Condition.Has(reason.Budget, reason.StreamFull) }) {
+		return false
+	}
+	limits := false
+	for i := range s.Sender.Endpoints {
+		switch e := &s.Sender.Endpoints[i]; {
+		case e.Connections == 0 || windowFull(e) || ill(e):
+		case e.Code != sdk.EndpointRateReached:
+			return false
+		default:
+			limits = true
+		}
+	}
+	return limits
+}
 
 // told groups what is to be logged by code, in the order of the table.
 func told(found []stall, want func(*stall) bool) (out [][]*stall) {

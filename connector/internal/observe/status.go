@@ -52,6 +52,8 @@ type Status struct {
 	Counters Counters   `json:"-"`
 	Delay    *Histogram `json:"-"` // of packs from the ack until they were seen; mode queue only
 	HeldAt   time.Time  `json:"-"` // when fetching was held for want of room last
+	// RateReached is what there is to say when the rate to the proxies holds records back.
+	RateReached string `json:"-"`
 }
 
 // LeftOut counts what a cut snapshot does not show.

@@ -129,6 +129,7 @@ func bridgeRows(seed uint64, mib int, pulsar string) []bridgeRow {
 			c.records, c.warm = 8*450_000, 8*370_000
 		})
 	}
+	rows = append(rows, heldRows(filled)...)
 	return append(rows,
 		growth("500 partitions, to 1", endless(parts(500)), endless(parts(1))),
 		growth("lag without end, to 1 M records", endless(nil), kib),

@@ -32,6 +32,7 @@ type cell struct {
 	pack    int // records in a pack, 0 for the default
 	proxies int // 0 for one
 	budget  string
+	unset   bool // delivery.proxy_rate is not set: as it comes
 	// whole has each fetch ask for all partitions, without a session. The embedded Kafka gives first what it has
 	// just given in a session; Apache Kafka puts that last.
 	whole  bool
@@ -52,6 +53,7 @@ func (c *cell) String() string {
 	add(c.spec.Records == 0, "endless")
 	add(c.confirm == "queue" && c.pulsar == "", "queue")
 	add(c.pulsar != "", "queue on Pulsar")
+	add(c.unset, "nothing set")
 	add(c.settle != 0, "settle %v", c.settle)
 	add(c.pack > 0, "packs of %d", c.pack)
 	add(c.proxies > 1, "%d proxies", c.proxies)
@@ -145,7 +147,11 @@ func (l *lab) config(c *cell, name string, group, brokers, queue string, proxies
 	if confirm == "" {
 		confirm = "settle"
 	}
-	fmt.Fprintf(&y, "delivery: {confirm: %s, settle: %v, proxy_rate: 0, drain: %v}\n", confirm, settle, settle+20*time.Second)
+	rate := ", proxy_rate: 0"
+	if c.unset {
+		rate = ""
+	}
+	fmt.Fprintf(&y, "delivery: {confirm: %s, settle: %v%s, drain: %v}\n", confirm, settle, rate, settle+20*time.Second)
 	if c.pulsar != "" {
 		place, err := parsePulsar(c.pulsar)
 		if err != nil {

@@ -277,6 +277,11 @@ var mutations = []mutation{
 		pkg: "./sdk/internal/fill", run: "BudgetRule",
 	},
 	{
+		name: "a stream that stands still measures what the others may have waiting", file: "sdk/internal/fill/pace.go",
+		old: "own <= b.worth(f, now)+pack {", new: "total <= b.worth(&b.ahead.Flow, now)+pack {",
+		pkg: "./sdk/internal/fill", run: "StandsStill",
+	},
+	{
 		name: "budget shared with repairs", file: "sdk/internal/fill/budget.go",
 		old: "	if repair {\n		return b.repairs.take(payloads, nil)\n	}\n", new: "",
 		pkg: sender, run: "Stream|Budget|Repair",

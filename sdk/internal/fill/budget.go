@@ -4,6 +4,7 @@ package fill
 
 import (
 	"sync/atomic"
+	"time"
 
 	"inlong-bridge/sdk/frame"
 	"inlong-bridge/sdk/signal"
@@ -30,17 +31,19 @@ type account struct {
 type Budget struct {
 	general    account          // without the reserve for repairs
 	repairs    account          // the reserve
-	maxAhead   int64            // bound of what runs ahead; see Ahead
+	maxAhead   int64            // bound of what runs ahead of the encoders, or of a stream; see MaxAhead
+	wait       time.Duration    // how long records may wait for a connection, 0 for any time; see Held
+	ahead      Backlog          // of all streams: sealed, and not handed to a connection yet
 	roomWanted atomic.Bool      // somebody waits for bytes
 	paceWanted atomic.Bool      // somebody waits for what is ahead to shrink
 	room       signal.Poke      // for whoever polls
 	waiters    signal.Broadcast // for calls that wait
 }
 
-// Init sets the sizes before first use: the budget without its reserve, the reserve for repairs, and how much may run
-// ahead, which is at least minAhead.
-func (b *Budget) Init(general, repairs, ahead int64) {
-	b.general.limit, b.repairs.limit, b.maxAhead = general, repairs, max(minAhead, ahead)
+// Init sets the sizes before first use: the budget without its reserve, the reserve for repairs, how much may run
+// ahead, which is at least minAhead, and how long records may wait for a connection, 0 for any time.
+func (b *Budget) Init(general, repairs, ahead int64, wait time.Duration) {
+	b.general.limit, b.repairs.limit, b.maxAhead, b.wait = general, repairs, max(minAhead, ahead), wait
 	b.room = signal.NewPoke()
 }
 

@@ -28,7 +28,7 @@ func TestBudgetRule(t *testing.T) {
 
 func budgetOf(general, repairs, ahead int64) *Budget {
 	b := new(Budget)
-	b.Init(general, repairs, ahead)
+	b.Init(general, repairs, ahead, 0)
 	return b
 }
 
@@ -145,7 +145,7 @@ func TestPaceIsKeptUntilHalfOfTheBoundIsLeft(t *testing.T) {
 	if b.CaughtUp(); len(b.Room()) != 1 {
 		t.Error("a tick wakes nobody")
 	}
-	if f.Move(time.Second); f.Moved() != time.Second {
+	if f.Move(0, time.Second); f.Moved() != time.Second {
 		t.Errorf("moved at %v", f.Moved())
 	}
 }
