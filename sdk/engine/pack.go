@@ -242,7 +242,9 @@ func (e *Engine) unregister(p *Pack) {
 	p.state = Done
 	delete(e.packs, p.seq)
 	p.stream.known--
-	p.stream.queues[p.lane()].trim()
+	if ln := p.stream.line(p.lane()); ln != nil {
+		ln.trim()
+	}
 	e.partEnded(p)
 }
 
