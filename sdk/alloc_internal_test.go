@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"inlong-bridge/sdk/frame"
 	"inlong-bridge/sdk/internal/encode"
@@ -128,5 +129,13 @@ func TestAnswerAllocatesNothing(t *testing.T) {
 	})
 	if s.Status().Endpoints[0].UnknownAcks == 0 {
 		t.Error("the ack was not counted")
+	}
+}
+
+// Tens of thousands of packs wait to become final, and the garbage collector looks at all of them. An object of more
+// than 512 bytes takes 576.
+func TestPackFitsIntoItsClassOfMemory(t *testing.T) {
+	if n := unsafe.Sizeof(pack{}); n > 512 {
+		t.Errorf("a pack takes %d bytes, want at most 512", n)
 	}
 }

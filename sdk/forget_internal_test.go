@@ -118,6 +118,9 @@ func TestIdleStreamTakesWhatIsCharged(t *testing.T) {
 	if got > charged || got < charged/2 {
 		t.Errorf("an idle stream takes %.0f bytes, charged are %.0f", got, charged)
 	}
+	if got > 1<<10 {
+		t.Errorf("an idle stream takes %.0f bytes, want at most a kilobyte", got)
+	}
 	if left > charged/5 {
 		t.Errorf("%.0f of %.0f bytes are not given back when a stream is forgotten", left, got)
 	}

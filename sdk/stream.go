@@ -23,10 +23,12 @@ type Stream struct {
 	s         *Sender
 	text      string // group and name, with a point between them
 	proxies   *proxyList
-	number    int32 // in the order of first use, never given twice
-	groupLen  int32 // of text
-	overhead  int32 // most bytes of a frame that are not records, without the attributes of a pack
-	folded    bool  // has no numbers of its own in metrics
+	number    int32      // in the order of first use, never given twice
+	groupLen  int32      // of text
+	overhead  int32      // most bytes of a frame that are not records, without the attributes of a pack
+	folded    bool       // has no numbers of its own in metrics
+	forgotten bool       // by ForgetStream; guarded by mu and Sender.mu
+	watch     watchState // guarded by Sender.mu
 	packAttrs atomic.Pointer[PackAttrs]
 
 	held  atomic.Int64 // bytes of the budget, without repairs
@@ -35,18 +37,16 @@ type Stream struct {
 	mu          sync.Mutex // before Sender.mu
 	open        openSet
 	last        *pack // of open, the one that was appended to last
-	lastSize    int32 // bytes of the pack sealed last, to begin the next buffer with
-	forgotten   bool  // by ForgetStream; guarded by Sender.mu too
 	records     uint64
 	recordBytes uint64
 	full        uint64 // calls that found no room
 	tooLarge    uint64 // records that fit into no frame
+	lastSize    int32  // bytes of the pack sealed last, to begin the next buffer with
 
-	// Guarded by Sender.mu.
+	// Guarded by Sender.mu. The order of the fields makes thousands of idle streams take less memory.
+	tryAuto  encode.Auto
 	life     engine.Stream // what the engine knows of it; its Ref is the index in Sender.streamList
 	watchErr *error        // why its queue cannot be watched; nil for nothing
-	tryAuto  encode.Auto
-	watch    watchState
 	meter    meter
 }
 

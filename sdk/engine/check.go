@@ -91,15 +91,18 @@ func (e *Engine) checkPack(p *Pack, places map[*Pack]int) error {
 func (e *Engine) places() (map[*Pack]int, error) {
 	places := make(map[*Pack]int)
 	for _, st := range e.streams {
-		for l := range st.queues {
-			q := &st.queues[l]
+		for l := range lanes {
+			q := st.line(l)
+			if q == nil {
+				continue
+			}
 			for p := q.head; p != nil; p = p.next {
 				places[p]++
-				if p.state == Waiting && (lane(l) != p.lane() || p.isolated) {
+				if p.state == Waiting && (l != p.lane() || p.isolated) {
 					return nil, fmt.Errorf("pack %d is in queue %d, belongs into %d, isolated %v", p.seq, l, p.lane(), p.isolated)
 				}
 			}
-			if p := q.head; p != nil && p.state == Waiting && p.encoded && st.turns[l].In() == nil && (st.watched || e.cfg.Finality.Mode != finality.Queue) {
+			if p := q.head; p != nil && p.state == Waiting && p.encoded && q.turn.In() == nil && (st.watched || e.cfg.Finality.Mode != finality.Queue) {
 				return nil, fmt.Errorf("pack %d is the first in a queue that is not among the runnable ones", p.seq)
 			}
 		}

@@ -17,7 +17,7 @@ func (e *Engine) enqueue(p *Pack) {
 		e.isolated = append(e.isolated, p)
 		return
 	}
-	p.stream.queues[p.lane()].push(p)
+	p.stream.lineUp(p)
 	if p.encoded {
 		e.makeRunnable(p.stream, p.lane())
 	}
@@ -68,7 +68,7 @@ func (e *Engine) dispatch(now time.Duration) {
 				}
 				tries--
 			}
-			turn, result := &st.turns[l], offerFull
+			turn, result := &st.line(l).turn, offerFull
 			if st.list.fullIn != e.round {
 				result = e.offerFirst(st, l, now)
 			}
@@ -118,7 +118,7 @@ func (e *Engine) dispatchIsolated(now time.Duration) {
 
 // offerFirst offers the first pack of a queue to the connections.
 func (e *Engine) offerFirst(st *Stream, l lane, now time.Duration) offer {
-	q := &st.queues[l]
+	q := st.line(l)
 	q.trim()
 	p := q.head
 	if p == nil || !p.encoded || (e.cfg.Finality.Mode == finality.Queue && !st.watched) {

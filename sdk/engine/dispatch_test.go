@@ -80,7 +80,7 @@ func TestBlockedStreamsAreTriedAFewAtATime(t *testing.T) {
 	r := newRig(t, 1, finality.Ack, func(c *Config) { c.Retry.Min, c.Retry.Max = time.Hour, time.Hour })
 	r.blocked(100)
 	var streams []*Stream // in their order
-	for st := r.e.runnable[laneResend].blocked.Front(); st != nil; st = st.turns[laneResend].Next() {
+	for st := r.e.runnable[laneResend].blocked.Front(); st != nil; st = st.line(laneResend).turn.Next() {
 		streams = append(streams, st)
 	}
 	at := func() int { return slices.Index(streams, r.e.runnable[laneResend].blocked.Front()) }
@@ -100,7 +100,7 @@ func TestStreamThatMayGoAgainGoesAtOnceOrWithTheNextTick(t *testing.T) {
 	own.breakers = nil
 	r.e.unblock(own)
 	r.progress()
-	if n := r.conns[0].inFlight; n != 1 || own.queues[laneResend].n != 0 {
+	if n := r.conns[0].inFlight; n != 1 || own.line(laneResend).n != 0 {
 		t.Fatalf("%d packs in flight, want the one of the stream that was unblocked", n)
 	}
 	for _, st := range streams { // time passed for all

@@ -56,9 +56,9 @@ func (n *StateCounts) Pending() int { return n[Waiting] + n[InFlight] + n[Acked]
 type Pack struct {
 	Ref      int32 // the owner's handle; the engine only carries it
 	Records  int32
+	OpenedAt time.Duration // when its first record came
 	Repair   bool          // it repairs a loss, and goes before all others
 	Followed bool          // somebody wants to know when it is seen after it was lost
-	OpenedAt time.Duration // when its first record came
 
 	state   State
 	named   bool // it may still be answered. Invariant: no two such packs have the same low half of seq
@@ -242,7 +242,9 @@ func (e *Engine) unregister(p *Pack) {
 	p.state = Done
 	delete(e.packs, p.seq)
 	p.stream.known--
-	p.stream.queues[p.lane()].trim()
+	if ln := p.stream.line(p.lane()); ln != nil {
+		ln.trim()
+	}
 	e.partEnded(p)
 }
 

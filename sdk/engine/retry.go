@@ -47,9 +47,11 @@ func (e *Engine) triesFailed(ep *Endpoint, err error, why string) {
 	}
 	waiting := slices.Clone(e.isolated)
 	for _, st := range e.streams {
-		for l := range st.queues {
-			for p := st.queues[l].head; p != nil; p = p.next {
-				waiting = append(waiting, p)
+		for l := range lanes {
+			if ln := st.line(l); ln != nil {
+				for p := ln.head; p != nil; p = p.next {
+					waiting = append(waiting, p)
+				}
 			}
 		}
 	}

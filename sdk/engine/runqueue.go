@@ -15,22 +15,50 @@ type runQueue struct {
 // for a reason that ends with an event: whoever handles that event calls makeRunnable.
 func (e *Engine) makeRunnable(st *Stream, l lane) {
 	q := &e.runnable[l]
-	if t := &st.turns[l]; t.In() != &q.ready {
-		q.ready.PushBack(t)
+	if ln := st.line(l); ln != nil && ln.turn.In() != &q.ready {
+		q.ready.PushBack(&ln.turn)
 	}
 }
 
 // unblock lets a blocked stream be tried at the next dispatch.
 func (e *Engine) unblock(st *Stream) {
-	for l := range st.turns {
-		if t := &st.turns[l]; t.In() == &e.runnable[l].blocked {
-			e.runnable[l].ready.PushBack(t)
+	for l := range lanes {
+		if ln := st.line(l); ln != nil && ln.turn.In() == &e.runnable[l].blocked {
+			e.runnable[l].ready.PushBack(&ln.turn)
 		}
 	}
 }
 
 // blockedTries is how many blocked streams of a lane each dispatch tries. With each tick all of them are tried.
 const blockedTries = 4
+
+// line is where the packs of a stream wait that go in the same lane.
+type line struct {
+	packQueue
+	turn list.Node[Stream] // its place in Engine.runnable
+}
+
+// line returns nil for a lane in which no pack of the stream ever waited.
+func (s *Stream) line(l lane) *line {
+	switch {
+	case l == laneNew:
+		return &s.fresh
+	case s.others == nil:
+		return nil
+	}
+	return &s.others[l]
+}
+
+// lineUp makes a pack wait for the turn of its stream in its lane.
+func (s *Stream) lineUp(p *Pack) {
+	if s.others == nil && p.lane() != laneNew {
+		s.others = new([laneNew]line)
+		for l := range s.others {
+			s.others[l].turn.Owner = s
+		}
+	}
+	s.line(p.lane()).push(p)
+}
 
 // packQueue is the waiting packs of a stream in the order of their Seq: a pack that is sent again goes before younger
 // ones. It links the packs themselves: a stream has one per lane, may be idle for long, and a push allocates nothing.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"inlong-bridge/sdk/finality"
-	"inlong-bridge/sdk/internal/list"
 )
 
 // Stream is what the engine knows of one (group, stream) pair. The owner embeds it in its own struct.
@@ -17,12 +16,12 @@ type Stream struct {
 	watched bool // its queue is read; without that nothing of it is sent in mode queue
 	list    *ProxyList
 
-	queues   [lanes]packQueue
-	turns    [lanes]list.Node[Stream] // its places in Engine.runnable
-	breakers map[*Endpoint]*breaker   // of the proxies that do not take it; nil without any
-	known    int32                    // Invariant: packs of it in Engine.packs
-	held     int32                    // Invariant: packs of it whose pieces were told that they are held, without release
-	probes   int32                    // tries of its held packs since it has some
+	fresh    line                   // laneNew
+	others   *[laneNew]line         // the lanes before it, which most streams never need; nil until one is
+	breakers map[*Endpoint]*breaker // of the proxies that do not take it; nil without any
+	known    int32                  // Invariant: packs of it in Engine.packs
+	held     int32                  // Invariant: packs of it whose pieces were told that they are held, without release
+	probes   int32                  // tries of its held packs since it has some
 	counts   StreamCounts
 }
 
@@ -44,9 +43,7 @@ func (s *Stream) Held() int { return int(s.held) }
 // AddStream makes a stream known that sends to the proxies of a list. No two streams ever have the same id.
 func (e *Engine) AddStream(st *Stream, id finality.Stream, l *ProxyList) {
 	st.id, st.list, st.index = id, l, int32(len(e.streams))
-	for l := range st.turns {
-		st.turns[l].Owner = st
-	}
+	st.fresh.turn.Owner = st
 	e.streams = append(e.streams, st)
 }
 
@@ -67,8 +64,10 @@ func (e *Engine) ForgetStream(st *Stream) bool {
 	e.streams[st.index], last.index = last, st.index
 	e.streams[len(e.streams)-1] = nil
 	e.streams = e.streams[:len(e.streams)-1]
-	for l := range st.turns {
-		st.turns[l].Remove()
+	for l := range lanes {
+		if ln := st.line(l); ln != nil {
+			ln.turn.Remove()
+		}
 	}
 	return true
 }
@@ -114,8 +113,10 @@ type Stall struct {
 // Stall says why a stream makes no progress, if so.
 func (e *Engine) Stall(st *Stream, now time.Duration) Stall {
 	waiting := 0
-	for l := range st.queues {
-		waiting += st.queues[l].n
+	for l := range lanes {
+		if ln := st.line(l); ln != nil {
+			waiting += ln.n
+		}
 	}
 	for _, p := range e.isolated {
 		if p.stream != st {

@@ -124,7 +124,7 @@ func (p *Assignment) WaitsForRecord() (offset int64, at time.Time, known bool) {
 func (p *Assignment) GuessTime(offset int64, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.times.guess = recordRun{offset, at}
+	p.times.guess = runAt(offset, at)
 }
 
 // Status is a snapshot of the assignment for /status and the metrics.

@@ -209,18 +209,25 @@ func (p *Assignment) openedLocked(c *chunk, now time.Time) {
 // openSpans are the spans that the checkpoint has not passed, in order.
 type openSpans struct {
 	list   []openSpan
-	passed int // so many of list the checkpoint has passed
+	passed int       // so many of list the checkpoint has passed
+	since  time.Time // when the first span of all was opened
 }
 
+// openSpan holds no pointer, for the reason that recordRun tells.
 type openSpan struct {
 	next int64
-	at   time.Time
+	at   time.Duration // after openSpans.since
 }
 
 // keptSpans is the longest list that is kept when it is empty.
 const keptSpans = 1024
 
-func (o *openSpans) add(next int64, now time.Time) { o.list = append(o.list, openSpan{next, now}) }
+func (o *openSpans) add(next int64, now time.Time) {
+	if o.since.IsZero() {
+		o.since = now
+	}
+	o.list = append(o.list, openSpan{next, now.Sub(o.since)})
+}
 
 // drop forgets the spans that the checkpoint has passed.
 func (o *openSpans) drop(checkpoint int64) {
@@ -246,7 +253,7 @@ func withoutPassed[T any](list []T, passed int) ([]T, int) {
 // oldest returns when the oldest span was opened.
 func (o *openSpans) oldest() (at time.Time, ok bool) {
 	if o.passed < len(o.list) {
-		return o.list[o.passed].at, true
+		return o.since.Add(o.list[o.passed].at), true
 	}
 	return time.Time{}, false
 }

@@ -20,11 +20,16 @@ type recordTimes struct {
 	guess  recordRun // of a record that was not fetched, see guessRecordTimes; zero if nothing was asked
 }
 
-// recordRun is a run of records from first on, up to the next run.
+// recordRun is a run of records from first on, up to the next run. There may be hundreds of thousands of them, so it holds no
+// pointer, as a time.Time does: the garbage collector would look at each.
 type recordRun struct {
-	first int64
-	at    time.Time // timestamp of the first
+	first  int64
+	millis int64 // timestamp of the first, since the epoch
 }
+
+func runAt(first int64, at time.Time) recordRun { return recordRun{first, at.UnixMilli()} }
+
+func (r recordRun) at() time.Time { return time.UnixMilli(r.millis) }
 
 // fetched notes the records of a fetch, of which those below next were taken. The first that was not taken, because
 // the partition stopped there, is noted too: it is what the partition waits for.
@@ -53,7 +58,7 @@ func (r *recordTimes) note(recs []*kgo.Record, offset int64, now time.Time) {
 	if !ok {
 		at = now
 	}
-	r.runs = append(r.runs, recordRun{first, at})
+	r.runs = append(r.runs, runAt(first, at))
 }
 
 // oldest returns the time of the first record at or above the checkpoint, which the caller knows to exist. It is
@@ -80,9 +85,9 @@ func (r *recordTimes) none(checkpoint int64) {
 func (r *recordTimes) known(checkpoint int64) (time.Time, bool) {
 	r.drop(checkpoint)
 	if r.passed < len(r.runs) {
-		return r.runs[r.passed].at, true
+		return r.runs[r.passed].at(), true
 	}
-	return r.guess.at, r.guess.first == checkpoint && !r.guess.at.IsZero()
+	return r.guess.at(), r.guess.first == checkpoint && r.guess.millis != 0
 }
 
 // drop forgets the runs that the checkpoint has passed.
