@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -112,6 +113,19 @@ func TestBytes(t *testing.T) {
 	}
 	if b, err := ParseBytes("auto"); err != nil || !b.Auto || b.String() != "auto" {
 		t.Errorf("auto = %+v, %v", b, err)
+	}
+}
+
+// Where records of a partition go to many streams a fetch brings more of it: the records of a stream in a fetch are a piece.
+func TestFetchIsOfOnePartitionWhereRecordsAreRoutedOneByOne(t *testing.T) {
+	for stream, want := range map[string][2]int32{
+		"s": {1 << 20, 8 << 20}, "'{topic}'": {1 << 20, 8 << 20}, "'{key}'": {4 << 20, 4 << 20}, "'a-{header:type}'": {4 << 20, 4 << 20},
+	} {
+		c := parse(t, strings.Replace(smallest, "stream: s", "stream: "+stream, 1))
+		l := c.limits(memory{physical: 16 << 30})
+		if got := [2]int32{l.FetchMaxPartitionBytes, l.FetchMaxBytes}; got != want {
+			t.Errorf("stream %s: bytes of a partition and of a fetch are %d, want %d", stream, got, want)
+		}
 	}
 }
 
