@@ -70,6 +70,12 @@ func (t *Table) Topics() (names []string, needsRegex bool) {
 	return names, needsRegex
 }
 
+// PerRecord reports whether any rule needs a record's key or headers, so that the records of one topic may go to many
+// streams.
+func (t *Table) PerRecord() bool {
+	return slices.ContainsFunc(t.rules, func(r *rule) bool { return len(r.group.needs())+len(r.stream.needs()) > 0 })
+}
+
 // Targets returns, each once, the targets that are known before any record: those of plain names whose templates need
 // no key or header, and default routes.
 func (t *Table) Targets() []Target {

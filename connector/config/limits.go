@@ -81,11 +81,16 @@ func (c *Config) limits(m memory) Limits {
 	if l.FetchBytes < 32*mib {
 		l.MaxConcurrentFetches = 2
 	}
-	// Small fetches are easier on brokers and caches, and larger ones would not make larger pieces: a piece ends with
-	// its span, which holds one pack's bytes.
+	// Small fetches are easier on brokers and caches.
 	each := l.FetchBytes / int64(l.MaxConcurrentFetches) / inflation
 	l.FetchMaxBytes = int32(min(max(each, 256*kib), 8*mib))
 	l.FetchMaxPartitionBytes = int32(min(max(int64(l.FetchMaxBytes)/4, 256*kib), mib))
+	if c.Routes != nil && c.Routes.PerRecord() {
+		// Where the records of a partition go to many streams, the records of a stream in one fetch are a piece. So a
+		// fetch brings much of one partition.
+		l.FetchMaxBytes = min(l.FetchMaxBytes, int32(4*mib))
+		l.FetchMaxPartitionBytes = l.FetchMaxBytes
+	}
 
 	largest := int64(l.FetchMaxBytes) * inflation
 	l.RepairBytes = min(max(l.SenderBytes/8, largest), l.SenderBytes/2)

@@ -149,6 +149,19 @@ func TestBytes(t *testing.T) {
 	}
 }
 
+// Where records of a partition go to many streams a fetch brings more of it: the records of a stream in a fetch are a piece.
+func TestFetchIsOfOnePartitionWhereRecordsAreRoutedOneByOne(t *testing.T) {
+	for stream, want := range map[string][2]int32{
+		"s": {1 << 20, 8 << 20}, "'{topic}'": {1 << 20, 8 << 20}, "'{key}'": {4 << 20, 4 << 20}, "'a-{header:type}'": {4 << 20, 4 << 20},
+	} {
+		c := parse(t, strings.Replace(smallest, "stream: s", "stream: "+stream, 1))
+		l := c.limits(memory{physical: 16 << 30})
+		if got := [2]int32{l.FetchMaxPartitionBytes, l.FetchMaxBytes}; got != want {
+			t.Errorf("stream %s: bytes of a partition and of a fetch are %d, want %d", stream, got, want)
+		}
+	}
+}
+
 func TestDurationText(t *testing.T) {
 	for d, want := range map[time.Duration]string{0: "0s", time.Minute: "1m", time.Hour: "1h", 90 * time.Second: "1m30s", 10 * time.Minute: "10m", time.Hour + time.Second: "1h0m1s", 20 * time.Millisecond: "20ms", 30 * time.Second: "30s"} {
 		if got := durationText(d); got != want {

@@ -2,7 +2,6 @@ package sdkprom
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -211,26 +210,35 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, g := range s.Discovery.GroupSeries() {
 		send(metadataFailures, float64(g.Failures), g.Group)
 	}
-	bounds := sdk.TimeBounds()
-	for _, st := range s.StreamSeries() {
+	streams := s.StreamSeries()
+	for i := range streams {
+		st := &streams[i]
 		labels := series.Labels(perStream[0].desc, st.Group, st.Stream)
 		for _, m := range perStream {
-			ch <- series.New(m.desc, m.kind, m.value(&st), labels)
+			ch <- series.New(m.desc, m.kind, m.value(st), labels)
 		}
 		for _, h := range times {
-			t := h.value(&st)
-			ch <- prometheus.MustNewConstHistogram(h.desc, t.Records(), t.Seconds, cumulative(bounds, t), st.Group, st.Stream)
+			t := h.value(st)
+			ch <- series.Histogram(h.desc, t.Records(), t.Seconds, timeBounds, cumulative(t), labels)
 		}
 	}
 }
 
-// cumulative returns how many records took up to each bound, in seconds.
-func cumulative(bounds []time.Duration, t *sdk.Times) map[float64]uint64 {
-	buckets := make(map[float64]uint64, len(bounds))
-	sum := uint64(0)
-	for i, b := range bounds {
-		sum += t.Buckets[i]
-		buckets[b.Seconds()] = sum
+// timeBounds are the bounds of sdk.Times, in seconds.
+var timeBounds = func() (seconds []float64) {
+	for _, b := range sdk.TimeBounds() {
+		seconds = append(seconds, b.Seconds())
 	}
-	return buckets
+	return seconds
+}()
+
+// cumulative returns how many records took up to each bound.
+func cumulative(t *sdk.Times) []uint64 {
+	upTo := make([]uint64, len(timeBounds))
+	sum := uint64(0)
+	for i := range upTo {
+		sum += t.Buckets[i]
+		upTo[i] = sum
+	}
+	return upTo
 }

@@ -49,7 +49,9 @@ type Assignment struct {
 	expect    int64       // guarded by mu; offset after the last one that was fetched
 	rewind    bool        // guarded by mu; what the poll loop has in hand is not what comes next; see goOn
 	heard     time.Time   // guarded by mu; when something was fetched last, or asked for in vain
+	spans     int         // guarded by mu; chunks that were cut, counted up to shortSpans
 	pending   pending     // guarded by mu; chunks that the sender has not taken yet
+	offer     offer       // guarded by mu
 	tooLarge  oversize    // guarded by mu; the record that fits into no frame, while the partition is stopped for it
 	opened    openSpans   // guarded by mu
 	epochs    epochs      // guarded by mu
@@ -90,6 +92,7 @@ func New(s Spec, ev Events, g *gate.Gate, shared *PendingBytes) *Assignment {
 		facts: facts{Spec: s, checkpoint: checkpoint.New(s.Start), gate: g}, events: ev, shareKey: part.Key(s.Partition, reason.MaxUnfinal),
 		expect: s.Start, heard: time.Now(), pending: pending{shared: shared},
 	}
+	p.offer.batch.Token, p.offer.batch.Packed = p, p.packedLocked
 	p.Log.high.Store(-1)
 	p.Log.start.Store(-1)
 	return p

@@ -2,6 +2,7 @@ package assign
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -25,8 +26,7 @@ type chunk struct {
 	skipped     int64
 	made        int // records that its groups have room for
 	groups      []group
-	one         [1]group           // groups begins here: mostly there is one
-	index       map[groupKey]int32 // into groups, once there are many
+	one         [1]group // groups begins here: mostly there is one
 
 	arrived route.Arrival // when it was fetched: the event time of records that have none
 
@@ -58,12 +58,23 @@ const fewGroups = 8
 // would make a span of one pack's bytes too long.
 const maxSpanRecords = 4096
 
+// The records of a stream in a chunk cost one piece and one call, however many they are. A chunk whose records go to
+// many streams has few for each, so it is wide: it grows until it has runRecords records of each stream on average, and at
+// most to wideSpan times the bytes and records of other chunks.
+const (
+	runRecords = 8
+	wideSpan   = 16
+	shortSpans = 8 // the first chunks of an assignment are not wide
+)
+
 // Splitter cuts what was fetched into chunks. A chunk holds at most one pack's bytes and maxSpanRecords records,
 // however much one fetch brought: 1. the bridge commits only whole spans  2. it crashes again and again, each time
 // sooner than a fetch is delivered  3. with one span per fetch no run would get further than the one before.
+// So the first chunks of an assignment are short even where later ones are wide.
 // Cutting seals nothing: chunks that follow each other share open packs.
 type Splitter struct {
 	router *route.Router
+	short  int // number of chunks to come that are not wide; see shortSpans
 	// Pack is the bytes that the records of one chunk take in packs, at most. A record that is larger has a
 	// chunk to itself.
 	Pack int
@@ -77,6 +88,12 @@ type Splitter struct {
 	taken   Taken         // of the fetch
 
 	perGroup int // records of a group in the chunk before, on average: so many are made room for
+	groups   int // of the chunk before
+
+	index map[groupKey]int32 // into the groups of the chunk that is being filled, once there are many
+	// Room for the records of groups to come. Groups may be many and small, so they are not allocated one by one.
+	payloads [][]byte
+	offsets  []int64
 }
 
 // Taken is what was taken of one fetch.
@@ -102,7 +119,7 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		}
 		control := rec.Attrs.IsControl()
 		oversize := !control && len(rec.Value) > s.Oversize
-		if c == nil || oversize || c.full(rec, s.Pack) {
+		if c == nil || oversize || s.full(c, rec) {
 			s.ended(c)
 			c = &chunk{first: rec.Offset, next: rec.Offset, arrived: s.arrived}
 			c.groups = c.one[:0]
@@ -140,10 +157,10 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 			s.taken.Replaced.add(rec)
 		}
 		room := s.perGroup
-		if len(c.groups) == 0 { // mostly its group is the only one
+		if len(c.groups) == 0 && s.groups <= fewGroups { // mostly its group is the only one
 			room = c.room(rec, len(recs)-i, s.Pack)
 		}
-		c.add(r, rec, at, minute, room)
+		s.add(c, r, rec, at, minute, room)
 		if oversize {
 			c = nil
 		}
@@ -162,14 +179,22 @@ func unroutedCode(err error) reason.Code {
 
 // ended notes the size of a chunk that gets no more records, for the room of the next one; c may be nil.
 func (s *Splitter) ended(c *chunk) {
-	if c != nil && len(c.groups) > 0 {
-		s.perGroup = (c.records - int(c.skipped) + len(c.groups) - 1) / len(c.groups)
+	if c == nil {
+		return
+	}
+	s.short--
+	if s.groups = len(c.groups); s.groups > 0 {
+		s.perGroup = (c.records - int(c.skipped) + s.groups - 1) / s.groups
 	}
 }
 
 // full reports whether a record would make the chunk larger than a span may be.
-func (c *chunk) full(rec *kgo.Record, pack int) bool {
-	return c.seen >= maxSpanRecords || c.items > 0 && c.items+len(rec.Value)+frame.ItemOverhead > pack
+func (s *Splitter) full(c *chunk, rec *kgo.Record) bool {
+	times := 1
+	if s.short <= 0 && len(c.groups) > fewGroups && c.records < runRecords*len(c.groups) {
+		times = wideSpan
+	}
+	return c.seen >= times*maxSpanRecords || c.items > 0 && c.items+len(rec.Value)+frame.ItemOverhead > times*s.Pack
 }
 
 // room estimates how many of the next left records the chunk takes, this one among them: as many as fit if all
@@ -180,22 +205,22 @@ func (c *chunk) room(rec *kgo.Record, left, pack int) int {
 
 // add puts a record into its group. A new group gets room for so many records, and all groups together for at most twice the records
 // of a chunk.
-func (c *chunk) add(r *route.Route, rec *kgo.Record, at time.Time, minute int32, room int) {
-	g := c.group(r, minute)
+func (s *Splitter) add(c *chunk, r *route.Route, rec *kgo.Record, at time.Time, minute int32, room int) {
+	g := s.group(c, r, minute)
 	if g == nil {
-		c.groups = append(c.groups, group{route: r, minute: minute, time: at})
-		g = &c.groups[len(c.groups)-1]
+		g = c.begin(r, minute, at)
 		room = max(min(room, 2*maxSpanRecords-c.made), 1)
 		c.made += room
-		g.payloads, g.offsets = make([][]byte, 0, room), make([]int64, 0, room)
-		if n := len(c.groups); n > fewGroups {
-			if c.index == nil {
-				c.index = make(map[groupKey]int32, 4*fewGroups)
-				for i := range c.groups {
-					c.index[groupKey{c.groups[i].route.Index, c.groups[i].minute}] = int32(i)
-				}
+		g.payloads, g.offsets = s.room(room)
+		if n := len(c.groups); n == fewGroups+1 {
+			clear(s.index)
+			c.groups = slices.Grow(c.groups, max(s.groups-n, fewGroups))
+			for i := range c.groups {
+				s.indexed(c, i)
 			}
-			c.index[groupKey{r.Index, minute}] = int32(n - 1)
+			g = &c.groups[n-1]
+		} else if n > fewGroups {
+			s.indexed(c, n-1)
 		}
 	}
 	g.payloads = append(g.payloads, rec.Value) // nil, a tombstone, goes as an empty payload
@@ -204,10 +229,25 @@ func (c *chunk) add(r *route.Route, rec *kgo.Record, at time.Time, minute int32,
 	c.items += len(rec.Value) + frame.ItemOverhead
 }
 
+// begin adds a group without records.
+func (c *chunk) begin(r *route.Route, minute int32, at time.Time) *group {
+	c.groups = append(c.groups, group{route: r, minute: minute, time: at})
+	return &c.groups[len(c.groups)-1]
+}
+
+// indexed notes where a group of the chunk is.
+func (s *Splitter) indexed(c *chunk, i int) {
+	if s.index == nil {
+		s.index = make(map[groupKey]int32, 4*fewGroups)
+	}
+	g := &c.groups[i]
+	s.index[groupKey{g.route.Index, g.minute}] = int32(i)
+}
+
 // group finds the group of a route and minute, which is nearly always the newest.
-func (c *chunk) group(r *route.Route, minute int32) *group {
-	if c.index != nil {
-		if i, ok := c.index[groupKey{r.Index, minute}]; ok {
+func (s *Splitter) group(c *chunk, r *route.Route, minute int32) *group {
+	if len(c.groups) > fewGroups {
+		if i, ok := s.index[groupKey{r.Index, minute}]; ok {
 			return &c.groups[i]
 		}
 		return nil
@@ -218,6 +258,22 @@ func (c *chunk) group(r *route.Route, minute int32) *group {
 		}
 	}
 	return nil
+}
+
+// slabRecords is the number of records for which room is allocated at a time.
+const slabRecords = 1024
+
+// room returns slices with room for n records.
+func (s *Splitter) room(n int) (payloads [][]byte, offsets []int64) {
+	if n > slabRecords/2 {
+		return make([][]byte, 0, n), make([]int64, 0, n)
+	}
+	if n > len(s.payloads) {
+		s.payloads, s.offsets = make([][]byte, slabRecords), make([]int64, slabRecords)
+	}
+	payloads, s.payloads = s.payloads[:0:n], s.payloads[n:]
+	offsets, s.offsets = s.offsets[:0:n], s.offsets[n:]
+	return payloads, offsets
 }
 
 // Replaced counts the records of a fetch whose event time was replaced, and remembers the first.

@@ -33,12 +33,12 @@ func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
 		return sp.taken
 	}
 	now := time.Now()
-	sp.router, sp.Limit, sp.arrived = p.Router, p.Limit, route.ArrivalAt(now)
+	sp.router, sp.Limit, sp.arrived, sp.short = p.Router, p.Limit, route.ArrivalAt(now), shortSpans-p.spans
 	chunks, _ := sp.split(recs)
 	if len(chunks) == 0 {
 		return sp.taken
 	}
-	p.expect, p.heard = chunks[len(chunks)-1].next, now
+	p.expect, p.heard, p.spans = chunks[len(chunks)-1].next, now, min(p.spans+len(chunks), shortSpans)
 	p.times.fetched(recs, chunks, p.expect, now)
 	p.pending.push(chunks)
 	p.offerPendingLocked(s)
@@ -125,10 +125,11 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 		if g.sent == len(g.payloads) {
 			continue
 		}
-		err := p.send(s, c, g)
+		err := p.sendLocked(s, c, g)
 		switch {
 		case err == nil:
-			g.payloads, g.offsets, g.sent = nil, nil, 0 // let go of the fetch
+			clear(g.payloads) // or other groups of its slab would keep its fetch
+			g.payloads, g.offsets, g.sent = nil, nil, 0
 		case errors.Is(err, sdk.ErrStreamFull):
 			wait = StreamKey(g.route.Target.Group, g.route.Target.Stream, reason.StreamFull) // the other streams of the chunk may have room
 		case errors.Is(err, sdk.ErrBufferFull):
@@ -153,19 +154,34 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 // could take the room of all others at once: a small fetch of well compressed records may be very large.
 const maxOffer = 256 << 10
 
-// send offers the rest of a group, in one batch or several.
-func (p *Assignment) send(s Sender, c *chunk, g *group) error {
+// offer is the batch that is being handed over. It is used again, because a batch may have few records.
+type offer struct {
+	batch sdk.Batch
+	c     *chunk
+	g     *group
+	base  int // index in g of the batch's first payload
+}
+
+// packedLocked names the piece of payloads [from, to) of the batch that is being handed over.
+func (p *Assignment) packedLocked(from, to int) uint64 {
+	o := &p.offer
+	g, from, to := o.g, o.base+from, o.base+to
+	return uint64(p.checkpoint.Add(o.c.span, checkpoint.Origin{
+		First: g.offsets[from], Last: g.offsets[to-1],
+		Route: g.route.Index, Minute: g.minute, Records: int32(to - from), Arrived: g.minute == o.c.arrived.Minute,
+	}))
+}
+
+// sendLocked offers the rest of a group, in one batch or several.
+func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
+	o := &p.offer
+	b := &o.batch
+	o.c, o.g, b.Stream, b.Time = c, g, g.route.Stream, g.time
+	defer func() { o.c, o.g, b.Payloads = nil, nil, nil }() // or it would keep the fetch
 	for g.sent < len(g.payloads) {
-		base := g.sent
-		n, err := s.TrySendBatch(&sdk.Batch{
-			Stream: g.route.Stream, Time: g.time, Payloads: g.payloads[base:upToBytes(g.payloads, base, maxOffer)], Token: p,
-			Packed: func(from, to int) uint64 {
-				return uint64(p.checkpoint.Add(c.span, checkpoint.Origin{
-					First: g.offsets[base+from], Last: g.offsets[base+to-1],
-					Route: g.route.Index, Minute: g.minute, Records: int32(to - from), Arrived: g.minute == c.arrived.Minute,
-				}))
-			},
-		})
+		o.base = g.sent
+		b.Payloads = g.payloads[o.base:upToBytes(g.payloads, o.base, maxOffer)]
+		n, err := s.TrySendBatch(b)
 		g.sent += n
 		switch {
 		case err != nil:

@@ -86,6 +86,10 @@ func bridgeRows(seed uint64, mib int, pulsar string) []bridgeRow {
 			of: filled("bridge", "json1k", keys(1000)), reference: kib,
 		},
 		bridgeRow{
+			name: "1 KiB, route by key template over 10,000 streams, to its own rate with one (no goal)",
+			of:   filled("bridge", "json1k", keys(10_000)), reference: kib,
+		},
+		bridgeRow{
 			name: "1 KiB, confirm: queue, to its own CPU with settle", maxCPU: 1.2,
 			of: filled("bridge", "json1k", func(c *cell) { c.confirm = "queue" }), reference: kib,
 		},

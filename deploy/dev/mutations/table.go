@@ -530,13 +530,23 @@ var mutations = []mutation{
 	// Spans and event time.
 	{
 		name: "a span of a whole fetch", file: "connector/internal/assign/chunk.go",
-		old: "oversize || c.full(rec, s.Pack) {", new: "oversize {",
+		old: "oversize || s.full(c, rec) {", new: "oversize {",
 		pkg: assigned, run: "CrashLoop",
 	},
 	{
 		name: "a span without a bound on its records", file: "connector/internal/assign/chunk.go",
-		old: "c.seen >= maxSpanRecords || ", new: "",
+		old: "c.seen >= times*maxSpanRecords || ", new: "",
 		pkg: assigned, run: "Span",
+	},
+	{
+		name: "the first spans of an assignment are wide", file: "connector/internal/assign/dispatch.go",
+		old: "shortSpans-p.spans", new: "0",
+		pkg: assigned, run: "CrashLoop",
+	},
+	{
+		name: "records go to the streams of the chunk before", file: "connector/internal/assign/chunk.go",
+		old: "			clear(s.index)\n", new: "",
+		pkg: assigned, run: "TestGroupsOfAChunk",
 	},
 	{
 		name: "a timestamp that wrapped taken for a time", file: "connector/internal/route/eventtime.go",

@@ -15,26 +15,73 @@ func Labels(d *prometheus.Desc, values ...string) []*dto.LabelPair {
 
 // New returns a metric with one value. kind is CounterValue, or anything else for a gauge.
 func New(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels []*dto.LabelPair) prometheus.Metric {
-	return &metric{desc: d, kind: kind, value: value, labels: labels}
+	if kind == prometheus.CounterValue {
+		m := &counter{head: head{d, labels}, value: value}
+		m.counter.Value = &m.value
+		return m
+	}
+	m := &gauge{head: head{d, labels}, value: value}
+	m.gauge.Value = &m.value
+	return m
 }
 
-type metric struct {
+type head struct {
 	desc   *prometheus.Desc
-	kind   prometheus.ValueType
-	value  float64
 	labels []*dto.LabelPair
 }
 
 // Desc implements prometheus.Metric.
-func (m *metric) Desc() *prometheus.Desc { return m.desc }
+func (h *head) Desc() *prometheus.Desc { return h.desc }
+
+// counter and gauge hold what Write hands out, which is one allocation for all of it.
+type counter struct {
+	head
+	value   float64
+	counter dto.Counter
+}
 
 // Write implements prometheus.Metric.
-func (m *metric) Write(out *dto.Metric) error {
-	out.Label = m.labels
-	if m.kind == prometheus.CounterValue {
-		out.Counter = &dto.Counter{Value: &m.value}
-	} else {
-		out.Gauge = &dto.Gauge{Value: &m.value}
+func (m *counter) Write(out *dto.Metric) error {
+	out.Label, out.Counter = m.labels, &m.counter
+	return nil
+}
+
+type gauge struct {
+	head
+	value float64
+	gauge dto.Gauge
+}
+
+// Write implements prometheus.Metric.
+func (m *gauge) Write(out *dto.Metric) error {
+	out.Label, out.Gauge = m.labels, &m.gauge
+	return nil
+}
+
+// Histogram returns a histogram. upTo[i] is how many of count values were at most bounds[i]; bounds ascend. Both may be
+// shared, and must not be changed.
+func Histogram(d *prometheus.Desc, count uint64, sum float64, bounds []float64, upTo []uint64, labels []*dto.LabelPair) prometheus.Metric {
+	m := &histogram{head: head{d, labels}, count: count, sum: sum, buckets: make([]dto.Bucket, len(bounds))}
+	m.histogram.SampleCount, m.histogram.SampleSum = &m.count, &m.sum
+	m.histogram.Bucket = make([]*dto.Bucket, len(bounds))
+	for i := range bounds {
+		b := &m.buckets[i]
+		b.UpperBound, b.CumulativeCount = &bounds[i], &upTo[i]
+		m.histogram.Bucket[i] = b
 	}
+	return m
+}
+
+type histogram struct {
+	head
+	count     uint64
+	sum       float64
+	histogram dto.Histogram
+	buckets   []dto.Bucket
+}
+
+// Write implements prometheus.Metric.
+func (m *histogram) Write(out *dto.Metric) error {
+	out.Label, out.Histogram = m.labels, &m.histogram
 	return nil
 }
