@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,10 +33,14 @@ type cell struct {
 	pack    int // records in a pack, 0 for the default
 	proxies int // 0 for one
 	budget  string
+	unfinal int // delivery.max_unfinal, 0 for the default
 	// whole has each fetch ask for all partitions, without a session. The embedded Kafka gives first what it has
 	// just given in a session; Apache Kafka puts that last.
 	whole  bool
-	pulsar string // with confirm queue: the Pulsar behind the sink, pulsar://host:port/tenant/namespace, instead of a Kafka
+	topic  string        // empty for the one of the embedded Kafka
+	seen   string        // file in which the bridge notes what it may commit, empty for none
+	scrape time.Duration // between two scrapes, 0 for a second
+	pulsar string        // with confirm queue: the Pulsar behind the sink, pulsar://host:port/tenant/namespace, instead of a Kafka
 }
 
 // String names the cell for people.
@@ -83,10 +88,12 @@ type lab struct {
 	dir      string  // for configurations
 	profiles string  // folder for profiles of the bridge, empty for none
 	full     float64 // records of 1 KiB per second that the bridge can do, 0 when not known yet
-	groups   int
-	broker   *child
-	holds    brokerSpec
-	program  string // that the bridge is started from, empty for this one
+	// The same from the Apache Kafka that -kafka names.
+	fullKafka float64
+	groups    int
+	broker    *child
+	holds     brokerSpec
+	program   string // that the bridge is started from, empty for this one
 	// counts has the bridge's metrics read at the marks, and only then: scrapes allocate.
 	counts bool
 }
@@ -136,7 +143,7 @@ func (l *lab) config(c *cell, name string, group, brokers, queue string, proxies
 	if c.spec.Keys > 0 {
 		stream = "'" + benchStream + "-{key}'"
 	}
-	fmt.Fprintf(&y, "routes: [{topics: [%s], group: %s, stream: %s}]\n", benchTopic, benchGroup, stream)
+	fmt.Fprintf(&y, "routes: [{topics: [%s], group: %s, stream: %s}]\n", cmp.Or(c.topic, benchTopic), benchGroup, stream)
 	settle := c.settle
 	if settle == 0 {
 		settle = 10 * time.Second
@@ -145,7 +152,11 @@ func (l *lab) config(c *cell, name string, group, brokers, queue string, proxies
 	if confirm == "" {
 		confirm = "settle"
 	}
-	fmt.Fprintf(&y, "delivery: {confirm: %s, settle: %v, proxy_rate: 0, drain: %v}\n", confirm, settle, settle+20*time.Second)
+	unfinal := ""
+	if c.unfinal > 0 {
+		unfinal = fmt.Sprintf(", max_unfinal: %d", c.unfinal)
+	}
+	fmt.Fprintf(&y, "delivery: {confirm: %s, settle: %v, proxy_rate: 0, drain: %v%s}\n", confirm, settle, settle+20*time.Second, unfinal)
 	if c.pulsar != "" {
 		place, err := parsePulsar(c.pulsar)
 		if err != nil {
@@ -268,7 +279,11 @@ func (l *lab) startBridge(ctx context.Context, c *cell, name, group, brokers str
 			return nil, fmt.Errorf("finding this program: %w", err)
 		}
 	}
-	subject, err := startProgram(ctx, program, "bridge", false, "bridge-process", "-c", path, fmt.Sprint("-whole=", c.whole))
+	args := []string{"-c", path, fmt.Sprint("-whole=", c.whole)}
+	if c.seen != "" { // an older program has no such flag
+		args = append(args, "-seen", c.seen)
+	}
+	subject, err := startProgram(ctx, program, "bridge", false, append([]string{"bridge-process"}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -278,13 +293,13 @@ func (l *lab) startBridge(ctx context.Context, c *cell, name, group, brokers str
 	}
 	scraping, stop := context.WithCancel(ctx)
 	subject.also = stop
-	go scrape(scraping, admin)
+	go scrape(scraping, admin, cmp.Or(c.scrape, time.Second))
 	return subject, nil
 }
 
-// scrape asks for the metrics once a second until ctx ends.
-func scrape(ctx context.Context, admin string) {
-	tick := time.NewTicker(time.Second)
+// scrape asks for the metrics until ctx ends.
+func scrape(ctx context.Context, admin string, every time.Duration) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {

@@ -78,10 +78,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case "bridge-process":
 		path := flags.String("c", "", "configuration")
 		whole := flags.Bool("whole", false, "fetch without sessions")
+		seen := flags.String("seen", "", "file for what may be committed, and when")
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
 		}
-		return serveBridge(ctx, *path, *whole, stdin, stderr)
+		return serveBridge(ctx, *path, *seen, *whole, stdin, stderr)
 	case "drain":
 		return serveDrain(ctx, flags, args[1:], stdin, stdout)
 	case "produce":
@@ -90,6 +91,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		brokers := flags.String("brokers", "", "to poll")
 		group := flags.String("group", "", "to join")
 		addr := flags.String("addr", "", "of the sink")
+		topic := flags.String("topic", benchTopic, "to poll")
+		seen := flags.String("seen", "", "file for what was polled, and when")
 		at := flags.String("marks", "", "numbers of records to say")
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
@@ -99,7 +102,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return err
 		}
 		if args[0] == "poll" {
-			return servePoll(ctx, *brokers, *group, newMarks(numbers, stdout), stdin)
+			return servePoll(ctx, *brokers, *topic, *group, *seen, newMarks(numbers, stdout), stdin)
 		}
 		return serveFloor(ctx, *brokers, *group, *addr, stdin)
 	case "sink":
