@@ -121,6 +121,11 @@ bench-bridge: ## the bridge against the floor: a table and deploy/dev/bench/out/
 	$(GO) build -o bin/bench ./deploy/dev/bench
 	BENCH_COMMIT=$(COMMIT) ./bin/bench bridge -rounds $(or $(ROUNDS),5) -mib $(or $(MIB),1024) $(ARGS)
 
+.PHONY: bench-growth
+bench-growth: ## CPU per record by partitions, streams, proxies, open pieces and lag: docs/growth-*.svg and the table of docs/performance.md (ROUNDS=3)
+	$(GO) build -o bin/bench ./deploy/dev/bench
+	BENCH_COMMIT=$(COMMIT) ./bin/bench growth -rounds $(or $(ROUNDS),3) $(ARGS)
+
 # The JVM is the one that Kafka's own scripts start. The logs lie in memory: a disk that is busy decides the latency of every consumer.
 .PHONY: bench-kafka
 bench-kafka: ## the rows of bench bridge that need an Apache Kafka: starts one, measures, and ends it (ROUNDS=3); needs Java 17 and Maven
