@@ -121,6 +121,19 @@ bench-bridge: ## the bridge against the floor: a table and deploy/dev/bench/out/
 	$(GO) build -o bin/bench ./deploy/dev/bench
 	BENCH_COMMIT=$(COMMIT) ./bin/bench bridge -rounds $(or $(ROUNDS),5) -mib $(or $(MIB),1024) $(ARGS)
 
+.PHONY: bench-growth
+bench-growth: ## CPU per record by partitions, streams, proxies, open pieces and lag: docs/growth-*.svg and the table of docs/performance.md (ROUNDS=3)
+	$(GO) build -o bin/bench ./deploy/dev/bench
+	BENCH_COMMIT=$(COMMIT) ./bin/bench growth -rounds $(or $(ROUNDS),3) $(ARGS)
+
+# The JVM is the one that Kafka's own scripts start. The logs lie in memory: a disk that is busy decides the latency of every consumer.
+.PHONY: bench-kafka
+bench-kafka: ## the rows of bench bridge that need an Apache Kafka: starts one, measures, and ends it (ROUNDS=3); needs Java 17 and Maven
+	$(GO) build -o bin/bench ./deploy/dev/bench
+	@E2E_JVM='-Xmx3g -Xms1g -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35' E2E_KAFKA_LOGS=$(or $(KAFKA_LOGS),/dev/shm) GO=$(GO) ./deploy/dev/e2e/up.sh up
+	@. ./deploy/dev/e2e/out/up.env; BENCH_COMMIT=$(COMMIT) ./bin/bench bridge -rounds $(or $(ROUNDS),3) -only 'Apache Kafka' -kafka $$E2E_KAFKA_BROKERS $(ARGS); \
+		rc=$$?; ./deploy/dev/e2e/up.sh down; exit $$rc
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	FUZZTIME=$(FUZZTIME) GO=$(GO) ./deploy/dev/ci/fuzz.sh

@@ -114,6 +114,7 @@ func (p *Assignment) Detach() {
 	defer p.mu.Unlock()
 	p.gate.End()
 	p.dropPendingLocked(0)
+	p.noteWaitsLocked()
 }
 
 // GivesWayTo has another assignment object take the place of this one, unless this one has ended.

@@ -80,6 +80,37 @@ func TestRefusedRemainderIsParkedAndGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+// The loop that offers what waits asks nobody while the count is 0: one that is not counted would wait for ever.
+func TestAssignmentsThatWaitForRoomAreCounted(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(p *Assignment, s *assigntest.Sender)
+	}{
+		{"room again", func(p *Assignment, s *assigntest.Sender) {
+			s.Room = -1
+			p.Offer(s)
+			p.RoomAgain(time.Now().Add(time.Hour))
+		}},
+		{"ended", func(p *Assignment, _ *assigntest.Sender) {
+			p.Detach()
+			p.RoomAgain(time.Now())
+		}},
+	} {
+		for _, full := range []error{sdk.ErrBufferFull, sdk.ErrStreamFull} {
+			p, s := testPartition(t, new(fakeEvents)), &assigntest.Sender{Room: 3, Err: full}
+			waiting := &p.pending.shared.Waiting
+			p.Take(s, split(), assigntest.Records(0, 10))
+			p.Take(s, split(), assigntest.Records(10, 4))
+			if n := waiting.Load(); n != 1 || !p.WaitsForRoom() {
+				t.Errorf("%s, %v: %d are counted while it waits, want 1", tt.name, full, n)
+			}
+			if tt.end(p, s); waiting.Load() != 0 || p.WaitsForRoom() {
+				t.Errorf("%s, %v: %d are counted after it, want 0", tt.name, full, waiting.Load())
+			}
+		}
+	}
+}
+
 func TestChunkThatIsHalfSentHoldsTheCheckpoint(t *testing.T) {
 	p, s := testPartition(t, new(fakeEvents)), &assigntest.Sender{Room: 3, Err: sdk.ErrBufferFull}
 	p.Take(s, split(), assigntest.Records(0, 10))

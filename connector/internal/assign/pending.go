@@ -18,7 +18,10 @@ const ResumePause = 200 * time.Millisecond
 
 // PendingBytes is the memory of the chunks of all partitions that wait for room in the sender's budget. Chunks that wait because
 // their own stream is full are not counted: they hold nobody else up.
-type PendingBytes struct{ Bytes atomic.Int64 }
+type PendingBytes struct {
+	Bytes   atomic.Int64
+	Waiting atomic.Int64 // assignments that wait for room, whatever keeps it: so nobody asks ten thousand idle ones
+}
 
 // recordWeight is about what a fetched record takes in memory beside its value.
 const recordWeight = 200
@@ -122,7 +125,14 @@ func (p *Assignment) Waiting() (chunks int, bytes int64) {
 // noteWaitsLocked keeps waits true while the loop that offers pending chunks has something to do for p. Whoever adds a pending chunk calls it.
 func (p *Assignment) noteWaitsLocked() {
 	c := p.gate.Condition()
-	p.waits.Store(len(p.pending.chunks) > 0 || StreamFull(c) != nil || c.Get(p.shareKey) != nil)
+	waits := !p.gate.Ended() && (len(p.pending.chunks) > 0 || StreamFull(c) != nil || c.Get(p.shareKey) != nil)
+	switch {
+	case p.waits.Swap(waits) == waits:
+	case waits:
+		p.pending.shared.Waiting.Add(1)
+	default:
+		p.pending.shared.Waiting.Add(-1)
+	}
 }
 
 // RoomAgain ends the reasons of streams that were full, once nothing is pending.

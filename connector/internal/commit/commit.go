@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -77,8 +78,8 @@ func (cm *Committer) Counts() (commits uint64, errors map[string]uint64) {
 	return cm.commits.Load(), cm.errors.Snapshot(Classes...)
 }
 
-// Commit commits the checkpoints of parts in one request and returns once the broker answered or the time-out passed. It reports
-// whether nothing was left uncommitted that could be.
+// Commit commits the checkpoints of parts and returns once the broker answered or the time-out passed. It reports whether nothing
+// was left uncommitted that could be.
 func (cm *Committer) Commit(ctx context.Context, parts []*assign.Assignment) bool {
 	send := cm.commitInSession
 	if s, ok := cm.c.Session.Beside(); ok {
@@ -129,19 +130,39 @@ func (cm *Committer) commitBy(ctx context.Context, parts []*assign.Assignment, s
 		return true
 	}
 	check := cm.checkIDs(ctx, parts)
-	lines := !cm.refusesLines.Load()
-	all := cm.commitRound(ctx, parts, check, send)
-	if lines && cm.refusesLines.Load() { // the offsets themselves were not refused
-		all = cm.commitRound(ctx, parts, check, send)
+	failed := make(map[string]error) // by class
+	all := true
+	for some := range slices.Chunk(inTurn(parts), maxAtOnce) {
+		lines := !cm.refusesLines.Load()
+		took := cm.commitRound(ctx, some, check, send, failed)
+		if lines && cm.refusesLines.Load() { // the offsets themselves were not refused
+			took = cm.commitRound(ctx, some, check, send, failed)
+		}
+		all = all && took
 	}
+	cm.commitFault(failed, check.failed)
 	return all && check.failed == nil
 }
 
-// commitRound sends one request. Whoever calls it holds the commit slot.
-func (cm *Committer) commitRound(ctx context.Context, parts []*assign.Assignment, check *idCheck, send sendCommit) bool {
+// maxAtOnce is how many partitions one request commits. The coordinator appends the offsets of a request as one batch, which must
+// not exceed max.message.bytes of its topic (1 MiB). Otherwise: 1. 10,000 partitions begin  2. their offsets with their lines are
+// 2 MB, and the coordinator refuses the request  3. so it does with every further try, and nothing is ever fetched.
+const maxAtOnce = 500
+
+// inTurn has the partitions of several requests begin with any of them: if the time-out cuts the last ones off, it is not always the
+// same ones.
+func inTurn(parts []*assign.Assignment) []*assign.Assignment {
+	if len(parts) <= maxAtOnce {
+		return parts
+	}
+	first := rand.IntN(len(parts))
+	return slices.Concat(parts[first:], parts[:first])
+}
+
+// commitRound sends one request, and adds its errors to failed, by class. Whoever calls it holds the commit slot.
+func (cm *Committer) commitRound(ctx context.Context, parts []*assign.Assignment, check *idCheck, send sendCommit, failed map[string]error) bool {
 	r := beginRound(parts, check, time.Now())
 	if len(r.parts) == 0 {
-		cm.commitFault(make(map[string]error), check.failed)
 		return true
 	}
 	err := ctx.Err()
@@ -154,7 +175,7 @@ func (cm *Committer) commitRound(ctx context.Context, parts []*assign.Assignment
 			results = commitResults(req, resp)
 		}
 	}
-	return cm.endRound(r, err, results, check.failed)
+	return cm.endRound(r, err, results, failed)
 }
 
 // commitResults returns the result of each partition that the answer has. Since version 10 it names topics by id.
@@ -220,9 +241,8 @@ func (cm *Committer) commitAs(ctx context.Context, s Seat, r *round, lines bool)
 
 // endRound gives each partition its result. A result that is missing is a failure: the outcome is unknown,
 // and the same offset, or a later one, is offered again.
-func (cm *Committer) endRound(r *round, err error, results map[part.ID]error, unchecked error) bool {
+func (cm *Committer) endRound(r *round, err error, results map[part.ID]error, failed map[string]error) bool {
 	now, all, tooLarge := time.Now(), true, false
-	failed := make(map[string]error) // by class
 	for _, p := range r.parts {
 		e, answered := results[p.ID()]
 		switch {
@@ -251,7 +271,6 @@ func (cm *Committer) endRound(r *round, err error, results map[part.ID]error, un
 		cm.leaveLinesOut()
 	}
 	cm.commits.Add(1)
-	cm.commitFault(failed, unchecked)
 	cm.c.Changed()
 	return all
 }

@@ -17,7 +17,7 @@ func wanting(parts []*assign.Assignment) []*assign.Assignment {
 	return slices.DeleteFunc(slices.Clone(parts), func(p *assign.Assignment) bool { return !Wants(p) })
 }
 
-// round is one commit on its way.
+// round is one request of a commit on its way.
 type round struct {
 	parts   []*assign.Assignment
 	offers  map[*assign.Assignment]Offer

@@ -67,10 +67,11 @@ func (c *Consumer) pendingLoop(ctx context.Context) {
 }
 
 func (c *Consumer) offerPending() {
-	parts := c.table.Assigned()
-	if len(parts) == 0 {
+	defer c.progress.Changed()
+	if c.pending.Waiting.Load() == 0 {
 		return
 	}
+	parts := c.table.Assigned()
 	c.turn++ // begin with another one each time: the first in line takes the room
 	for i := range parts {
 		p := parts[(i+c.turn)%len(parts)]
@@ -84,7 +85,6 @@ func (c *Consumer) offerPending() {
 		c.share(p, now)
 		p.RoomAgain(now)
 	}
-	c.progress.Changed()
 }
 
 // setOffsets moves where the client fetches partitions. It is not the group's rewind: kgo skips what is not assigned any more, so a

@@ -24,7 +24,8 @@ type Table struct {
 	mu        sync.RWMutex
 	parts     map[part.ID]*assign.Assignment // guarded by mu; assigned now
 	mine      map[part.ID]struct{}           // guarded by mu; partitions that the group assigned, begun or not
-	order     []*assign.Assignment           // guarded by mu; parts in order, made anew at each change
+	order     []*assign.Assignment           // guarded by mu; parts in order, unless stale
+	stale     bool                           // guarded by mu; parts have changed since order was made
 	topics    map[string]*assign.Topic       // guarded by mu; consumed
 	again     map[string]*joining            // guarded by mu; topics that were created again and are joined anew
 	missing   []string                       // guarded by mu; topics named by routes that do not exist
@@ -139,7 +140,7 @@ func (tb *Table) succeed(old, p *assign.Assignment) bool {
 func (tb *Table) putLocked(p *assign.Assignment) {
 	tb.parts[p.ID()] = p
 	p.Checkpoint().CountInto(&tb.Unfinal, &tb.Pieces)
-	tb.reorderLocked()
+	tb.stale = true
 }
 
 // Remove forgets an assignment, unless a newer one took its place.
@@ -148,15 +149,8 @@ func (tb *Table) Remove(p *assign.Assignment) {
 	defer tb.mu.Unlock()
 	if tb.parts[p.ID()] == p {
 		delete(tb.parts, p.ID())
-		tb.reorderLocked()
+		tb.stale = true
 	}
-}
-
-// reorderLocked makes the list that Assigned returns.
-func (tb *Table) reorderLocked() {
-	tb.order = slices.SortedFunc(maps.Values(tb.parts), func(a, c *assign.Assignment) int {
-		return cmp.Or(cmp.Compare(a.Partition.Topic, c.Partition.Topic), cmp.Compare(a.Partition.Num, c.Partition.Num))
-	})
 }
 
 // Lookup returns the assignment of a partition, nil without one.
@@ -166,10 +160,22 @@ func (tb *Table) Lookup(id part.ID) *assign.Assignment {
 	return tb.parts[id]
 }
 
-// Assigned returns the assignments in order. The list is not to be changed.
+// Assigned returns the assignments in order. The list is not to be changed. It is made when it is asked for: made at each change,
+// ten thousand partitions that begin would sort it ten thousand times.
 func (tb *Table) Assigned() []*assign.Assignment {
 	tb.mu.RLock()
-	defer tb.mu.RUnlock()
+	order, stale := tb.order, tb.stale
+	tb.mu.RUnlock()
+	if !stale {
+		return order
+	}
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	if tb.stale {
+		tb.order, tb.stale = slices.SortedFunc(maps.Values(tb.parts), func(a, c *assign.Assignment) int {
+			return cmp.Or(cmp.Compare(a.Partition.Topic, c.Partition.Topic), cmp.Compare(a.Partition.Num, c.Partition.Num))
+		}), false
+	}
 	return tb.order
 }
 

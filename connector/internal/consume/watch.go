@@ -18,7 +18,7 @@ type watcher struct {
 // run looks after what is not on the way of records: partitions at fault are tried again, and the
 // cluster's topics are compared with what is consumed.
 func (w *watcher) run(ctx context.Context) {
-	tick := time.NewTicker(faultTick)
+	tick := time.NewTimer(faultTick)
 	defer tick.Stop()
 	lastTopics, lastIdle, lastStreams := time.Now(), time.Now(), time.Now()
 	for {
@@ -28,6 +28,7 @@ func (w *watcher) run(ctx context.Context) {
 		case <-w.look: // a partition needs a look at once
 		case <-tick.C:
 		}
+		tick.Reset(w.pace())
 		done := w.deps.Loops.Works("watch")
 		w.joinTopicsAgain(ctx)
 		w.retryFaults(ctx)
@@ -52,6 +53,11 @@ func (w *watcher) run(ctx context.Context) {
 		}
 		done()
 	}
+}
+
+// pace is the time between two looks. Each goes over all partitions, so many of them are looked at less often.
+func (w *watcher) pace() time.Duration {
+	return max(faultTick, time.Duration(len(w.table.Assigned()))*150*time.Microsecond)
 }
 
 const (

@@ -33,6 +33,7 @@ func benchBridge(ctx context.Context, flags *flag.FlagSet, args []string, stdout
 	only := flags.String("only", "", "only rows whose name matches this expression")
 	profiles := flags.String("profiles", "", "folder for a CPU and a heap profile of the bridge in each cell")
 	pulsar := flags.String("pulsar", "", "pulsar://host:port/tenant/namespace of a Pulsar that runs, for the row that needs one")
+	kafka := flags.String("kafka", "", "host:port of an Apache Kafka that runs, for the rows that need one")
 	file := flags.String("json", "deploy/dev/bench/out/bridge.json", "where the results go, empty for nowhere")
 	var with comparison
 	with.flags(flags)
@@ -53,7 +54,7 @@ func benchBridge(ctx context.Context, flags *flag.FlagSet, args []string, stdout
 	if err != nil {
 		return fmt.Errorf("parsing -only: %w", err)
 	}
-	all := bridgeRows(*seed, *size, *pulsar)
+	all := bridgeRows(*seed, *size, *pulsar, *kafka)
 	wanted := slices.DeleteFunc(slices.Clone(all), func(r bridgeRow) bool { return !match.MatchString(r.name) })
 	if len(wanted) == 0 && with.base == "" {
 		return fmt.Errorf("no row matches %q", *only)
@@ -128,7 +129,7 @@ func environment() string {
 }
 
 // serveBridge is the bridge's process: what `inlong-bridge run` does.
-func serveBridge(ctx context.Context, path string, whole bool, stdin io.Reader, stderr io.Writer) error {
+func serveBridge(ctx context.Context, path, seen string, whole bool, stdin io.Reader, stderr io.Writer) error {
 	cfg, err := config.Load(path)
 	if err != nil {
 		return err
@@ -144,7 +145,14 @@ func serveBridge(ctx context.Context, path string, whole bool, stdin io.Reader, 
 	}
 	run, stop := untilEnd(ctx, stdin)
 	defer stop()
-	return b.Run(run, ctx)
+	if seen == "" {
+		return b.Run(run, ctx)
+	}
+	watched := make(chan error, 1)
+	go func() { watched <- watchReady(run, b, seen) }()
+	err = b.Run(run, ctx)
+	stop()
+	return errors.Join(err, <-watched)
 }
 
 // serveDrain is the sink's process for a bridge: it says its addresses, the marks, and at the end of

@@ -69,7 +69,7 @@ func TestBatchesAreWhatAConsumerReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, err := topicID(t.Context(), cl)
+		id, err := topicID(t.Context(), cl, benchTopic)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestBatchesAreWhatAConsumerReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := produceBatch(t.Context(), cl, id, 0, batch); err != nil {
+		if err := produceBatch(t.Context(), cl, benchTopic, id, 0, batch); err != nil {
 			t.Fatal(err)
 		}
 		want := ring{records: m.from.records}
@@ -100,7 +100,7 @@ func TestBatchesAreWhatAConsumerReads(t *testing.T) {
 
 func TestConfigurationsOfAllCellsAreValid(t *testing.T) {
 	l := &lab{dir: t.TempDir()}
-	rows := bridgeRows(1, 10, "pulsar://127.0.0.1:9/acme/ns")
+	rows := bridgeRows(1, 10, "pulsar://127.0.0.1:9/acme/ns", "")
 	for i := range rows {
 		for _, c := range []*cell{&rows[i].of, &rows[i].reference} {
 			if c.subject != "bridge" {

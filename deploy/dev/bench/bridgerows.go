@@ -43,7 +43,7 @@ type bridgeOutcome struct {
 // linger is the default of pack.linger.
 const linger = 20 * time.Millisecond
 
-func bridgeRows(seed uint64, mib int, pulsar string) []bridgeRow {
+func bridgeRows(seed uint64, mib int, pulsar, kafka string) []bridgeRow {
 	sizes := map[string]int{"json100": 100, "json1k": 1 << 10, "json10k": 10 << 10}
 	// A topic is filled with so many bytes of values, and measured until the last twentieth.
 	filled := func(subject, corpus string, change func(*cell)) cell {
@@ -113,6 +113,7 @@ func bridgeRows(seed uint64, mib int, pulsar string) []bridgeRow {
 			},
 		},
 	)
+	rows = append(rows, kafkaRows(kafka)...)
 	growth := func(name string, of, reference cell) bridgeRow {
 		return bridgeRow{name: "growth: " + name, of: of, reference: reference, maxCPU: 1.2}
 	}

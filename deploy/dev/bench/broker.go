@@ -142,7 +142,7 @@ func serveBroker(ctx context.Context, text string, stdin io.Reader, stdout io.Wr
 	}
 	defer cluster.Close()
 	if spec.Records > 0 {
-		if err := fillTopic(ctx, cluster.ListenAddrs(), &spec); err != nil {
+		if err := fillTopic(ctx, cluster.ListenAddrs(), benchTopic, &spec); err != nil {
 			return err
 		}
 	}
@@ -154,7 +154,7 @@ func serveBroker(ctx context.Context, text string, stdin io.Reader, stdout io.Wr
 }
 
 // fillTopic produces the records of the spec.
-func fillTopic(ctx context.Context, brokers []string, spec *brokerSpec) error {
+func fillTopic(ctx context.Context, brokers []string, topic string, spec *brokerSpec) error {
 	m, err := newBatchMaker(spec)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func fillTopic(ctx context.Context, brokers []string, spec *brokerSpec) error {
 		return fmt.Errorf("filling topic: %w", err)
 	}
 	defer cl.Close()
-	id, err := topicID(ctx, cl)
+	id, err := topicID(ctx, cl, topic)
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func fillTopic(ctx context.Context, brokers []string, spec *brokerSpec) error {
 			if err != nil {
 				return err
 			}
-			if err := produceBatch(ctx, cl, id, int32(p), batch); err != nil {
+			if err := produceBatch(ctx, cl, topic, id, int32(p), batch); err != nil {
 				return err
 			}
 			left[p] -= n
@@ -200,26 +200,26 @@ func fillTopic(ctx context.Context, brokers []string, spec *brokerSpec) error {
 	return nil
 }
 
-func topicID(ctx context.Context, cl *kgo.Client) ([16]byte, error) {
+func topicID(ctx context.Context, cl *kgo.Client, topic string) ([16]byte, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = new(benchTopic)
+	t.Topic = &topic
 	req.Topics = append(req.Topics, t)
 	resp, err := req.RequestWith(ctx, cl)
 	if err != nil {
-		return [16]byte{}, fmt.Errorf("asking for topic %s: %w", benchTopic, err)
+		return [16]byte{}, fmt.Errorf("asking for topic %s: %w", topic, err)
 	}
 	if len(resp.Topics) != 1 {
-		return [16]byte{}, fmt.Errorf("asking for topic %s: %d answers", benchTopic, len(resp.Topics))
+		return [16]byte{}, fmt.Errorf("asking for topic %s: %d answers", topic, len(resp.Topics))
 	}
 	return resp.Topics[0].TopicID, kerr.ErrorForCode(resp.Topics[0].ErrorCode)
 }
 
-func produceBatch(ctx context.Context, cl *kgo.Client, id [16]byte, partition int32, batch []byte) error {
+func produceBatch(ctx context.Context, cl *kgo.Client, topic string, id [16]byte, partition int32, batch []byte) error {
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = -1, 10_000
 	t := kmsg.NewProduceRequestTopic()
-	t.Topic, t.TopicID = benchTopic, id
+	t.Topic, t.TopicID = topic, id
 	p := kmsg.NewProduceRequestTopicPartition()
 	p.Partition, p.Records = partition, batch
 	t.Partitions = append(t.Partitions, p)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,10 +34,14 @@ type cell struct {
 	proxies int // 0 for one
 	budget  string
 	unset   bool // delivery.proxy_rate is not set: as it comes
+	unfinal int // delivery.max_unfinal, 0 for the default
 	// whole has each fetch ask for all partitions, without a session. The embedded Kafka gives first what it has
 	// just given in a session; Apache Kafka puts that last.
 	whole  bool
-	pulsar string // with confirm queue: the Pulsar behind the sink, pulsar://host:port/tenant/namespace, instead of a Kafka
+	topic  string        // empty for the one of the embedded Kafka
+	seen   string        // file in which the bridge notes what it may commit, empty for none
+	scrape time.Duration // between two scrapes, 0 for a second
+	pulsar string        // with confirm queue: the Pulsar behind the sink, pulsar://host:port/tenant/namespace, instead of a Kafka
 }
 
 // String names the cell for people.
@@ -85,10 +90,12 @@ type lab struct {
 	dir      string  // for configurations
 	profiles string  // folder for profiles of the bridge, empty for none
 	full     float64 // records of 1 KiB per second that the bridge can do, 0 when not known yet
-	groups   int
-	broker   *child
-	holds    brokerSpec
-	program  string // that the bridge is started from, empty for this one
+	// The same from the Apache Kafka that -kafka names.
+	fullKafka float64
+	groups    int
+	broker    *child
+	holds     brokerSpec
+	program   string // that the bridge is started from, empty for this one
 	// counts has the bridge's metrics read at the marks, and only then: scrapes allocate.
 	counts bool
 }
@@ -138,7 +145,7 @@ func (l *lab) config(c *cell, name string, group, brokers, queue string, proxies
 	if c.spec.Keys > 0 {
 		stream = "'" + benchStream + "-{key}'"
 	}
-	fmt.Fprintf(&y, "routes: [{topics: [%s], group: %s, stream: %s}]\n", benchTopic, benchGroup, stream)
+	fmt.Fprintf(&y, "routes: [{topics: [%s], group: %s, stream: %s}]\n", cmp.Or(c.topic, benchTopic), benchGroup, stream)
 	settle := c.settle
 	if settle == 0 {
 		settle = 10 * time.Second
@@ -151,7 +158,11 @@ func (l *lab) config(c *cell, name string, group, brokers, queue string, proxies
 	if c.unset {
 		rate = ""
 	}
-	fmt.Fprintf(&y, "delivery: {confirm: %s, settle: %v%s, drain: %v}\n", confirm, settle, rate, settle+20*time.Second)
+	unfinal := ""
+	if c.unfinal > 0 {
+		unfinal = fmt.Sprintf(", max_unfinal: %d", c.unfinal)
+	}
+	fmt.Fprintf(&y, "delivery: {confirm: %s, settle: %v%s, drain: %v%s}\n", confirm, settle, rate, settle+20*time.Second, unfinal)
 	if c.pulsar != "" {
 		place, err := parsePulsar(c.pulsar)
 		if err != nil {
@@ -274,7 +285,11 @@ func (l *lab) startBridge(ctx context.Context, c *cell, name, group, brokers str
 			return nil, fmt.Errorf("finding this program: %w", err)
 		}
 	}
-	subject, err := startProgram(ctx, program, "bridge", false, "bridge-process", "-c", path, fmt.Sprint("-whole=", c.whole))
+	args := []string{"-c", path, fmt.Sprint("-whole=", c.whole)}
+	if c.seen != "" { // an older program has no such flag
+		args = append(args, "-seen", c.seen)
+	}
+	subject, err := startProgram(ctx, program, "bridge", false, append([]string{"bridge-process"}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -284,13 +299,13 @@ func (l *lab) startBridge(ctx context.Context, c *cell, name, group, brokers str
 	}
 	scraping, stop := context.WithCancel(ctx)
 	subject.also = stop
-	go scrape(scraping, admin)
+	go scrape(scraping, admin, cmp.Or(c.scrape, time.Second))
 	return subject, nil
 }
 
-// scrape asks for the metrics once a second until ctx ends.
-func scrape(ctx context.Context, admin string) {
-	tick := time.NewTicker(time.Second)
+// scrape asks for the metrics until ctx ends.
+func scrape(ctx context.Context, admin string, every time.Duration) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {

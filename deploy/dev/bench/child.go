@@ -105,6 +105,14 @@ func (c *child) mark(limit time.Duration) (records, at int64, err error) {
 	return records, at, nil
 }
 
+// count asks a sink how many records it has counted, and when.
+func (c *child) count() (records, at int64, err error) {
+	if _, err := io.WriteString(c.stdin, "count\n"); err != nil {
+		return 0, 0, fmt.Errorf("asking %s: %w", c.name, err)
+	}
+	return c.mark(time.Minute)
+}
+
 // untilEnd is a context that ends with stdin, as the processes of the bench do.
 func untilEnd(ctx context.Context, stdin io.Reader) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)

@@ -20,8 +20,8 @@ import (
 // count acks; one goroutine, no streams, no tracking, no commits, no second try. The poll floor drops
 // what it polls. Both use the client as it comes.
 
-func floorClient(brokers, group string) (*kgo.Client, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.ConsumeTopics(benchTopic), kgo.ConsumerGroup(group),
+func floorClient(brokers, topic, group string) (*kgo.Client, error) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(brokers, ",")...), kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit())
 	if err != nil {
 		return nil, fmt.Errorf("creating kafka client: %w", err)
@@ -33,7 +33,7 @@ func floorClient(brokers, group string) (*kgo.Client, error) {
 func serveFloor(ctx context.Context, brokers, group, addr string, stdin io.Reader) error {
 	ctx, cancel := untilEnd(ctx, stdin)
 	defer cancel()
-	cl, err := floorClient(brokers, group)
+	cl, err := floorClient(brokers, benchTopic, group)
 	if err != nil {
 		return err
 	}
@@ -113,19 +113,32 @@ func (f *floorBridge) countAcks() {
 	}
 }
 
-// servePoll drops what it polls and says when the marks are reached.
-func servePoll(ctx context.Context, brokers, group string, m *marks, stdin io.Reader) error {
+// servePoll drops what it polls and says when the marks are reached. seen, when not empty, is the file in which it notes what it
+// polled, and when.
+func servePoll(ctx context.Context, brokers, topic, group, seen string, m *marks, stdin io.Reader) (err error) {
 	ctx, cancel := untilEnd(ctx, stdin)
 	defer cancel()
-	cl, err := floorClient(brokers, group)
+	cl, err := floorClient(brokers, topic, group)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
+	var to *sightings
+	if seen != "" {
+		if to, err = createSightings(seen); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, to.close()) }()
+	}
 	for ctx.Err() == nil {
 		fs := cl.PollFetches(ctx)
+		now := time.Now()
 		n := 0
-		fs.EachRecord(func(*kgo.Record) { n++ })
+		fs.EachPartition(func(p kgo.FetchTopicPartition) {
+			if n += len(p.Records); to != nil && len(p.Records) > 0 {
+				to.add(p.Partition, p.Records[len(p.Records)-1].Offset+1, now)
+			}
+		})
 		m.add(int64(n))
 	}
 	return nil

@@ -27,9 +27,10 @@ const usage = `bench measures the sender and the bridge on this machine.
 
   bench sender [flags]                what sdk.Sender reaches, beside the limit
   bench bridge [flags]                what the bridge reaches, beside the floor
+  bench growth [flags]                CPU per record by partitions, streams, proxies, open pieces and lag, as plots
   bench sender|bridge -base BINARY    old and new in turn, and whether a row became worse
 
-Each prints a table and writes JSON; bench sender -h and bench bridge -h list the flags.
+The first two print a table and write JSON, growth writes docs/growth-*.svg; bench sender -h and bench bridge -h list the flags.
 
 With -base, every row runs with BINARY (old) and with this program (new), one right after the other, for 10 rounds; which of
 the two comes first alternates. BINARY is the bench of another commit: make bench-base BASE=<commit> builds it as bin/bench-base.
@@ -57,7 +58,7 @@ func main() {
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("name a command: sender or bridge; the others are the processes that these start")
+		return errors.New("name a command: sender, bridge or growth; the others are the processes that these start")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -69,6 +70,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return benchSender(ctx, flags, args[1:], stdout, stderr)
 	case "bridge":
 		return benchBridge(ctx, flags, args[1:], stdout, stderr)
+	case "growth":
+		return benchGrowth(ctx, flags, args[1:], stdout, stderr)
 	case "broker":
 		spec := flags.String("spec", "", "what it holds, as JSON")
 		if err := flags.Parse(args[1:]); err != nil {
@@ -78,10 +81,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case "bridge-process":
 		path := flags.String("c", "", "configuration")
 		whole := flags.Bool("whole", false, "fetch without sessions")
+		seen := flags.String("seen", "", "file for what may be committed, and when")
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
 		}
-		return serveBridge(ctx, *path, *whole, stdin, stderr)
+		return serveBridge(ctx, *path, *seen, *whole, stdin, stderr)
 	case "drain":
 		return serveDrain(ctx, flags, args[1:], stdin, stdout)
 	case "produce":
@@ -90,6 +94,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		brokers := flags.String("brokers", "", "to poll")
 		group := flags.String("group", "", "to join")
 		addr := flags.String("addr", "", "of the sink")
+		topic := flags.String("topic", benchTopic, "to poll")
+		seen := flags.String("seen", "", "file for what was polled, and when")
 		at := flags.String("marks", "", "numbers of records to say")
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
@@ -99,7 +105,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return err
 		}
 		if args[0] == "poll" {
-			return servePoll(ctx, *brokers, *group, newMarks(numbers, stdout), stdin)
+			return servePoll(ctx, *brokers, *topic, *group, *seen, newMarks(numbers, stdout), stdin)
 		}
 		return serveFloor(ctx, *brokers, *group, *addr, stdin)
 	case "sink":
@@ -116,7 +122,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return serveSender(ctx, args[0] == "raw", *addr, *task, stdout)
 	}
-	return fmt.Errorf("command %q is not known; use sender or bridge", args[0])
+	return fmt.Errorf("command %q is not known; use sender, bridge or growth", args[0])
 }
 
 func benchSender(ctx context.Context, flags *flag.FlagSet, args []string, stdout, stderr io.Writer) error {

@@ -27,7 +27,7 @@ func TestJobsMeasureWhatTheRuleNeeds(t *testing.T) {
 	l := &lab{dir: t.TempDir()}
 	jobs := senderJobs(rows(1, length{Records: 20_000}), regexp.MustCompile("^json1k$"))
 	// Without end, so that there is something left to count whenever the metrics are read.
-	jobs = append(jobs, l.bridgeJobs(bridgeRows(1, 32, ""), regexp.MustCompile("^json1k, endless$"))...)
+	jobs = append(jobs, l.bridgeJobs(bridgeRows(1, 32, "", ""), regexp.MustCompile("^json1k, endless$"))...)
 	if len(jobs) != 2 {
 		t.Fatalf("%d jobs have these names, want one of the sender and one of the bridge", len(jobs))
 	}
@@ -54,7 +54,7 @@ func TestEveryRowOfOursIsComparedOnce(t *testing.T) {
 	l := new(lab)
 	for what, jobs := range map[string][]job{
 		"sender": senderJobs(rows(1, length{Time: time.Second}), everything),
-		"bridge": l.bridgeJobs(bridgeRows(1, 1, ""), everything),
+		"bridge": l.bridgeJobs(bridgeRows(1, 1, "", ""), everything),
 	} {
 		var names []string
 		for _, j := range jobs {

@@ -76,6 +76,9 @@ func (l *lab) latency(ctx context.Context, subject string, perSecond int, length
 // serveProducer produces stamped records at a steady rate and ends.
 func serveProducer(ctx context.Context, flags *flag.FlagSet, args []string, _ io.Reader) error {
 	brokers := flags.String("brokers", "", "to produce to")
+	topic := flags.String("topic", benchTopic, "to produce to")
+	sent := flags.String("sent", "", "file for what was produced, and when")
+	skip := flags.Duration("skip", 0, "with -sent, what was produced before this time has passed is left out")
 	rate := flags.Int("rate", 1000, "records per second")
 	length := flags.Duration("time", time.Second, "how long")
 	seed := flags.Uint64("seed", 1, "of the corpus")
@@ -86,13 +89,21 @@ func serveProducer(ctx context.Context, flags *flag.FlagSet, args []string, _ io
 	if err != nil {
 		return err
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(*brokers, ",")...), kgo.DefaultProduceTopic(benchTopic),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(*brokers, ",")...), kgo.DefaultProduceTopic(*topic),
 		kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
 	if err != nil {
 		return fmt.Errorf("creating kafka client: %w", err)
 	}
 	defer cl.Close()
+	// One record in so many that some 20,000 a second are noted, at most.
+	every := max(*rate/20_000, 1)
+	var to *sightings
+	if *sent != "" {
+		if to, err = createSightings(*sent); err != nil {
+			return err
+		}
+	}
 	from := ring{records: records}
 	var failed error
 	begin := time.Now()
@@ -102,16 +113,27 @@ func serveProducer(ctx context.Context, flags *flag.FlagSet, args []string, _ io
 			break
 		}
 		for due := int(since.Seconds() * float64(*rate)); sent < due; sent++ {
-			value := append(appendStamp(make([]byte, 0, 1<<10), time.Now()), from.next(1)[0][stampLen:]...)
-			cl.Produce(ctx, &kgo.Record{Value: value}, func(_ *kgo.Record, err error) {
+			now := time.Now()
+			if now.Sub(begin) > *length { // it does not keep up with the rate
+				break
+			}
+			value := append(appendStamp(make([]byte, 0, 1<<10), now), from.next(1)[0][stampLen:]...)
+			noted := to != nil && since >= *skip && sent%every == 0
+			cl.Produce(ctx, &kgo.Record{Value: value}, func(r *kgo.Record, err error) { // one goroutine calls, and what it leaves is read at the end only
 				if err != nil {
-					failed = err // one goroutine calls, and it is read for the end only
+					failed = err
+				} else if noted {
+					to.add(r.Partition, r.Offset, now)
 				}
 			})
 		}
 		<-time.After(time.Millisecond)
 	}
-	return errors.Join(failed, cl.Flush(ctx))
+	err = cl.Flush(ctx)
+	if to != nil {
+		err = errors.Join(err, to.close())
+	}
+	return errors.Join(failed, err)
 }
 
 // assigned waits until a bridge has n partitions.
@@ -309,10 +331,7 @@ func (l *lab) groupRate(ctx context.Context, n int, length time.Duration, seed u
 			}
 			used[i] += d
 		}
-		if _, err := io.WriteString(sink.stdin, "count\n"); err != nil {
-			return 0, 0, err
-		}
-		if records[i], at[i], err = sink.mark(time.Minute); err != nil {
+		if records[i], at[i], err = sink.count(); err != nil {
 			return 0, 0, err
 		}
 		if i == 0 {

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -62,6 +63,13 @@ func (b *bench) startKafkaWith(r *release, n int, settings map[string]any) *kafk
 	clusterID := base64.RawURLEncoding.EncodeToString(uuid[:])
 	format := make([]*process, n)
 	data := b.TempDir()
+	if logs := os.Getenv("E2E_KAFKA_LOGS"); logs != "" {
+		var err error
+		if data, err = os.MkdirTemp(logs, "kafka-"); err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = os.RemoveAll(data) })
+	}
 	for i, node := range k.nodes {
 		node.properties = b.write(fmt.Sprintf("broker-%d.properties", node.id), node.config(voters, fmt.Sprintf("%s/%d", data, node.id)))
 		format[i] = b.start(fmt.Sprintf("format-%d", node.id),

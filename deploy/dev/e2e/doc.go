@@ -17,6 +17,8 @@
 //	E2E_SEED=N            the moments of the kills; printed by each test that draws any
 //	E2E_REQUIRED=1        what cannot run fails instead of being skipped
 //	E2E_KAFKA=3.9,4       the versions of Apache Kafka to run against (default both): NAME of the directories kafka-NAME
+//	E2E_JVM='-Xmx2g ...'  options of the brokers' JVM instead of those that suit a test
+//	E2E_KAFKA_LOGS=/dir   where their logs lie instead of the tests' temporary folders
 //	E2E_DATAPROXY=h:p,... real proxies instead of devproxy, with
 //	E2E_QUEUE=kafka://... the Kafka behind them, whose topics are named {group}.{stream},
 //	          pulsar://... or the Pulsar (host:port/tenant/namespace), whose topics are named {stream}, and

@@ -23,13 +23,16 @@ func newest() string { all := releases(); return all[len(all)-1] }
 
 // java is a command that runs a class of the release in little memory.
 func (r *release) java(class string, args ...string) *exec.Cmd {
-	all := append([]string{
-		"-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+	jvm := []string{"-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
+	if other := os.Getenv("E2E_JVM"); other != "" {
+		jvm = strings.Fields(other)
+	}
+	all := append(append(jvm,
 		"-Djava.net.preferIPv4Stack=true",
 		"-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 		"-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
 		"-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn",
 		"-cp", filepath.Join(r.jars, "*"), class,
-	}, args...)
+	), args...)
 	return command("java", all...)
 }

@@ -23,7 +23,8 @@ func TestUp(t *testing.T) {
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	r := need(t, "kafka-"+newest())
 	b := newBench(t)
-	k := b.startKafka(r, 1)
+	// It stays, so it need not look after its logs as often as in a test.
+	k := b.startKafkaWith(r, 1, map[string]any{"log.retention.check.interval.ms": 60_000, "log.cleaner.backoff.ms": 15_000})
 	streams := []string{"orders", "logs", "clicks", "views"}
 	to := b.startSink(k.cluster, 1, streams, 2, "--queue-delay", held.String())
 	var proxies []string

@@ -733,6 +733,11 @@ var mutations = []mutation{
 		pkg: connector, run: "LetGoOnly",
 	},
 	{
+		name: "all partitions are committed in one request", file: "connector/internal/commit/commit.go",
+		old: "slices.Chunk(inTurn(parts), maxAtOnce)", new: "slices.Chunk(inTurn(parts), len(parts))",
+		pkg: connector, run: "TestCommitOfManyPartitions",
+	},
+	{
 		name: "a zombie is opened by an older pack", file: "sdk/finality/queue.go",
 		old: "if ep.zombie && order > ep.openOrder {", new: "if ep.zombie {",
 		pkg: finality,
@@ -1147,6 +1152,11 @@ var mutations = []mutation{
 		name: "a stream is forgotten while a piece names it", file: "connector/internal/assign/pending.go",
 		old: "	p.checkpoint.Routes(in)\n", new: "",
 		pkg: assigned, run: "TestRouteThatAPiece",
+	},
+	{
+		name: "a partition that waits for room is not counted", file: "connector/internal/assign/pending.go",
+		old: "		p.pending.shared.Waiting.Add(1)\n", new: "",
+		pkg: assigned, run: "TestAssignmentsThatWaitForRoom",
 	},
 	// Engine: dispatch, breaker, run queue, retry, isolation and cutting, held packs.
 	{
