@@ -34,7 +34,7 @@ type cell struct {
 	proxies int // 0 for one
 	budget  string
 	unset   bool // delivery.proxy_rate is not set: as it comes
-	unfinal int // delivery.max_unfinal, 0 for the default
+	unfinal int  // delivery.max_unfinal, 0 for the default
 	// whole has each fetch ask for all partitions, without a session. The embedded Kafka gives first what it has
 	// just given in a session; Apache Kafka puts that last.
 	whole  bool
