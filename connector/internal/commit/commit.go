@@ -87,7 +87,7 @@ func (cm *Committer) Commit(ctx context.Context, parts []*assign.Assignment) boo
 			return cm.commitAs(ctx, s, r, lines)
 		}
 	}
-	return cm.commitBy(ctx, slices.DeleteFunc(slices.Clone(parts), (*assign.Assignment).Beginning), send)
+	return cm.commitBy(ctx, slices.DeleteFunc(wanting(parts), (*assign.Assignment).Beginning), send)
 }
 
 // CommitStarts commits where assignments begin. kgo does not count their partitions as the session's yet, and would take the answer

@@ -422,7 +422,7 @@ func (l *lab) many(ctx context.Context, addr string, partitions int) (m manyResu
 	slices.Sort(took)
 	m.scrape = took[len(took)/2]
 	if m.rss, err = memoryOf(bridge.pid(), "VmRSS"); err == nil && l.profiles != "" {
-		l.profile(ctx, c, bridge.first, 30)() // after what is measured, and long, since it does so little
+		l.profile(ctx, c, bridge.first, 20)() // after what is measured, and long, since it does so little
 	}
 	return m, err
 }
