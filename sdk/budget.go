@@ -52,6 +52,9 @@ func (s *Sender) goesAheadLocked(p *pack) {
 func (s *Sender) ranAheadLocked(p *pack) {
 	if n := p.ahead; n > 0 {
 		p.ahead = 0
+		if p.frame != nil {
+			p.st.wire.Add(-n, s.now())
+		}
 		s.budget.Went(&p.st.ahead, n)
 	}
 }

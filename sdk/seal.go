@@ -30,6 +30,10 @@ func (s *Sender) sealLocked(p *pack) {
 	switch s.o.compression {
 	case Auto:
 		p.compress = st.tryAuto.Next(p.size())
+		// While connections are the limit, packs wait anyway: they may take the encoder longer, and hold more, because a
+		// longer block shrinks further. On the wire they stay within the size of a pack.
+		p.better = p.compress && st.wire.Limits(s.now())
+		st.double = p.better && st.tryAuto.Halves()
 	case Snappy:
 		p.compress = true
 	case None:
