@@ -77,8 +77,23 @@ func (s *Sender) goesAheadLocked(p *pack) {
 	}
 }
 
-// ranAheadLocked ends that, when the pack is done before it was handed over. Under mu.
+// handedOverLocked ends that when a connection takes the pack, ranAheadLocked when the pack is done before. Under mu.
+func (s *Sender) handedOverLocked(p *pack, now time.Duration) {
+	s.leavesWireLocked(p, now)
+	s.budget.Sent(&p.st.ahead, p.ahead, now)
+	p.ahead = 0
+}
+
 func (s *Sender) ranAheadLocked(p *pack, now time.Duration) {
+	s.leavesWireLocked(p, now)
 	s.budget.Ended(&p.st.ahead, p.ahead, now)
 	p.ahead = 0
+}
+
+// leavesWireLocked: an encoded pack does not wait for a connection any more. Under mu.
+func (s *Sender) leavesWireLocked(p *pack, now time.Duration) {
+	if p.onWire {
+		p.onWire = false
+		p.st.wire.Add(-p.ahead, now)
+	}
 }

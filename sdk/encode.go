@@ -42,7 +42,7 @@ func (s *Sender) encode(p *pack, w *encode.Workspace) ([]byte, error) {
 	}
 	in := encode.Pack{
 		Attr: w.Attr, Buf: p.buf, Count: p.count, DataTime: p.dataTime, Uniq: uint32(p.life.Seq()),
-		RecordAttrs: p.key.records, Compress: p.compress,
+		RecordAttrs: p.key.records, Compress: p.compress, Better: p.better,
 	}
 	out, err := s.enc.Frame(&in, w)
 	p.buf = in.Buf
@@ -67,10 +67,17 @@ func (s *Sender) encodedLocked(p *pack, size int, encoded []byte, err error) {
 		return
 	}
 	p.frame = encoded
+	if w := p.st.wire; w != nil {
+		p.onWire = true
+		w.Add(p.ahead, s.now())
+	}
 	s.refundLocked(p, int64(len(encoded))) // the records are freed, and only the frame is held until the ack
 	p.st.meter.packedBytes += uint64(size)
 	if !p.compress {
 		p.st.meter.plainPacks++
+	}
+	if p.better {
+		p.st.meter.betterPacks++
 	}
 	if p.compress && s.o.compression == Auto {
 		p.st.tryAuto.Result(size, len(encoded))

@@ -25,7 +25,7 @@ func Counted(s *Sender) int64 {
 	defer s.mu.Unlock()
 	n := s.budget.Used() + s.enc.Backlog().Bytes()
 	for _, st := range s.streamList {
-		n += st.held.Load() + st.ahead.Bytes()
+		n += st.held.Load() + st.ahead.Bytes() + st.wire.Waiting()
 	}
 	return n
 }

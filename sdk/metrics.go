@@ -75,6 +75,7 @@ func (t *Times) add(o *Times, sign int) {
 type meter struct {
 	packedBytes uint64 // items of the packs that wireBytes counts, before compression
 	plainPacks  uint64 // of those, not compressed
+	betterPacks uint64 // of those, compressed with the better encoder
 
 	queue, wire, total Times
 }
@@ -218,12 +219,12 @@ func (s *StreamStatus) since(before *StreamStatus) {
 func (s *StreamStatus) counters() [streamCounters]*uint64 {
 	return [streamCounters]*uint64{
 		&s.Records, &s.RecordBytes, &s.BufferFull, &s.TooLarge, &s.Packs, &s.PackedBytes, &s.WireBytes,
-		&s.PacksPlain, &s.PacksAcked, &s.PacksFinal, &s.PacksLost, &s.PacksResent, &s.PacksDuplicated,
+		&s.PacksPlain, &s.PacksBetter, &s.PacksAcked, &s.PacksFinal, &s.PacksLost, &s.PacksResent, &s.PacksDuplicated,
 		&s.PacksRefused, &s.RecordsFinal, &s.RecordsLost, &s.RecordsRefused,
 	}
 }
 
-const streamCounters = 17
+const streamCounters = 18
 
 func (g *GroupStatus) add(o *GroupStatus) {
 	g.Failures += o.Failures

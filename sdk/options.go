@@ -31,7 +31,7 @@ type Compression uint8
 
 const (
 	Auto   Compression = iota // where it helps: see WithCompression
-	Snappy                    // always, unless the body would grow
+	Snappy                    // always and with the fast encoder, unless the body would grow
 	None                      // never
 )
 
@@ -150,14 +150,17 @@ func WithFinality(cfg finality.Config) Option {
 // WithConfirmer is the reader of the queue behind the proxies; needed in mode Queue, and only there.
 func WithConfirmer(c Confirmer) Option { return optionFunc(func(o *options) { o.confirmer = c }) }
 
-// WithPack says when a pack is full: bytes of its frame before compression, count records, or linger after its first record (0: at the end of each call).
+// WithPack says when a pack is full: bytes of its frame before compression (see WithCompression), count records, or linger after its first record (0: at the end of each call).
 // Default 256 KiB, 32767, 20 ms.
 func WithPack(bytes, count int, linger time.Duration) Option {
 	return optionFunc(func(o *options) { o.packBytes, o.packCount, o.linger = bytes, count, linger })
 }
 
 // WithCompression says when bodies are compressed. Auto, the default, compresses from 256 bytes on,
-// and leaves a stream alone for a while whose packs do not shrink by at least a twentieth.
+// and leaves a stream alone for a while whose packs do not shrink by at least a twentieth. While packs of a stream wait
+// for a connection three quarters of the time, because of a rate bound, a full window or a slow proxy, it compresses them
+// with a better encoder that takes two to three times as long, and fills them up to twice WithPack's bytes if they become
+// half as long: more records fit through. Snappy keeps to the fast encoder and to that size.
 func WithCompression(c Compression) Option { return optionFunc(func(o *options) { o.compression = c }) }
 
 // WithBudget bounds the bytes that are held from the moment records are handed over to the proxy's ack: those

@@ -38,6 +38,8 @@ type filling struct {
 	// Set when it is sealed.
 	rtms     int64 // report time, the same on a resend
 	compress bool
+	better   bool  // with the better encoder
+	onWire   bool  // counted in Stream.wire; guarded by Sender.mu
 	ahead    int64 // what it counts for in Stream.ahead; guarded by Sender.mu
 }
 

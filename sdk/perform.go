@@ -153,8 +153,7 @@ func (s *Sender) streamOfLocked(st *engine.Stream) *Stream { return s.streamList
 
 // sendLocked gives a pack to a connection's writer. Under mu.
 func (s *Sender) sendLocked(p *pack, c *conn, now time.Duration) {
-	s.budget.Sent(&p.st.ahead, p.ahead, now)
-	p.ahead = 0
+	s.handedOverLocked(p, now)
 	c.out = append(c.out, p)
 	c.wake.Poke()
 }

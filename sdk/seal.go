@@ -1,6 +1,10 @@
 package sdk
 
-import "time"
+import (
+	"time"
+
+	"inlong-bridge/sdk/internal/encode"
+)
 
 // openedLocked notes a fresh open pack. Under its stream's lock.
 func (s *Sender) openedLocked(p *pack) {
@@ -30,6 +34,13 @@ func (s *Sender) sealLocked(p *pack) {
 	switch s.o.compression {
 	case Auto:
 		p.compress = st.tryAuto.Next(p.size())
+		// While connections are the limit, packs wait anyway: they may take the encoder longer, and hold more, because a
+		// longer block shrinks further. On the wire they stay within the size of a pack.
+		if st.wire == nil && st.ahead.Bytes() > 0 {
+			st.wire = new(encode.Wire)
+		}
+		p.better = p.compress && st.wire.Limits(s.now())
+		st.double = p.better && st.tryAuto.Halves()
 	case Snappy:
 		p.compress = true
 	case None:

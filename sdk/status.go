@@ -76,6 +76,7 @@ type StreamStatus struct {
 	PackedBytes     uint64     `json:"packed_bytes_total"` // in the packs of wire_bytes_total, before compression
 	WireBytes       uint64     `json:"wire_bytes_total"`   // each pack once
 	PacksPlain      uint64     `json:"packs_plain_total"`  // not compressed
+	PacksBetter     uint64     `json:"packs_better_total"` // compressed with the better encoder; see WithCompression
 	PacksAcked      uint64     `json:"packs_acked_total"`
 	PacksFinal      uint64     `json:"packs_final_total"`
 	PacksLost       uint64     `json:"packs_lost_total"`
@@ -213,7 +214,8 @@ func (s *Sender) streamStatusLocked(st *Stream, out *StreamStatus, now time.Dura
 	out.HeldBytes, out.HeldPacks = st.held.Load(), st.life.Held()
 	out.StallCode, out.Stall = s.stallLocked(st, now)
 	out.Compressing = s.o.compression == Snappy || (s.o.compression == Auto && !st.tryAuto.Skips())
-	out.Packs, out.PackedBytes, out.WireBytes, out.PacksPlain = c.Packs, m.packedBytes, c.WireBytes, m.plainPacks
+	out.Packs, out.PackedBytes, out.WireBytes = c.Packs, m.packedBytes, c.WireBytes
+	out.PacksPlain, out.PacksBetter = m.plainPacks, m.betterPacks
 	out.PacksAcked, out.PacksFinal, out.PacksLost, out.PacksResent = c.Acked, c.Final, c.Lost, c.Resent
 	out.PacksDuplicated, out.PacksRefused = c.Duplicated, c.Refused
 	out.RecordsFinal, out.RecordsLost, out.RecordsRefused = c.RecordsFinal, c.RecordsLost, c.RecordsRefused

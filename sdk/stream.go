@@ -37,6 +37,7 @@ type Stream struct {
 	mu          sync.Mutex // before Sender.mu
 	open        openSet
 	last        *pack // of open, the one that was appended to last
+	double      bool  // packs take twice as many bytes; see sealLocked
 	records     uint64
 	recordBytes uint64
 	full        uint64 // calls that found no room
@@ -47,6 +48,7 @@ type Stream struct {
 	tryAuto  encode.Auto
 	life     engine.Stream // what the engine knows of it; its Ref is the index in Sender.streamList
 	watchErr *error        // why its queue cannot be watched; nil for nothing
+	wire     *encode.Wire  // what of ahead is encoded; nil until a pack is sealed while another is ahead
 	meter    meter
 }
 
@@ -154,7 +156,11 @@ func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 	if p == nil {
 		p = &pack{filling: filling{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t), dataMillis: dataMillis(t)}}
 		over := int(s.overhead) + len(key.attrs) + len("&")
-		most := min(s.s.o.packBytes, s.s.openShare())
+		most := s.s.o.packBytes
+		if s.double {
+			most *= 2
+		}
+		most = min(most, s.s.openShare())
 		// The frame is to fit into the buffer of a power of two that the pack's size usually is.
 		p.limit = min(max(most-over, most/2), s.room(key.attrs))
 		if s.lastSize == 0 && s.s.open.Len() >= manyOpen {

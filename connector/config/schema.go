@@ -55,10 +55,10 @@ func (c *Config) schema() []entry {
 		{key: "delivery", doc: "When a record counts as delivered, and what is done until then.", sub: c.deliverySchema()},
 		{key: "queue", doc: "The queue behind the proxies, read to see what really arrived (confirm: queue). Leave the section out if the bridge cannot read that queue.", sub: c.queueSchema()},
 		{key: "pack", doc: "When a pack of records is closed and sent.", sub: []entry{
-			{key: "bytes", def: "256KiB", dst: &c.Pack.Bytes, min: 1 * kib, max: 20 * mib, doc: "Size of the records of a pack, before compression."},
+			{key: "bytes", def: "256KiB", dst: &c.Pack.Bytes, min: 1 * kib, max: 20 * mib, doc: "Size of the records of a pack, before compression. While connections are the limit, compression: auto fills packs up to twice as much if they become half as long."},
 			{key: "count", def: "32767", dst: &c.Pack.Count, min: 1, max: 32767, doc: "Most records in a pack. The protocol allows 32767."},
 			{key: "linger", def: "20ms", dst: &c.Pack.Linger, min: 0, max: minute, doc: "A pack that is not full is sent this long after its first record."},
-			{key: "compression", def: "auto", dst: &c.Pack.Compression, oneOf: []string{"auto", "snappy", "none"}, doc: "auto compresses with snappy where that saves something, snappy always does, and none never."},
+			{key: "compression", def: "auto", dst: &c.Pack.Compression, oneOf: []string{"auto", "snappy", "none"}, doc: "auto compresses with snappy where that saves something, and takes more time to make packs smaller while they wait for a connection anyway; snappy always compresses, and never takes more time; none never compresses."},
 		}},
 		{key: "memory", doc: "Bounds on the memory of the process. \"inlong-bridge check --print\" shows the limits that follow from them.", sub: []entry{
 			{key: "budget", def: "auto", dst: &c.Memory.Budget, min: 16 * mib, max: 1 << 40, doc: "Bytes of records between their fetch and the ack of a proxy. auto is a quarter of the container's memory limit (or of GOMEMLIMIT, or of the machine), between 64MiB and 1GiB."},

@@ -136,7 +136,7 @@ func (e *Engine) offerFirst(st *Stream, l lane, now time.Duration) offer {
 // hand puts p in flight on c. Its first byte is written after this.
 func (e *Engine) hand(p *Pack, c *Conn, now time.Duration) {
 	if p.sends > 0 {
-		p.stream.counts.Resent++
+		p.stream.trouble().Resent++
 	}
 	p.sends++
 	p.conn, p.endpoint, p.sentAt, p.taken = c, c.endpoint, now, false

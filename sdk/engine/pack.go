@@ -259,7 +259,7 @@ func (e *Engine) final(p *Pack) {
 	switch p.state {
 	case InFlight:
 		if p.maybe {
-			st.counts.Duplicated++ // an earlier copy arrived, and this one goes out
+			st.trouble().Duplicated++ // an earlier copy arrived, and this one goes out
 		}
 		p.conn.unclear = true // its answer is still to come
 		e.unhand(p)
@@ -267,7 +267,7 @@ func (e *Engine) final(p *Pack) {
 		p.conn.acked--
 		e.unblock(st) // its share of the window is free
 	case Lost:
-		st.counts.Duplicated++ // it was read and sent again already
+		st.trouble().Duplicated++ // it was read and sent again already
 	case Waiting, Held:
 	case Filling, Split, Done, numStates:
 		panic("bug: pack final that is " + p.state.String())
@@ -283,8 +283,8 @@ func (e *Engine) lose(p *Pack, why string) {
 		panic("bug: pack lost that is " + p.state.String())
 	}
 	st, ep := p.stream, p.endpoint
-	st.counts.Lost++
-	st.counts.RecordsLost += uint64(p.Records)
+	st.trouble().Lost++
+	st.trouble().RecordsLost += uint64(p.Records)
 	ep.counts.Lost++
 	ep.counts.RecordsLost += uint64(p.Records)
 	p.conn.acked--
@@ -318,8 +318,8 @@ func (e *Engine) Forget(p *Pack, now time.Duration) bool {
 func (e *Engine) refuse(p *Pack, f Effect) {
 	e.endRefusal(p)
 	e.confirm.Drop(finality.Pack(p.seq), 0)
-	p.stream.counts.Refused++
-	p.stream.counts.RecordsRefused += uint64(p.Records)
+	p.stream.trouble().Refused++
+	p.stream.trouble().RecordsRefused += uint64(p.Records)
 	e.done(p)
 	f.Kind, f.Pack = PackRefused, p
 	e.emit(f)

@@ -22,20 +22,43 @@ type Stream struct {
 	known    int32                  // Invariant: packs of it in Engine.packs
 	held     int32                  // Invariant: packs of it whose pieces were told that they are held, without release
 	probes   int32                  // tries of its held packs since it has some
-	counts   StreamCounts
+	counts   deliveries
+	troubles *troubles // nil until it has some: a sender may have many thousand streams
 }
 
 // StreamCounts are the counters of a stream. They run since AddStream.
 type StreamCounts struct {
-	Packs, WireBytes, Acked, Final, Lost, Resent, Duplicated, Refused uint64
-	RecordsFinal, RecordsLost, RecordsRefused                         uint64
+	deliveries
+	troubles
+}
+
+type deliveries struct {
+	Packs, WireBytes, Acked, Final, RecordsFinal uint64
+}
+
+type troubles struct {
+	Lost, Resent, Duplicated, Refused, RecordsLost, RecordsRefused uint64
 }
 
 // ID is the number that AddStream was given.
 func (s *Stream) ID() finality.Stream { return s.id }
 
 // Counts returns the counters.
-func (s *Stream) Counts() StreamCounts { return s.counts }
+func (s *Stream) Counts() StreamCounts {
+	c := StreamCounts{deliveries: s.counts}
+	if s.troubles != nil {
+		c.troubles = *s.troubles
+	}
+	return c
+}
+
+// trouble returns the counters of what most streams never have.
+func (s *Stream) trouble() *troubles {
+	if s.troubles == nil {
+		s.troubles = new(troubles)
+	}
+	return s.troubles
+}
 
 // Held is how many packs of the stream are held.
 func (s *Stream) Held() int { return int(s.held) }

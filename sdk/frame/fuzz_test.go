@@ -89,7 +89,7 @@ func FuzzAppendPack(f *testing.F) {
 	f.Add(uint16(0), uint16(4), uint32(1760000000), uint16(1), uint32(7), uint8(0), []byte("hello"), []byte(plainAttr), true)
 	f.Add(uint16(9), uint16(0x24), uint32(0), uint16(32767), uint32(0xffffffff), uint8(0x40), bytes.Repeat([]byte("ab"), 500), []byte{}, true)
 	f.Fuzz(func(t *testing.T, id, ext uint16, dataTime uint32, count uint16, uniq uint32, flags uint8, record, attr []byte, compress bool) {
-		p := frame.Pack{GroupIDNum: id, StreamIDNum: ^id, Ext: ext, DataTime: dataTime, Count: count, Uniq: uniq, Flags: flags, Attr: attr}
+		p := frame.Pack{GroupIDNum: id, StreamIDNum: ^id, Ext: ext, DataTime: dataTime, Count: count, Uniq: uniq, Flags: flags, Attr: attr, Better: uniq%2 == 0}
 		items := appendItems(nil, [][]byte{record, nil, record})
 		wire, err := frame.AppendPack(nil, &p, items, compress)
 		if err != nil {

@@ -48,7 +48,7 @@ func AppendInLongMsg(dst []byte, p *Pack, receivedMillis int64) ([]byte, error) 
 		dst = append(dst, p.Body...)
 	} else {
 		out.Flags |= FlagSnappy
-		dst = appendSnappy(dst, p.Body)
+		dst = appendSnappy(dst, p.Body, false)
 	}
 	out.appendHeader(dst[:start+markerLen], len(dst)-body)
 	dst = out.appendTail(dst)

@@ -45,6 +45,8 @@ type Pack struct {
 	Flags                   uint8 // high three bits of the type byte; FlagSnappy among them
 	Body                    []byte
 	Attr                    []byte
+
+	Better bool // AppendPack compresses more slowly, to fewer bytes; not on the wire
 }
 
 // AppendTo appends the frame, length field included, to dst. It keeps no reference to dst, Body or Attr.
@@ -79,7 +81,7 @@ func AppendPack(dst []byte, p *Pack, items []byte, compress bool) ([]byte, error
 	dst = dst[:start+packHeader] // written below, when the body's length is known
 	p.Flags &^= FlagSnappy
 	if compress {
-		if dst = appendSnappy(dst, items); len(dst)-start-packHeader < len(items) {
+		if dst = appendSnappy(dst, items, p.Better); len(dst)-start-packHeader < len(items) {
 			p.Flags |= FlagSnappy
 		} else {
 			dst = dst[:start+packHeader]

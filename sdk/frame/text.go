@@ -27,6 +27,8 @@ type TextPack struct {
 	Flags uint8 // high three bits of the type byte, which mean nothing here
 	Body  []byte
 	Attr  []byte
+
+	Better bool // AppendTextPack compresses more slowly, to fewer bytes; not on the wire
 }
 
 // AppendTo appends the frame, length field included, to dst. It keeps no reference to dst, Body or Attr.
@@ -86,7 +88,7 @@ func AppendTextPack(dst []byte, p *TextPack, content []byte, compress bool) ([]b
 	compressed := false
 	if compress {
 		// Behind the body as it is, and moved to its place if it turns out to be worth it.
-		dst = appendSnappy(dst, dst[body:body+plain])
+		dst = appendSnappy(dst, dst[body:body+plain], p.Better)
 		if n := len(dst) - body - plain; n+added < plain {
 			compressed = true
 			copy(dst[body:], dst[body+plain:])

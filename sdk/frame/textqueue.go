@@ -63,7 +63,7 @@ func AppendTextInLongMsg(dst []byte, p *TextPack, content []byte, received, crea
 		if len(blk.Attr) > maxBlockAttr {
 			return dst, fmt.Errorf("wrapping text pack: %d bytes of attributes: %w", len(blk.Attr), ErrTooLarge)
 		}
-		blk.Data = appendSnappy(nil, stored)
+		blk.Data = appendSnappy(nil, stored, false)
 		m.Blocks = []Block{blk}
 	}
 	return m.AppendTo(dst)

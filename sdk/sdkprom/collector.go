@@ -119,6 +119,8 @@ var (
 			func(s *sdk.StreamStatus) float64 { return float64(s.PackedBytes) }},
 		{counter("packs_plain_total", "Packs that were not compressed: too small, compression is off, or auto found that it does not pay. Close to packs_total with compressing at 1: packs are small; lengthen the linger.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.PacksPlain) }},
+		{counter("packs_better_total", "Packs that auto compressed with the better encoder, which is slower, because packs of the stream waited for a connection. Growing: connections, proxies or the rate bound are the limit, not this process.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.PacksBetter) }},
 		{gauge("compressing", "1 while packs of the stream are compressed, 0 when compression is off or auto found that it does not pay and waits to probe again.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return truth(s.Compressing) }},
 		{counter("records_final_total", "Records that are safe.", "group", "stream"),

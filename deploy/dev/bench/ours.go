@@ -34,11 +34,16 @@ func newOurs(ctx context.Context, addr string, w *work) (*ours, error) {
 	if w.Plain {
 		opts = append(opts, sdk.WithCompression(sdk.None))
 	}
-	if w.Settle > 0 {
-		cfg := finality.DefaultConfig(finality.Settle)
-		cfg.Settle = w.Settle
-		opts = append(opts, sdk.WithFinality(cfg))
+	if w.Snappy {
+		opts = append(opts, sdk.WithCompression(sdk.Snappy))
 	}
+	cfg := finality.DefaultConfig(finality.Ack)
+	if w.Settle > 0 {
+		cfg = finality.DefaultConfig(finality.Settle)
+		cfg.Settle = w.Settle
+	}
+	cfg.Rate = w.Rate
+	opts = append(opts, sdk.WithFinality(cfg))
 	s, err := sdk.New(ctx, opts...)
 	if err != nil {
 		return nil, err

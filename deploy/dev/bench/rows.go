@@ -34,6 +34,8 @@ func rows(seed uint64, l length) []row {
 	raw := func(p process) process { p.raw = true; return p }
 	plain := func(w *work) { w.Plain = true }
 	async := func(w *work) { w.Async = true }
+	bound := func(w *work) { w.Rate = 32 << 20 }
+	boundFast := func(w *work) { w.Rate, w.Snappy = 32<<20, true }
 	kib, event := of("json1k", nil), of("json100", nil)
 	return []row{
 		{name: "1 KiB JSON, batch API", of: kib, reference: raw(kib), minRate: 0.90, maxCPU: 1.10},
@@ -42,6 +44,10 @@ func rows(seed uint64, l length) []row {
 			of: of("json1k", func(w *work) { w.Delay = 20 * time.Millisecond })},
 		{name: "the raw sender with the same delay, to its own rate without (no goal)", reference: raw(kib),
 			of: raw(of("json1k", func(w *work) { w.Delay = 20 * time.Millisecond }))},
+		{name: "1 KiB, 32 MiB/s on the wire, to its own rate with the fast encoder", minRate: 1.03, reference: of("json1k", boundFast),
+			of: of("json1k", bound)},
+		{name: "100 B, 32 MiB/s on the wire, to its own rate with the fast encoder", minRate: 1.03, reference: of("json100", boundFast),
+			of: of("json100", bound)},
 		{name: "1 KiB, settle, to its own rate with ack", minRate: 0.97, reference: kib,
 			of: of("json1k", func(w *work) { w.Settle = settleFor(l) })},
 		{name: "1 KiB, 1,000 streams, records round-robin, to its own rate with one stream", minRate: 0.70, reference: of("json1k", async),

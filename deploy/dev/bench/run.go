@@ -56,6 +56,12 @@ func (p process) String() string {
 	if w.Plain {
 		parts = append(parts, "plain")
 	}
+	if w.Snappy {
+		parts = append(parts, "snappy")
+	}
+	if w.Rate > 0 {
+		parts = append(parts, fmt.Sprint(w.Rate>>20, " MiB per second"))
+	}
 	if w.Async {
 		parts = append(parts, "async")
 	}

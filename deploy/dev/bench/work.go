@@ -17,9 +17,11 @@ import (
 type work struct {
 	Corpus  string        `json:"corpus"`
 	Seed    uint64        `json:"seed"`
-	Plain   bool          `json:"plain,omitempty"` // no compression
-	Async   bool          `json:"async,omitempty"` // record by record with a callback each, not in batches
-	Streams int           `json:"streams"`         // records go to them in turn
+	Plain   bool          `json:"plain,omitempty"`  // no compression
+	Snappy  bool          `json:"snappy,omitempty"` // the fast encoder for all packs, instead of auto
+	Rate    int64         `json:"rate,omitempty"`   // most bytes per second on the wire
+	Async   bool          `json:"async,omitempty"`  // record by record with a callback each, not in batches
+	Streams int           `json:"streams"`          // records go to them in turn
 	Settle  time.Duration `json:"settle,omitempty"`
 	Delay   time.Duration `json:"delay,omitempty"` // of the sink's acks
 	Length  length        `json:"length"`

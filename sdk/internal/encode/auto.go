@@ -5,6 +5,7 @@ package encode
 type Auto struct {
 	useless int16 // packs in a row that hardly shrank
 	skip    int16 // packs left to send as they are
+	halves  bool  // the last pack became half as long, or shorter
 }
 
 const (
@@ -27,6 +28,7 @@ func (a *Auto) Next(items int) bool {
 
 // Result learns from a pack that was compressed, or tried to be.
 func (a *Auto) Result(items, body int) {
+	a.halves = 2*body <= items
 	if body <= items-items/20 {
 		a.useless, a.skip = 0, 0
 		return
@@ -35,6 +37,9 @@ func (a *Auto) Result(items, body int) {
 		a.useless, a.skip = autoUseless-1, autoSkip // one probe that fails is enough next time
 	}
 }
+
+// Halves reports whether packs become half as long.
+func (a *Auto) Halves() bool { return a.halves }
 
 // Skips reports whether packs are sent as they are for now.
 func (a *Auto) Skips() bool { return a.skip > 0 }

@@ -74,10 +74,11 @@ func TestQueueHandsOutInOrderAndCountsWhatNobodyTook(t *testing.T) {
 func TestFramesGiveTheirRecordsBack(t *testing.T) {
 	records := []string{"first", "second record", string(bytes.Repeat([]byte("long "), 200))}
 	for _, typ := range []uint8{frame.TypePack, frame.TypeMultiBody, frame.TypeAckService} {
-		for _, compress := range []bool{false, true} {
+		for _, how := range []struct{ compress, better bool }{{}, {compress: true}, {compress: true, better: true}} {
+			compress := how.compress
 			var pool bufpool.Pool
 			e := Frames{Type: typ, Max: 64 << 10, Pool: &pool}
-			in := Pack{Attr: []byte("groupId=g&streamId=s&dt=1&cnt=3"), Buf: pool.Get(2 << 10)[:frame.PackHeader], Count: len(records), Uniq: 1, Compress: compress}
+			in := Pack{Attr: []byte("groupId=g&streamId=s&dt=1&cnt=3"), Buf: pool.Get(2 << 10)[:frame.PackHeader], Count: len(records), Uniq: 1, Compress: compress, Better: how.better}
 			for _, r := range records {
 				in.Buf = frame.AppendItem(in.Buf, []byte(r))
 			}

@@ -36,6 +36,7 @@ type Pack struct {
 	Uniq        uint32
 	RecordAttrs bool // records have attributes of their own
 	Compress    bool
+	Better      bool // with the better encoder
 }
 
 // Frame builds the frame, in a buffer of the pool. A compressed one is built in a scratch buffer and copied into one of
@@ -49,7 +50,7 @@ func (e *Frames) Frame(p *Pack, w *Workspace) ([]byte, error) {
 	if p.RecordAttrs {
 		ext |= frame.ExtRecordAttrs
 	}
-	f := frame.Pack{Ext: ext, DataTime: p.DataTime, Count: uint16(p.Count), Uniq: p.Uniq, Attr: p.Attr}
+	f := frame.Pack{Ext: ext, DataTime: p.DataTime, Count: uint16(p.Count), Uniq: p.Uniq, Attr: p.Attr, Better: p.Better}
 	var out []byte
 	var err error
 	if p.Compress {
@@ -95,7 +96,7 @@ func (e *Frames) text(p *Pack, w *Workspace) ([]byte, error) {
 		w.lines = appendLines(w.lines[:0], content)
 		content = w.lines
 	}
-	f := frame.TextPack{Type: e.Type, Attr: p.Attr}
+	f := frame.TextPack{Type: e.Type, Attr: p.Attr, Better: p.Better}
 	out, err := frame.AppendTextPack(w.block[:0], &f, content, p.Compress)
 	if err != nil {
 		return nil, err
