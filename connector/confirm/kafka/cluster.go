@@ -19,15 +19,8 @@ import (
 )
 
 const (
-	maxFetches     = 4
-	fetchBytes     = 4 << 20 // a broker returns at least one batch, however large
-	partitionBytes = fetchBytes / 4
-
-	// A broker that has less than fetchLeast waits for more, at most fetchWait, so that not each pack of a busy stream costs a
-	// fetch. A single pack can wait: commits are a second apart. A broker that returns whole batches only may have more than
-	// partitionBytes and return less; it must not wait for what it will not return, so the least is half of that.
-	fetchLeast = partitionBytes / 2
-	fetchWait  = 100 * time.Millisecond
+	maxFetches = 4
+	fetchBytes = 4 << 20 // a broker returns at least one batch, however large
 
 	errorPause  = 100 * time.Millisecond
 	tailsAtOnce = 8
@@ -62,9 +55,8 @@ func (r *Reader) newCluster(cfg Cluster) (*cluster, error) {
 		kgo.KeepControlRecords(), // or the position would stop before a tail of them
 		kgo.MaxConcurrentFetches(maxFetches),
 		kgo.FetchMaxBytes(fetchBytes),
-		kgo.FetchMaxPartitionBytes(partitionBytes),
-		kgo.FetchMinBytes(fetchLeast),
-		kgo.FetchMaxWait(fetchWait),
+		kgo.FetchMaxPartitionBytes(fetchBytes/4),
+		kgo.FetchMaxWait(250*time.Millisecond),
 		kgo.MaxDecompressBatchBytes(r.cfg.Unfold),
 		kgo.MetadataMinAge(250*time.Millisecond), // a partition that appeared is read at once
 	)

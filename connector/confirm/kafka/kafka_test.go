@@ -408,34 +408,6 @@ func TestControlRecordsAtTheEndDoNotHoldABarrier(t *testing.T) {
 	}
 }
 
-// A fetch for each pack cost a fifth of the bridge's CPU. What a broker waits for must be less than what a partition may bring, by a large
-// batch: brokers that return whole batches would otherwise keep back a log that is full of them.
-func TestFetchWaitsForMoreThanAPackButNotForLong(t *testing.T) {
-	q := newQueue(t, 1)
-	q.create(0, 1)
-	asked := make(chan *kmsg.FetchRequest, 1)
-	q.clusters[0].ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		q.clusters[0].KeepControl()
-		if r := req.(*kmsg.FetchRequest); r.SessionEpoch >= 0 && len(r.Topics) > 0 { // not one of the questions beside the reading
-			select {
-			case asked <- r:
-			default:
-			}
-		}
-		return nil, nil, false
-	})
-	q.run()
-	q.watch()
-	r := <-asked
-	most := r.Topics[0].Partitions[0].PartitionMaxBytes
-	if r.MinBytes < 256<<10 || most-r.MinBytes < 512<<10 || r.MaxWaitMillis < 10 || r.MaxWaitMillis > 100 {
-		t.Errorf("a fetch waits for %d bytes up to %d ms, with at most %d of a partition", r.MinBytes, r.MaxWaitMillis, most)
-	}
-	q.put(0, 0, q.packs(0, 1)...)
-	q.barrier() // one pack is less than it waits for, and is read all the same
-	q.wantSeen(0)
-}
-
 // Compaction leaves batches without records, which no poll ever shows: offsets 0 to 4 here.
 func TestHoleAtTheEndDoesNotHoldABarrier(t *testing.T) {
 	q := newQueue(t, 1)
