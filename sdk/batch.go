@@ -92,7 +92,6 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 				s.end.naming.Add(1)
 			}
 			p.pins++
-			p.tokens++
 			p.pieces = append(p.pieces, piece{token: b.Token, from: uint16(p.count - (i - from)), to: uint16(p.count)})
 			runs = append(runs, run{p, len(p.pieces) - 1, from, i})
 		}

@@ -161,7 +161,7 @@ func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 			p.limit = s.firstLimit(p.limit, n)
 		}
 		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(int(s.lastSize), minPackBuffer-over), p.limit)))
-		p.pieces = s.s.getPieces()
+		p.pieces = s.s.pieces.get()
 		s.open.add(p)
 		s.s.openedLocked(p)
 	}
