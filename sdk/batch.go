@@ -78,17 +78,17 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		err = fmt.Errorf("sending batch to %s: record %d: %w", st, first+n, unfit)
 	}
 	n += first
-	var bytes uint64
 	for i := first; i < n; {
 		p := st.packForLocked(key, at, len(records[i-first]))
 		from := i
-		for ; i < n && p.fits(len(records[i-first])); i++ {
+		for i < n && p.fits(len(records[i-first])) {
 			if key.records {
 				p.addWithAttrs(records[i-first], len(b.Payloads[i]), &s.bufs)
-			} else {
-				p.add(b.Payloads[i], &s.bufs)
+				i++
+				continue
 			}
-			bytes += uint64(len(b.Payloads[i]))
+			p.add(b.Payloads[i], &s.bufs)
+			i += 1 + p.addWhatFits(b.Payloads[i+1:n])
 		}
 		if b.Token != nil {
 			// 1. this pack is sealed by its linger  2. it is acked  3. only now Packed names the piece
@@ -97,7 +97,6 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 				s.end.naming.Add(1)
 			}
 			p.pins++
-			p.tokens++
 			p.pieces = append(p.pieces, piece{token: b.Token, from: uint16(p.count - (i - from)), to: uint16(p.count)})
 			runs = append(runs, run{p, len(p.pieces) - 1, from, i})
 		}
@@ -106,7 +105,9 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		}
 	}
 	st.records += uint64(n - first)
-	st.recordBytes += bytes
+	for _, payload := range b.Payloads[first:n] {
+		st.recordBytes += uint64(len(payload))
+	}
 	if len(runs) == 0 {
 		s.sealWithoutLingerLocked(st)
 	}

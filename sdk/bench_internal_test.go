@@ -93,7 +93,7 @@ func BenchmarkAckPath(b *testing.B) {
 		p := &pack{
 			filling:   filling{st: st, count: 1},
 			outgoing:  outgoing{frame: s.bufs.Get(512)},
-			followers: followers{tokens: 1, pieces: append(s.getPieces(), piece{token: callback(func(Result) {})})},
+			followers: followers{calls: append(s.calls.get(), func(Result) {})},
 		}
 		s.e.Sealed(s.enterLocked(p), &st.life)
 		s.e.Encoded(&p.life, 300)

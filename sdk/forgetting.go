@@ -90,10 +90,14 @@ func (s *Sender) askHeldLocked(now time.Duration) {
 		f.askedHeld = 0
 	}
 	var asked []*pack
-	for _, p := range held[f.askedHeld:min(f.askedHeld+forgetBatch, len(held))] {
-		asked = append(asked, s.packs.at(p.Ref))
+	next := min(f.askedHeld+forgetBatch, len(held))
+	for _, h := range held[f.askedHeld:next] {
+		// Whoever gave a callback waits for its call.
+		if p := s.packs.at(h.Ref); len(p.pieces) > 0 && len(p.calls) == 0 && !slices.ContainsFunc(p.pieces, piece.single) {
+			asked = append(asked, p)
+		}
 	}
-	f.askedHeld += len(asked)
+	f.askedHeld = next
 	lists := piecesOf(asked)
 	s.notify.post(event{ask: func() { s.forgetHeld(asked, lists) }})
 }
@@ -102,7 +106,7 @@ func (s *Sender) askHeldLocked(now time.Duration) {
 func (s *Sender) forgetHeld(asked []*pack, lists [][]piece) {
 	gone := make([]bool, len(asked))
 	for i, pieces := range lists {
-		gone[i] = len(pieces) > 0 && !slices.ContainsFunc(pieces, piece.single) && s.notify.forgotten(pieces)
+		gone[i] = s.notify.forgotten(pieces)
 	}
 	s.mu.Lock()
 	s.forgetting.askingHeld = false
@@ -119,11 +123,8 @@ func (s *Sender) forgetHeld(asked []*pack, lists [][]piece) {
 	todo.perform()
 }
 
-// single reports whether a piece is a message with a callback: whoever gave it waits for its one call.
+// single reports whether a piece is a message with callbacks, which waits for its last call as well.
 func (pc piece) single() bool {
-	switch pc.token.(type) {
-	case callback, *callbacks:
-		return true
-	}
-	return false
+	_, ok := pc.token.(*callbacks)
+	return ok
 }

@@ -422,23 +422,32 @@ func TestHeldPackThatIsForgottenIsDropped(t *testing.T) {
 		r.code("1", 112)
 		st := e.stream("s")
 		e.send(st, 600) // more than are asked about at a time
-		var told []sdk.Result
-		m := sdk.Message{Stream: st, Payload: []byte("x")}
-		if err := e.sender.SendAsync(t.Context(), m, func(r sdk.Result) { told = append(told, r) }); err != nil {
-			t.Fatal(err)
-		}
 		settle(time.Second)
-		e.log.want(sdk.Held, 600)
+		// Messages with callbacks: two kinds of them in packs of their own, and one beside a batch.
+		var told []sdk.Result
+		for i, m := range []sdk.Message{{Payload: []byte("x")}, {Payload: []byte("y"), Meta: 1}, {Payload: []byte("z")}} {
+			m.Stream = st
+			if i == 2 {
+				if _, err := e.sender.SendBatch(t.Context(), e.log.batch(st, [][]byte{e.log.fresh()})); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := e.sender.SendAsync(t.Context(), m, func(r sdk.Result) { told = append(told, r) }); err != nil {
+				t.Fatal(err)
+			}
+			settle(time.Second)
+		}
+		e.log.want(sdk.Held, 601)
 		e.log.forget()
 		settle(10 * time.Second)
-		if s := e.sender.Status(); s.HeldPacks > 2 { // the message's, and perhaps the one that is being tried
+		if s := e.sender.Status(); s.HeldPacks < 3 || s.HeldPacks > 4 { // the messages', and perhaps the one that is being tried
 			t.Errorf("%d packs are held, want those dropped that nobody wants", s.HeldPacks)
 		}
-		e.log.want(sdk.Held, 600) // nothing more is told
+		e.log.want(sdk.Held, 601) // nothing more is told
 		r.code("1", 0)
 		settle(heldLongest)
-		if len(told) != 1 || told[0].Outcome != sdk.Final {
-			t.Errorf("the message was told %+v, want Final alone: its callback has one call", told)
+		if len(told) != 3 || slices.ContainsFunc(told, func(r sdk.Result) bool { return r.Outcome != sdk.Final }) {
+			t.Errorf("the messages were told %+v, want Final alone: each callback has one call", told)
 		}
 		e.close(time.Second)
 	})

@@ -2,7 +2,6 @@ package sdk
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -60,11 +59,9 @@ func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) er
 		wait := s.budget.Wait()
 		var err = ErrStreamFull
 		if !s.streamAhead(m.Stream) {
-			if err = s.trySendMessage(&m, done); err == nil {
-				return nil // by far the usual case: errors.Is costs more than all the checks before
-			}
+			err = s.trySendMessage(&m, done)
 		}
-		if !errors.Is(err, ErrBufferFull) && !errors.Is(err, ErrStreamFull) {
+		if err != ErrBufferFull && err != ErrStreamFull { //nolint:errorlint // our own sentinels, never wrapped
 			return err
 		}
 		if err := s.awaitRoom(ctx, wait); err != nil {
@@ -132,10 +129,9 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 		p.add(m.Payload, &s.bufs)
 	}
 	if m.Acked != nil || (m.Meta != nil && done != nil) {
-		p.tokens++
 		p.pieces = append(p.pieces, piece{token: &callbacks{acked: m.Acked, done: done, meta: m.Meta}, from: uint16(p.count - 1), to: uint16(p.count)})
 	} else if done != nil {
-		p.pieces = append(p.pieces, piece{token: callback(done), from: uint16(p.count - 1), to: uint16(p.count)})
+		s.callLocked(p, done)
 	}
 	if !p.fits(0) {
 		s.sealLocked(p)

@@ -11,10 +11,11 @@ import (
 // happened, under no lock. Its own lock is a leaf.
 type notifier struct {
 	log     *slog.Logger
-	recycle func([]piece) // takes a list of pieces that nobody will need again
-	limit   int64         // more pending than this, and nothing new is taken
-	caught  func()        // called when it is that many or less again
-	pending atomic.Int64  // events, and pieces in them, that are not told yet
+	pieces  *listPool[piece] // take the lists that nobody will need again
+	calls   *listPool[func(Result)]
+	limit   int64        // more pending than this, and nothing new is taken
+	caught  func()       // called when it is that many or less again
+	pending atomic.Int64 // events, and pieces in them, that are not told yet
 
 	mu     sync.Mutex
 	more   sync.Cond
@@ -25,14 +26,14 @@ type notifier struct {
 // event is one thing that happened to a pack.
 type event struct {
 	pieces []piece
+	calls  []func(Result) // nil where a record has none
 	result Result
 	last   bool   // nothing more will be told of these pieces
-	again  bool   // it was Lost before: callbacks have had their one call
 	ask    func() // instead: asks tokens whether they forgot
 }
 
 func (n *notifier) init(s *Sender) {
-	n.log, n.recycle, n.limit, n.caught = s.o.logger, s.putPieces, s.o.backlog, s.budget.MadeRoom
+	n.log, n.pieces, n.calls, n.limit, n.caught = s.o.logger, &s.pieces, &s.calls, s.o.backlog, s.budget.MadeRoom
 	n.more.L = &n.mu
 }
 
@@ -40,8 +41,11 @@ func (n *notifier) init(s *Sender) {
 // taken before are bounded by the byte budget, up to their ack; these bound them from there on.
 func (n *notifier) behind() bool { return n.pending.Load() > n.limit }
 
+// size is what an event counts for in pending.
+func (e *event) size() int64 { return 1 + int64(len(e.pieces)) + int64(len(e.calls)) }
+
 func (n *notifier) post(e event) {
-	n.pending.Add(1 + int64(len(e.pieces)))
+	n.pending.Add(e.size())
 	n.mu.Lock()
 	n.queue = append(n.queue, e)
 	n.mu.Unlock()
@@ -76,7 +80,7 @@ func (n *notifier) loop() {
 }
 
 func (n *notifier) deliver(e *event) {
-	told := 1 + int64(len(e.pieces))
+	told := e.size()
 	defer func() {
 		if left := n.pending.Add(-told); left <= n.limit && left+told > n.limit {
 			n.caught()
@@ -90,26 +94,40 @@ func (n *notifier) deliver(e *event) {
 		i = n.deliverFrom(e, i)
 	}
 	if e.last {
-		n.recycle(e.pieces)
+		n.pieces.put(e.pieces)
 	}
+	for i := 0; i < len(e.calls); {
+		i = n.callFrom(e, i)
+	}
+	n.calls.put(e.calls)
 }
 
 // deliverFrom tells the pieces from i on. A panic harms only the piece whose callback panicked.
 func (n *notifier) deliverFrom(e *event, i int) (next int) {
-	defer func() {
-		if r := recover(); r != nil {
-			n.log.Error("callback panicked", "outcome", e.result.Outcome.String(), "panic", fmt.Sprint(r))
-			next = i + 1
-		}
-	}()
+	defer n.survive(e, &i, &next)
 	for ; i < len(e.pieces); i++ {
-		p := &e.pieces[i]
-		if _, single := p.token.(callback); single && (e.again || e.result.Outcome.passing()) {
-			continue
-		}
-		p.token.Settled(p.id, e.result)
+		e.pieces[i].token.Settled(e.pieces[i].id, e.result)
 	}
 	return i
+}
+
+// callFrom is deliverFrom for callbacks.
+func (n *notifier) callFrom(e *event, i int) (next int) {
+	defer n.survive(e, &i, &next)
+	for ; i < len(e.calls); i++ {
+		if done := e.calls[i]; done != nil {
+			done(e.result)
+		}
+	}
+	return i
+}
+
+// survive is deferred while number i is told, and lets the next one have its turn after a panic.
+func (n *notifier) survive(e *event, i, next *int) {
+	if r := recover(); r != nil {
+		n.log.Error("callback panicked", "outcome", e.result.Outcome.String(), "panic", fmt.Sprint(r))
+		*next = *i + 1
+	}
 }
 
 // forgotten reports whether no piece wants more news. A token that panics has forgotten.

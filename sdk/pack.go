@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"sync"
 	"time"
 
 	"inlong-bridge/sdk/engine"
@@ -50,13 +51,13 @@ type outgoing struct {
 	released bool   // frame is freed when writers is 0
 }
 
-// followers is who is told what becomes of a pack. The pieces are guarded as the filling is, the rest by Sender.mu.
+// followers is who is told what becomes of a pack. Pieces and calls are guarded as the filling is, the rest by Sender.mu.
 type followers struct {
 	pieces []piece
-	tokens int32         // pieces that are not callbacks
-	loss   *losses.Event // it is lost, and the event waits for its end
-	naming bool          // a token is asked to split a piece; the end is told after that
-	ended  *event        // the end, meanwhile
+	calls  []func(Result) // of single messages, by the index of their record; nil elsewhere. They end with their one call
+	loss   *losses.Event  // it is lost, and the event waits for its end
+	naming bool           // a token is asked to split a piece; the end is told after that
+	ended  *event         // the end, meanwhile
 }
 
 // openKey tells the open packs of a stream apart.
@@ -86,7 +87,7 @@ func (p *pack) fits(n int) bool {
 // enterLocked prepares the part of a pack that the engine knows, and makes the pack known by its number. Under Sender.mu.
 func (s *Sender) enterLocked(p *pack) *engine.Pack {
 	l := &p.life
-	l.Ref, l.Records, l.Repair, l.Followed, l.OpenedAt = s.packs.put(p), int32(p.count), p.key.repair, p.tokens > 0, p.opened
+	l.Ref, l.Records, l.Repair, l.Followed, l.OpenedAt = s.packs.put(p), int32(p.count), p.key.repair, len(p.pieces) > 0, p.opened
 	return l
 }
 
@@ -117,4 +118,34 @@ func (s *slots[T]) drop(ref int32) {
 	}
 	s.all[ref] = nil
 	s.free = append(s.free, ref)
+}
+
+// callLocked notes whom to tell what becomes of the record that was added last. Under the lock of p's stream.
+func (s *Sender) callLocked(p *pack, done func(Result)) {
+	if p.calls == nil {
+		p.calls = s.calls.get()
+	}
+	for len(p.calls) < p.count-1 { // nobody is called for those before it
+		p.calls = append(p.calls, nil)
+	}
+	p.calls = append(p.calls, done)
+}
+
+// listPool recycles the lists of those who are told: with one for each message they are long.
+type listPool[T any] struct{ lists sync.Pool }
+
+func (p *listPool[T]) get() []T {
+	if l, _ := p.lists.Get().(*[]T); l != nil {
+		return (*l)[:0]
+	}
+	return nil
+}
+
+func (p *listPool[T]) put(l []T) {
+	if cap(l) == 0 {
+		return
+	}
+	clear(l)
+	empty := l[:0] // not l, which would be allocated for lists that are not kept too
+	p.lists.Put(&empty)
 }

@@ -76,7 +76,7 @@ func (s *Sender) performLocked(f *engine.Effect, now time.Duration, todo *afterU
 	case engine.PackAcked:
 		s.packAckedLocked(s.packs.at(f.Pack.Ref), now)
 	case engine.PackFinal:
-		s.packFinalLocked(s.packs.at(f.Pack.Ref), f.Again, now)
+		s.packFinalLocked(s.packs.at(f.Pack.Ref), now)
 	case engine.PackLost:
 		s.packLostLocked(s.packs.at(f.Pack.Ref), f.Reason, now)
 	case engine.PackHeld:
@@ -168,11 +168,11 @@ func (s *Sender) packAckedLocked(p *pack, now time.Duration) {
 }
 
 // packFinalLocked: whatever its state was, the pack is safe. Under mu.
-func (s *Sender) packFinalLocked(p *pack, again bool, now time.Duration) {
+func (s *Sender) packFinalLocked(p *pack, now time.Duration) {
 	p.st.meter.total.note(now-p.opened, p.count)
 	s.tellPackLocked(s.o.hooks.PackFinal, p, now, nil)
 	s.lossEndedLocked(p, true, now)
-	s.endLocked(p, event{result: Result{Outcome: Final, Endpoint: s.proxies.addrOfLocked(p.life.Endpoint())}, again: again})
+	s.endLocked(p, event{result: Result{Outcome: Final, Endpoint: s.proxies.addrOfLocked(p.life.Endpoint())}})
 }
 
 // noteLossLocked counts a pack that the proxy at addr has lost. Under mu.
@@ -181,7 +181,7 @@ func (s *Sender) noteLossLocked(p *pack, addr, why string, now time.Duration) {
 	if ep := p.life.Endpoint(); ep != nil {
 		proxy.ID = ep.Ref
 	}
-	waits := p.tokens > 0
+	waits := len(p.pieces) > 0
 	if e := s.losses.Note(proxy, why, p.count, waits, now); waits {
 		p.loss = e
 	}
@@ -207,15 +207,7 @@ func (s *Sender) packLostLocked(p *pack, why string, now time.Duration) {
 		s.endLocked(p, lost)
 		return
 	}
-	lost.pieces = p.pieces
-	if int(p.tokens) < len(p.pieces) {
-		p.pieces = make([]piece, 0, p.tokens)
-		for _, pc := range lost.pieces {
-			if _, single := pc.token.(callback); !single {
-				p.pieces = append(p.pieces, pc)
-			}
-		}
-	}
+	lost.pieces, lost.calls, p.calls = p.pieces, p.calls, nil
 	s.notify.post(lost)
 	s.forgetting.lost = append(s.forgetting.lost, p)
 }
@@ -278,7 +270,7 @@ func (s *Sender) packAbandonedLocked(p *pack, f *engine.Effect, now time.Duratio
 // tellTokensLocked tells the tokens of a pack's pieces what does not concern the callbacks of single messages, which have
 // one call. Under mu.
 func (s *Sender) tellTokensLocked(p *pack, r Result) {
-	if p.tokens > 0 {
+	if len(p.pieces) > 0 {
 		s.notify.post(event{pieces: p.pieces, result: r})
 	}
 }
@@ -296,15 +288,15 @@ func (s *Sender) endLocked(p *pack, e event) {
 	s.tellEndLocked(p, e)
 }
 
-// tellEndLocked tells the pieces of a pack that is done. Under mu.
+// tellEndLocked tells the pieces and callbacks of a pack that is done. Under mu.
 func (s *Sender) tellEndLocked(p *pack, e event) {
-	if len(p.pieces) > 0 {
-		e.pieces, e.last = p.pieces, true
+	if len(p.pieces)+len(p.calls) > 0 {
+		e.pieces, e.calls, e.last = p.pieces, p.calls, true
 		s.notify.post(e)
 	} else {
-		s.putPieces(p.pieces)
+		s.pieces.put(p.pieces)
 	}
-	p.pieces = nil
+	p.pieces, p.calls = nil, nil
 }
 
 // unloadLocked gives the bytes of a pack back: to the budget at once, to the pool when no writer holds them. Under mu.

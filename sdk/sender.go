@@ -36,7 +36,8 @@ type Sender struct {
 	wg     sync.WaitGroup // every goroutine but the notifier's
 
 	bufs      bufpool.Pool
-	piecePool sync.Pool
+	pieces    listPool[piece]
+	calls     listPool[func(Result)]
 	budget    fill.Budget
 	warmer    signal.Broadcast // for connections
 	open      fill.OpenList[pack]
@@ -178,23 +179,6 @@ func (s *Sender) clockLoop() {
 		}
 		timer.Reset(max(next-s.now(), 0))
 	}
-}
-
-// getPieces and putPieces recycle the lists of pieces: with one message per piece they are long.
-func (s *Sender) getPieces() []piece {
-	if l, _ := s.piecePool.Get().(*[]piece); l != nil {
-		return (*l)[:0]
-	}
-	return nil
-}
-
-func (s *Sender) putPieces(l []piece) {
-	if cap(l) == 0 {
-		return
-	}
-	clear(l)
-	l = l[:0]
-	s.piecePool.Put(&l)
 }
 
 // Close takes nothing new, seals, and waits until every message has its verdict or ctx ends. Then it

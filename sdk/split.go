@@ -88,7 +88,6 @@ func (s *Sender) cutLocked(f *engine.Effect, now time.Duration) (told bool) {
 		p.pieces = slices.Concat(p.pieces[:inside], []piece{
 			{token: pc.token, id: first, from: pc.from, to: at}, {token: pc.token, id: second, from: at, to: pc.to},
 		}, p.pieces[inside+1:])
-		p.tokens++
 		if p.life.State() == engine.Waiting {
 			s.partLocked(p, n, f.Times, s.now())
 		} else {
@@ -124,7 +123,7 @@ func (s *Sender) partLocked(p *pack, n, times int, now time.Duration) {
 	first.charge = p.charge * int64(n) / int64(p.count)
 	second.charge = p.charge - first.charge
 	p.charge = 0
-	p.pieces = nil
+	p.pieces, p.calls = nil, nil
 	if known := s.e.Parted(&p.life, s.enterLocked(first), s.enterLocked(second), now); known {
 		s.ranAheadLocked(p, now)
 		s.unloadLocked(p)
@@ -162,9 +161,9 @@ func (s *Sender) half(p *pack, items []frame.Item, from int) *pack {
 		}
 		pc.from, pc.to = pc.from-uint16(from), pc.to-uint16(from)
 		q.pieces = append(q.pieces, pc)
-		if _, single := pc.token.(callback); !single {
-			q.tokens++
-		}
+	}
+	if from < len(p.calls) {
+		q.calls = slices.Clone(p.calls[from:min(from+len(items), len(p.calls))])
 	}
 	return q
 }

@@ -167,7 +167,7 @@ func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 			p.limit = s.firstLimit(p.limit, n)
 		}
 		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(int(s.lastSize), minPackBuffer-over), p.limit)))
-		p.pieces = s.s.getPieces()
+		p.pieces = s.s.pieces.get()
 		s.open.add(p)
 		s.s.openedLocked(p)
 	}
@@ -218,6 +218,25 @@ func (p *pack) add(payload []byte, bufs *bufpool.Pool) {
 	p.buf = frame.AppendItem(bufs.Grow(p.buf, frame.ItemOverhead+len(payload)), payload)
 	p.count++
 	p.charge += fill.Cost(payload)
+}
+
+// addWhatFits appends the first of the records that fit into the buffer as it is, and returns how many. The fields change
+// once for all of them: small records cost more in bookkeeping than in bytes.
+func (p *pack) addWhatFits(records [][]byte) int {
+	records = records[:min(len(records), p.st.s.o.packCount-p.count)]
+	buf, most := p.buf, min(cap(p.buf), frame.PackHeader+p.limit)
+	n := len(records)
+	for i, r := range records {
+		if len(buf)+frame.ItemOverhead+len(r) > most {
+			n = i
+			break
+		}
+		buf = frame.AppendItem(buf, r)
+	}
+	p.charge += int64(len(buf) - len(p.buf))
+	p.buf = buf
+	p.count += n
+	return n
 }
 
 // addWithAttrs appends one record of n bytes and its attributes, as appendRecord made them.

@@ -88,11 +88,3 @@ func (c *callbacks) Settled(_ uint64, r Result) {
 }
 
 func (c *callbacks) Forgotten(uint64) bool { return true }
-
-// callback is the token of a single message. A func fits into an interface as it is, so a message
-// costs no allocation beyond the user's own closure.
-type callback func(Result)
-
-// Settled is never called for Acked, Held and Released, nor twice: see notifier.
-func (c callback) Settled(_ uint64, r Result) { c(r) }
-func (c callback) Forgotten(uint64) bool      { return true }
