@@ -34,20 +34,20 @@ type filling struct {
 	pins       int32 // batches that have still to name their piece
 	sealed     bool  // takes nothing more
 
-	inOpen list.Node[pack] // guarded by the lock of Sender.open
-
 	// Set when it is sealed.
-	rtms     int64 // report time, the same on a resend
 	compress bool
 	better   bool  // with the better encoder
 	onWire   bool  // counted in Stream.wire; guarded by Sender.mu
+	rtms     int64 // report time, the same on a resend
 	ahead    int64 // what it counts for in Stream.ahead; guarded by Sender.mu
+
+	inOpen list.Node[pack] // guarded by the lock of Sender.open
 }
 
 // outgoing is what connections write. Guarded by Sender.mu.
 type outgoing struct {
 	frame    []byte // from the buffer pool. Invariant: nil until it is encoded and once it is freed
-	writers  int    // connections whose writer holds frame right now
+	writers  int32  // connections whose writer holds frame right now
 	released bool   // frame is freed when writers is 0
 }
 

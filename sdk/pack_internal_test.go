@@ -10,7 +10,7 @@ import (
 // A sweep takes the same records as adding them one by one does, whichever limit ends it.
 func TestSweepTakesWhatFits(t *testing.T) {
 	s := &Sender{o: defaults()}
-	s.budget.Init(64<<20, 0, 0)
+	s.budget.Init(64<<20, 0, 0, 0)
 	st := &Stream{s: s}
 	var records [][]byte
 	for i := range 400 {

@@ -12,9 +12,6 @@ const (
 	Released                    // held no more: it is on its way as before
 )
 
-// passing reports whether more follows in any case. Callbacks, which have one call, are not told.
-func (o Outcome) passing() bool { return o == Acked || o == Held || o == Released }
-
 func (o Outcome) String() string {
 	switch o {
 	case Acked:
