@@ -61,7 +61,7 @@ func growthAxes(seed uint64) []axis {
 		})
 	}
 	return []axis{
-		// With 10,000 the embedded Kafka takes ten seconds for a fetch; see the row on an Apache Kafka.
+		// On the embedded Kafka a cell with 10,000 does not come to an end; the row on an Apache Kafka shows them.
 		{"partitions", "CPU per record by partitions", "partitions of one topic", []axisPoint{
 			{"1", partitions(1), 0}, {"100", partitions(100), maxGrowth}, {"1,000", partitions(1000), maxGrowth},
 		}},
