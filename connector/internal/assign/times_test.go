@@ -126,8 +126,8 @@ func TestRecordTimesGiveTheirMemoryBack(t *testing.T) {
 // tens of megabytes.
 func TestWhatIsKeptOfASpanIsSmallAndHoldsNoPointers(t *testing.T) {
 	for _, of := range []reflect.Type{reflect.TypeFor[recordRun](), reflect.TypeFor[openSpan]()} {
-		for i := range of.NumField() {
-			if f := of.Field(i); f.Type.Kind() != reflect.Int64 {
+		for f := range of.Fields() {
+			if f.Type.Kind() != reflect.Int64 {
 				t.Errorf("%s.%s is %s, want an integer", of, f.Name, f.Type)
 			}
 		}
