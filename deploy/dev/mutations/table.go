@@ -383,7 +383,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a partition without a start commits", file: "connector/internal/commit/offer.go",
-		old: "Has(reason.Recreated, reason.Truncated, reason.NoStart)", new: "Has(reason.Recreated, reason.Truncated)",
+		old: "reason.Truncated, reason.NoStart, reason.Unbalanced)", new: "reason.Truncated, reason.Unbalanced)",
 		pkg: committing, run: "TestStoppedPartitionCommitsNothing",
 	},
 	{
@@ -1181,7 +1181,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a blocked stream waits for its turn though something happened to its packs", file: "sdk/engine/runqueue.go",
-		old: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked {", new: "if t := &st.turns[l]; t.In() == &e.runnable[l].blocked && e.scanAll {",
+		old: "ln != nil && ln.turn.In() == &e.runnable[l].blocked {", new: "ln != nil && ln.turn.In() == &e.runnable[l].blocked && e.scanAll {",
 		pkg: engine, run: "TestStreamThatMayGoAgain",
 	},
 	{
