@@ -49,9 +49,9 @@ test: ## the whole test suite with the race detector (ARGS='-run Late ./connecto
 	$(GO) test $(RACE) -shuffle=on $(if $(ARGS),$(ARGS),./...)
 
 .PHONY: test-poison
-test-poison: ## the tests of what is lent with buffers and records that are overwritten when they are given back
+test-poison: ## the sender's tests with buffers that are overwritten when they are given back
 	$(SAY_RACE)
-	$(GO) test $(RACE) -tags poison ./sdk/... ./connector ./connector/internal/consume $(ARGS)
+	$(GO) test $(RACE) -tags poison ./sdk/... $(ARGS)
 
 .PHONY: test-schedules
 test-schedules: ## 5,000 random schedules of faults for the sender, in virtual time (about a minute)

@@ -34,7 +34,6 @@ func (g *membership) opts(topics []string, base []kgo.Opt) []kgo.Opt {
 	k, l := &g.cfg.Kafka, &g.limits
 	opts := append(base,
 		kgo.FetchMaxBytes(l.FetchMaxBytes), kgo.FetchMaxPartitionBytes(l.FetchMaxPartitionBytes), kgo.MaxConcurrentFetches(l.MaxConcurrentFetches),
-		kgo.WithPools(new(recordPool)),
 		kgo.ConsumerGroup(k.Group), kgo.ConsumeTopics(topics...), kgo.Balancers(kafkaclient.Balancer(k.Balancer)),
 		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.KeepControlRecords(), kgo.AlwaysRetryEOF(),
 		kgo.ConsumeStartOffset(kgo.NoResetOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NoResetOffset()),

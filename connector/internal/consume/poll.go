@@ -101,7 +101,6 @@ func (pl *poller) take(fs kgo.Fetches) error {
 			pl.Counters.Polled(t.Topic, len(fp.Records), took.Bytes, took.Skipped)
 			pl.tookPacks(t.Topic, took.Packs)
 			pl.tookReplaced(p, took.Replaced)
-			giveBack(fp.Records, took.Bytes) // what is pending refers to their values only
 			pl.share(p, time.Now())
 			p.ReachedEnd()
 			if fp.Err != nil {
