@@ -63,12 +63,6 @@ func (s *Sender) heldBack(st *Stream) error {
 	return ErrStreamFull
 }
 
-// wireLimits reports whether packs wait for the connections to take them, and not for the encoders: the proxies, their
-// windows or a rate are what limits.
-func (s *Sender) wireLimits() bool {
-	return s.budget.Ahead()-s.enc.Backlog().Bytes() > fill.FreeAhead/4
-}
-
 // goesAheadLocked counts a sealed pack. Repairs keep nobody waiting. Under mu.
 func (s *Sender) goesAheadLocked(p *pack) {
 	if !p.key.repair {

@@ -148,26 +148,3 @@ func TestStreamThatMovesKeepsThePace(t *testing.T) {
 		}
 	})
 }
-
-func TestPacksThatWaitForEncodersDoNotWaitForTheWire(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, st := paced(t)
-		if s.wireLimits() {
-			t.Error("the wire limits, and nothing waits")
-		}
-		const many = 5 << 20
-		s.budget.GoAhead(&st.ahead, many)
-		s.enc.Backlog().Add(many)
-		if s.wireLimits() {
-			t.Error("the wire limits, and all that waits is not encoded yet")
-		}
-		s.budget.Went(s.enc.Backlog(), many)
-		if !s.wireLimits() {
-			t.Errorf("%d bytes are encoded and wait for a connection, and the wire does not limit", many)
-		}
-		s.budget.Ended(&st.ahead, many, s.now())
-		if s.wireLimits() {
-			t.Error("the wire limits, and nothing waits any more")
-		}
-	})
-}
