@@ -54,13 +54,14 @@ func (s *Sender) heldBack(st *Stream) error {
 	if !held {
 		return nil
 	}
-	st.mu.Lock()
-	st.full++
-	st.mu.Unlock()
+	err := ErrStreamFull
 	if all {
-		return ErrBufferFull
+		err = ErrBufferFull
 	}
-	return ErrStreamFull
+	st.mu.Lock()
+	st.turnedAwayLocked(err)
+	st.mu.Unlock()
+	return err
 }
 
 // goesAheadLocked counts a sealed pack. Repairs keep nobody waiting. Under mu.
