@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,15 +42,17 @@ func Ledger(ctx context.Context, cfg *config.Config, deps Deps) (Report, error) 
 	if err != nil {
 		return Report{}, kafkaclient.Explain(err, "asking for the offsets of topics")
 	}
-	var rows []PartitionReport
+	var ids []part.ID
 	for topic, nums := range parts {
 		for _, num := range nums {
-			rows = append(rows, ledgerRow(part.ID{Topic: topic, Num: num}, s))
+			ids = append(ids, part.ID{Topic: topic, Num: num})
 		}
 	}
-	slices.SortFunc(rows, func(a, b PartitionReport) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
+	slices.SortFunc(ids, part.ID.Compare)
+	rows := make([]PartitionReport, len(ids))
+	for i, id := range ids {
+		rows[i] = ledgerRow(id, s)
+	}
 	return newReport(cfg.Delivery.Confirm, rows), nil
 }
 

@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -103,9 +102,7 @@ func (m *migration) plan(ctx context.Context) (work bool, err error) {
 		ends[id] = planEnd{offset: p.end, topic: p.topic}
 		m.plans = append(m.plans, p)
 	}
-	slices.SortFunc(m.plans, func(a, b planned) int {
-		return cmp.Or(cmp.Compare(a.id.Topic, b.id.Topic), cmp.Compare(a.id.Num, b.id.Num))
-	})
+	slices.SortFunc(m.plans, func(a, b planned) int { return a.id.Compare(b.id) })
 	m.mu.Lock()
 	m.ends = ends
 	m.mu.Unlock()

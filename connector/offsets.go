@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -75,9 +74,7 @@ func Offsets(ctx context.Context, cfg *config.Config, deps Deps, group string, w
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "# Committed offsets of group %s in cluster %s, %s.\n# topic:topic-id/partition@offset\n", group, s.Cluster, time.Now().UTC().Format(time.RFC3339))
-	for _, id := range slices.SortedFunc(maps.Keys(s.Logs), func(a, b part.ID) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Num, b.Num))
-	}) {
+	for _, id := range slices.SortedFunc(maps.Keys(s.Logs), part.ID.Compare) {
 		out.WriteString(offsetLine(s, id))
 	}
 	_, err = io.WriteString(w, out.String())

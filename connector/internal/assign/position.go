@@ -116,7 +116,7 @@ type setOffsets func(offsets map[part.ID]int64)
 // lockAll locks the positions of assignments in one order. Nobody else holds two of these locks.
 func lockAll(list []*Assignment) (unlock func()) {
 	list = slices.SortedFunc(slices.Values(list), func(a, b *Assignment) int {
-		return cmp.Or(cmp.Compare(a.Partition.Topic, b.Partition.Topic), cmp.Compare(a.Partition.Num, b.Partition.Num), cmp.Compare(a.Number, b.Number))
+		return cmp.Or(a.Partition.Compare(b.Partition), cmp.Compare(a.Number, b.Number))
 	})
 	list = slices.Compact(list) // one poll may bring several fetches of a partition
 	for _, p := range list {

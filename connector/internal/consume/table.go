@@ -1,7 +1,6 @@
 package consume
 
 import (
-	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -173,7 +172,7 @@ func (tb *Table) Assigned() []*assign.Assignment {
 	defer tb.mu.Unlock()
 	if tb.stale {
 		tb.order, tb.stale = slices.SortedFunc(maps.Values(tb.parts), func(a, c *assign.Assignment) int {
-			return cmp.Or(cmp.Compare(a.Partition.Topic, c.Partition.Topic), cmp.Compare(a.Partition.Num, c.Partition.Num))
+			return a.Partition.Compare(c.Partition)
 		}), false
 	}
 	return tb.order

@@ -2,6 +2,7 @@
 package part
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -17,6 +18,11 @@ type ID struct {
 }
 
 func (id ID) String() string { return fmt.Sprintf("%s/%d", id.Topic, id.Num) }
+
+// Compare orders partitions by topic and number.
+func (id ID) Compare(other ID) int {
+	return cmp.Or(cmp.Compare(id.Topic, other.Topic), cmp.Compare(id.Num, other.Num))
+}
 
 // OtherTopic reports whether both topic ids are known and are not the same. Brokers before Kafka 2.8 have no topic ids; the id
 // is all zeros then.
