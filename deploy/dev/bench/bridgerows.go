@@ -32,6 +32,19 @@ type specials struct{ values map[string][]float64 }
 func (s *specials) add(name string, v float64) { s.values[name] = append(s.values[name], v) }
 func (s *specials) of(name string) spread      { return spreadOf(s.values[name]) }
 
+// latencies adds the median and the 99th percentile of each subject, in milliseconds.
+func (s *specials) latencies(subjects []string, measure func(subject string) (median, late time.Duration, err error)) error {
+	for _, subject := range subjects {
+		median, late, err := measure(subject)
+		if err != nil {
+			return err
+		}
+		s.add(subject+" p50", median.Seconds()*1e3)
+		s.add(subject+" p99", late.Seconds()*1e3)
+	}
+	return nil
+}
+
 // bridgeOutcome is a row with what came out.
 type bridgeOutcome struct {
 	outcome
@@ -208,15 +221,9 @@ func latencyRow(name string, load float64, p50, p99 time.Duration) bridgeRow {
 				}
 				l.full = r.rate()
 			}
-			for _, subject := range []string{"bridge", "floor"} {
-				median, late, err := l.latency(ctx, subject, int(l.full*load), 4*time.Second, seed)
-				if err != nil {
-					return err
-				}
-				s.add(subject+" p50", median.Seconds()*1e3)
-				s.add(subject+" p99", late.Seconds()*1e3)
-			}
-			return nil
+			return s.latencies([]string{"bridge", "floor"}, func(subject string) (median, late time.Duration, err error) {
+				return l.latency(ctx, subject, int(l.full*load), 4*time.Second, seed)
+			})
 		},
 		judge: func(s *specials) bridgeOutcome {
 			median, late := s.of("bridge p50").median, s.of("bridge p99").median

@@ -59,15 +59,9 @@ func readyRow(addr, name string, load float64, most time.Duration) bridgeRow {
 				l.fullKafka = full
 			}
 			s.add("rate", l.fullKafka*load)
-			for _, subject := range []string{"bridge", "poll"} {
-				median, late, err := l.ready(ctx, addr, subject, int(l.fullKafka*load), 5*time.Second, seed)
-				if err != nil {
-					return err
-				}
-				s.add(subject+" p50", median.Seconds()*1e3)
-				s.add(subject+" p99", late.Seconds()*1e3)
-			}
-			return nil
+			return s.latencies([]string{"bridge", "poll"}, func(subject string) (median, late time.Duration, err error) {
+				return l.ready(ctx, addr, subject, int(l.fullKafka*load), 5*time.Second, seed)
+			})
 		},
 		judge: func(s *specials) bridgeOutcome {
 			late, polled := s.of("bridge p99").median, s.of("poll p99").median
