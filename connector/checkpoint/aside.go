@@ -5,12 +5,13 @@ package checkpoint
 type aside struct{ skipped, quarantined int32 }
 
 // SetAside says that the records of a piece will not be delivered and are accounted for in another way: c is Skipped or
-// Quarantined. The piece is final with it, so all that holds for Final holds here. It reports whether the checkpoint moved.
+// Quarantined. The piece is final with it, and what holds for Final holds here. It returns false if the piece had ended before, on its own
+// or with one that it replaces.
 func (p *Partition) SetAside(pc Piece, c Class) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i, ok := p.pieces.find(pc)
-	if !ok || p.pieces.at(i).condition == final {
+	if !ok || p.pieces.at(i).condition == final || p.settled(i) {
 		return false
 	}
 	x := p.pieces.at(i)
@@ -24,7 +25,8 @@ func (p *Partition) SetAside(pc Piece, c Class) bool {
 	}
 	p.aside[i] = a
 	p.resolve(i)
-	return p.advance()
+	p.advance()
+	return true
 }
 
 // raiseAside adds what was set aside of a piece to that of the piece that it replaced.

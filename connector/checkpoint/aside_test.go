@@ -20,8 +20,11 @@ func TestRecordsSetAsideAreBookedAsWhatTheyAre(t *testing.T) {
 		each[i] = p.Replace(whole, checkpoint.Origin{First: at, Last: at, Records: 1})
 	}
 	p.Replaced(whole, 0, checkpoint.Gap)
-	if p.SetAside(each[1], checkpoint.Quarantined) || p.SetAside(each[2], checkpoint.Skipped) {
-		t.Error("the checkpoint moved before all had ended")
+	if !p.SetAside(each[1], checkpoint.Quarantined) || !p.SetAside(each[2], checkpoint.Skipped) || p.Checkpoint() != 10 {
+		t.Errorf("checkpoint = %d with a record that has not ended, want 10", p.Checkpoint())
+	}
+	if p.SetAside(each[1], checkpoint.Skipped) {
+		t.Error("a record was set aside twice")
 	}
 	p.Final(each[1]) // it arrived after all: the letter is written, and the books stay
 	if !p.Final(each[0]) {
@@ -42,7 +45,7 @@ func TestPieceSeenWholeAfterARecordWasSetAsideIsFinal(t *testing.T) {
 	p.Lost(whole)
 	one := p.Replace(whole, checkpoint.Origin{First: 0, Last: 0, Records: 1})
 	p.SetAside(one, checkpoint.Quarantined)
-	if !p.Final(whole) || p.Ledger().Final != 2 || p.Ledger().Quarantined != 0 {
+	if !p.Final(whole) || p.SetAside(one, checkpoint.Skipped) || p.Ledger().Final != 2 || p.Ledger().Quarantined != 0 {
 		t.Errorf("books = %+v, want two final records", p.Ledger())
 	}
 }

@@ -275,16 +275,15 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 				continue
 			}
 			c := []checkpoint.Class{checkpoint.Skipped, checkpoint.Quarantined}[pick(2)]
-			known := !o.forgotten(x)
-			before := o.ledger().Checkpoint
-			moved := p.SetAside(x.handle, c)
-			say("set aside %d as %d: %v", x.handle, c, moved)
-			if known && !x.final {
+			want := !o.forgotten(x) && !x.final && !x.underFinal()
+			ended := p.SetAside(x.handle, c)
+			say("set aside %d as %d: %v", x.handle, c, ended)
+			if ended != want {
+				fail("SetAside(%d) = %v, want %v", x.handle, ended, want)
+			}
+			if want {
 				x.seen, x.aside = true, &c
 				o.look()
-			}
-			if want := !o.revoked && o.ledger().Checkpoint != before; moved != want {
-				fail("SetAside(%d) = %v, want %v", x.handle, moved, want)
 			}
 		case op < 62: // news: lost
 			x := some()
