@@ -149,7 +149,7 @@ type Memory struct {
 
 // Metrics says how fine the metrics are.
 type Metrics struct {
-	Granularity string // partition, topic
+	Granularity string // auto, partition, topic
 }
 
 // Admin is the HTTP server.

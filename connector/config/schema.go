@@ -70,7 +70,7 @@ func (c *Config) schema() []entry {
 			{key: "pprof", def: "false", dst: &c.Admin.Pprof, doc: "Serve Go profiles under /debug/pprof/."},
 		}},
 		{key: "metrics", doc: "What /metrics shows.", sub: []entry{
-			{key: "granularity", def: "partition", dst: &c.Metrics.Granularity, oneOf: []string{"partition", "topic"}, doc: "topic adds up the series of a topic's partitions, under the same names and with partition=\"all\" (docs/metrics.md says how). Use it when there are thousands of partitions."},
+			{key: "granularity", def: "auto", dst: &c.Metrics.Granularity, oneOf: []string{"auto", "partition", "topic"}, doc: "topic adds up the series of a topic's partitions, under the same names and with partition=\"all\" (docs/metrics.md says how). partition shows each partition. auto does the one for a topic that has more than 1,000 partitions in this process, the other for all others."},
 		}},
 		{key: "log", doc: "Logs go to standard error.", sub: []entry{
 			{key: "level", def: "info", dst: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "Lowest level that is logged."},

@@ -34,6 +34,9 @@ const (
 // MaxSentence is the most bytes of a sentence; a longer one is cut.
 const MaxSentence = 1024
 
+// nullWord ends the value of HeaderLetter where the original's value is null.
+const nullWord = " null"
+
 const timeForm = "2006-01-02T15:04:05.000Z"
 
 // order is the headers of a letter; only the last one may be missing.
@@ -81,6 +84,10 @@ func Encode(original *kgo.Record, l Letter) *kgo.Record {
 		strconv.FormatInt(l.Offset, 10), strconv.FormatInt(l.Last, 10), strconv.FormatInt(original.Timestamp.UnixMilli(), 10),
 		l.Time.UTC().Format(timeForm), l.Instance, strconv.Itoa(l.Attempts),
 	}
+	value := original.Value
+	if value == nil { // in a topic that is compacted, a null would remove the letter
+		value, values[0] = []byte{}, values[0]+nullWord
+	}
 	headers := make([]kgo.RecordHeader, own, own+len(original.Headers))
 	for i := range headers {
 		headers[i] = kgo.RecordHeader{Key: order[i], Value: []byte(values[i])}
@@ -89,7 +96,7 @@ func Encode(original *kgo.Record, l Letter) *kgo.Record {
 		headers[own-1].Value = original.Key
 	}
 	return &kgo.Record{
-		Key: []byte(l.Identity()), Value: original.Value, Headers: append(headers, original.Headers...), Timestamp: original.Timestamp,
+		Key: []byte(l.Identity()), Value: value, Headers: append(headers, original.Headers...), Timestamp: original.Timestamp,
 	}
 }
 
@@ -120,6 +127,7 @@ func Decode(r *kgo.Record) (Letter, *kgo.Record, error) {
 
 func decode(r *kgo.Record) (l Letter, original *kgo.Record, err error) {
 	version, count, _ := strings.Cut(string(r.Headers[0].Value), " ")
+	count, null := strings.CutSuffix(count, nullWord)
 	if version != "1" {
 		return l, nil, fmt.Errorf("header %s is %q: this bridge knows version 1", HeaderLetter, clip(string(r.Headers[0].Value)))
 	}
@@ -144,6 +152,12 @@ func decode(r *kgo.Record) (l Letter, original *kgo.Record, err error) {
 		}
 	}
 	original = &kgo.Record{Value: r.Value, Headers: r.Headers[own:]}
+	switch {
+	case r.Value == nil || null && len(r.Value) > 0:
+		return l, nil, fmt.Errorf("header %s is %q, and the letter's value has %d bytes", HeaderLetter, r.Headers[0].Value, len(r.Value))
+	case null:
+		original.Value = nil
+	}
 	if len(original.Headers) == 0 {
 		original.Headers = nil
 	}

@@ -188,3 +188,20 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// In a topic that is compacted, a record without a value removes those with its key.
+func TestLetterOfANullValueIsNoTombstone(t *testing.T) {
+	for name, value := range map[string][]byte{"null": nil, "empty": {}} {
+		r := deadletter.Encode(&kgo.Record{Key: []byte("k"), Value: value, Timestamp: time.UnixMilli(5)}, deadletter.Letter{Topic: "orders", Time: time.UnixMilli(7)})
+		if r.Value == nil {
+			t.Errorf("%s: the letter has no value", name)
+		}
+		_, original, err := deadletter.Decode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (original.Value == nil) != (value == nil) || len(original.Value) > 0 {
+			t.Errorf("%s: the original's value is %#v", name, original.Value)
+		}
+	}
+}

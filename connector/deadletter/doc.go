@@ -4,7 +4,8 @@
 // A letter has the value, the headers and the timestamp of its original. Its key names where the original lies (Letter.Identity), so
 // that compaction keeps one letter per original. Before the original's headers stand those of the letter, in this order:
 //
-//	inlong-bridge.letter       1, a blank, and how many headers are the letter's own, this one included
+//	inlong-bridge.letter       1, a blank, and how many headers are the letter's own, this one included; " null" behind that
+//	                           where the original's value is null: the letter's value is empty then, or compaction would remove it
 //	inlong-bridge.reason       code, as in docs/operations.md
 //	inlong-bridge.sentence     why, for people; at most 1 KiB
 //	inlong-bridge.cluster      id of the Kafka cluster of the original, empty if not known
