@@ -307,6 +307,8 @@ func (s *sender) perform(f *engine.Effect) {
 		s.m.reader.ask(s.now())
 	case engine.Cut:
 		s.cut(p)
+	case engine.Judge:
+		s.e.Judged(&p.Pack, engine.Keep, s.now())
 	case engine.PackAcked:
 		s.tell(p, sdk.Acked, nil)
 	case engine.PackFinal:
