@@ -51,6 +51,9 @@ func (p *Pack) EndedBy() (times int, by []*Endpoint, whole string) {
 	return p.alone.ends, p.alone.endpoints, p.alone.whole
 }
 
+// suspected reports whether there is more against the pack than that it was on a connection that ended.
+func (p *Pack) suspected() bool { return p.Alone || p.alone.ends > 0 }
+
 // blame lets a pack wait again after its connection ended: alone if it was the oldest unanswered pack there.
 func (e *Engine) blame(p *Pack, c *Conn, oldest, taken bool, now time.Duration) {
 	wasAlone := p.isolated && taken
