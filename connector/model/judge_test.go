@@ -42,7 +42,7 @@ func (s *sender) answer(q *question) {
 		v = answer
 	}
 	switch {
-	case len(p.pieces) > 1 && !(same && v == sdk.Keep):
+	case len(p.pieces) > 1 && (!same || v != sdk.Keep):
 		s.m.w.happened(packCutRefused)
 		s.part(p, s.boundary(p))
 	case v == sdk.Keep && !q.refused:
