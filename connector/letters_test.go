@@ -146,7 +146,8 @@ func TestMissingDeadLetterTopicStopsThePartition(t *testing.T) {
 	e.routes = keyed("dead_letter")
 	e.produceOdd(0, 10, 4)
 	e.produceOdd(1, 10)
-	r := e.start(e.config("queue"))
+	log := new(lines)
+	r := e.startLogging(e.config("queue"), newLog(log))
 	e.waitCommitted("orders", 1, 10)
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
 	if p.Stall != string(reason.LetterTopic) || !strings.Contains(p.Reason, "topic letters") || !strings.Contains(p.Reason, "create it") {
@@ -154,6 +155,9 @@ func TestMissingDeadLetterTopicStopsThePartition(t *testing.T) {
 	}
 	if at := e.committed("orders", 0); at > 0 {
 		t.Errorf("committed = %d, past a record that nobody has", at)
+	}
+	if log.count("the topic of the dead letters does not exist") != 1 {
+		t.Error("the start did not say that the topic is missing")
 	}
 	if e.kafka.TopicInfo("letters") != nil {
 		t.Fatal("the bridge created the topic")
