@@ -2,6 +2,7 @@ package source
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"math"
@@ -11,14 +12,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Batch is a record batch that cannot be read. Its bytes are those of the log.
+// Batch is a record batch as it lies in the log.
 type Batch struct {
 	Base  int64     // first offset, as its header says
 	Next  int64     // offset after its last one; -1 if the log does not say where it ends
 	Empty bool      // it holds no records for a reader: it was aborted, or it is a control batch
 	Time  time.Time // of its newest record, zero if its header cannot be believed
 	Codec string
-	Why   string
+	Why   string // it cannot be read, "" for one that can be
 	Raw   []byte
 }
 
@@ -82,8 +83,8 @@ func (h *header) codec() string {
 }
 
 // examine looks at the first batch of what a broker returned for an offset, when it was asked for so many bytes; high is the high watermark of the
-// same answer. It returns nil if the batch can be read, or there is none. need is not 0 where the answer is too short to tell where the batch
-// ends: it is how much to ask for.
+// same answer. It returns nil where there is no batch. need is not 0 where the answer is too short to tell where the batch ends: it is how
+// much to ask for.
 func examine(raw []byte, asked int, offset, high int64, unfold kgo.Decompressor) (b *Batch, need int, err error) {
 	if len(raw) == 0 {
 		return nil, 0, nil
@@ -96,17 +97,15 @@ func examine(raw []byte, asked int, offset, high int64, unfold kgo.Decompressor)
 	if h.next >= 0 && h.next <= offset && h.sound {
 		return nil, 0, fmt.Errorf("the broker returns a batch that ends before offset %d", offset)
 	}
-	why := unreadable(first, h, offset, unfold)
-	if why == "" {
-		return nil, 0, nil
-	}
-	b = &Batch{Base: offset, Next: h.next, Codec: h.codec(), Why: why, Raw: first}
+	b = &Batch{Base: offset, Next: h.next, Codec: h.codec(), Why: unreadable(first, h, offset, unfold), Raw: first}
 	if h.base >= 0 && h.base < offset && h.magic >= 2 {
 		b.Base = h.base
 	}
 	if h.sound {
 		b.Time = time.UnixMilli(h.newest)
 		b.Empty = h.attributes&control != 0
+	} else if b.Why == "" {
+		return b, 0, nil // of version 0 or 1
 	} else if b.Next, need = endOf(h, rest, h.size >= asked); need > 0 {
 		return nil, need, nil
 	}
@@ -150,6 +149,8 @@ func unreadable(raw []byte, h header, offset int64, unfold kgo.Decompressor) str
 		Offset: offset, IsolationLevel: kgo.ReadUncommitted(), KeepControlRecords: true,
 	}, &kmsg.FetchResponseTopicPartition{RecordBatches: raw}, unfold, nil)
 	switch {
+	case errors.Is(fp.Err, kgo.ErrMaxDecompress):
+		return "it unfolds to more than memory.budget allows"
 	case fp.Err != nil:
 		return fp.Err.Error()
 	case next < h.next:

@@ -67,6 +67,9 @@ func look(t testing.TB, raw []byte, offset, high int64) *Batch {
 	if err != nil || need > 0 {
 		t.Fatalf("examine at %d: %d bytes needed, error %v", offset, need, err)
 	}
+	if b != nil && b.Why == "" {
+		return nil
+	}
 	return b
 }
 
@@ -184,7 +187,7 @@ func TestDamageNeverReachesIntoTheNextBatch(t *testing.T) {
 		}
 		for _, asked := range []int{maxBytes, len(first)} {
 			b, need, err := examine(raw[:min(asked, len(raw))], asked, 100, 106, unfold())
-			if err != nil || need > 0 || b == nil {
+			if err != nil || need > 0 || b == nil || b.Why == "" {
 				continue
 			}
 			if judged++; b.Next > 102 {
@@ -249,7 +252,7 @@ func FuzzExamine(f *testing.F) {
 			return
 		}
 		b, need, err := examine(raw, asked, offset, high, unfold())
-		if b == nil {
+		if b == nil || b.Why == "" {
 			return
 		}
 		if err != nil || need > 0 {

@@ -18,7 +18,7 @@ import (
 
 var (
 	ErrOtherTopic = errors.New("the topic was created again")
-	errNoProgress = errors.New("the broker returns a batch of which nothing can be read")
+	ErrNoProgress = errors.New("the broker returns a batch of which nothing can be read")
 )
 
 const (
@@ -46,7 +46,7 @@ func (src *Source) fetchFrom(ctx context.Context, d kadm.TopicDetail, id part.ID
 		Offset: offset, IsolationLevel: isolation, Topic: id.Topic, Partition: id.Num, KeepControlRecords: isolation != kgo.ReadCommitted(),
 	}, rp, unfolding(src.client), nil)
 	if fp.Err == nil && next <= offset && len(rp.RecordBatches) > 0 {
-		return fp, next, errNoProgress
+		return fp, next, ErrNoProgress
 	}
 	return fp, next, fp.Err
 }
@@ -84,7 +84,7 @@ func (src *Source) ask(ctx context.Context, d kadm.TopicDetail, id part.ID, topi
 	return &resp.Topics[0].Partitions[0], nil
 }
 
-// Look fetches the batch that holds an offset. It returns nil if it can be read, or there is none yet.
+// Look fetches the batch that holds an offset, nil if there is none.
 func (src *Source) Look(ctx context.Context, id part.ID, topic [16]byte, offset int64) (*Batch, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
@@ -109,7 +109,7 @@ func (src *Source) Look(ctx context.Context, id part.ID, topic [16]byte, offset 
 			continue
 		case more > 0:
 			return nil, errors.New("the broker does not return what follows the batch")
-		case b == nil || !src.readCommitted:
+		case b == nil || b.Why == "" || !src.readCommitted:
 			return b, nil
 		}
 		return b, src.lookForAbort(ctx, details[id.Topic], id, topic, offset, b)
