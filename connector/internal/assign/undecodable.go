@@ -68,7 +68,7 @@ func (p *Assignment) PassBatch(b *source.Batch, at int64, set setOffsets) (decid
 	}
 	policy := p.policy(mapping.ClassUndecodable)
 	if b.Next < 0 || policy == mapping.PolicyStop && !b.Empty {
-		p.Stop(part.Undecodable(p.Partition, at, b.Next, b.Codec, b.Why, ""))
+		p.Stop(part.Undecodable(p.Partition, at, b.Next, b.Codec, b.Why, false))
 		return true
 	}
 	if policy == mapping.PolicyDeadLetter && !b.Empty {

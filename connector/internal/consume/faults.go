@@ -17,19 +17,24 @@ import (
 // is out of range is looked at first.
 func (c *Consumer) fault(p *assign.Assignment, err error, outOfRange bool) {
 	if t := p.Retry.Load(); t == nil || !t.Absent { // else it is asked about by name
-		c.tryAgain(p, err, outOfRange, nil)
+		c.tryAgain(p, err, outOfRange)
 	}
 }
 
-func (c *Consumer) tryAgain(p *assign.Assignment, err error, outOfRange bool, doubt *assign.Doubt) {
+func (c *Consumer) tryAgain(p *assign.Assignment, err error, outOfRange bool) {
+	c.retry(p, err, assign.Retry{OutOfRange: outOfRange})
+}
+
+func (c *Consumer) retry(p *assign.Assignment, err error, as assign.Retry) {
 	now := time.Now()
 	old := p.Retry.Load()
 	r := reason.New(part.Key(p.ID(), reason.Fault), now, err.Error())
 	began := p.Gate().Add(r, true)
 	// After the gate has closed. Otherwise: 1. it is stored here  2. the watch loop, which has not heard of an older error for a
 	// while, takes it away and opens the gate  3. the gate closes here, and nobody tries again.
-	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told, Doubt: doubt})
-	if began && !outOfRange {
+	as.Last, as.Told = now, !as.OutOfRange || old != nil && old.Told
+	p.Retry.Store(&as)
+	if began && !as.OutOfRange {
 		c.deps.Causes.Began(r)
 	}
 	c.Look()

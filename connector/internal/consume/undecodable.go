@@ -26,7 +26,7 @@ func (c *Consumer) distrust(p *assign.Assignment, err error) {
 		return
 	}
 	p.Distrust()
-	c.tryAgain(p, err, false, &assign.Doubt{})
+	c.retry(p, err, assign.Retry{Doubt: &assign.Doubt{}})
 }
 
 // doubted looks by hand at what the client could not decode, and reports whether the client is to try again.

@@ -45,14 +45,17 @@ func Deleted(id ID) *reason.Reason {
 }
 
 // Undecodable stops a partition before a batch that cannot be read. It holds the offsets [from, next); next is -1 if the log does not say where it
-// ends. doing says what the bridge was about, "" for reading on.
-func Undecodable(id ID, from, next int64, codec, why, doing string) *reason.Reason {
+// ends. again says that its records were sent before, and were lost.
+func Undecodable(id ID, from, next int64, codec, why string, again bool) *reason.Reason {
 	which, hint := fmt.Sprintf("the batch of offsets %d to %d", from, next-1), "on_error: {undecodable: skip} or {undecodable: dead_letter} goes on behind it"
-	if next < 0 {
+	switch {
+	case again:
+		which, hint = fmt.Sprintf("reading lost records again: the batch at offset %d", from), "on_error does not apply, because its records were read before"
+	case next < 0:
 		which, hint = fmt.Sprintf("the batch at offset %d", from), "where it ends is not known for sure, so on_error cannot pass over it"
 	}
-	return Stop(id, reason.Undecodable, from, fmt.Sprintf("%s%s of %s (codec %s) cannot be read, and several fetches returned the same bytes: %s; hint: have another replica lead the partition "+
-		"if it holds the batch undamaged: the bridge looks again, and goes on by itself; %s", doing, which, id, codec, why, hint))
+	return Stop(id, reason.Undecodable, from, fmt.Sprintf("%s of %s (codec %s) cannot be read, and several fetches returned the same bytes: %s; hint: have another replica lead the partition "+
+		"if it holds the batch undamaged: the bridge looks again, and goes on by itself; %s", which, id, codec, why, hint))
 }
 
 // Unbalanced stops a partition whose books do not add up to the offset that is about to be committed.
