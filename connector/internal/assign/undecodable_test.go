@@ -3,6 +3,7 @@ package assign
 import (
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
+	"inlong-bridge/sdk/dptest/seeds"
 )
 
 // rotten covers [5, 12).
@@ -187,4 +189,86 @@ func TestOnlyTheSameBytesConfirmADoubt(t *testing.T) {
 			t.Errorf("look %d: %d looks showed the same, want %d", i, d.Looks, tt.want)
 		}
 	}
+}
+
+// Records and batches that cannot be read in any order, letters that fail, and packs that are final at any time: the checkpoint never passes a letter that is not
+// safe, and in the end each offset is accounted for once.
+func TestBooksAddUpWithBatchesThatCannotBeRead(t *testing.T) {
+	seeds.Run(t, 200, 100, func(t *testing.T, seed uint64) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 9))
+			ev, a, m := new(fakeEvents), &aside{room: -1}, make(moves)
+			onError, skips := "{undecodable: skip}", true
+			if r.IntN(2) == 0 {
+				onError, skips = "{undecodable: dead_letter}", false
+			}
+			p, s, next := keeping(t, ev, a, onError), &assigntest.Sender{Room: -1}, int64(0)
+			p.letters.rate.Limit = 0
+			var good, bad int64
+			unsafe := make(map[int64]bool) // first offsets of batches whose letters are not safe
+			news := func(fail bool) {
+				for _, it := range a.items {
+					if !fail {
+						delete(unsafe, it.Letter.Offset)
+					}
+				}
+				if fail {
+					a.done(errors.New("no topic"))
+				} else {
+					a.done(nil)
+				}
+			}
+			again := func() {
+				time.Sleep(letterPauses.Max)
+				for _, d := range p.BatchesDue(time.Now()) {
+					p.RewriteBatch(d, &source.Batch{Base: d.First, Next: d.Last + 1})
+				}
+			}
+			for range 40 {
+				if p.LettersLeft() == 0 && p.Stopped() != nil {
+					GoOn([]Ending{{p, part.Key(p.Partition, reason.LetterTopic)}}, m.set)
+				}
+				switch n := 1 + r.Int64N(20); {
+				case p.Stopped() != nil:
+					again()
+				case r.IntN(2) == 0:
+					Rewind([]*Assignment{p}, m.set)
+					p.Take(s, split(), assigntest.Records(int(next), int(n)))
+					next, good = next+n, good+n
+				default:
+					if !p.PassBatch(&source.Batch{Base: next, Next: next + n}, next, m.set) {
+						t.Fatalf("the batch at %d was not passed over", next)
+					}
+					if !skips {
+						unsafe[next] = true
+					}
+					next, bad = next+n, bad+n
+				}
+				switch r.IntN(4) {
+				case 0:
+					s.Settle(sdk.Final)
+				case 1:
+					news(true)
+				case 2:
+					news(false)
+				}
+				for first := range unsafe {
+					if at := p.checkpoint.Checkpoint(); at > first {
+						t.Fatalf("the checkpoint is %d, past the letter of offset %d that is not safe", at, first)
+					}
+				}
+			}
+			s.Settle(sdk.Final)
+			news(false)
+			again()
+			news(false)
+			want := checkpoint.Ledger{Checkpoint: next, Final: good, Quarantined: bad}
+			if skips {
+				want.Quarantined, want.Skipped = 0, bad
+			}
+			if got := p.checkpoint.Ledger(); got != want || len(unsafe) > 0 || p.LettersLeft() != 0 {
+				t.Errorf("books = %+v, %d letters not safe, %d left; want %+v", got, len(unsafe), p.LettersLeft(), want)
+			}
+		})
+	})
 }
