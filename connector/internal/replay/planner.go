@@ -40,6 +40,7 @@ type Batch struct {
 	Route      int32
 	Time       time.Time // event time
 	Payloads   [][]byte
+	Offsets    []int64 // of the payloads
 	// Packed is called for each run of payloads [from, to) that goes into one pack, before the pack is sent. It returns the piece that
 	// the run is from now on; 0 for one of which no news is wanted.
 	Packed func(from, to int) uint64
@@ -285,7 +286,7 @@ func (p *Planner) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 	}
 	if len(payloads) > 0 {
 		n, tooLarge := p.c.Outlet.Send(&Batch{
-			Assignment: t.of, Route: t.origin.Route, Time: at, Payloads: payloads,
+			Assignment: t.of, Route: t.origin.Route, Time: at, Payloads: payloads, Offsets: offsets,
 			Packed: func(from, to int) uint64 {
 				return uint64(t.of.Checkpoint().Replace(t.piece, checkpoint.Origin{
 					First: offsets[from], Last: offsets[to-1], Route: t.origin.Route, Minute: t.origin.Minute, Records: int32(to - from), Arrived: t.origin.Arrived,
