@@ -19,6 +19,7 @@ type Batch struct {
 	// that pack can be reported.
 	Packed func(from, to int) (piece uint64)
 	Repair bool // records that were lost: they use the reserve of the budget and go before others
+	Alone  bool // records that proxies may not stand: nothing else is in their packs, nor on the connection with one of them
 
 	// Attrs are the attributes of each record, as many as Payloads; nil when none has any. They are not
 	// kept once the call returned. A record that has none among others that have gets "_=".
@@ -53,7 +54,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		}
 	}
 	at := timeOrNow(b.Time)
-	key := openKey{minute: int32(frame.MinuteOf(at)), repair: b.Repair, records: b.Attrs != nil, trail: b.Trail != nil && s.o.trails != nil, attrs: st.attrsOr(b.PackAttrs)}
+	key := openKey{minute: int32(frame.MinuteOf(at)), repair: b.Repair, alone: b.Alone, records: b.Attrs != nil, trail: b.Trail != nil && s.o.trails != nil, attrs: st.attrsOr(b.PackAttrs)}
 	records, unfit := b.Payloads[first:], error(nil)
 	if key.records {
 		if err := s.o.messageType.unfitAttrs(); err != nil {
@@ -113,7 +114,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		switch {
 		case noRoom:
 			s.sealForTrailLocked(p)
-		case !p.fits(0):
+		case !p.fits(0) || b.Alone && i == n:
 			s.sealLocked(p)
 		}
 	}

@@ -150,7 +150,7 @@ func TestEachPackNamesItsOwnRecords(t *testing.T) {
 					for i := range 200 {
 						n := 1 + b.r.IntN(60)
 						batch := b.batch(st, token, n, 1+b.r.IntN(map[int]int{0: 200, 40: 3000, 9: 8000}[chars]))
-						batch.Repair = i%5 == 0
+						batch.Repair, batch.Alone = i%5 == 0, i%15 == 0
 						if i%7 == 0 { // it says nothing, and shares no pack with those that do
 							batch.Trail = nil
 							for k := range n {
