@@ -1555,6 +1555,11 @@ var mutations = []mutation{
 		pkg: assigned, run: "TestBatchesTell",
 	},
 	{
+		name: "the second half of a piece tells the offsets of the first", file: "connector/internal/replay/planner.go",
+		old: "Offsets: offsets[from:to],", new: "Offsets: offsets,",
+		pkg: connector, run: "TestOneRecordThatProxies",
+	},
+	{
 		name: "half of a cut pack has the whole's trail", file: "sdk/trail.go",
 		old: "part, err := s.o.trails.Cut(string(text), p.count, from, from+n)", new: "part, err := string(text), error(nil)",
 		pkg: sender, run: "TestEachPackNames",
