@@ -142,7 +142,7 @@ func TestSkipOfAnyOtherRecordIsRefused(t *testing.T) {
 			"the partition did not stop at the record, and is final up to offset", "the topic has the id", "the log ends at offset 10", "the routes do not consume topic elsewhere",
 		} {
 			if n := log.count(want); n != 1 {
-				return fmt.Errorf("the log says %d times that %s, want once:\n%s", n, want, log)
+				return fmt.Errorf("the log says %d times that %s, want once:\n%s", n, want, log.text())
 			}
 		}
 		return nil

@@ -18,8 +18,8 @@ type skipFlags struct {
 
 func (f *skipFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.records, "skip", nil, "skip the `record` topic:topic-id/partition@offset if its partition stops there")
-	cmd.Flags().StringVar(&f.why, "skip-why", "", "why, for the log; needed with --skip")
-	cmd.Flags().StringVar(&f.who, "skip-who", "", "who says so, for the log (default the user's name)")
+	cmd.Flags().StringVar(&f.why, "skip-why", "", "`text` that says why, for the log; needed with --skip")
+	cmd.Flags().StringVar(&f.who, "skip-who", "", "`name` of who says so, for the log (default the user's name)")
 }
 
 // requests returns what is to be skipped. An error is one of usage.
