@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"inlong-bridge/sdk"
 )
 
 // maxTopicName is Kafka's limit.
@@ -104,6 +106,8 @@ type rule struct {
 	group, stream    template
 	unmatched        onUnmatched
 	fallback         Target // with unmatchedDefault
+	content          *Content
+	attrs            *sdk.PackAttrs
 }
 
 // match returns the pattern by which the rule takes a topic, or the reason why it does not.
@@ -175,7 +179,8 @@ type Rule struct {
 	Exclude   []string `json:"exclude,omitempty"`
 	Group     string   `json:"group"`
 	Stream    string   `json:"stream"`
-	Unmatched string   `json:"unmatched"` // error, skip, or group.stream of the default route
+	Unmatched string   `json:"unmatched"`         // error, skip, or group.stream of the default route
+	Travels   string   `json:"travels,omitempty"` // besides the value, in words
 }
 
 // Rules returns the rules in the order in which they are tried.
@@ -194,6 +199,7 @@ func (t *Table) Rules() []Rule {
 			Topics: sources(r.topics), Exclude: sources(r.excludes),
 			Group: r.group.String(), Stream: r.stream.String(),
 			Unmatched: unmatched,
+			Travels:   r.travels(),
 		})
 	}
 	return out
