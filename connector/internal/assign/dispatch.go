@@ -33,8 +33,9 @@ func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
 		return sp.taken
 	}
 	now := time.Now()
-	sp.router, sp.Limit, sp.arrived, sp.short = p.Router, p.Limit, route.ArrivalAt(now), shortSpans-p.spans
+	sp.router, sp.content, sp.Limit, sp.arrived, sp.short = p.Router, p.content, p.Limit, route.ArrivalAt(now), shortSpans-p.spans
 	chunks, _ := sp.split(recs)
+	sp.body = route.Body{} // or it would keep the fetch
 	if len(chunks) == 0 {
 		return sp.taken
 	}
@@ -129,7 +130,7 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 		switch {
 		case err == nil:
 			clear(g.payloads) // or other groups of its slab would keep its fetch
-			g.payloads, g.offsets, g.sent = nil, nil, 0
+			g.payloads, g.attrs, g.offsets, g.sent = nil, nil, nil, 0
 		case errors.Is(err, sdk.ErrStreamFull):
 			wait = StreamKey(g.route.Target.Group, g.route.Target.Stream, reason.StreamFull) // the other streams of the chunk may have room
 		case errors.Is(err, sdk.ErrBufferFull):
@@ -138,7 +139,7 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 			p.gate.End()
 			return BudgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
-			p.tooLarge = oversize{stream: g.route.Stream, bytes: len(g.payloads[g.sent])}
+			p.tooLarge = oversizeOf(g, p.Router.PackAttrs(), err)
 			return reason.Key{}, part.Stop(p.Partition, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.Partition, g, err))
 		default:
 			return reason.Key{}, part.Stop(p.Partition, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
@@ -176,11 +177,14 @@ func (p *Assignment) packedLocked(from, to int) uint64 {
 func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
 	o := &p.offer
 	b := &o.batch
-	o.c, o.g, b.Stream, b.Time = c, g, g.route.Stream, g.time
-	defer func() { o.c, o.g, b.Payloads = nil, nil, nil }() // or it would keep the fetch
+	o.c, o.g, b.Stream, b.Time, b.PackAttrs = c, g, g.route.Stream, g.time, p.Router.PackAttrs()
+	defer func() { o.c, o.g, b.Payloads, b.Attrs = nil, nil, nil, nil }() // or it would keep the fetch
 	for g.sent < len(g.payloads) {
 		o.base = g.sent
-		b.Payloads = g.payloads[o.base:upToBytes(g.payloads, o.base, maxOffer)]
+		end := upToBytes(g.payloads, o.base, maxOffer)
+		if b.Payloads = g.payloads[o.base:end]; g.attrs != nil {
+			b.Attrs = g.attrs[o.base:end]
+		}
 		n, err := s.TrySendBatch(b)
 		g.sent += n
 		switch {
@@ -202,6 +206,18 @@ func upToBytes(payloads [][]byte, base, limit int) int {
 		}
 	}
 	return len(payloads)
+}
+
+// oversizeOf is the record of a group that fits into no frame, with what its packs carry beside it.
+func oversizeOf(g *group, attrs *sdk.PackAttrs, err error) oversize {
+	bytes := len(g.payloads[g.sent])
+	if e, ok := errors.AsType[*sdk.TooLargeError](err); ok {
+		bytes = e.Size // its attributes counted in
+	}
+	if text := attrs.String(); text != "" {
+		bytes += len("&") + len(text)
+	}
+	return oversize{g.route.Stream, bytes}
 }
 
 func tooLargeReason(id part.ID, g *group, err error) string {

@@ -12,6 +12,7 @@ import (
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/backoff"
 )
 
@@ -23,6 +24,8 @@ type Assignment interface {
 	Gate() *gate.Gate
 	// Known returns the index of a record's route; ok is false for a record that no piece can hold.
 	Known(rec *kgo.Record) (index int32, ok bool)
+	// Content is what travels of a record, nil for its value.
+	Content() *route.Content
 	// Stop stops the partition. A second call with the same reason does nothing.
 	Stop(r *reason.Reason)
 }
@@ -40,6 +43,7 @@ type Batch struct {
 	Route      int32
 	Time       time.Time // event time
 	Payloads   [][]byte
+	Attrs      [][]sdk.Attr // of each payload; nil where records have none
 	// Packed is called for each run of payloads [from, to) that goes into one pack, before the pack is sent. It returns the piece that
 	// the run is from now on; 0 for one of which no news is wanted.
 	Packed func(from, to int) uint64
@@ -278,14 +282,15 @@ func (p *Planner) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 	if upTo < t.from {
 		return taskOpen
 	}
-	payloads, offsets, at := t.pick(recs)
-	if h := route.LoopIn(t.of.ID(), p.c.Origin, payloads, offsets); h != nil { // the log was cut and grew again with other records
+	got := t.pick(recs)
+	payloads, offsets := got.payloads, got.offsets
+	if h := route.LoopIn(t.of.ID(), p.c.Origin, got.values, offsets); h != nil { // the log was cut and grew again with other records
 		t.stop(h)
 		return taskDone
 	}
 	if len(payloads) > 0 {
 		n, tooLarge := p.c.Outlet.Send(&Batch{
-			Assignment: t.of, Route: t.origin.Route, Time: at, Payloads: payloads,
+			Assignment: t.of, Route: t.origin.Route, Time: got.time, Payloads: payloads, Attrs: got.attrs,
 			Packed: func(from, to int) uint64 {
 				return uint64(t.of.Checkpoint().Replace(t.piece, checkpoint.Origin{
 					First: offsets[from], Last: offsets[to-1], Route: t.origin.Route, Minute: t.origin.Minute, Records: int32(to - from), Arrived: t.origin.Arrived,

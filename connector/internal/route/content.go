@@ -1,0 +1,152 @@
+package route
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/forwarded"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/reason"
+	"inlong-bridge/mapping"
+	"inlong-bridge/sdk"
+)
+
+// ClusterHash names a Kafka cluster in a few characters, as the lineage of packs does; "" where the brokers do not tell the cluster's
+// id. It never changes: what lies in queues names clusters by it.
+func ClusterHash(clusterID string) string {
+	if clusterID == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(clusterID))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
+}
+
+// Content makes what travels of the records of one partition. It depends on the record alone, so a record that is read again
+// travels as it did before. A nil Content stands for values as they are. It never changes and is safe to share.
+type Content struct {
+	*mapping.Content
+	fields forwarded.Fields
+	origin forwarded.Origin // without the offset
+}
+
+// NewContent returns nil for a topic of whose records the value alone travels.
+func NewContent(c *mapping.Content, clusterID, topic string, topicID [16]byte, partition int32) *Content {
+	if c == nil {
+		return nil
+	}
+	return &Content{
+		Content: c,
+		fields:  forwarded.Fields{Key: c.Key, Headers: len(c.Headers) > 0, Timestamp: c.Timestamp, Origin: c.Origin},
+		origin:  forwarded.Origin{Cluster: ClusterHash(clusterID), Topic: topic, TopicID: topicID, Partition: partition},
+	}
+}
+
+// Fate is what becomes of a record because of its content.
+type Fate uint8
+
+// The fates of a record.
+const (
+	Travels   Fate = iota
+	Skipped        // it is passed over and counted
+	Lettered       // it goes to the dead-letter topic
+	Oversized      // what would travel of it is more than may
+)
+
+// Body is what travels of a record.
+type Body struct {
+	Fate    Fate
+	Why     error // with Oversized
+	Payload []byte
+	Attrs   []sdk.Attr // of the record, where the content WithAttrs
+	Size    int        // bytes that Payload and Attrs take
+}
+
+// WithAttrs reports whether records have attributes. Those of one batch either all have some, or none has.
+func (c *Content) WithAttrs() bool { return c != nil && c.Forwards() && !c.Envelope }
+
+// Of returns what travels of a record. The body refers to the record's value where nothing is put around it.
+func (c *Content) Of(rec *kgo.Record) Body {
+	b := Body{Payload: rec.Value, Size: len(rec.Value)}
+	if c == nil {
+		return b
+	}
+	if len(rec.Value) == 0 {
+		switch c.Tombstone {
+		case mapping.TombstoneSkip:
+			return Body{Fate: Skipped}
+		case mapping.TombstoneDeadLetter:
+			return Body{Fate: Lettered}
+		case mapping.TombstoneEmpty:
+			return b
+		case mapping.TombstoneEnvelope:
+		}
+	}
+	switch {
+	case c.Envelope:
+		c.wrap(rec, &b)
+	case c.Forwards():
+		r := c.record(rec)
+		if b.Attrs, b.Why = r.Attrs(c.fields); b.Why == nil {
+			for _, a := range b.Attrs {
+				b.Size += len(a.Key) + len(a.Value) + len("=&")
+			}
+		}
+	}
+	if b.Why != nil {
+		return Body{Fate: Oversized, Why: b.Why}
+	}
+	return b
+}
+
+// envelopeRoom is about what the names of an envelope's parts take.
+const envelopeRoom = 256
+
+func (c *Content) wrap(rec *kgo.Record, b *Body) {
+	r := c.record(rec)
+	b.Payload, b.Why = r.AppendEnvelope(make([]byte, 0, envelopeRoom+len(rec.Key)+len(rec.Value)*9/8), c.fields)
+	b.Size = len(b.Payload)
+}
+
+// record is the part of a record that travels.
+func (c *Content) record(rec *kgo.Record) forwarded.Record {
+	r := forwarded.Record{Key: rec.Key, Value: rec.Value, Timestamp: forwarded.NoTimestamp, Origin: c.origin}
+	r.Origin.Offset = rec.Offset
+	if c.fields.Timestamp {
+		r.Timestamp = timestampOf(rec)
+	}
+	if c.fields.Headers {
+		for i := range rec.Headers {
+			if h := &rec.Headers[i]; c.Header(h.Key) {
+				r.Headers = append(r.Headers, forwarded.Header{Name: h.Key, Value: h.Value})
+			}
+		}
+	}
+	return r
+}
+
+// timestampOf is the record's time as the broker has it. It has none where the client has lost the broker's number: see EventTime.
+func timestampOf(rec *kgo.Record) int64 {
+	if rec.Timestamp.Nanosecond()%int(time.Millisecond) != 0 {
+		return forwarded.NoTimestamp
+	}
+	return rec.Timestamp.UnixMilli()
+}
+
+// Stop returns why a partition cannot go on at a record with that body, nil if it can.
+func (b *Body) Stop(rec *kgo.Record) *reason.Reason {
+	id := part.ID{Topic: rec.Topic, Num: rec.Partition}
+	switch b.Fate {
+	case Oversized:
+		return part.Stop(id, reason.TooLarge, rec.Offset, fmt.Sprintf(
+			"the record at offset %d of %s cannot travel: %v; hint: name fewer headers in forward, or correct the producer", rec.Offset, id, b.Why))
+	case Lettered:
+		return part.Stop(id, reason.Unrouted, rec.Offset, fmt.Sprintf(
+			"the record at offset %d of %s has no value, and its rule says tombstone: dead_letter", rec.Offset, id))
+	case Travels, Skipped:
+	}
+	return nil
+}
