@@ -159,6 +159,13 @@ func (p *parser) content(given map[string]*yaml.Node, r *rule) {
 	if c.Forwards() || c.Envelope || c.Tombstone != TombstoneEmpty {
 		r.content = c
 	}
+	switch c.Tombstone {
+	case TombstoneSkip:
+		r.onError[ClassTombstone] = PolicySkip
+	case TombstoneDeadLetter:
+		r.onError[ClassTombstone] = PolicyDeadLetter
+	case TombstoneEmpty, TombstoneEnvelope:
+	}
 	if n := given["attrs"]; n != nil {
 		r.attrs = p.packAttrs(n)
 	}

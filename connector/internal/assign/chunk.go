@@ -11,6 +11,7 @@ import (
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/frame"
 )
@@ -28,7 +29,8 @@ type chunk struct {
 	skipped     int64
 	made        int // records that its groups have room for
 	groups      []group
-	one         [1]group // groups begins here: mostly there is one
+	one         [1]group   // groups begins here: mostly there is one
+	aside       []setAside // records that become dead letters, and are not handed over yet
 
 	arrived route.Arrival // when it was fetched: the event time of records that have none
 
@@ -89,8 +91,9 @@ type Splitter struct {
 	Limit    int64  // records at and above it are not wanted; -1 for none
 	Origin   string // of this group's packs
 
-	arrived route.Arrival // of the fetch
-	taken   Taken         // of the fetch
+	arrived route.Arrival  // of the fetch
+	taken   Taken          // of the fetch
+	rules   *mapping.Topic // on_error of the topic; nil where everything stops the partition
 
 	perGroup int // records of a group in the chunk before, on average: so many are made room for
 	groups   int // of the chunk before
@@ -107,6 +110,7 @@ type Taken struct {
 	Skipped  int64    // records that no rule wants
 	Packs    int64    // records that are packs of somebody else
 	Replaced Replaced // records that are sent with the time of arrival
+	Aside    []Skips  // records that on_error skips
 }
 
 // split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
@@ -142,7 +146,7 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 			continue
 		}
 		r, err := s.router.Route(rec)
-		if err != nil {
+		if err != nil && (errors.Is(err, route.ErrTooManyStreams) || !s.keep(c, rec, mapping.ClassUnrouted, noRoute, err.Error())) {
 			c.stop = part.Stop(part.ID{Topic: rec.Topic, Num: rec.Partition}, unroutedCode(err), rec.Offset, err.Error())
 			return chunks, used
 		}
@@ -151,17 +155,21 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 				return chunks, used
 			}
 		}
-		if s.content != nil && r != nil && s.body.Fate != route.Travels {
-			if c.stop = s.body.Stop(rec); c.stop != nil {
+		kept := err != nil
+		if s.content != nil && r != nil && s.body.Aside {
+			if kept = s.keep(c, rec, s.body.Class, r.Index, s.body.Why); !kept {
+				c.stop = s.body.Stop(rec)
 				return chunks, used
 			}
-			r = nil
 		}
 		c.next, c.epoch = rec.Offset+1, rec.LeaderEpoch
 		used++
 		c.seen++
 		c.records++
 		s.taken.Bytes += int64(len(rec.Value))
+		if kept || oversize && r != nil && s.keepTooLarge(c, rec, size, r) {
+			continue
+		}
 		if r == nil {
 			c.skipped++
 			s.taken.Skipped++

@@ -42,12 +42,22 @@ func (s *contentSender) TrySendBatch(b *sdk.Batch) (int, error) {
 }
 
 // contentPartition is partition 3 of topic t under a rule.
-func contentPartition(t testing.TB, ev Events, rule string) *Assignment {
+func contentPartition(t testing.TB, ev Events, a Aside, rule string) *Assignment {
+	t.Helper()
+	return contentOver(t, ev, a, rule, func(string, string) (*sdk.Stream, error) { return new(sdk.Stream), nil })
+}
+
+// contentOver is contentPartition over streams that open makes.
+func contentOver(t testing.TB, ev Events, a Aside, rule string, open func(group, stream string) (*sdk.Stream, error)) *Assignment {
 	t.Helper()
 	id := part.ID{Topic: "t", Num: 3}
+	m := assigntest.Mapping(t, "- {topics: t, group: g, stream: s, "+rule+"}").ForTopic("t")
+	rt, err := route.NewRouter(m, route.NewTable(open, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
 	return New(Spec{
-		Partition: id, Topic: &Topic{Name: "t", ID: [16]byte{7}}, Cluster: "kafka-1", Limit: -1,
-		Router: assigntest.RouterBy(t, "- {topics: t, group: g, stream: s, "+rule+"}"),
+		Partition: id, Topic: &Topic{Name: "t", ID: [16]byte{7}, Mapping: m}, Cluster: "kafka-1", Limit: -1, Router: rt, Aside: a, Letters: 1000,
 	}, ev, testGate(id), new(PendingBytes))
 }
 
@@ -80,7 +90,7 @@ func TestRecordsReadAgainTravelAsBefore(t *testing.T) {
 			seeds.Run(t, 50, 25, func(t *testing.T, seed uint64) {
 				rng := rand.New(rand.NewPCG(seed, 7))
 				ev, s := new(fakeEvents), &contentSender{Sender: assigntest.Sender{Room: -1, Pack: 1 + rng.IntN(5)}}
-				p := contentPartition(t, ev, rule)
+				p := contentPartition(t, ev, new(aside), rule)
 				log := richRecords(rng, 40)
 				for from := 0; from < len(log); {
 					to := min(len(log), from+1+rng.IntN(15))
@@ -120,11 +130,12 @@ func TestRecordsReadAgainTravelAsBefore(t *testing.T) {
 
 func TestTombstonesAreSkippedAndBooked(t *testing.T) {
 	ev, s := new(fakeEvents), &contentSender{Sender: assigntest.Sender{Room: -1}}
-	p := contentPartition(t, ev, "tombstone: skip")
+	a := new(aside)
+	p := contentPartition(t, ev, a, "tombstone: skip")
 	recs := assigntest.Records(0, 4)
 	recs[1].Value, recs[2].Value = nil, []byte{}
-	if taken := p.Take(s, split(), recs); taken.Skipped != 2 {
-		t.Errorf("%d skipped, want 2", taken.Skipped)
+	if p.Take(s, split(), recs); a.skipped != 2 {
+		t.Errorf("%d told as skipped, want 2", a.skipped)
 	}
 	s.Settle(sdk.Final)
 	if l := p.checkpoint.Ledger(); l.Final != 2 || l.Skipped != 2 || l.Checkpoint != 4 || !slices.Equal(s.Order, []string{"0", "3"}) {
@@ -132,15 +143,21 @@ func TestTombstonesAreSkippedAndBooked(t *testing.T) {
 	}
 }
 
+// withManyHeaders is n records of which one has 1,000 headers.
+func withManyHeaders(n, at int) []*kgo.Record {
+	recs := assigntest.Records(0, n)
+	for range 1000 {
+		recs[at].Headers = append(recs[at].Headers, kgo.RecordHeader{Key: "h", Value: []byte("v")})
+	}
+	return recs
+}
+
 // Without a policy a record of which too much would travel stops its partition exactly before it: what came first is delivered.
 func TestHeadersThatAreTooLargeStopBeforeTheRecord(t *testing.T) {
 	for _, form := range []string{"tombstone: skip", "envelope: json"} {
 		ev, s := new(fakeEvents), &contentSender{Sender: assigntest.Sender{Room: -1}}
-		p := contentPartition(t, ev, forwardEverything+form)
-		recs := assigntest.Records(0, 4)
-		for range 1000 {
-			recs[2].Headers = append(recs[2].Headers, kgo.RecordHeader{Key: "h", Value: []byte("v")})
-		}
+		p := contentPartition(t, ev, new(aside), forwardEverything+form)
+		recs := withManyHeaders(4, 2)
 		p.Take(s, split(), recs)
 		s.Settle(sdk.Final)
 		if h := p.Stopped(); h == nil || h.Code != reason.TooLarge || h.Own.Offset != 2 {
@@ -152,10 +169,40 @@ func TestHeadersThatAreTooLargeStopBeforeTheRecord(t *testing.T) {
 	}
 }
 
+// Both become letters of their own, while their neighbours of the same stream and minute travel, and travel again without them.
+func TestTombstonesAndTooManyHeadersBecomeLetters(t *testing.T) {
+	ev, s, a := new(fakeEvents), &contentSender{Sender: assigntest.Sender{Room: -1}}, &aside{room: -1}
+	p := contentPartition(t, ev, a, forwardEverything+"tombstone: dead_letter, on_error: {too_large: dead_letter}")
+	log := withManyHeaders(6, 3)
+	log[1].Value = nil
+	p.Take(s, split(), log)
+	var reasons []string
+	for _, it := range a.items {
+		reasons = append(reasons, it.Letter.Reason+": "+it.Letter.Sentence)
+	}
+	if want := []string{"tombstone: its value is null", "too_large: its 1001 forwarded headers take 6006 bytes or more, and at most 4096 may travel"}; !slices.Equal(reasons, want) {
+		t.Errorf("letters %q, want %q", reasons, want)
+	}
+	s.Settle(sdk.Lost)
+	s.Taken, s.Order = nil, nil
+	r := replayOf(s, "", false)
+	ev.lose(r)
+	r.Plan(time.Now())
+	r.Fetched(p.Partition, [16]byte{7}, 0, log, time.Now())
+	s.Settle(sdk.Final)
+	if at := p.checkpoint.Checkpoint(); at != 0 || !slices.Equal(s.Order, []string{"0", "2", "4", "5"}) {
+		t.Errorf("checkpoint %d and %q sent again; want 0 until the letters are written, and what is no letter", at, s.Order)
+	}
+	a.done(nil)
+	if l := p.checkpoint.Ledger(); l.Final != 4 || l.Quarantined != 2 || l.Checkpoint != 6 {
+		t.Errorf("ledger %+v, want 4 final and 2 dead letters", l)
+	}
+}
+
 // What lies in Kafka is looked at, not what would be sent of it: an envelope hides that a record is a pack of this group.
 func TestReadingAgainKnowsAnOwnPackUnderAnEnvelope(t *testing.T) {
 	ev, s := new(fakeEvents), &contentSender{Sender: assigntest.Sender{Room: -1}}
-	p := contentPartition(t, ev, "envelope: json")
+	p := contentPartition(t, ev, nil, "envelope: json")
 	p.Take(s, split(), []*kgo.Record{assigntest.Record(0, "", 1, "x")})
 	s.Settle(sdk.Lost)
 	r := replay.NewPlanner(replay.Config{Outlet: Outlet{s}, Origin: "me"})
@@ -175,9 +222,7 @@ func TestAttributesCountForWhatFits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close(t.Context())
-	const rule = "- {topics: t, group: g, stream: s, forward: {key: true}, tombstone: skip, attrs: {env: production}}"
-	id := part.ID{Topic: "t"}
-	p := New(Spec{Partition: id, Topic: &Topic{Name: "t"}, Limit: -1, Router: assigntest.RouterOf(t, rule, s.Stream)}, new(fakeEvents), testGate(id), new(PendingBytes))
+	p := contentOver(t, new(fakeEvents), new(aside), "forward: {key: true}, tombstone: skip, attrs: {env: production}", s.Stream)
 	st := p.Router.Fixed().Stream
 	rec := func(offset int64, n int) []*kgo.Record {
 		return []*kgo.Record{{Topic: "t", Offset: offset, Key: []byte("0123456789"), Value: make([]byte, n), Timestamp: time.Unix(60, 0)}}
@@ -201,7 +246,7 @@ func TestValuesAloneHaveNoAttributes(t *testing.T) {
 		"attrs: {env: prod}": false, "envelope: json, forward: {key: true}": false, "tombstone: skip": false, "forward: {key: true}, tombstone: skip": true,
 	} {
 		s := &contentSender{Sender: assigntest.Sender{Room: -1}}
-		contentPartition(t, new(fakeEvents), rule).Take(s, split(), assigntest.Records(0, 2)) // without keys
+		contentPartition(t, new(fakeEvents), new(aside), rule).Take(s, split(), assigntest.Records(0, 2)) // without keys
 		if len(s.sent) != 2 || s.pairs != pairs {
 			t.Errorf("%s: %q, with attributes of records: %v, want %v", rule, s.sent, s.pairs, pairs)
 		}
@@ -212,7 +257,7 @@ func TestValuesAloneHaveNoAttributes(t *testing.T) {
 func BenchmarkTakeForwarding(b *testing.B) {
 	for _, form := range []struct{ name, rule string }{{"attributes", "tombstone: skip"}, {"envelope", "envelope: json"}} {
 		b.Run(form.name, func(b *testing.B) {
-			p, s, sp := contentPartition(b, quiet{}, forwardEverything+form.rule), new(instantSender), &Splitter{Pack: 256 << 10, Oversize: 1 << 20, Limit: -1}
+			p, s, sp := contentPartition(b, quiet{}, new(aside), forwardEverything+form.rule), new(instantSender), &Splitter{Pack: 256 << 10, Oversize: 1 << 20, Limit: -1}
 			recs := assigntest.KeyedRecords(1000, 1024)
 			b.SetBytes(1000 * 1024)
 			b.ReportAllocs()
@@ -245,11 +290,7 @@ func TestConsumerFindsWhatTravelled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		id := part.ID{Topic: "t", Num: 3}
-		p := New(Spec{
-			Partition: id, Topic: &Topic{Name: "t", ID: [16]byte{7}}, Cluster: "kafka-1", Limit: -1,
-			Router: assigntest.RouterOf(t, "- {topics: t, group: g, stream: s, "+forwardEverything+form+"}", s.Stream),
-		}, new(fakeEvents), testGate(id), new(PendingBytes))
+		p := contentOver(t, new(fakeEvents), new(aside), forwardEverything+form, s.Stream)
 		log := richRecords(rand.New(rand.NewPCG(1, 1)), 2000)
 		log[0].Key, log[0].Value = make([]byte, 4096), []byte("v")
 		for from := 0; from < len(log); from += 100 {

@@ -33,9 +33,15 @@ func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
 		return sp.taken
 	}
 	now := time.Now()
-	sp.router, sp.content, sp.Limit, sp.arrived, sp.short = p.Router, p.content, p.Limit, route.ArrivalAt(now), shortSpans-p.spans
+	sp.router, sp.rules, sp.content, sp.Limit, sp.arrived, sp.short = p.Router, p.rules(), p.content, p.Limit, route.ArrivalAt(now), shortSpans-p.spans
 	chunks, _ := sp.split(recs)
 	sp.body = route.Body{} // or it would keep the fetch
+	if sp.rules != nil {
+		p.letters.fetched(len(recs), now)
+		for _, s := range sp.taken.Aside {
+			p.Aside.Skipped(p, s)
+		}
+	}
 	if len(chunks) == 0 {
 		return sp.taken
 	}
@@ -80,9 +86,14 @@ func (p *Assignment) offerPendingLocked(s Sender) {
 		}
 		if wait != (reason.Key{}) {
 			// A full budget closes nothing: the polling itself stops then, and a pause would throw away what is buffered.
-			p.gate.Refer(wait, now, wait.Code == reason.StreamFull)
-			if wait.Code == reason.StreamFull {
+			p.gate.Refer(wait, now, wait.Code != reason.Budget)
+			if wait.Code != reason.LetterWait {
+				p.gate.Drop(lettersKey)
+			}
+			if wait.Code != reason.Budget {
 				p.gate.Drop(BudgetKey)
+			}
+			if wait.Code == reason.StreamFull {
 				for e := StreamFull(p.gate.Condition()); e != nil && e.Key != wait; e = StreamFull(p.gate.Condition()) {
 					p.gate.Drop(e.Key) // that stream had room: it is not the culprit any more
 				}
@@ -121,12 +132,20 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 		p.openedLocked(c, now)
 		p.checkpoint.Count(c.span, checkpoint.Skipped, c.skipped)
 	}
+	if len(c.aside) > 0 {
+		if wait, h = p.writeLettersLocked(c, now); h != nil || wait != (reason.Key{}) {
+			return wait, h
+		}
+	}
 	for i := range c.groups {
 		g := &c.groups[i]
 		if g.sent == len(g.payloads) {
 			continue
 		}
 		err := p.sendLocked(s, c, g)
+		for errors.Is(err, sdk.ErrTooLarge) && p.keepTooLargeLocked(c, g, err) {
+			err = p.sendLocked(s, c, g)
+		}
 		switch {
 		case err == nil:
 			clear(g.payloads) // or other groups of its slab would keep its fetch
@@ -139,7 +158,7 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 			p.gate.End()
 			return BudgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
-			p.tooLarge = oversizeOf(g, p.Router.PackAttrs(), err)
+			p.tooLarge = oversizeOf(g, p.Router, err)
 			return reason.Key{}, part.Stop(p.Partition, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.Partition, g, err))
 		default:
 			return reason.Key{}, part.Stop(p.Partition, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
@@ -181,7 +200,7 @@ func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
 	defer func() { o.c, o.g, b.Payloads, b.Attrs = nil, nil, nil, nil }() // or it would keep the fetch
 	for g.sent < len(g.payloads) {
 		o.base = g.sent
-		end := upToBytes(g.payloads, o.base, maxOffer)
+		end := g.upToBytes(o.base, maxOffer)
 		if b.Payloads = g.payloads[o.base:end]; g.attrs != nil {
 			b.Attrs = g.attrs[o.base:end]
 		}
@@ -198,26 +217,27 @@ func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
 }
 
 // upToBytes returns the end of a run of payloads from base on that has about limit bytes, one at least.
-func upToBytes(payloads [][]byte, base, limit int) int {
+func (g *group) upToBytes(base, limit int) int {
 	sum := 0
-	for i := base; i < len(payloads); i++ {
-		if sum += len(payloads[i]) + 4; sum > limit && i > base {
+	for i := base; i < len(g.payloads); i++ {
+		sum += len(g.payloads[i]) + 4
+		if g.attrs != nil {
+			sum += route.AttrsSize(g.attrs[i])
+		}
+		if sum > limit && i > base {
 			return i
 		}
 	}
-	return len(payloads)
+	return len(g.payloads)
 }
 
 // oversizeOf is the record of a group that fits into no frame, with what its packs carry beside it.
-func oversizeOf(g *group, attrs *sdk.PackAttrs, err error) oversize {
+func oversizeOf(g *group, rt *route.Router, err error) oversize {
 	bytes := len(g.payloads[g.sent])
 	if e, ok := errors.AsType[*sdk.TooLargeError](err); ok {
 		bytes = e.Size // its attributes counted in
 	}
-	if text := attrs.String(); text != "" {
-		bytes += len("&") + len(text)
-	}
-	return oversize{g.route.Stream, bytes}
+	return oversize{g.route.Stream, bytes + packAttrsSize(rt)}
 }
 
 func tooLargeReason(id part.ID, g *group, err error) string {

@@ -13,6 +13,7 @@ import (
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
+	"inlong-bridge/sdk/frame"
 )
 
 // ClusterHash names a Kafka cluster in a few characters, as the lineage of packs does; "" where the brokers do not tell the cluster's
@@ -45,25 +46,19 @@ func NewContent(c *mapping.Content, clusterID, topic string, topicID [16]byte, p
 	}
 }
 
-// Fate is what becomes of a record because of its content.
-type Fate uint8
-
-// The fates of a record.
-const (
-	Travels   Fate = iota
-	Skipped        // it is passed over and counted
-	Lettered       // it goes to the dead-letter topic
-	Oversized      // what would travel of it is more than may
-)
-
 // Body is what travels of a record.
 type Body struct {
-	Fate    Fate
-	Why     error // with Oversized
 	Payload []byte
 	Attrs   []sdk.Attr // of the record, where the content WithAttrs
-	Size    int        // bytes that Payload and Attrs take
+	Size    int        // bytes that Payload and Attrs take of a frame, beside the length of the record
+
+	Aside bool          // nothing travels: the rule says what becomes of records of the class
+	Class mapping.Class // with Aside
+	Why   string        // with Aside
 }
+
+// aside is the body of a record that does not travel.
+func aside(c mapping.Class, why string) Body { return Body{Aside: true, Class: c, Why: why} }
 
 // WithAttrs reports whether records have attributes. Those of one batch either all have some, or none has.
 func (c *Content) WithAttrs() bool { return c != nil && c.Forwards() && !c.Envelope }
@@ -74,41 +69,47 @@ func (c *Content) Of(rec *kgo.Record) Body {
 	if c == nil {
 		return b
 	}
-	if len(rec.Value) == 0 {
-		switch c.Tombstone {
-		case mapping.TombstoneSkip:
-			return Body{Fate: Skipped}
-		case mapping.TombstoneDeadLetter:
-			return Body{Fate: Lettered}
-		case mapping.TombstoneEmpty:
+	if len(rec.Value) == 0 && c.Tombstone != mapping.TombstoneEnvelope {
+		switch {
+		case c.Tombstone == mapping.TombstoneEmpty:
 			return b
-		case mapping.TombstoneEnvelope:
+		case rec.Value == nil:
+			return aside(mapping.ClassTombstone, "its value is null")
 		}
+		return aside(mapping.ClassTombstone, "its value is empty")
 	}
+	var err error
 	switch {
 	case c.Envelope:
-		c.wrap(rec, &b)
+		err = c.wrap(rec, &b)
 	case c.Forwards():
 		r := c.record(rec)
-		if b.Attrs, b.Why = r.Attrs(c.fields); b.Why == nil {
-			for _, a := range b.Attrs {
-				b.Size += len(a.Key) + len(a.Value) + len("=&")
-			}
-		}
+		b.Attrs, err = r.Attrs(c.fields)
+		b.Size += AttrsSize(b.Attrs)
 	}
-	if b.Why != nil {
-		return Body{Fate: Oversized, Why: b.Why}
+	if err != nil {
+		return aside(mapping.ClassTooLarge, err.Error())
 	}
 	return b
+}
+
+// AttrsSize is what the attributes of a record take: their length, and the text. A record that has none among others takes a text, too.
+func AttrsSize(attrs []sdk.Attr) int {
+	n := -len("&")
+	for _, a := range attrs {
+		n += len("&") + len(a.Key) + len("=") + len(a.Value)
+	}
+	return frame.ItemOverhead + max(n, len("_="))
 }
 
 // envelopeRoom is about what the names of an envelope's parts take.
 const envelopeRoom = 256
 
-func (c *Content) wrap(rec *kgo.Record, b *Body) {
+func (c *Content) wrap(rec *kgo.Record, b *Body) (err error) {
 	r := c.record(rec)
-	b.Payload, b.Why = r.AppendEnvelope(make([]byte, 0, envelopeRoom+len(rec.Key)+len(rec.Value)*9/8), c.fields)
+	b.Payload, err = r.AppendEnvelope(make([]byte, 0, envelopeRoom+len(rec.Key)+len(rec.Value)*9/8), c.fields)
 	b.Size = len(b.Payload)
+	return err
 }
 
 // record is the part of a record that travels.
@@ -136,17 +137,10 @@ func timestampOf(rec *kgo.Record) int64 {
 	return rec.Timestamp.UnixMilli()
 }
 
-// Stop returns why a partition cannot go on at a record with that body, nil if it can.
+// Stop returns why a partition cannot go on at a record of which too much would travel. Tombstones never stop one.
 func (b *Body) Stop(rec *kgo.Record) *reason.Reason {
 	id := part.ID{Topic: rec.Topic, Num: rec.Partition}
-	switch b.Fate {
-	case Oversized:
-		return part.Stop(id, reason.TooLarge, rec.Offset, fmt.Sprintf(
-			"the record at offset %d of %s cannot travel: %v; hint: name fewer headers in forward, or correct the producer", rec.Offset, id, b.Why))
-	case Lettered:
-		return part.Stop(id, reason.Unrouted, rec.Offset, fmt.Sprintf(
-			"the record at offset %d of %s has no value, and its rule says tombstone: dead_letter", rec.Offset, id))
-	case Travels, Skipped:
-	}
-	return nil
+	return part.Stop(id, reason.TooLarge, rec.Offset, fmt.Sprintf(
+		"the record at offset %d of %s cannot travel: %s; hint: name fewer headers in the rule's forward, correct the producer, or add on_error: {too_large: dead_letter}",
+		rec.Offset, id, b.Why))
 }

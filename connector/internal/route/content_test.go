@@ -52,7 +52,7 @@ func TestBodyHasWhatTheRuleNames(t *testing.T) {
 		Origin:  forwarded.Origin{Cluster: clusterOne, Topic: "t", TopicID: [16]byte{7}, Partition: 3, Offset: 17},
 	}
 	b := contentOf(t, everything+"envelope: json").Of(rec)
-	if got, err := forwarded.FromEnvelope(b.Payload); err != nil || b.Fate != Travels || b.Attrs != nil || b.Size != len(b.Payload) || !reflect.DeepEqual(got, want) {
+	if got, err := forwarded.FromEnvelope(b.Payload); err != nil || b.Aside || b.Attrs != nil || b.Size != len(b.Payload) || !reflect.DeepEqual(got, want) {
 		t.Errorf("envelope %s reads as %+v, %v; want %+v", b.Payload, got, err, want)
 	}
 	b = contentOf(t, everything+"tombstone: skip").Of(rec)
@@ -73,40 +73,41 @@ func TestBodyHasWhatTheRuleNames(t *testing.T) {
 	}
 }
 
-func TestFateOfARecord(t *testing.T) {
+func TestRecordsThatDoNotTravel(t *testing.T) {
 	large := []kgo.RecordHeader{{Key: "trace", Value: make([]byte, 2000)}} // 6,000 bytes when escaped
 	for _, tt := range []struct {
 		rule    string
 		value   []byte
 		headers []kgo.RecordHeader
-		want    Fate
+		aside   string // the class of one that does not travel
 		payload string
 	}{
-		{everything + "tombstone: skip", nil, nil, Skipped, ""},
-		{everything + "tombstone: skip", []byte{}, nil, Skipped, ""},
-		{everything + "tombstone: skip", []byte("v"), nil, Travels, "v"},
-		{everything + "tombstone: dead_letter", nil, nil, Lettered, ""},
-		{everything + "tombstone: skip", []byte("v"), large, Oversized, ""},
-		{everything + "tombstone: skip", nil, large, Skipped, ""},
-		{"forward: {key: true}, tombstone: skip", []byte("v"), large, Travels, "v"},
-		{everything + "envelope: json", []byte("v"), large, Oversized, ""},
-		{"envelope: json", nil, nil, Travels, `{"value":null}`},
-		{"envelope: json", []byte{}, nil, Travels, `{"value":""}`},
-		{"envelope: json, tombstone: empty", nil, nil, Travels, ""},
-		{"envelope: json, tombstone: dead_letter", []byte{}, nil, Lettered, ""},
-		{"tombstone: skip", nil, nil, Skipped, ""},
-		{"tombstone: skip", []byte("v"), large, Travels, "v"},
+		{everything + "tombstone: skip", nil, nil, "tombstone", ""},
+		{everything + "tombstone: skip", []byte{}, nil, "tombstone", ""},
+		{everything + "tombstone: skip", []byte("v"), nil, "", "v"},
+		{everything + "tombstone: dead_letter", nil, nil, "tombstone", ""},
+		{everything + "tombstone: skip", []byte("v"), large, "too_large", ""},
+		{everything + "tombstone: skip", nil, large, "tombstone", ""},
+		{"forward: {key: true}, tombstone: skip", []byte("v"), large, "", "v"},
+		{everything + "envelope: json", []byte("v"), large, "too_large", ""},
+		{"envelope: json", nil, nil, "", `{"value":null}`},
+		{"envelope: json", []byte{}, nil, "", `{"value":""}`},
+		{"envelope: json, tombstone: empty", nil, nil, "", ""},
+		{"envelope: json, tombstone: dead_letter", []byte{}, nil, "tombstone", ""},
+		{"tombstone: skip", nil, nil, "tombstone", ""},
+		{"tombstone: skip", []byte("v"), large, "", "v"},
 	} {
 		rec := &kgo.Record{Topic: "t", Offset: 5, Value: tt.value, Headers: tt.headers, Timestamp: time.UnixMilli(1)}
 		b := contentOf(t, tt.rule).Of(rec)
-		if b.Fate != tt.want || string(b.Payload) != tt.payload {
-			t.Errorf("%s of %q: fate %d with %q, want %d with %q", tt.rule, tt.value, b.Fate, b.Payload, tt.want, tt.payload)
+		got := ""
+		if b.Aside {
+			got = b.Class.String()
+			if h := b.Stop(rec); got == "too_large" && (h == nil || h.Code != reason.TooLarge || h.Offset != 5) {
+				t.Errorf("%s: stopped by %+v, want %s at 5", tt.rule, h, tt.aside)
+			}
 		}
-		switch h := b.Stop(rec); {
-		case tt.want == Oversized && (h == nil || h.Code != reason.TooLarge || h.Offset != 5):
-			t.Errorf("%s: stopped by %+v, want %s at 5", tt.rule, h, reason.TooLarge)
-		case (tt.want == Travels || tt.want == Skipped) && h != nil:
-			t.Errorf("%s: stopped by %+v", tt.rule, h)
+		if got != tt.aside || string(b.Payload) != tt.payload {
+			t.Errorf("%s of %q: aside %q with %q, want %q with %q", tt.rule, tt.value, got, b.Payload, tt.aside, tt.payload)
 		}
 	}
 	if contentOf(t, "envelope: none") != nil {
