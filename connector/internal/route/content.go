@@ -1,8 +1,6 @@
 package route
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"time"
 
@@ -10,6 +8,7 @@ import (
 
 	"inlong-bridge/connector/forwarded"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/lineage"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
@@ -22,8 +21,7 @@ func ClusterHash(clusterID string) string {
 	if clusterID == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(clusterID))
-	return base64.RawURLEncoding.EncodeToString(sum[:6])
+	return lineage.ClusterOf(clusterID).String()
 }
 
 // Content makes what travels of the records of one partition. It depends on the record alone, so a record that is read again
