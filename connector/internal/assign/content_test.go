@@ -96,7 +96,13 @@ func TestRecordsReadAgainTravelAsBefore(t *testing.T) {
 					to := min(len(log), from+1+rng.IntN(15))
 					p.Take(s, &Splitter{Pack: 30 + rng.IntN(1000), Oversize: 1 << 20, Limit: -1}, log[from:to])
 					from = to
+					for n := 1; n > 0; n, _ = p.Waiting() { // the sender takes a batch in parts
+						s.Room, s.Err = rng.IntN(6), sdk.ErrBufferFull
+						p.Offer(s)
+					}
+					s.Room = rng.IntN(6)
 				}
+				s.Room = -1
 				if h := p.Stopped(); h != nil {
 					t.Fatalf("stopped: %s", h.Own.Text())
 				}
