@@ -20,8 +20,10 @@ const (
 	ClassPoison                   // proxies end the connection on which it comes
 	ClassUndecodable              // it lies in a batch that cannot be read
 	ClassTombstone                // its value is null or empty; tombstone decides, not on_error
-	Classes                       // how many there are
 )
+
+// Classes is how many classes there are.
+const Classes = int(ClassTombstone) + 1
 
 var classNames = [Classes]string{"unrouted", "too_large", "refused", "poison", "undecodable", "tombstone"}
 
@@ -30,7 +32,7 @@ var errorClasses = classNames[:ClassTombstone]
 
 // String returns the class as the configuration names it.
 func (c Class) String() string {
-	if c < Classes {
+	if int(c) < Classes {
 		return classNames[c]
 	}
 	return fmt.Sprintf("class(%d)", uint8(c))
@@ -76,7 +78,7 @@ func (p *policies) String() string {
 
 // OnError returns what becomes of a record of the topic that cannot be delivered. Where no rule matches, the partition stops.
 func (t *Topic) OnError(c Class) Policy {
-	if t.rule == nil || c >= Classes {
+	if t.rule == nil || int(c) >= Classes {
 		return PolicyStop
 	}
 	return t.rule.onError[c]

@@ -18,7 +18,7 @@ func (o Outlet) Send(b *replay.Batch) (taken int, tooLarge error) {
 	p := b.Assignment.(*Assignment)
 	n, err := o.Sender.TrySendBatch(&sdk.Batch{
 		Stream: p.Router.At(b.Route).Stream, Time: b.Time, Payloads: b.Payloads, Attrs: b.Attrs, PackAttrs: p.Router.PackAttrs(),
-		Token: p, Repair: true, Packed: b.Packed,
+		Token: p, Repair: true, Alone: b.Alone, Packed: b.Packed,
 	})
 	if errors.Is(err, sdk.ErrTooLarge) {
 		return n, err

@@ -23,6 +23,7 @@ type task struct {
 	from   int64     // offsets below it were handed over, or are gone
 	found  int32     // records handed over
 	letter bool      // its only record is to become a dead letter
+	halve  bool      // they become two pieces
 	gone   bool      // some of its range is gone from Kafka, and on_gap accepts that
 	due    time.Time // not before
 	pause  time.Duration
@@ -135,6 +136,14 @@ func (p *picked) cut(n int) {
 	if p.payloads, p.offsets = p.payloads[n:], p.offsets[n:]; p.attrs != nil {
 		p.attrs = p.attrs[n:]
 	}
+}
+
+// attrsOf returns the attributes of records [from, to), nil where records have none.
+func (p *picked) attrsOf(from, to int) [][]sdk.Attr {
+	if p.attrs == nil {
+		return nil
+	}
+	return p.attrs[from:to]
 }
 
 // pick gathers the records that belong to the task: those of its offsets, route and minute that were not handed over yet. Every
