@@ -111,7 +111,13 @@ func TestRecordsReadAgainTravelAsBefore(t *testing.T) {
 				s.Settle(sdk.Lost)
 				s.Taken = nil
 				r := replay.NewPlanner(replay.Config{Outlet: Outlet{s}})
-				ev.lose(r)
+				for _, x := range ev.losses {
+					if rng.IntN(2) == 0 {
+						r.Halve(x.p, x.piece, x.origin) // sent again in two batches
+					} else {
+						r.Add(x.p, x.piece, x.origin)
+					}
+				}
 				for now := time.Now(); r.Pending() > 0; now = now.Add(time.Minute) {
 					begin, _, _ := r.Plan(now)
 					for _, b := range begin {

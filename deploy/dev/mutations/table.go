@@ -1850,6 +1850,11 @@ var mutations = []mutation{
 		pkg: assigned,
 	},
 	{
+		name: "the second half of a piece gets the attributes of the first", file: "connector/internal/replay/task.go",
+		old: "return p.attrs[from:to]", new: "return p.attrs[:to-from]",
+		pkg: assigned,
+	},
+	{
 		name: "an own pack is not known under an envelope", file: "connector/internal/replay/planner.go",
 		old: "got.values, got.offsets", new: "got.payloads, got.offsets",
 		pkg: assigned,
