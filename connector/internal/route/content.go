@@ -142,3 +142,12 @@ func (b *Body) Stop(rec *kgo.Record) *reason.Reason {
 		"the record at offset %d of %s cannot travel: %s; hint: name fewer headers in the rule's forward, correct the producer, or add on_error: {too_large: dead_letter}",
 		rec.Offset, id, b.Why))
 }
+
+// packAttrs returns the attributes of the packs of a topic's records. The configuration was read without a problem, so they are legal.
+func packAttrs(t *mapping.Topic) (*sdk.PackAttrs, error) {
+	var attrs []sdk.Attr
+	for _, a := range t.Attrs() {
+		attrs = append(attrs, sdk.Attr{Key: a.Key, Value: a.Value})
+	}
+	return sdk.NewPackAttrs(attrs...)
+}
