@@ -51,6 +51,7 @@ type Batch struct {
 	Time       time.Time // event time
 	Payloads   [][]byte
 	Attrs      [][]sdk.Attr // of each payload; nil where records have none
+	Offsets    []int64      // of the payloads
 	Alone      bool         // proxies may not stand them: they share a pack with nothing else
 	// Packed is called for each run of payloads [from, to) that goes into one pack, before the pack is sent. It returns the piece that
 	// the run is from now on; 0 for one of which no news is wanted.
@@ -354,7 +355,8 @@ func (p *Planner) handOver(t *task, got *picked) (n int, tooLarge error) {
 		from, to := n, t.upTo(n, len(got.payloads))
 		var taken int
 		taken, tooLarge = p.c.Outlet.Send(&Batch{
-			Assignment: t.of, Route: t.origin.Route, Time: got.time, Payloads: got.payloads[from:to], Attrs: got.attrsOf(from, to), Alone: t.halve,
+			Assignment: t.of, Route: t.origin.Route, Time: got.time, Payloads: got.payloads[from:to], Attrs: got.attrsOf(from, to),
+			Offsets: got.offsets[from:to], Alone: t.halve,
 			Packed: func(a, b int) uint64 {
 				return uint64(t.of.Checkpoint().Replace(t.piece, t.run(got.offsets[from+a:from+b])))
 			},
