@@ -2,6 +2,7 @@ package connector
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -18,7 +19,14 @@ func newRegistry() *prometheus.Registry {
 
 // register adds the bridge's metrics to the registry. It is called before the start, which may wait for Kafka for long.
 func (b *Bridge) register() error {
-	return b.registerOne(observe.NewCollector(b.observer, b.cfg.Metrics.Granularity == "topic"))
+	most := observe.MaxPartitionSeries
+	switch b.cfg.Metrics.Granularity {
+	case "partition":
+		most = math.MaxInt
+	case "topic":
+		most = 0
+	}
+	return b.registerOne(observe.NewCollector(b.observer, most))
 }
 
 func (b *Bridge) registerOne(c prometheus.Collector) error {

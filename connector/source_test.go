@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/internal/assigntest"
 	"inlong-bridge/connector/internal/part"
@@ -298,9 +300,32 @@ func TestTransactionsLeaveNoLag(t *testing.T) {
 	}
 	// The same asked by hand, as it is for a log that ends in nothing: where is the next record?
 	for from, want := range map[int64]int64{0: 0, 1: 4, 2: 4, 5: 8, 7: 8} {
-		if next, err := r.b.kafka.NextRecord(t.Context(), orders0, [16]byte{}, from); err != nil || next != want {
+		if next, err := r.b.kafka.NewRound().NextRecord(t.Context(), orders0, [16]byte{}, from); err != nil || next != want {
 			t.Errorf("nextRecord from %d = %d, %v; want %d", from, next, err, want)
 		}
+	}
+}
+
+// An answer about a topic names all its partitions, so it is asked for once for all of them that are asked about.
+func TestRoundAsksOnceForTheLeadersOfATopic(t *testing.T) {
+	t.Parallel()
+	const partitions = 40
+	e := newEnv(t, withPartitions(partitions))
+	r := e.start(e.config("queue"))
+	var asked atomic.Int64
+	e.kafka.ControlKey(int16(kmsg.Metadata), func(kmsg.Request) (kmsg.Response, error, bool) {
+		e.kafka.KeepControl()
+		asked.Add(1)
+		return nil, nil, false
+	})
+	round := r.b.kafka.NewRound()
+	for p := range int32(partitions) {
+		if next, err := round.NextRecord(t.Context(), part.ID{Topic: "orders", Num: p}, [16]byte{}, 0); err != nil || next != 0 {
+			t.Fatalf("next record of the empty partition %d is %d, %v", p, next, err)
+		}
+	}
+	if n := asked.Load(); n > partitions/4 { // the clients of the bridge ask for themselves too
+		t.Errorf("asked %d times for %d partitions of one topic", n, partitions)
 	}
 }
 

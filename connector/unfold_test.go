@@ -119,7 +119,7 @@ func TestLookingForTheNextRecordUnfoldsNoMoreThanTheBudget(t *testing.T) {
 	c.Memory.Budget.N = 16 << 20
 	e.produceZeros("orders", 0, 20, 1<<20)
 	r := e.start(c)
-	_, err := r.b.kafka.NextRecord(t.Context(), orders0, [16]byte{}, 0)
+	_, err := r.b.kafka.NewRound().NextRecord(t.Context(), orders0, [16]byte{}, 0)
 	if tooLarge, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); !ok || tooLarge.Offset != 0 {
 		t.Errorf("nextRecord = %v, want the batch at 0 to unfold to too much", err)
 	}

@@ -52,6 +52,7 @@ func (c *Config) schema() []entry {
 		{key: "kafka", required: true, example: "{brokers: [kafka-1:9092], group: bridge-orders}", doc: "The source.", sub: c.kafkaSchema()},
 		{key: "inlong", required: true, example: "{manager: {urls: [http://manager:8083]}}", doc: "The destination. Exactly one of manager and proxies says where the proxies are.", sub: c.inlongSchema()},
 		{key: "routes", required: true, routes: true, doc: "Which topics are read, and into which group and stream each record goes. The first rule that matches wins; \"inlong-bridge explain\" says which and why."},
+		{key: "dead_letter", doc: "Where records go that cannot be delivered, if their rule says on_error: dead_letter (docs/dead-letters.md).", present: &c.hasDeadLetters, sub: c.deadLetterSchema()},
 		{key: "delivery", doc: "When a record counts as delivered, and what is done until then.", sub: c.deliverySchema()},
 		{key: "queue", doc: "The queue behind the proxies, read to see what really arrived (confirm: queue). Leave the section out if the bridge cannot read that queue.", sub: c.queueSchema()},
 		{key: "pack", doc: "When a pack of records is closed and sent.", sub: []entry{
@@ -69,7 +70,7 @@ func (c *Config) schema() []entry {
 			{key: "pprof", def: "false", dst: &c.Admin.Pprof, doc: "Serve Go profiles under /debug/pprof/."},
 		}},
 		{key: "metrics", doc: "What /metrics shows.", sub: []entry{
-			{key: "granularity", def: "partition", dst: &c.Metrics.Granularity, oneOf: []string{"partition", "topic"}, doc: "topic adds up the series of a topic's partitions, under the same names and with partition=\"all\" (docs/metrics.md says how). Use it when there are thousands of partitions."},
+			{key: "granularity", def: "auto", dst: &c.Metrics.Granularity, oneOf: []string{"auto", "partition", "topic"}, doc: "topic adds up the series of a topic's partitions, under the same names and with partition=\"all\" (docs/metrics.md says how). partition shows each partition. auto does the one for a topic that has more than 1,000 partitions in this process, the other for all others."},
 		}},
 		{key: "log", doc: "Logs go to standard error.", sub: []entry{
 			{key: "level", def: "info", dst: &c.Log.Level, oneOf: []string{"debug", "info", "warn", "error"}, doc: "Lowest level that is logged."},

@@ -10,12 +10,13 @@ import (
 // Collector reads a snapshot when it is scraped; nothing on the way of a record touches a metric. A
 // partition's series end with its assignment, since only what is assigned is listed.
 type Collector struct {
-	o       *Observer
-	byTopic bool
+	o    *Observer
+	most int
 }
 
-// NewCollector returns the collector of the bridge's metrics. byTopic adds the series of partitions up by topic.
-func NewCollector(o *Observer, byTopic bool) Collector { return Collector{o, byTopic} }
+// NewCollector returns the collector of the bridge's metrics. The series of a topic that has more than most partitions in this
+// process are added up.
+func NewCollector(o *Observer, most int) Collector { return Collector{o, most} }
 
 const prefix = "inlong_bridge_"
 
@@ -134,7 +135,7 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descParked, float64(s.Memory.ParkedBytes))
 	gauge(descUnfinal, float64(s.Memory.Unfinal))
 	var lag int64
-	for _, row := range allSeries(s.Parts, c.byTopic) {
+	for _, row := range allSeries(s.Parts, c.most) {
 		labels := series.Labels(descPosition, row.topic, row.partition)
 		level := func(d *prometheus.Desc, v float64) { ch <- series.New(d, prometheus.GaugeValue, v, labels) }
 		level(descPosition, float64(row.position))

@@ -81,30 +81,48 @@ func sum(to, from map[string]int) map[string]int {
 	return to
 }
 
+// MaxPartitionSeries is of how many partitions of a topic there are series in this process, unless the configuration says
+// otherwise: each partition has eight, and the text of 80,000 takes a scrape longer than everything else does.
+const MaxPartitionSeries = 1000
+
 // allSeries returns the series of partitions in the order of their labels: the registry sorts each family, and what is
-// sorted costs it little. byTopic adds them up.
-func allSeries(parts []PartitionStatus, byTopic bool) []partitionSeries {
-	rows := make([]partitionSeries, 0, len(parts))
-	if byTopic {
-		at := make(map[string]int)
-		for i := range parts {
-			p := &parts[i]
-			j, ok := at[p.Topic]
-			if !ok {
-				j, at[p.Topic] = len(rows), len(rows)
-				rows = append(rows, partitionSeries{topic: p.Topic, partition: allPartitions, lag: -1, lagSeconds: -1})
-			}
-			rows[j].add(p)
+// sorted costs it little. Those of a topic that has more than most partitions are added up.
+func allSeries(parts []PartitionStatus, most int) []partitionSeries {
+	rows := make([]partitionSeries, 0, min(len(parts), most))
+	many := topicsOfMany(parts, most)
+	for i := range parts {
+		p := &parts[i]
+		if sum := many[p.Topic]; sum != nil {
+			sum.add(p)
+		} else {
+			rows = append(rows, seriesOf(p))
 		}
-	} else {
-		for i := range parts {
-			rows = append(rows, seriesOf(&parts[i]))
-		}
+	}
+	for _, sum := range many {
+		rows = append(rows, *sum)
 	}
 	slices.SortFunc(rows, func(a, b partitionSeries) int {
 		return cmp.Or(strings.Compare(a.partition, b.partition), strings.Compare(a.topic, b.topic))
 	})
 	return rows
+}
+
+// topicsOfMany has an empty sum for each topic that has more than most of the partitions.
+func topicsOfMany(parts []PartitionStatus, most int) map[string]*partitionSeries {
+	if len(parts) <= most {
+		return nil
+	}
+	counts := make(map[string]int)
+	for i := range parts {
+		counts[parts[i].Topic]++
+	}
+	many := make(map[string]*partitionSeries)
+	for topic, n := range counts {
+		if n > most {
+			many[topic] = &partitionSeries{topic: topic, partition: allPartitions, lag: -1, lagSeconds: -1}
+		}
+	}
+	return many
 }
 
 // books adds up the books of the partitions of each topic, by class.

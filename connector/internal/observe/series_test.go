@@ -2,6 +2,7 @@ package observe
 
 import (
 	"maps"
+	"math"
 	"reflect"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func TestSeriesOfPartitionsAreAddedUpByTopic(t *testing.T) {
 		},
 		{Topic: "logs", Partition: 0, Position: 1, Final: 1, Committed: 1, Lag: 0, LagSeconds: 0},
 	}
-	got := allSeries(parts, true)
+	got := allSeries(parts, 0)
 	want := []partitionSeries{
 		{topic: "logs", partition: "all", position: 1, final: 1, committed: 1},
 		{
@@ -59,8 +60,23 @@ func TestSeriesOfPartitionsAreAddedUpByTopic(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("series by topic are\n%+v, want\n%+v", got, want)
 	}
-	each := allSeries(parts, false)
+	each := allSeries(parts, math.MaxInt)
 	if len(each) != 4 || each[0].topic != "logs" || each[1].partition != "0" || each[1].committed != 80 || each[2].committed != -1 || each[2].lag != -1 {
 		t.Errorf("series by partition are %+v", each)
+	}
+}
+
+func TestOnlyTopicsOfManyPartitionsAreAddedUp(t *testing.T) {
+	parts := []PartitionStatus{
+		{Topic: "orders", Partition: 0, Position: 1}, {Topic: "orders", Partition: 1, Position: 2}, {Topic: "orders", Partition: 2, Position: 4},
+		{Topic: "logs", Partition: 0, Position: 8}, {Topic: "logs", Partition: 1, Position: 16},
+	}
+	got := make(map[string]int64)
+	for _, row := range allSeries(parts, 2) {
+		got[row.topic+"/"+row.partition] = row.position
+	}
+	want := map[string]int64{"orders/all": 7, "logs/0": 8, "logs/1": 16}
+	if !maps.Equal(got, want) {
+		t.Errorf("positions are %v, want %v", got, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,10 +23,15 @@ func (src *Source) fetchAt(ctx context.Context, id part.ID, topic [16]byte, offs
 	if err != nil {
 		return fp, 0, err
 	}
-	if part.OtherTopic(topic, details[id.Topic].ID) {
+	return src.fetchFrom(ctx, details[id.Topic], id, topic, offset, isolation)
+}
+
+// fetchFrom does the same with an answer of the brokers about the topic.
+func (src *Source) fetchFrom(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel) (fp kgo.FetchPartition, next int64, err error) {
+	if part.OtherTopic(topic, d.ID) {
 		return fp, 0, ErrOtherTopic // an answer would speak of another topic's log
 	}
-	pd, ok := details[id.Topic].Partitions[id.Num]
+	pd, ok := d.Partitions[id.Num]
 	if !ok || pd.Err != nil {
 		return fp, 0, fmt.Errorf("finding the leader of %s: %w", id, kerr.LeaderNotAvailable)
 	}
@@ -35,7 +41,7 @@ func (src *Source) fetchAt(ctx context.Context, id part.ID, topic [16]byte, offs
 		req.IsolationLevel = 1
 	}
 	t, rp := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
-	t.Topic, t.TopicID = id.Topic, [16]byte(details[id.Topic].ID)
+	t.Topic, t.TopicID = id.Topic, [16]byte(d.ID)
 	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = id.Num, offset, 1<<20
 	t.Partitions = append(t.Partitions, rp)
 	req.Topics = append(req.Topics, t)
@@ -56,15 +62,34 @@ func (src *Source) fetchAt(ctx context.Context, id part.ID, topic [16]byte, offs
 	return fp, next, fp.Err
 }
 
+// Round asks about many partitions, of which some belong to one topic: an answer about a topic of 10,000 partitions names them all,
+// so it is asked for once.
+type Round struct {
+	src    *Source
+	topics kadm.TopicDetails
+}
+
+// NewRound begins a round. It is for one goroutine, and for a second or so: leaders change.
+func (src *Source) NewRound() *Round { return &Round{src, make(kadm.TopicDetails)} }
+
 // NextRecord returns the offset of the first record from offset on, or where the fetched part of the log ends when it has none.
-func (src *Source) NextRecord(ctx context.Context, id part.ID, topic [16]byte, from int64) (int64, error) {
+func (r *Round) NextRecord(ctx context.Context, id part.ID, topic [16]byte, from int64) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	d, ok := r.topics[id.Topic]
+	if !ok {
+		details, err := r.src.admin.ListTopics(ctx, id.Topic)
+		if err != nil {
+			return 0, err
+		}
+		d = details[id.Topic]
+		r.topics[id.Topic] = d
+	}
 	isolation := kgo.ReadUncommitted()
-	if src.readCommitted {
+	if r.src.readCommitted {
 		isolation = kgo.ReadCommitted()
 	}
-	fp, next, err := src.fetchAt(ctx, id, topic, from, isolation)
+	fp, next, err := r.src.fetchFrom(ctx, d, id, topic, from, isolation)
 	switch {
 	case err != nil:
 		return 0, err
