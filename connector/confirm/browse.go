@@ -14,6 +14,8 @@ type Browser interface {
 	Name() string
 	// Topic returns the whole name of a stream's topic; named is what TopicOf gave for the stream.
 	Topic(named, group, stream string) string
+	// Whole returns the whole name of a topic, whose name may leave out what the cluster's configuration says.
+	Whole(topic string) string
 	// Topics lists the topics whose whole name matches, or returns ErrCannotList.
 	Topics(ctx context.Context, match *regexp.Regexp) ([]string, error)
 	// Holds asks what a topic holds. Start is Unknown where the cluster cannot tell.

@@ -20,6 +20,9 @@ var _ confirm.Browser = (*cluster)(nil)
 // browsePause is the pause after a failed fetch of Browse, which tries again until the cluster counts as one that does not answer.
 const browsePause = 200 * time.Millisecond
 
+// Whole implements [confirm.Browser].
+func (c *cluster) Whole(topic string) string { return topic }
+
 // Topics implements [confirm.Browser].
 func (c *cluster) Topics(ctx context.Context, match *regexp.Regexp) (names []string, err error) {
 	req := kmsg.NewPtrMetadataRequest() // nil topics ask for all there are
