@@ -31,6 +31,11 @@ Records are printed as text if all of it is printable, quoted if it has line bre
 else as hex after 0x. Long records and packs are cut unless --full is given. --json prints an
 object per message, with base64 for what is not UTF-8; docs/operations.md has its keys.
 
+--dedupe leaves out repeats: records whose source offset came before, by the lineage of the
+packs (attribute src). It begins with what --from chooses: a repeat of what lies before that
+may be left out too. Records without lineage, or of which too much had to be forgotten, are
+shown, and their number is said at the end.
+
 A message that is no InLongMsg, or is damaged, is shown as such with the reason.
 
 Exit codes: 0 all was read; 1 the queue cannot be read; 2 bad usage or configuration;
@@ -45,7 +50,7 @@ type decodeFlags struct {
 	partition                          int32
 	from, to                           string
 	limit                              int64
-	count, asJSON, full                bool
+	count, asJSON, full, dedupe        bool
 	grep, hex                          string
 
 	onePartition bool
@@ -93,6 +98,7 @@ func newDecode(e *env) *cobra.Command {
 	flags.StringVar(&f.to, "to", "", "end before this `offset`, time or duration before now")
 	flags.Int64Var(&f.limit, "limit", 0, "end after showing this `number` of messages; 0 is no limit")
 	flags.BoolVar(&f.count, "count", false, "count messages, records and bytes by stream and sender instead of showing them")
+	flags.BoolVar(&f.dedupe, "dedupe", false, "leave out records that came before, by the packs' lineage")
 	flags.StringVar(&f.grep, "grep", "", "show only records that match this regular `expression`")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object per message, or with --count per row")
 	flags.BoolVar(&f.full, "full", false, "print long records and large packs in full")
@@ -147,6 +153,7 @@ type decoder struct {
 	pattern       *regexp.Regexp
 	group, stream string
 	limit         int64
+	dedupe        *dedupe // nil to show repeats
 
 	decodeSums
 }
@@ -154,10 +161,14 @@ type decoder struct {
 // decodeSums is what a decoder met.
 type decodeSums struct {
 	messages, records, shown, matches, damaged, others int64
+	badLineage, repeats, untold                        int64
 }
 
 func (f *decodeFlags) decoder(out io.Writer) *decoder {
 	d := &decoder{out: out, pattern: f.pattern, group: f.group, stream: f.stream, limit: f.limit}
+	if f.dedupe {
+		d.dedupe = newDedupe(f.group != "" && f.stream != "")
+	}
 	switch {
 	case f.count:
 		c := newDecodeCount(out, f.asJSON)
@@ -182,6 +193,20 @@ func (d *decoder) take(m *confirm.Message) error {
 		return nil
 	}
 	d.records += int64(len(p.records))
+	if p.lineageErr != nil {
+		d.badLineage++
+	}
+	if d.dedupe != nil && p.err == nil {
+		before := len(p.records)
+		untold, err := d.dedupe.drop(p)
+		if err != nil {
+			return err
+		}
+		d.repeats, d.untold = d.repeats+int64(before-len(p.records)), d.untold+untold
+		if before > 0 && len(p.records) == 0 {
+			return nil
+		}
+	}
 	if d.pattern != nil && p.err == nil {
 		if p.match(d.pattern); len(p.records) == 0 {
 			return nil
@@ -220,6 +245,15 @@ func (d *decoder) end(stderr io.Writer, ctx context.Context, err error) error {
 	if d.others > 0 {
 		text += fmt.Sprintf("; %d of other streams not shown", d.others)
 	}
+	if d.dedupe != nil {
+		text += fmt.Sprintf("; %d repeats left out", d.repeats)
+		if d.untold > 0 {
+			text += fmt.Sprintf(", and %d records shown of which nobody can tell whether they are repeats", d.untold)
+		}
+	}
+	if d.badLineage > 0 {
+		text += fmt.Sprintf("; %d with a damaged lineage", d.badLineage)
+	}
 	if d.damaged > 0 {
 		text += fmt.Sprintf("; %d damaged", d.damaged)
 	}
@@ -230,8 +264,8 @@ func (d *decoder) end(stderr io.Writer, ctx context.Context, err error) error {
 	switch {
 	case stopped:
 		return &codedError{exitUnfinished, errors.New("stopped before the end")}
-	case d.damaged > 0:
-		return &codedError{exitUnproven, fmt.Errorf("%d of %d messages cannot be read; the output says why", d.damaged, d.messages)}
+	case d.damaged+d.badLineage > 0:
+		return &codedError{exitUnproven, fmt.Errorf("%d of %d messages cannot be read as a whole; the output says why", d.damaged+d.badLineage, d.messages)}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/lineage"
 )
 
 // packJSON is a message as --json prints it; docs/operations.md explains the keys.
@@ -28,6 +29,9 @@ type packJSON struct {
 	EventTime  string       `json:"event_time,omitempty"`
 	Count      int          `json:"count"`
 	Attributes []pairJSON   `json:"attributes,omitempty"`
+	Sources    []sourceJSON `json:"sources,omitempty"` // the pack's lineage
+	Requeued   bool         `json:"requeued,omitempty"`
+	SourcesErr string       `json:"sources_error,omitempty"`
 	Headers    []pairJSON   `json:"headers,omitempty"`
 	Records    []recordJSON `json:"records"`
 	Value      *bytesJSON   `json:"value,omitempty"` // beside an error only
@@ -47,7 +51,35 @@ type pairJSON struct {
 type recordJSON struct {
 	N int `json:"n"`
 	bytesJSON
+	Source     *int       `json:"source,omitempty"` // index into sources
+	Offset     *int64     `json:"offset,omitempty"` // in the source
 	Attributes []pairJSON `json:"attributes,omitempty"`
+}
+
+// sourceJSON is a source of the records of a pack.
+type sourceJSON struct {
+	Cluster   string `json:"cluster,omitempty"` // hash of the cluster's id
+	TopicID   string `json:"topic_id,omitempty"`
+	TopicHash string `json:"topic_hash,omitempty"` // where brokers tell no topic ids
+	Partition int32  `json:"partition"`
+	Committed *int64 `json:"committed,omitempty"`
+}
+
+func sourcesOf(l *lineage.Lineage) (out []sourceJSON) {
+	for _, s := range l.Sources {
+		j := sourceJSON{Partition: s.Partition}
+		if s.Cluster != (lineage.Cluster{}) {
+			j.Cluster = s.Cluster.String()
+		}
+		if j.TopicID = s.Topic.String(); s.Named {
+			j.TopicID, j.TopicHash = "", j.TopicID
+		}
+		if s.Committed != lineage.None {
+			j.Committed = new(s.Committed)
+		}
+		out = append(out, j)
+	}
+	return out
 }
 
 func asJSON(b []byte) bytesJSON {
@@ -100,11 +132,20 @@ func printPackJSON(w io.Writer, p *decodedPack) error {
 	default:
 		j.Version = &p.version
 	}
+	if p.lineageErr != nil {
+		j.SourcesErr = p.lineageErr.Error()
+	}
+	if p.lineage != nil {
+		j.Sources, j.Requeued = sourcesOf(p.lineage), p.lineage.Requeued
+	}
 	for _, h := range p.Headers {
 		j.Headers = append(j.Headers, pairJSON{h.Key, asJSON([]byte(h.Value))})
 	}
 	for i, r := range p.records {
-		j.Records[i] = recordJSON{r.n, asJSON(r.data), pairsOf(r.attr)}
+		j.Records[i] = recordJSON{N: r.n, bytesJSON: asJSON(r.data), Attributes: pairsOf(r.attr)}
+		if r.origin != nil {
+			j.Records[i].Source, j.Records[i].Offset = &r.origin.Source, &r.origin.Offset
+		}
 	}
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/confirm"
+	"inlong-bridge/connector/lineage"
 	"inlong-bridge/sdk/frame"
 )
 
@@ -23,14 +24,17 @@ type decodedPack struct {
 	eventTime     time.Time // zero when the pack tells none
 	count         int       // of records, as the pack says
 	records       []decodedRecord
-	err           error // the message or its records cannot be read
+	lineage       *lineage.Lineage // nil if the pack tells none
+	lineageErr    error            // the lineage cannot be read
+	err           error            // the message or its records cannot be read
 }
 
 // decodedRecord is a record of a pack.
 type decodedRecord struct {
-	n    int // from 0, in the pack
-	data []byte
-	attr []byte // its own, nil for none
+	n      int // from 0, in the pack
+	data   []byte
+	attr   []byte          // its own, nil for none
+	origin *lineage.Record // nil if the pack does not tell it
 }
 
 // openPack opens a message. The result refers to it.
@@ -63,7 +67,22 @@ func openPack(m *confirm.Message) *decodedPack {
 			p.records[i].attr = o.RecordAttrs[i]
 		}
 	}
+	if src := of(lineage.Attr); src != "" && err == nil {
+		p.setLineage(src)
+	}
 	return p
+}
+
+// setLineage says of each record where it came from.
+func (p *decodedPack) setLineage(src string) {
+	if p.lineage, p.lineageErr = lineage.Decode(src, len(p.records)); p.lineageErr != nil {
+		return
+	}
+	i := 0
+	for r := range p.lineage.Records() {
+		p.records[i].origin = &r
+		i++
+	}
 }
 
 // match leaves only the records that match.

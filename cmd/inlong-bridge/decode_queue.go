@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,6 +45,7 @@ func (f *decodeFlags) decodeQueue(cmd *cobra.Command, e *env, d *decoder) error 
 	}
 	defer q.Close()
 	found, clusters := false, []string(nil)
+	var chosen []browsed
 	for _, c := range q.Clusters {
 		if f.cluster != "" && c.Name() != f.cluster {
 			clusters = append(clusters, c.Name())
@@ -68,9 +70,7 @@ func (f *decodeFlags) decodeQueue(cmd *cobra.Command, e *env, d *decoder) error 
 				return err
 			}
 			for _, s := range stretches {
-				if err := c.Browse(ctx, s, d.take); err != nil {
-					return err
-				}
+				chosen = append(chosen, browsed{c, s})
 			}
 		}
 	}
@@ -78,9 +78,23 @@ func (f *decodeFlags) decodeQueue(cmd *cobra.Command, e *env, d *decoder) error 
 	case f.cluster != "" && len(clusters) == len(q.Clusters):
 		return usagef("--cluster %q: the queue has the clusters %s", f.cluster, strings.Join(clusters, ", "))
 	case !found:
-		return fmt.Errorf("no such topic in the queue; hint: is it the topic that the proxies write to?")
+		return errors.New("no such topic in the queue; hint: is it the topic that the proxies write to?")
+	}
+	if d.dedupe != nil {
+		d.dedupe.read(chosen)
+	}
+	for _, b := range chosen {
+		if err := b.in.Browse(ctx, b.Stretch, d.take); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// browsed is a part of the queue that was chosen.
+type browsed struct {
+	in confirm.Browser
+	confirm.Stretch
 }
 
 // queueConfig is the configuration of -c, or one that holds only the queue of the flags.

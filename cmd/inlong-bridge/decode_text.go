@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"inlong-bridge/connector/lineage"
 )
 
 // Without --full, this much is printed.
@@ -51,6 +53,12 @@ func printPack(w io.Writer, p *decodedPack, full bool) error {
 	if len(p.attr) > 0 {
 		line("attributes", textOf(p.attr, 2*limit, false))
 	}
+	if p.lineageErr != nil {
+		line("lineage", "DAMAGED: "+p.lineageErr.Error())
+	}
+	if p.lineage != nil {
+		printLineage(line, p.lineage)
+	}
 	for _, h := range p.Headers {
 		line("header", textOf([]byte(h.Key), limit, false)+"="+textOf([]byte(h.Value), limit, false))
 	}
@@ -63,6 +71,9 @@ func printPack(w io.Writer, p *decodedPack, full bool) error {
 	}
 	for _, r := range shown {
 		text := textOf(r.data, limit, false)
+		if r.origin != nil {
+			text = fmt.Sprintf("%d@%d  %s", p.lineage.Sources[r.origin.Source].Partition, r.origin.Offset, text)
+		}
 		if r.attr != nil {
 			text += "  [" + textOf(r.attr, limit, false) + "]"
 		}
@@ -73,6 +84,42 @@ func printPack(w io.Writer, p *decodedPack, full bool) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// printLineage prints a line for each source of a pack.
+func printLineage(line func(key, value string), l *lineage.Lineage) {
+	for i, s := range l.Sources {
+		text := fmt.Sprintf("topic %s partition %d", s.Topic, s.Partition)
+		if s.Named {
+			text = fmt.Sprintf("topic with the hash %s partition %d", s.Topic, s.Partition)
+		}
+		if s.Cluster != (lineage.Cluster{}) {
+			text = fmt.Sprintf("cluster %s %s", s.Cluster, text)
+		}
+		text += ", offsets"
+		n := 0
+		for _, span := range l.Spans {
+			switch {
+			case span.Source != i:
+				continue
+			case n == shownRecords:
+				text += " ..."
+			case n > shownRecords:
+			case span.First == span.Last:
+				text += fmt.Sprintf(" %d", span.First)
+			default:
+				text += fmt.Sprintf(" %d-%d", span.First, span.Last)
+			}
+			n++
+		}
+		if s.Committed != lineage.None {
+			text += fmt.Sprintf(", committed %d", s.Committed)
+		}
+		if l.Requeued {
+			text += ", requeued"
+		}
+		line("source", text)
+	}
 }
 
 // textOf is bytes as one line: as they are if all of them is printable, quoted if they are text of several lines, else in hex. More
