@@ -40,6 +40,7 @@ type Message struct {
 	At      Offset
 	Next    Offset // where the next message may begin
 	Time    time.Time
+	Key     []byte
 	Headers []MessageHeader // in Pulsar properties
 	Value   []byte
 	// Err says why what lies between At and Next cannot be read. Nothing else is set then.

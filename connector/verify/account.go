@@ -137,8 +137,9 @@ type Verdict struct {
 	MoreAgain  int64      `json:"more_repeated,omitempty"`
 	Outside    int64      `json:"outside"` // records found that are before or behind the books, such as those not committed yet
 	Letters    int64      `json:"dead_letters"`
-	Unknown    int64      `json:"source_unknown"` // offsets that were not found, and of which the source does not tell whether they were records
-	Reason     string     `json:"reason,omitempty"`
+	Unknown    int64      `json:"source_unknown"`   // offsets that were not found, and of which the source does not tell whether they were records
+	Source     string     `json:"source,omitempty"` // why it does not tell; set by whoever asked it
+	Reason     string     `json:"reason,omitempty"` // what could explain that records were not found
 }
 
 // without goes over the offsets of some intervals that a set does not have.

@@ -146,7 +146,7 @@ func (b *browsing) step(ctx context.Context) (err error) {
 		if r.Attrs.IsControl() {
 			continue
 		}
-		m := &confirm.Message{Place: b.u.Place, At: confirm.At(r.Offset), Next: b.u.Next, Time: r.Timestamp, Value: r.Value}
+		m := &confirm.Message{Place: b.u.Place, At: confirm.At(r.Offset), Next: b.u.Next, Time: r.Timestamp, Key: r.Key, Value: r.Value}
 		for _, h := range r.Headers {
 			m.Headers = append(m.Headers, confirm.MessageHeader{Key: h.Key, Value: string(h.Value)})
 		}

@@ -32,8 +32,9 @@ const (
 )
 
 // WalkRecords asks which offsets are records: control records, aborted transactions if the group reads without them, and holes that
-// compaction left are none. Bodies are dropped at once. It reads only where something is asked about.
-func (src *Source) WalkRecords(ctx context.Context, w Walk) error {
+// compaction left are none. Bodies are dropped at once. It reads only where something is asked about. Beside an error, at is the first
+// offset that nothing was told of.
+func (src *Source) WalkRecords(ctx context.Context, w Walk) (at int64, err error) {
 	at, moved := w.Next(0), time.Now()
 	for at < w.End {
 		if at < w.Start {
@@ -45,9 +46,9 @@ func (src *Source) WalkRecords(ctx context.Context, w Walk) error {
 		var told toldError
 		switch {
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return at, context.Cause(ctx)
 		case errors.As(err, &told):
-			return told.error
+			return at, told.error
 		case errors.Is(err, kerr.OffsetOutOfRange):
 			var x part.Extent
 			if x, err = src.Extent(ctx, w.ID); err == nil && x.Start > w.Start {
@@ -62,14 +63,14 @@ func (src *Source) WalkRecords(ctx context.Context, w Walk) error {
 			if err == nil {
 				err = errors.New("the broker returns nothing, and the log does not end there")
 			}
-			return kafkaclient.Explain(err, fmt.Sprintf("asking which offsets of %s from %d on are records", w.ID, at))
+			return at, kafkaclient.Explain(err, fmt.Sprintf("asking which offsets of %s from %d on are records", w.ID, at))
 		}
 		select {
 		case <-time.After(walkPause):
 		case <-ctx.Done():
 		}
 	}
-	return nil
+	return at, nil
 }
 
 // toldError is an error of whoever was told.

@@ -62,7 +62,7 @@ func (w Walk) collect(t *testing.T, src *Source) (records []int64, gone int64) {
 	t.Helper()
 	w.Record = func(o int64, _ time.Time) error { records = append(records, o); return nil }
 	w.Gone = func(first, last int64) { gone += last - first + 1 }
-	if err := src.WalkRecords(t.Context(), w); err != nil {
+	if _, err := src.WalkRecords(t.Context(), w); err != nil {
 		t.Fatal(err)
 	}
 	return records, gone
