@@ -28,9 +28,9 @@ they cover all restarts and replicas, and ledger works beside a running bridge a
 one that has ended or crashed:
 start + final + skipped + gap + lost + dead-lettered + skipped by hand = committed.
 
-It changes nothing. It lists the topics that the group has commits of. What
-lies between the committed offset and the end of the log is not in the books yet, and has no
-part in the result.
+It changes nothing. It lists the topics that the group has commits of. What lies between the
+committed offset and the end of the log is not in the books yet, and has no part in the
+result.
 
 --verify reads the queue behind the proxies as well (Kafka or Pulsar, all topics into which
 the routes may lead, from their beginning) and looks up every offset of the books by the
@@ -43,9 +43,10 @@ See docs/operations.md.
 
 Exit codes: 0 PASS; 1 Kafka cannot be asked; 2 bad usage or configuration; 3 UNFINISHED: the
 group has no commit, or a partition has none that can be believed, and its reason says why;
-4 FAIL: records are lost or, with --verify, missing in the queue; 5 UNPROVEN: offsets were committed before the books began or
-passed over by kafka.start (latest, file), or the mode is ack. If several apply, the first
-of 1, 4, 3 and 5 counts.`,
+4 FAIL: records are lost or, with --verify, missing in the queue; 5 UNPROVEN: offsets were
+committed before the books began or passed over by kafka.start (latest, file), the mode is
+ack and the queue was not read, or the queue cannot tell. If several apply, the first of 1,
+4, 3 and 5 counts.`,
 		Example: `  inlong-bridge ledger -c bridge.yaml
   inlong-bridge ledger -c bridge.yaml --json
   inlong-bridge ledger -c bridge.yaml --verify

@@ -115,7 +115,7 @@ func TestWalkOfAnotherTopicIsAnError(t *testing.T) {
 	src, _, w := walked(t, false)
 	w.Topic = [16]byte{1}
 	w.Record = func(int64, time.Time) error { return errors.New("told of another topic") }
-	if err := src.WalkRecords(t.Context(), w); !errors.Is(err, ErrOtherTopic) {
+	if _, err := src.WalkRecords(t.Context(), w); !errors.Is(err, ErrOtherTopic) {
 		t.Errorf("WalkRecords = %v, want ErrOtherTopic", err)
 	}
 }
