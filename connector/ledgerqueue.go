@@ -111,47 +111,23 @@ func (p *partitionReader) take(m *confirm.Message) error {
 	if v.sums.Messages%1024 == 0 {
 		v.Progress(v.sums.Messages, p.total)
 	}
-	if m.Err != nil {
-		v.sums.Unreadable++
-		return nil
+	if m.Err == nil {
+		if p.first.IsZero() {
+			p.first = m.Time
+		}
+		return v.message(m.Value)
 	}
-	if p.first.IsZero() {
-		p.first = m.Time
-	}
-	return v.message(m.Value)
+	v.sums.Unreadable++
+	return nil
 }
 
 // message notes the records of a message, by lengths and attributes alone.
 func (v *verification) message(value []byte) error {
-	attr, err := frame.InLongMsgAttr(value)
-	if err != nil {
-		v.sums.Unreadable++
-		return nil //nolint:nilerr // counted: it may be anything
-	}
-	of := func(key string) string {
-		b, _ := frame.Attribute(attr, key)
-		return string(b)
-	}
-	src, origin := of(lineage.Attr), of(frame.AttrOrigin)
-	switch {
-	case origin != "" && origin != v.origin, src == "" && of(frame.AttrMid) == "":
-		v.sums.Foreign++
-		return nil
-	case src == "":
-		v.sums.NoLineage++
+	l, of := v.lineageOf(value)
+	*of++
+	if l == nil {
 		return nil
 	}
-	records, err := recordsOf(value)
-	if err != nil {
-		v.sums.Unreadable++
-		return nil
-	}
-	l, err := lineage.Decode(src, records)
-	if err != nil {
-		v.sums.Unreadable++
-		return nil
-	}
-	v.sums.Packs++
 	for _, s := range l.Spans {
 		a := v.accounts[l.Sources[s.Source].Source]
 		if a == nil {
@@ -162,6 +138,33 @@ func (v *verification) message(value []byte) error {
 		}
 	}
 	return nil
+}
+
+// lineageOf returns the lineage of a message if it is a pack of this group, and the sum that it counts in.
+func (v *verification) lineageOf(value []byte) (l *lineage.Lineage, of *int64) {
+	attr, err := frame.InLongMsgAttr(value)
+	if err != nil {
+		return nil, &v.sums.Unreadable
+	}
+	get := func(key string) string {
+		b, _ := frame.Attribute(attr, key)
+		return string(b)
+	}
+	src, origin := get(lineage.Attr), get(frame.AttrOrigin)
+	switch {
+	case origin != "" && origin != v.origin, src == "" && get(frame.AttrMid) == "":
+		return nil, &v.sums.Foreign
+	case src == "":
+		return nil, &v.sums.NoLineage
+	}
+	records, err := recordsOf(value)
+	if err == nil {
+		l, err = lineage.Decode(src, records)
+	}
+	if err != nil {
+		return nil, &v.sums.Unreadable
+	}
+	return l, &v.sums.Packs
 }
 
 // recordsOf returns how many records a message has.

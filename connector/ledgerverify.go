@@ -181,18 +181,14 @@ func (v *verification) letter(m *confirm.Message) error {
 		r.Value = []byte{}
 	}
 	l, _, err := deadletter.Decode(r)
-	if m.Err != nil || err != nil {
-		v.sums.BadLetters++
-		return nil //nolint:nilerr // counted: the records then count as dead-lettered by number only
-	}
-	if l.Cluster != v.survey.Cluster {
-		return nil
-	}
 	a := v.accounts[lineage.SourceOf(lineage.ClusterOf(l.Cluster), l.TopicID, l.Topic, l.Partition)]
-	if a == nil {
-		return nil
+	switch {
+	case m.Err != nil || err != nil:
+		v.sums.BadLetters++ // its record counts as dead-lettered by number only
+	case a != nil:
+		return a.SawLetter(l.Offset, l.Last)
 	}
-	return a.SawLetter(l.Offset, l.Last)
+	return nil
 }
 
 // askSource asks the source which of the offsets that were not found are records.

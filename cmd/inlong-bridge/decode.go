@@ -81,7 +81,7 @@ func newDecode(e *env) *cobra.Command {
 			} else {
 				err = f.decodeQueue(cmd, e, d)
 			}
-			return d.end(e.stderr, cmd.Context(), err)
+			return d.end(cmd.Context(), e.stderr, err)
 		},
 	}
 	flags := cmd.Flags()
@@ -224,7 +224,7 @@ func (d *decoder) take(m *confirm.Message) error {
 }
 
 // end finishes the output and says what was met. err is that of the reading.
-func (d *decoder) end(stderr io.Writer, ctx context.Context, err error) error {
+func (d *decoder) end(ctx context.Context, stderr io.Writer, err error) error {
 	enough := errors.Is(err, errEnough)
 	if enough {
 		err = nil

@@ -125,7 +125,7 @@ func printPackJSON(w io.Writer, p *decodedPack) error {
 		j.Error = p.err.Error()
 	}
 	switch {
-	case p.Message.Err != nil:
+	case p.Err != nil:
 		j.Next = offsetJSON(p.Next)
 	case p.err != nil:
 		j.Value = new(asJSON(p.Value))

@@ -166,7 +166,7 @@ func TestDecodeCountsByStreamAndSender(t *testing.T) {
 		return len(packValue(t, "shop", stream, attr, records...))
 	}
 	var lines []string
-	for _, l := range strings.Split(strings.TrimSpace(stdout), "\n") {
+	for l := range strings.SplitSeq(strings.TrimSpace(stdout), "\n") {
 		lines = append(lines, strings.Join(strings.Fields(l), " "))
 	}
 	want := []string{
@@ -249,10 +249,10 @@ func TestDecodeThatIsStoppedSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var said lines
-	if err := d.end(&said, ctx, context.Cause(ctx)); exitCode(err) != exitUnfinished {
+	if err := d.end(ctx, &said, context.Cause(ctx)); exitCode(err) != exitUnfinished {
 		t.Errorf("end = %v, want exit 3", err)
 	}
-	if err := d.end(&said, t.Context(), errors.New("down")); exitCode(err) != exitFailure {
+	if err := d.end(t.Context(), &said, errors.New("down")); exitCode(err) != exitFailure {
 		t.Errorf("end = %v, want exit 1", err)
 	}
 }

@@ -36,7 +36,7 @@ func printPack(w io.Writer, p *decodedPack, full bool) error {
 		b.WriteString("  cluster " + p.Cluster)
 	}
 	switch {
-	case p.Message.Err != nil:
+	case p.Err != nil:
 		fmt.Fprintf(&b, "  DAMAGED up to %v: %v\n", p.Next, p.err)
 	case p.err != nil:
 		fmt.Fprintf(&b, "  %d bytes  DAMAGED: %v\n", len(p.Value), p.err)

@@ -49,7 +49,7 @@ func readValue(path string) ([]byte, error) {
 		if in, err = os.Open(path); err != nil {
 			return nil, usagef("%w", err)
 		}
-		defer in.Close()
+		defer func() { _ = in.Close() }()
 	}
 	value, err := io.ReadAll(io.LimitReader(in, maxValue+1))
 	if err == nil && len(value) > maxValue {

@@ -42,11 +42,11 @@ func stretch(t *testing.T, b confirm.Browser) confirm.Stretch {
 func values(t *testing.T, b confirm.Browser, s confirm.Stretch) (got []string) {
 	t.Helper()
 	if err := b.Browse(t.Context(), s, func(m *confirm.Message) error {
+		text := string(m.Value)
 		if m.Err != nil {
-			got = append(got, m.At.String()+"-"+m.Next.String()+": "+m.Err.Error())
-			return nil
+			text = m.At.String() + "-" + m.Next.String() + ": " + m.Err.Error()
 		}
-		got = append(got, string(m.Value))
+		got = append(got, text)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
