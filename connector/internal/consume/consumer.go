@@ -57,16 +57,17 @@ type Deps struct {
 	Soft     context.Context // ends when the bridge is told to stop
 	Life     context.Context // ends when everything stops, after the drain
 
-	Sender Sender
-	Direct *kgo.Client // without a group
-	Kafka  *source.Source
-	Origin string // of this group, in the packs that it sends
-	Routes *route.Table
-	Own    *output.Output
-	Table  *Table
-	Board  *reason.Board
-	Causes Causes
-	Loops  *observe.Loops
+	Sender  Sender
+	Direct  *kgo.Client // without a group
+	Kafka   *source.Source
+	Origin  string // of this group, in the packs that it sends
+	Lineage assign.Lineage
+	Routes  *route.Table
+	Own     *output.Output
+	Table   *Table
+	Board   *reason.Board
+	Causes  Causes
+	Loops   *observe.Loops
 
 	Absence   absence.Rules
 	LookAgain time.Duration // between two looks at whether stopped partitions may go on
