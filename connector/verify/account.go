@@ -196,7 +196,7 @@ func (a *Account) Judge(d Doubts) Verdict {
 	finalFound := a.found.Len() - max(0, lettersFound-lettersFinal) - requeuedUntold
 	byBooks := max(0, b.Final-finalFound)
 
-	missing := max(bySource, byBooks)
+	missing := max(bySource, byBooks) // neither side is believed alone
 	if missing == 0 {
 		return v
 	}

@@ -179,9 +179,36 @@ func TestRequeuedRecordsHideNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if v := a.Judge(verify.Doubts{}); v.Outcome != verify.Missing || v.Missing != 1 || !slices.Equal(v.Intervals, []verify.Interval{{First: 7, Last: 7}}) {
+		if v := a.Judge(verify.Doubts{}); v.Outcome != verify.Missing || v.Missing != 1 || v.AtMost || !slices.Equal(v.Intervals, []verify.Interval{{First: 7, Last: 7}}) {
 			t.Errorf("letters known %v: %+v, want 7 to be missing", letters, v)
 		}
+	}
+}
+
+// The books are not believed where the source knows better: a record that they call a gap is missing.
+func TestRecordsThatTheBooksCallGapsAreMissing(t *testing.T) {
+	a := verify.NewAccount(resume.Books{Final: 8, Gap: 2}, 10, verify.NewMemory(1<<20))
+	for _, err := range []error{a.Saw(0, 7, false), a.IsRecord(9, false)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v := a.Judge(verify.Doubts{}); v.Missing != 1 || v.AtMost || !slices.Equal(v.Intervals, []verify.Interval{{First: 9, Last: 9}}) {
+		t.Errorf("%+v, want 9 to be missing", v)
+	}
+}
+
+// A record that compaction has taken out of the source since it was delivered is missing in the queue all the same.
+func TestRecordsThatTheSourceCompactedAwayAreCounted(t *testing.T) {
+	a := verify.NewAccount(resume.Books{Final: 10}, 10, verify.NewMemory(1<<20))
+	if err := a.Saw(0, 6, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.IsRecord(8, false); err != nil { // 7 and 9 are holes by now
+		t.Fatal(err)
+	}
+	if v := a.Judge(verify.Doubts{}); v.Missing != 3 || !v.AtMost || !slices.Equal(v.Intervals, []verify.Interval{{First: 7, Last: 9}}) {
+		t.Errorf("%+v, want 3 to be missing, at most at 7-9", v)
 	}
 }
 

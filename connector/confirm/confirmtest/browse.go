@@ -52,12 +52,16 @@ func browse(b *bench) {
 
 // browseOutage: a cluster that goes and comes back costs no message, and one that stays away is an error in bounded time.
 func browseOutage(b *bench) {
-	const messages, size = 60, 200 << 10 // more than a fetch
+	const messages, size, batch = 60, 190 << 10, 5 // more than a fetch
 	b.open(1, 2*time.Second)
 	b.broker[0].Create(b.T, 1)
 	value := func(i int) []byte { return append(make([]byte, size), byte(i)) }
-	for i := range messages {
-		b.put(0, 0, value(i))
+	for i := 0; i < messages; i += batch {
+		var values [][]byte
+		for j := range batch {
+			values = append(values, value(i+j))
+		}
+		b.put(0, 0, values...)
 	}
 	at, _ := b.holds()
 	mended, n := make(chan struct{}), 0
