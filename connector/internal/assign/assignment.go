@@ -35,6 +35,8 @@ type Spec struct {
 	Cluster   string       // id of the Kafka cluster
 	Number    uint64       // of the assignment, never the same twice
 	Lineage   Lineage      // what its packs tell of it
+	Aside     Aside        // where on_error sends records; nil where everything stops the partition
+	Letters   int          // dead_letter.limit
 }
 
 // Assignment is one assignment of one partition to this process. It is the token of its batches: late news for an older assignment
@@ -56,6 +58,8 @@ type Assignment struct {
 	epochs    epochs      // guarded by mu
 	times     recordTimes // guarded by mu; of the records that are not final
 	successor *Assignment // guarded by mu; took the place of this assignment, whose log was not found
+
+	letters letterbox
 }
 
 // Retry says when an error of the broker for one partition is tried again. The reason itself is in the condition.
@@ -96,6 +100,7 @@ func New(s Spec, ev Events, g *gate.Gate, shared *PendingBytes) *Assignment {
 	if p.offer.origins = s.origins(); p.offer.origins != nil {
 		p.offer.batch.Trail = p.offer.origins
 	}
+	p.letters.rate.Limit = s.Letters
 	p.Log.high.Store(-1)
 	p.Log.start.Store(-1)
 	return p

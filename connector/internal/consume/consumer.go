@@ -23,6 +23,7 @@ import (
 	"inlong-bridge/connector/internal/await"
 	"inlong-bridge/connector/internal/commit"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/letters"
 	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/internal/output"
 	"inlong-bridge/connector/internal/part"
@@ -64,6 +65,7 @@ type Deps struct {
 	Lineage assign.Lineage
 	Routes  *route.Table
 	Own     *output.Output
+	Letters *letters.Writer // nil where no rule wants dead letters
 	Table   *Table
 	Board   *reason.Board
 	Causes  Causes
@@ -151,6 +153,9 @@ func (c *Consumer) Launch(loop func(name string, run func(ctx context.Context)))
 	loop("commit", c.commitLoop)
 	loop("reread", c.Replay.Run)
 	loop("watch", c.watcher.run)
+	if c.deps.Letters != nil {
+		loop("letters", c.deps.Letters.Run)
+	}
 }
 
 // Joined reports whether a session of the group has begun since the bridge started. Until then it moves nothing.

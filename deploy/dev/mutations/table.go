@@ -18,6 +18,7 @@ const (
 	committing = "./connector/internal/commit"
 	consume    = "./connector/internal/consume"
 	lineage    = "./connector/lineage"
+	letters    = "./connector/internal/letters"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -560,8 +561,8 @@ var mutations = []mutation{
 		pkg: assigned, run: "ReadingAgainFinds",
 	},
 	{
-		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/internal/replay/planner.go",
-		old: ", Arrived: t.origin.Arrived,", new: ",",
+		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/internal/replay/task.go",
+		old: "	o.First, o.Last, o.Records = offsets[0],", new: "	o.Arrived = false\n	o.First, o.Last, o.Records = offsets[0],",
 		pkg: assigned, run: "ReadingAgainFinds",
 	},
 	// A topic that is not found.
@@ -1555,6 +1556,11 @@ var mutations = []mutation{
 		pkg: assigned, run: "TestBatchesTell",
 	},
 	{
+		name: "the second half of a piece tells the offsets of the first", file: "connector/internal/replay/planner.go",
+		old: "Offsets: offsets[from:to],", new: "Offsets: offsets,",
+		pkg: connector, run: "TestOneRecordThatProxies",
+	},
+	{
 		name: "half of a cut pack has the whole's trail", file: "sdk/trail.go",
 		old: "part, err := s.o.trails.Cut(string(text), p.count, from, from+n)", new: "part, err := string(text), error(nil)",
 		pkg: sender, run: "TestEachPackNames",
@@ -1870,7 +1876,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a lost record is skipped where the sender had no room", file: "connector/internal/replay/planner.go",
-		old: "			t.from = offsets[n]\n", new: "			t.from = offsets[n] + 1\n",
+		old: "		t.from = offsets[n]\n", new: "		t.from = offsets[n] + 1\n",
 		pkg: model,
 	},
 	{
@@ -1949,5 +1955,42 @@ var mutations = []mutation{
 		name: "what expired while a topic was browsed is passed over in silence", file: "connector/confirm/kafka/browse.go",
 		old: "return b.lacks(start, confirm.ErrExpired)", new: "b.u.Next = start\n	return nil",
 		pkg: "./connector/confirm/kafka", run: "Brows",
+	},
+	// Dead letters.
+	{
+		name: "a dead letter is final before its topic has it", file: "connector/internal/assign/aside.go",
+		old: "			p.write(pc, x.rec, x.waiting)\n", new: "			p.write(pc, x.rec, x.waiting)\n			p.checkpoint.SetAside(pc, checkpoint.Quarantined)\n",
+		pkg: assigned,
+	},
+	{
+		name: "a dead letter that failed counts as written", file: "connector/internal/assign/aside.go",
+		old: "	if err == nil {\n		p.checkpoint.SetAside", new: "	if err == nil || w.failed {\n		p.checkpoint.SetAside",
+		pkg: assigned,
+	},
+	{
+		name: "a late acknowledgement of a dead letter moves an assignment that has ended", file: "connector/checkpoint/aside.go",
+		old: "	i, ok := p.pieces.find(pc)\n	if !ok || p.pieces.at(i).condition == final || p.settled(i) {\n		return false\n	}\n",
+		new: "	i, ok := p.pieces.find(pc)\n	if !ok {\n		p.checkpoint = p.position\n		return true\n	}\n	if p.pieces.at(i).condition == final || p.settled(i) {\n		return false\n	}\n",
+		pkg: assigned + " " + checkpoint,
+	},
+	{
+		name: "a record that became a dead letter counts as delivered", file: "connector/checkpoint/aside.go",
+		old: "	return records - quarantined - skipped\n", new: "	return records\n",
+		pkg: checkpoint,
+	},
+	{
+		name: "the limit of dead letters is not looked at", file: "connector/internal/letters/rate.go",
+		old: "return r.Limit > 0 && letters > int64(r.Limit) && letters*100 > records*percent, letters, records", new: "return false, letters, records",
+		pkg: letters + " " + assigned,
+	},
+	{
+		name: "the limit of dead letters looks at the share alone", file: "connector/internal/letters/rate.go",
+		old: "letters > int64(r.Limit) && letters*100", new: "letters*100",
+		pkg: letters,
+	},
+	{
+		name: "a dead letter without an answer counts as written", file: "connector/internal/letters/letters.go",
+		old: "		errs[i] = errors.New(\"the client gave no answer\")", new: "		errs[i] = errors.Join()",
+		pkg: letters,
 	},
 }
