@@ -85,6 +85,7 @@ func Run(t *testing.T, q Queue) {
 		{"ClusterThatLeftIsNotWaitedFor", leave},
 		{"BrowsingReadsEverythingOnce", browse},
 		{"BrowsingGoesOnAfterAnOutage", browseOutage},
+		{"BrowsingASilentClusterIsAnErrorSoon", browseSilence},
 		{"CloseEndsEverythingUnderWay", closing},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.f(&bench{T: t, q: q, sink: NewSink()}) })

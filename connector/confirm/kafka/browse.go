@@ -17,8 +17,12 @@ import (
 
 var _ confirm.Browser = (*cluster)(nil)
 
-// browsePause is the pause after a failed fetch of Browse, which tries again until the cluster counts as one that does not answer.
-const browsePause = 200 * time.Millisecond
+const (
+	// browsePause is the pause after a failed fetch of Browse.
+	browsePause = 200 * time.Millisecond
+	// browseTries is how many times the cluster's time-out Browse waits for a fetch that brings something: a broker may restart meanwhile.
+	browseTries = 3
+)
 
 // Whole implements [confirm.Browser].
 func (c *cluster) Whole(topic string) string { return topic }
@@ -65,7 +69,7 @@ func (c *cluster) Browse(ctx context.Context, s confirm.Stretch, f func(*confirm
 		case was.Before(b.u.Next) && err == nil:
 			moved = time.Now()
 			continue
-		case err != nil && !mayPass(err), time.Since(moved) > c.Timeout():
+		case err != nil && !mayPass(err), time.Since(moved) > browseTries*c.Timeout():
 			if err == nil {
 				err = errors.New("the brokers return no batch, and the log does not end there")
 			}
