@@ -191,6 +191,23 @@ func TestVerifyFindsExactlyThePackThatIsMissing(t *testing.T) {
 	}
 }
 
+// Routes by key can make nearly any name, that of the source's topic too where the queue is the same Kafka.
+func TestVerifyReadsNoTopicThatTheGroupConsumes(t *testing.T) {
+	t.Parallel()
+	p := newProof(t)
+	p.routes = "  - {topics: [orders], group: g, stream: '{key}'}\n"
+	p.cfg = p.config("queue")
+	p.cfg.Queue.Kafka[0].Topic = "{stream}"
+	p.produce("orders", 0, 0, 20, 0)
+	p.commit(0, resume.Books{Final: 20})
+	p.arrive(aPack{offsets: from(0, 9)})
+	v := p.verify(VerifyOptions{})
+	p.wants("the source's records are no packs", v, Fail, verify.Interval{First: 10, Last: 19})
+	if v.Queue.Messages != 1 || v.Queue.Unreadable != 0 {
+		t.Errorf("read %+v, want one message", v.Queue)
+	}
+}
+
 func TestVerifyListsDuplicates(t *testing.T) {
 	t.Parallel()
 	p := newProof(t)
