@@ -82,6 +82,7 @@ func (b *bench) killBridge(kafka *cluster, topics []string, to *sink, withProxie
 		b.Errorf("exit %d after SIGTERM, want 0; the log ends with\n%s", code, bridge.tail())
 	}
 	b.complete("queue", l.judge(to.inQueue(topics)), allowed)
+	b.proved(s)
 	return allowed, l
 }
 
