@@ -407,3 +407,26 @@ func TestParseBound(t *testing.T) {
 		t.Errorf("--from 1:2 of Kafka: %v", err)
 	}
 }
+
+func FuzzParseBound(f *testing.F) {
+	for _, s := range []string{"12", "-3", "3:4", "3:4:5", "15m", "2026-01-02T03:04:05Z", "9223372036854775807"} {
+		f.Add(s)
+	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, text string) {
+		b, err := parseBound("--from", text, now)
+		switch {
+		case err != nil || text == "":
+		case b.offset != nil:
+			if b.offset.Ledger < 0 || b.offset.Entry < 0 || b.offset.Batch < 0 || b.back != 0 || !b.at.IsZero() {
+				t.Errorf("%q is %+v, %+v", text, b, *b.offset)
+			}
+			again, err := parseBound("--from", b.offset.String(), now)
+			if err != nil || again.offset == nil || *again.offset != *b.offset {
+				t.Errorf("%q is %v, which is read as %+v, %v", text, b.offset, again, err)
+			}
+		case b.back <= 0 && b.at.After(now) && !strings.Contains(text, "T"), b.back < 0:
+			t.Errorf("%q is %+v", text, b)
+		}
+	})
+}
