@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/byhand"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
@@ -33,7 +34,9 @@ type Spec struct {
 	Start     int64        // offset of the first record that the assignment accounts for
 	Limit     int64        // a migration wants nothing at or above it; -1 for none
 	Cluster   string       // id of the Kafka cluster
+	ByHand    *byhand.Skip // the record that a person skips; nil for none
 	Number    uint64       // of the assignment, never the same twice
+	Lineage   Lineage      // what its packs tell of it
 	Aside     Aside        // where on_error sends records; nil where everything stops the partition
 	Letters   int          // dead_letter.limit
 }
@@ -59,6 +62,14 @@ type Assignment struct {
 	successor *Assignment // guarded by mu; took the place of this assignment, whose log was not found
 
 	letters letterbox
+}
+
+// contentOf is what travels of the partition's records.
+func contentOf(s *Spec) *route.Content {
+	if s.Router == nil || s.Topic == nil {
+		return nil
+	}
+	return route.NewContent(s.Router.Content(), s.Cluster, s.Topic.Name, s.Topic.ID, s.Partition.Num)
 }
 
 // Retry says when an error of the broker for one partition is tried again. The reason itself is in the condition.
@@ -93,10 +104,13 @@ type Sender interface {
 // New makes an assignment. shared counts what waits for the sender's budget, over all assignments.
 func New(s Spec, ev Events, g *gate.Gate, shared *PendingBytes) *Assignment {
 	p := &Assignment{
-		facts: facts{Spec: s, checkpoint: checkpoint.New(s.Start), gate: g}, events: ev, shareKey: part.Key(s.Partition, reason.MaxUnfinal),
+		facts: facts{Spec: s, content: contentOf(&s), checkpoint: checkpoint.New(s.Start), gate: g}, events: ev, shareKey: part.Key(s.Partition, reason.MaxUnfinal),
 		expect: s.Start, heard: time.Now(), pending: pending{shared: shared},
 	}
 	p.offer.batch.Token, p.offer.batch.Packed = p, p.packedLocked
+	if p.offer.origins = s.origins(); p.offer.origins != nil {
+		p.offer.batch.Trail = p.offer.origins
+	}
 	p.letters.rate.Limit = s.Letters
 	p.Log.high.Store(-1)
 	p.Log.start.Store(-1)
