@@ -3,6 +3,7 @@ package connector
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -273,7 +274,14 @@ func TestBatchThatCannotBeReadAgainStopsThePartition(t *testing.T) {
 		p.StallQueue(true)
 	}
 	r := e.start(e.config("queue"))
-	r.part("orders", 0, func(p PartitionStatus) bool { return p.Position == 4 })
+	eventually(t, 10*time.Second, func() error {
+		for _, ep := range r.b.Status().Sender.Endpoints {
+			if ep.AckedPacks > 0 { // else the sender still has the records
+				return nil
+			}
+		}
+		return errors.New("nothing is acked")
+	})
 	rotten.Store(true)
 	for _, p := range e.proxies { // with what they hold in memory
 		p.Kill()

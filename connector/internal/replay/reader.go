@@ -10,15 +10,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/internal/part"
-	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
+	"inlong-bridge/connector/reason"
 )
 
 // Log tells where the log of a partition begins and ends now, and whether a batch of it can be read.
 type Log interface {
 	Extent(ctx context.Context, id part.ID) (part.Extent, error)
-	// Look fetches the batch that holds an offset, nil if there is none.
-	Look(ctx context.Context, id part.ID, topic [16]byte, offset int64) (*source.Batch, error)
+	// Unreadable looks at the batch that holds an offset. It returns the reason to stop if its records, which were read before, cannot be read again.
+	Unreadable(ctx context.Context, id part.ID, topic [16]byte, offset int64) (*reason.Reason, error)
 }
 
 // Reader reads what its Planner asks for. One goroutine, Run, does everything; Nudge and the methods of the Planner that say so may be
@@ -163,12 +163,12 @@ func (r *Reader) distrust(ctx context.Context, id part.ID) {
 		return
 	}
 	delete(r.doubts, id)
-	b, err := r.log.Look(ctx, id, rd.tasks[0].of.TopicID(), d.at)
-	if err != nil || b == nil || b.Why == "" {
+	why, err := r.log.Unreadable(ctx, id, rd.tasks[0].of.TopicID(), d.at)
+	if err != nil || why == nil {
 		return
 	}
 	for _, t := range rd.tasks {
-		t.of.Stop(part.Undecodable(id, d.at, b.Next, b.Codec, b.Why, true))
+		t.of.Stop(why)
 	}
 }
 

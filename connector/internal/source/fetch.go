@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/reason"
 )
 
 var (
@@ -124,6 +125,15 @@ func (src *Source) Look(ctx context.Context, id part.ID, topic [16]byte, offset 
 		}
 		return b, src.lookForAbort(ctx, details[id.Topic], id, topic, offset, b)
 	}
+}
+
+// Unreadable returns the reason to stop a partition of which records that were read before are to be read again at an offset, nil if they can be.
+func (src *Source) Unreadable(ctx context.Context, id part.ID, topic [16]byte, offset int64) (*reason.Reason, error) {
+	b, err := src.Look(ctx, id, topic, offset)
+	if err != nil || b == nil || b.Why == "" {
+		return nil, err
+	}
+	return part.Undecodable(id, offset, b.Next, b.Codec, b.Why, true), nil
 }
 
 // lookForAbort marks a batch of a transaction that was aborted: who reads only what is committed does not want it. A batch whose header cannot be
