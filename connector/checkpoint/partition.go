@@ -24,6 +24,7 @@ type Partition struct {
 	spans   spanRing
 	passed  Span // first span the checkpoint has not passed; all before wait for a commit
 	pieces  slab
+	lanes   []lane        // nil where no order is kept
 	unfinal int           // pieces with a place that are not final
 	total   *atomic.Int64 // nil, or the same over all partitions that share it
 	held    *atomic.Int64 // nil, or the pieces remembered over all partitions that share it

@@ -85,6 +85,7 @@ type Delivery struct {
 	Drain         time.Duration
 	MaxUnfinal    int
 	OnGap         string // stop, continue
+	Order         string // none, partition, key
 	RetryMin      time.Duration
 	RetryMax      time.Duration
 	HeartbeatIdle time.Duration

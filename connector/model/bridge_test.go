@@ -103,6 +103,9 @@ func (m *member) Lost(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.Or
 	m.replay.Add(p, pc, o)
 }
 
+// Freed has nothing to wake: each tick offers what waits.
+func (m *member) Freed(*assign.Assignment) {}
+
 func (m *member) Stopped(p *assign.Assignment, r *reason.Reason) {
 	m.w.logf("member %d: partition %d stops: %s", m.instance, p.ID().Num, r.Code)
 	for _, a := range m.parts {

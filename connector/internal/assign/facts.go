@@ -8,6 +8,7 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 )
 
@@ -23,6 +24,7 @@ type facts struct {
 	Retry    atomic.Pointer[Retry] // set while an error of the broker is to be tried again
 	losses   atomic.Int64          // pieces that were lost
 	waits    atomic.Bool           // something is pending, or a stream was full; see noteWaitsLocked
+	freed    atomic.Bool           // Events.Freed was called, and OfferFreed was not yet
 	leftOpen atomic.Int64          // pieces that were not final when the assignment ended
 }
 
@@ -46,6 +48,9 @@ func (f *facts) Known(rec *kgo.Record) (index int32, ok bool) {
 	}
 	return r.Index, true
 }
+
+// Lane returns the lane of a record.
+func (f *facts) Lane(rec *kgo.Record) uint8 { return route.Lane(rec.Key, f.Lanes) }
 
 // Stopped returns the reason that stops the partition, nil if there is none.
 func (f *facts) Stopped() *gate.Entry { return f.gate.Condition().Stop() }

@@ -73,6 +73,7 @@ type quiet struct{}
 func (quiet) Moved()                                                       {}
 func (quiet) Lost(*assign.Assignment, checkpoint.Piece, checkpoint.Origin) {}
 func (quiet) Stopped(*assign.Assignment, *reason.Reason)                   {}
+func (quiet) Freed(*assign.Assignment)                                     {}
 
 func anAssignment(t *testing.T) *assign.Assignment {
 	t.Helper()

@@ -35,7 +35,7 @@ func (c *Consumer) Take(fs kgo.Fetches, sp *assign.Splitter) error {
 
 // Splitter cuts records by the configuration's limits. Above half a frame a record may fit into no frame.
 func (c *Consumer) Splitter() *assign.Splitter {
-	return &assign.Splitter{Pack: int(c.cfg.Pack.Bytes.N), Oversize: int(max(c.cfg.InLong.MaxFrame.N/2, 1)), Origin: c.deps.Origin}
+	return &assign.Splitter{Pack: int(c.cfg.Pack.Bytes.N), Oversize: int(max(c.cfg.InLong.MaxFrame.N/2, 1)), Origin: c.deps.Origin, Lanes: c.lanes}
 }
 
 // run fetches and dispatches until ctx ends. It never waits for anything but the poll itself and for

@@ -23,6 +23,8 @@ type Assignment interface {
 	Gate() *gate.Gate
 	// Known returns the index of a record's route; ok is false for a record that no piece can hold.
 	Known(rec *kgo.Record) (index int32, ok bool)
+	// Lane returns the lane in which a record keeps its order.
+	Lane(rec *kgo.Record) uint8
 	// Stop stops the partition. A second call with the same reason does nothing.
 	Stop(r *reason.Reason)
 }
@@ -188,6 +190,7 @@ func (p *Planner) due(now time.Time) (due map[part.ID][]*task, next time.Time) {
 			t.of.Gate().Strand(1)
 			delete(p.tasks, t)
 		case t.of.Gate().Condition().Has(reason.Deleted): // its topic may come back
+		case !t.inTurn(): // what becomes final wakes the planner's owner
 		case t.due.After(now):
 			if next.IsZero() || t.due.Before(next) {
 				next = t.due
@@ -284,11 +287,14 @@ func (p *Planner) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 		return taskDone
 	}
 	if len(payloads) > 0 {
+		if !t.inTurn() { // the range goes on where a pack of it is under way
+			return taskFull
+		}
 		n, tooLarge := p.c.Outlet.Send(&Batch{
 			Assignment: t.of, Route: t.origin.Route, Time: at, Payloads: payloads,
 			Packed: func(from, to int) uint64 {
 				return uint64(t.of.Checkpoint().Replace(t.piece, checkpoint.Origin{
-					First: offsets[from], Last: offsets[to-1], Route: t.origin.Route, Minute: t.origin.Minute, Records: int32(to - from), Arrived: t.origin.Arrived,
+					First: offsets[from], Last: offsets[to-1], Route: t.origin.Route, Minute: t.origin.Minute, Records: int32(to - from), Arrived: t.origin.Arrived, Lane: t.origin.Lane,
 				}))
 			},
 		})

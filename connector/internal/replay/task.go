@@ -35,6 +35,9 @@ func (t *task) readable() bool {
 	return !t.of.Gate().Condition().Has(reason.Recreated, reason.Truncated)
 }
 
+// inTurn reports whether its records may be sent now without overtaking what lies before them in their lane.
+func (t *task) inTurn() bool { return t.of.Checkpoint().InTurn(t.piece) }
+
 // outstanding reports whether the piece still has to be read again and can be.
 func (t *task) outstanding() bool { return t.wanted() && t.readable() }
 
@@ -126,7 +129,7 @@ func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, whe
 			continue
 		}
 		index, ok := t.of.Known(rec)
-		if !ok || !t.origin.Holds(rec.Offset, index, minute) {
+		if !ok || !t.origin.Holds(rec.Offset, index, minute) || t.of.Lane(rec) != t.origin.Lane {
 			continue // it was not routed here when it was sent, so it is not of this piece
 		}
 		if len(payloads) == 0 {

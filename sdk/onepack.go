@@ -1,0 +1,49 @@
+package sdk
+
+import (
+	"inlong-bridge/sdk/frame"
+	"inlong-bridge/sdk/internal/fill"
+)
+
+// A batch with OnePack goes into one pack. A caller that keeps records in order needs that: it sends the next pack of a sequence
+// when the one before is final.
+
+// takesMoreLocked reports whether a batch that must go into one pack may begin: no pack is chosen yet, or the one that was is
+// open and has room for a record of n bytes. Under st.mu.
+func (s *Stream) takesMoreLocked(number uint64, key *openKey, n int) bool {
+	if number == 0 {
+		return true
+	}
+	p := s.open.get(key)
+	return p != nil && p.number == number && p.fits(n)
+}
+
+// beginOneLocked is how much room the first record of such a batch needs in its pack. Where a pack is still to be chosen it is that of
+// all records, as far as a pack can have it: the end of another pack would cut the batch short. Under st.mu.
+func (s *Stream) beginOneLocked(number uint64, records [][]byte) int {
+	if number != 0 {
+		return len(records[0])
+	}
+	sum := 0
+	for _, r := range records {
+		sum += frame.ItemOverhead + len(r)
+	}
+	return max(len(records[0]), min(sum, s.s.o.packBytes)-frame.ItemOverhead)
+}
+
+// numberLocked is the number by which batches find an open pack again. Under the lock of its stream.
+func (s *Sender) numberLocked(p *pack) uint64 {
+	if p.number == 0 {
+		p.number = s.packNumbers.Add(1)
+	}
+	return p.number
+}
+
+// giveBackLocked gives the room back that was taken for records. Under st.mu.
+func (s *Sender) giveBackLocked(st *Stream, records [][]byte, key *openKey) {
+	back := int64(0)
+	for _, r := range records {
+		back += fill.Cost(r)
+	}
+	s.budget.Refund(back, key.repair, &st.held)
+}
