@@ -31,6 +31,7 @@ type sender struct {
 	filling   []*filling
 	copies    map[int32]*sent // by Ref: the copy of each pack that was written last, until the engine is done with the pack
 	written   int             // copies so far
+	numbers   uint64          // of packs that were filled
 	followed  []*pack         // lost or held, and somebody may want news of them
 }
 
@@ -41,6 +42,7 @@ type pack struct {
 	pieces  []packPiece
 	held    bool
 	whole   *pack // it is a part of
+	ordered bool  // it must not be cut: a lane has one pack at a time
 	wasSeen bool
 
 	// As the world knows.
@@ -60,6 +62,8 @@ type filling struct {
 	route   int32
 	minute  int64
 	repair  bool
+	number  uint64 // see sdk.Batch.OnePack
+	ordered bool
 	limit   int // records
 	closes  int // no later than in this tick
 	records []int
@@ -125,11 +129,18 @@ func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {
 	for from := 0; from < n; {
 		route := s.m.streams[b.Stream]
 		i := slices.IndexFunc(s.filling, func(f *filling) bool { return f.route == route && f.minute == minute && f.repair == b.Repair })
+		if one := b.OnePack; one != nil && (*one != 0 || from > 0) && (i < 0 || s.filling[i].number != *one) {
+			return from, sdk.ErrPackFull
+		}
 		if i < 0 {
 			i = len(s.filling)
-			s.filling = append(s.filling, &filling{route: route, minute: minute, repair: b.Repair, limit: 1 + s.m.r.IntN(10), closes: w.now + s.m.r.IntN(3)})
+			s.numbers++
+			s.filling = append(s.filling, &filling{number: s.numbers, ordered: b.OnePack != nil, route: route, minute: minute, repair: b.Repair, limit: 1 + s.m.r.IntN(10), closes: w.now + s.m.r.IntN(3)})
 		}
 		f := s.filling[i]
+		if b.OnePack != nil {
+			*b.OnePack = f.number
+		}
 		to := min(n, from+f.limit-len(f.records))
 		at := len(f.records)
 		for _, v := range b.Payloads[from:to] {
@@ -146,7 +157,7 @@ func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {
 
 func (s *sender) seal(f *filling) {
 	p := s.newPack(f.route, f.records, f.pieces)
-	p.Repair = f.repair
+	p.Repair, p.ordered = f.repair, f.ordered
 	s.e.Sealed(&p.Pack, s.streams[f.route])
 	s.fed()
 }
@@ -398,7 +409,7 @@ func (s *sender) cut(p *pack) {
 			at = pc.from
 		}
 	}
-	if at == 0 {
+	if at == 0 || p.ordered {
 		s.m.w.happened(packNotCut)
 		s.e.NotParted(&p.Pack, "its records share a piece")
 		return

@@ -122,6 +122,7 @@ type knobs struct {
 	keepRefused        bool // refused packs are kept
 	conns              int  // per proxy and member
 	room               int  // packs that a sender takes before some are sent
+	lanes              int  // delivery.order: in which a partition's records keep their order, 0 for none
 }
 
 // world is everything outside the bridges.
