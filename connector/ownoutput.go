@@ -29,7 +29,7 @@ func (b *Bridge) findOutput(ctx context.Context) error {
 	if err := b.sender.SetOrigin(b.origin); err != nil {
 		return err
 	}
-	c := output.Config{Routes: b.cfg.Routes, Brokers: b.cfg.Kafka.Brokers, Reader: b.queueOutputs, InUse: b.routes, Log: b.log}
+	c := output.Config{Routes: b.cfg.Routes, Brokers: b.cfg.Kafka.Brokers, DeadLetters: b.cfg.DeadLetter.Topic, Reader: b.queueOutputs, InUse: b.routes, Log: b.log}
 	for i := range b.cfg.Queue.Kafka {
 		k := &b.cfg.Queue.Kafka[i]
 		c.Clusters = append(c.Clusters, output.Cluster{

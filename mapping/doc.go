@@ -21,7 +21,8 @@
 // Ids. A filled template must be an id that DataProxy accepts: 1 to MaxID printable ASCII characters without
 // blanks, '&' and '='. The rule's unmatched says what happens if it is not, or if the key or header is missing:
 // error (the default) stops the record's partition, skip counts the record and passes over it, and a fixed
-// {group, stream} takes it.
+// {group, stream} takes it. on_error says instead of it, and for the other reasons for which a record cannot be
+// delivered (see Class), whether the partition stops, the record is skipped, or it goes to the dead-letter topic.
 //
 // Parse reports every mistake at once, each with its line. A Table never changes and is safe to share; it
 // starts no goroutine.

@@ -16,6 +16,8 @@ type Explanation struct {
 	Target  Target // with Routed
 	Default bool   // Target is the rule's default route, because of Reason
 	Reason  string // why there is no target, or why the default route applies
+	Policy  Policy // with Fail: what becomes of the record
+	OnError string // the rule's on_error; "" where everything stops the partition
 }
 
 // Step is one rule and why it matches or does not.
@@ -39,7 +41,9 @@ func (t *Table) Explain(topic string, key []byte, headers []Header) Explanation 
 		e.Rule = r.number
 		e.Needs = append(r.group.needs(), r.stream.needs()...)
 		found := func() []Header { return headers }
-		e.Target, e.Result, _ = t.ForTopic(topic).Route(key, found)
+		view := t.ForTopic(topic)
+		e.Target, e.Result, _ = view.Route(key, found)
+		e.Policy, e.OnError = view.OnError(ClassUnrouted), r.onError.String()
 		e.Reason = r.whyUnmatched(topic, p, key, found)
 		e.Default = e.Reason != "" && e.Result == Routed
 		return e
@@ -100,8 +104,15 @@ func (e Explanation) String() string {
 		fmt.Fprintf(&b, "result  group %s, stream %s\n", e.Target.Group, e.Target.Stream)
 	case e.Result == Skip:
 		fmt.Fprintf(&b, "result  skipped and counted: %s\n", e.Reason)
+	case e.Policy == PolicySkip:
+		fmt.Fprintf(&b, "result  skipped and counted, by on_error: %s\n", e.Reason)
+	case e.Policy == PolicyDeadLetter:
+		fmt.Fprintf(&b, "result  goes to the dead-letter topic, by on_error: %s\n", e.Reason)
 	default:
 		fmt.Fprintf(&b, "result  stops the partition: %s\n", e.Reason)
+	}
+	if e.OnError != "" {
+		fmt.Fprintf(&b, "errors  %s\n", e.OnError)
 	}
 	return b.String()
 }

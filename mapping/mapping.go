@@ -238,6 +238,6 @@ type Error struct {
 
 func (e *Error) Error() string {
 	return fmt.Sprintf("routing a record of topic %q by rule %d (line %d): %s; "+
-		"hint: correct the producer, or add unmatched: skip or {group, stream} to the rule",
+		"hint: correct the producer, or add unmatched: skip or {group, stream}, or on_error: {unrouted: dead_letter}, to the rule",
 		e.Topic, e.Rule, e.Line, e.Why)
 }

@@ -108,7 +108,7 @@ func (p *parser) section(n *yaml.Node, what string, known []string, set func(key
 }
 
 var (
-	ruleKeys    = []string{"topics", "exclude", "group", "stream", "unmatched"}
+	ruleKeys    = []string{"topics", "exclude", "group", "stream", "unmatched", "on_error"}
 	regexKeys   = []string{"regex"}
 	defaultKeys = []string{"group", "stream"}
 )
@@ -131,6 +131,9 @@ func (p *parser) parseRule(n *yaml.Node) *rule {
 	r.stream = p.template(n.Line, given["stream"], "stream", r)
 	if v := given["unmatched"]; v != nil {
 		p.unmatched(v, r)
+	}
+	if v := given["on_error"]; v != nil {
+		p.onError(v, given["unmatched"], r)
 	}
 	return r
 }
@@ -188,7 +191,7 @@ func (p *parser) pattern(n *yaml.Node, key string) (pattern, bool) {
 	}
 	pat := pattern{source: n.Value, line: n.Line}
 	if !isRegex && !looksLikeRegex(n.Value) {
-		if why := badTopicName(n.Value); why != "" {
+		if why := BadTopicName(n.Value); why != "" {
 			p.problem(n.Line, "%s: %q: %s", key, clip(n.Value), why)
 			return pattern{}, false
 		}

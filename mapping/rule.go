@@ -71,8 +71,8 @@ func (p *pattern) captureIndex(name string) int {
 // looksLikeRegex reports whether s contains a character that makes it an expression.
 func looksLikeRegex(s string) bool { return strings.ContainsAny(s, `\*+?()[]{}|^$`) }
 
-// badTopicName says why no Kafka topic can have that name, or returns "".
-func badTopicName(s string) string {
+// BadTopicName says why no Kafka topic can have that name, or returns "".
+func BadTopicName(s string) string {
 	switch {
 	case s == "":
 		return "is empty"
@@ -104,6 +104,7 @@ type rule struct {
 	group, stream    template
 	unmatched        onUnmatched
 	fallback         Target // with unmatchedDefault
+	onError          policies
 }
 
 // match returns the pattern by which the rule takes a topic, or the reason why it does not.
@@ -175,7 +176,8 @@ type Rule struct {
 	Exclude   []string `json:"exclude,omitempty"`
 	Group     string   `json:"group"`
 	Stream    string   `json:"stream"`
-	Unmatched string   `json:"unmatched"` // error, skip, or group.stream of the default route
+	Unmatched string   `json:"unmatched"`          // error, skip, or group.stream of the default route
+	OnError   string   `json:"on_error,omitempty"` // "" for stop; else a word for all classes, or a list of class: word
 }
 
 // Rules returns the rules in the order in which they are tried.
@@ -193,7 +195,7 @@ func (t *Table) Rules() []Rule {
 			Number: r.number, Line: r.line,
 			Topics: sources(r.topics), Exclude: sources(r.excludes),
 			Group: r.group.String(), Stream: r.stream.String(),
-			Unmatched: unmatched,
+			Unmatched: unmatched, OnError: r.onError.String(),
 		})
 	}
 	return out

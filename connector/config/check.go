@@ -38,6 +38,7 @@ func (d *decoder) check(c *Config) {
 	d.checkInLong(c)
 	d.checkDelivery(c)
 	d.checkQueue(c)
+	d.checkDeadLetter(c)
 	d.checkOwnOutput(c)
 	d.checkMemory(c)
 }

@@ -128,6 +128,12 @@ type Queue struct {
 	Timeout     time.Duration // a cluster that does not answer for this long counts as down
 }
 
+// DeadLetter is where records go that cannot be delivered, if a rule says so.
+type DeadLetter struct {
+	Topic string // in the source's Kafka; "" without the section
+	Limit int    // a partition stops above so many in a minute that are also above 1 % of its records; 0 for none
+}
+
 // Pack says when a pack is closed.
 type Pack struct {
 	Bytes       Bytes
@@ -161,21 +167,23 @@ type Log struct {
 
 // Config is a whole bridge.yaml after defaults.
 type Config struct {
-	Kafka    Kafka
-	InLong   InLong
-	Routes   *mapping.Table
-	Delivery Delivery
-	Queue    Queue
-	Pack     Pack
-	Memory   Memory
-	Admin    Admin
-	Metrics  Metrics
-	Log      Log
-	Path     string // of the file, for messages
+	Kafka      Kafka
+	InLong     InLong
+	Routes     *mapping.Table
+	DeadLetter DeadLetter
+	Delivery   Delivery
+	Queue      Queue
+	Pack       Pack
+	Memory     Memory
+	Admin      Admin
+	Metrics    Metrics
+	Log        Log
+	Path       string // of the file, for messages
 
-	hasManager bool
-	notes      []string   // about values of the file, with their lines
-	routes     *yaml.Node // as written, after expansion; for Print
+	hasManager     bool
+	hasDeadLetters bool       // the section is there
+	notes          []string   // about values of the file, with their lines
+	routes         *yaml.Node // as written, after expansion; for Print
 }
 
 // HasQueue reports whether the file has a queue section.

@@ -24,7 +24,7 @@ func (c *Config) Notes() []string {
 	if c.HasManager() && c.InLong.CacheDir == "" {
 		say("inlong.cache_dir is not set, so a start needs a Manager that answers")
 	}
-	notes = append(notes, c.overlaps()...)
+	notes = append(append(notes, c.overlaps()...), c.deadLetterNotes()...)
 	if c.Routes != nil {
 		for _, g := range c.Routes.Globs() {
 			say("routes (line %d): rule %d: %q is a regular expression whose star repeats the %q before it; write .* to match any text", g.Line, g.Rule, g.Pattern, g.Repeats)

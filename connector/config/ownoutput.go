@@ -34,6 +34,9 @@ func (c *Config) ownQueues() (own []int) {
 // OwnOutput says why the bridge would read its own output if it consumed topic. It returns "" if the configuration does
 // not show that it would.
 func (c *Config) OwnOutput(topic string) (why string) {
+	if topic != "" && topic == c.DeadLetter.Topic {
+		return "it is the topic of the dead letters (dead_letter.topic)"
+	}
 	targets := c.Routes.Targets()
 	if t := c.Routes.ForTopic(topic).Fixed; t != nil {
 		targets = append(targets, *t)

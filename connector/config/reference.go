@@ -39,9 +39,14 @@ const routesReference = `routes:
   # group and stream: an id, or a template of {topic}, {key}, {header:name} and the captures {name}, {1}.
   # unmatched: what to do with a record for which the template gives no valid id: error (the default) stops
   # its partition, skip skips the record, and {group: ..., stream: ...} sends it there.
+  # on_error: what to do with a record that cannot be delivered: stop (the default) stops its partition, skip skips
+  # and counts the record, dead_letter writes it to dead_letter.topic. One word applies to all classes; a section
+  # gives a word per class: unrouted (no valid id; not beside unmatched), too_large (fits no frame), refused (for
+  # good, by the proxies), poison (ends their connections), undecodable (a batch that cannot be read).
   - {topics: [orders], group: shop, stream: orders}
   #- {topics: 'logs\.(?P<app>[a-z]+)', exclude: ['logs\.test'], group: logs, stream: '{app}'}
   #- {topics: [events], group: events, stream: '{header:type}', unmatched: skip}
+  #- {topics: [clicks], group: web, stream: clicks, on_error: {too_large: dead_letter, refused: dead_letter}}
 `
 
 type reference struct{ bytes.Buffer }

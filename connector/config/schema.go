@@ -52,6 +52,7 @@ func (c *Config) schema() []entry {
 		{key: "kafka", required: true, example: "{brokers: [kafka-1:9092], group: bridge-orders}", doc: "The source.", sub: c.kafkaSchema()},
 		{key: "inlong", required: true, example: "{manager: {urls: [http://manager:8083]}}", doc: "The destination. Exactly one of manager and proxies says where the proxies are.", sub: c.inlongSchema()},
 		{key: "routes", required: true, routes: true, doc: "Which topics are read, and into which group and stream each record goes. The first rule that matches wins; \"inlong-bridge explain\" says which and why."},
+		{key: "dead_letter", doc: "Where records go that cannot be delivered, if their rule says on_error: dead_letter (docs/dead-letters.md).", present: &c.hasDeadLetters, sub: c.deadLetterSchema()},
 		{key: "delivery", doc: "When a record counts as delivered, and what is done until then.", sub: c.deliverySchema()},
 		{key: "queue", doc: "The queue behind the proxies, read to see what really arrived (confirm: queue). Leave the section out if the bridge cannot read that queue.", sub: c.queueSchema()},
 		{key: "pack", doc: "When a pack of records is closed and sent.", sub: []entry{

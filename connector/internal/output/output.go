@@ -45,13 +45,14 @@ type Cluster struct {
 
 // Config is what an Output needs.
 type Config struct {
-	Routes   *mapping.Table
-	Brokers  []string         // of the source
-	Clusters []Cluster        // that the configuration names
-	Managed  func() []Cluster // that the Manager names now; nil without a Manager
-	Reader   func() ([]confirm.Output, bool)
-	InUse    *route.Table
-	Log      *slog.Logger
+	Routes      *mapping.Table
+	Brokers     []string         // of the source
+	DeadLetters string           // topic in the source's cluster; "" for none
+	Clusters    []Cluster        // that the configuration names
+	Managed     func() []Cluster // that the Manager names now; nil without a Manager
+	Reader      func() ([]confirm.Output, bool)
+	InUse       *route.Table
+	Log         *slog.Logger
 }
 
 // Output is what is known of the topics that this bridge writes. Stop and LeftOut may be called from anywhere; everything else belongs
@@ -159,10 +160,13 @@ func askClusterID(ctx context.Context, opts func() ([]kgo.Opt, error)) (string, 
 	return m.Cluster, err
 }
 
-// output lists the topics that this bridge writes, or has others write. The queue is the first of them; whatever
-// else the bridge comes to write belongs here, and is then left out, refused and stopped like the queue.
+// output lists the topics that this bridge writes, or has others write: the dead letters and the queue. Whatever
+// else the bridge comes to write belongs here, and is then left out, refused and stopped like these.
 func (o *Output) output() outputs {
 	out := outputs{ids: make(map[[16]byte]string), names: make(map[string]string)}
+	if o.c.DeadLetters != "" {
+		out.names[o.c.DeadLetters] = "the topic of the dead letters"
+	}
 	if topics, ok := o.c.Reader(); ok {
 		for _, q := range topics {
 			what := fmt.Sprintf("a topic of queue cluster %s that this bridge's packs go to", q.Cluster)
