@@ -19,6 +19,7 @@ type Batch struct {
 	// that pack can be reported.
 	Packed func(from, to int) (piece uint64)
 	Repair bool // records that were lost: they use the reserve of the budget and go before others
+	Alone  bool // records that proxies may not stand: nothing else is in their packs, nor on the connection with one of them
 
 	// OnePack has all records that are taken lie in one pack: the open one of this number, or, where it is 0, one that is chosen
 	// and whose number it becomes. So later batches may join the pack for as long as it is open. The error is ErrPackFull when it
@@ -57,7 +58,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		}
 	}
 	at := timeOrNow(b.Time)
-	key := openKey{minute: frame.MinuteOf(at), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
+	key := openKey{minute: frame.MinuteOf(at), repair: b.Repair, alone: b.Alone, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
 	records, unfit := b.Payloads[first:], error(nil)
 	if key.records {
 		if err := s.o.messageType.unfitAttrs(); err != nil {
@@ -120,7 +121,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		if b.OnePack != nil {
 			*b.OnePack = s.numberLocked(p)
 		}
-		if !p.fits(0) {
+		if !p.fits(0) || b.Alone && i == n {
 			s.sealLocked(p)
 		}
 	}

@@ -39,6 +39,10 @@ func (s *Sender) numberLocked(p *pack) uint64 {
 	return p.number
 }
 
+// ordered reports whether the pack must not be cut in two: whoever wanted its records in one pack would have two of them under way. It is
+// taken back as a whole instead. Under Sender.mu, of a sealed pack.
+func (p *pack) ordered() bool { return p.number != 0 }
+
 // giveBackLocked gives the room back that was taken for records. Under st.mu.
 func (s *Sender) giveBackLocked(st *Stream, records [][]byte, key *openKey) {
 	back := int64(0)

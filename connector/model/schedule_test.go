@@ -32,7 +32,8 @@ func newSchedule(r *rand.Rand, lanes int) *schedule {
 	coin := func(n int) bool { return r.IntN(n) == 0 }
 	w.knobs = knobs{
 		topicPerRoute: coin(3), startLatest: coin(4), acceptGap: coin(2), brokersCheckIDs: coin(2), brokersDropOffsets: coin(3),
-		keepRefused: !coin(3), conns: 1 + r.IntN(5)/3, room: 1 + r.IntN(20), startCommitted: coin(5), lanes: lanes,
+		keepRefused: !coin(3), conns: 1 + r.IntN(5)/3, room: 1 + r.IntN(20), startCommitted: coin(5),
+		cutRefused: coin(2), lanes: lanes,
 	}
 	w.knobs.startLatest = w.knobs.startLatest && !w.knobs.startCommitted
 	w.src.cluster = "source"

@@ -2,7 +2,6 @@ package model
 
 import (
 	"encoding/binary"
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -32,7 +31,8 @@ type sender struct {
 	copies    map[int32]*sent // by Ref: the copy of each pack that was written last, until the engine is done with the pack
 	written   int             // copies so far
 	numbers   uint64          // of packs that were filled
-	followed  []*pack         // lost or held, and somebody may want news of them
+	followed  []*pack         // lost, held or taken back, and somebody may want news of them
+	questions []*question     // to tokens
 }
 
 type pack struct {
@@ -41,6 +41,7 @@ type pack struct {
 	records []int
 	pieces  []packPiece
 	held    bool
+	back    bool  // it was taken back
 	whole   *pack // it is a part of
 	ordered bool  // it must not be cut: a lane has one pack at a time
 	wasSeen bool
@@ -64,8 +65,9 @@ type filling struct {
 	repair  bool
 	number  uint64 // see sdk.Batch.OnePack
 	ordered bool
-	limit   int // records
-	closes  int // no later than in this tick
+	apart   bool // of one batch alone
+	limit   int  // records
+	closes  int  // no later than in this tick
 	records []int
 	pieces  []packPiece
 }
@@ -128,14 +130,19 @@ func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {
 	}
 	for from := 0; from < n; {
 		route := s.m.streams[b.Stream]
-		i := slices.IndexFunc(s.filling, func(f *filling) bool { return f.route == route && f.minute == minute && f.repair == b.Repair })
+		i := slices.IndexFunc(s.filling, func(f *filling) bool {
+			return !b.Alone && f.route == route && f.minute == minute && f.repair == b.Repair
+		})
 		if one := b.OnePack; one != nil && (*one != 0 || from > 0) && (i < 0 || s.filling[i].number != *one) {
 			return from, sdk.ErrPackFull
 		}
 		if i < 0 {
 			i = len(s.filling)
 			s.numbers++
-			s.filling = append(s.filling, &filling{number: s.numbers, ordered: b.OnePack != nil, route: route, minute: minute, repair: b.Repair, limit: 1 + s.m.r.IntN(10), closes: w.now + s.m.r.IntN(3)})
+			s.filling = append(s.filling, &filling{
+				number: s.numbers, ordered: b.OnePack != nil,
+				route: route, minute: minute, repair: b.Repair, apart: b.Alone, limit: 1 + s.m.r.IntN(10), closes: w.now + s.m.r.IntN(3),
+			})
 		}
 		f := s.filling[i]
 		if b.OnePack != nil {
@@ -147,7 +154,7 @@ func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {
 			f.records = append(f.records, int(binary.BigEndian.Uint64(v)))
 		}
 		f.pieces = append(f.pieces, packPiece{b.Token, b.Packed(from, to), at, len(f.records)})
-		if from = to; len(f.records) == f.limit {
+		if from = to; len(f.records) == f.limit || b.Alone {
 			s.filling = slices.Delete(s.filling, i, i+1)
 			s.seal(f)
 		}
@@ -157,7 +164,7 @@ func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {
 
 func (s *sender) seal(f *filling) {
 	p := s.newPack(f.route, f.records, f.pieces)
-	p.Repair, p.ordered = f.repair, f.ordered
+	p.Repair, p.Alone, p.alone, p.ordered = f.repair, f.apart, f.apart, f.ordered
 	s.e.Sealed(&p.Pack, s.streams[f.route])
 	s.fed()
 }
@@ -186,6 +193,7 @@ func (s *sender) step() {
 	if s.m.reader != nil {
 		s.m.reader.step()
 	}
+	s.answerQuestions()
 	s.filling = slices.DeleteFunc(s.filling, func(f *filling) bool {
 		if f.closes <= w.now {
 			s.seal(f)
@@ -318,10 +326,16 @@ func (s *sender) perform(f *engine.Effect) {
 		s.m.reader.ask(s.now())
 	case engine.Cut:
 		s.cut(p)
+	case engine.Judge:
+		s.checkRefused(p, engine.ByProxies)
+		s.questions = append(s.questions, &question{p, sdk.Result{Outcome: sdk.Refused, Err: f.Err}, true})
 	case engine.PackAcked:
 		s.tell(p, sdk.Acked, nil)
 	case engine.PackFinal:
-		if f.Again {
+		switch {
+		case f.Again && p.back:
+			w.happened(takenBackSeen)
+		case f.Again:
 			w.happened(packSeenAfterLoss)
 		}
 		w.finals++
@@ -350,8 +364,17 @@ func (s *sender) perform(f *engine.Effect) {
 		s.checkRefused(p, f.Cause)
 		w.happened(packGivenUp)
 		s.copyEnded(p)
-		s.tell(p, sdk.Refused, errors.New(f.Cause.String()))
+		s.tell(p, sdk.Refused, refusalError(f))
 		s.done(p)
+	case engine.PackTakenBack:
+		w.logf("member %d takes pack %d of %d records back: %v", s.m.instance, p.Seq(), len(p.records), f.Cause)
+		s.copyEnded(p)
+		if p.back = true; p.State() == engine.Lost {
+			s.followed = append(s.followed, p)
+		} else {
+			defer s.done(p)
+		}
+		s.tell(p, sdk.TakenBack, refusalError(f))
 	case engine.PackForgotten:
 		s.copyEnded(p)
 		s.done(p)
@@ -403,18 +426,22 @@ func (s *sender) done(p *pack) {
 
 // cut makes two packs of one, between two pieces: connector's tokens are not cut inside.
 func (s *sender) cut(p *pack) {
-	at := 0
-	for _, pc := range p.pieces[1:] {
-		if at == 0 || pc.from <= len(p.records)/2 {
-			at = pc.from
-		}
+	at := s.boundary(p)
+	if at == 0 {
+		s.questions = append(s.questions, &question{p, sdk.Result{Outcome: sdk.Refused, Err: new(sdk.PoisonError)}, false})
+		return
 	}
-	if at == 0 || p.ordered {
-		s.m.w.happened(packNotCut)
-		s.e.NotParted(&p.Pack, "its records share a piece")
+	if p.ordered {
+		s.m.w.happened(packBackInOrder)
+		s.e.Judged(&p.Pack, engine.TakeBack, s.now())
 		return
 	}
 	s.m.w.happened(packCut)
+	s.part(p, at)
+}
+
+// part makes two packs of one, at the beginning of a piece.
+func (s *sender) part(p *pack, at int) {
 	i := slices.IndexFunc(p.pieces, func(pc packPiece) bool { return pc.from == at })
 	second := slices.Clone(p.pieces[i:])
 	for j := range second {

@@ -67,6 +67,7 @@ func New(cfg Config) *Engine {
 // everything that the owner has to do since the last call. The list is valid until the next call.
 func (e *Engine) Progress(now time.Duration) []Effect {
 	e.decide(now)
+	e.takeTurns(now)
 	e.probeHeld(now)
 	if !e.stopped {
 		e.dispatch(now)
@@ -80,6 +81,7 @@ func (e *Engine) Tick(now time.Duration) {
 	e.confirm.Tick(now)
 	e.scanAll = true
 	e.requeueSingleRefusals(now)
+	e.refused.look = len(e.refused.turns) > 0
 }
 
 // Flush says that no pack will be sealed any more: held packs are not tried any longer.
