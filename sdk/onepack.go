@@ -15,7 +15,7 @@ func (s *Stream) takesMoreLocked(number uint64, key *openKey, n int) bool {
 		return true
 	}
 	p := s.open.get(key)
-	return p != nil && p.number == number && p.fits(n)
+	return p != nil && p.number > 0 && oneNumber(p) == number && p.fits(n)
 }
 
 // beginOneLocked is how much room the first record of such a batch needs in its pack. Where a pack is still to be chosen it is that of
@@ -33,15 +33,19 @@ func (s *Stream) beginOneLocked(number uint64, records [][]byte) int {
 
 // numberLocked is the number by which batches find an open pack again. Under the lock of its stream.
 func (s *Sender) numberLocked(p *pack) uint64 {
-	if p.number == 0 {
+	for p.number == 0 {
 		p.number = s.packNumbers.Add(1)
 	}
-	return p.number
+	return oneNumber(p)
 }
 
-// ordered reports whether the pack must not be cut in two: whoever wanted its records in one pack would have two of them under way. It is
-// taken back as a whole instead. Under Sender.mu, of a sealed pack.
-func (p *pack) ordered() bool { return p.number != 0 }
+// oneNumber is the number of a pack that has one, as callers know it: never that of another pack, for which four billion would have to
+// be opened within four seconds.
+func oneNumber(p *pack) uint64 { return uint64(p.opened)&^(1<<32-1) | uint64(p.number) } //nolint:gosec // not negative
+
+// isOrdered reports whether a sealed pack must not be cut in two: whoever wanted its records in one pack would have two of them under
+// way. It is taken back as a whole instead.
+func isOrdered(p *pack) bool { return p.number != 0 }
 
 // giveBackLocked gives the room back that was taken for records. Under st.mu.
 func (s *Sender) giveBackLocked(st *Stream, records [][]byte, key *openKey) {

@@ -30,8 +30,8 @@ type filling struct {
 	charge     int64 // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
 	prepaid    int64 // bytes of the budget for records to come, given back when it is sealed
 	dataTime   uint32
+	number     uint32 // see Batch.OnePack; 0 until a batch asks for it. Constant once it is sealed
 	dataMillis int64  // the same, for the types that carry that
-	number     uint64 // see Batch.OnePack; 0 until a batch asks for it
 	pins       int32  // batches that have still to name their piece
 	sealed     bool   // takes nothing more
 

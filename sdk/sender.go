@@ -44,7 +44,7 @@ type Sender struct {
 	enc         encoder
 	notify      notifier
 	clockWake   signal.Poke
-	packNumbers atomic.Uint64 // see Batch.OnePack
+	packNumbers atomic.Uint32 // see Batch.OnePack
 	end         shutdown
 
 	mu         sync.Mutex
