@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"inlong-bridge/sdk"
+	"inlong-bridge/sdk/dptest"
 )
 
 // oneBatch is a batch of n records of size bytes that go into the pack of number.
@@ -116,6 +118,47 @@ func TestOnePackHoldsExactlyWhatWasTaken(t *testing.T) {
 			if got := len(e.arrived("s")); got != taken || s.UsedBytes != 0 || s.Streams[0].PacksFinal != uint64(len(packs)) {
 				t.Errorf("%d records arrived of %d taken, in %d packs of %d, %d bytes are used", got, taken, s.Streams[0].PacksFinal, len(packs), s.UsedBytes)
 			}
+		})
+	}
+}
+
+// 1. a pack holds records a, b of one sequence, in two pieces  2. proxies do not take it, because of b  3. it is cut, and its halves are
+// under way at the same time  4. a's half is lost, b's is not. So the pack is not cut: both pieces are taken back.
+func TestPackThatKeepsAnOrderIsTakenBackWhole(t *testing.T) {
+	for name, answer := range map[string]int32{"refused": 104, "poison": dptest.CloseConnection} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var says atomic.Int32
+				says.Store(answer)
+				e := setupBad(t, 2, &says, heldRetry())
+				// The first piece alone would be kept.
+				j := &judge{ledger: e.log, e: e, st: e.stream("s"), keeps: true, say: func(n int) sdk.Verdict {
+					if n == 2 {
+						return sdk.Keep
+					}
+					return sdk.TakeBack
+				}}
+				number := uint64(0)
+				for _, records := range [][]string{j.fresh(2), append(j.fresh(2), string(badRecord))} {
+					var payloads [][]byte
+					for _, r := range records {
+						payloads = append(payloads, []byte(r))
+					}
+					b := j.batch(j.st, payloads)
+					b.Token, b.OnePack = j, &number
+					if n, err := e.sender.TrySendBatch(b); n != len(records) || err != nil {
+						t.Fatalf("TrySendBatch = %d, %v", n, err)
+					}
+				}
+				settle(3 * time.Minute)
+				if back := e.log.payloads(sdk.TakenBack); len(back) != 5 {
+					t.Errorf("%d records are taken back, want all 5 of the pack", len(back))
+				}
+				if got := e.arrived("s"); len(got) != 0 {
+					t.Errorf("%d records arrived, want none: the pack is not cut", len(got))
+				}
+				e.close(time.Second)
+			})
 		})
 	}
 }

@@ -58,7 +58,7 @@ func (s *packer) TrySendBatch(b *sdk.Batch) (n int, err error) {
 	}
 	for n < room {
 		i := slices.IndexFunc(s.packs, func(p *testPack) bool {
-			return !p.sealed && p.stream == b.Stream && p.minute == b.Time.Unix()/60 && p.repair == b.Repair
+			return !p.sealed && !b.Alone && p.stream == b.Stream && p.minute == b.Time.Unix()/60 && p.repair == b.Repair
 		})
 		if b.OnePack != nil && *b.OnePack != 0 && (i < 0 || s.packs[i].number != *b.OnePack) {
 			return n, sdk.ErrPackFull
@@ -77,7 +77,7 @@ func (s *packer) TrySendBatch(b *sdk.Batch) (n int, err error) {
 			p.records = append(p.records, string(v))
 		}
 		p.pieces = append(p.pieces, testPiece{b.Token, b.Packed(n, to)})
-		n, p.sealed = to, len(p.records) == p.limit
+		n, p.sealed = to, len(p.records) == p.limit || b.Alone && to == room
 	}
 	return n, err
 }
@@ -397,10 +397,14 @@ func playOrder(t *testing.T, rng *rand.Rand, lanes int) {
 			if rng.IntN(3) == 0 {
 				s.store(x) // and not seen
 			}
-			s.tell(x, sdk.Lost)
+			s.tell(x, []sdk.Outcome{sdk.Lost, sdk.Lost, sdk.TakenBack}[rng.IntN(3)])
 			s.packs = slices.DeleteFunc(s.packs, func(q *testPack) bool { return q == x })
 			late = append(late, x)
 			ev.lose(r)
+			for _, x := range ev.halved {
+				r.Halve(x.p, x.piece, x.origin)
+			}
+			ev.halved = nil
 		case 6:
 			if len(late) > 0 && rng.IntN(3) == 0 { // seen after all
 				x := late[rng.IntN(len(late))]
