@@ -170,3 +170,46 @@ func TestOrderedPartitionThatStandsStillHoldsNobodyUp(t *testing.T) {
 	e.everyProxy(func(p *dptest.Proxy) { p.DenyStream("g", "stuck", false) })
 	e.waitCommitted("orders", 0, n)
 }
+
+// A migration moves everything up to its end with an order too, and no faster than pack by pack.
+func TestMigrationKeepsOrder(t *testing.T) {
+	for _, order := range []string{"partition", "key"} {
+		t.Run(order, func(t *testing.T) {
+			t.Parallel()
+			e := inOrder(t)
+			for p := range int32(2) {
+				e.produceInOrder(p, 0, 300, order == "key")
+			}
+			c := e.config("queue")
+			c.Delivery.Order = order
+			if v := e.migrateWith(c); v.Result != Pass || v.Sums.Final != 600 {
+				t.Errorf("Migrate = %s, %+v; want PASS with 600", v.String(), v.Partitions)
+			}
+			if copies := e.wantInOrder(600); copies != 600 {
+				t.Errorf("%d copies of 600 records, and nothing went wrong", copies)
+			}
+		})
+	}
+}
+
+// One record of a partition is poison: it is found in halves, all before it arrives, and nothing behind it goes.
+func TestNothingGoesBehindPoisonInOrder(t *testing.T) {
+	const bad = 130
+	e := inOrder(t, withPartitions(1), withProxy(dptest.WithAnswer(func(a dptest.Asked) int {
+		for _, r := range a.Payloads() {
+			if strings.Contains(string(r), fmt.Sprintf(" %d ", bad)) {
+				return dptest.CloseConnection
+			}
+		}
+		return 0
+	})))
+	c := e.config("queue")
+	c.Delivery.Order = "partition"
+	r := e.start(c)
+	e.produceInOrder(0, 0, 200, false)
+	stop := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped }).Condition.Stop()
+	if stop.Code != reason.Poison || !strings.Contains(stop.Own.Text(), fmt.Sprint(bad)) {
+		t.Errorf("stopped by %s: %s; want the poison at offset %d", stop.Code, stop.Own.Text(), bad)
+	}
+	e.wantInOrder(bad)
+}
