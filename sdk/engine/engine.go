@@ -85,7 +85,7 @@ func (e *Engine) Tick(now time.Duration) {
 }
 
 // Flush says that no pack will be sealed any more: held packs are not tried any longer.
-func (e *Engine) Flush() { e.flushed = true }
+func (e *Engine) Flush() { e.flushed, e.refused.look = true, true }
 
 // Stop says that the owner ends everything: nothing is sent any more, and every connection is closed.
 func (e *Engine) Stop(reason string) {

@@ -51,19 +51,21 @@ func (t *refusedTurn) mayJudge(p *Pack, now time.Duration) bool {
 	return t.records == 0 || p.Records < t.records || now >= t.until
 }
 
-// judge asks the owner about a waiting pack whose refusal is believed, now or when it is its turn.
-func (e *Engine) judge(p *Pack, now time.Duration) {
-	if t := &p.stream.trouble().turn; t.mayJudge(p, now) {
-		e.ask(p, t, now)
-		return
+// judge asks the owner about a waiting pack whose refusal is believed, if it is its turn, and reports whether it was. After Flush
+// nothing can be handed over again: what may be held is held.
+func (e *Engine) judge(p *Pack, now time.Duration) bool {
+	if e.flushed && e.cfg.HoldRefused {
+		e.keep(p, now)
+		return true
 	}
-	e.refused.turns = append(e.refused.turns, p)
-}
-
-func (e *Engine) ask(p *Pack, t *refusedTurn, now time.Duration) {
+	t := &p.stream.trouble().turn
+	if !t.mayJudge(p, now) {
+		return false
+	}
 	t.records, t.until = p.Records, now+cutPause
 	p.cutting = true
 	e.emit(Effect{Kind: Judge, Pack: p, Cause: ByProxies, Endpoint: p.endpoint, Err: p.refusal.last})
+	return true
 }
 
 // anyTurn lets any refused pack of a stream be judged.
@@ -82,17 +84,7 @@ func (e *Engine) takeTurns(now time.Duration) {
 	}
 	h.look = false
 	slices.SortFunc(h.turns, func(a, b *Pack) int { return cmp.Or(cmp.Compare(a.Records, b.Records), bySeq(a, b)) })
-	h.turns = slices.DeleteFunc(h.turns, func(p *Pack) bool {
-		t := &p.stream.trouble().turn
-		switch {
-		case p.state != Waiting: // seen meanwhile
-			return true
-		case !t.mayJudge(p, now):
-			return false
-		}
-		e.ask(p, t, now)
-		return true
-	})
+	h.turns = slices.DeleteFunc(h.turns, func(p *Pack) bool { return p.state != Waiting || e.judge(p, now) }) // else it was seen meanwhile
 }
 
 // Judged answers Judge, or Cut for a pack that is neither cut nor kept.
@@ -109,9 +101,11 @@ func (e *Engine) Judged(p *Pack, v Verdict, now time.Duration) {
 		f = Effect{Cause: ByProxies, Endpoint: p.endpoint, Err: r.last}
 	}
 	switch {
-	case v == TakeBack:
+	case v == TakeBack && !e.flushed:
 		e.takeBack(p, f)
-	case v == Keep && e.cfg.HoldRefused:
+	case v == TakeBack && f.Cause == ByIsolation: // it is too late for its records to be handed over again
+		e.enqueue(p)
+	case v != GiveUp && e.cfg.HoldRefused:
 		e.keep(p, now)
 	default:
 		e.refuse(p, f)

@@ -213,3 +213,44 @@ func TestPackThatComesAloneTravelsAlone(t *testing.T) {
 	r.ack(p)
 	r.waitSent(next)
 }
+
+// The owner is about to close: it asks for nothing more, and what may be held does not keep it waiting.
+func TestFlushHoldsRefusedPacksWithoutAQuestion(t *testing.T) {
+	r := newRig(t, 2, finality.Ack, func(c *Config) { c.HoldRefused = true })
+	r.judge = func(*Pack) Verdict { return TakeBack }
+	first, second := r.sent(3), r.sent(3)
+	r.refuseEach(first, 104)
+	r.refuseEach(second, 104)
+	r.want(second, Waiting) // for its turn
+	third := r.sent(3)
+	r.e.Flush()
+	r.progress()
+	r.want(second, Held)
+	r.took()
+	r.refuseEach(third, 104)
+	if r.want(third, Held); len(r.took(Judge)) != 0 || !r.e.Idle() {
+		t.Error("asked after Flush, or the owner waits for what is held")
+	}
+}
+
+// 1. the owner is asked  2. it begins to close  3. it wants the records back, and has nobody to hand them to
+func TestNothingIsTakenBackAfterFlush(t *testing.T) {
+	r := newRig(t, 2, finality.Ack, func(c *Config) { c.HoldRefused = true })
+	r.judge, r.parts = func(*Pack) Verdict { return later }, false
+	refused, deadly := r.sent(3), r.sent(3)
+	r.refuseEach(refused, 104)
+	for len(r.took(Cut)) == 0 {
+		r.kill(deadly)
+	}
+	r.e.Flush()
+	for _, p := range []*Pack{refused, deadly} {
+		r.e.Judged(p, TakeBack, r.now)
+	}
+	r.progress()
+	r.want(refused, Held)
+	r.waitSent(deadly)
+	r.ack(deadly)
+	if n := len(r.took(PackTakenBack)); n != 0 || !r.e.Idle() {
+		t.Errorf("%d packs taken back, idle %v", n, r.e.Idle())
+	}
+}

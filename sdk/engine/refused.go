@@ -187,8 +187,9 @@ func (e *Engine) refusedPermanently(p *Pack, now time.Duration) {
 			p.stream.closeBreaker(ep)
 		}
 	}
-	r.believed = true
-	e.judge(p, now)
+	if r.believed = true; !e.judge(p, now) {
+		e.refused.turns = append(e.refused.turns, p)
+	}
 }
 
 // keep has a pack held that proxies refuse.
