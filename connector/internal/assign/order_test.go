@@ -475,3 +475,31 @@ func wantOrder(t *testing.T, queue []string, lanes int) {
 		newest[key] = offset
 	}
 }
+
+// 1. records of a key wait in the first chunk  2. while the second chunk is offered, the pack before them becomes final  3. the key's
+// records of the second chunk may not go first.
+func TestLaneThatIsFreedWhileChunksAreOfferedIsNotOvertaken(t *testing.T) {
+	p, sp := inOrder(t, new(fakeEvents), route.KeyLanes)
+	s := newPacker(100)
+	p.Take(s, sp, run(0, 2, "hot"))
+	s.seal()
+	p.Take(s, sp, []*kgo.Record{withKey(2, "hot", "a", 0), withKey(3, "cold", "a", 0)})
+	s.seal()
+	p.Take(s, sp, []*kgo.Record{withKey(4, "cold", "a", 1), withKey(5, "hot", "a", 1)})
+	wantSent(t, s, 2, 1)
+	s.final(s.packs[1])
+	s.err = func() (int, error) { // cold 4 is being handed over
+		if len(s.packs) > 0 && s.packs[0].records[0] == "hot 0" {
+			s.final(s.packs[0])
+		}
+		return 100, nil
+	}
+	p.OfferFreed(s)
+	if sent := fmt.Sprint(s.sent()); sent != "[[cold 4]]" {
+		t.Fatalf("sent %s, want cold 4 alone", sent)
+	}
+	p.OfferFreed(s)
+	if sent := fmt.Sprint(s.sent()); sent != "[[cold 4] [hot 2]]" {
+		t.Fatalf("sent %s, want hot 2 next", sent)
+	}
+}
