@@ -2,6 +2,7 @@ package assign
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -50,13 +51,11 @@ func (p *Assignment) tookInOrderLocked(c *chunk, g *group, n int, err error) {
 	for _, v := range g.payloads[g.sent-n : g.sent] {
 		p.pending.gone(c, len(v))
 	}
-	switch {
-	case err == nil:
-	case err == sdk.ErrPackFull: //nolint:errorlint // our own sentinel, never wrapped
-		p.lanes.packs[g.lane] = 0
-		fallthrough
-	default:
+	if err != nil {
 		p.lanes.blocked |= 1 << g.lane
+	}
+	if errors.Is(err, sdk.ErrPackFull) {
+		p.lanes.packs[g.lane] = 0
 	}
 }
 
@@ -64,28 +63,32 @@ func (p *Assignment) tookInOrderLocked(c *chunk, g *group, n int, err error) {
 // cannot go on, which is so only once all chunks before are taken.
 func (p *Assignment) offerInOrderLocked(s Sender, now time.Time) (wait reason.Key, h *reason.Reason) {
 	p.lanes.blocked = 0
-	for i, c := range p.pending.chunks {
-		if c.taken {
+	var last *chunk // that was offered
+	for _, last = range p.pending.chunks {
+		if last.taken {
 			continue
 		}
-		w, why := p.offerLocked(s, c, now)
-		switch {
-		case why != nil && i > 0: // the chunks before it come first
-			return p.orderKey, nil
-		case why != nil || w == BudgetKey:
-			return w, why
-		case w.Code == reason.StreamFull:
+		var w reason.Key
+		if w, h = p.offerLocked(s, last, now); h != nil {
+			break
+		}
+		if last.taken = w == (reason.Key{}); w.Code != reason.Order && !last.taken {
 			wait = w
 		}
-		c.taken = w == (reason.Key{})
+		if w == BudgetKey {
+			break
+		}
 	}
 	for len(p.pending.chunks) > 0 {
-		c := p.pending.chunks[0]
-		if !c.taken {
+		switch c := p.pending.chunks[0]; {
+		case h != nil && c == last:
+			return reason.Key{}, h
+		case !c.taken:
 			return cmp.Or(wait, p.orderKey), nil
-		}
-		if p.pending.shift(); c.stop != nil {
-			return reason.Key{}, c.stop
+		default:
+			if p.pending.shift(); c.stop != nil {
+				return reason.Key{}, c.stop
+			}
 		}
 	}
 	return reason.Key{}, nil

@@ -36,7 +36,6 @@ type testPack struct {
 	repair  bool
 	limit   int
 	sealed  bool
-	lost    bool
 	stored  bool
 	records []string
 	pieces  []testPiece
@@ -57,6 +56,9 @@ func (s *packer) TrySendBatch(b *sdk.Batch) (n int, err error) {
 		}
 	}
 	for n < room {
+		if strings.HasSuffix(string(b.Payloads[n]), "huge") {
+			return n, sdk.ErrTooLarge
+		}
 		i := slices.IndexFunc(s.packs, func(p *testPack) bool {
 			return !p.sealed && !b.Alone && p.stream == b.Stream && p.minute == b.Time.Unix()/60 && p.repair == b.Repair
 		})
@@ -501,5 +503,36 @@ func TestLaneThatIsFreedWhileChunksAreOfferedIsNotOvertaken(t *testing.T) {
 	p.OfferFreed(s)
 	if sent := fmt.Sprint(s.sent()); sent != "[[cold 4] [hot 2]]" {
 		t.Fatalf("sent %s, want hot 2 next", sent)
+	}
+}
+
+// A record that fits into no frame stops the partition once all before it are taken, and not sooner.
+func TestRecordThatIsTooLargeStopsTheLaneInItsTurn(t *testing.T) {
+	for _, lanes := range []int{1, route.KeyLanes} {
+		p, sp := inOrder(t, new(fakeEvents), lanes)
+		sp.Oversize = 50
+		s := newPacker(3)
+		huge := withKey(5, "k", "a", 0)
+		huge.Value = append(make([]byte, 60), "huge"...)
+		p.Take(s, sp, append(run(0, 5, "k"), huge))
+		wantSent(t, s, 3)
+		if p.Stopped() != nil {
+			t.Fatalf("stopped with records before the large one pending: %+v", p.Stopped())
+		}
+		s.final(s.packs[0])
+		p.OfferFreed(s)
+		wantSent(t, s, 2)
+		s.final(s.packs[0])
+		p.OfferFreed(s)
+		if h := p.Stopped(); h == nil || h.Code != reason.TooLarge || p.checkpoint.Checkpoint() != 5 {
+			t.Errorf("%d lanes: stopped by %+v at %d, want %s at 5", lanes, h, p.checkpoint.Checkpoint(), reason.TooLarge)
+		}
+		// In a pass that takes all before it too.
+		p, sp = inOrder(t, new(fakeEvents), lanes)
+		sp.Oversize = 50
+		p.Take(newPacker(100), sp, append(run(0, 5, "other"), huge))
+		if h := p.Stopped(); h == nil || h.Code != reason.TooLarge {
+			t.Errorf("%d lanes: stopped by %+v, want %s", lanes, h, reason.TooLarge)
+		}
 	}
 }
