@@ -22,8 +22,8 @@ func notTaking(value string, code int) envOption {
 	}))
 }
 
-// One record of 10,000 ends connections, or is refused by code where that does not stop the partition at once: it is found, the
-// reason names it, and everything else is in the queue.
+// One record of 10,000 ends connections: it is found, the reason names it, and everything else is in the queue. See
+// TestOneRecordThatProxiesDoNotTakeIsSetAside for what on_error makes of it.
 func TestOneRecordThatProxiesDoNotTakeIsFoundAndTheOthersArrive(t *testing.T) {
 	const n, bad = 10_000, 4321
 	for _, c := range []struct {
@@ -33,8 +33,6 @@ func TestOneRecordThatProxiesDoNotTakeIsFoundAndTheOthersArrive(t *testing.T) {
 	}{
 		{"poison", "queue", "stop", dptest.CloseConnection, reason.Poison},
 		{"poison", "settle", "stop", dptest.CloseConnection, reason.Poison},
-		{"refused", "queue", "{refused: skip}", 104, reason.Refused},
-		{"refused", "settle", "{refused: skip}", 104, reason.Refused},
 	} {
 		t.Run(c.name+" "+c.confirm, func(t *testing.T) {
 			t.Parallel()

@@ -36,6 +36,8 @@ type Spec struct {
 	Number    uint64       // of the assignment, never the same twice
 	Lanes     int          // in which its records keep their order; 0 for none
 	Ahead     int64        // with order: bytes that may wait for their turn before fetching pauses
+	Aside     Aside        // where on_error sends records; nil where everything stops the partition
+	Letters   int          // dead_letter.limit
 }
 
 // Assignment is one assignment of one partition to this process. It is the token of its batches: late news for an older assignment
@@ -59,6 +61,8 @@ type Assignment struct {
 	epochs    epochs      // guarded by mu
 	times     recordTimes // guarded by mu; of the records that are not final
 	successor *Assignment // guarded by mu; took the place of this assignment, whose log was not found
+
+	letters letterbox
 }
 
 // Retry says when an error of the broker for one partition is tried again. The reason itself is in the condition.
@@ -101,6 +105,7 @@ func New(s Spec, ev Events, g *gate.Gate, shared *PendingBytes) *Assignment {
 		p.checkpoint.KeepOrder(p.Lanes)
 		p.lanes.packs = make([]uint64, p.Lanes)
 	}
+	p.letters.rate.Limit = s.Letters
 	p.Log.high.Store(-1)
 	p.Log.start.Store(-1)
 	return p

@@ -51,7 +51,7 @@ func (p *Assignment) tookInOrderLocked(c *chunk, g *group, n int, err error) {
 	for _, v := range g.payloads[g.sent-n : g.sent] {
 		p.pending.gone(c, len(v))
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, sdk.ErrTooLarge) { // that record is set aside, or stops the partition
 		p.lanes.blocked |= 1 << g.lane
 	}
 	if errors.Is(err, sdk.ErrPackFull) {
@@ -72,10 +72,11 @@ func (p *Assignment) offerInOrderLocked(s Sender, now time.Time) (wait reason.Ke
 		if w, h = p.offerLocked(s, last, now); h != nil {
 			break
 		}
-		if last.taken = w == (reason.Key{}); w.Code != reason.Order && !last.taken {
+		last.taken = w == (reason.Key{})
+		if w.Code == reason.StreamFull || w.Code == reason.Budget || w.Code == reason.LetterWait {
 			wait = w
 		}
-		if w == BudgetKey {
+		if w.Code == reason.Budget || w.Code == reason.LetterWait { // not all lanes of the chunk were looked at
 			break
 		}
 	}
@@ -97,6 +98,7 @@ func (p *Assignment) offerInOrderLocked(s Sender, now time.Time) (wait reason.Ke
 // waitInOrderLocked notes that what is pending waits for its turn. Fetching pauses while that is much.
 func (p *Assignment) waitInOrderLocked(now time.Time) {
 	p.gate.Drop(BudgetKey)
+	p.gate.Drop(lettersKey)
 	for e := StreamFull(p.gate.Condition()); e != nil; e = StreamFull(p.gate.Condition()) {
 		p.gate.Drop(e.Key) // no stream turned anything away
 	}

@@ -55,10 +55,10 @@ func (s *packer) TrySendBatch(b *sdk.Batch) (n int, err error) {
 			room, err = most, why
 		}
 	}
+	if i := slices.IndexFunc(b.Payloads[:room], func(v []byte) bool { return strings.HasSuffix(string(v), "huge") }); i >= 0 {
+		room, err = i, sdk.ErrTooLarge
+	}
 	for n < room {
-		if strings.HasSuffix(string(b.Payloads[n]), "huge") {
-			return n, sdk.ErrTooLarge
-		}
 		i := slices.IndexFunc(s.packs, func(p *testPack) bool {
 			return !p.sealed && !b.Alone && p.stream == b.Stream && p.minute == b.Time.Unix()/60 && p.repair == b.Repair
 		})
@@ -347,8 +347,15 @@ func TestFirstCopiesArriveInOrder(t *testing.T) {
 }
 
 func playOrder(t *testing.T, rng *rand.Rand, lanes int) {
-	ev := new(fakeEvents)
+	ev, letters := new(fakeEvents), &aside{room: -1}
 	p, sp := inOrder(t, ev, lanes)
+	keeps := rng.IntN(3) == 0
+	if keeps {
+		was := p.Spec
+		p = keeping(t, ev, letters, "dead_letter")
+		was.Topic, was.Router, was.Aside, was.Letters, was.Cluster = p.Topic, p.Router, letters, 1000, "c"
+		p = New(was, ev, testGate(orders), new(PendingBytes))
+	}
 	p.Ahead = int64(rng.IntN(500))
 	sp.Pack = 20 + rng.IntN(300)
 	s := newPacker(0)
@@ -365,14 +372,18 @@ func playOrder(t *testing.T, rng *rand.Rand, lanes int) {
 		if rng.IntN(10) == 0 {
 			minute++
 		}
-		log = append(log, withKey(offset, []string{"", "a", "b", "c", "d"}[rng.IntN(keys)], []string{"a", "b", ""}[rng.IntN(streams)], minute+int64(rng.IntN(8)/7)))
+		rec := withKey(offset, []string{"", "a", "b", "c", "d"}[rng.IntN(keys)], []string{"a", "b", ""}[rng.IntN(streams)], minute+int64(rng.IntN(8)/7))
+		if keeps && rng.IntN(20) == 0 {
+			rec.Value = append(rec.Value, " huge"...)
+		}
+		log = append(log, rec)
 	}
 	r := replayOf(s, "", false)
 	var late []*testPack // lost, and perhaps in a proxy's memory still
 	now, at := time.Unix(7000, 0), 0
-	for step := 0; at < len(log) || len(s.packs) > 0 || r.Pending() > 0 || len(p.pending.chunks) > 0; step++ {
+	for step := 0; at < len(log) || len(s.packs) > 0 || r.Pending() > 0 || len(p.pending.chunks) > 0 || len(letters.items) > 0; step++ {
 		if step > 5000 {
-			t.Fatalf("it does not end: %d of %d fetched, %d packs, %d lost pieces, %d chunks", at, len(log), len(s.packs), r.Pending(), len(p.pending.chunks))
+			t.Fatalf("it does not end: %d of %d fetched, %d packs, %d lost pieces, %d chunks, %+v", at, len(log), len(s.packs), r.Pending(), len(p.pending.chunks), p.gate.Condition().Entries())
 		}
 		now = now.Add(time.Second)
 		switch rng.IntN(8) {
@@ -387,6 +398,9 @@ func playOrder(t *testing.T, rng *rand.Rand, lanes int) {
 			p.RoomAgain(time.Now().Add(time.Hour))
 		case 2:
 			s.seal()
+			if letters.done(nil); rng.IntN(3) == 0 {
+				letters.room = rng.IntN(4) - 1
+			}
 		case 3, 4:
 			if len(s.packs) > 0 {
 				s.final(s.packs[rng.IntN(len(s.packs))])
@@ -402,7 +416,6 @@ func playOrder(t *testing.T, rng *rand.Rand, lanes int) {
 			s.tell(x, []sdk.Outcome{sdk.Lost, sdk.Lost, sdk.TakenBack}[rng.IntN(3)])
 			s.packs = slices.DeleteFunc(s.packs, func(q *testPack) bool { return q == x })
 			late = append(late, x)
-			ev.lose(r)
 			for _, x := range ev.halved {
 				r.Halve(x.p, x.piece, x.origin)
 			}
@@ -417,17 +430,18 @@ func playOrder(t *testing.T, rng *rand.Rand, lanes int) {
 		case 7:
 			readAgain(r, log, now)
 		}
+		ev.lose(r) // records that are set aside, too
 		s.checkUnderWay(t, lanes)
 	}
 	wantOrder(t, s.queue, lanes)
 	want := 0
 	for _, rec := range log {
-		if len(rec.Headers) > 0 {
+		if len(rec.Headers) > 0 || keeps {
 			want++
 		}
 	}
 	l := p.checkpoint.Ledger()
-	if l.Final != int64(want) || l.Checkpoint != log[len(log)-1].Offset+1 {
+	if l.Final+l.Quarantined != int64(want) || l.Checkpoint != log[len(log)-1].Offset+1 {
 		t.Fatalf("%d of %d records are final, the checkpoint is at %d of %d", l.Final, want, l.Checkpoint, log[len(log)-1].Offset+1)
 	}
 }

@@ -130,7 +130,8 @@ func (p *Assignment) Waiting() (chunks int, bytes int64) {
 // noteWaitsLocked keeps waits true while the loop that offers pending chunks has something to do for p. Whoever adds a pending chunk calls it.
 func (p *Assignment) noteWaitsLocked() {
 	c := p.gate.Condition()
-	waits := !p.gate.Ended() && (len(p.pending.chunks) > 0 || StreamFull(c) != nil || c.Get(p.shareKey) != nil || p.Lanes > 0 && c.Get(p.orderKey) != nil)
+	waits := !p.gate.Ended() && (len(p.pending.chunks) > 0 || StreamFull(c) != nil || c.Get(p.shareKey) != nil || c.Get(lettersKey) != nil ||
+		p.Lanes > 0 && c.Get(p.orderKey) != nil)
 	switch {
 	case p.waits.Swap(waits) == waits:
 	case waits:
@@ -147,6 +148,9 @@ func (p *Assignment) RoomAgain(now time.Time) {
 	if len(p.pending.chunks) == 0 {
 		for e := StreamFull(p.gate.Condition()); e != nil && now.Sub(e.Since) >= ResumePause; e = StreamFull(p.gate.Condition()) {
 			p.gate.Drop(e.Key)
+		}
+		if e := p.gate.Condition().Get(lettersKey); e != nil && now.Sub(e.Since) >= ResumePause {
+			p.gate.Drop(lettersKey)
 		}
 	}
 	if p.Lanes > 0 {

@@ -63,18 +63,23 @@ func (p *Assignment) refused(pc checkpoint.Piece, r sdk.Result) {
 
 // refusedAlone decides about a piece of one record that proxies do not take, whatever pack it comes in.
 func (p *Assignment) refusedAlone(pc checkpoint.Piece, o checkpoint.Origin, class mapping.Class, r sdk.Result) {
-	if p.Refused.isAlone(p.checkpoint.Root(pc)) {
-		p.gate.Strand(1)
-	}
-	code := reason.Refused
-	if class == mapping.ClassPoison {
-		code = reason.Poison
-	}
 	what := fmt.Sprintf("the record at offset %d", o.First)
 	if o.Records > 1 { // nothing of it was sent
 		what = fmt.Sprintf("%d records from offset %d on", o.Records, o.First)
 	}
-	p.Stop(part.Stop(p.Partition, code, o.First, fmt.Sprintf("proxy %s rejects %s permanently: %s", r.Endpoint, what, part.InKeys(r.Err))))
+	why := fmt.Sprintf("proxy %s rejects %s permanently: %s", r.Endpoint, what, part.InKeys(r.Err))
+	if o.Records == 1 && p.setAside(pc, class, why, r.Sends) {
+		return
+	}
+	p.strandAlone(pc)
+	p.Stop(part.Stop(p.Partition, CodeOf(class), o.First, why))
+}
+
+// strandAlone notes that a record will not become final: nobody waits for the piece that it was cut from.
+func (p *Assignment) strandAlone(pc checkpoint.Piece) {
+	if p.Refused.isAlone(p.checkpoint.Root(pc)) {
+		p.gate.Strand(1)
+	}
 }
 
 // heldBy stops the partition because proxies refuse one of its packs, which the sender keeps and tries again.

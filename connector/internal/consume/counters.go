@@ -21,6 +21,7 @@ type Counters struct {
 	PassedOver     atomic.Uint64 // offsets that kafka.start passed over
 	Stops          tally.ByLabel // by code
 	GoneOn         tally.ByLabel // partitions that went on after a stop, by its code
+	setAside       setAside
 }
 
 // Polled counts what was fetched of a topic, and of it what no rule wants.
