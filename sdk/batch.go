@@ -30,6 +30,7 @@ type Batch struct {
 	// kept once the call returned. A record that has none among others that have gets "_=".
 	Attrs     [][]Attr
 	PackAttrs *PackAttrs // of the packs; nil for those of the stream
+	Trail     any        // tells the notes of the packs where the records come from; nil: they say nothing. See WithTrails
 }
 
 // run is a piece whose name is still to be asked for.
@@ -58,7 +59,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		}
 	}
 	at := timeOrNow(b.Time)
-	key := openKey{minute: frame.MinuteOf(at), repair: b.Repair, alone: b.Alone, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
+	key := openKey{minute: int32(frame.MinuteOf(at)), repair: b.Repair, alone: b.Alone, records: b.Attrs != nil, trail: b.Trail != nil && s.o.trails != nil, attrs: st.attrsOr(b.PackAttrs)}
 	records, unfit := b.Payloads[first:], error(nil)
 	if key.records {
 		if err := s.o.messageType.unfitAttrs(); err != nil {
@@ -90,12 +91,14 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	n += first
 	for i := first; i < n; {
 		size := len(records[i-first])
-		if b.OnePack != nil && i == first {
-			size = st.beginOneLocked(*b.OnePack, records[:n-first])
-		} else if b.OnePack != nil { // the rest did not fit
+		switch one := b.OnePack; {
+		case one == nil:
+		case *one == 0:
+			size = st.beginOneLocked(records[:n-first])
+		case !st.takesMoreLocked(*one, &key, size): // the rest does not fit
 			s.giveBackLocked(st, records[i-first:n-first], &key)
 			n, err = i, ErrPackFull
-			break
+			continue
 		}
 		p := st.packForLocked(key, at, size)
 		from := i
@@ -107,6 +110,15 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 			}
 			p.add(b.Payloads[i], &s.bufs)
 			i += 1 + p.addWhatFits(b.Payloads[i+1:n])
+		}
+		told := i
+		if p.trail != nil {
+			told = from + p.noteLocked(b, records[from-first:i-first], from, i)
+		}
+		noRoom := told < i
+		if i = told; i == from {
+			s.sealForTrailLocked(p)
+			continue
 		}
 		if b.Token != nil {
 			// 1. this pack is sealed by its linger  2. it is acked  3. only now Packed names the piece
@@ -121,7 +133,10 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		if b.OnePack != nil {
 			*b.OnePack = s.numberLocked(p)
 		}
-		if !p.fits(0) || b.Alone && i == n {
+		switch {
+		case noRoom:
+			s.sealForTrailLocked(p)
+		case !p.fits(0) || b.Alone && i == n:
 			s.sealLocked(p)
 		}
 	}

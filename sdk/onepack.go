@@ -18,12 +18,9 @@ func (s *Stream) takesMoreLocked(number uint64, key *openKey, n int) bool {
 	return p != nil && p.number > 0 && oneNumber(p) == number && p.fits(n)
 }
 
-// beginOneLocked is how much room the first record of such a batch needs in its pack. Where a pack is still to be chosen it is that of
-// all records, as far as a pack can have it: the end of another pack would cut the batch short. Under st.mu.
-func (s *Stream) beginOneLocked(number uint64, records [][]byte) int {
-	if number != 0 {
-		return len(records[0])
-	}
+// beginOneLocked is how much room there must be in the pack that is chosen for such a batch: that of all its records, as far as a pack can
+// have it. The end of another pack would cut the batch short. Under st.mu.
+func (s *Stream) beginOneLocked(records [][]byte) int {
 	sum := 0
 	for _, r := range records {
 		sum += frame.ItemOverhead + len(r)

@@ -91,17 +91,22 @@ func TestOnePackHoldsExactlyWhatWasTaken(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 30 {
 		bubble(t, func(t *testing.T) {
-			e := setup(t, 1, sdk.WithPack(500+rng.IntN(3000), 1+rng.IntN(40), time.Duration(rng.IntN(3))*time.Millisecond))
+			e := setup(t, 1, sdk.WithPack(500+rng.IntN(3000), 1+rng.IntN(40), time.Duration(rng.IntN(3))*time.Millisecond),
+				sdk.WithTrails(&numbered{t: t, chars: 1 + 2*rng.IntN(6)}))
+			trails := rng.IntN(2) == 0
 			st := e.stream("s")
 			taken, packs := 0, make(map[uint64]bool)
 			for range 20 {
 				number := uint64(0)
 				for range 1 + rng.IntN(3) {
 					b := e.oneBatch(st, 1+rng.IntN(30), rng.IntN(400), &number)
-					b.Repair = rng.IntN(4) == 0
+					if b.Repair = rng.IntN(4) == 0; trails { // a trail that is full ends the pack, too
+						b.Trail = make([]int, len(b.Payloads))
+					}
+					before := number
 					n, err := e.sender.TrySendBatch(b)
-					if err != nil && !errors.Is(err, sdk.ErrPackFull) || err == nil && n != len(b.Payloads) {
-						t.Fatalf("TrySendBatch = %d of %d, %v", n, len(b.Payloads), err)
+					if err != nil && !errors.Is(err, sdk.ErrPackFull) || err == nil && n != len(b.Payloads) || before > 0 && before != number {
+						t.Fatalf("TrySendBatch = %d of %d, %v, in pack %d after %d", n, len(b.Payloads), err, number, before)
 					}
 					if taken += n; number > 0 {
 						packs[number] = true

@@ -25,13 +25,13 @@ type filling struct {
 	opened time.Duration
 
 	buf        []byte // from the buffer pool: room for a frame's header, then the records; the encoder takes it
+	trail      Trail  // notes where the records come from; nil where nothing does
 	count      int
-	limit      int   // most bytes of records, but for a single record
-	charge     int64 // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
-	prepaid    int64 // bytes of the budget for records to come, given back when it is sealed
-	dataTime   uint32
+	limit      int32  // most bytes of records, but for a single record
 	number     uint32 // see Batch.OnePack; 0 until a batch asks for it. Constant once it is sealed
-	dataMillis int64  // the same, for the types that carry that
+	charge     int64  // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
+	prepaid    int64  // bytes of the budget for records to come, given back when it is sealed
+	dataMillis int64  // event time of the first record
 	pins       int32  // batches that have still to name their piece
 	sealed     bool   // takes nothing more
 
@@ -63,10 +63,11 @@ type followers struct {
 
 // openKey tells the open packs of a stream apart.
 type openKey struct {
-	minute  int64
+	minute  int32
 	repair  bool
 	alone   bool   // it takes the records of one call, and travels alone
 	records bool   // records have attributes of their own
+	trail   bool   // the pack is to say where its records come from
 	attrs   string // of the pack, beside those that every pack has
 }
 
@@ -79,7 +80,7 @@ func (p *pack) fits(n int) bool {
 		return true
 	}
 	size := p.size() + frame.ItemOverhead + n
-	if size > p.limit || p.count >= p.st.s.o.packCount {
+	if size > int(p.limit) || p.count >= p.st.s.o.packCount {
 		return false
 	}
 	// It does not grow beyond its share of the open packs' memory.

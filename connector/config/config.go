@@ -86,6 +86,7 @@ type Delivery struct {
 	MaxUnfinal    int
 	OnGap         string // stop, continue
 	Order         string // none, partition, key
+	Lineage       bool   // packs say where their records come from
 	RetryMin      time.Duration
 	RetryMax      time.Duration
 	HeartbeatIdle time.Duration

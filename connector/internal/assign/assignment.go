@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/byhand"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
@@ -33,9 +34,11 @@ type Spec struct {
 	Start     int64        // offset of the first record that the assignment accounts for
 	Limit     int64        // a migration wants nothing at or above it; -1 for none
 	Cluster   string       // id of the Kafka cluster
+	ByHand    *byhand.Skip // the record that a person skips; nil for none
 	Number    uint64       // of the assignment, never the same twice
 	Lanes     int          // in which its records keep their order; 0 for none
 	Ahead     int64        // with order: bytes that may wait for their turn before fetching pauses
+	Lineage   Lineage      // what its packs tell of it
 	Aside     Aside        // where on_error sends records; nil where everything stops the partition
 	Letters   int          // dead_letter.limit
 }
@@ -104,6 +107,9 @@ func New(s Spec, ev Events, g *gate.Gate, shared *PendingBytes) *Assignment {
 	if p.Lanes > 0 {
 		p.checkpoint.KeepOrder(p.Lanes)
 		p.lanes.packs = make([]uint64, p.Lanes)
+	}
+	if p.offer.origins = s.origins(); p.offer.origins != nil {
+		p.offer.batch.Trail = p.offer.origins
 	}
 	p.letters.rate.Limit = s.Letters
 	p.Log.high.Store(-1)

@@ -11,6 +11,7 @@ import (
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/trail"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -37,6 +38,7 @@ func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
 	if p.Lanes > 0 {
 		sp.join = p.pending.joinable(sp.arrived.Minute)
 	}
+	sp.topicID, sp.byHand = p.Topic.ID, p.ByHand
 	chunks, _ := sp.split(recs)
 	if sp.rules != nil {
 		p.letters.fetched(len(recs), now)
@@ -148,6 +150,7 @@ func (p *Assignment) beginLocked(c *chunk, now time.Time) {
 		b.span, b.begun = p.checkpoint.Begin(b.first, b.next), true
 		p.openedLocked(b, now)
 		p.checkpoint.Count(b.span, checkpoint.Skipped, b.skipped)
+		p.checkpoint.Count(b.span, checkpoint.ByHand, b.byHand)
 	}
 }
 
@@ -188,7 +191,7 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 			return BudgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
 			p.tooLarge = oversize{stream: g.route.Stream, bytes: len(g.payloads[g.sent])}
-			return reason.Key{}, part.Stop(p.Partition, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.Partition, g, err))
+			return reason.Key{}, part.Stop(p.Partition, reason.TooLarge, g.offsets[g.sent], part.OrSkip(tooLargeReason(p.Partition, g, err), p.Partition, p.Topic.ID, g.offsets[g.sent]))
 		default:
 			return reason.Key{}, part.Stop(p.Partition, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
 		}
@@ -206,10 +209,11 @@ const maxOffer = 256 << 10
 
 // offer is the batch that is being handed over. It is used again, because a batch may have few records.
 type offer struct {
-	batch sdk.Batch
-	c     *chunk
-	g     *group
-	base  int // index in g of the batch's first payload
+	batch   sdk.Batch
+	origins *trail.Origins // of the batch; nil if packs tell nothing
+	c       *chunk
+	g       *group
+	base    int // index in g of the batch's first payload
 }
 
 // packedLocked names the piece of payloads [from, to) of the batch that is being handed over.
@@ -239,6 +243,9 @@ func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
 			}
 		}
 		b.Payloads = g.payloads[o.base:upToBytes(g.payloads, o.base, maxOffer)]
+		if o.origins != nil {
+			p.tellOrigins(o.origins, g.offsets[o.base:])
+		}
 		n, err := s.TrySendBatch(b)
 		g.sent += n
 		if p.Lanes > 0 {

@@ -21,6 +21,7 @@ import (
 	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/await"
+	"inlong-bridge/connector/internal/byhand"
 	"inlong-bridge/connector/internal/commit"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/letters"
@@ -62,9 +63,11 @@ type Deps struct {
 	Direct  *kgo.Client // without a group
 	Kafka   *source.Source
 	Origin  string // of this group, in the packs that it sends
+	Lineage assign.Lineage
 	Routes  *route.Table
 	Own     *output.Output
 	Letters *letters.Writer // nil where no rule wants dead letters
+	ByHand  *byhand.Skips   // records that a person skips
 	Table   *Table
 	Board   *reason.Board
 	Causes  Causes

@@ -17,6 +17,7 @@ const (
 	assigned   = "./connector/internal/assign"
 	committing = "./connector/internal/commit"
 	consume    = "./connector/internal/consume"
+	lineage    = "./connector/lineage"
 	letters    = "./connector/internal/letters"
 )
 
@@ -1171,7 +1172,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a batch of one pack goes on in the next", file: "sdk/batch.go",
-		old: "} else if b.OnePack != nil { // the rest did not fit", new: "} else if b.OnePack != nil && n == 0 {",
+		old: "case !st.takesMoreLocked(*one, &key, size): // the rest does not fit", new: "case n < 0:",
 		pkg: sender, run: "OnePack",
 	},
 	{
@@ -1593,6 +1594,97 @@ var mutations = []mutation{
 		old: "		o.committed = p.Start\n", new: "		o.committed = 0\n",
 		pkg: "./connector/internal/observe", run: "TestSeriesOfPartitions",
 	},
+	// Lineage.
+	{
+		name: "the lineage tells the position for the committed offset", file: "connector/internal/assign/trail.go",
+		old: "o.Committed = p.checkpoint.Committed()", new: "o.Committed = p.checkpoint.Position()",
+		pkg: assigned, run: "TestBatchesTell|TestCommittedOffset",
+	},
+	{
+		name: "the lineage tells what is final for the committed offset", file: "connector/internal/assign/trail.go",
+		old: "o.Committed = p.checkpoint.Committed()", new: "o.Committed = p.checkpoint.Checkpoint()",
+		pkg: assigned, run: "TestBatchesTell|TestCommittedOffset",
+	},
+	{
+		name: "the lineage tells a committed offset that proves nothing", file: "connector/internal/assign/trail.go",
+		old: "p.Lineage == WithCommitted {", new: "true {",
+		pkg: assigned, run: "TestBatchesTell",
+	},
+	{
+		name: "the second part of a batch tells the offsets of the first", file: "connector/internal/assign/dispatch.go",
+		old: "p.tellOrigins(o.origins, g.offsets[o.base:])", new: "p.tellOrigins(o.origins, g.offsets)",
+		pkg: assigned, run: "TestBatchesTell",
+	},
+	{
+		name: "records that are read again tell no source", file: "connector/internal/assign/outlet.go",
+		old: "origins := p.origins(); origins != nil", new: "origins := p.origins(); false",
+		pkg: assigned, run: "TestBatchesTell",
+	},
+	{
+		name: "the second half of a piece tells the offsets of the first", file: "connector/internal/replay/planner.go",
+		old: "Offsets: offsets[from:to],", new: "Offsets: offsets,",
+		pkg: connector, run: "TestOneRecordThatProxies",
+	},
+	{
+		name: "half of a cut pack has the whole's trail", file: "sdk/trail.go",
+		old: "part, err := s.o.trails.Cut(string(text), p.count, from, from+n)", new: "part, err := string(text), error(nil)",
+		pkg: sender, run: "TestEachPackNames",
+	},
+	{
+		name: "records that the trail has no room for stay in the pack", file: "sdk/trail.go",
+		old: "for _, r := range records[n:] {", new: "for _, r := range records[:0] {",
+		pkg: sender, run: "TestEachPackNames",
+	},
+	{
+		name: "records without a trail share packs with those that have one", file: "sdk/batch.go",
+		old: "trail: b.Trail != nil && s.o.trails != nil,", new: "trail: s.o.trails != nil,",
+		pkg: sender, run: "TestEachPackNames",
+	},
+	{
+		name: "a trail may fill more than the attributes may take", file: "sdk/trail.go",
+		old: "min(maxTrail, maxAttrs-others-len(trailKey))", new: "max(maxTrail, maxAttrs-others-len(trailKey))",
+		pkg: sender, run: "TestTrailLeavesRoom",
+	},
+	{
+		name: "the longest record leaves no room for its trail", file: "sdk/stream.go",
+		old: "		room -= len(trailKey) + leastTrail\n", new: "",
+		pkg: sender, run: "TestLongestRecordHasATrail",
+	},
+	{
+		name: "a part of a part of a pack begins where the whole does", file: "connector/lineage/read.go",
+		old: "h.skip+uint64(from)", new: "uint64(from)",
+		pkg: lineage, run: "TestEveryRecordIsTold",
+	},
+	{
+		name: "a lineage may tell of more records than the pack has", file: "connector/lineage/read.go",
+		old: "want != records ||", new: "want < records ||",
+		pkg: lineage, run: "TestEveryRecordIsTold",
+	},
+	{
+		name: "what did not fit into a lineage stays in its gaps", file: "connector/lineage/write.go",
+		old: "			b.written = before\n", new: "			b.open.n = before.open.n\n",
+		pkg: lineage, run: "TestEveryRecordIsTold",
+	},
+	{
+		name: "a committed offset counts in other partitions of the queue", file: "connector/lineage/dedupe.go",
+		old: "offset < s.committed[q]:", new: "offset < max(s.committed[q], s.committed[0]):",
+		pkg: lineage, run: "TestFirstCopies|TestCommittedOffset",
+	},
+	{
+		name: "a requeued record below the committed offset is a repeat", file: "connector/lineage/dedupe.go",
+		old: "!requeued && offset < s.committed[q]", new: "offset < s.committed[q]",
+		pkg: lineage, run: "TestFirstCopies|TestCommittedOffset",
+	},
+	{
+		name: "offsets that the limit forgot count as never taken", file: "connector/lineage/dedupe.go",
+		old: "	most.floor = max(most.floor, floor)\n", new: "",
+		pkg: lineage, run: "TestFirstCopies",
+	},
+	{
+		name: "offsets are forgotten above the smallest committed offset", file: "connector/lineage/dedupe.go",
+		old: "floor = min(floor, c)", new: "floor = max(s.floor, c)",
+		pkg: lineage, run: "TestFirstCopies",
+	},
 	// The comparison of two benches.
 	{
 		name: "a slower row passes because some rounds were faster", file: "deploy/dev/bench/compare.go",
@@ -1912,7 +2004,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a record that became a dead letter counts as delivered", file: "connector/checkpoint/aside.go",
-		old: "	return records - quarantined - skipped\n", new: "	return records\n",
+		old: "	return records - quarantined - skipped - byHand\n", new: "	return records\n",
 		pkg: checkpoint,
 	},
 	{
@@ -1929,5 +2021,27 @@ var mutations = []mutation{
 		name: "a dead letter without an answer counts as written", file: "connector/internal/letters/letters.go",
 		old: "		errs[i] = errors.New(\"the client gave no answer\")", new: "		errs[i] = errors.Join()",
 		pkg: letters,
+	},
+
+	// Records skipped by hand.
+	{
+		name: "a skip by hand is for every record of its partition", file: "connector/internal/byhand/byhand.go",
+		old: "return s != nil && s.Offset == offset", new: "return s != nil",
+		pkg: connector, run: "ByHand|SkipOfAny|OnlyTheNamed",
+	},
+	{
+		name: "a skip by hand of another topic of the name takes effect", file: "connector/internal/byhand/byhand.go",
+		old: "	case s.ID != topic:", new: "	case false:",
+		pkg: connector, run: "ByHand|SkipOfAny|OnlyTheNamed",
+	},
+	{
+		name: "what a person skips counts as skipped by policy", file: "connector/checkpoint/aside.go",
+		old: "		a.byHand = x.origin.Records", new: "		a.skipped = x.origin.Records",
+		pkg: checkpoint,
+	},
+	{
+		name: "what a person skips of a fetch is in no book", file: "connector/internal/assign/dispatch.go",
+		old: "		p.checkpoint.Count(c.span, checkpoint.ByHand, c.byHand)\n", new: "",
+		pkg: connector, run: "ByHand|SkipOfAny|OnlyTheNamed",
 	},
 }
