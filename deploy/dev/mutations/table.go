@@ -19,6 +19,7 @@ const (
 	consume    = "./connector/internal/consume"
 	lineage    = "./connector/lineage"
 	letters    = "./connector/internal/letters"
+	forwards   = "./connector/forwarded"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -1984,7 +1985,84 @@ var mutations = []mutation{
 		old: "		p.expect = p.pending.chunks[0].next\n", new: "",
 		pkg: model,
 	},
+	// What travels with a record.
+	{
+		name: "records that are read again lose their attributes", file: "connector/internal/assign/outlet.go",
+		old: "Attrs: b.Attrs, PackAttrs", new: "PackAttrs",
+		pkg: assigned,
+	},
+	{
+		name: "packs of what is read again lose the attributes of their rule", file: "connector/internal/assign/outlet.go",
+		old: " PackAttrs: p.Router.PackAttrs(),", new: "",
+		pkg: assigned,
+	},
+	{
+		name: "a record that was set aside for its content is sent with a lost piece", file: "connector/internal/replay/task.go",
+		old: "if body.Aside {", new: "if false {",
+		pkg: assigned,
+	},
+	{
+		name: "records of the second half of a group get the attributes of the first", file: "connector/internal/assign/dispatch.go",
+		old: "g.attrs[o.base:end]", new: "g.attrs[:end-o.base]",
+		pkg: assigned,
+	},
+	{
+		name: "the second half of a piece gets the attributes of the first", file: "connector/internal/replay/task.go",
+		old: "return p.attrs[from:to]", new: "return p.attrs[:to-from]",
+		pkg: assigned,
+	},
+	{
+		name: "an own pack is not known under an envelope", file: "connector/internal/replay/planner.go",
+		old: "got.values, got.offsets", new: "got.payloads, got.offsets",
+		pkg: assigned,
+	},
+	{
+		name: "an empty key becomes none", file: "connector/forwarded/attrs.go",
+		old: "if f.Key && r.Key != nil {", new: "if f.Key && len(r.Key) > 0 {",
+		pkg: forwards,
+	},
+	{
+		name: "forwarded headers have no limit", file: "connector/forwarded/attrs.go",
+		old: "size > MaxHeaders {", new: "size > 1<<30 {",
+		pkg: forwards,
+	},
 
+	// The proof by the queue.
+	{
+		name: "what came after the queue's oldest message counts as deleted by retention", file: "connector/verify/account.go",
+		old: "case d.Expired != \"\" && late == 0:", new: "case d.Expired != \"\":",
+		pkg: "./connector/verify",
+	},
+	{
+		name: "a verification believes the books that a record is a gap", file: "connector/verify/account.go",
+		old: "missing := max(bySource, byBooks)", new: "missing := byBooks",
+		pkg: "./connector/verify",
+	},
+	{
+		name: "a requeued letter stands for a record that is missing", file: "connector/verify/account.go",
+		old: "lettersMissing - requeuedUntold", new: "lettersMissing",
+		pkg: "./connector/verify",
+	},
+	{
+		name: "packs of another group without lineage explain what is missing", file: "connector/ledgerqueue.go",
+		old: "case origin != \"\" && origin != v.origin, src", new: "case origin == \"x\", src",
+		pkg: connector, run: "Verify",
+	},
+	{
+		name: "retention of the queue is no doubt", file: "connector/ledgerverify.go",
+		old: "d.Expired = v.expired", new: "_ = v.expired",
+		pkg: connector, run: "Verify",
+	},
+	{
+		name: "messages of a Pulsar reader that reconnected are browsed", file: "connector/confirm/pulsar/browse.go",
+		old: "if cause := context.Cause(ctx); cause != nil {", new: "if cause := context.Cause(ctx); cause != nil && err != nil {",
+		pkg: "./connector/confirm/pulsar", run: "Brows",
+	},
+	{
+		name: "what expired while a topic was browsed is passed over in silence", file: "connector/confirm/kafka/browse.go",
+		old: "return b.lacks(start, confirm.ErrExpired)", new: "b.u.Next = start\n	return nil",
+		pkg: "./connector/confirm/kafka", run: "Brows",
+	},
 	// Dead letters.
 	{
 		name: "a dead letter is final before its topic has it", file: "connector/internal/assign/aside.go",
