@@ -2101,6 +2101,39 @@ var mutations = []mutation{
 		pkg: letters,
 	},
 
+	// Batches that cannot be read.
+	{
+		name: "one fetch by hand is enough to give a batch up", file: "connector/internal/consume/undecodable.go",
+		old: "const looks = 4", new: "const looks = 1",
+		pkg: connector, run: "TestDamagedReads",
+	},
+	{
+		name: "a batch that is other bytes each time is given up", file: "connector/internal/assign/undecodable.go",
+		old: "if d.at == next.at && d.sum == next.sum {", new: "if d.at == next.at {",
+		pkg: assigned, run: "SameBytes",
+	},
+	{
+		name: "a batch is passed over although what lies before it waits", file: "connector/internal/assign/undecodable.go",
+		old: "p.expect != at || len(p.pending.chunks) > 0 {", new: "p.expect != at {",
+		pkg: assigned, run: "TestUndecodableBatch",
+	},
+	{
+		name: "a damaged header says where the next batch begins", file: "connector/internal/source/batch.go",
+		old: "case follows.sound && (h.next < 0 || follows.base < h.next):", new: "case follows.sound && h.next < 0:",
+		pkg: brokers, run: "TestDamage|TestBroken",
+	},
+	{
+		name: "a damaged header says where the log ends", file: "connector/internal/source/batch.go",
+		old: "case h.counts:", new: "case h.next >= 0:",
+		pkg: brokers, run: "TestDamage|TestBroken",
+	},
+	{
+		name: "the client goes on behind a batch that it could not decode", file: "connector/internal/consume/undecodable.go",
+		old: "		p.GoBack(w.setOffsets)\n		return true", new: "		return true",
+		more: [][2]string{{"	p.Distrust()\n", ""}},
+		pkg:  connector, run: "TestDamagedReads",
+	},
+
 	// Records skipped by hand.
 	{
 		name: "a skip by hand is for every record of its partition", file: "connector/internal/byhand/byhand.go",
