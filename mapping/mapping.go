@@ -23,6 +23,14 @@ type Table struct {
 	targets *interned
 }
 
+// Only returns a table that wants one topic, whose records it routes nowhere: whoever consumes it decides where they go.
+func Only(topic string) *Table {
+	return &Table{
+		rules:   []*rule{{number: 1, topics: []pattern{{source: topic}}}},
+		targets: &interned{targets: make(map[string]Target)},
+	}
+}
+
 // Result is the outcome of routing a record.
 type Result uint8
 

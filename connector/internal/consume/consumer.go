@@ -31,6 +31,7 @@ import (
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
+	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 )
 
@@ -52,6 +53,7 @@ type Causes interface {
 // Deps are the parts that a Consumer works with and does not make.
 type Deps struct {
 	Settings *config.Config
+	Sources  *mapping.Table // the topics that are consumed
 	Limits   config.Limits
 	Log      *slog.Logger
 	Soft     context.Context // ends when the bridge is told to stop
@@ -70,6 +72,8 @@ type Deps struct {
 
 	Absence   absence.Rules
 	LookAgain time.Duration // between two looks at whether stopped partitions may go on
+
+	Rate int // records per second that are handed on at most; 0 for no limit
 
 	// Of a migration.
 	Migrates bool
