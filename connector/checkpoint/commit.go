@@ -14,11 +14,8 @@ func (p *Partition) BeginCommit() (offset int64, ok bool) {
 }
 
 // Uncommitted reports whether the checkpoint is above what was committed, or above the start while nothing was.
-func (p *Partition) Uncommitted() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.uncommittedLocked()
-}
+// It takes no lock: it is asked of every partition each second, and nearly all of thousands are idle.
+func (p *Partition) Uncommitted() bool { return p.uncommitted.Load() }
 
 func (p *Partition) uncommittedLocked() bool { return p.checkpoint > max(p.committed, p.start) }
 
@@ -43,6 +40,7 @@ func (p *Partition) EndCommit(committed bool) {
 		return
 	}
 	p.committed = p.committing // also after Revoke: the broker did take it
+	p.uncommitted.Store(p.uncommittedLocked())
 	if !p.revoked {
 		p.release()
 	}

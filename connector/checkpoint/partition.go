@@ -19,7 +19,8 @@ type Partition struct {
 	// Invariant: committed <= committing <= checkpoint while inCommit.
 	committed, committing int64
 	inCommit              bool
-	offered               Ledger // the books up to committing
+	uncommitted           atomic.Bool // set under mu; see Uncommitted
+	offered               Ledger      // the books up to committing
 
 	spans   spanRing
 	passed  Span // first span the checkpoint has not passed; all before wait for a commit
@@ -104,7 +105,11 @@ func (p *Partition) advance() bool {
 		p.checkpoint = s.next
 		p.passed++
 	}
-	return p.checkpoint != before
+	if p.checkpoint == before {
+		return false
+	}
+	p.uncommitted.Store(p.uncommittedLocked())
+	return true
 }
 
 // Routes marks the routes of all pieces that are remembered.

@@ -24,10 +24,10 @@ type Offer struct {
 // nothing more: its offsets mean nothing in the log that is there now. One without a start has nothing to say, and one whose books
 // do not add up proves nothing.
 func Wants(p *assign.Assignment) bool {
-	if p.Gate().Condition().Has(reason.Recreated, reason.Truncated, reason.NoStart, reason.Unbalanced) {
+	if !p.Checkpoint().Uncommitted() && !p.MustRestate() {
 		return false
 	}
-	return p.Checkpoint().Uncommitted() || p.MustRestate()
+	return !p.Gate().Condition().Has(reason.Recreated, reason.Truncated, reason.NoStart, reason.Unbalanced)
 }
 
 // NewOffer begins the commit of a partition that wants one. ok is false when there is nothing to commit any more. Ended must follow.

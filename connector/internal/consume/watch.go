@@ -57,7 +57,7 @@ func (w *watcher) run(ctx context.Context) {
 
 // pace is the time between two looks. Each goes over all partitions, so many of them are looked at less often.
 func (w *watcher) pace() time.Duration {
-	return max(faultTick, time.Duration(len(w.table.Assigned()))*150*time.Microsecond)
+	return max(faultTick, time.Duration(len(w.table.Assigned()))*300*time.Microsecond)
 }
 
 const (

@@ -32,6 +32,8 @@ type brokerSpec struct {
 	Hot     int  `json:"hot,omitempty"`
 	Empty   bool `json:"empty,omitempty"` // nothing is in the topic
 	Large   bool `json:"large,omitempty"` // the batches of a log without end are as large as others
+	// Bounded has answers of a log without end stay within the bytes that are asked for. It is for clients without fetch sessions.
+	Bounded bool `json:"bounded,omitempty"`
 }
 
 const (
@@ -141,6 +143,13 @@ func serveBroker(ctx context.Context, text string, stdin io.Reader, stdout io.Wr
 		return fmt.Errorf("starting kafka: %w", err)
 	}
 	defer cluster.Close()
+	if spec.Bounded {
+		cluster.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			cluster.KeepControl()
+			boundFetch(req.(*kmsg.FetchRequest))
+			return nil, nil, false
+		})
+	}
 	if spec.Records > 0 {
 		if err := fillTopic(ctx, cluster.ListenAddrs(), benchTopic, &spec); err != nil {
 			return err
@@ -151,6 +160,18 @@ func serveBroker(ctx context.Context, text string, stdin io.Reader, stdout io.Wr
 	}
 	_, err = io.Copy(io.Discard, stdin)
 	return err
+}
+
+// boundFetch leaves as many partitions in a request as the answer has room for, the first ones, as Apache Kafka does: the embedded
+// one answers with a batch of each partition of a log without end, however many they are.
+func boundFetch(req *kmsg.FetchRequest) {
+	left := max(int(req.MaxBytes)/endlessPayload, 1)
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		n := min(left, len(t.Partitions))
+		t.Partitions = t.Partitions[:n]
+		left -= n
+	}
 }
 
 // fillTopic produces the records of the spec.
