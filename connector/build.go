@@ -67,6 +67,9 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err := b.refuseNewGroup(ctx); err != nil {
 		return err
 	}
+	if err := b.openLetters(); err != nil {
+		return err
+	}
 	b.consumer = consume.New(b.consumerDeps(ctx))
 	topics, err := b.awaitTopics(ctx)
 	if err != nil {
@@ -93,7 +96,7 @@ func (b *Bridge) build(ctx context.Context) error {
 func (b *Bridge) consumerDeps(soft context.Context) consume.Deps {
 	d := consume.Deps{
 		Settings: b.cfg, Sources: b.sources, Limits: b.limits, Log: b.log, Soft: soft, Life: b.life,
-		Sender: b.sender, Direct: b.direct, Kafka: b.kafka, Origin: b.origin, Routes: b.routes, Own: b.own,
+		Sender: b.sender, Direct: b.direct, Kafka: b.kafka, Origin: b.origin, Routes: b.routes, Own: b.own, Letters: b.letters,
 		Table: b.table, Board: &b.board, Causes: b.observer, Loops: &b.loops, Absence: b.absence, LookAgain: b.lookAgain,
 	}
 	if m := b.migration; m != nil {

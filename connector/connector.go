@@ -20,6 +20,7 @@ import (
 	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/certs"
 	"inlong-bridge/connector/internal/consume"
+	"inlong-bridge/connector/internal/letters"
 	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/internal/output"
 	"inlong-bridge/connector/internal/queue"
@@ -101,6 +102,9 @@ type sourceSide struct {
 	direct *kgo.Client
 	admin  *kadm.Client
 	kafka  *source.Source
+
+	letterClient *kgo.Client     // nil where no rule wants dead letters
+	letters      *letters.Writer // likewise
 }
 
 // queueSide reads the queue behind the proxies.

@@ -154,6 +154,9 @@ func (b *Bridge) shut(hard context.Context) {
 	if b.reader != nil {
 		consume.CloseWithin(hard, b.log, "reader of the queue", b.reader.Close)
 	}
+	if b.letterClient != nil {
+		consume.CloseWithin(hard, b.log, "client for dead letters", b.letterClient.Close)
+	}
 	if b.direct != nil {
 		consume.CloseWithin(hard, b.log, "client of kafka", b.direct.Close)
 	}

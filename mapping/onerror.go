@@ -19,14 +19,14 @@ const (
 	ClassRefused                  // the proxies refuse it for good
 	ClassPoison                   // proxies end the connection on which it comes
 	ClassUndecodable              // it lies in a batch that cannot be read
-	classes                       // how many there are
+	Classes                       // how many there are
 )
 
-var classNames = [classes]string{"unrouted", "too_large", "refused", "poison", "undecodable"}
+var classNames = [Classes]string{"unrouted", "too_large", "refused", "poison", "undecodable"}
 
 // String returns the class as the configuration names it.
 func (c Class) String() string {
-	if c < classes {
+	if c < Classes {
 		return classNames[c]
 	}
 	return fmt.Sprintf("class(%d)", uint8(c))
@@ -52,7 +52,7 @@ func (v Policy) String() string {
 }
 
 // policies is a rule's on_error.
-type policies [classes]Policy
+type policies [Classes]Policy
 
 // String is "" where everything stops the partition.
 func (p *policies) String() string {
@@ -62,7 +62,7 @@ func (p *policies) String() string {
 	if !slices.ContainsFunc(p[:], func(v Policy) bool { return v != p[0] }) {
 		return p[0].String()
 	}
-	parts := make([]string, classes)
+	parts := make([]string, Classes)
 	for c, v := range p {
 		parts[c] = Class(c).String() + ": " + v.String()
 	}
@@ -71,11 +71,14 @@ func (p *policies) String() string {
 
 // OnError returns what becomes of a record of the topic that cannot be delivered. Where no rule matches, the partition stops.
 func (t *Topic) OnError(c Class) Policy {
-	if t.rule == nil || c >= classes {
+	if t.rule == nil || c >= Classes {
 		return PolicyStop
 	}
 	return t.rule.onError[c]
 }
+
+// AlwaysStops reports whether every class stops the topic's partitions.
+func (t *Topic) AlwaysStops() bool { return t.rule == nil || t.rule.onError == policies{} }
 
 // DeadLetters reports whether any rule may send a record to the dead-letter topic.
 func (t *Table) DeadLetters() bool {

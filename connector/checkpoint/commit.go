@@ -56,6 +56,7 @@ func (p *Partition) release() {
 		for i := s.pieces; i != none; {
 			next := p.pieces.at(i).next
 			p.pieces.drop(i)
+			delete(p.aside, i)
 			p.countHeldLocked(-1)
 			i = next
 		}
@@ -79,7 +80,7 @@ func (p *Partition) Revoke() {
 	p.spans = spanRing{base: p.spans.end()}
 	p.passed = p.spans.base
 	p.countHeldLocked(-p.pieces.live)
-	p.pieces = slab{}
+	p.pieces, p.aside = slab{}, nil
 	p.count(-p.unfinal)
 }
 

@@ -17,7 +17,7 @@
 //     a handle carries a version, so a stale one is recognised and moves nothing.
 //   - The ledger closes: final + skipped + gap + quarantined + lost = checkpoint - start, always.
 //
-// A chunk's life: Begin, then Add per piece and Count for what needs none, then End; later Final, or
+// A chunk's life: Begin, then Add per piece and Count for what needs none, then End; later Final, SetAside, or
 // Lost, Replace for each piece that took over some of its records, Replaced. Pieces are remembered until
 // they are below the committed checkpoint, since a lost one may still be seen; BeginCommit and EndCommit
 // bracket the commit that lets them go.

@@ -6,9 +6,9 @@ import "math"
 type Class uint8
 
 const (
-	Skipped     Class = iota // by policy (unmatched: skip)
+	Skipped     Class = iota // by policy (unmatched: skip, on_error: skip)
 	Gap                      // no record at this offset: compaction, transactions, control records
-	Quarantined              // set aside by policy
+	Quarantined              // kept as dead letters (on_error: dead_letter)
 	LostGap                  // gone from Kafka before it was safe (on_gap: continue)
 )
 

@@ -37,7 +37,8 @@ type oPiece struct {
 	children []*oPiece
 
 	seen, lost, replaced bool
-	left                 []int64 // lost: records no replacement holds yet
+	aside                *checkpoint.Class // set aside, and not seen before
+	left                 []int64           // lost: records no replacement holds yet
 	gone                 map[int64]checkpoint.Class
 
 	final  bool                       // as of the last look
@@ -76,6 +77,11 @@ func (o *oracle) look() {
 		}
 		x.final = true
 		x.frozen = map[int64]checkpoint.Class{}
+		if x.aside != nil {
+			for _, off := range x.offsets {
+				x.frozen[off] = *x.aside
+			}
+		}
 		if x.seen {
 			continue
 		}
@@ -263,7 +269,23 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 			if want := !o.revoked && o.ledger().Checkpoint != before; moved != want {
 				fail("Final(%d) = %v, want %v", x.handle, moved, want)
 			}
-		case op < 60: // news: lost
+		case op < 50: // it ends in another way than by delivery
+			x := some()
+			if x == nil {
+				continue
+			}
+			c := []checkpoint.Class{checkpoint.Skipped, checkpoint.Quarantined}[pick(2)]
+			want := !o.forgotten(x) && !x.final && !x.underFinal()
+			ended := p.SetAside(x.handle, c)
+			say("set aside %d as %d: %v", x.handle, c, ended)
+			if ended != want {
+				fail("SetAside(%d) = %v, want %v", x.handle, ended, want)
+			}
+			if want {
+				x.seen, x.aside = true, &c
+				o.look()
+			}
+		case op < 62: // news: lost
 			x := some()
 			if x == nil {
 				continue
@@ -352,7 +374,7 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 			if slices.ContainsFunc(o.pieces, func(x *oPiece) bool { return x.handle == h }) {
 				continue
 			}
-			if p.Final(h) || p.Wanted(h) || p.Replace(h, checkpoint.Origin{Records: 1}) != 0 || p.Replaced(h, 9, checkpoint.Gap) {
+			if p.Final(h) || p.SetAside(h, checkpoint.Skipped) || p.Wanted(h) || p.Replace(h, checkpoint.Origin{Records: 1}) != 0 || p.Replaced(h, 9, checkpoint.Gap) {
 				fail("foreign handle %d moved something", h)
 			}
 			if _, again := p.Lost(h); again || !p.Forgotten(h) {

@@ -25,9 +25,10 @@ type Partition struct {
 	spans   spanRing
 	passed  Span // first span the checkpoint has not passed; all before wait for a commit
 	pieces  slab
-	unfinal int           // pieces with a place that are not final
-	total   *atomic.Int64 // nil, or the same over all partitions that share it
-	held    *atomic.Int64 // nil, or the pieces remembered over all partitions that share it
+	aside   map[int32]aside // by place in pieces; nil until something is set aside
+	unfinal int             // pieces with a place that are not final
+	total   *atomic.Int64   // nil, or the same over all partitions that share it
+	held    *atomic.Int64   // nil, or the pieces remembered over all partitions that share it
 
 	books Ledger // up to the checkpoint; its Start and Checkpoint are filled when it is asked for
 }

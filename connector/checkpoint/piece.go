@@ -54,6 +54,7 @@ func (p *Partition) Final(pc Piece) bool {
 	}
 	if x := p.pieces.at(i); x.condition != final {
 		x.goneGap, x.goneLost = 0, 0 // it was seen whole, whatever replacing it found
+		delete(p.aside, i)
 		p.resolve(i)
 		return p.advance()
 	}
@@ -166,8 +167,8 @@ func (p *Partition) resolve(i int32) {
 			sp := p.spans.at(x.span)
 			goneLost := min(x.goneLost, x.origin.Records)
 			goneGap := min(x.goneGap, x.origin.Records-goneLost)
-			sp.final = addRecords(sp.final, int64(x.origin.Records-goneLost-goneGap))
 			sp.lost += int64(goneLost)
+			sp.final = addRecords(sp.final, int64(p.bookAside(i, sp, x.origin.Records-goneLost-goneGap)))
 			sp.open--
 			p.count(-1)
 			if sp.open < 0 || p.unfinal < 0 {
@@ -179,6 +180,7 @@ func (p *Partition) resolve(i int32) {
 		up.children--
 		up.goneGap = addRecords(up.goneGap, int64(x.goneGap))
 		up.goneLost = addRecords(up.goneLost, int64(x.goneLost))
+		p.raiseAside(i, x.parent)
 		if up.condition != replaced || up.children > 0 {
 			return // seen after all already, or waits for more
 		}

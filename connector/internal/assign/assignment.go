@@ -36,6 +36,8 @@ type Spec struct {
 	Limit     int64        // a migration wants nothing at or above it; -1 for none
 	Cluster   string       // id of the Kafka cluster
 	Number    uint64       // of the assignment, never the same twice
+	Aside     Aside        // where on_error sends records; nil where everything stops the partition
+	Letters   int          // dead_letter.limit
 }
 
 // Assignment is one assignment of one partition to this process. It is the token of its batches: late news for an older assignment
@@ -57,6 +59,8 @@ type Assignment struct {
 	epochs    epochs      // guarded by mu
 	times     recordTimes // guarded by mu; of the records that are not final
 	successor *Assignment // guarded by mu; took the place of this assignment, whose log was not found
+
+	letters letterbox
 }
 
 // Retry says when an error of the broker for one partition is tried again. The reason itself is in the condition.
@@ -93,6 +97,7 @@ func New(s Spec, ev Events, g *gate.Gate, shared *PendingBytes) *Assignment {
 		expect: s.Start, heard: time.Now(), pending: pending{shared: shared},
 	}
 	p.offer.batch.Token, p.offer.batch.Packed = p, p.packedLocked
+	p.letters.rate.Limit = s.Letters
 	p.Log.high.Store(-1)
 	p.Log.start.Store(-1)
 	return p

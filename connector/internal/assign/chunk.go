@@ -11,6 +11,7 @@ import (
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/mapping"
 	"inlong-bridge/sdk/frame"
 )
 
@@ -26,7 +27,8 @@ type chunk struct {
 	skipped     int64
 	made        int // records that its groups have room for
 	groups      []group
-	one         [1]group // groups begins here: mostly there is one
+	one         [1]group   // groups begins here: mostly there is one
+	aside       []setAside // records that become dead letters, and are not handed over yet
 
 	arrived route.Arrival // when it was fetched: the event time of records that have none
 
@@ -84,8 +86,9 @@ type Splitter struct {
 	Limit    int64  // records at and above it are not wanted; -1 for none
 	Origin   string // of this group's packs
 
-	arrived route.Arrival // of the fetch
-	taken   Taken         // of the fetch
+	arrived route.Arrival  // of the fetch
+	taken   Taken          // of the fetch
+	rules   *mapping.Topic // on_error of the topic; nil where everything stops the partition
 
 	perGroup int // records of a group in the chunk before, on average: so many are made room for
 	groups   int // of the chunk before
@@ -102,6 +105,7 @@ type Taken struct {
 	Skipped  int64    // records that no rule wants
 	Packs    int64    // records that are packs of somebody else
 	Replaced Replaced // records that are sent with the time of arrival
+	Aside    []Skips  // records that on_error skips
 }
 
 // split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
@@ -132,7 +136,7 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 			continue
 		}
 		r, err := s.router.Route(rec)
-		if err != nil {
+		if err != nil && (errors.Is(err, route.ErrTooManyStreams) || !s.keep(c, rec, mapping.ClassUnrouted, noRoute, err.Error())) {
 			c.stop = part.Stop(part.ID{Topic: rec.Topic, Num: rec.Partition}, unroutedCode(err), rec.Offset, err.Error())
 			return chunks, used
 		}
@@ -146,6 +150,9 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		c.seen++
 		c.records++
 		s.taken.Bytes += int64(len(rec.Value))
+		if err != nil || oversize && r != nil && s.keepTooLarge(c, rec, r.Index, r.Stream) {
+			continue
+		}
 		if r == nil {
 			c.skipped++
 			s.taken.Skipped++

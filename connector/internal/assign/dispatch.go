@@ -33,8 +33,14 @@ func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
 		return sp.taken
 	}
 	now := time.Now()
-	sp.router, sp.Limit, sp.arrived, sp.short = p.Router, p.Limit, route.ArrivalAt(now), shortSpans-p.spans
+	sp.router, sp.rules, sp.Limit, sp.arrived, sp.short = p.Router, p.rules(), p.Limit, route.ArrivalAt(now), shortSpans-p.spans
 	chunks, _ := sp.split(recs)
+	if sp.rules != nil {
+		p.letters.fetched(len(recs), now)
+		for _, s := range sp.taken.Aside {
+			p.Aside.Skipped(p, s)
+		}
+	}
 	if len(chunks) == 0 {
 		return sp.taken
 	}
@@ -79,9 +85,14 @@ func (p *Assignment) offerPendingLocked(s Sender) {
 		}
 		if wait != (reason.Key{}) {
 			// A full budget closes nothing: the polling itself stops then, and a pause would throw away what is buffered.
-			p.gate.Refer(wait, now, wait.Code == reason.StreamFull)
-			if wait.Code == reason.StreamFull {
+			p.gate.Refer(wait, now, wait.Code != reason.Budget)
+			if wait.Code != reason.LetterWait {
+				p.gate.Drop(lettersKey)
+			}
+			if wait.Code != reason.Budget {
 				p.gate.Drop(BudgetKey)
+			}
+			if wait.Code == reason.StreamFull {
 				for e := StreamFull(p.gate.Condition()); e != nil && e.Key != wait; e = StreamFull(p.gate.Condition()) {
 					p.gate.Drop(e.Key) // that stream had room: it is not the culprit any more
 				}
@@ -120,12 +131,20 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 		p.openedLocked(c, now)
 		p.checkpoint.Count(c.span, checkpoint.Skipped, c.skipped)
 	}
+	if len(c.aside) > 0 {
+		if wait, h = p.writeLettersLocked(c, now); h != nil || wait != (reason.Key{}) {
+			return wait, h
+		}
+	}
 	for i := range c.groups {
 		g := &c.groups[i]
 		if g.sent == len(g.payloads) {
 			continue
 		}
 		err := p.sendLocked(s, c, g)
+		for errors.Is(err, sdk.ErrTooLarge) && p.keepTooLargeLocked(c, g, err) {
+			err = p.sendLocked(s, c, g)
+		}
 		switch {
 		case err == nil:
 			clear(g.payloads) // or other groups of its slab would keep its fetch

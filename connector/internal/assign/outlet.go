@@ -3,6 +3,9 @@ package assign
 import (
 	"errors"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/sdk"
 )
@@ -20,4 +23,16 @@ func (o Outlet) Send(b *replay.Batch) (taken int, tooLarge error) {
 		return n, err
 	}
 	return n, nil
+}
+
+// Letter hands over the record of a lost piece that is to become a dead letter.
+func (Outlet) Letter(a replay.Assignment, pc checkpoint.Piece, rec *kgo.Record) (taken bool) {
+	p := a.(*Assignment)
+	if !p.Aside.Room() {
+		return false
+	}
+	if w, ok := p.letters.get(pc); ok {
+		p.write(pc, rec, w)
+	}
+	return true
 }

@@ -125,7 +125,7 @@ func (p *Assignment) Waiting() (chunks int, bytes int64) {
 // noteWaitsLocked keeps waits true while the loop that offers pending chunks has something to do for p. Whoever adds a pending chunk calls it.
 func (p *Assignment) noteWaitsLocked() {
 	c := p.gate.Condition()
-	waits := !p.gate.Ended() && (len(p.pending.chunks) > 0 || StreamFull(c) != nil || c.Get(p.shareKey) != nil)
+	waits := !p.gate.Ended() && (len(p.pending.chunks) > 0 || StreamFull(c) != nil || c.Get(p.shareKey) != nil || c.Get(lettersKey) != nil)
 	switch {
 	case p.waits.Swap(waits) == waits:
 	case waits:
@@ -142,6 +142,9 @@ func (p *Assignment) RoomAgain(now time.Time) {
 	if len(p.pending.chunks) == 0 {
 		for e := StreamFull(p.gate.Condition()); e != nil && now.Sub(e.Since) >= ResumePause; e = StreamFull(p.gate.Condition()) {
 			p.gate.Drop(e.Key)
+		}
+		if e := p.gate.Condition().Get(lettersKey); e != nil && now.Sub(e.Since) >= ResumePause {
+			p.gate.Drop(lettersKey)
 		}
 	}
 	p.noteWaitsLocked()

@@ -23,6 +23,7 @@ import (
 	"inlong-bridge/connector/internal/await"
 	"inlong-bridge/connector/internal/commit"
 	"inlong-bridge/connector/internal/gate"
+	"inlong-bridge/connector/internal/letters"
 	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/internal/output"
 	"inlong-bridge/connector/internal/part"
@@ -59,16 +60,17 @@ type Deps struct {
 	Soft     context.Context // ends when the bridge is told to stop
 	Life     context.Context // ends when everything stops, after the drain
 
-	Sender Sender
-	Direct *kgo.Client // without a group
-	Kafka  *source.Source
-	Origin string // of this group, in the packs that it sends
-	Routes *route.Table
-	Own    *output.Output
-	Table  *Table
-	Board  *reason.Board
-	Causes Causes
-	Loops  *observe.Loops
+	Sender  Sender
+	Direct  *kgo.Client // without a group
+	Kafka   *source.Source
+	Origin  string // of this group, in the packs that it sends
+	Routes  *route.Table
+	Own     *output.Output
+	Letters *letters.Writer // nil where no rule wants dead letters
+	Table   *Table
+	Board   *reason.Board
+	Causes  Causes
+	Loops   *observe.Loops
 
 	Absence   absence.Rules
 	LookAgain time.Duration // between two looks at whether stopped partitions may go on
@@ -154,6 +156,9 @@ func (c *Consumer) Launch(loop func(name string, run func(ctx context.Context)))
 	loop("commit", c.commitLoop)
 	loop("reread", c.Replay.Run)
 	loop("watch", c.watcher.run)
+	if c.deps.Letters != nil {
+		loop("letters", c.deps.Letters.Run)
+	}
 }
 
 // Joined reports whether a session of the group has begun since the bridge started. Until then it moves nothing.

@@ -33,6 +33,7 @@ func (w *watcher) run(ctx context.Context) {
 		w.joinTopicsAgain(ctx)
 		w.retryFaults(ctx)
 		w.refusalsOver()
+		w.lettersOver()
 		w.passGaps(ctx)
 		if w.deps.Own.Changed() {
 			w.stopOutput()

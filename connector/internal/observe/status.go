@@ -92,8 +92,15 @@ type Counters struct {
 	Records, Bytes, Skipped, ForeignPacks, Replaced map[string]uint64 // by topic
 	CommitErrors                                    map[string]uint64 // by class
 	Stops, GoneOn                                   map[string]uint64 // by code
+	SkippedByPolicy, DeadLetters                    []SetAside
 	Commits, Assigned, Revoked                      uint64
 	OffsetsLost, OffsetsRefused, PassedOver         uint64
+}
+
+// SetAside is how many records of a topic on_error kept from the proxies for one reason.
+type SetAside struct {
+	Topic, Reason string
+	N             uint64
 }
 
 // Histogram counts observations up to each bound, in seconds.

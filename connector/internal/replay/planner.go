@@ -25,6 +25,11 @@ type Assignment interface {
 	Known(rec *kgo.Record) (index int32, ok bool)
 	// Stop stops the partition. A second call with the same reason does nothing.
 	Stop(r *reason.Reason)
+	// AsideAgain says whether a lost piece is one record that is to become a dead letter, and not before when.
+	AsideAgain(pc checkpoint.Piece) (due time.Time, ok bool)
+	// KeepTooLarge applies on_error to one record of a lost piece that is too large to be sent again, and has its own piece replace it. It
+	// returns false if the partition is to stop.
+	KeepTooLarge(lost checkpoint.Piece, o checkpoint.Origin, err error) bool
 }
 
 // Outlet takes records that are sent once more.
@@ -32,6 +37,8 @@ type Outlet interface {
 	// Send returns how many of the batch's records were taken, from the first on. tooLarge is not nil when the next record is too
 	// large to be sent at all; otherwise the rest may be taken later.
 	Send(b *Batch) (taken int, tooLarge error)
+	// Letter takes the record of a lost piece that is to become a dead letter; taken is false while there is no room.
+	Letter(a Assignment, pc checkpoint.Piece, rec *kgo.Record) (taken bool)
 }
 
 // Batch is records of one lost piece.
@@ -84,9 +91,11 @@ func NewPlanner(c Config) *Planner {
 
 // Add asks for a lost piece to be read again. It never waits: it runs on the sender's dispatcher.
 func (p *Planner) Add(a Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
+	t := &task{of: a, piece: pc, origin: o, from: o.First}
+	t.due, t.letter = a.AsideAgain(pc)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tasks[&task{of: a, piece: pc, origin: o, from: o.First}] = struct{}{}
+	p.tasks[t] = struct{}{}
 }
 
 // Pending is how many lost pieces are not handed over again yet.
@@ -278,18 +287,25 @@ func (p *Planner) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 	if upTo < t.from {
 		return taskOpen
 	}
+	if t.letter {
+		if rec := t.record(recs); rec != nil {
+			if p.c.Outlet.Letter(t.of, t.piece, rec) {
+				return taskDone
+			}
+			return taskFull
+		}
+		return p.passed(t, upTo)
+	}
 	payloads, offsets, at := t.pick(recs)
 	if h := route.LoopIn(t.of.ID(), p.c.Origin, payloads, offsets); h != nil { // the log was cut and grew again with other records
 		t.stop(h)
 		return taskDone
 	}
-	if len(payloads) > 0 {
+	for len(payloads) > 0 {
 		n, tooLarge := p.c.Outlet.Send(&Batch{
 			Assignment: t.of, Route: t.origin.Route, Time: at, Payloads: payloads,
 			Packed: func(from, to int) uint64 {
-				return uint64(t.of.Checkpoint().Replace(t.piece, checkpoint.Origin{
-					First: offsets[from], Last: offsets[to-1], Route: t.origin.Route, Minute: t.origin.Minute, Records: int32(to - from), Arrived: t.origin.Arrived,
-				}))
+				return uint64(t.of.Checkpoint().Replace(t.piece, t.run(offsets[from:to])))
 			},
 		})
 		t.found += int32(n)
@@ -297,15 +313,26 @@ func (p *Planner) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 			p.bytes.Add(uint64(len(v)))
 		}
 		p.records.Add(uint64(n))
-		if n < len(payloads) {
-			t.from = offsets[n]
-			if tooLarge != nil { // it was sent before: the proxies' limit shrank
-				t.stop(part.Stop(t.of.ID(), reason.TooLarge, offsets[n], "reading a lost record again: "+tooLarge.Error()))
-				return taskDone
-			}
+		if n == len(payloads) {
+			break
+		}
+		t.from = offsets[n]
+		if tooLarge == nil {
 			return taskFull
 		}
+		// It was sent before: the proxies' limit shrank.
+		if !t.of.KeepTooLarge(t.piece, t.run(offsets[n:n+1]), tooLarge) {
+			t.stop(part.Stop(t.of.ID(), reason.TooLarge, offsets[n], "reading a lost record again: "+tooLarge.Error()))
+			return taskDone
+		}
+		t.found++
+		payloads, offsets = payloads[n+1:], offsets[n+1:]
 	}
+	return p.passed(t, upTo)
+}
+
+// passed notes that everything up to an offset was looked at, and ends the task where that is its last.
+func (p *Planner) passed(t *task, upTo int64) taskState {
 	t.from = upTo + 1
 	if t.from <= t.origin.Last {
 		return taskOpen

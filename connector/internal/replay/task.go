@@ -21,6 +21,7 @@ type task struct {
 	origin checkpoint.Origin
 	from   int64     // offsets below it were handed over, or are gone
 	found  int32     // records handed over
+	letter bool      // its only record is to become a dead letter
 	gone   bool      // some of its range is gone from Kafka, and on_gap accepts that
 	due    time.Time // not before
 	pause  time.Duration
@@ -59,6 +60,22 @@ func (t *task) backOff(now time.Time, pauses backoff.Backoff) {
 
 // missing is how many of the piece's records were not found.
 func (t *task) missing() int32 { return max(0, t.origin.Records-t.found) }
+
+// run is where a piece is from that holds a run of the task's records.
+func (t *task) run(offsets []int64) checkpoint.Origin {
+	o := t.origin
+	o.First, o.Last, o.Records = offsets[0], offsets[len(offsets)-1], int32(len(offsets))
+	return o
+}
+
+// record returns the task's record, of one that has only one; nil if it is not among recs. Its route does not count: there may be none.
+func (t *task) record(recs []*kgo.Record) *kgo.Record {
+	i, ok := slices.BinarySearchFunc(recs, t.origin.First, func(r *kgo.Record, o int64) int { return cmp.Compare(r.Offset, o) })
+	if !ok || recs[i].Attrs.IsControl() {
+		return nil
+	}
+	return recs[i]
+}
 
 // reading is one range of a partition that is fetched for the tasks in it.
 type reading struct {

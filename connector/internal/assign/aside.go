@@ -1,0 +1,325 @@
+package assign
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/deadletter"
+	"inlong-bridge/connector/internal/letters"
+	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/reason"
+	"inlong-bridge/mapping"
+	"inlong-bridge/sdk"
+	"inlong-bridge/sdk/backoff"
+)
+
+// A record that on_error keeps from the proxies is set aside: skipped, or written as a dead letter. Such a letter is a piece of its
+// own, which ends when the letter is safe in its topic.
+
+// Aside is where records go that are set aside. Its methods must be quick.
+type Aside interface {
+	Room() bool // for a letter
+	Write(it letters.Item)
+	Skipped(p *Assignment, s Skips)                                        // told of records that on_error skips
+	Lettered(p *Assignment, class mapping.Class, offset int64, why string) // told of each letter that is safe
+}
+
+// Skips are records of one class that on_error skips, the first of them and why.
+type Skips struct {
+	Class mapping.Class
+	N     int64
+	First int64
+	Why   string
+}
+
+// codes are the reasons of the classes.
+var codes = map[mapping.Class]reason.Code{
+	mapping.ClassUnrouted: reason.Unrouted, mapping.ClassTooLarge: reason.TooLarge, mapping.ClassRefused: reason.Refused,
+	mapping.ClassPoison: reason.Poison,
+}
+
+// CodeOf is the reason of a class of records that cannot be delivered.
+func CodeOf(c mapping.Class) reason.Code { return codes[c] }
+
+// lettersKey is the reason that letters wait for room.
+var lettersKey = reason.Key{Code: reason.LetterWait, Scope: reason.Process}
+
+// rules is the topic's on_error, nil where everything stops the partition.
+func (f *facts) rules() *mapping.Topic {
+	if f.Aside == nil {
+		return nil
+	}
+	return f.Topic.Mapping
+}
+
+// policy says what becomes of a record that cannot be delivered.
+func (f *facts) policy(c mapping.Class) mapping.Policy {
+	if t := f.rules(); t != nil {
+		return t.OnError(c)
+	}
+	return mapping.PolicyStop
+}
+
+// letterPauses are between two tries to write a letter.
+var letterPauses = backoff.Backoff{Min: time.Second, Max: 30 * time.Second}
+
+// letterbox is what an assignment knows of its letters.
+type letterbox struct {
+	mu      sync.Mutex
+	rate    letters.Rate                  // guarded by mu
+	waiting map[checkpoint.Piece]*waiting // guarded by mu; letters whose records are to be read again
+}
+
+// waiting is a letter whose record is to be read again.
+type waiting struct {
+	class    mapping.Class
+	why      string
+	attempts int
+	failed   bool // it could not be written, and the partition is stopped for it
+	due      time.Time
+	pause    time.Duration
+}
+
+// fetched counts records for the limit.
+func (b *letterbox) fetched(n int, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rate.Records(n, now)
+}
+
+func (b *letterbox) get(pc checkpoint.Piece) (w waiting, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if x := b.waiting[pc]; x != nil {
+		return *x, true
+	}
+	return waiting{}, false
+}
+
+func (b *letterbox) put(pc checkpoint.Piece, w waiting) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiting == nil {
+		b.waiting = make(map[checkpoint.Piece]*waiting)
+	}
+	b.waiting[pc] = &w
+}
+
+// settle forgets the letters that are not wanted any more. failed is how many of them could not be written before, and left how many
+// of those that are wanted.
+func (b *letterbox) settle(c *checkpoint.Partition) (failed, left int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for pc, w := range b.waiting {
+		n := 0
+		if w.failed {
+			n = 1
+		}
+		if c.Wanted(pc) {
+			left += n
+			continue
+		}
+		failed += n
+		delete(b.waiting, pc)
+	}
+	return failed, left
+}
+
+// LettersLeft returns how many letters could not be written and are to be tried again.
+func (p *Assignment) LettersLeft() int {
+	failed, left := p.letters.settle(p.checkpoint)
+	p.gate.Strand(-failed)
+	return left
+}
+
+// AsideAgain says whether a lost piece is a record that is to be set aside, and not before when.
+func (p *Assignment) AsideAgain(pc checkpoint.Piece) (due time.Time, ok bool) {
+	w, ok := p.letters.get(pc)
+	return w.due, ok
+}
+
+// overLimit counts a letter and returns why it must not be written, nil if it may.
+func (p *Assignment) overLimit(offset int64, now time.Time) *reason.Reason {
+	p.letters.mu.Lock()
+	over, n, records := p.letters.rate.Letter(now)
+	limit := p.letters.rate.Limit
+	p.letters.mu.Unlock()
+	if !over {
+		return nil
+	}
+	return part.Stop(p.Partition, reason.LetterLimit, offset, fmt.Sprintf("%d of the %d records of %s in the last minute would become dead letters, more than dead_letter.limit (%d) and more than 1 %%; "+
+		"hint: find out what is wrong with the stream, the proxies or the producer, and restart the bridge; raise dead_letter.limit only if so many are meant", n, records, p.Partition, limit))
+}
+
+// setAside applies on_error to a piece of one record. It returns false if the partition is to stop.
+func (p *Assignment) setAside(pc checkpoint.Piece, class mapping.Class, why string, attempts int) bool {
+	policy := p.policy(class)
+	o, known := p.checkpoint.Origin(pc)
+	switch {
+	case policy == mapping.PolicyStop:
+		return false
+	case !known: // nobody waits for it
+	case policy == mapping.PolicySkip:
+		if p.checkpoint.SetAside(pc, checkpoint.Skipped) {
+			p.Aside.Skipped(p, Skips{Class: class, N: int64(o.Records), First: o.First, Why: why})
+		}
+		p.events.Moved()
+	default:
+		if r := p.overLimit(o.First, time.Now()); r != nil {
+			p.gate.Strand(1)
+			p.Stop(r)
+			return true
+		}
+		p.letters.put(pc, waiting{class: class, why: why, attempts: attempts})
+		if o, again := p.checkpoint.Lost(pc); again {
+			p.events.Lost(p, pc, o)
+		}
+	}
+	return true
+}
+
+// write hands over the letter of a piece.
+func (p *Assignment) write(pc checkpoint.Piece, rec *kgo.Record, w waiting) {
+	p.Aside.Write(letters.Item{
+		Original: rec,
+		Letter: deadletter.Letter{
+			Reason: string(CodeOf(w.class)), Sentence: w.why, Cluster: p.Cluster, Topic: p.Partition.Topic, TopicID: p.Topic.ID,
+			Partition: p.Partition.Num, Offset: rec.Offset, Last: rec.Offset, Attempts: w.attempts,
+		},
+		Done: func(err error) { p.written(pc, w, rec.Offset, err) },
+	})
+}
+
+// written takes news of a letter. After a revoke it moves nothing.
+func (p *Assignment) written(pc checkpoint.Piece, w waiting, offset int64, err error) {
+	defer p.events.Moved()
+	if err == nil {
+		p.checkpoint.SetAside(pc, checkpoint.Quarantined)
+		p.Aside.Lettered(p, w.class, offset, w.why)
+		return
+	}
+	o, again := p.checkpoint.Lost(pc)
+	if !again {
+		if !p.checkpoint.Wanted(pc) {
+			return
+		}
+		o, _ = p.checkpoint.Origin(pc)
+	}
+	if !w.failed {
+		p.gate.Strand(1)
+	}
+	w.failed, w.pause = true, letterPauses.Next(w.pause)
+	w.due = time.Now().Add(w.pause)
+	p.letters.put(pc, w)
+	p.stopForLetter(offset, err.Error())
+	p.events.Lost(p, pc, o)
+}
+
+// stopForLetter stops the partition because a letter cannot be written.
+func (p *Assignment) stopForLetter(offset int64, text string) {
+	if !strings.Contains(text, "; hint: ") {
+		text += "; hint: look at the brokers of the source"
+	}
+	p.Stop(part.Stop(p.Partition, reason.DeadLetter, offset, text+"; the partition goes on by itself once its letters are written"))
+}
+
+// StopForLetters stops the partition for letters that failed while it was about to go on.
+func (p *Assignment) StopForLetters() {
+	p.stopForLetter(-1, "a dead letter could not be written")
+}
+
+// setAside is a record of a chunk that becomes a dead letter.
+type setAside struct {
+	rec   *kgo.Record
+	route int32 // -1 for one without
+	waiting
+}
+
+// noRoute is the route of a piece whose record has none.
+const noRoute = -1
+
+// keep applies on_error to a record that cannot be sent. It returns false if the partition is to stop.
+func (s *Splitter) keep(c *chunk, rec *kgo.Record, class mapping.Class, route int32, why string) bool {
+	if s.rules == nil {
+		return false
+	}
+	switch s.rules.OnError(class) {
+	case mapping.PolicySkip:
+		c.skipped++
+		s.taken.skip(class, rec.Offset, why)
+	case mapping.PolicyDeadLetter:
+		c.aside = append(c.aside, setAside{rec: rec, route: route, waiting: waiting{class: class, why: why}})
+		c.bytes += int64(len(rec.Value))
+	default:
+		return false
+	}
+	return true
+}
+
+// keepTooLarge applies on_error to a record that is longer than its stream takes.
+func (s *Splitter) keepTooLarge(c *chunk, rec *kgo.Record, route int32, stream *sdk.Stream) bool {
+	if s.rules == nil {
+		return false
+	}
+	most := stream.MaxRecord()
+	return len(rec.Value) > most && s.keep(c, rec, mapping.ClassTooLarge, route, part.InKeys(&sdk.TooLargeError{Size: len(rec.Value), Limit: most}))
+}
+
+func (t *Taken) skip(class mapping.Class, offset int64, why string) {
+	for i := range t.Aside {
+		if t.Aside[i].Class == class {
+			t.Aside[i].N++
+			return
+		}
+	}
+	t.Aside = append(t.Aside, Skips{Class: class, N: 1, First: offset, Why: why})
+}
+
+// writeLettersLocked hands over the letters of a chunk that has begun. It returns what the rest waits for, or why the partition
+// cannot go on.
+func (p *Assignment) writeLettersLocked(c *chunk, now time.Time) (wait reason.Key, h *reason.Reason) {
+	for len(c.aside) > 0 {
+		x := &c.aside[0]
+		if !p.Aside.Room() {
+			return lettersKey, nil
+		}
+		if h := p.overLimit(x.rec.Offset, now); h != nil {
+			return reason.Key{}, h
+		}
+		if pc := p.checkpoint.Add(c.span, checkpoint.Origin{First: x.rec.Offset, Last: x.rec.Offset, Route: x.route, Records: 1}); pc != 0 {
+			p.write(pc, x.rec, x.waiting)
+		}
+		c.aside[0] = setAside{}
+		c.aside = c.aside[1:]
+	}
+	return reason.Key{}, nil
+}
+
+// keepTooLargeLocked applies on_error to the next record of a group, which the sender takes no more: its limit shrank. It returns false
+// if the partition is to stop.
+func (p *Assignment) keepTooLargeLocked(c *chunk, g *group, err error) bool {
+	if p.policy(mapping.ClassTooLarge) == mapping.PolicyStop {
+		return false
+	}
+	at := g.offsets[g.sent]
+	p.setAside(p.checkpoint.Add(c.span, checkpoint.Origin{
+		First: at, Last: at, Route: g.route.Index, Minute: g.minute, Records: 1, Arrived: g.minute == c.arrived.Minute,
+	}), mapping.ClassTooLarge, part.InKeys(err), 0)
+	g.payloads[g.sent] = nil
+	g.sent++
+	return true
+}
+
+// KeepTooLarge applies on_error to a record of a lost piece, which was sent before and fits no more: the limit shrank. It returns false
+// if the partition is to stop.
+func (p *Assignment) KeepTooLarge(lost checkpoint.Piece, o checkpoint.Origin, err error) bool {
+	if p.policy(mapping.ClassTooLarge) == mapping.PolicyStop {
+		return false
+	}
+	return p.setAside(p.checkpoint.Replace(lost, o), mapping.ClassTooLarge, part.InKeys(err), 0)
+}
