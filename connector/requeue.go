@@ -31,6 +31,7 @@ type RequeueOptions struct {
 	Choice         LetterChoice
 	Group          string // whose commits make it resumable; "" for a name made of kafka.group and the choice
 	Rate           int    // records per second, 0 for no limit
+	StopAgain      bool   // a record that fails again stops its partition; otherwise it becomes a letter again
 	SkipUnreadable bool   // pass over records that are no letters, and letters of whole batches
 	OtherTopic     bool   // into source topics: also into a topic or cluster that is not the one that the letter names
 }
@@ -92,16 +93,29 @@ type RequeueReport struct {
 // Run delivers the originals to where the routes take them, up to the end that the dead-letter topic had at the start. It is a
 // migration of that topic: resumed by the next Run, with books and a verdict.
 func (q *Requeue) Run(ctx, hard context.Context, progress func(Progress)) (RequeueReport, error) {
-	c := *q.cfg
-	c.Kafka.Group = q.Group()
-	b, err := New(&c, q.deps)
+	b, err := q.bridge()
 	if err != nil {
 		return RequeueReport{}, err
 	}
-	r := &requeuing{b: b, reader: q.reader, sendsFor: q.sendFor, rate: q.o.Rate}
-	b.requeue, b.sources = r, mapping.Only(c.DeadLetter.Topic)
 	v, err := b.Migrate(ctx, hard, progress)
-	return RequeueReport{Report: v, Group: c.Kafka.Group, Letters: r.found.Rows()}, err
+	return RequeueReport{Report: v, Group: q.Group(), Letters: b.requeue.found.Rows()}, err
+}
+
+// bridge makes the bridge of Run.
+func (q *Requeue) bridge() (*Bridge, error) {
+	c := *q.cfg
+	c.Kafka.Group, c.DeadLetter.Limit = q.Group(), 0 // nothing drains into the dead-letter topic that was not there before
+	b, err := New(&c, q.deps)
+	if err != nil {
+		return nil, err
+	}
+	onError := mapping.PolicyDeadLetter
+	if q.o.StopAgain {
+		onError = mapping.PolicyStop
+	}
+	b.requeue = &requeuing{b: b, reader: q.reader, sendsFor: q.sendFor, rate: q.o.Rate}
+	b.sources = mapping.Only(c.DeadLetter.Topic, onError)
+	return b, nil
 }
 
 // requeuing is what a Bridge needs to deliver letters.
@@ -228,54 +242,58 @@ type asked struct {
 func (a *asked) done() { a.client.Close() }
 
 // ask finds out where a group stands in the dead-letter topic.
-func (q *Requeue) ask(ctx context.Context, group string) (a *asked, err error) {
+func (q *Requeue) ask(ctx context.Context, group string) (*asked, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	k, topic := &q.cfg.Kafka, q.cfg.DeadLetter.Topic
-	b := &Bridge{cfg: q.cfg, deps: q.deps, log: q.deps.Log, limits: q.cfg.Limits()}
-	a = &asked{ranges: make(map[int32]requeue.Range)}
-	if a.opts, err = b.plainOpts(); err != nil {
+	opts, err := (&Bridge{cfg: q.cfg, deps: q.deps, log: q.deps.Log, limits: q.cfg.Limits()}).plainOpts()
+	if err != nil {
 		return nil, err
 	}
-	if a.client, err = kgo.NewClient(a.opts...); err != nil {
+	a := &asked{opts: opts, ranges: make(map[int32]requeue.Range)}
+	if a.client, err = kgo.NewClient(opts...); err != nil {
 		return nil, fmt.Errorf("creating kafka client: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			a.client.Close()
-		}
-	}()
+	if err := a.stand(ctx, q.cfg, group); err != nil {
+		a.client.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// stand asks for the topic, and for the offsets from where the group stands to its end.
+func (a *asked) stand(ctx context.Context, c *config.Config, group string) error {
+	k, topic := &c.Kafka, c.DeadLetter.Topic
 	a.src = source.New(source.Config{
 		Client: a.client, Group: group, ReadCommitted: k.Isolation == "read_committed", FoundRunning: func(string) bool { return false },
 	})
 	details, err := a.src.ListTopics(ctx, []string{topic})
 	if err != nil {
-		return nil, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for topic %s", k.Brokers, topic))
+		return kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for topic %s", k.Brokers, topic))
 	}
 	d, ok := details[topic]
 	switch {
 	case !ok || source.IsAbsent(d.Err):
-		return nil, noLetters(q.cfg)
+		return noLetters(c)
 	case d.Err != nil:
-		return nil, kafkaclient.Explain(d.Err, "asking for topic "+topic)
+		return kafkaclient.Explain(d.Err, "asking for topic "+topic)
 	}
 	if a.survey, err = a.src.Survey(ctx, map[string][]int32{topic: d.Partitions.Numbers()}); err != nil {
-		return nil, kafkaclient.Explain(err, "asking for the offsets of topic "+topic)
+		return kafkaclient.Explain(err, "asking for the offsets of topic "+topic)
 	}
 	for id, log := range a.survey.Logs {
-		bg := a.survey.Begin(id, true)
-		if err := log.Err; err != nil {
-			return nil, kafkaclient.Explain(err, "listing offsets of "+id.String())
+		if log.Err != nil {
+			return kafkaclient.Explain(log.Err, "listing offsets of "+id.String())
 		}
+		bg := a.survey.Begin(id, c.Delivery.OnGap == "continue")
 		switch {
 		case bg.Stop != nil:
-			return nil, errors.New(bg.Stop.Text())
+			return errors.New(bg.Stop.Text())
 		case bg.Refused != nil:
-			return nil, errors.New(source.DeletedTopic(id, bg.Refused, a.survey.Topics[topic].ID).Text())
+			return errors.New(source.DeletedTopic(id, bg.Refused, a.survey.Topics[topic].ID).Text())
 		}
 		a.ranges[id.Num] = requeue.Range{From: bg.Offset, To: log.End}
 	}
-	return a, nil
+	return nil
 }
 
 func noLetters(c *config.Config) error {

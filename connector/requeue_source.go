@@ -45,8 +45,9 @@ func (q *Requeue) ToSource(ctx context.Context, progress func(Progress)) (Requeu
 		return rep, err
 	}
 	for num, r := range a.ranges {
-		bg := a.survey.Begin(part.ID{Topic: topic, Num: num}, true)
+		bg := a.survey.Begin(part.ID{Topic: topic, Num: num}, q.cfg.Delivery.OnGap == "continue")
 		t.parts[num] = &returned{began: r.From, at: r.From, end: r.To, books: bg.Books, sight: bg.Sight}
+		t.parts[num].books.Lost += bg.Lost
 	}
 	found, err := look(ctx, q.reader, topic, a.opts, a.src, a.ranges, nil)
 	if err != nil {

@@ -23,12 +23,14 @@ type Table struct {
 	targets *interned
 }
 
-// Only returns a table that wants one topic, whose records it routes nowhere: whoever consumes it decides where they go.
-func Only(topic string) *Table {
-	return &Table{
-		rules:   []*rule{{number: 1, topics: []pattern{{source: topic}}}},
-		targets: &interned{targets: make(map[string]Target)},
+// Only returns a table that wants one topic, and has one policy for its records that cannot be delivered. It routes nothing: whoever
+// consumes the topic decides where its records go.
+func Only(topic string, onError Policy) *Table {
+	r := &rule{number: 1, topics: []pattern{{source: topic}}}
+	for c := range r.onError {
+		r.onError[c] = onError
 	}
+	return &Table{rules: []*rule{r}, targets: &interned{targets: make(map[string]Target)}}
 }
 
 // Result is the outcome of routing a record.

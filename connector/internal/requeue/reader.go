@@ -54,6 +54,13 @@ func (l *Letter) Way() (topic *mapping.Topic, result mapping.Result, err error) 
 	return nil, mapping.Skip, nil
 }
 
+// Again is the letter of an original that failed once more, after so many tries. Reason and sentence are to be set.
+func (l *Letter) Again(attempts int) deadletter.Letter {
+	again := l.Letter
+	again.Attempts += max(attempts, 1)
+	return again
+}
+
 // Config is what a Reader needs.
 type Config struct {
 	Topic          string // of the dead letters
