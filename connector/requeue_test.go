@@ -302,7 +302,9 @@ func TestDryRunChangesNothing(t *testing.T) {
 	e.lettersOf("unrouted", 3, "s2")
 	q := e.requeueWith(e.config("queue"), RequeueOptions{Choice: LetterChoice{Until: time.UnixMilli(1_700_000_100_003)}})
 	var each []string
-	d, err := q.DryRun(t.Context(), func(l DryLetter) { each = append(each, fmt.Sprintf("%d %s %s %s", l.Offset, l.Verdict, l.Reason, l.To)) })
+	d, err := q.DryRun(t.Context(), func(l DryLetter) {
+		each = append(each, fmt.Sprintf("%d %s %s %s", l.Offset, l.Verdict, l.Reason, l.To))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
