@@ -139,7 +139,7 @@ func (r *requeuing) look(ctx context.Context) error {
 			ranges[p.id.Num] = requeue.Range{From: p.start, To: p.end}
 		}
 	}
-	found, err := look(ctx, r.reader, r.b.cfg.DeadLetter.Topic, opts, r.b.kafka, ranges, nil)
+	found, err := look(ctx, r.reader, r.b.cfg.DeadLetter.Topic, opts, r.b.kafka, ranges, (*requeue.Letter).Target, nil)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -152,9 +152,10 @@ func (r *requeuing) look(ctx context.Context) error {
 	return nil
 }
 
-// look reads ranges twice: for the newest letter of each original, and to judge each letter. each is nil or told of each letter.
+// look reads ranges twice: for the newest letter of each original, and to judge each letter. where says where an original would go; each
+// is nil or told of each letter.
 func look(ctx context.Context, rd *requeue.Reader, topic string, opts []kgo.Opt, src *source.Source, ranges map[int32]requeue.Range,
-	each func(r *kgo.Record, l *requeue.Letter, to string),
+	where func(l *requeue.Letter, original *kgo.Record) string, each func(r *kgo.Record, l *requeue.Letter, to string),
 ) (found requeue.Summary, err error) {
 	s := requeue.Scan{Topic: topic, Opts: opts, Ranges: ranges, Next: nextRecord(src, topic)}
 	err = s.Run(ctx, func(_ int32, recs []*kgo.Record, _ int64) error {
@@ -169,7 +170,7 @@ func look(ctx context.Context, rd *requeue.Reader, topic string, opts []kgo.Opt,
 	err = s.Run(ctx, func(_ int32, recs []*kgo.Record, _ int64) error {
 		for _, r := range recs {
 			l, original := rd.Open(r)
-			to := l.Target(original)
+			to := where(l, original)
 			if found.Add(l, to); each != nil {
 				each(r, l, to)
 			}
@@ -207,14 +208,18 @@ type DryReport struct {
 	Letters []LetterCount `json:"letters"`
 }
 
-// DryRun says what Run would do now. It changes and commits nothing. each is nil or told of each letter.
-func (q *Requeue) DryRun(ctx context.Context, each func(DryLetter)) (DryReport, error) {
-	w, err := q.ask(ctx, q.Group())
+// DryRun says what Run would do now, or ToSource. It changes and commits nothing. each is nil or told of each letter.
+func (q *Requeue) DryRun(ctx context.Context, toSource bool, each func(DryLetter)) (DryReport, error) {
+	group, where := q.Group(), (*requeue.Letter).Target
+	if toSource {
+		group, where = q.SourceGroup(), (*requeue.Letter).Home
+	}
+	w, err := q.ask(ctx, group)
 	if err != nil {
 		return DryReport{}, err
 	}
 	defer w.done()
-	found, err := look(ctx, q.reader, q.cfg.DeadLetter.Topic, w.opts, w.src, w.ranges, func(r *kgo.Record, l *requeue.Letter, to string) {
+	found, err := look(ctx, q.reader, q.cfg.DeadLetter.Topic, w.opts, w.src, w.ranges, where, func(r *kgo.Record, l *requeue.Letter, to string) {
 		if each == nil {
 			return
 		}
@@ -227,7 +232,7 @@ func (q *Requeue) DryRun(ctx context.Context, each func(DryLetter)) (DryReport, 
 	if err != nil {
 		return DryReport{}, fmt.Errorf("looking at the dead letters: %w", err)
 	}
-	return DryReport{Group: q.Group(), Found: found.String(), Letters: found.Rows()}, nil
+	return DryReport{Group: group, Found: found.String(), Letters: found.Rows()}, nil
 }
 
 // asked is the dead-letter topic as it is at the start, seen from a group.

@@ -49,7 +49,7 @@ func (q *Requeue) ToSource(ctx context.Context, progress func(Progress)) (Requeu
 		t.parts[num] = &returned{began: r.From, at: r.From, end: r.To, books: bg.Books, sight: bg.Sight}
 		t.parts[num].books.Lost += bg.Lost
 	}
-	found, err := look(ctx, q.reader, topic, a.opts, a.src, a.ranges, nil)
+	found, err := look(ctx, q.reader, topic, a.opts, a.src, a.ranges, (*requeue.Letter).Home, nil)
 	if err != nil {
 		return rep, fmt.Errorf("looking at the dead letters: %w", err)
 	}

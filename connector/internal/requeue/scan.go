@@ -230,7 +230,7 @@ func (s *Summary) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Target is where the routes take the original of a letter. They may change: at the time of asking.
+// Target is where the routes take the original of a letter, as they are now.
 func (l *Letter) Target(original *kgo.Record) string {
 	topic, result, err := l.Way()
 	if topic != nil {
@@ -248,8 +248,20 @@ func (l *Letter) Target(original *kgo.Record) string {
 	switch {
 	case result == mapping.Skip:
 		return "passed over"
-	case l.Verdict == Chosen:
-		return fmt.Sprintf("no stream: %s at %v", topic.OnError(mapping.ClassUnrouted), err)
+	case topic != nil:
+		return fmt.Sprintf("no stream: %v", err)
 	}
 	return fmt.Sprintf("stop: %v", err)
+}
+
+// Home is the topic and partition that the original of a letter came from.
+func (l *Letter) Home(*kgo.Record) string {
+	topic, _, err := l.Way()
+	switch {
+	case topic != nil:
+		return fmt.Sprintf("%s/%d", l.Topic, l.Partition)
+	case err != nil:
+		return fmt.Sprintf("stop: %v", err)
+	}
+	return "passed over"
 }
