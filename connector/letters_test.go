@@ -146,8 +146,8 @@ func TestMissingDeadLetterTopicStopsThePartition(t *testing.T) {
 	r := e.start(e.config("queue"))
 	e.waitCommitted("orders", 1, 10)
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-	if p.Stall != string(reason.DeadLetter) || !strings.Contains(p.Reason, "topic letters") || !strings.Contains(p.Reason, "create it") {
-		t.Errorf("stopped as %s: %s; want %s and what to do", p.Stall, p.Reason, reason.DeadLetter)
+	if p.Stall != string(reason.LetterTopic) || !strings.Contains(p.Reason, "topic letters") || !strings.Contains(p.Reason, "create it") {
+		t.Errorf("stopped as %s: %s; want %s and what to do", p.Stall, p.Reason, reason.LetterTopic)
 	}
 	if at := e.committed("orders", 0); at > 0 {
 		t.Errorf("committed = %d, past a record that nobody has", at)
@@ -241,7 +241,7 @@ func TestDeadLetterTopicThatIsTooSmallStopsThePartition(t *testing.T) {
 	})
 	r := e.start(e.config("queue"))
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-	if p.Stall != string(reason.DeadLetter) || !strings.Contains(p.Reason, "max.message.bytes") {
+	if p.Stall != string(reason.LetterTopic) || !strings.Contains(p.Reason, "max.message.bytes") {
 		t.Errorf("stopped as %s: %s", p.Stall, p.Reason)
 	}
 	if at := e.committed("orders", 0); at > 0 {

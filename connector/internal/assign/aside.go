@@ -38,14 +38,8 @@ type Skips struct {
 	Why   string
 }
 
-// codes are the reasons of the classes.
-var codes = map[mapping.Class]reason.Code{
-	mapping.ClassUnrouted: reason.Unrouted, mapping.ClassTooLarge: reason.TooLarge, mapping.ClassRefused: reason.Refused,
-	mapping.ClassPoison: reason.Poison,
-}
-
-// CodeOf is the reason of a class of records that cannot be delivered.
-func CodeOf(c mapping.Class) reason.Code { return codes[c] }
+// CodeOf is the reason of a class of records that cannot be delivered. They have the same names.
+func CodeOf(c mapping.Class) reason.Code { return reason.Code(c.String()) }
 
 // lettersKey is the reason that letters wait for room.
 var lettersKey = reason.Key{Code: reason.LetterWait, Scope: reason.Process}
@@ -227,7 +221,7 @@ func (p *Assignment) stopForLetter(offset int64, text string) {
 	if !strings.Contains(text, "; hint: ") {
 		text += "; hint: look at the brokers of the source"
 	}
-	p.Stop(part.Stop(p.Partition, reason.DeadLetter, offset, text+"; the partition goes on by itself once its letters are written"))
+	p.Stop(part.Stop(p.Partition, reason.LetterTopic, offset, text+"; the partition goes on by itself once its letters are written"))
 }
 
 // StopForLetters stops the partition for letters that failed while it was about to go on.
