@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/mapping"
 )
 
@@ -41,14 +42,14 @@ func (s *Scan) Run(ctx context.Context, visit func(partition int32, recs []*kgo.
 	at := make(map[int32]kgo.Offset)
 	for num, r := range s.Ranges {
 		if r.From < r.To {
-			left[num], at[num] = r, kgo.NewOffset().At(r.From)
+			left[num], at[num] = r, kgo.NoResetOffset().At(r.From)
 		}
 	}
 	if len(left) == 0 {
 		return nil
 	}
 	cl, err := kgo.NewClient(append(slices.Clone(s.Opts), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.Topic: at}),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords(), kgo.MaxConcurrentFetches(1), kgo.FetchMaxBytes(8<<20))...)
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords(), kgo.MaxConcurrentFetches(1), kgo.FetchMaxBytes(8<<20))...)
 	if err != nil {
 		return fmt.Errorf("creating kafka client: %w", err)
 	}
@@ -104,6 +105,9 @@ func (s *Scan) took(left map[int32]Range, fp kgo.FetchTopicPartition, visit func
 	r, ok := left[fp.Partition]
 	if !ok {
 		return nil
+	}
+	if part.JumpsStart(fp.Records, fp.LogStartOffset, r.From) {
+		return fmt.Errorf("reading %s/%d: offsets %d to %d are gone from Kafka: the log begins behind them; hint: start again", s.Topic, fp.Partition, r.From, fp.LogStartOffset-1)
 	}
 	var recs []*kgo.Record
 	from := r.From
