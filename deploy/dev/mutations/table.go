@@ -17,6 +17,7 @@ const (
 	assigned   = "./connector/internal/assign"
 	committing = "./connector/internal/commit"
 	consume    = "./connector/internal/consume"
+	letters    = "./connector/internal/letters"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -559,8 +560,8 @@ var mutations = []mutation{
 		pkg: assigned, run: "ReadingAgainFinds",
 	},
 	{
-		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/internal/replay/planner.go",
-		old: ", Arrived: t.origin.Arrived,", new: ",",
+		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/internal/replay/task.go",
+		old: "	o.First, o.Last, o.Records = offsets[0],", new: "	o.Arrived = false\n	o.First, o.Last, o.Records = offsets[0],",
 		pkg: assigned, run: "ReadingAgainFinds",
 	},
 	// A topic that is not found.
@@ -774,7 +775,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "connections on which nothing was sent count as ended early", file: "sdk/finality/endpoint.go",
-		old: "if !c.used || c.settled {", new: "if c.settled {",
+		old: "if !c.used || c.settled || c.blamed {", new: "if c.settled || c.blamed {",
 		pkg: finality,
 	},
 	{
@@ -1487,7 +1488,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestRecordThatWasTooLarge",
 	},
 	{
-		name: "a piece that proxies refuse stops nothing", file: "connector/internal/assign/assignment.go",
+		name: "a piece that proxies refuse stops nothing", file: "connector/internal/assign/refusal.go",
 		old: "	if p.gate.Refer(k, time.Now(), true) {\n", new: "	if p.gate.Refer(k, time.Now(), false) && false {\n",
 		pkg: connector, run: "TestPartitionsThatAreRefused",
 	},
@@ -1698,7 +1699,73 @@ var mutations = []mutation{
 	{
 		name: "a pack that cannot be cut is forgotten", file: "sdk/engine/isolate.go",
 		old: "	if p.state == Waiting { // else", new: "	if p.state == Held { // else",
-		pkg: model,
+		pkg: engine, run: "TestPackThatCannotBeCut",
+	},
+	// What proxies do not take: asked about, cut, taken back, or given up.
+	{
+		name: "proxies that refuse everything turn each pack into single records at once", file: "sdk/engine/judge.go",
+		old: "return t.records == 0 || p.Records < t.records || now >= t.until", new: "return true",
+		pkg: engine, run: "TestOneRefusedPackOfAStream",
+	},
+	{
+		name: "a refused pack waits for ever for the one before it", file: "sdk/engine/judge.go",
+		old: "p.Records < t.records || now >= t.until", new: "p.Records < t.records",
+		pkg: engine, run: "TestOneRefusedPackOfAStream",
+	},
+	{
+		name: "a pack that is taken back is not remembered", file: "sdk/engine/judge.go",
+		old: "if p.Followed && e.cfg.Finality.Mode == finality.Queue {", new: "if false && e.cfg.Finality.Mode == finality.Queue {",
+		pkg: engine, run: "TestTakenBackPackThatIsSeen",
+	},
+	{
+		name: "a pack that was taken back is remembered for ever", file: "sdk/engine/pack.go",
+		old: "		e.confirm.Drop(finality.Pack(p.seq), now) // it was taken back\n", new: "",
+		pkg: engine, run: "TestTakenBackPackThatIsSeen",
+	},
+	{
+		name: "a pack that is seen while its token is asked is given up", file: "sdk/engine/judge.go",
+		old: "	if p.state != Waiting {\n		return // it was seen", new: "	if p.state == Held {\n		return // it was seen",
+		pkg: engine, run: "TestPackThatIsSeenWhile",
+	},
+	{
+		name: "a suspect goes out before its queue is watched", file: "sdk/engine/dispatch.go",
+		old: "now < p.notBefore || e.cfg.Finality.Mode == finality.Queue && !p.stream.watched {", new: "now < p.notBefore {",
+		pkg: engine, run: "TestPackThatComesAlone",
+	},
+	{
+		name: "connections that a suspect ends pause their proxy", file: "sdk/finality/endpoint.go",
+		old: "c.settled || c.blamed {", new: "c.settled {",
+		pkg: engine, run: "TestConnectionsThatASuspect",
+	},
+	{
+		name: "the first piece decides about a whole refused pack", file: "sdk/judge.go",
+		old: "len(pieces) == 1 && int(pieces[0].to-pieces[0].from) == p.count, now)", new: "true, now)",
+		pkg: sender, run: "TestOnlyThePieceThatIsKept",
+	},
+	{
+		name: "what comes alone shares its pack", file: "sdk/batch.go",
+		old: "if !p.fits(0) || b.Alone && i == n {", new: "if !p.fits(0) {",
+		pkg: sender, run: "TestRecordsThatComeAlone",
+	},
+	{
+		name: "a refused piece is given up although the policy is to stop", file: "connector/internal/assign/refusal.go",
+		old: "class == mapping.ClassRefused && p.Topic.Mapping.OnError(class) == mapping.PolicyStop:", new: "class == mapping.ClassRefused && false:",
+		pkg: "./connector/internal/assign", run: "TestPolicyDecides",
+	},
+	{
+		name: "a record that was seen in another pack stops its partition when it is refused", file: "connector/internal/assign/refusal.go",
+		old: "	o, ok := p.checkpoint.Undecided(pc)\n", new: "	o, ok := p.checkpoint.Origin(pc)\n",
+		pkg: "./connector/internal/assign", run: "TestTakenBackPiece",
+	},
+	{
+		name: "a piece that is taken back comes whole again", file: "connector/internal/replay/halve.go",
+		old: "t.halve && left > 0 {", new: "t.halve && left < 0 {",
+		pkg: "./connector/internal/assign", run: "TestPiecesAreHalved",
+	},
+	{
+		name: "lost pieces wait for all that are halved", file: "connector/internal/replay/halve.go",
+		old: "|| p.halved[id] && len(halved) < len(tasks) {", new: "|| false {",
+		pkg: "./connector/internal/assign", run: "TestHalvedAndLost",
 	},
 	{
 		name: "a pack that a silent connection took is forgotten", file: "sdk/engine/retry.go",
@@ -1717,7 +1784,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a lost record is skipped where the sender had no room", file: "connector/internal/replay/planner.go",
-		old: "			t.from = offsets[n]\n", new: "			t.from = offsets[n] + 1\n",
+		old: "		t.from = offsets[n]\n", new: "		t.from = offsets[n] + 1\n",
 		pkg: model,
 	},
 	{
@@ -1801,5 +1868,43 @@ var mutations = []mutation{
 		name: "letters are not opened where they are read again", file: "connector/clientopts.go",
 		old: "opts = append(opts, kgo.WithHooks(b.requeue.reader))", new: "if b.direct != nil {\n\t\t\topts = append(opts, kgo.WithHooks(b.requeue.reader))\n\t\t}",
 		pkg: connector, run: "TestRequeuedPacksThatAProxyLoses",
+	},
+
+	// Dead letters.
+	{
+		name: "a dead letter is final before its topic has it", file: "connector/internal/assign/aside.go",
+		old: "			p.write(pc, x.rec, x.waiting)\n", new: "			p.write(pc, x.rec, x.waiting)\n			p.checkpoint.SetAside(pc, checkpoint.Quarantined)\n",
+		pkg: assigned,
+	},
+	{
+		name: "a dead letter that failed counts as written", file: "connector/internal/assign/aside.go",
+		old: "	if err == nil {\n		p.checkpoint.SetAside", new: "	if err == nil || w.failed {\n		p.checkpoint.SetAside",
+		pkg: assigned,
+	},
+	{
+		name: "a late acknowledgement of a dead letter moves an assignment that has ended", file: "connector/checkpoint/aside.go",
+		old: "	i, ok := p.pieces.find(pc)\n	if !ok || p.pieces.at(i).condition == final || p.settled(i) {\n		return false\n	}\n",
+		new: "	i, ok := p.pieces.find(pc)\n	if !ok {\n		p.checkpoint = p.position\n		return true\n	}\n	if p.pieces.at(i).condition == final || p.settled(i) {\n		return false\n	}\n",
+		pkg: assigned + " " + checkpoint,
+	},
+	{
+		name: "a record that became a dead letter counts as delivered", file: "connector/checkpoint/aside.go",
+		old: "	return records - quarantined - skipped\n", new: "	return records\n",
+		pkg: checkpoint,
+	},
+	{
+		name: "the limit of dead letters is not looked at", file: "connector/internal/letters/rate.go",
+		old: "return r.Limit > 0 && letters > int64(r.Limit) && letters*100 > records*percent, letters, records", new: "return false, letters, records",
+		pkg: letters + " " + assigned,
+	},
+	{
+		name: "the limit of dead letters looks at the share alone", file: "connector/internal/letters/rate.go",
+		old: "letters > int64(r.Limit) && letters*100", new: "letters*100",
+		pkg: letters,
+	},
+	{
+		name: "a dead letter without an answer counts as written", file: "connector/internal/letters/letters.go",
+		old: "		errs[i] = errors.New(\"the client gave no answer\")", new: "		errs[i] = errors.Join()",
+		pkg: letters,
 	},
 }
