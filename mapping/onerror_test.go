@@ -72,7 +72,7 @@ func TestOnlyWantsOneTopicAndRoutesNothing(t *testing.T) {
 	if _, result, err := topic.Route([]byte("k"), nil); topic.Fixed != nil || result != mapping.Fail || err == nil {
 		t.Errorf("a record: %v, %v; want no route", result, err)
 	}
-	for c := range mapping.Classes {
+	for c := range mapping.Class(mapping.Classes) {
 		want := mapping.PolicyDeadLetter
 		if c == mapping.ClassUndecodable {
 			want = mapping.PolicyStop

@@ -110,7 +110,7 @@ func (f *requeueFlags) options() (connector.RequeueOptions, error) {
 	c := &o.Choice
 	c.Reasons, c.Topics, c.Partitions = f.reasons, f.topics, f.partitions
 	var known []string
-	for class := range mapping.Classes {
+	for class := range mapping.Class(mapping.Classes) {
 		known = append(known, class.String())
 	}
 	for _, r := range f.reasons {
