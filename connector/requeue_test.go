@@ -347,3 +347,23 @@ func TestRequeueWithoutItsTopicSaysSo(t *testing.T) {
 		t.Error("the bridge's own group was taken for a requeue")
 	}
 }
+
+// A record that the proxies refuse once more, alone among many, is a letter again; it keeps its identity, and its tries add up.
+func TestLetterThatProxiesRefuseAgainIsALetterAgain(t *testing.T) {
+	t.Parallel()
+	e := newLetterEnv(t, notTaking(payload("orders", 0, 70), 104))
+	e.lettersOf("refused", 0, slices.Repeat([]string{"s"}, 200)...)
+	v := e.requeue(RequeueOptions{})
+	if v.Result != Pass || v.Sums.Final != 199 || v.Sums.DeadLettered != 1 {
+		t.Errorf("requeue = %s, want 199 final and 1 dead-lettered", v.String())
+	}
+	if lost := missing(e.arrived(), "orders", 0, 200); fmt.Sprint(lost) != "[70]" {
+		t.Errorf("not arrived: %v, want [70]", lost)
+	}
+	ls, originals := e.lettersIn()
+	i := slices.IndexFunc(ls, func(l deadletter.Letter) bool { return l.Sentence != "why" })
+	want := letterFor(e, "refused", 70)
+	if len(ls) != 201 || i < 0 || ls[i].Identity() != want.Identity() || ls[i].Attempts < 4 || ls[i].Reason != "refused" || string(originals[i].Key) != "s" || string(originals[i].Value) != payload("orders", 0, 70) {
+		t.Errorf("%d letters, %d is new: %+v; want one more of %s with 2 tries and those of now", len(ls), i, ls[max(i, 0)], want.Identity())
+	}
+}
