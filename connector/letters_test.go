@@ -291,7 +291,7 @@ func TestLettersWrittenAgainAfterACrashCompactAway(t *testing.T) {
 	})
 	r.crash()
 	over.Store(true)
-	r = e.start(e.config("queue"))
+	e.start(e.config("queue"))
 	e.waitCommitted("orders", 0, 10)
 	ls, _ := e.lettersIn()
 	if len(ls) != 2 || ls[0].Identity() != ls[1].Identity() {
@@ -363,5 +363,21 @@ func TestRefusalOfEverythingStopsAtTheLimit(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	if ls, _ := e.lettersIn(); len(ls) > 5 {
 		t.Errorf("%d letters, want at most 5", len(ls))
+	}
+}
+
+// A migration closes with dead letters, and its sums tell them.
+func TestMigrationCountsItsDeadLetters(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.letterTopic()
+	e.routes = keyed("dead_letter")
+	e.produceOdd(0, 10, 4, 7)
+	v, _, err := e.migrate(t.Context(), "queue")
+	if err != nil || !v.Closed || v.Result != Pass {
+		t.Fatalf("Migrate = %+v, %v; want closed", v, err)
+	}
+	if s := v.Sums; s.Final != 8 || s.DeadLettered != 2 || s.Skipped+s.Lost+s.Gap != 0 {
+		t.Errorf("sums = %+v, want eight final and two dead letters", s)
 	}
 }
