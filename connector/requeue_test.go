@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,7 +16,11 @@ import (
 
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/deadletter"
+	"inlong-bridge/connector/kafkahandler"
+	"inlong-bridge/connector/lineage"
+	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk/dptest"
+	"inlong-bridge/sdk/frame"
 )
 
 // lettersOf writes letters of records orders/0/from.. into partition 0 of the dead-letter topic, one for each key.
@@ -365,5 +370,80 @@ func TestLetterThatProxiesRefuseAgainIsALetterAgain(t *testing.T) {
 	want := letterFor(e, "refused", 70)
 	if len(ls) != 201 || i < 0 || ls[i].Identity() != want.Identity() || ls[i].Attempts < 4 || ls[i].Reason != "refused" || string(originals[i].Key) != "s" || string(originals[i].Value) != payload("orders", 0, 70) {
 		t.Errorf("%d letters, %d is new: %+v; want one more of %s with 2 tries and those of now", len(ls), i, ls[max(i, 0)], want.Identity())
+	}
+}
+
+// Each pack says that it is requeued, and where its originals come from: the record n of a body is the one that the letter names. That
+// holds also for packs that a proxy lost, and for letters of several topics and partitions in any order.
+func TestRequeuedPacksTellWhereTheirOriginalsComeFrom(t *testing.T) {
+	t.Parallel()
+	e := newLetterEnv(t)
+	e.routes = "  - {topics: [orders, payments], group: g, stream: s, on_error: dead_letter}\ndead_letter: {topic: letters}\n"
+	e.createTopics("payments")
+	r := rand.New(rand.NewPCG(1, 2))
+	want := make(map[string]string) // origin by value
+	for i := range 300 {
+		l := letterFor(e, "refused", 0)
+		if r.IntN(2) == 0 {
+			l.Topic = "payments"
+			_, l.TopicID = e.ids("payments")
+		}
+		l.Partition, l.Offset = r.Int32N(3), 1000-int64(i)+r.Int64N(2)*500
+		l.Last = l.Offset
+		value := fmt.Sprintf("%s/%d/%d/%d", l.Topic, l.Partition, l.Offset, i)
+		if want[value] = fmt.Sprintf("%s/%d@%d", resume.TopicID(l.TopicID), l.Partition, l.Offset); i > 200 && r.IntN(4) == 0 {
+			l.Offset += 5000 // unique again
+			l.Last = l.Offset
+			want[value] = fmt.Sprintf("%s/%d@%d", resume.TopicID(l.TopicID), l.Partition, l.Offset)
+		}
+		e.letter(l, &kgo.Record{Value: []byte(value), Timestamp: time.UnixMilli(1_700_000_000_123)})
+	}
+	e.stallQueues(true)
+	b, err := e.requeueWith(e.config("queue"), RequeueOptions{}).bridge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v Report
+	over := make(chan error, 1)
+	go func() {
+		var err error
+		v, err = b.Migrate(t.Context(), t.Context(), nil)
+		over <- err
+	}()
+	<-b.Ready()
+	killWithMemory(t, &running{b: b}, e.proxies[0])
+	e.stallQueues(false)
+	if err := e.proxies[0].Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-over; err != nil || v.Result != Pass {
+		t.Fatalf("requeue = %s, %v", v.String(), err)
+	}
+	if b.Status().Reread.Records == 0 {
+		t.Error("nothing was read again; the test shows less than it says")
+	}
+	seen := 0
+	err = kafkahandler.ReadAll(t.Context(), []kgo.Opt{kgo.SeedBrokers(e.kafka.ListenAddrs()...)}, []string{queueTopic}, func(p kafkahandler.Pack) error {
+		src, ok := frame.Attribute(p.Pack.Attr, lineage.Attr)
+		if !ok {
+			return fmt.Errorf("a pack without lineage: %s", p.Pack.Attr)
+		}
+		l, err := lineage.Decode(string(src), len(p.Records))
+		if err != nil || !l.Requeued {
+			return fmt.Errorf("lineage %s: %+v, %w; want it requeued", src, l, err)
+		}
+		i := 0
+		for o := range l.Records() {
+			from := l.Sources[o.Source]
+			if got, value := fmt.Sprintf("%s/%d@%d", from.Topic, from.Partition, o.Offset), string(p.Records[i]); got != want[value] || from.Committed != lineage.None {
+				return fmt.Errorf("record %q comes from %s, committed %d; want %s", value, got, from.Committed, want[value])
+			}
+			i++
+			seen++
+		}
+		return p.Err
+	})
+	if err != nil || seen < int(v.Sums.Final) {
+		t.Errorf("%d records, %v; want %d and no error", seen, err, v.Sums.Final)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
@@ -32,6 +33,8 @@ type chunk struct {
 
 	arrived route.Arrival // when it was fetched: the event time of records that have none
 
+	from *requeue.Letter // of a requeue: originals of its partition are in the chunk; see requeued.go
+
 	begun bool            // the span is open
 	span  checkpoint.Span // valid once begun
 
@@ -48,7 +51,8 @@ type group struct {
 	time     time.Time
 	payloads [][]byte
 	offsets  []int64
-	sent     int // the sender has [0, sent)
+	told     []int64 // of a requeue: offsets of the originals
+	sent     int     // the sender has [0, sent)
 }
 
 type groupKey struct{ route, minute int32 }
@@ -123,7 +127,7 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		}
 		control := rec.Attrs.IsControl()
 		oversize := !control && len(rec.Value) > s.Oversize
-		if c == nil || oversize || s.full(c, rec) {
+		if c == nil || oversize || s.full(c, rec) || c.leaves(rec) {
 			s.ended(c)
 			c = &chunk{first: rec.Offset, next: rec.Offset, arrived: s.arrived}
 			c.groups = c.one[:0]
@@ -232,6 +236,7 @@ func (s *Splitter) add(c *chunk, r *route.Route, rec *kgo.Record, at time.Time, 
 	}
 	g.payloads = append(g.payloads, rec.Value) // nil, a tombstone, goes as an empty payload
 	g.offsets = append(g.offsets, rec.Offset)
+	c.follow(g, rec)
 	c.bytes += int64(len(rec.Value))
 	c.items += len(rec.Value) + frame.ItemOverhead
 }

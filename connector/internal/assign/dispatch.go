@@ -203,7 +203,7 @@ func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
 		o.base = g.sent
 		b.Payloads = g.payloads[o.base:upToBytes(g.payloads, o.base, maxOffer)]
 		if o.origins != nil {
-			p.tellOrigins(o.origins, g.offsets[o.base:])
+			p.tellChunk(o.origins, c, g)
 		}
 		n, err := s.TrySendBatch(b)
 		g.sent += n

@@ -20,7 +20,11 @@ func (o Outlet) Send(b *replay.Batch) (taken int, tooLarge error) {
 		Stream: p.Router.At(b.Route).Stream, Time: b.Time, Payloads: b.Payloads, Token: p, Repair: true, Alone: b.Alone, Packed: b.Packed,
 	}
 	if origins := p.origins(); origins != nil {
-		p.tellOrigins(origins, b.Offsets)
+		if b.From != nil {
+			tellRequeued(origins, b.From, b.Told)
+		} else {
+			p.tellOrigins(origins, b.Offsets)
+		}
 		batch.Trail = origins
 	}
 	n, err := o.Sender.TrySendBatch(batch)

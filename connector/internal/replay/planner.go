@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/backoff"
@@ -47,8 +48,10 @@ type Batch struct {
 	Route      int32
 	Time       time.Time // event time
 	Payloads   [][]byte
-	Offsets    []int64 // of the payloads
-	Alone      bool    // proxies may not stand them: they share a pack with nothing else
+	Offsets    []int64         // of the payloads
+	From       *requeue.Letter // of a requeue: the payloads are originals of its partition
+	Told       []int64         // of a requeue: offsets of the originals
+	Alone      bool            // proxies may not stand them: they share a pack with nothing else
 	// Packed is called for each run of payloads [from, to) that goes into one pack, before the pack is sent. It returns the piece that
 	// the run is from now on; 0 for one of which no news is wanted.
 	Packed func(from, to int) uint64
@@ -300,6 +303,7 @@ func (p *Planner) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 		return p.passed(t, upTo)
 	}
 	payloads, offsets, at := t.pick(recs)
+	t.originals = originalsOf(recs, offsets)
 	if h := route.LoopIn(t.of.ID(), p.c.Origin, payloads, offsets); h != nil { // the log was cut and grew again with other records
 		t.stop(h)
 		return taskDone
@@ -352,6 +356,7 @@ func (p *Planner) handOver(t *task, payloads [][]byte, offsets []int64, at time.
 		var taken int
 		taken, tooLarge = p.c.Outlet.Send(&Batch{
 			Assignment: t.of, Route: t.origin.Route, Time: at, Payloads: payloads[from:to], Offsets: offsets[from:to], Alone: t.halve,
+			From: t.originals.from, Told: t.originals.told(offsets[from:to]),
 			Packed: func(a, b int) uint64 {
 				return uint64(t.of.Checkpoint().Replace(t.piece, t.run(offsets[from+a:from+b])))
 			},

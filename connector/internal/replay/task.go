@@ -16,16 +16,17 @@ import (
 // task is one lost piece that is to be read again. from moves on as parts of the piece are handed over, so that a task that had to
 // stop half-way continues there.
 type task struct {
-	of     Assignment
-	piece  checkpoint.Piece
-	origin checkpoint.Origin
-	from   int64     // offsets below it were handed over, or are gone
-	found  int32     // records handed over
-	letter bool      // its only record is to become a dead letter
-	halve  bool      // they become two pieces
-	gone   bool      // some of its range is gone from Kafka, and on_gap accepts that
-	due    time.Time // not before
-	pause  time.Duration
+	of        Assignment
+	piece     checkpoint.Piece
+	origin    checkpoint.Origin
+	from      int64     // offsets below it were handed over, or are gone
+	found     int32     // records handed over
+	letter    bool      // its only record is to become a dead letter
+	halve     bool      // they become two pieces
+	originals originals // of the records in hand
+	gone      bool      // some of its range is gone from Kafka, and on_gap accepts that
+	due       time.Time // not before
+	pause     time.Duration
 }
 
 // wanted reports whether the piece still has to be read again.

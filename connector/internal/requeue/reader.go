@@ -54,6 +54,11 @@ func (l *Letter) Way() (topic *mapping.Topic, result mapping.Result, err error) 
 	return nil, mapping.Skip, nil
 }
 
+// SameHome reports whether the originals of two letters come from one partition.
+func (l *Letter) SameHome(o *Letter) bool {
+	return l.Partition == o.Partition && l.TopicID == o.TopicID && l.Topic == o.Topic && l.Cluster == o.Cluster
+}
+
 // Again is the letter of an original that failed once more, after so many tries. Reason and sentence are to be set.
 func (l *Letter) Again(attempts int) deadletter.Letter {
 	again := l.Letter

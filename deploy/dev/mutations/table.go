@@ -1957,6 +1957,16 @@ var mutations = []mutation{
 		pkg: connector + "/internal/requeue", run: "TestNewestLetterIsTheOnlyOne",
 	},
 	{
+		name: "a batch of a requeue has originals of several partitions", file: "connector/internal/assign/requeued.go",
+		old: "l != nil && l.Verdict == requeue.Chosen && !l.SameHome(c.from)", new: "l != nil && false",
+		pkg: connector, run: "TestRequeuedPacksTell",
+	},
+	{
+		name: "requeued records that are read again tell their place in the dead-letter topic", file: "connector/internal/assign/outlet.go",
+		old: "if b.From != nil {", new: "if b.From != nil && false {",
+		pkg: connector, run: "TestRequeuedPacksTell",
+	},
+	{
 		name: "letters are not opened where they are read again", file: "connector/clientopts.go",
 		old: "opts = append(opts, kgo.WithHooks(b.requeue.reader))", new: "if b.direct != nil {\n\t\t\topts = append(opts, kgo.WithHooks(b.requeue.reader))\n\t\t}",
 		pkg: connector, run: "TestRequeuedPacksThatAProxyLoses",
