@@ -16,7 +16,7 @@ func TestBadUsageOfRequeue(t *testing.T) {
 	good := writeFile(t, goodConfig)
 	for _, tc := range []struct{ flags, want string }{
 		{"--reason unroutd", `--reason "unroutd": no letter has it; hint: did you mean unrouted?`},
-		{"--reason xyzzy", `--reason "xyzzy": no letter has it; hint: the reasons of letters are unrouted, too_large, refused, poison, undecodable`},
+		{"--reason xyzzy", `--reason "xyzzy": no letter has it; hint: the reasons of letters are unrouted, too_large, refused, poison, undecodable, tombstone`},
 		{"--offset 5-4", `--offset "5-4": want an offset such as 17, or first and last such as 17-40`},
 		{"--offset 9223372036854775807", `--offset "9223372036854775807": want an offset such as 17, or first and last such as 17-40`},
 		{"--since yesterday", `--since "yesterday": want a time such as 2026-01-31T12:00:00Z`},

@@ -4,13 +4,34 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/internal/requeue"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/trail"
 	"inlong-bridge/connector/lineage"
 	"inlong-bridge/connector/resume"
+	"inlong-bridge/sdk"
 )
 
 // In a requeue the records come from a dead-letter topic, and what their packs tell is of their originals. A batch tells of one
 // source, so a chunk has originals of one partition; and with it each piece, also one that is read again.
+
+// requeued has the originals of a partition travel as its rule says.
+func (s *Splitter) requeued(rec *kgo.Record) {
+	l := requeue.Of(rec)
+	if l == nil { // mostly
+		return
+	}
+	if s.from == nil || s.from.Mapping != l.Mapping || !s.from.SameHome(l) {
+		s.from, s.content = l, route.ContentOf(l)
+	}
+}
+
+// packAttrs are those of packs of the originals of a partition, or where nothing is requeued of the topic's records.
+func (p *Assignment) packAttrs(from *requeue.Letter) *sdk.PackAttrs {
+	if from != nil {
+		return from.Mapping.PackAttrs()
+	}
+	return p.Router.PackAttrs()
+}
 
 // leaves reports whether a record comes from another partition than the chunk's.
 func (c *chunk) leaves(rec *kgo.Record) bool {

@@ -8,25 +8,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/backoff"
 )
 
 // task is one lost piece that is to be read again. from moves on as parts of the piece are handed over, so that a task that had to
 // stop half-way continues there.
 type task struct {
-	of        Assignment
-	piece     checkpoint.Piece
-	origin    checkpoint.Origin
-	from      int64     // offsets below it were handed over, or are gone
-	found     int32     // records handed over
-	letter    bool      // its only record is to become a dead letter
-	halve     bool      // they become two pieces
-	originals originals // of the records in hand
-	gone      bool      // some of its range is gone from Kafka, and on_gap accepts that
-	due       time.Time // not before
-	pause     time.Duration
+	of     Assignment
+	piece  checkpoint.Piece
+	origin checkpoint.Origin
+	from   int64     // offsets below it were handed over, or are gone
+	found  int32     // records handed over
+	letter bool      // its only record is to become a dead letter
+	halve  bool      // they become two pieces
+	gone   bool      // some of its range is gone from Kafka, and on_gap accepts that
+	due    time.Time // not before
+	pause  time.Duration
 }
 
 // wanted reports whether the piece still has to be read again.
@@ -122,9 +123,47 @@ func planReading(tasks []*task) (r reading, rest []*task) {
 	return r, rest
 }
 
+// picked is records of a task, as they travel.
+type picked struct {
+	values   [][]byte // as they lie in Kafka; payloads itself where values travel as they are
+	payloads [][]byte // values, or what is made of them
+	attrs    [][]sdk.Attr
+	offsets  []int64
+	time     time.Time // of the first
+
+	// Of a requeue: the records are originals of one partition, because their piece is.
+	from *requeue.Letter
+	told []int64 // offsets of the originals
+}
+
+// cut takes away the first n records.
+func (p *picked) cut(n int) {
+	if p.payloads, p.offsets = p.payloads[n:], p.offsets[n:]; p.attrs != nil {
+		p.attrs = p.attrs[n:]
+	}
+	p.told = p.told[min(n, len(p.told)):]
+}
+
+// toldOf returns the offsets of the originals [from, to), nil where nothing is requeued.
+func (p *picked) toldOf(from, to int) []int64 {
+	if p.from == nil {
+		return nil
+	}
+	return p.told[from:to]
+}
+
+// attrsOf returns the attributes of records [from, to), nil where records have none.
+func (p *picked) attrsOf(from, to int) [][]sdk.Attr {
+	if p.attrs == nil {
+		return nil
+	}
+	return p.attrs[from:to]
+}
+
 // pick gathers the records that belong to the task: those of its offsets, route and minute that were not handed over yet. Every
 // other record of the range lives in another piece.
-func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, when time.Time) {
+func (t *task) pick(recs []*kgo.Record) (p picked) {
+	content := t.of.Content()
 	lo, _ := slices.BinarySearchFunc(recs, t.from, func(r *kgo.Record, o int64) int { return cmp.Compare(r.Offset, o) })
 
 	for _, rec := range recs[lo:] {
@@ -148,10 +187,30 @@ func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, whe
 		if !ok || !t.origin.Holds(rec.Offset, index, minute) {
 			continue // it was not routed here when it was sent, so it is not of this piece
 		}
-		if len(payloads) == 0 {
-			when = eventAt
+		l := requeue.Of(rec)
+		if l != nil {
+			content = route.ContentOf(l)
 		}
-		payloads, offsets = append(payloads, rec.Value), append(offsets, rec.Offset)
+		body := content.Of(rec)
+		if body.Aside {
+			continue // nor was it sent before, and it has its own place in the books
+		}
+		if len(p.offsets) == 0 {
+			p.time = eventAt
+		}
+		if l != nil {
+			p.from, p.told = l, append(p.told, l.Offset)
+		}
+		p.payloads, p.offsets = append(p.payloads, body.Payload), append(p.offsets, rec.Offset)
+		if content != nil {
+			p.values = append(p.values, rec.Value)
+		}
+		if content.WithAttrs() {
+			p.attrs = append(p.attrs, body.Attrs)
+		}
 	}
-	return payloads, offsets, when
+	if content == nil {
+		p.values = p.payloads
+	}
+	return p
 }

@@ -249,6 +249,12 @@ func NewRouter(t *mapping.Topic, rs *Table) (*Router, error) {
 // Fixed returns the route of a topic whose records all go there, nil for any other topic.
 func (rt *Router) Fixed() *Route { return rt.fixed }
 
+// Content returns what travels of the topic's records, nil where it is their values alone.
+func (rt *Router) Content() *mapping.Content { return rt.topic.Content() }
+
+// PackAttrs returns the attributes of the packs of the topic's records, nil for none.
+func (rt *Router) PackAttrs() *sdk.PackAttrs { return rt.topic.PackAttrs() }
+
 // Table returns the routes that the router looks up and makes.
 func (rt *Router) Table() *Table { return rt.routes }
 
