@@ -9,7 +9,6 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"inlong-bridge/mapping/yamlnode"
-	"inlong-bridge/sdk"
 )
 
 // Content says what of a topic's records travels, where that is not the value alone.
@@ -75,12 +74,34 @@ func (t *Topic) Content() *Content {
 	return t.rule.content
 }
 
-// PackAttrs returns the attributes of the packs of the topic's records, nil for none.
-func (t *Topic) PackAttrs() *sdk.PackAttrs {
+// Attr is an attribute of packs. Whether InLong takes it is for the sender to say.
+type Attr struct {
+	Key, Value string
+	Line       int
+}
+
+// Attrs returns the attributes of the packs of the topic's records.
+func (t *Topic) Attrs() []Attr {
 	if t.rule == nil {
 		return nil
 	}
 	return t.rule.attrs
+}
+
+// RuleAttrs are the attributes of the packs of one rule.
+type RuleAttrs struct {
+	Rule, Line int
+	Attrs      []Attr
+}
+
+// Attrs returns the attributes of the packs of each rule that has some.
+func (t *Table) Attrs() (out []RuleAttrs) {
+	for _, r := range t.rules {
+		if len(r.attrs) > 0 {
+			out = append(out, RuleAttrs{r.number, r.attrs[0].Line, r.attrs})
+		}
+	}
+	return out
 }
 
 // travels describes what travels besides the values of a rule's records, "" for nothing.
@@ -92,8 +113,12 @@ func (r *rule) travels() string {
 		}
 		parts = append(parts, "a null or empty value: "+c.Tombstone.String())
 	}
-	if r.attrs != nil {
-		parts = append(parts, "packs have "+r.attrs.String())
+	if len(r.attrs) > 0 {
+		var pairs []string
+		for _, a := range r.attrs {
+			pairs = append(pairs, a.Key+"="+a.Value)
+		}
+		parts = append(parts, "packs have "+strings.Join(pairs, "&"))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -270,13 +295,11 @@ var sortAttrs = []string{"t", "tid", "iname"}
 var addedColumn = regexp.MustCompile(`^__addcol[0-9]+_`)
 
 // packAttrs reads the attributes of a rule's packs.
-func (p *parser) packAttrs(n *yaml.Node) *sdk.PackAttrs {
+func (p *parser) packAttrs(n *yaml.Node) (attrs []Attr) {
 	if n.Kind != yaml.MappingNode {
 		p.problem(n.Line, "attrs is %s: want a section of names and values, such as {env: prod}", kindName(n))
 		return nil
 	}
-	before := len(p.problems)
-	var attrs []sdk.Attr
 	yamlnode.Section(n, func(k, v *yaml.Node) {
 		switch name := k.Value; {
 		case k.Kind != yaml.ScalarNode || v.Kind != yaml.ScalarNode || yamlnode.Null(v):
@@ -286,22 +309,10 @@ func (p *parser) packAttrs(n *yaml.Node) *sdk.PackAttrs {
 		case slices.Contains(sortAttrs, name), strings.HasPrefix(name, "__addcol") && !addedColumn.MatchString(name):
 			p.problem(k.Line, "attrs: InLong Sort takes %q for something else: choose another name", clip(name))
 		default:
-			a := sdk.Attr{Key: name, Value: v.Value}
-			if _, err := sdk.NewPackAttrs(a); err != nil {
-				p.problem(k.Line, "attrs: %s", err)
-			}
-			attrs = append(attrs, a)
+			attrs = append(attrs, Attr{name, v.Value, k.Line})
 		}
 	}, func(k *yaml.Node, first int) {
 		p.problem(k.Line, "attrs: %s is given twice, first in line %d", k.Value, first)
 	})
-	if len(p.problems) > before {
-		return nil
-	}
-	all, err := sdk.NewPackAttrs(attrs...)
-	if err != nil {
-		why, _, _ := strings.Cut(err.Error(), ";") // the rest speaks to programs
-		p.problem(n.Line, "attrs: %s: leave some out, or use shorter names and values", why)
-	}
-	return all
+	return attrs
 }

@@ -1,6 +1,7 @@
 package mapping_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,11 +43,14 @@ func TestRuleSaysWhatTravels(t *testing.T) {
 			t.Errorf("header %q travels: %v, want %v", name, got, want)
 		}
 	}
-	if got := table.ForTopic("click-events").PackAttrs().String(); got != "env=prod&build=17" {
-		t.Errorf("attributes of packs %q", got)
+	if got, want := table.ForTopic("click-events").Attrs(), []mapping.Attr{{Key: "env", Value: "prod", Line: 9}, {Key: "build", Value: "17", Line: 9}}; !slices.Equal(got, want) {
+		t.Errorf("attributes of packs %v, want %v", got, want)
 	}
-	if got := table.ForTopic("plain").PackAttrs(); got != nil {
-		t.Errorf("attributes of packs %q, want none", got)
+	if got := table.ForTopic("plain").Attrs(); got != nil {
+		t.Errorf("attributes of packs %v, want none", got)
+	}
+	if got := table.Attrs(); len(got) != 1 || got[0].Rule != 3 || len(got[0].Attrs) != 2 {
+		t.Errorf("attributes by rule %v, want those of rule 3", got)
 	}
 	for topic, want := range map[string]mapping.Tombstone{"json": mapping.TombstoneEnvelope, "letters": mapping.TombstoneDeadLetter, "bare": mapping.TombstoneEmpty} {
 		if got := table.ForTopic(topic).Content().Tombstone; got != want {

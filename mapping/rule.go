@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"inlong-bridge/sdk"
 )
 
 // maxTopicName is Kafka's limit.
@@ -108,7 +106,7 @@ type rule struct {
 	fallback         Target // with unmatchedDefault
 	onError          policies
 	content          *Content
-	attrs            *sdk.PackAttrs
+	attrs            []Attr
 }
 
 // match returns the pattern by which the rule takes a topic, or the reason why it does not.

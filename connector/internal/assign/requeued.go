@@ -28,7 +28,7 @@ func (s *Splitter) requeued(rec *kgo.Record) {
 // packAttrs are those of packs of the originals of a partition, or where nothing is requeued of the topic's records.
 func (p *Assignment) packAttrs(from *requeue.Letter) *sdk.PackAttrs {
 	if from != nil {
-		return from.Mapping.PackAttrs()
+		return route.PackAttrsOf(from)
 	}
 	return p.Router.PackAttrs()
 }

@@ -53,6 +53,15 @@ func ContentOf(l *requeue.Letter) *Content {
 	return NewContent(l.Mapping.Content(), l.Cluster, l.Topic, l.TopicID, l.Partition)
 }
 
+// PackAttrsOf returns the attributes of packs with originals of a letter's topic, nil for none.
+func PackAttrsOf(l *requeue.Letter) *sdk.PackAttrs {
+	attrs, err := packAttrs(l.Mapping)
+	if err != nil {
+		panic("bug: the attributes of a rule were not checked: " + err.Error())
+	}
+	return attrs
+}
+
 // Body is what travels of a record.
 type Body struct {
 	Payload []byte
@@ -153,4 +162,13 @@ func (b *Body) Stop(rec *kgo.Record) *reason.Reason {
 	return part.Stop(id, reason.TooLarge, rec.Offset, fmt.Sprintf(
 		"the record at offset %d of %s cannot travel: %s; hint: name fewer headers in the rule's forward, correct the producer, or add on_error: {too_large: dead_letter}",
 		rec.Offset, id, b.Why))
+}
+
+// packAttrs returns the attributes of the packs of a topic's records. The configuration was read without a problem, so they are legal.
+func packAttrs(t *mapping.Topic) (*sdk.PackAttrs, error) {
+	var attrs []sdk.Attr
+	for _, a := range t.Attrs() {
+		attrs = append(attrs, sdk.Attr{Key: a.Key, Value: a.Value})
+	}
+	return sdk.NewPackAttrs(attrs...)
 }
