@@ -2033,7 +2033,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a record that became a dead letter counts as delivered", file: "connector/checkpoint/aside.go",
-		old: "	return records - quarantined - skipped\n", new: "	return records\n",
+		old: "	return records - quarantined - skipped - byHand\n", new: "	return records\n",
 		pkg: checkpoint,
 	},
 	{
@@ -2050,5 +2050,27 @@ var mutations = []mutation{
 		name: "a dead letter without an answer counts as written", file: "connector/internal/letters/letters.go",
 		old: "		errs[i] = errors.New(\"the client gave no answer\")", new: "		errs[i] = errors.Join()",
 		pkg: letters,
+	},
+
+	// Records skipped by hand.
+	{
+		name: "a skip by hand is for every record of its partition", file: "connector/internal/byhand/byhand.go",
+		old: "return s != nil && s.Offset == offset", new: "return s != nil",
+		pkg: connector, run: "ByHand|SkipOfAny|OnlyTheNamed",
+	},
+	{
+		name: "a skip by hand of another topic of the name takes effect", file: "connector/internal/byhand/byhand.go",
+		old: "	case s.ID != topic:", new: "	case false:",
+		pkg: connector, run: "ByHand|SkipOfAny|OnlyTheNamed",
+	},
+	{
+		name: "what a person skips counts as skipped by policy", file: "connector/checkpoint/aside.go",
+		old: "		a.byHand = x.origin.Records", new: "		a.skipped = x.origin.Records",
+		pkg: checkpoint,
+	},
+	{
+		name: "what a person skips of a fetch is in no book", file: "connector/internal/assign/dispatch.go",
+		old: "		p.checkpoint.Count(c.span, checkpoint.ByHand, c.byHand)\n", new: "",
+		pkg: connector, run: "ByHand|SkipOfAny|OnlyTheNamed",
 	},
 }
