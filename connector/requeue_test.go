@@ -21,6 +21,7 @@ import (
 	"inlong-bridge/connector/kafkahandler"
 	"inlong-bridge/connector/lineage"
 	"inlong-bridge/connector/resume"
+	"inlong-bridge/connector/startfile"
 	"inlong-bridge/sdk/frame"
 )
 
@@ -297,6 +298,21 @@ func TestWhatIsNoLetterStopsUnlessToldOtherwise(t *testing.T) {
 	}
 	if ls, _ := e.lettersInPartition(2); len(ls) != 1 || ls[0].Last != 19 {
 		t.Errorf("letters from offset 2 = %+v, want the batch left where it is", ls)
+	}
+}
+
+// One record of the dead-letter topic is skipped by hand, as any other.
+func TestRecordOfTheDeadLetterTopicIsSkippedByHand(t *testing.T) {
+	t.Parallel()
+	e := newLetterEnv(t)
+	e.produce("letters", 0, 0, 1, 0)
+	e.lettersOf("refused", 1, "s")
+	_, id := e.ids("letters")
+	q := e.requeueWith(e.config("queue"), RequeueOptions{})
+	q.deps.Skip = []HandSkip{{Entry: startfile.Entry{Topic: "letters", ID: id, Partition: 0, Offset: 0}, Who: "me", Why: "a test"}}
+	v, err := q.Run(t.Context(), t.Context(), nil)
+	if err != nil || v.Result != Pass || v.Sums.Final != 1 || v.Sums.SkippedByHand != 1 {
+		t.Errorf("requeue = %s, %v; want 1 final and 1 skipped by hand", v.String(), err)
 	}
 }
 

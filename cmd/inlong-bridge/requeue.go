@@ -33,7 +33,8 @@ with one more attempt, under its old key; --on-error stop stops its partition in
 Of several letters of one record the newest counts, and a null with the key of a letter
 withdraws it. Letters that are not chosen, older or withdrawn are counted as skipped. A record
 that is no letter stops its partition, and so does the letter of a whole batch that could not
-be read; --skip-unreadable passes over them and leaves them in the topic.
+be read; --skip-unreadable passes over them and leaves them in the topic, and --skip over a
+single record.
 
 --dry-run shows how many letters there are by reason, topic and partition, and where each kind
 would go, and changes nothing. --verbose shows each letter.
@@ -56,6 +57,7 @@ type requeueFlags struct {
 	path, group, onError                                     string
 	reasons, topics, offsets                                 []string
 	partitions                                               []int32
+	skip                                                     skipFlags
 	since, until                                             string
 	rate                                                     int
 	dry, verbose, json, skipUnreadable, toSource, yes, other bool
@@ -80,10 +82,15 @@ func newRequeue(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.run(cmd, e, cfg, o)
+			skips, err := f.skip.requests()
+			if err != nil {
+				return err
+			}
+			return f.run(cmd, e, cfg, o, skips)
 		},
 	}
 	configFlag(cmd, &f.path)
+	f.skip.register(cmd)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.reasons, "reason", nil, "only letters with this reason `code`; may be repeated")
 	flags.StringSliceVar(&f.topics, "topic", nil, "only records of this source topic, by its `name`; may be repeated")
@@ -155,16 +162,18 @@ func (f *requeueFlags) options() (connector.RequeueOptions, error) {
 		return o, usagef("--verbose shows the letters of a --dry-run, which is not given")
 	case f.other && !f.toSource, f.yes && !f.toSource:
 		return o, usagef("--yes and --other-topic belong to --to-source, which is not given")
+	case len(f.skip.records) > 0 && (f.toSource || f.dry):
+		return o, usagef("--skip is for a run to the routes, not for --to-source or --dry-run; hint: choose the other letters, or withdraw that one (docs/requeue.md)")
 	case f.toSource && !f.yes && !f.dry:
 		return o, usagef("%s; hint: add --yes if that is meant, or --dry-run to see what would be written", toSourceWarning)
 	}
 	return o, nil
 }
 
-func (f *requeueFlags) run(cmd *cobra.Command, e *env, cfg *config.Config, o connector.RequeueOptions) error {
+func (f *requeueFlags) run(cmd *cobra.Command, e *env, cfg *config.Config, o connector.RequeueOptions, skips []connector.HandSkip) error {
 	log := e.startLog(cfg.Log)
 	version, _ := buildVersion()
-	q, err := connector.NewRequeue(cfg, connector.Deps{Log: log, Version: version}, o)
+	q, err := connector.NewRequeue(cfg, connector.Deps{Log: log, Version: version, Skip: skips}, o)
 	if err != nil {
 		return &usageError{err}
 	}

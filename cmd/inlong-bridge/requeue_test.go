@@ -23,6 +23,7 @@ func TestBadUsageOfRequeue(t *testing.T) {
 		{"--on-error skip", `--on-error "skip": want dead_letter or stop`},
 		{"--rate -1", "--rate -1: want 0 or more"},
 		{"--verbose", "--verbose shows the letters of a --dry-run, which is not given"},
+		{"--skip a:AAAAAAAAAAAAAAAAAAAAAA/0@1 --skip-why x --dry-run", "--skip is for a run to the routes, not for --to-source or --dry-run; hint: choose the other letters, or withdraw that one (docs/requeue.md)"},
 		{"--yes", "--yes and --other-topic belong to --to-source, which is not given"},
 		{"--to-source", "--to-source writes the records into the topics that they came from, and every consumer of these topics will see them again, not only the bridge; " +
 			"hint: add --yes if that is meant, or --dry-run to see what would be written"},
