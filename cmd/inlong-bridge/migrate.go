@@ -158,6 +158,11 @@ func printReport(w io.Writer, v connector.Report, asJSON bool) error {
 	if err := errors.Join(failed, t.Flush()); err != nil {
 		return err
 	}
+	if v.Queue != nil {
+		if err := printQueue(w, v); err != nil {
+			return err
+		}
+	}
 	_, err := fmt.Fprintf(w, "%s\n", v.String())
 	return err
 }

@@ -159,18 +159,18 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 			c.stop = s.unrouted(rec, err)
 			return chunks, used
 		}
-		aside := err != nil
+		kept := err != nil
 		if r != nil && frame.MayBeInLongMsg(rec.Value) {
 			if stop := s.foreign(rec); stop != nil {
-				if aside = s.skipByHand(c, rec, stop.Text()); !aside {
+				if kept = s.skipByHand(c, rec, stop.Text()); !kept {
 					c.stop = stop
 					return chunks, used
 				}
 			}
 		}
-		if s.content != nil && r != nil && s.body.Aside && !aside {
-			if aside = s.keep(c, rec, s.body.Class, r.Index, s.body.Why); !aside {
-				c.stop = s.body.Stop(rec)
+		if !kept && s.content != nil && r != nil && s.body.Aside {
+			if kept = s.keep(c, rec, s.body.Class, r.Index, s.body.Why); !kept {
+				c.stop = s.body.Stop(rec, s.topicID)
 				return chunks, used
 			}
 		}
@@ -179,7 +179,7 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		c.seen++
 		c.records++
 		s.taken.Bytes += int64(len(rec.Value))
-		if aside || oversize && r != nil && s.keepTooLarge(c, rec, size, r) {
+		if kept || oversize && r != nil && s.keepTooLarge(c, rec, size, r) {
 			continue
 		}
 		if r == nil {

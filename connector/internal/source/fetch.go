@@ -28,12 +28,29 @@ func (src *Source) fetchAt(ctx context.Context, id part.ID, topic [16]byte, offs
 
 // fetchFrom does the same with an answer of the brokers about the topic.
 func (src *Source) fetchFrom(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel) (fp kgo.FetchPartition, next int64, err error) {
+	raw, err := src.fetchRaw(ctx, d, id, topic, offset, isolation)
+	if err != nil {
+		return fp, 0, err
+	}
+	fp, next = src.open(id, offset, isolation, raw)
+	return fp, next, fp.Err
+}
+
+// open decodes what was fetched from an offset on.
+func (src *Source) open(id part.ID, offset int64, isolation kgo.IsolationLevel, raw *kmsg.FetchResponseTopicPartition) (kgo.FetchPartition, int64) {
+	return kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: offset, IsolationLevel: isolation, Topic: id.Topic, Partition: id.Num, KeepControlRecords: isolation != kgo.ReadCommitted(),
+	}, raw, unfolding(src.client), nil)
+}
+
+// fetchRaw is fetchFrom without decoding. An error of the partition is in the answer.
+func (src *Source) fetchRaw(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel) (*kmsg.FetchResponseTopicPartition, error) {
 	if part.OtherTopic(topic, d.ID) {
-		return fp, 0, ErrOtherTopic // an answer would speak of another topic's log
+		return nil, ErrOtherTopic // an answer would speak of another topic's log
 	}
 	pd, ok := d.Partitions[id.Num]
 	if !ok || pd.Err != nil {
-		return fp, 0, fmt.Errorf("finding the leader of %s: %w", id, kerr.LeaderNotAvailable)
+		return nil, fmt.Errorf("finding the leader of %s: %w", id, kerr.LeaderNotAvailable)
 	}
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MaxBytes, req.SessionEpoch = 100, 1<<20, -1
@@ -47,19 +64,16 @@ func (src *Source) fetchFrom(ctx context.Context, d kadm.TopicDetail, id part.ID
 	req.Topics = append(req.Topics, t)
 	answer, err := src.client.Broker(int(pd.Leader)).Request(ctx, req)
 	if err != nil {
-		return fp, 0, err
+		return nil, err
 	}
 	resp := answer.(*kmsg.FetchResponse)
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return fp, 0, err
+		return nil, err
 	}
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return fp, 0, ErrNoAnswer
+		return nil, ErrNoAnswer
 	}
-	fp, next = kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: offset, IsolationLevel: isolation, Topic: id.Topic, Partition: id.Num, KeepControlRecords: isolation != kgo.ReadCommitted(),
-	}, &resp.Topics[0].Partitions[0], unfolding(src.client), nil)
-	return fp, next, fp.Err
+	return &resp.Topics[0].Partitions[0], nil
 }
 
 // Round asks about many partitions, of which some belong to one topic: an answer about a topic of 10,000 partitions names them all,
@@ -97,6 +111,14 @@ func (r *Round) NextRecord(ctx context.Context, id part.ID, topic [16]byte, from
 		return fp.Records[0].Offset, nil
 	}
 	return next, nil
+}
+
+// isolation is how the group reads.
+func (src *Source) isolation() kgo.IsolationLevel {
+	if src.readCommitted {
+		return kgo.ReadCommitted()
+	}
+	return kgo.ReadUncommitted()
 }
 
 // unfolding returns the client's decompressor, which has a bound (kgo.MaxDecompressBatchBytes). The library's default decompressor

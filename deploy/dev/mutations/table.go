@@ -2014,6 +2014,42 @@ var mutations = []mutation{
 		pkg: connector, run: "TestRequeuedPacksThatAProxyLoses",
 	},
 
+	// The proof by the queue.
+	{
+		name: "what came after the queue's oldest message counts as deleted by retention", file: "connector/verify/account.go",
+		old: "case d.Expired != \"\" && late == 0:", new: "case d.Expired != \"\":",
+		pkg: "./connector/verify",
+	},
+	{
+		name: "a verification believes the books that a record is a gap", file: "connector/verify/account.go",
+		old: "missing := max(bySource, byBooks)", new: "missing := byBooks",
+		pkg: "./connector/verify",
+	},
+	{
+		name: "a requeued letter stands for a record that is missing", file: "connector/verify/account.go",
+		old: "lettersMissing - requeuedUntold", new: "lettersMissing",
+		pkg: "./connector/verify",
+	},
+	{
+		name: "packs of another group without lineage explain what is missing", file: "connector/ledgerqueue.go",
+		old: "case origin != \"\" && origin != v.origin, src", new: "case origin == \"x\", src",
+		pkg: connector, run: "Verify",
+	},
+	{
+		name: "retention of the queue is no doubt", file: "connector/ledgerverify.go",
+		old: "d.Expired = v.expired", new: "_ = v.expired",
+		pkg: connector, run: "Verify",
+	},
+	{
+		name: "messages of a Pulsar reader that reconnected are browsed", file: "connector/confirm/pulsar/browse.go",
+		old: "if cause := context.Cause(ctx); cause != nil {", new: "if cause := context.Cause(ctx); cause != nil && err != nil {",
+		pkg: "./connector/confirm/pulsar", run: "Brows",
+	},
+	{
+		name: "what expired while a topic was browsed is passed over in silence", file: "connector/confirm/kafka/browse.go",
+		old: "return b.lacks(start, confirm.ErrExpired)", new: "b.u.Next = start\n	return nil",
+		pkg: "./connector/confirm/kafka", run: "Brows",
+	},
 	// Dead letters.
 	{
 		name: "a dead letter is final before its topic has it", file: "connector/internal/assign/aside.go",
