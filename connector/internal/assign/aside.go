@@ -12,6 +12,7 @@ import (
 	"inlong-bridge/connector/deadletter"
 	"inlong-bridge/connector/internal/letters"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
@@ -215,14 +216,15 @@ func (p *Assignment) setAside(pc checkpoint.Piece, class mapping.Class, why stri
 
 // write hands over the letter of a piece.
 func (p *Assignment) write(pc checkpoint.Piece, rec *kgo.Record, w waiting) {
-	p.Aside.Write(letters.Item{
-		Original: rec,
-		Letter: deadletter.Letter{
-			Reason: string(CodeOf(w.class)), Sentence: w.why, Cluster: p.Cluster, Topic: p.Partition.Topic, TopicID: p.Topic.ID,
-			Partition: p.Partition.Num, Offset: rec.Offset, Last: rec.Offset, Attempts: w.attempts,
-		},
-		Done: func(err error) { p.written(pc, w, rec.Offset, err) },
-	})
+	l := deadletter.Letter{
+		Cluster: p.Cluster, Topic: p.Partition.Topic, TopicID: p.Topic.ID, Partition: p.Partition.Num, Offset: rec.Offset, Last: rec.Offset,
+		Attempts: w.attempts,
+	}
+	if old := requeue.Of(rec); old != nil { // the same original again: one of its letters outlives compaction
+		l = old.Again(w.attempts)
+	}
+	l.Reason, l.Sentence = string(CodeOf(w.class)), w.why
+	p.Aside.Write(letters.Item{Original: rec, Letter: l, Done: func(err error) { p.written(pc, w, rec.Offset, err) }})
 }
 
 // written takes news of a letter. After a revoke it moves nothing.
@@ -278,6 +280,9 @@ func (s *Splitter) keep(c *chunk, rec *kgo.Record, class mapping.Class, route in
 	policy := mapping.PolicyStop
 	if s.rules != nil {
 		policy = s.rules.OnError(class)
+	}
+	if l := requeue.Of(rec); l != nil && l.Verdict != requeue.Chosen {
+		policy = mapping.PolicyStop // no letter, or one that cannot be opened: there is no original
 	}
 	switch policy {
 	case mapping.PolicySkip:

@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/byhand"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
@@ -37,6 +38,8 @@ type chunk struct {
 	arrived route.Arrival // when it was fetched: the event time of records that have none
 
 	alone bool            // its only record is oversize
+	from  *requeue.Letter // of a requeue: originals of its partition are in the chunk; see requeued.go
+
 	begun bool            // the span is open
 	span  checkpoint.Span // valid once begun
 	taken bool            // with order: the sender has all of it, and something before it still waits
@@ -56,7 +59,8 @@ type group struct {
 	payloads [][]byte
 	attrs    [][]sdk.Attr // of each payload; nil where records have none, see route.Content
 	offsets  []int64
-	sent     int // the sender has [0, sent)
+	told     []int64 // of a requeue: offsets of the originals
+	sent     int     // the sender has [0, sent)
 }
 
 type groupKey struct{ route, minute int32 }
@@ -97,9 +101,10 @@ const (
 // Cutting seals nothing: chunks that follow each other share open packs.
 type Splitter struct {
 	router  *route.Router
-	content *route.Content // nil: values travel as they are
-	body    route.Body     // of the record in hand; only with content
-	short   int            // number of chunks to come that are not wide; see shortSpans
+	content *route.Content  // nil: values travel as they are
+	body    route.Body      // of the record in hand; only with content
+	from    *requeue.Letter // of a requeue: content is that of its partition
+	short   int             // number of chunks to come that are not wide; see shortSpans
 	// Pack is the bytes that the records of one chunk take in packs, at most. A record that is larger has a
 	// chunk to itself.
 	Pack int
@@ -155,12 +160,12 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		}
 		control := rec.Attrs.IsControl()
 		size := len(rec.Value)
-		if s.content != nil && !control {
+		if s.requeued(rec); s.content != nil && !control {
 			s.body = s.content.Of(rec)
 			size = s.body.Size
 		}
 		oversize := !control && size > s.Oversize
-		if c == nil || oversize || s.full(c, size) {
+		if c == nil || oversize || s.full(c, size) || c.leaves(rec) {
 			c = s.next(c, rec)
 			c.alone = oversize
 			chunks = append(chunks, c)
@@ -316,6 +321,7 @@ func (s *Splitter) add(c *chunk, r *route.Route, rec *kgo.Record, at time.Time, 
 	}
 	g.payloads = append(g.payloads, payload)
 	g.offsets = append(g.offsets, rec.Offset)
+	c.follow(g, rec)
 	c.bytes += int64(size)
 	c.items += size + frame.ItemOverhead
 }

@@ -40,7 +40,7 @@ func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
 	}
 	sp.topicID, sp.byHand = p.Topic.ID, p.ByHand
 	chunks, _ := sp.split(recs)
-	sp.body = route.Body{} // or it would keep the fetch
+	sp.body, sp.from = route.Body{}, nil // or they would keep the fetch
 	if sp.rules != nil {
 		p.letters.fetched(len(recs), now)
 		for _, s := range sp.taken.Aside {
@@ -234,7 +234,7 @@ func (p *Assignment) packedLocked(from, to int) uint64 {
 func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
 	o := &p.offer
 	b := &o.batch
-	o.c, o.g, b.Stream, b.Time, b.PackAttrs = c, g, g.route.Stream, g.time, p.Router.PackAttrs()
+	o.c, o.g, b.Stream, b.Time, b.PackAttrs = c, g, g.route.Stream, g.time, p.packAttrs(c.from)
 	defer func() { o.c, o.g, b.Payloads, b.Attrs = nil, nil, nil, nil }() // or it would keep the fetch
 	for g.sent < len(g.payloads) {
 		o.base = g.sent
@@ -248,7 +248,7 @@ func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
 			b.Attrs = g.attrs[o.base:end]
 		}
 		if o.origins != nil {
-			p.tellOrigins(o.origins, g.offsets[o.base:])
+			p.tellChunk(o.origins, c, g)
 		}
 		n, err := s.TrySendBatch(b)
 		g.sent += n

@@ -33,6 +33,7 @@ import (
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
+	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 )
 
@@ -54,6 +55,7 @@ type Causes interface {
 // Deps are the parts that a Consumer works with and does not make.
 type Deps struct {
 	Settings *config.Config
+	Sources  *mapping.Table // the topics that are consumed
 	Limits   config.Limits
 	Log      *slog.Logger
 	Soft     context.Context // ends when the bridge is told to stop
@@ -75,6 +77,8 @@ type Deps struct {
 
 	Absence   absence.Rules
 	LookAgain time.Duration // between two looks at whether stopped partitions may go on
+
+	Rate int // records per second that are handed on at most; 0 for no limit
 
 	// Of a migration.
 	Migrates bool

@@ -48,7 +48,7 @@ func (pl *poller) run(ctx context.Context) error {
 			pl.holding(reason.Key{})
 			continue
 		}
-		fs := pl.Group.PollFetches(ctx)
+		fs := pl.Group.PollRecords(ctx, most(pl.deps.Rate))
 		done := pl.deps.Loops.Works("poll")
 		err := pl.take(fs)
 		done()
@@ -56,6 +56,7 @@ func (pl *poller) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		slow(ctx, pl.deps.Rate, fs)
 	}
 	return nil
 }

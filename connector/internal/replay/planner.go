@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
@@ -52,9 +53,11 @@ type Batch struct {
 	Route      int32
 	Time       time.Time // event time
 	Payloads   [][]byte
-	Attrs      [][]sdk.Attr // of each payload; nil where records have none
-	Offsets    []int64      // of the payloads
-	Alone      bool         // proxies may not stand them: they share a pack with nothing else
+	Attrs      [][]sdk.Attr    // of each payload; nil where records have none
+	Offsets    []int64         // of the payloads
+	From       *requeue.Letter // of a requeue: the payloads are originals of its partition
+	Told       []int64         // of a requeue: offsets of the originals
+	Alone      bool            // proxies may not stand them: they share a pack with nothing else
 	// Packed is called for each run of payloads [from, to) that goes into one pack, before the pack is sent. It returns the piece that
 	// the run is from now on; 0 for one of which no news is wanted.
 	Packed func(from, to int) uint64
@@ -359,8 +362,8 @@ func (p *Planner) handOver(t *task, got *picked) (n int, tooLarge error) {
 		from, to := n, t.upTo(n, len(got.payloads))
 		var taken int
 		taken, tooLarge = p.c.Outlet.Send(&Batch{
-			Assignment: t.of, Route: t.origin.Route, Time: got.time, Payloads: got.payloads[from:to], Attrs: got.attrsOf(from, to),
-			Offsets: got.offsets[from:to], Alone: t.halve,
+			Assignment: t.of, Route: t.origin.Route, Time: got.time, Payloads: got.payloads[from:to], Attrs: got.attrsOf(from, to), Alone: t.halve,
+			Offsets: got.offsets[from:to], From: got.from, Told: got.toldOf(from, to),
 			Packed: func(a, b int) uint64 {
 				return uint64(t.of.Checkpoint().Replace(t.piece, t.run(got.offsets[from+a:from+b])))
 			},

@@ -2027,6 +2027,58 @@ var mutations = []mutation{
 		pkg: forwards,
 	},
 
+	// Requeue.
+	{
+		name: "a requeue commits past an original that is not acknowledged", file: "connector/requeue_source.go",
+		old: "		upTo = from[failed].Offset\n", new: "",
+		pkg: connector, run: "TestToSourceCommitsOnlyPastWhatIsAcknowledged",
+	},
+	{
+		name: "a requeue passes over what is no letter", file: "connector/internal/requeue/reader.go",
+		old: "case l.Verdict == Unreadable && !l.skip:", new: "case false:",
+		pkg: connector, run: "TestWhatIsNoLetterStops",
+	},
+	{
+		name: "what is no letter becomes one", file: "connector/internal/assign/aside.go",
+		old: "l != nil && l.Verdict != requeue.Chosen {", new: "l != nil && false {",
+		pkg: connector, run: "TestWhatIsNoLetterStops",
+	},
+	{
+		name: "a letter that fails again names its place in the dead-letter topic", file: "connector/internal/assign/aside.go",
+		old: "		l = old.Again(w.attempts)\n", new: "		l.Attempts = old.Attempts + 1\n",
+		pkg: connector, run: "TestLetterThatFailsAgainIsALetterAgain",
+	},
+	{
+		name: "all choices of letters share their progress", file: "connector/requeue.go",
+		old: "		suffix += \".\" + name\n", new: "		_ = name\n",
+		pkg: connector, run: "TestChoicesHaveTheirOwnProgress",
+	},
+	{
+		name: "the newest letter of a record is taken for an older one", file: "connector/internal/requeue/newest.go",
+		old: "known && at > r.Offset", new: "known && at >= r.Offset",
+		pkg: connector + "/internal/requeue",
+	},
+	{
+		name: "a letter that cannot be delivered takes the place of one that can", file: "connector/internal/requeue/newest.go",
+		old: "err != nil || l.Last != l.Offset", new: "err != nil || l.Last < l.Offset",
+		pkg: connector + "/internal/requeue", run: "TestNewestLetterIsTheOnlyOne",
+	},
+	{
+		name: "a batch of a requeue has originals of several partitions", file: "connector/internal/assign/requeued.go",
+		old: "l != nil && l.Verdict == requeue.Chosen && !l.SameHome(c.from)", new: "l != nil && false",
+		pkg: connector, run: "TestRequeuedPacksTell",
+	},
+	{
+		name: "requeued records that are read again tell their place in the dead-letter topic", file: "connector/internal/assign/outlet.go",
+		old: "if b.From != nil {", new: "if b.From != nil && false {",
+		pkg: connector, run: "TestRequeuedPacksTell",
+	},
+	{
+		name: "letters are not opened where they are read again", file: "connector/clientopts.go",
+		old: "opts = append(opts, kgo.WithHooks(b.requeue.reader))", new: "if b.direct != nil {\n\t\t\topts = append(opts, kgo.WithHooks(b.requeue.reader))\n\t\t}",
+		pkg: connector, run: "TestRequeuedPacksThatAProxyLoses",
+	},
+
 	// The proof by the queue.
 	{
 		name: "what came after the queue's oldest message counts as deleted by retention", file: "connector/verify/account.go",
