@@ -35,12 +35,20 @@ func (p *Assignment) Judge(piece uint64, r sdk.Result) sdk.Verdict {
 	switch {
 	case !ok: // revoked, or seen in another pack: nobody waits for it
 		return sdk.GiveUp
-	case class == mapping.ClassRefused && p.Topic.Mapping.OnError(class) == mapping.PolicyStop && !(p.ByHand.Within(o.First, o.Last) && (o.Records > 1 || p.ByHand.Is(o.First))):
+	case class == mapping.ClassRefused && p.Topic.Mapping.OnError(class) == mapping.PolicyStop && !p.lookFor(o):
 		return sdk.Keep
 	case o.Records > 1: // also where poison stops the partition: the reason names the record, and the others are delivered
 		return sdk.TakeBack
 	}
 	return sdk.GiveUp
+}
+
+// lookFor reports whether a piece is, or may hold, the record that a person skips.
+func (p *Assignment) lookFor(o checkpoint.Origin) bool {
+	if o.Records == 1 {
+		return p.ByHand.Is(o.First)
+	}
+	return p.ByHand.Within(o.First, o.Last)
 }
 
 // takenBack has a piece read again in two halves.
