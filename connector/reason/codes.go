@@ -11,6 +11,7 @@ const (
 	TooLarge       Code = "too_large"
 	Refused        Code = "refused"
 	Poison         Code = "poison"
+	Undecodable    Code = "undecodable"
 	LetterTopic    Code = "dead_letter_topic"
 	LetterLimit    Code = "dead_letter_limit"
 	LetterWait     Code = "dead_letter_wait"
@@ -28,6 +29,7 @@ const (
 	Overdue        Code = "overdue"
 	MaxUnfinal     Code = "max_unfinal"
 	AtEnd          Code = "at_end"
+	Order          Code = "order"
 )
 
 // Causes of streams, proxies and queue clusters.
@@ -89,6 +91,7 @@ var kinds = []Kind{
 	{Code: TooLarge, Scopes: []Scope{Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "A record fits into no frame, or a batch does not fit into the budget."},
 	{Code: Refused, Scopes: []Scope{Stream, Partition}, Severity: Page, Stops: true, Strict: true, Stuck: "route", Meaning: "Two proxies, or all there are, refuse a pack by code."},
 	{Code: Poison, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "Proxies close the connection on which a record arrives."},
+	{Code: Undecodable, Scopes: []Scope{Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "A batch of the partition cannot be read: it is damaged, or compressed in an unknown way."},
 	{Code: LetterTopic, Scopes: []Scope{Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "Dead letters of the partition cannot be written to dead_letter.topic."},
 	{Code: LetterLimit, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "More of the partition's records would become dead letters than dead_letter.limit allows."},
 	{Code: LetterWait, Scopes: []Scope{Process}, Severity: Ticket, Stuck: "window", Meaning: "Dead letters come faster than dead_letter.topic takes them."},
@@ -106,6 +109,7 @@ var kinds = []Kind{
 	{Code: Overdue, Scopes: []Scope{Partition}, Severity: Page, Strict: true, Meaning: "The oldest records wait longer to become final than the mode of confirmation takes."},
 	{Code: MaxUnfinal, Scopes: []Scope{Process, Partition}, Severity: Ticket, Stuck: "window", Meaning: "As many pieces wait to become final, or to be committed, as delivery.max_unfinal allows."},
 	{Code: AtEnd, Scopes: []Scope{Partition}, Severity: Info, Meaning: "The migration has read the partition to the end of its plan."},
+	{Code: Order, Scopes: []Scope{Process, Partition}, Severity: Info, Meaning: "Records wait until the pack before them is final, as delivery.order says."},
 	{Code: StreamFull, Scopes: []Scope{Stream}, Severity: Ticket, Stuck: "route", Meaning: "The stream holds as many waiting bytes as it may: what it sends in a few seconds, or what is free of the budget."},
 	{Code: StreamStalled, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The stream has waiting packs and makes no progress."},
 	{Code: UnknownStream, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The proxies do not know the group or the stream."},

@@ -81,6 +81,7 @@ type waiting struct {
 	root     checkpoint.Piece // what it was cut from, of one that failed
 	due      time.Time
 	pause    time.Duration
+	busy     bool // its batch is being fetched or written
 }
 
 // fetched counts records for the limit.
@@ -197,6 +198,7 @@ func (p *Assignment) setAside(pc checkpoint.Piece, class mapping.Class, why stri
 		if p.checkpoint.SetAside(pc, checkpoint.Skipped) {
 			p.Aside.Skipped(p, Skips{Class: class, N: int64(o.Records), First: o.First, Why: why})
 		}
+		p.laneFreed()
 		p.events.Moved()
 	default:
 		if r := p.overLimit(o.First, time.Now()); r != nil {
@@ -230,6 +232,7 @@ func (p *Assignment) written(pc checkpoint.Piece, w waiting, offset int64, err e
 	defer p.events.Moved()
 	if err == nil {
 		p.checkpoint.SetAside(pc, checkpoint.Quarantined)
+		p.laneFreed()
 		p.Aside.Lettered(p, w.class, offset, w.why)
 		return
 	}
@@ -244,7 +247,9 @@ func (p *Assignment) written(pc checkpoint.Piece, w waiting, offset int64, err e
 		p.gate.Strand(1)
 	}
 	p.stopForLetter(offset, err.Error())
-	p.events.Lost(p, pc, o)
+	if w.class != mapping.ClassUndecodable { // its batch is fetched by hand; see BatchesDue
+		p.events.Lost(p, pc, o)
+	}
 }
 
 // stopForLetter stops the partition because a letter cannot be written.
@@ -340,7 +345,7 @@ func (p *Assignment) writeLettersLocked(c *chunk, now time.Time) (wait reason.Ke
 		if h := p.overLimit(x.rec.Offset, now); h != nil {
 			return reason.Key{}, h
 		}
-		if pc := p.checkpoint.Add(c.span, checkpoint.Origin{First: x.rec.Offset, Last: x.rec.Offset, Route: x.route, Records: 1}); pc != 0 {
+		if pc := p.checkpoint.Add(c.span, checkpoint.Origin{First: x.rec.Offset, Last: x.rec.Offset, Route: x.route, Records: 1, Lane: p.Lane(x.rec)}); pc != 0 {
 			p.write(pc, x.rec, x.waiting)
 		}
 		c.aside[0] = setAside{}
@@ -356,8 +361,9 @@ func (p *Assignment) keepTooLargeLocked(c *chunk, g *group, err error) bool {
 	if p.policy(mapping.ClassTooLarge) == mapping.PolicyStop && !p.ByHand.Is(at) {
 		return false
 	}
+	p.beginLocked(c, time.Now())
 	p.setAside(p.checkpoint.Add(c.span, checkpoint.Origin{
-		First: at, Last: at, Route: g.route.Index, Minute: g.minute, Records: 1, Arrived: g.minute == c.arrived.Minute,
+		First: at, Last: at, Route: g.route.Index, Minute: g.minute, Records: 1, Arrived: g.minute == c.arrived.Minute, Lane: g.lane,
 	}), mapping.ClassTooLarge, part.InKeys(err), 0)
 	g.payloads[g.sent] = nil
 	g.sent++

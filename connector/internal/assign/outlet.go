@@ -28,6 +28,9 @@ func (o Outlet) Send(b *replay.Batch) (taken int, tooLarge error) {
 		}
 		batch.Trail = origins
 	}
+	if p.Lanes > 0 {
+		batch.OnePack = new(uint64) // what does not fit follows when that pack is final
+	}
 	n, err := o.Sender.TrySendBatch(batch)
 	if errors.Is(err, sdk.ErrTooLarge) {
 		return n, err

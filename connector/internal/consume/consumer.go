@@ -94,6 +94,7 @@ type Consumer struct {
 	log    *slog.Logger
 	table  *Table
 	goesOn bool // after offsets that are gone from Kafka
+	lanes  int  // in which the records of a partition keep their order; 0 for none
 
 	// Set by Open.
 	Group     *kgo.Client
@@ -111,6 +112,7 @@ type Consumer struct {
 	progress await.Condition // of pieces and commits
 	heldAt   atomic.Int64    // wall clock at which fetching was held last, unix nanoseconds
 	pending  assign.PendingBytes
+	freed    freed
 	turn     int         // of the goroutine that offers pending chunks
 	draining atomic.Bool // nothing new is fetched
 	drained  atomic.Bool // nothing is waited for any more
@@ -118,7 +120,7 @@ type Consumer struct {
 
 // New makes a Consumer that asks nobody for anything yet.
 func New(d Deps) *Consumer {
-	c := &Consumer{deps: d, cfg: d.Settings, limits: d.Limits, log: d.Log, table: d.Table, goesOn: d.Settings.Delivery.OnGap == "continue", look: make(chan struct{}, 1)}
+	c := &Consumer{deps: d, cfg: d.Settings, limits: d.Limits, log: d.Log, table: d.Table, goesOn: d.Settings.Delivery.OnGap == "continue", lanes: lanesOf(d.Settings.Delivery.Order), look: make(chan struct{}, 1), freed: freed{wake: make(chan struct{}, 1)}}
 	c.absent.rules, c.absent.last = d.Absence, -1
 	c.member = &membership{Consumer: c, leaving: make(chan struct{})}
 	c.opener = &opener{Consumer: c}
@@ -183,6 +185,7 @@ func (c *Consumer) HeldAt() time.Time {
 
 var (
 	unfinalKey   = reason.Key{Code: reason.MaxUnfinal, Scope: reason.Process}
+	orderKey     = reason.Key{Code: reason.Order, Scope: reason.Process}
 	drainingKey  = reason.Key{Code: reason.Draining, Scope: reason.Process}
 	rebalanceKey = reason.Key{Code: reason.Rebalance, Scope: reason.Group}
 )
@@ -228,6 +231,8 @@ func (c *Consumer) Lost(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.
 	c.Replay.Add(p, pc, o)
 	c.Replay.Nudge()
 }
+
+func (c *Consumer) Freed(p *assign.Assignment) { c.freed.add(p) }
 
 func (c *Consumer) Halve(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
 	c.Replay.Halve(p, pc, o)

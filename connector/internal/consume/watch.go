@@ -35,6 +35,7 @@ func (w *watcher) run(ctx context.Context) {
 		w.retryFaults(ctx)
 		w.refusalsOver()
 		w.lettersOver()
+		w.lettersOfBatches(ctx)
 		w.passGaps(ctx)
 		w.deps.ByHand.Passed(w.finalUpTo)
 		if w.deps.Own.Changed() {
@@ -49,6 +50,7 @@ func (w *watcher) run(ctx context.Context) {
 			lastStreams = time.Now()
 			w.streamsAgain()
 			w.fitsAgain()
+			w.readableAgain(ctx)
 		}
 		if time.Since(lastIdle) >= idleTick {
 			lastIdle = time.Now()

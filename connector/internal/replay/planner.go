@@ -25,6 +25,8 @@ type Assignment interface {
 	Gate() *gate.Gate
 	// Known returns the index of a record's route; ok is false for a record that no piece can hold.
 	Known(rec *kgo.Record) (index int32, ok bool)
+	// Lane returns the lane in which a record keeps its order.
+	Lane(rec *kgo.Record) uint8
 	// Content is what travels of a record, nil for its value.
 	Content() *route.Content
 	// Stop stops the partition. A second call with the same reason does nothing.
@@ -207,6 +209,7 @@ func (p *Planner) due(now time.Time) (due map[part.ID][]*task, next time.Time) {
 			t.of.Gate().Strand(1)
 			delete(p.tasks, t)
 		case t.of.Gate().Condition().Has(reason.Deleted): // its topic may come back
+		case !t.inTurn(): // what becomes final wakes the planner's owner
 		case t.due.After(now):
 			if next.IsZero() || t.due.Before(next) {
 				next = t.due
@@ -266,8 +269,9 @@ func (p *Planner) handle(id part.ID, rd *reading, recs []*kgo.Record, now time.T
 		case taskDone:
 			p.done(t)
 		case taskFull:
-			full = true
-			t.backOff(now, fullPauses)
+			if full = true; t.inTurn() { // what waits for its turn is not due before
+				t.backOff(now, fullPauses)
+			}
 		case taskOpen:
 			t.pause = 0
 			open = append(open, t)
@@ -354,7 +358,7 @@ func (p *Planner) passed(t *task, upTo int64) taskState {
 // handOver hands records of a task to the sender, in one batch, or two where the piece is halved. It returns how many were taken, and
 // why the next one can never be.
 func (p *Planner) handOver(t *task, got *picked) (n int, tooLarge error) {
-	for n < len(got.payloads) && tooLarge == nil {
+	for n < len(got.payloads) && tooLarge == nil && t.inTurn() {
 		from, to := n, t.upTo(n, len(got.payloads))
 		var taken int
 		taken, tooLarge = p.c.Outlet.Send(&Batch{

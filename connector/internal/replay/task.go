@@ -39,6 +39,9 @@ func (t *task) readable() bool {
 	return !t.of.Gate().Condition().Has(reason.Recreated, reason.Truncated)
 }
 
+// inTurn reports whether its records may be sent now without overtaking what lies before them in their lane.
+func (t *task) inTurn() bool { return t.of.Checkpoint().InTurn(t.piece) }
+
 // outstanding reports whether the piece still has to be read again and can be.
 func (t *task) outstanding() bool { return t.wanted() && t.readable() }
 
@@ -184,7 +187,7 @@ func (t *task) pick(recs []*kgo.Record) (p picked) {
 			continue
 		}
 		index, ok := t.of.Known(rec)
-		if !ok || !t.origin.Holds(rec.Offset, index, minute) {
+		if !ok || !t.origin.Holds(rec.Offset, index, minute) || t.of.Lane(rec) != t.origin.Lane {
 			continue // it was not routed here when it was sent, so it is not of this piece
 		}
 		l := requeue.Of(rec)

@@ -1132,6 +1132,71 @@ var mutations = []mutation{
 		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
 	},
 	{
+		name: "the next pack of a lane goes before the one before is final", file: "connector/checkpoint/lane.go",
+		old: "	return !some\n", new: "	return true || some\n",
+		pkg: model + " " + assigned,
+	},
+	{
+		name: "the parts of a lost piece are sent together though its lane keeps an order", file: "connector/internal/replay/planner.go",
+		old: "tooLarge == nil && t.inTurn() {", new: "tooLarge == nil {",
+		pkg: model + " " + assigned,
+	},
+	{
+		name: "the lost pieces of a lane are sent together", file: "connector/checkpoint/lane.go",
+		old: "return !some || first == x.handle", new: "return !some || first > 0",
+		pkg: model + " " + assigned,
+	},
+	{
+		name: "a lane that the sender has turned away goes on in a later chunk", file: "connector/internal/assign/order.go",
+		old: "p.lanes.blocked |= 1 << g.lane", new: "_ = uint64(1) << g.lane",
+		pkg: assigned, run: "TestFullStreamHolds",
+	},
+	{
+		name: "a lane that is freed while chunks are offered goes on in a later chunk", file: "connector/internal/assign/order.go",
+		old: "p.lanes.blocked |= 1 << lane\n", new: "_ = uint64(1) << lane\n",
+		pkg: assigned, run: "TestLaneThatIsFreed",
+	},
+	{
+		name: "records of other lanes are read again with a lost piece", file: "connector/internal/replay/task.go",
+		old: " || t.of.Lane(rec) != t.origin.Lane", new: "",
+		pkg: assigned, run: "TestFirstCopiesArriveInOrder",
+	},
+	{
+		name: "a pack that keeps an order is cut in two", file: "sdk/onepack.go",
+		old: "{ return p.number != 0 }", new: "{ return p == nil }",
+		pkg: sender, run: "TestPackThatKeepsAnOrder",
+	},
+	{
+		name: "the records of a lane are gathered over a change of stream or minute", file: "connector/internal/assign/order.go",
+		old: "return g != nil && (g.route", new: "return g == nil && (g.route",
+		pkg: assigned, run: "TestRecordsOfAnotherStreamOrMinute",
+	},
+	{
+		name: "a batch of one pack goes on in the next", file: "sdk/batch.go",
+		old: "case !st.takesMoreLocked(*one, &key, size): // the rest does not fit", new: "case n < 0:",
+		pkg: sender, run: "OnePack",
+	},
+	{
+		name: "the room of what did not fit into the one pack is kept", file: "sdk/onepack.go",
+		old: "s.budget.Refund(back, key.repair, &st.held)", new: "_ = back",
+		pkg: sender, run: "OnePack",
+	},
+	{
+		name: "what waits for its turn has no bound", file: "connector/internal/consume/pending.go",
+		old: "c.pending.InOrder.Load() > c.limits.FetchBytes", new: "c.pending.InOrder.Load() < 0",
+		pkg: "./connector/internal/consume", run: "TestNothingIsFetchedWhileMuch",
+	},
+	{
+		name: "what waits for its turn and does not move keeps others from being fetched", file: "connector/internal/assign/order.go",
+		old: "now.Sub(p.lanes.moved) < stillAfter", new: "!now.Before(p.lanes.moved)",
+		pkg: assigned, run: "TestWhatWaitsForItsTurn",
+	},
+	{
+		name: "a later chunk's span begins before those of chunks that wait", file: "connector/internal/assign/dispatch.go",
+		old: "b := p.pending.chunks[i]\n", new: "b := c\n",
+		pkg: assigned, run: "TestFirstCopiesArriveInOrder",
+	},
+	{
 		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/internal/assign/pending.go",
 		old: "k, held := p.shareKey, p.checkpoint.Held()", new: "k, held := p.shareKey, p.checkpoint.Unfinal()",
 		pkg: connector, run: "TestFailingCommits",
@@ -2086,6 +2151,39 @@ var mutations = []mutation{
 		name: "a dead letter without an answer counts as written", file: "connector/internal/letters/letters.go",
 		old: "		errs[i] = errors.New(\"the client gave no answer\")", new: "		errs[i] = errors.Join()",
 		pkg: letters,
+	},
+
+	// Batches that cannot be read.
+	{
+		name: "one fetch by hand is enough to give a batch up", file: "connector/internal/consume/undecodable.go",
+		old: "const looks = 4", new: "const looks = 1",
+		pkg: connector, run: "TestDamagedReads",
+	},
+	{
+		name: "a batch that is other bytes each time is given up", file: "connector/internal/assign/undecodable.go",
+		old: "if d.at == next.at && d.sum == next.sum {", new: "if d.at == next.at {",
+		pkg: assigned, run: "SameBytes",
+	},
+	{
+		name: "a batch is passed over although what lies before it waits", file: "connector/internal/assign/undecodable.go",
+		old: "p.expect != at || len(p.pending.chunks) > 0 {", new: "p.expect != at {",
+		pkg: assigned, run: "TestUndecodableBatch",
+	},
+	{
+		name: "a damaged header says where the next batch begins", file: "connector/internal/source/batch.go",
+		old: "case follows.sound && (h.next < 0 || follows.base < h.next):", new: "case follows.sound && h.next < 0:",
+		pkg: brokers, run: "TestDamage|TestBroken",
+	},
+	{
+		name: "a damaged header says where the log ends", file: "connector/internal/source/batch.go",
+		old: "case h.counts:", new: "case h.next >= 0:",
+		pkg: brokers, run: "TestDamage|TestBroken",
+	},
+	{
+		name: "the client goes on behind a batch that it could not decode", file: "connector/internal/consume/undecodable.go",
+		old: "		p.GoBack(w.setOffsets)\n		return true", new: "		return true",
+		more: [][2]string{{"	p.Distrust()\n", ""}},
+		pkg:  connector, run: "TestDamagedReads",
 	},
 
 	// Records skipped by hand.
