@@ -14,8 +14,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/deadletter"
+	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/mapping"
+	"inlong-bridge/sdk/dptest"
 )
 
 // keyed routes records by their key, so that one without a key has no stream.
@@ -131,8 +134,8 @@ func TestDeadLetterIsWrittenBeforeTheOffsetMoves(t *testing.T) {
 	if books.Final != 9 || books.Sum() != 10 {
 		t.Errorf("books = %+v, want nine final and one dead letter", books)
 	}
-	if got := r.b.Status().Counters.DeadLetters; len(got) != 1 || got[0].Topic != "orders" || got[0].Reason != "unrouted" || got[0].N != 1 {
-		t.Errorf("counted %+v, want one of orders", got)
+	if got := r.b.Status().Counters.DeadLetters; !slices.Contains(got, observe.SetAside{Topic: "orders", Reason: "unrouted", N: 1}) || len(got) != mapping.Classes {
+		t.Errorf("counted %+v, want one of orders, and the other classes with 0", got)
 	}
 }
 
@@ -146,8 +149,8 @@ func TestMissingDeadLetterTopicStopsThePartition(t *testing.T) {
 	r := e.start(e.config("queue"))
 	e.waitCommitted("orders", 1, 10)
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-	if p.Stall != string(reason.DeadLetter) || !strings.Contains(p.Reason, "topic letters") || !strings.Contains(p.Reason, "create it") {
-		t.Errorf("stopped as %s: %s; want %s and what to do", p.Stall, p.Reason, reason.DeadLetter)
+	if p.Stall != string(reason.LetterTopic) || !strings.Contains(p.Reason, "topic letters") || !strings.Contains(p.Reason, "create it") {
+		t.Errorf("stopped as %s: %s; want %s and what to do", p.Stall, p.Reason, reason.LetterTopic)
 	}
 	if at := e.committed("orders", 0); at > 0 {
 		t.Errorf("committed = %d, past a record that nobody has", at)
@@ -182,8 +185,8 @@ func TestUnroutedIsSkippedByPolicyAndBooked(t *testing.T) {
 	if books.Final != 8 || books.Sum() != 10 {
 		t.Errorf("books = %+v, want eight final and two skipped", books)
 	}
-	if got := r.b.Status().Counters.SkippedByPolicy; len(got) != 1 || got[0].Reason != "unrouted" || got[0].N != 2 {
-		t.Errorf("counted %+v, want two of orders", got)
+	if got := r.b.Status().Counters; !slices.Contains(got.SkippedByPolicy, observe.SetAside{Topic: "orders", Reason: "unrouted", N: 2}) || len(got.DeadLetters) != 0 {
+		t.Errorf("counted %+v and %+v, want two of orders, and no letter", got.SkippedByPolicy, got.DeadLetters)
 	}
 	if r.b.letterClient != nil {
 		t.Error("a client for dead letters was made, which nobody wants")
@@ -241,7 +244,7 @@ func TestDeadLetterTopicThatIsTooSmallStopsThePartition(t *testing.T) {
 	})
 	r := e.start(e.config("queue"))
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
-	if p.Stall != string(reason.DeadLetter) || !strings.Contains(p.Reason, "max.message.bytes") {
+	if p.Stall != string(reason.LetterTopic) || !strings.Contains(p.Reason, "max.message.bytes") {
 		t.Errorf("stopped as %s: %s", p.Stall, p.Reason)
 	}
 	if at := e.committed("orders", 0); at > 0 {
@@ -289,5 +292,72 @@ func TestLettersWrittenAgainAfterACrashCompactAway(t *testing.T) {
 	ls, _ := e.lettersIn()
 	if len(ls) != 2 || ls[0].Identity() != ls[1].Identity() {
 		t.Errorf("letters = %+v, want two of one identity", ls)
+	}
+}
+
+// One record of 10,000 is refused, or ends connections: it is found, set aside as its rule says, and everything else arrives.
+func TestOneRecordThatProxiesDoNotTakeIsSetAside(t *testing.T) {
+	const n, bad = 10_000, 4321
+	for _, c := range []struct {
+		confirm, onError string
+		code             int
+		reason           string
+	}{
+		{"queue", "{refused: dead_letter}", 104, "refused"},
+		{"settle", "{refused: dead_letter}", 104, "refused"},
+		{"queue", "{poison: dead_letter}", dptest.CloseConnection, "poison"},
+		{"queue", "{refused: skip}", 104, "refused"},
+		{"settle", "{poison: skip}", dptest.CloseConnection, "poison"},
+	} {
+		t.Run(c.confirm+" "+c.onError, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t, withPartitions(1), notTaking(payload("orders", 0, bad), c.code))
+			e.letterTopic()
+			e.routes = "  - {topics: [orders], group: g, stream: s, on_error: " + c.onError + "}\ndead_letter: {topic: letters}\n"
+			cfg := e.config(c.confirm)
+			cfg.Pack.Bytes.N = 64 << 10
+			for from := 0; from < n; from += 2500 {
+				e.produce("orders", 0, from, 2500, 0)
+			}
+			r := e.start(cfg)
+			e.waitCommitted("orders", 0, n)
+			if gone := missing(e.arrived(), "orders", 0, n); len(gone) != 1 || gone[0] != bad {
+				t.Errorf("%d records are not in the queue, want record %d alone", len(gone), bad)
+			}
+			books := r.part("orders", 0, func(p PartitionStatus) bool { return p.Committed == n && p.Books.Sum() == n }).Books
+			ls, originals := e.lettersIn()
+			if strings.Contains(c.onError, "skip") {
+				if books.Final != n-1 || books.Skipped != 1 || len(ls) > 0 {
+					t.Errorf("books = %+v with %d letters, want one record skipped", books, len(ls))
+				}
+			} else if books.Final != n-1 || books.Dead != 1 || len(ls) != 1 || ls[0].Reason != c.reason || ls[0].Offset != bad || ls[0].Attempts < 2 ||
+				string(originals[0].Value) != payload("orders", 0, bad) {
+				t.Errorf("books = %+v, letters = %+v; want one of offset %d for %s", books, ls, bad, c.reason)
+			}
+			if stops := r.b.consumer.Counters.Stops.Snapshot(); len(stops) != 0 {
+				t.Errorf("partitions stopped: %v, want none", stops)
+			}
+			if err := r.drain(); err != nil {
+				t.Errorf("drain: %v", err)
+			}
+		})
+	}
+}
+
+// Everything is refused: the partition stops at the limit, instead of draining its topic into letters.
+func TestRefusalOfEverythingStopsAtTheLimit(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1), withProxy(dptest.WithAnswer(func(dptest.Asked) int { return 104 })))
+	e.letterTopic()
+	e.routes = "  - {topics: [orders], group: g, stream: s, on_error: dead_letter}\ndead_letter: {topic: letters, limit: 5}\n"
+	e.produce("orders", 0, 0, 100, 0)
+	r := e.start(e.config("queue"))
+	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
+	if p.Stall != string(reason.LetterLimit) || !strings.Contains(p.Reason, "dead_letter.limit (5)") {
+		t.Errorf("stopped as %s: %s", p.Stall, p.Reason)
+	}
+	time.Sleep(300 * time.Millisecond)
+	if ls, _ := e.lettersIn(); len(ls) > 5 {
+		t.Errorf("%d letters, want at most 5", len(ls))
 	}
 }

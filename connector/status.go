@@ -95,6 +95,7 @@ func (o observed) Snapshot() Status {
 		s.Starting = "the bridge has not joined its group yet"
 	}
 	s.Counters = b.consumer.Counters.Snapshot(s.Group.Topics)
+	s.Counters.SkippedByPolicy, s.Counters.DeadLetters = b.consumer.SetAside()
 	s.Counters.OffsetsLost += again.Gone
 	s.Counters.Commits, s.Counters.CommitErrors = b.consumer.Committer.Counts()
 	s.Loops = b.loops.Snapshot()

@@ -19,14 +19,16 @@ const (
 	ClassRefused                  // the proxies refuse it for good
 	ClassPoison                   // proxies end the connection on which it comes
 	ClassUndecodable              // it lies in a batch that cannot be read
-	Classes                       // how many there are
 )
+
+// Classes is how many classes there are.
+const Classes = int(ClassUndecodable) + 1
 
 var classNames = [Classes]string{"unrouted", "too_large", "refused", "poison", "undecodable"}
 
 // String returns the class as the configuration names it.
 func (c Class) String() string {
-	if c < Classes {
+	if int(c) < Classes {
 		return classNames[c]
 	}
 	return fmt.Sprintf("class(%d)", uint8(c))
@@ -71,7 +73,7 @@ func (p *policies) String() string {
 
 // OnError returns what becomes of a record of the topic that cannot be delivered. Where no rule matches, the partition stops.
 func (t *Topic) OnError(c Class) Policy {
-	if t.rule == nil || c >= Classes {
+	if t.rule == nil || int(c) >= Classes {
 		return PolicyStop
 	}
 	return t.rule.onError[c]

@@ -19,6 +19,7 @@ type Batch struct {
 	// that pack can be reported.
 	Packed func(from, to int) (piece uint64)
 	Repair bool // records that were lost: they use the reserve of the budget and go before others
+	Alone  bool // records that proxies may not stand: nothing else is in their packs, nor on the connection with one of them
 
 	// Attrs are the attributes of each record, as many as Payloads; nil when none has any. They are not
 	// kept once the call returned. A record that has none among others that have gets "_=".
@@ -52,7 +53,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		}
 	}
 	at := timeOrNow(b.Time)
-	key := openKey{minute: frame.MinuteOf(at), repair: b.Repair, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
+	key := openKey{minute: frame.MinuteOf(at), repair: b.Repair, alone: b.Alone, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
 	records, unfit := b.Payloads[first:], error(nil)
 	if key.records {
 		if err := s.o.messageType.unfitAttrs(); err != nil {
@@ -100,7 +101,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 			p.pieces = append(p.pieces, piece{token: b.Token, from: uint16(p.count - (i - from)), to: uint16(p.count)})
 			runs = append(runs, run{p, len(p.pieces) - 1, from, i})
 		}
-		if !p.fits(0) {
+		if !p.fits(0) || b.Alone && i == n {
 			s.sealLocked(p)
 		}
 	}

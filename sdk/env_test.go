@@ -196,7 +196,7 @@ func (l *ledger) Settled(piece uint64, r sdk.Result) {
 			held, legal = false, true
 		case sdk.Acked:
 			legal = r.Outcome == sdk.Final || r.Outcome == sdk.Lost || errors.Is(r.Err, sdk.ErrClosed)
-		case sdk.Lost:
+		case sdk.Lost, sdk.TakenBack:
 			legal = r.Outcome == sdk.Final
 		default:
 			legal = false

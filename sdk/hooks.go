@@ -11,7 +11,8 @@ import (
 // must be quick: what is slow delays all news, and by that what is taken; see WithBacklog.
 //
 // A pack is sealed once, written each time it is sent, and then acked, final, lost, refused, or given up,
-// as the pieces in it are told: final may come without acked, and after lost.
+// as the pieces in it are told: final may come without acked, and after lost. One that is cut, or taken back by a Judge,
+// ends without a call: its records come in other packs.
 type Hooks struct {
 	PackSealed  func(PackEvent) // it takes no more records
 	PackWritten func(PackEvent) // its bytes are being written to Endpoint; Sends counts

@@ -64,6 +64,7 @@ type followers struct {
 type openKey struct {
 	minute  int64
 	repair  bool
+	alone   bool   // it takes the records of one call, and travels alone
 	records bool   // records have attributes of their own
 	attrs   string // of the pack, beside those that every pack has
 }
@@ -88,6 +89,7 @@ func (p *pack) fits(n int) bool {
 func (s *Sender) enterLocked(p *pack) *engine.Pack {
 	l := &p.life
 	l.Ref, l.Records, l.Repair, l.Followed, l.OpenedAt = s.packs.put(p), int32(p.count), p.key.repair, len(p.pieces) > 0, p.opened
+	l.Alone = p.key.alone
 	return l
 }
 

@@ -72,6 +72,8 @@ func (s *Sender) performLocked(f *engine.Effect, now time.Duration, todo *afterU
 		s.beginBarrierLocked(now)
 	case engine.Cut:
 		return s.cutLocked(f, now)
+	case engine.Judge:
+		return s.judgeLocked(f, now)
 
 	case engine.PackAcked:
 		s.packAckedLocked(s.packs.at(f.Pack.Ref), now)
@@ -85,6 +87,8 @@ func (s *Sender) performLocked(f *engine.Effect, now time.Duration, todo *afterU
 		s.tellTokensLocked(s.packs.at(f.Pack.Ref), Result{Outcome: Released, Endpoint: s.proxies.addrOfLocked(f.Endpoint)})
 	case engine.PackRefused:
 		s.packRefusedLocked(s.packs.at(f.Pack.Ref), f, now)
+	case engine.PackTakenBack:
+		s.packTakenBackLocked(s.packs.at(f.Pack.Ref), f, now)
 	case engine.PackAbandoned:
 		s.packAbandonedLocked(s.packs.at(f.Pack.Ref), f, now, todo)
 	case engine.PackForgotten:
@@ -220,9 +224,9 @@ func (s *Sender) packRefusedLocked(p *pack, f *engine.Effect, now time.Duration)
 	s.endLocked(p, event{result: r})
 }
 
-// refusalLocked is what is told of a pack that is given up. Under mu.
+// refusalLocked is what is told of a pack that is given up, taken back, or asked about. Under mu.
 func (s *Sender) refusalLocked(p *pack, f *engine.Effect) Result {
-	r := Result{Outcome: Refused, Endpoint: s.proxies.addrOfLocked(p.life.Endpoint()), Err: f.Err}
+	r := Result{Outcome: Refused, Endpoint: s.proxies.addrOfLocked(p.life.Endpoint()), Err: f.Err, Sends: p.life.Sends()}
 	switch f.Cause {
 	case engine.ByRetries:
 		e := &RetryError{Attempts: f.Times, Last: f.Err, maybe: p.life.MaybeDelivered()}
@@ -232,7 +236,7 @@ func (s *Sender) refusalLocked(p *pack, f *engine.Effect) Result {
 		r.Err = e
 	case engine.ByIsolation:
 		_, by, _ := p.life.EndedBy()
-		e := &PoisonError{Group: p.st.Group(), Stream: p.st.Name(), Deaths: f.Times, Last: s.proxies.endpointOfLocked(f.Endpoint).lastErr}
+		e := &PoisonError{Group: p.st.Group(), Stream: p.st.Name(), Records: p.count, Deaths: f.Times, Last: s.proxies.endpointOfLocked(f.Endpoint).lastErr}
 		for _, ep := range by {
 			e.Endpoints = append(e.Endpoints, s.proxies.addrOfLocked(ep))
 		}

@@ -14,7 +14,7 @@ import (
 // its records and pieces are divided.
 
 // Splitter is a Token that gives new names to the halves of a piece. Without it a pack that holds nothing
-// but one piece of the token is never cut: it is tried again alone, at growing pauses.
+// but one piece of the token is never cut: it is tried again alone, at growing pauses, unless a Judge says otherwise.
 type Splitter interface {
 	Token
 	// Split says that the first n records of the piece travel on under the first name, the others under the second. The
@@ -22,42 +22,55 @@ type Splitter interface {
 	Split(piece uint64, n int) (first, second uint64)
 }
 
-// PoisonError says that a record is given up because proxies close the connection whenever they get it. DataProxy
-// does so with what is larger than its max-msg-length, and with what it cannot read.
+// PoisonError says that proxies close the connection whenever they get a record, or the pack of several that a Judge is
+// asked about. DataProxy does so with what is larger than its max-msg-length, and with what it cannot read.
 type PoisonError struct {
 	Group     string
 	Stream    string
-	Deaths    int      // connections that ended while the record was alone on them
+	Records   int      // in the pack
+	Deaths    int      // connections that ended while the pack was alone on them
 	Endpoints []string // proxies that ended them
 	Last      string   // how the last one ended
 }
 
 func (e *PoisonError) Error() string {
-	return fmt.Sprintf("sending to %s.%s: %d connections to %s ended while this record was alone on them (%s); hint: compare the largest frame with the proxies' max-msg-length, and look into their logs",
-		e.Group, e.Stream, e.Deaths, strings.Join(e.Endpoints, ", "), e.Last)
+	what := "this record was"
+	if e.Records > 1 {
+		what = fmt.Sprintf("these %d records were", e.Records)
+	}
+	return fmt.Sprintf("sending to %s.%s: %d connections to %s ended while %s alone on them (%s); hint: compare the largest frame with the proxies' max-msg-length, and look into their logs",
+		e.Group, e.Stream, e.Deaths, strings.Join(e.Endpoints, ", "), what, e.Last)
 }
 
 // cutAt returns how many records the first half gets, and the piece that has to be cut for that, or -1.
 // At 0 the pack cannot be cut.
 func (p *pack) cutAt() (n, inside int) {
+	n, inside = p.boundary()
+	if inside >= 0 {
+		if _, ok := p.pieces[inside].token.(Splitter); ok {
+			return p.count / 2, inside
+		}
+	}
+	return n, -1
+}
+
+// boundary returns how many records the first half gets when no piece is cut, 0 if there is one piece alone, and the piece in
+// whose middle the pack's is, or -1.
+func (p *pack) boundary() (n, inside int) {
 	middle := p.count / 2
 	inside = slices.IndexFunc(p.pieces, func(pc piece) bool { return int(pc.from) < middle && middle < int(pc.to) })
 	if inside < 0 {
 		return middle, -1
 	}
-	pc := p.pieces[inside]
-	if _, ok := pc.token.(Splitter); ok {
-		return middle, inside
-	}
 	// The nearer end of the piece that is not an end of the pack.
-	before, after := int(pc.from), int(pc.to)
+	before, after := int(p.pieces[inside].from), int(p.pieces[inside].to)
 	switch {
 	case before > 0 && (after == p.count || middle-before <= after-middle):
-		return before, -1
+		return before, inside
 	case after < p.count:
-		return after, -1
+		return after, inside
 	}
-	return 0, -1
+	return 0, inside
 }
 
 // cutLocked begins to cut a waiting pack, which is in no queue meanwhile, and reports whether the engine was told already
@@ -70,10 +83,9 @@ func (s *Sender) cutLocked(f *engine.Effect, now time.Duration) (told bool) {
 	n, inside := p.cutAt()
 	switch {
 	case n == 0:
-		s.e.NotParted(&p.life, "its records share a piece that cannot be cut")
-		return true
+		return s.judgeWholeLocked(p, f)
 	case inside < 0:
-		s.partLocked(p, n, f.Times, now)
+		s.cutInTwoLocked(p, n, f.Times, now)
 		return true
 	}
 	// The token is asked without a lock. What happens to the pack meanwhile (it is seen, the sender is
@@ -89,7 +101,7 @@ func (s *Sender) cutLocked(f *engine.Effect, now time.Duration) (told bool) {
 			{token: pc.token, id: first, from: pc.from, to: at}, {token: pc.token, id: second, from: at, to: pc.to},
 		}, p.pieces[inside+1:])
 		if p.life.State() == engine.Waiting {
-			s.partLocked(p, n, f.Times, s.now())
+			s.cutInTwoLocked(p, n, f.Times, s.now())
 		} else {
 			s.tellEndLocked(p, *p.ended)
 		}
@@ -110,15 +122,21 @@ func (s *Sender) askSplit(pc piece, n int) (first, second uint64) {
 	return pc.token.(Splitter).Split(pc.id, n)
 }
 
-// partLocked makes two packs of a waiting one that ended so many connections. No piece reaches over the cut. Under mu.
-func (s *Sender) partLocked(p *pack, n, times int, now time.Duration) {
+// cutInTwoLocked makes two packs of a waiting one that ended so many connections. Under mu.
+func (s *Sender) cutInTwoLocked(p *pack, n, times int, now time.Duration) {
+	if err := s.partLocked(p, n, times, now); err != nil {
+		s.e.NotParted(&p.life, err.Error())
+	}
+}
+
+// partLocked makes two packs of a waiting one that is refused, or ended so many connections. No piece reaches over the cut. Under mu.
+func (s *Sender) partLocked(p *pack, n, times int, now time.Duration) error {
 	items, err := s.enc.Items(p.frame)
 	if err != nil || len(items) != p.count {
-		s.e.NotParted(&p.life, fmt.Sprintf("bug: its %d records cannot be read again: %v", p.count, err))
-		return
+		return fmt.Errorf("bug: its %d records cannot be read again: %w", p.count, err)
 	}
-	s.o.logger.Warn("cutting a pack in two that ends connections", "stream", p.st.text, "endpoint", s.proxies.addrOfLocked(p.life.Endpoint()),
-		"records", p.count, "times", times)
+	s.o.logger.Warn("cutting a pack in two that proxies do not take", "stream", p.st.text, "endpoint", s.proxies.addrOfLocked(p.life.Endpoint()),
+		"records", p.count, "connections_ended", times)
 	first, second := s.half(p, items[:n], 0), s.half(p, items[n:], n)
 	first.charge = p.charge * int64(n) / int64(p.count)
 	second.charge = p.charge - first.charge
@@ -136,6 +154,7 @@ func (s *Sender) partLocked(p *pack, n, times int, now time.Duration) {
 		}
 		s.enc.Push(q, q.size())
 	}
+	return nil
 }
 
 // half makes a pack of some of p's records, those from index from on.

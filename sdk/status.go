@@ -83,6 +83,7 @@ type StreamStatus struct {
 	PacksResent     uint64     `json:"packs_resent_total"`
 	PacksDuplicated uint64     `json:"packs_duplicated_total"` // known second copies: seen after a resend or a loss
 	PacksRefused    uint64     `json:"packs_refused_total"`
+	PacksCut        uint64     `json:"packs_cut_total"` // cut in two, or taken back, because proxies did not take them
 	RecordsFinal    uint64     `json:"records_final_total"`
 	RecordsLost     uint64     `json:"records_lost_total"`
 	RecordsRefused  uint64     `json:"records_refused_total"`
@@ -217,7 +218,7 @@ func (s *Sender) streamStatusLocked(st *Stream, out *StreamStatus, now time.Dura
 	out.Packs, out.PackedBytes, out.WireBytes = c.Packs, m.packedBytes, c.WireBytes
 	out.PacksPlain, out.PacksBetter = m.plainPacks, m.betterPacks
 	out.PacksAcked, out.PacksFinal, out.PacksLost, out.PacksResent = c.Acked, c.Final, c.Lost, c.Resent
-	out.PacksDuplicated, out.PacksRefused = c.Duplicated, c.Refused
+	out.PacksDuplicated, out.PacksRefused, out.PacksCut = c.Duplicated, c.Refused, c.Cut
 	out.RecordsFinal, out.RecordsLost, out.RecordsRefused = c.RecordsFinal, c.RecordsLost, c.RecordsRefused
 	out.QueueTime, out.WireTime, out.TotalTime = m.queue, m.wire, m.total
 	if s.o.finality.Mode == finality.Queue {
@@ -259,6 +260,8 @@ func (s *Sender) stallLocked(st *Stream, now time.Duration) (StreamCode, string)
 		return StreamRefused, count(st.life.Held(), "pack") + " refused: " + stall.Err.Error()
 	case engine.StallOneProxy:
 		return StreamRefused, stall.Err.Error() + "; no other proxy that could say so is connected"
+	case engine.StallCut:
+		return StreamRefused, stall.Err.Error() + "; packs that are refused are cut down to the record one at a time"
 	case engine.StallInQueue:
 		return StreamNotInQueue, stall.Reason
 	case engine.StallMissing:

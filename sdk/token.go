@@ -4,12 +4,13 @@ package sdk
 type Outcome uint8
 
 const (
-	Acked    Outcome = iota + 1 // a proxy holds it in memory
-	Final                       // safe, as WithFinality means it
-	Lost                        // it was acked, its bytes are gone here, and it must be sent anew; Final may still follow for a piece
-	Refused                     // given up permanently, by the proxies or as WithRetryLimit says; see the error
-	Held                        // refused permanently, and kept and tried again: see WithRefusedRetry and the error
-	Released                    // held no more: it is on its way as before
+	Acked     Outcome = iota + 1 // a proxy holds it in memory
+	Final                        // safe, as WithFinality means it
+	Lost                         // it was acked, its bytes are gone here, and it must be sent anew; Final may still follow for a piece
+	Refused                      // given up permanently, by the proxies or as WithRetryLimit says; see the error
+	Held                         // refused permanently, and kept and tried again: see WithRefusedRetry and the error
+	Released                     // held no more: it is on its way as before
+	TakenBack                    // refused permanently, and the Judge hands it over again; Final may still follow
 )
 
 func (o Outcome) String() string {
@@ -26,6 +27,8 @@ func (o Outcome) String() string {
 		return "held"
 	case Released:
 		return "released"
+	case TakenBack:
+		return "taken back"
 	}
 	return "none"
 }
@@ -35,7 +38,8 @@ func (o Outcome) String() string {
 type Result struct {
 	Outcome  Outcome
 	Endpoint string // host:port of the proxy
-	Err      error  // *AckError, *PoisonError or *RetryError for Refused; ErrClosed when the sender was closed before an answer
+	Err      error  // *AckError, *PoisonError or *RetryError for Refused and TakenBack; ErrClosed when the sender was closed before an answer
+	Sends    int    // Refused and TakenBack: how many times the last pack with it was sent
 	Meta     any    // of the Message; nil for pieces of batches, which have names
 }
 
@@ -45,11 +49,11 @@ type Result struct {
 // for such calls, nothing new is taken.
 type Token interface {
 	// Settled says what became of a piece; for each piece any of: Acked, then Final or Lost (and
-	// Final after Lost); Final without Acked; Refused. Before any of these, with WithRefusedRetry: Held and Released,
+	// Final after Lost); Final without Acked; Refused; TakenBack as a Judge wants, and Final after it. Before any of these, with WithRefusedRetry: Held and Released,
 	// in turn and any number of times. Each Held is followed by Released, or by Refused with ErrClosed and the
 	// refusal in its error when the sender is closed, or by nothing when Forgotten was answered with true.
 	Settled(piece uint64, r Result)
-	// Forgotten is asked about lost and held pieces: true when no news of the piece is needed any more. A held pack
+	// Forgotten is asked about lost, held and taken back pieces: true when no news of the piece is needed any more. A held pack
 	// all of whose pieces are forgotten is not sent.
 	Forgotten(piece uint64) bool
 }

@@ -86,6 +86,31 @@ func (p *Partition) Origin(pc Piece) (o Origin, ok bool) {
 	return p.pieces.at(i).origin, true
 }
 
+// Undecided returns where a piece is from of which neither it, nor one that it replaces, is final or lost; ok is false for any other.
+func (p *Partition) Undecided(pc Piece) (o Origin, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i, ok := p.pieces.find(pc)
+	if !ok || p.pieces.at(i).condition != open || p.settled(i) {
+		return Origin{}, false
+	}
+	return p.pieces.at(i).origin, true
+}
+
+// Root returns the piece with a place of its own that a piece replaces, or is; 0 for one that is not known any more.
+func (p *Partition) Root(pc Piece) Piece {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i, ok := p.pieces.find(pc)
+	if !ok {
+		return 0
+	}
+	for p.pieces.at(i).parent != none {
+		i = p.pieces.at(i).parent
+	}
+	return p.pieces.at(i).handle
+}
+
 // Wanted reports whether the piece is lost and still has to be replaced: false once it, or a piece it
 // replaces, was seen after all.
 func (p *Partition) Wanted(pc Piece) bool {

@@ -59,10 +59,12 @@ type assignment struct {
 	stoppedAt int
 }
 
-// topicMapping sends records to streams by their key.
-var topicMapping = func() *mapping.Topic {
+// Records go to streams by their key.
+var topicMapping, cutsRefused = mappingWith(""), mappingWith(", on_error: {refused: skip}")
+
+func mappingWith(more string) *mapping.Topic {
 	var n yaml.Node
-	if err := yaml.Unmarshal([]byte("- {topics: [source], group: g, stream: '{key}'}\n"), &n); err != nil {
+	if err := yaml.Unmarshal([]byte("- {topics: [source], group: g, stream: '{key}'"+more+"}\n"), &n); err != nil {
 		panic(err)
 	}
 	table, problems := mapping.Parse(n.Content[0])
@@ -70,7 +72,7 @@ var topicMapping = func() *mapping.Topic {
 		panic(problems[0])
 	}
 	return table.ForTopic("source")
-}()
+}
 
 func newMember(w *world, cfg finality.Config) *member {
 	w.instances++
@@ -96,11 +98,16 @@ func newMember(w *world, cfg finality.Config) *member {
 	return m
 }
 
-// Moved, Lost and Stopped implement assign.Events.
+// Moved, Lost, Halve and Stopped implement assign.Events.
 func (m *member) Moved() {}
 
 func (m *member) Lost(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
 	m.replay.Add(p, pc, o)
+}
+
+func (m *member) Halve(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
+	m.w.happened(pieceHalved)
+	m.replay.Halve(p, pc, o)
 }
 
 func (m *member) Stopped(p *assign.Assignment, r *reason.Reason) {
@@ -155,12 +162,16 @@ func (m *member) assign(p int) {
 		sv.SawEpoch(id, v)
 	}
 	from := sv.Begin(id, m.accepts)
-	router, err := route.NewRouter(topicMapping, m.routes)
+	topic := topicMapping
+	if w.knobs.cutRefused {
+		topic = cutsRefused
+	}
+	router, err := route.NewRouter(topic, m.routes)
 	if err != nil {
 		panic(err)
 	}
 	a := &assignment{m: m, num: p, at: from.Offset, epoch: from.Epoch, stoppedAt: w.now, Assignment: assign.New(assign.Spec{
-		Partition: id, Topic: &assign.Topic{Name: id.Topic, ID: s.id, Mapping: topicMapping}, Router: router, From: from,
+		Partition: id, Topic: &assign.Topic{Name: id.Topic, ID: s.id, Mapping: topic}, Router: router, From: from,
 		Start: from.Offset - from.Lost, Limit: -1, Cluster: s.cluster, Number: uint64(s.group.generation[p]),
 	}, m, m.gates.New(id.Topic, id.Num), &m.pending)}
 	m.parts[p] = a

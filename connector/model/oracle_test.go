@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/sdk/engine"
 	"inlong-bridge/sdk/finality"
 )
@@ -153,18 +155,28 @@ func (w *world) checkBackingOff(p *proxy, route int32) {
 // checkRefused: a pack is held or given up because two proxies refused it permanently, or the only one there is, or because
 // connections ended again and again while it was alone on them.
 func (s *sender) checkRefused(p *pack, why engine.Cause) {
+	if s.m.w.knobs.cutRefused && why == engine.ByProxies && p.State() == engine.Done && len(p.records) > 1 && slices.ContainsFunc(p.pieces, wanted) {
+		panic(breach{fmt.Sprintf("pack %d of %d records is given up whole", p.Seq(), len(p.records))})
+	}
 	switch why {
 	case engine.NoCause, engine.ByProxies:
 		if n := len(p.rejectedBy); n < 2 && n < len(s.list.Endpoints()) {
 			panic(breach{fmt.Sprintf("pack %d counts as refused permanently; %d proxies said so", p.Seq(), n)})
 		}
 	case engine.ByIsolation:
-		if n := len(p.closedBy); n < 2 || len(p.records) > 1 {
+		forgotten := !slices.ContainsFunc(p.pieces, wanted)
+		if n := len(p.closedBy); !forgotten && (n < 2 || len(p.records) > 1) {
 			panic(breach{fmt.Sprintf("pack %d with %d records is given up; %d proxies closed a connection at it", p.Seq(), len(p.records), n)})
 		}
 	case engine.ByRetries, engine.ByEncoder:
 		panic(breach{fmt.Sprintf("pack %d is given up: %v", p.Seq(), why)})
 	}
+}
+
+// wanted reports whether a piece still has to become final.
+func wanted(pc packPiece) bool {
+	_, ok := pc.token.(*assign.Assignment).Checkpoint().Undecided(checkpoint.Piece(pc.id))
+	return ok
 }
 
 // checkAlone: a pack that was the oldest unanswered one when its connection ended is alone on the next one.

@@ -33,6 +33,7 @@ func newSchedule(r *rand.Rand) *schedule {
 	w.knobs = knobs{
 		topicPerRoute: coin(3), startLatest: coin(4), acceptGap: coin(2), brokersCheckIDs: coin(2), brokersDropOffsets: coin(3),
 		keepRefused: !coin(3), conns: 1 + r.IntN(5)/3, room: 1 + r.IntN(20), startCommitted: coin(5),
+		cutRefused: coin(2),
 	}
 	w.knobs.startLatest = w.knobs.startLatest && !w.knobs.startCommitted
 	w.src.cluster = "source"

@@ -2,7 +2,6 @@ package model
 
 import (
 	"encoding/binary"
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -31,7 +30,8 @@ type sender struct {
 	filling   []*filling
 	copies    map[int32]*sent // by Ref: the copy of each pack that was written last, until the engine is done with the pack
 	written   int             // copies so far
-	followed  []*pack         // lost or held, and somebody may want news of them
+	followed  []*pack         // lost, held or taken back, and somebody may want news of them
+	questions []*question     // to tokens
 }
 
 type pack struct {
@@ -40,6 +40,7 @@ type pack struct {
 	records []int
 	pieces  []packPiece
 	held    bool
+	back    bool  // it was taken back
 	whole   *pack // it is a part of
 	wasSeen bool
 
@@ -60,8 +61,9 @@ type filling struct {
 	route   int32
 	minute  int64
 	repair  bool
-	limit   int // records
-	closes  int // no later than in this tick
+	apart   bool // of one batch alone
+	limit   int  // records
+	closes  int  // no later than in this tick
 	records []int
 	pieces  []packPiece
 }
@@ -124,10 +126,14 @@ func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {
 	}
 	for from := 0; from < n; {
 		route := s.m.streams[b.Stream]
-		i := slices.IndexFunc(s.filling, func(f *filling) bool { return f.route == route && f.minute == minute && f.repair == b.Repair })
+		i := slices.IndexFunc(s.filling, func(f *filling) bool {
+			return !b.Alone && f.route == route && f.minute == minute && f.repair == b.Repair
+		})
 		if i < 0 {
 			i = len(s.filling)
-			s.filling = append(s.filling, &filling{route: route, minute: minute, repair: b.Repair, limit: 1 + s.m.r.IntN(10), closes: w.now + s.m.r.IntN(3)})
+			s.filling = append(s.filling, &filling{
+				route: route, minute: minute, repair: b.Repair, apart: b.Alone, limit: 1 + s.m.r.IntN(10), closes: w.now + s.m.r.IntN(3),
+			})
 		}
 		f := s.filling[i]
 		to := min(n, from+f.limit-len(f.records))
@@ -136,7 +142,7 @@ func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {
 			f.records = append(f.records, int(binary.BigEndian.Uint64(v)))
 		}
 		f.pieces = append(f.pieces, packPiece{b.Token, b.Packed(from, to), at, len(f.records)})
-		if from = to; len(f.records) == f.limit {
+		if from = to; len(f.records) == f.limit || b.Alone {
 			s.filling = slices.Delete(s.filling, i, i+1)
 			s.seal(f)
 		}
@@ -146,7 +152,7 @@ func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {
 
 func (s *sender) seal(f *filling) {
 	p := s.newPack(f.route, f.records, f.pieces)
-	p.Repair = f.repair
+	p.Repair, p.Alone, p.alone = f.repair, f.apart, f.apart
 	s.e.Sealed(&p.Pack, s.streams[f.route])
 	s.fed()
 }
@@ -175,6 +181,7 @@ func (s *sender) step() {
 	if s.m.reader != nil {
 		s.m.reader.step()
 	}
+	s.answerQuestions()
 	s.filling = slices.DeleteFunc(s.filling, func(f *filling) bool {
 		if f.closes <= w.now {
 			s.seal(f)
@@ -307,10 +314,16 @@ func (s *sender) perform(f *engine.Effect) {
 		s.m.reader.ask(s.now())
 	case engine.Cut:
 		s.cut(p)
+	case engine.Judge:
+		s.checkRefused(p, engine.ByProxies)
+		s.questions = append(s.questions, &question{p, sdk.Result{Outcome: sdk.Refused, Err: f.Err}, true})
 	case engine.PackAcked:
 		s.tell(p, sdk.Acked, nil)
 	case engine.PackFinal:
-		if f.Again {
+		switch {
+		case f.Again && p.back:
+			w.happened(takenBackSeen)
+		case f.Again:
 			w.happened(packSeenAfterLoss)
 		}
 		w.finals++
@@ -339,8 +352,17 @@ func (s *sender) perform(f *engine.Effect) {
 		s.checkRefused(p, f.Cause)
 		w.happened(packGivenUp)
 		s.copyEnded(p)
-		s.tell(p, sdk.Refused, errors.New(f.Cause.String()))
+		s.tell(p, sdk.Refused, refusalError(f))
 		s.done(p)
+	case engine.PackTakenBack:
+		w.logf("member %d takes pack %d of %d records back: %v", s.m.instance, p.Seq(), len(p.records), f.Cause)
+		s.copyEnded(p)
+		if p.back = true; p.State() == engine.Lost {
+			s.followed = append(s.followed, p)
+		} else {
+			defer s.done(p)
+		}
+		s.tell(p, sdk.TakenBack, refusalError(f))
 	case engine.PackForgotten:
 		s.copyEnded(p)
 		s.done(p)
@@ -392,18 +414,17 @@ func (s *sender) done(p *pack) {
 
 // cut makes two packs of one, between two pieces: connector's tokens are not cut inside.
 func (s *sender) cut(p *pack) {
-	at := 0
-	for _, pc := range p.pieces[1:] {
-		if at == 0 || pc.from <= len(p.records)/2 {
-			at = pc.from
-		}
-	}
+	at := s.boundary(p)
 	if at == 0 {
-		s.m.w.happened(packNotCut)
-		s.e.NotParted(&p.Pack, "its records share a piece")
+		s.questions = append(s.questions, &question{p, sdk.Result{Outcome: sdk.Refused, Err: new(sdk.PoisonError)}, false})
 		return
 	}
 	s.m.w.happened(packCut)
+	s.part(p, at)
+}
+
+// part makes two packs of one, at the beginning of a piece.
+func (s *sender) part(p *pack, at int) {
 	i := slices.IndexFunc(p.pieces, func(pc packPiece) bool { return pc.from == at })
 	second := slices.Clone(p.pieces[i:])
 	for j := range second {

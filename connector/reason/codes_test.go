@@ -105,12 +105,12 @@ func TestRowsSayWhatPeopleNeed(t *testing.T) {
 			t.Errorf("KindOf(%s) is that of %s", k.Code, KindOf(k.Code).Code)
 		}
 	}
-	for _, code := range []Code{Truncated, Gap, Recreated, Poison, NoStart} {
+	for _, code := range []Code{Truncated, Gap, Recreated, Poison, NoStart, LetterLimit} {
 		if !KindOf(code).Terminal {
 			t.Errorf("%s ends by itself; the log grows past the old offset, and what was lost is skipped in silence", code)
 		}
 	}
-	for _, code := range []Code{Deleted, Refused, TooLarge, TooManyStreams, UnknownStream} {
+	for _, code := range []Code{Deleted, Refused, TooLarge, TooManyStreams, UnknownStream, LetterTopic} {
 		if KindOf(code).Terminal {
 			t.Errorf("%s never ends by itself, and one wrong answer stops a partition until the next assignment", code)
 		}

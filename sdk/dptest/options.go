@@ -122,14 +122,29 @@ func WithStreams(ids ...string) Option {
 // connection's goroutine and delays that connection. The memory that PackInfo refers to is valid during the call.
 func WithOnPack(f func(PackInfo)) Option { return func(o *options) { o.onPack = f } }
 
-// WithAnswer calls f for every pack that the proxy would take. The proxy answers with the code that f returns, or takes
-// the pack if the code is 0. The calls come one at a time, and f must not call the proxy.
+// WithAnswer calls f for every pack that the proxy would take. The proxy answers with the code that f returns, takes
+// the pack if the code is 0, or closes the connection if it is CloseConnection. The calls come one at a time, and f must not
+// call the proxy.
 func WithAnswer(f func(Asked) (code int)) Option { return func(o *options) { o.answer = f } }
 
 // Asked is what the function of WithAnswer learns about a pack.
 type Asked struct {
 	Group, Stream string
 	Mid           string // attribute that names the pack, empty without one
+
+	pack *frame.Pack
+}
+
+// CloseConnection has a proxy close the connection instead of answering; see WithAnswer.
+const CloseConnection = -1
+
+// Payloads returns the records of a pack of type 7, nil if they cannot be read. They are valid during the call.
+func (a Asked) Payloads() [][]byte {
+	items, err := a.pack.Items(1 << 26)
+	if err != nil {
+		return nil
+	}
+	return items
 }
 
 // PackInfo is a pack that arrived.

@@ -304,7 +304,11 @@ func (p *Proxy) admit(r *request) outcome {
 		return noTopic(r.group, r.stream)
 	}
 	if f := p.opts.answer; f != nil {
-		if code := f(Asked{r.group, r.stream, r.attrs[frame.AttrMid]}); code != 0 {
+		switch code := f(Asked{r.group, r.stream, r.attrs[frame.AttrMid], &r.pack}); code {
+		case 0:
+		case CloseConnection:
+			return closing("a pack at which it was told to")
+		default:
 			return refusing(code)
 		}
 	}

@@ -107,7 +107,7 @@ func (e *Engine) places() (map[*Pack]int, error) {
 			}
 		}
 	}
-	for _, list := range [...][]*Pack{e.isolated, e.refused.single} {
+	for _, list := range [...][]*Pack{e.isolated, e.refused.single, e.refused.turns} {
 		for _, p := range list {
 			places[p]++
 		}

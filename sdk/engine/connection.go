@@ -185,8 +185,11 @@ func (e *Engine) Ended(c *Conn, err error, now time.Duration) ConnEnd {
 	e.scanAll = true // its window is gone, and so is what it was kept empty for
 	delete(e.conns, c.epoch)
 	ep.conns = slices.DeleteFunc(slices.Clone(ep.conns), func(o *Conn) bool { return o == c })
-	if c.reserved != nil {
-		c.reserved.unreserve()
+	if p := c.reserved; p != nil {
+		if p.state == InFlight && p.suspected() && !c.byUs {
+			e.confirm.Blamed(c.epoch)
+		}
+		p.unreserve()
 	}
 	ep.counts.Ended++
 	e.emit(Effect{Kind: ConnEnded, Conn: c, Endpoint: ep, Reason: c.why, Err: err, Packs: c.inFlight, Acked: c.acked})

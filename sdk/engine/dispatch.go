@@ -105,7 +105,7 @@ func (e *Engine) dispatchIsolated(now time.Duration) {
 		if p.state != Waiting {
 			return true // it became final while it waited
 		}
-		if !p.encoded || now < p.notBefore {
+		if !p.encoded || now < p.notBefore || e.cfg.Finality.Mode == finality.Queue && !p.stream.watched {
 			return false
 		}
 		c, _ := e.choose(p, now)

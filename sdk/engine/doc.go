@@ -24,10 +24,12 @@
 //	      Held <--+  |                                 +--> Lost --seen after all--> Final (Done)
 //	        +--------+                                        |
 //	                                                          +--Forget--> Done
-//	Waiting --Cut, Parted--> Split (its two parts live on)
+//	Waiting --Cut or Judge, Parted--> Split (its two parts live on)
+//	Waiting --Cut or Judge, Judged--> Done (given up), or Lost until it is forgotten (taken back)
 //
 // A Waiting pack waits in exactly one place: a queue of its stream (dispatch.go), the isolated packs that travel alone
-// (isolate.go), the packs that wait for the opinion of a second proxy (refused.go), or at the owner, which is cutting it.
+// (isolate.go), the packs that wait for the opinion of a second proxy (refused.go) or until another one is cut (judge.go), or
+// at the owner, which is cutting it or was asked about it.
 //
 // # Where to look
 //
@@ -37,5 +39,6 @@
 //	a connection that ended, retries     connection.go, retry.go
 //	a pack that ends connections         isolate.go
 //	a permanent refusal, held packs      refused.go
+//	what the owner may say of them       judge.go
 //	when an acked pack is final or lost  package finality
 package engine

@@ -16,7 +16,8 @@ const (
 	Disconnect             // dial Endpoint no more; its connections finish what they have
 	Redial                 // do not wait any longer before the next dial to Endpoint
 	Barrier                // begin a barrier over all queue clusters; report BarrierPassed or BarrierFailed
-	Cut                    // make two packs of Pack; report Parted or NotParted
+	Cut                    // make two packs of Pack, which ended Times connections; report Parted, NotParted or Judged
+	Judge                  // Pack is refused permanently, as Err says; report Parted or Judged
 
 	// News of a pack.
 	PackAcked     // by Endpoint; its bytes are not needed any more
@@ -25,6 +26,7 @@ const (
 	PackHeld      // every proxy refuses it permanently, as Err says; it is kept and tried again
 	PackReleased  // it is held no more and goes out as usual
 	PackRefused   // it is given up; see Cause. The last news
+	PackTakenBack // as the owner wanted; see Cause. The last news unless it is remembered: it may be seen
 	PackAbandoned // the owner stops. Again: it was lost before, which was told. Err: it was held because of that. The last news
 	PackForgotten // a pack that was cut, and of whose parts nothing more will be heard. The last news
 
@@ -48,8 +50,8 @@ const (
 )
 
 var kindNames = [kinds]string{
-	"send", "heartbeat", "close", "connect", "disconnect", "redial", "barrier", "cut",
-	"acked", "final", "lost", "held", "released", "refused", "abandoned", "forgotten",
+	"send", "heartbeat", "close", "connect", "disconnect", "redial", "barrier", "cut", "judge",
+	"acked", "final", "lost", "held", "released", "refused", "taken back", "abandoned", "forgotten",
 	"conn ready", "conn ended", "conn lost", "endpoint fails", "endpoint back", "endpoint refuses", "endpoint takes",
 	"stream refuses", "stream takes", "stream rejects", "pack ends connections", "holding begins", "holding ends",
 }
@@ -64,7 +66,7 @@ func (k Kind) String() string {
 // Effect is one thing that the owner does, in the order of the list. Kind says which of the fields are set.
 type Effect struct {
 	Kind     Kind
-	Cause    Cause   // PackRefused
+	Cause    Cause   // Judge, PackRefused, PackTakenBack
 	Failure  Failure // EndpointFails
 	Again    bool
 	Pack     *Pack
@@ -79,7 +81,7 @@ type Effect struct {
 	For      time.Duration
 }
 
-// Cause says why a pack is refused.
+// Cause says why a pack is refused or taken back.
 type Cause uint8
 
 const (

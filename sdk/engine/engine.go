@@ -67,6 +67,7 @@ func New(cfg Config) *Engine {
 // everything that the owner has to do since the last call. The list is valid until the next call.
 func (e *Engine) Progress(now time.Duration) []Effect {
 	e.decide(now)
+	e.takeTurns(now)
 	e.probeHeld(now)
 	if !e.stopped {
 		e.dispatch(now)
@@ -80,10 +81,11 @@ func (e *Engine) Tick(now time.Duration) {
 	e.confirm.Tick(now)
 	e.scanAll = true
 	e.requeueSingleRefusals(now)
+	e.refused.look = len(e.refused.turns) > 0
 }
 
 // Flush says that no pack will be sealed any more: held packs are not tried any longer.
-func (e *Engine) Flush() { e.flushed = true }
+func (e *Engine) Flush() { e.flushed, e.refused.look = true, true }
 
 // Stop says that the owner ends everything: nothing is sent any more, and every connection is closed.
 func (e *Engine) Stop(reason string) {

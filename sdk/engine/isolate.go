@@ -51,6 +51,9 @@ func (p *Pack) EndedBy() (times int, by []*Endpoint, whole string) {
 	return p.alone.ends, p.alone.endpoints, p.alone.whole
 }
 
+// suspected reports whether there is more against the pack than that it was on a connection that ended.
+func (p *Pack) suspected() bool { return p.Alone || p.alone.ends > 0 }
+
 // blame lets a pack wait again after its connection ended: alone if it was the oldest unanswered pack there.
 func (e *Engine) blame(p *Pack, c *Conn, oldest, taken bool, now time.Duration) {
 	wasAlone := p.isolated && taken
@@ -78,7 +81,7 @@ func (e *Engine) isolate(p *Pack) bool {
 		return false
 	case p.Records > 1:
 		p.cutting = true
-		e.emit(Effect{Kind: Cut, Pack: p, Endpoint: p.endpoint, Times: r.ends})
+		e.emit(Effect{Kind: Cut, Pack: p, Cause: ByIsolation, Endpoint: p.endpoint, Times: r.ends})
 		return true
 	case len(r.endpoints) < 2 || r.ends < poisonTries:
 		return false
@@ -95,13 +98,14 @@ func (e *Engine) NotParted(p *Pack, why string) {
 	}
 }
 
-// Parted answers Cut: first and second hold the records of the waiting pack p. The bytes of p are not needed any more.
+// Parted answers Cut or Judge: first and second hold the records of the waiting pack p. The bytes of p are not needed any more.
 // It reports whether p stays known: PackForgotten follows then, else this is the end of p.
 func (e *Engine) Parted(p, first, second *Pack, now time.Duration) (known bool) {
 	if p.state != Waiting {
 		panic("bug: pack parted that is " + p.state.String())
 	}
-	p.cutting = false
+	p.cutting, p.refusal = false, nil
+	p.stream.trouble().Cut++
 	for _, q := range [...]*Pack{first, second} {
 		q.stream, q.endpoint, q.maybe, q.isolated = p.stream, p.endpoint, p.maybe, true
 		e.register(q)

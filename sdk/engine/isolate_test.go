@@ -198,3 +198,16 @@ func TestConnectionsThatSayNothingAboutThePackDoNotCount(t *testing.T) {
 		t.Errorf("asked %d times to cut, %d connections held against the pack", n, p.alone.ends)
 	}
 }
+
+// A pack that ends every connection on which it is alone makes no proxy look like a load balancer that cuts connections: the other
+// packs go on there.
+func TestConnectionsThatASuspectEndsSpeakForNoPause(t *testing.T) {
+	r := newRig(t, 1, finality.Settle, nil)
+	p := r.sent(1)
+	for range 12 {
+		r.kill(p)
+		if why := r.e.confirm.Endpoint(r.eps[0].id, r.now).Reason; why != finality.OK {
+			t.Fatalf("the proxy is left alone (%v) after %d connections that the pack ended", why, p.Ends())
+		}
+	}
+}

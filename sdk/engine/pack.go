@@ -15,7 +15,7 @@ const (
 	Waiting               // to be encoded, or sent, or sent again
 	InFlight              // handed to a connection
 	Acked                 // a proxy holds it
-	Lost                  // acked, and gone with its proxy; remembered because it may be seen after all
+	Lost                  // acked, and gone with its proxy, or taken back; remembered because it may be seen after all
 	Held                  // every proxy refuses it permanently, and it is kept; see refused.go
 	Split                 // cut in two, and remembered as long as its parts are
 	Done                  // nothing more will be heard of it
@@ -58,6 +58,7 @@ type Pack struct {
 	Records  int32
 	OpenedAt time.Duration // when its first record came
 	Repair   bool          // it repairs a loss, and goes before all others
+	Alone    bool          // it is suspected: it travels alone from the beginning
 	Followed bool          // somebody wants to know when it is seen after it was lost
 
 	state   State
@@ -67,10 +68,10 @@ type Pack struct {
 	taken   bool // the writer of conn took it. Invariant: only a taken pack is answered
 	maybe   bool // a copy may have been delivered without an ack
 	damaged bool // a proxy answered that its bytes had changed on the way
-	// isolated: it was the oldest unanswered pack of a connection that ended, or is tried while it is held. It travels
-	// alone on its connection. Invariant: an isolated Waiting pack is in Engine.isolated, or being cut.
+	// isolated: it was the oldest unanswered pack of a connection that ended, or is tried while it is held, or came so. It
+	// travels alone on its connection. Invariant: an isolated Waiting pack is in Engine.isolated, or being cut.
 	isolated bool
-	cutting  bool // Waiting: the owner is cutting it
+	cutting  bool // Waiting: the owner is cutting it, or was asked about it
 
 	seq      uint64
 	stream   *Stream
@@ -152,7 +153,7 @@ func (e *Engine) Sealed(p *Pack, st *Stream) {
 	if p.state != Filling {
 		panic("bug: pack sealed that is " + p.state.String())
 	}
-	p.stream = st
+	p.stream, p.isolated = st, p.Alone
 	e.register(p)
 	e.enqueue(p)
 }
@@ -302,6 +303,7 @@ func (e *Engine) Forget(p *Pack, now time.Duration) bool {
 	switch p.state {
 	case Lost:
 		e.confirm.Forget(finality.Pack(p.seq))
+		e.confirm.Drop(finality.Pack(p.seq), now) // it was taken back
 	case Held:
 		e.confirm.Drop(finality.Pack(p.seq), now)
 		e.unlistHeld(p)

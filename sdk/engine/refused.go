@@ -12,25 +12,28 @@ import (
 // same pack, or all that are on the list: one that was set up wrongly, or whose memory is damaged, refuses everything
 // while the others take it.
 //
-// Without Config.HoldRefused such a pack is given up. With it the pack is held, because the fault may be at the proxies
+// Such a pack is judged; see judge.go. One that is kept is given up without Config.HoldRefused. With it the pack is held, because the fault may be at the proxies
 // all the same. Of all held packs one is probed at a time, alone on its connection, through each connected proxy in
 // turn, and the pause grows after each such probe. When one is taken, all are released.
 
 // refusal is what proxies said of one pack permanently.
 type refusal struct {
-	by      []*Endpoint   // that refused it; while it is probed: that were tried in this probe
-	code    int           // of the last answer
-	last    error         // the last answer, as the owner gave it
-	held    bool          // PackHeld was told, and PackReleased was not
-	probing bool          // Invariant: Engine.refused.probing is this pack
-	probes  int           // it had
-	waits   int           // times it waited for another proxy than those that refused it
-	giveUp  time.Duration // probing: the probe ends when no connection took the pack before
+	by       []*Endpoint // that refused it; while it is probed: that were tried in this probe
+	code     int         // of the last answer
+	last     error       // the last answer, as the owner gave it
+	held     bool        // PackHeld was told, and PackReleased was not
+	probing  bool        // Invariant: Engine.refused.probing is this pack
+	probes   int         // it had
+	waits    int         // times it waited for another proxy than those that refused it
+	believed bool
+	giveUp   time.Duration // probing: the probe ends when no connection took the pack before
 }
 
 // refusedPacks are the packs that proxies refuse permanently and that are kept.
 type refusedPacks struct {
 	single  []*Pack       // Waiting: one proxy refused it, and no other is connected. It is not believed yet
+	turns   []*Pack       // Waiting: until the pack before it is cut; see judge.go
+	look    bool          // it may be the turn of one of them
 	held    []*Pack       // Invariant: exactly those in state Held, by Seq
 	probing *Pack         // the held pack that is being tried; Waiting or InFlight
 	codes   map[int]int   // Invariant: held packs by the code of their last refusal, probing included
@@ -63,6 +66,7 @@ func (e *Engine) Acked(p *Pack, now time.Duration) {
 	c.useful = true
 	ep.counts.Acked++
 	st.counts.Acked++
+	e.anyTurn(st)
 	p.named = false
 	if p.probed() {
 		e.probeTaken(p, now)
@@ -175,7 +179,7 @@ func (e *Engine) requeueSingleRefusals(now time.Duration) {
 	})
 }
 
-// refusedPermanently ends a waiting pack whose refusal is believed: it is given up, or held.
+// refusedPermanently has a waiting pack judged whose refusal is believed.
 func (e *Engine) refusedPermanently(p *Pack, now time.Duration) {
 	r := p.refusal
 	for _, ep := range r.by { // the pack is at fault, not a proxy that refuses the stream alone
@@ -183,11 +187,14 @@ func (e *Engine) refusedPermanently(p *Pack, now time.Duration) {
 			p.stream.closeBreaker(ep)
 		}
 	}
-	if !e.cfg.HoldRefused {
-		e.refuse(p, Effect{Cause: ByProxies, Endpoint: p.endpoint, Err: r.last})
-		return
+	if r.believed = true; !e.judge(p, now) {
+		e.refused.turns = append(e.refused.turns, p)
 	}
-	h := &e.refused
+}
+
+// keep has a pack held that proxies refuse.
+func (e *Engine) keep(p *Pack, now time.Duration) {
+	h, r := &e.refused, p.refusal
 	if h.codes == nil {
 		h.codes = make(map[int]int)
 	}

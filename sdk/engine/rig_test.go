@@ -25,11 +25,18 @@ type rig struct {
 	out     map[*Conn][]*Pack // sent, not taken
 	effects []Effect          // since the last call of took
 	news    map[*Pack][]Kind
-	parts   bool        // Cut is answered at once
-	barrier bool        // one was asked for
-	beats   []*Conn     // on which a heartbeat was written, one for each
-	seal    func(*Pack) // called with the halves of a pack that was cut; nil for nothing
+	parts   bool                // Cut is answered at once
+	judge   func(*Pack) Verdict // answers Judge at once; nil to keep all
+	barrier bool                // one was asked for
+	beats   []*Conn             // on which a heartbeat was written, one for each
+	seal    func(*Pack)         // called with the halves of a pack that was cut; nil for nothing
 }
+
+// What an owner may do with a pack that it is asked about, beside a verdict.
+const (
+	cutIt Verdict = 100 + iota
+	later         // the test answers
+)
 
 func testConfig(mode finality.Mode) Config {
 	f := finality.DefaultConfig(mode)
@@ -94,12 +101,22 @@ func (r *rig) progress() {
 					r.part(f.Pack)
 					again = true
 				}
+			case Judge:
+				v := Keep
+				if r.judge != nil {
+					v = r.judge(f.Pack)
+				}
+				if again = true; v == cutIt && f.Pack.State() == Waiting {
+					r.part(f.Pack)
+				} else if v != later {
+					r.e.Judged(f.Pack, v, r.now)
+				}
 			case Barrier:
 				r.barrier = true
 			case Heartbeat:
 				r.e.Beat(f.Conn, r.now)
 				r.beats = append(r.beats, f.Conn)
-			case PackAcked, PackFinal, PackLost, PackHeld, PackReleased, PackRefused, PackAbandoned, PackForgotten:
+			case PackAcked, PackFinal, PackLost, PackHeld, PackReleased, PackRefused, PackTakenBack, PackAbandoned, PackForgotten:
 				r.news[f.Pack] = append(r.news[f.Pack], f.Kind)
 			default:
 			}

@@ -23,7 +23,7 @@ func (w *random) step() {
 	r := w.r
 	switch r.IntN(20) {
 	case 0, 1, 2, 3:
-		p := &Pack{Records: int32(1 + r.IntN(6)), Repair: r.IntN(6) == 0, Followed: r.IntN(2) == 0}
+		p := &Pack{Records: int32(1 + r.IntN(6)), Repair: r.IntN(6) == 0, Followed: r.IntN(2) == 0, Alone: r.IntN(8) == 0}
 		w.e.Sealed(p, w.streams[r.IntN(len(w.streams))])
 		w.all = append(w.all, p)
 		if r.IntN(8) > 0 {
@@ -72,6 +72,9 @@ func (w *random) step() {
 		}
 	case 19:
 		for _, p := range w.all {
+			if p.cutting && w.judge != nil && r.IntN(3) == 0 {
+				w.e.Judged(p, Verdict(r.IntN(3)), w.now)
+			}
 			if (p.state == Lost || p.state == Held) && r.IntN(10) == 0 {
 				w.e.Forget(p, w.now)
 			}
@@ -155,6 +158,10 @@ func checkNews(p *Pack, news []Kind, ended bool) error {
 				return fmt.Errorf("lost, and was not acked")
 			}
 			lost = true
+		case PackTakenBack:
+			if lost || held || p.state == Done && !last && news[i+1] != PackFinal {
+				return fmt.Errorf("taken back, and more came of it")
+			}
 		case PackFinal, PackRefused, PackAbandoned, PackForgotten:
 			if !last {
 				return fmt.Errorf("more news after %v", k)
@@ -185,6 +192,14 @@ func runSchedule(t *testing.T, seed uint64, steps int) {
 		w.stream()
 	}
 	w.seal = func(p *Pack) { w.all = append(w.all, p) }
+	if rnd.IntN(2) == 0 {
+		w.judge = func(p *Pack) Verdict {
+			if v := []Verdict{Keep, TakeBack, GiveUp, cutIt, later}[rnd.IntN(5)]; v != cutIt || p.Records > 1 {
+				return v
+			}
+			return TakeBack
+		}
+	}
 	for range steps {
 		w.step()
 	}
@@ -195,6 +210,9 @@ func runSchedule(t *testing.T, seed uint64, steps int) {
 		for _, p := range w.all {
 			if p.state == Waiting && !p.encoded {
 				w.e.Encoded(p, 100)
+			}
+			if p.cutting {
+				w.e.Judged(p, Keep, w.now)
 			}
 		}
 		w.endOne() // closes what the engine wants closed

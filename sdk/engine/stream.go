@@ -37,7 +37,9 @@ type deliveries struct {
 }
 
 type troubles struct {
-	Lost, Resent, Duplicated, Refused, RecordsLost, RecordsRefused uint64
+	Lost, Resent, Duplicated, Refused, Cut, RecordsLost, RecordsRefused uint64
+
+	turn refusedTurn
 }
 
 // ID is the number that AddStream was given.
@@ -113,6 +115,7 @@ const (
 	StallIsolated            // Pack, its oldest, ended several connections in a row, and is tried alone
 	StallHeld                // packs of it are held: Err is what a proxy said of one of them
 	StallOneProxy            // one proxy refuses a pack permanently, as Err says, and no other is connected that could say so
+	StallCut                 // packs of it are refused permanently, as Err says, and wait until the one before them is cut
 	StallInQueue             // its packs are acked and do not reach the queue
 	StallMissing             // its topic is missing in every queue cluster
 	StallUnseen              // none of its packs was seen in the queue yet
@@ -156,6 +159,11 @@ func (e *Engine) Stall(st *Stream, now time.Duration) Stall {
 	for _, p := range e.refused.single {
 		if p.stream == st && p.state == Waiting {
 			return Stall{Kind: StallOneProxy, Err: p.refusal.last}
+		}
+	}
+	for _, p := range e.refused.turns {
+		if p.stream == st && p.state == Waiting {
+			return Stall{Kind: StallCut, Err: p.refusal.last}
 		}
 	}
 	if r := e.confirm.Stalled(st.id, now); r != finality.OK {

@@ -16,6 +16,7 @@ type conn struct {
 	shares   map[*stream]share // of the window, by stream; nil but in Queue
 	used     bool              // a pack was written to it
 	settled  bool              // something of it settled
+	blamed   bool              // its end is put down to a pack
 
 	clock    lifeClock
 	lastSent time.Duration   // anything, heartbeats too
@@ -61,6 +62,14 @@ func (m *Machine) Opened(id ConnEpoch, ep Endpoint, now time.Duration) {
 func (m *Machine) GivenUp(id ConnEpoch) {
 	if c := m.conns[id]; c != nil {
 		c.closing = true
+	}
+}
+
+// Blamed says that a pack that was alone on c, and ended other connections before, has ended it; Ended follows. That says nothing of
+// the proxy.
+func (m *Machine) Blamed(id ConnEpoch) {
+	if c := m.conns[id]; c != nil {
+		c.blamed = true
 	}
 }
 

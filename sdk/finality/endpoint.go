@@ -90,7 +90,7 @@ func (e *endpoint) admits(now time.Duration) Refusal {
 // connEnded counts connections that end before anything settles (Settle): a load balancer that
 // cuts connections, say, would turn every settle interval into duplicates.
 func (e *endpoint) connEnded(c *conn, now time.Duration, cfg *Config) {
-	if !c.used || c.settled {
+	if !c.used || c.settled || c.blamed {
 		return
 	}
 	e.unsettled++

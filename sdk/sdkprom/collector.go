@@ -145,6 +145,8 @@ var (
 			func(s *sdk.StreamStatus) float64 { return float64(s.PacksDuplicated) }},
 		{counter("packs_refused_total", "Packs rejected permanently. Any is trouble: the log has the proxy's words.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.PacksRefused) }},
+		{counter("packs_cut_total", "Packs that were cut down because proxies did not take them: in two, or to be read again in halves. One bad record in a full pack makes about fifteen. Growing: some records are refused or end connections; the log and records_refused_total say which stream.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.PacksCut) }},
 	}
 	// times are histograms over records, measured per pack.
 	times = []struct {

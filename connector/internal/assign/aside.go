@@ -37,14 +37,8 @@ type Skips struct {
 	Why   string
 }
 
-// codes are the reasons of the classes.
-var codes = map[mapping.Class]reason.Code{
-	mapping.ClassUnrouted: reason.Unrouted, mapping.ClassTooLarge: reason.TooLarge, mapping.ClassRefused: reason.Refused,
-	mapping.ClassPoison: reason.Poison,
-}
-
-// CodeOf is the reason of a class of records that cannot be delivered.
-func CodeOf(c mapping.Class) reason.Code { return codes[c] }
+// CodeOf is the reason of a class of records that cannot be delivered. They have the same names.
+func CodeOf(c mapping.Class) reason.Code { return reason.Code(c.String()) }
 
 // lettersKey is the reason that letters wait for room.
 var lettersKey = reason.Key{Code: reason.LetterWait, Scope: reason.Process}
@@ -73,6 +67,7 @@ type letterbox struct {
 	mu      sync.Mutex
 	rate    letters.Rate                  // guarded by mu
 	waiting map[checkpoint.Piece]*waiting // guarded by mu; letters whose records are to be read again
+	roots   map[checkpoint.Piece]int      // guarded by mu; how many letters of pieces with a place of their own could not be written
 }
 
 // waiting is a letter whose record is to be read again.
@@ -80,7 +75,8 @@ type waiting struct {
 	class    mapping.Class
 	why      string
 	attempts int
-	failed   bool // it could not be written, and the partition is stopped for it
+	failed   bool             // it could not be written, and the partition is stopped for it
+	root     checkpoint.Piece // what it was cut from, of one that failed
 	due      time.Time
 	pause    time.Duration
 }
@@ -104,36 +100,62 @@ func (b *letterbox) get(pc checkpoint.Piece) (w waiting, ok bool) {
 func (b *letterbox) put(pc checkpoint.Piece, w waiting) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.putLocked(pc, w)
+}
+
+func (b *letterbox) putLocked(pc checkpoint.Piece, w waiting) {
 	if b.waiting == nil {
 		b.waiting = make(map[checkpoint.Piece]*waiting)
 	}
 	b.waiting[pc] = &w
 }
 
-// settle forgets the letters that are not wanted any more. failed is how many of them could not be written before, and left how many
-// of those that are wanted.
-func (b *letterbox) settle(c *checkpoint.Partition) (failed, left int) {
+// fail notes that a letter could not be written, and reports whether it is the first of its root.
+func (b *letterbox) fail(pc checkpoint.Piece, w waiting, root checkpoint.Piece, now time.Time) (first bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w.pause = letterPauses.Next(w.pause)
+	w.due = now.Add(w.pause)
+	if !w.failed {
+		if b.roots == nil {
+			b.roots = make(map[checkpoint.Piece]int)
+		}
+		w.failed, w.root = true, root
+		b.roots[root]++
+		first = b.roots[root] == 1
+	}
+	b.putLocked(pc, w)
+	return first
+}
+
+// settle forgets the letters that are not wanted any more. over is how many roots have no letter left that failed, and left how many
+// letters that failed are wanted.
+func (b *letterbox) settle(c *checkpoint.Partition) (over, left int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for pc, w := range b.waiting {
-		n := 0
-		if w.failed {
-			n = 1
-		}
 		if c.Wanted(pc) {
-			left += n
+			if w.failed {
+				left++
+			}
 			continue
 		}
-		failed += n
 		delete(b.waiting, pc)
+		if !w.failed {
+			continue
+		}
+		if b.roots[w.root]--; b.roots[w.root] == 0 {
+			delete(b.roots, w.root)
+			over++
+		}
 	}
-	return failed, left
+	return over, left
 }
 
 // LettersLeft returns how many letters could not be written and are to be tried again.
 func (p *Assignment) LettersLeft() int {
-	failed, left := p.letters.settle(p.checkpoint)
-	p.gate.Strand(-failed)
+	over, left := p.letters.settle(p.checkpoint)
+	p.gate.Strand(-over)
 	return left
 }
 
@@ -171,7 +193,7 @@ func (p *Assignment) setAside(pc checkpoint.Piece, class mapping.Class, why stri
 		p.events.Moved()
 	default:
 		if r := p.overLimit(o.First, time.Now()); r != nil {
-			p.gate.Strand(1)
+			p.strandAlone(pc)
 			p.Stop(r)
 			return true
 		}
@@ -210,12 +232,9 @@ func (p *Assignment) written(pc checkpoint.Piece, w waiting, offset int64, err e
 		}
 		o, _ = p.checkpoint.Origin(pc)
 	}
-	if !w.failed {
+	if p.letters.fail(pc, w, p.checkpoint.Root(pc), time.Now()) {
 		p.gate.Strand(1)
 	}
-	w.failed, w.pause = true, letterPauses.Next(w.pause)
-	w.due = time.Now().Add(w.pause)
-	p.letters.put(pc, w)
 	p.stopForLetter(offset, err.Error())
 	p.events.Lost(p, pc, o)
 }
@@ -225,7 +244,7 @@ func (p *Assignment) stopForLetter(offset int64, text string) {
 	if !strings.Contains(text, "; hint: ") {
 		text += "; hint: look at the brokers of the source"
 	}
-	p.Stop(part.Stop(p.Partition, reason.DeadLetter, offset, text+"; the partition goes on by itself once its letters are written"))
+	p.Stop(part.Stop(p.Partition, reason.LetterTopic, offset, text+"; the partition goes on by itself once its letters are written"))
 }
 
 // StopForLetters stops the partition for letters that failed while it was about to go on.

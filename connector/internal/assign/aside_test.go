@@ -142,8 +142,8 @@ func TestLetterThatFailsStopsThePartitionAndIsTriedAgain(t *testing.T) {
 		for try := range 3 {
 			a.done(errors.New("there is no topic; hint: create it"))
 			h := p.Stopped()
-			if h == nil || h.Code != reason.DeadLetter || h.Own.Offset != 1 || !strings.Contains(h.Own.Text(), "create it") || p.Unfinished() != 0 {
-				t.Fatalf("try %d: stopped by %+v with %d pieces waited for, want %s at 1, and none", try, h, p.Unfinished(), reason.DeadLetter)
+			if h == nil || h.Code != reason.LetterTopic || h.Own.Offset != 1 || !strings.Contains(h.Own.Text(), "create it") || p.Unfinished() != 0 {
+				t.Fatalf("try %d: stopped by %+v with %d pieces waited for, want %s at 1, and none", try, h, p.Unfinished(), reason.LetterTopic)
 			}
 			if p.LettersLeft() != 1 {
 				t.Fatalf("try %d: %d letters are left, want 1", try, p.LettersLeft())
@@ -291,7 +291,7 @@ func TestEveryRecordIsAccountedForWhateverFails(t *testing.T) {
 					a.room = rng.IntN(3)
 				}
 				if at := p.Expects(); p.Stopped() != nil && p.LettersLeft() == 0 {
-					GoOn([]Ending{{p, part.Key(p.ID(), reason.DeadLetter)}}, func(map[part.ID]int64) {})
+					GoOn([]Ending{{p, part.Key(p.ID(), reason.LetterTopic)}}, func(map[part.ID]int64) {})
 				} else if p.Stopped() == nil && !p.gate.Condition().Closed() {
 					if p.MustRewind() {
 						Rewind([]*Assignment{p}, func(map[part.ID]int64) {})

@@ -3,8 +3,6 @@
 package assign
 
 import (
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -80,9 +78,10 @@ type oversize struct {
 
 // Events is what an assignment tells its owner. The methods must be quick: the sender's dispatcher calls them.
 type Events interface {
-	Moved()                                                       // something became final, lost or refused
-	Lost(p *Assignment, pc checkpoint.Piece, o checkpoint.Origin) // must be read again
-	Stopped(p *Assignment, r *reason.Reason)                      // once per reason
+	Moved()                                                        // something became final, lost or refused
+	Lost(p *Assignment, pc checkpoint.Piece, o checkpoint.Origin)  // must be read again
+	Halve(p *Assignment, pc checkpoint.Piece, o checkpoint.Origin) // must be read again, and handed over as two pieces
+	Stopped(p *Assignment, r *reason.Reason)                       // once per reason
 }
 
 // Sender is what an assignment needs of *sdk.Sender.
@@ -158,90 +157,11 @@ func (p *Assignment) Settled(piece uint64, r sdk.Result) {
 		p.heldBy(pc, r)
 	case sdk.Released: // the watch loop has the partition go on
 		p.refusalEnded(pc)
+	case sdk.TakenBack:
+		p.takenBack(pc)
 	case sdk.Refused:
-		if errors.Is(r.Err, sdk.ErrClosed) || p.checkpoint.Forgotten(pc) {
-			return // nothing was decided; what is not final is read again after the restart
-		}
-		p.gate.Strand(1)
-		p.Stop(part.Stop(p.Partition, refusal(r.Err), -1, fmt.Sprintf("proxy %s rejects a pack permanently: %s", r.Endpoint, part.InKeys(r.Err))))
-		p.events.Moved()
+		p.refused(pc, r)
 	}
-}
-
-// heldBy stops the partition because proxies refuse one of its packs, which the sender keeps and tries again.
-func (p *Assignment) heldBy(pc checkpoint.Piece, r sdk.Result) {
-	k, first, ok := p.refusedKey(pc)
-	if !ok {
-		return
-	}
-	if p.Refused.add(pc, k) {
-		p.gate.Strand(1)
-	}
-	if p.gate.Refer(k, time.Now(), true) {
-		p.events.Stopped(p, part.Stop(p.Partition, reason.Refused, first, fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
-			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, part.InKeys(r.Err))))
-	}
-	p.events.Moved()
-}
-
-// refusal tells a record on which proxies close the connection from one that they refuse by code.
-func refusal(err error) reason.Code {
-	if poison := (*sdk.PoisonError)(nil); errors.As(err, &poison) {
-		return reason.Poison
-	}
-	return reason.Refused
-}
-
-// Refusals are the pieces that proxies refuse and the sender keeps, by the reason of their stream. A piece that is seen in an older
-// pack is forgotten while its pack is kept, so each is remembered by name.
-type Refusals struct {
-	mu     sync.Mutex
-	pieces map[checkpoint.Piece]reason.Key // guarded by mu
-	counts map[reason.Key]int              // guarded by mu; of pieces
-}
-
-// add notes a refused piece, and reports whether it is new.
-func (r *Refusals) add(pc checkpoint.Piece, k reason.Key) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, known := r.pieces[pc]; known {
-		return false
-	}
-	if r.pieces == nil {
-		r.pieces, r.counts = make(map[checkpoint.Piece]reason.Key), make(map[reason.Key]int)
-	}
-	r.pieces[pc] = k
-	r.counts[k]++
-	return true
-}
-
-// remove forgets a piece, and reports whether it was refused.
-func (r *Refusals) remove(pc checkpoint.Piece) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	k, known := r.pieces[pc]
-	if !known {
-		return false
-	}
-	delete(r.pieces, pc)
-	if r.counts[k]--; r.counts[k] == 0 {
-		delete(r.counts, k)
-	}
-	return true
-}
-
-// Of is how many pieces proxies refuse for the reason.
-func (r *Refusals) Of(k reason.Key) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.counts[k]
-}
-
-// Total is how many pieces proxies refuse.
-func (r *Refusals) Total() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.pieces)
 }
 
 // StreamKey is the key of a reason of a stream.

@@ -17,12 +17,16 @@ import (
 // fakeEvents notes what a partition tells.
 type fakeEvents struct {
 	losses []loss
+	halved []loss
 	halts  []*reason.Reason
 }
 
 func (f *fakeEvents) Moved() {}
 func (f *fakeEvents) Lost(p *Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
 	f.losses = append(f.losses, loss{p, pc, o})
+}
+func (f *fakeEvents) Halve(p *Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
+	f.halved = append(f.halved, loss{p, pc, o})
 }
 func (f *fakeEvents) Stopped(_ *Assignment, h *reason.Reason) { f.halts = append(f.halts, h) }
 

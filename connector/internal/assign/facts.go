@@ -8,7 +8,6 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
-	"inlong-bridge/connector/reason"
 )
 
 // facts is what does not change of an assignment, or has a lock of its own: it is told without the assignment's.
@@ -66,26 +65,6 @@ func (f *facts) Forgotten(piece uint64) bool {
 	}
 	f.refusalEnded(pc) // the sender may drop its pack without a word
 	return true
-}
-
-// refusalEnded notes that a piece is not refused any more.
-func (f *facts) refusalEnded(pc checkpoint.Piece) {
-	if f.Refused.remove(pc) {
-		f.gate.Strand(-1)
-	}
-}
-
-// refusedKey is the reason of a piece's stream when proxies refuse its packs, and the piece's first offset.
-func (f *facts) refusedKey(pc checkpoint.Piece) (k reason.Key, first int64, ok bool) {
-	o, ok := f.checkpoint.Origin(pc)
-	if !ok {
-		return reason.Key{}, 0, false // revoked: nobody waits for it
-	}
-	r := f.Router.At(o.Route)
-	if r == nil {
-		return reason.Key{}, 0, false
-	}
-	return StreamKey(r.Target.Group, r.Target.Stream, reason.Refused), o.First, true
 }
 
 // End ends the assignment: nothing of it is committed or read again from here on.

@@ -17,7 +17,7 @@ type Outlet struct{ Sender Sender }
 func (o Outlet) Send(b *replay.Batch) (taken int, tooLarge error) {
 	p := b.Assignment.(*Assignment)
 	n, err := o.Sender.TrySendBatch(&sdk.Batch{
-		Stream: p.Router.At(b.Route).Stream, Time: b.Time, Payloads: b.Payloads, Token: p, Repair: true, Packed: b.Packed,
+		Stream: p.Router.At(b.Route).Stream, Time: b.Time, Payloads: b.Payloads, Token: p, Repair: true, Alone: b.Alone, Packed: b.Packed,
 	})
 	if errors.Is(err, sdk.ErrTooLarge) {
 		return n, err

@@ -18,7 +18,8 @@ type quiet struct{}
 
 func (quiet) Moved() {}
 
-func (quiet) Lost(*Assignment, checkpoint.Piece, checkpoint.Origin) {}
+func (quiet) Lost(*Assignment, checkpoint.Piece, checkpoint.Origin)  {}
+func (quiet) Halve(*Assignment, checkpoint.Piece, checkpoint.Origin) {}
 
 func (quiet) Stopped(*Assignment, *reason.Reason) {}
 

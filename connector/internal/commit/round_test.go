@@ -70,9 +70,10 @@ func TestDeletedTopicCommitsOnlyAfterItsIDIsConfirmed(t *testing.T) {
 // quiet is told nothing.
 type quiet struct{}
 
-func (quiet) Moved()                                                       {}
-func (quiet) Lost(*assign.Assignment, checkpoint.Piece, checkpoint.Origin) {}
-func (quiet) Stopped(*assign.Assignment, *reason.Reason)                   {}
+func (quiet) Moved()                                                        {}
+func (quiet) Lost(*assign.Assignment, checkpoint.Piece, checkpoint.Origin)  {}
+func (quiet) Halve(*assign.Assignment, checkpoint.Piece, checkpoint.Origin) {}
+func (quiet) Stopped(*assign.Assignment, *reason.Reason)                    {}
 
 func anAssignment(t *testing.T) *assign.Assignment {
 	t.Helper()

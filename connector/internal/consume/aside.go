@@ -14,8 +14,8 @@ import (
 	"inlong-bridge/mapping"
 )
 
-// SetAside counts, by topic and class, what on_error keeps from the proxies.
-type SetAside struct {
+// setAside counts, by topic and class, what on_error keeps from the proxies.
+type setAside struct {
 	skipped, lettered [mapping.Classes]tally.ByLabel
 
 	mu   sync.Mutex
@@ -32,7 +32,7 @@ type told struct {
 const tellEvery = time.Minute
 
 // tell reports whether the log gets a line now.
-func (s *SetAside) tell(of told) bool {
+func (s *setAside) tell(of told) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -46,16 +46,39 @@ func (s *SetAside) tell(of told) bool {
 	return true
 }
 
-func (s *SetAside) snapshot() (skipped, lettered []observe.SetAside) {
-	each := func(of *[mapping.Classes]tally.ByLabel) (out []observe.SetAside) {
-		for c := range of {
-			for topic, n := range of[c].Snapshot() {
-				out = append(out, observe.SetAside{Topic: topic, Reason: string(assign.CodeOf(mapping.Class(c))), N: n})
+// SetAside returns what on_error kept from the proxies, with 0 for what it may keep and did not yet.
+func (c *Consumer) SetAside() (skipped, lettered []observe.SetAside) {
+	topics := c.table.mappings()
+	each := func(of *[mapping.Classes]tally.ByLabel, policy mapping.Policy) (out []observe.SetAside) {
+		for i := range of {
+			class := mapping.Class(i)
+			var may []string
+			for name, m := range topics {
+				if m.OnError(class) == policy {
+					may = append(may, name)
+				}
+			}
+			for topic, n := range of[class].Snapshot(may...) {
+				out = append(out, observe.SetAside{Topic: topic, Reason: string(assign.CodeOf(class)), N: n})
 			}
 		}
 		return out
 	}
-	return each(&s.skipped), each(&s.lettered)
+	s := &c.Counters.setAside
+	return each(&s.skipped, mapping.PolicySkip), each(&s.lettered, mapping.PolicyDeadLetter)
+}
+
+// mappings returns the rules of the topics that are consumed, by name.
+func (tb *Table) mappings() map[string]*mapping.Topic {
+	tb.mu.RLock()
+	defer tb.mu.RUnlock()
+	out := make(map[string]*mapping.Topic, len(tb.topics))
+	for name, t := range tb.topics {
+		if t.Mapping != nil && !t.Mapping.AlwaysStops() {
+			out[name] = t.Mapping
+		}
+	}
+	return out
 }
 
 // keeper is where records go that on_error keeps from the proxies. It implements assign.Aside.
@@ -74,16 +97,16 @@ func (k keeper) Room() bool { return k.deps.Letters != nil && k.deps.Letters.Roo
 func (k keeper) Write(it letters.Item) { k.deps.Letters.Write(it) }
 
 func (k keeper) Skipped(p *assign.Assignment, s assign.Skips) {
-	k.Counters.SetAside.skipped[s.Class].Add(p.ID().Topic, uint64(s.N))
-	if k.Counters.SetAside.tell(told{p.ID().Topic, s.Class, false}) {
+	k.Counters.setAside.skipped[s.Class].Add(p.ID().Topic, uint64(s.N))
+	if k.Counters.setAside.tell(told{p.ID().Topic, s.Class, false}) {
 		k.log.Warn("skipping records, as on_error says; one line a minute for a topic", "topic", p.ID().Topic, "partition", p.ID().Num, "offset", s.First,
 			"records", s.N, "reason", assign.CodeOf(s.Class), "why", s.Why)
 	}
 }
 
 func (k keeper) Lettered(p *assign.Assignment, class mapping.Class, offset int64, why string) {
-	k.Counters.SetAside.lettered[class].Add(p.ID().Topic, 1)
-	if k.Counters.SetAside.tell(told{p.ID().Topic, class, true}) {
+	k.Counters.setAside.lettered[class].Add(p.ID().Topic, 1)
+	if k.Counters.setAside.tell(told{p.ID().Topic, class, true}) {
 		k.log.Warn("a record became a dead letter, as on_error says; one line a minute for a topic", "topic", p.ID().Topic, "partition", p.ID().Num, "offset", offset,
 			"reason", assign.CodeOf(class), "why", why, "dead_letter_topic", k.cfg.DeadLetter.Topic)
 	}
@@ -97,7 +120,7 @@ func (w *watcher) lettersOver() {
 	var over []assign.Ending
 	for _, p := range w.table.Assigned() {
 		left := p.LettersLeft()
-		if k := part.Key(p.ID(), reason.DeadLetter); left == 0 && p.Gate().Condition().Get(k) != nil {
+		if k := part.Key(p.ID(), reason.LetterTopic); left == 0 && p.Gate().Condition().Get(k) != nil {
 			over = append(over, assign.Ending{Assignment: p, Key: k})
 		}
 	}

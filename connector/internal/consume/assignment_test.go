@@ -15,9 +15,10 @@ import (
 // nobody is told nothing.
 type nobody struct{}
 
-func (nobody) Moved()                                                       {}
-func (nobody) Lost(*assign.Assignment, checkpoint.Piece, checkpoint.Origin) {}
-func (nobody) Stopped(*assign.Assignment, *reason.Reason)                   {}
+func (nobody) Moved()                                                        {}
+func (nobody) Lost(*assign.Assignment, checkpoint.Piece, checkpoint.Origin)  {}
+func (nobody) Halve(*assign.Assignment, checkpoint.Piece, checkpoint.Origin) {}
+func (nobody) Stopped(*assign.Assignment, *reason.Reason)                    {}
 
 // assignmentOf is an assignment of partition num of topic t that nobody owns.
 func assignmentOf(num int32, rt *route.Router) *assign.Assignment {

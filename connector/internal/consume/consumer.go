@@ -222,6 +222,11 @@ func (c *Consumer) Lost(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.
 	c.Replay.Nudge()
 }
 
+func (c *Consumer) Halve(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
+	c.Replay.Halve(p, pc, o)
+	c.Replay.Nudge()
+}
+
 func (c *Consumer) Stopped(_ *assign.Assignment, r *reason.Reason) {
 	c.Counters.Stops.Add(string(r.Code), 1)
 	c.deps.Causes.Stopped(*r)

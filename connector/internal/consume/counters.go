@@ -21,7 +21,7 @@ type Counters struct {
 	PassedOver     atomic.Uint64 // offsets that kafka.start passed over
 	Stops          tally.ByLabel // by code
 	GoneOn         tally.ByLabel // partitions that went on after a stop, by its code
-	SetAside       SetAside
+	setAside       setAside
 }
 
 // Polled counts what was fetched of a topic, and of it what no rule wants.
@@ -48,9 +48,7 @@ func stopCodes() (codes []string) {
 
 // Snapshot copies the counters, with 0 for topics, classes and codes that did not count yet.
 func (c *Counters) Snapshot(topics []string) observe.Counters {
-	skipped, lettered := c.SetAside.snapshot()
 	return observe.Counters{
-		SkippedByPolicy: skipped, DeadLetters: lettered,
 		Records: c.Records.Snapshot(topics...), Bytes: c.Bytes.Snapshot(topics...), Skipped: c.Skipped.Snapshot(topics...), ForeignPacks: c.Packs.Snapshot(topics...), Replaced: c.Replaced.Snapshot(topics...),
 		Stops: c.Stops.Snapshot(stopCodes()...), GoneOn: c.GoneOn.Snapshot(stopCodes()...),
 		Assigned: c.Assigned.Load(), Revoked: c.Revoked.Load(),

@@ -43,7 +43,7 @@ var (
 	descPieces    = desc("partition_unfinal_pieces", "Pieces of the partition that are not final. By topic: the sum.", "topic", "partition")
 	descAge       = desc("partition_oldest_unfinal_seconds", "Age of the oldest records that are not final. Alert when it is far above the delay of the mode of confirmation. By topic: the largest.", "topic", "partition")
 	descCommitAt  = desc("partition_last_commit_timestamp_seconds", "When the partition's offset was committed last. Missing before the first commit. By topic: the newest.", "topic", "partition")
-	descStalled   = desc("partition_stalled", "1 for the reason the partition does not go on, by code. unrouted, too_large, refused, gap, truncated, recreated, deleted, no_start and loop need you; the rest passes when its cause does. By topic: the number of partitions.", "topic", "partition", "code")
+	descStalled   = desc("partition_stalled", "1 for the reason the partition does not go on, by code. unrouted, too_large, refused, dead_letter_topic, dead_letter_limit, gap, truncated, recreated, deleted, no_start and loop need you; the rest passes when its cause does. By topic: the number of partitions.", "topic", "partition", "code")
 	descStuck     = desc("partition_stuck", "1 while the partition is behind and has made no progress for delivery.watchdog, by reason: budget, window, route, endpoint, queue, broker, rebalance or transaction. /status has the sentence. By topic: the number of partitions.", "topic", "partition", "reason")
 
 	descGroupLag     = desc("group_lag_records", "Sum of partition_lag_records over the partitions of this process.")
@@ -52,6 +52,8 @@ var (
 	descCert         = desc("certificate_expiry_timestamp_seconds", "When the certificates of a file expire: the first of a client's chain, the last of the authorities. 0 for a file that cannot be read or holds none. role is kafka, manager or queue with _ca or _client. Replace the file in time.", "role", "file")
 
 	descSkipped    = desc("skipped_records_total", "Records that no rule wants, and that unmatched: skip lets pass. When it grows unexpectedly, ask explain which rule should match.", "topic")
+	descByPolicy   = desc("skipped_by_policy_total", "Records that on_error: skip lets pass, by why they could not be delivered. They are gone for good once the offset moves; the log names some.", "topic", "reason")
+	descLetters    = desc("dead_letters_total", "Records that were written to the dead-letter topic, by why they could not be delivered. Look into the letters; docs/dead-letters.md says how.", "topic", "reason")
 	descPacks      = desc("foreign_packs_total", "Records of the topic that are packs of another bridge or sender (InLongMsg with a mid). They are moved as they are. When they are not meant to be there, look at what writes the topic.", "topic")
 	descGoneOn     = desc("partition_goes_on_total", "Partitions that went on by themselves after a stop, by its code.", "code")
 	descReasons    = desc("reasons", "Objects (partitions, streams, proxies, queue clusters; 1 for the group and the process) that have the reason now, by its code. docs/operations.md says what each asks for.", "code", "scope")
@@ -88,7 +90,7 @@ func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		descInfo, descMigration, descUp, descReasons, descHeldParts, descHold, descBudget, descParked, descUnfinal, descPosition, descFinal, descCommitted, descLag, descLagTime, descRetention, descPieces,
 		descGroupLag, descGroupLagTime, descRouteLag, descCert,
-		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descPacks, descReplaced, descBytes, descBooks, descCommits, descCommitErr, descAssigned, descRevoked, descStops, descGoneOn,
+		descAge, descCommitAt, descStalled, descStuck, descRecords, descSkipped, descByPolicy, descLetters, descPacks, descReplaced, descBytes, descBooks, descCommits, descCommitErr, descAssigned, descRevoked, descStops, descGoneOn,
 		descOffsetLost, descRefused, descPassed, descRereadPending, descRereadRanges, descRereadRecords, descRereadBytes,
 		descQueueUp, descQueueLag, descQueueSeen, descQueueMissed, descQueuePassed, descQueueOther, descQueueDelay, descQueueBarrier,
 	}
@@ -170,6 +172,12 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	routeLags(&s, func(group, stream string, seconds float64) { gauge(descRouteLag, seconds, group, stream) })
 	each(n.Records, descRecords)
 	each(n.Skipped, descSkipped)
+	for _, a := range n.SkippedByPolicy {
+		count(descByPolicy, a.N, a.Topic, a.Reason)
+	}
+	for _, a := range n.DeadLetters {
+		count(descLetters, a.N, a.Topic, a.Reason)
+	}
 	each(n.ForeignPacks, descPacks)
 	each(n.Replaced, descReplaced)
 	each(n.Bytes, descBytes)

@@ -47,6 +47,7 @@ type Batch struct {
 	Route      int32
 	Time       time.Time // event time
 	Payloads   [][]byte
+	Alone      bool // proxies may not stand them: they share a pack with nothing else
 	// Packed is called for each run of payloads [from, to) that goes into one pack, before the pack is sent. It returns the piece that
 	// the run is from now on; 0 for one of which no news is wanted.
 	Packed func(from, to int) uint64
@@ -69,6 +70,7 @@ type Planner struct {
 	tasks map[*task]struct{} // guarded by mu; all that are not done
 
 	active map[part.ID]*reading // being fetched
+	halved map[part.ID]bool     // of which pieces to be halved were fetched last
 
 	ranges, records, bytes, gone atomic.Uint64
 }
@@ -86,7 +88,7 @@ func NewPlanner(c Config) *Planner {
 	if c.Moved == nil {
 		c.Moved = func() {}
 	}
-	return &Planner{c: c, tasks: make(map[*task]struct{}), active: make(map[part.ID]*reading)}
+	return &Planner{c: c, tasks: make(map[*task]struct{}), active: make(map[part.ID]*reading), halved: make(map[part.ID]bool)}
 }
 
 // Add asks for a lost piece to be read again. It never waits: it runs on the sender's dispatcher.
@@ -168,7 +170,7 @@ func (p *Planner) Plan(now time.Time) (begin []Start, leave []part.ID, next time
 			break
 		}
 		if p.active[id] == nil {
-			rd, _ := planReading(tasks)
+			rd, _ := planReading(p.turn(id, tasks))
 			p.active[id] = &rd
 			p.ranges.Add(1)
 			begin = append(begin, Start{id, rd.first})
@@ -302,13 +304,7 @@ func (p *Planner) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 		return taskDone
 	}
 	for len(payloads) > 0 {
-		n, tooLarge := p.c.Outlet.Send(&Batch{
-			Assignment: t.of, Route: t.origin.Route, Time: at, Payloads: payloads,
-			Packed: func(from, to int) uint64 {
-				return uint64(t.of.Checkpoint().Replace(t.piece, t.run(offsets[from:to])))
-			},
-		})
-		t.found += int32(n)
+		n, tooLarge := p.handOver(t, payloads, offsets, at)
 		for _, v := range payloads[:n] {
 			p.bytes.Add(uint64(len(v)))
 		}
@@ -345,6 +341,27 @@ func (p *Planner) passed(t *task, upTo int64) taskState {
 	t.of.Checkpoint().Replaced(t.piece, int64(t.missing()), class)
 	p.c.Moved()
 	return taskDone
+}
+
+// handOver hands records of a task to the sender, in one batch, or two where the piece is halved. It returns how many were taken, and
+// why the next one can never be.
+func (p *Planner) handOver(t *task, payloads [][]byte, offsets []int64, at time.Time) (n int, tooLarge error) {
+	for n < len(payloads) && tooLarge == nil {
+		from, to := n, t.upTo(n, len(payloads))
+		var taken int
+		taken, tooLarge = p.c.Outlet.Send(&Batch{
+			Assignment: t.of, Route: t.origin.Route, Time: at, Payloads: payloads[from:to], Alone: t.halve,
+			Packed: func(a, b int) uint64 {
+				return uint64(t.of.Checkpoint().Replace(t.piece, t.run(offsets[from+a:from+b])))
+			},
+		})
+		n += taken
+		t.found += int32(taken)
+		if n < to {
+			break
+		}
+	}
+	return n, tooLarge
 }
 
 func (p *Planner) done(t *task) {

@@ -22,6 +22,7 @@ type task struct {
 	from   int64     // offsets below it were handed over, or are gone
 	found  int32     // records handed over
 	letter bool      // its only record is to become a dead letter
+	halve  bool      // they become two pieces
 	gone   bool      // some of its range is gone from Kafka, and on_gap accepts that
 	due    time.Time // not before
 	pause  time.Duration

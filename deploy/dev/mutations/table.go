@@ -774,7 +774,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "connections on which nothing was sent count as ended early", file: "sdk/finality/endpoint.go",
-		old: "if !c.used || c.settled {", new: "if c.settled {",
+		old: "if !c.used || c.settled || c.blamed {", new: "if c.settled || c.blamed {",
 		pkg: finality,
 	},
 	{
@@ -1487,7 +1487,7 @@ var mutations = []mutation{
 		pkg: connector, run: "TestRecordThatWasTooLarge",
 	},
 	{
-		name: "a piece that proxies refuse stops nothing", file: "connector/internal/assign/assignment.go",
+		name: "a piece that proxies refuse stops nothing", file: "connector/internal/assign/refusal.go",
 		old: "	if p.gate.Refer(k, time.Now(), true) {\n", new: "	if p.gate.Refer(k, time.Now(), false) && false {\n",
 		pkg: connector, run: "TestPartitionsThatAreRefused",
 	},
@@ -1698,7 +1698,73 @@ var mutations = []mutation{
 	{
 		name: "a pack that cannot be cut is forgotten", file: "sdk/engine/isolate.go",
 		old: "	if p.state == Waiting { // else", new: "	if p.state == Held { // else",
-		pkg: model,
+		pkg: engine, run: "TestPackThatCannotBeCut",
+	},
+	// What proxies do not take: asked about, cut, taken back, or given up.
+	{
+		name: "proxies that refuse everything turn each pack into single records at once", file: "sdk/engine/judge.go",
+		old: "return t.records == 0 || p.Records < t.records || now >= t.until", new: "return true",
+		pkg: engine, run: "TestOneRefusedPackOfAStream",
+	},
+	{
+		name: "a refused pack waits for ever for the one before it", file: "sdk/engine/judge.go",
+		old: "p.Records < t.records || now >= t.until", new: "p.Records < t.records",
+		pkg: engine, run: "TestOneRefusedPackOfAStream",
+	},
+	{
+		name: "a pack that is taken back is not remembered", file: "sdk/engine/judge.go",
+		old: "if p.Followed && e.cfg.Finality.Mode == finality.Queue {", new: "if false && e.cfg.Finality.Mode == finality.Queue {",
+		pkg: engine, run: "TestTakenBackPackThatIsSeen",
+	},
+	{
+		name: "a pack that was taken back is remembered for ever", file: "sdk/engine/pack.go",
+		old: "		e.confirm.Drop(finality.Pack(p.seq), now) // it was taken back\n", new: "",
+		pkg: engine, run: "TestTakenBackPackThatIsSeen",
+	},
+	{
+		name: "a pack that is seen while its token is asked is given up", file: "sdk/engine/judge.go",
+		old: "	if p.state != Waiting {\n		return // it was seen", new: "	if p.state == Held {\n		return // it was seen",
+		pkg: engine, run: "TestPackThatIsSeenWhile",
+	},
+	{
+		name: "a suspect goes out before its queue is watched", file: "sdk/engine/dispatch.go",
+		old: "now < p.notBefore || e.cfg.Finality.Mode == finality.Queue && !p.stream.watched {", new: "now < p.notBefore {",
+		pkg: engine, run: "TestPackThatComesAlone",
+	},
+	{
+		name: "connections that a suspect ends pause their proxy", file: "sdk/finality/endpoint.go",
+		old: "c.settled || c.blamed {", new: "c.settled {",
+		pkg: engine, run: "TestConnectionsThatASuspect",
+	},
+	{
+		name: "the first piece decides about a whole refused pack", file: "sdk/judge.go",
+		old: "len(pieces) == 1 && int(pieces[0].to-pieces[0].from) == p.count, now)", new: "true, now)",
+		pkg: sender, run: "TestOnlyThePieceThatIsKept",
+	},
+	{
+		name: "what comes alone shares its pack", file: "sdk/batch.go",
+		old: "if !p.fits(0) || b.Alone && i == n {", new: "if !p.fits(0) {",
+		pkg: sender, run: "TestRecordsThatComeAlone",
+	},
+	{
+		name: "a refused piece is given up although the policy is to stop", file: "connector/internal/assign/refusal.go",
+		old: "class == mapping.ClassRefused && p.Topic.Mapping.OnError(class) == mapping.PolicyStop:", new: "class == mapping.ClassRefused && false:",
+		pkg: "./connector/internal/assign", run: "TestPolicyDecides",
+	},
+	{
+		name: "a record that was seen in another pack stops its partition when it is refused", file: "connector/internal/assign/refusal.go",
+		old: "	o, ok := p.checkpoint.Undecided(pc)\n", new: "	o, ok := p.checkpoint.Origin(pc)\n",
+		pkg: "./connector/internal/assign", run: "TestTakenBackPiece",
+	},
+	{
+		name: "a piece that is taken back comes whole again", file: "connector/internal/replay/halve.go",
+		old: "t.halve && left > 0 {", new: "t.halve && left < 0 {",
+		pkg: "./connector/internal/assign", run: "TestPiecesAreHalved",
+	},
+	{
+		name: "lost pieces wait for all that are halved", file: "connector/internal/replay/halve.go",
+		old: "|| p.halved[id] && len(halved) < len(tasks) {", new: "|| false {",
+		pkg: "./connector/internal/assign", run: "TestHalvedAndLost",
 	},
 	{
 		name: "a pack that a silent connection took is forgotten", file: "sdk/engine/retry.go",
