@@ -67,7 +67,7 @@ func (b *Bridge) build(ctx context.Context) error {
 	if err := b.refuseNewGroup(ctx); err != nil {
 		return err
 	}
-	if err := b.openLetters(); err != nil {
+	if err := b.openLetters(ctx); err != nil {
 		return err
 	}
 	b.consumer = consume.New(b.consumerDeps(ctx))

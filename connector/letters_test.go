@@ -146,7 +146,8 @@ func TestMissingDeadLetterTopicStopsThePartition(t *testing.T) {
 	e.routes = keyed("dead_letter")
 	e.produceOdd(0, 10, 4)
 	e.produceOdd(1, 10)
-	r := e.start(e.config("queue"))
+	log := new(lines)
+	r := e.startLogging(e.config("queue"), newLog(log))
 	e.waitCommitted("orders", 1, 10)
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })
 	if p.Stall != string(reason.LetterTopic) || !strings.Contains(p.Reason, "topic letters") || !strings.Contains(p.Reason, "create it") {
@@ -154,6 +155,9 @@ func TestMissingDeadLetterTopicStopsThePartition(t *testing.T) {
 	}
 	if at := e.committed("orders", 0); at > 0 {
 		t.Errorf("committed = %d, past a record that nobody has", at)
+	}
+	if log.count("the topic of the dead letters does not exist") != 1 {
+		t.Error("the start did not say that the topic is missing")
 	}
 	if e.kafka.TopicInfo("letters") != nil {
 		t.Fatal("the bridge created the topic")
@@ -287,7 +291,7 @@ func TestLettersWrittenAgainAfterACrashCompactAway(t *testing.T) {
 	})
 	r.crash()
 	over.Store(true)
-	r = e.start(e.config("queue"))
+	e.start(e.config("queue"))
 	e.waitCommitted("orders", 0, 10)
 	ls, _ := e.lettersIn()
 	if len(ls) != 2 || ls[0].Identity() != ls[1].Identity() {
@@ -359,5 +363,21 @@ func TestRefusalOfEverythingStopsAtTheLimit(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	if ls, _ := e.lettersIn(); len(ls) > 5 {
 		t.Errorf("%d letters, want at most 5", len(ls))
+	}
+}
+
+// A migration closes with dead letters, and its sums tell them.
+func TestMigrationCountsItsDeadLetters(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	e.letterTopic()
+	e.routes = keyed("dead_letter")
+	e.produceOdd(0, 10, 4, 7)
+	v, _, err := e.migrate(t.Context(), "queue")
+	if err != nil || !v.Closed || v.Result != Pass {
+		t.Fatalf("Migrate = %+v, %v; want closed", v, err)
+	}
+	if s := v.Sums; s.Final != 8 || s.DeadLettered != 2 || s.Skipped+s.Lost+s.Gap != 0 {
+		t.Errorf("sums = %+v, want eight final and two dead letters", s)
 	}
 }

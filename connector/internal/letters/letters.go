@@ -191,7 +191,7 @@ func (w *Writer) together(ctx context.Context, group []Item) []error {
 // explain says why a letter was not written and what helps, nil for one that was.
 func (w *Writer) explain(err error) error {
 	what := "writing a dead letter to topic " + w.topic
-	hint := ""
+	var hint string
 	switch {
 	case err == nil:
 		return nil

@@ -208,3 +208,24 @@ func TestWriterHasRoomForSoManyLetters(t *testing.T) {
 		t.Errorf("%d letters of 1 MiB were taken, want 4", n)
 	}
 }
+
+// silent is a client that gives no answer about any record.
+type silent struct{}
+
+func (silent) ProduceSync(context.Context, ...*kgo.Record) kgo.ProduceResults { return nil }
+
+func TestLetterWithoutAnAnswerIsNotSafe(t *testing.T) {
+	w, news := letters.New("letters", "me", silent{}), make(chan error, 1)
+	w.Write(letters.Item{Original: &kgo.Record{}, Done: func(err error) { news <- err }})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.Run(ctx)
+	}()
+	if err := <-news; err == nil {
+		t.Error("a letter without an answer counts as written")
+	}
+	cancel()
+	<-ended
+}

@@ -171,7 +171,7 @@ func (p *PartitionStatus) legacy(reasonOf func(reason.Key) *reason.Reason, now t
 		show(e)
 		p.Stopped = true
 	default:
-		for _, code := range []reason.Code{reason.Fault, reason.StreamFull, reason.Budget, reason.MaxUnfinal} {
+		for _, code := range []reason.Code{reason.Fault, reason.StreamFull, reason.LetterWait, reason.Budget, reason.MaxUnfinal} {
 			if e := c.Find(code); e != nil && (e.Closes || code == reason.Fault || code == reason.Budget) {
 				show(e)
 				break

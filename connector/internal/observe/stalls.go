@@ -184,6 +184,8 @@ func whyStuck(s *Status, ix *index, p *PartitionStatus, held bool, now time.Time
 	switch {
 	case s.Queue != nil && unanswered > acked: // frozen, or a zombie: the queue cannot show what they did not take
 		return shared(reason.NoAck, fmt.Sprintf("the proxies do not answer: %d packs are in flight, %d acked and not seen in the queue yet", unanswered, acked)+hintProxies)
+	case p.Condition.Has(reason.LetterWait):
+		return []gate.Entry{{Key: reason.Key{Code: reason.LetterWait, Scope: reason.Process}}}, reason.KindOf(reason.LetterWait).Meaning
 	case p.Condition.Has(reason.Budget):
 		return []gate.Entry{{Key: reason.Key{Code: reason.Budget, Scope: reason.Process}}}, reason.KindOf(reason.Budget).Meaning
 	}

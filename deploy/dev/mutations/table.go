@@ -17,6 +17,7 @@ const (
 	assigned   = "./connector/internal/assign"
 	committing = "./connector/internal/commit"
 	consume    = "./connector/internal/consume"
+	letters    = "./connector/internal/letters"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -559,8 +560,8 @@ var mutations = []mutation{
 		pkg: assigned, run: "ReadingAgainFinds",
 	},
 	{
-		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/internal/replay/planner.go",
-		old: ", Arrived: t.origin.Arrived,", new: ",",
+		name: "the minute of arrival forgotten when a replacement is lost", file: "connector/internal/replay/task.go",
+		old: "	o.First, o.Last, o.Records = offsets[0],", new: "	o.Arrived = false\n	o.First, o.Last, o.Records = offsets[0],",
 		pkg: assigned, run: "ReadingAgainFinds",
 	},
 	// A topic that is not found.
@@ -1783,7 +1784,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a lost record is skipped where the sender had no room", file: "connector/internal/replay/planner.go",
-		old: "			t.from = offsets[n]\n", new: "			t.from = offsets[n] + 1\n",
+		old: "		t.from = offsets[n]\n", new: "		t.from = offsets[n] + 1\n",
 		pkg: model,
 	},
 	{
@@ -1825,5 +1826,43 @@ var mutations = []mutation{
 		name: "what waits behind a chunk that is half sent is skipped after a stop", file: "connector/internal/assign/dispatch.go",
 		old: "		p.expect = p.pending.chunks[0].next\n", new: "",
 		pkg: model,
+	},
+
+	// Dead letters.
+	{
+		name: "a dead letter is final before its topic has it", file: "connector/internal/assign/aside.go",
+		old: "			p.write(pc, x.rec, x.waiting)\n", new: "			p.write(pc, x.rec, x.waiting)\n			p.checkpoint.SetAside(pc, checkpoint.Quarantined)\n",
+		pkg: assigned,
+	},
+	{
+		name: "a dead letter that failed counts as written", file: "connector/internal/assign/aside.go",
+		old: "	if err == nil {\n		p.checkpoint.SetAside", new: "	if err == nil || w.failed {\n		p.checkpoint.SetAside",
+		pkg: assigned,
+	},
+	{
+		name: "a late acknowledgement of a dead letter moves an assignment that has ended", file: "connector/checkpoint/aside.go",
+		old: "	i, ok := p.pieces.find(pc)\n	if !ok || p.pieces.at(i).condition == final || p.settled(i) {\n		return false\n	}\n",
+		new: "	i, ok := p.pieces.find(pc)\n	if !ok {\n		p.checkpoint = p.position\n		return true\n	}\n	if p.pieces.at(i).condition == final || p.settled(i) {\n		return false\n	}\n",
+		pkg: assigned + " " + checkpoint,
+	},
+	{
+		name: "a record that became a dead letter counts as delivered", file: "connector/checkpoint/aside.go",
+		old: "	return records - quarantined - skipped\n", new: "	return records\n",
+		pkg: checkpoint,
+	},
+	{
+		name: "the limit of dead letters is not looked at", file: "connector/internal/letters/rate.go",
+		old: "return r.Limit > 0 && letters > int64(r.Limit) && letters*100 > records*percent, letters, records", new: "return false, letters, records",
+		pkg: letters + " " + assigned,
+	},
+	{
+		name: "the limit of dead letters looks at the share alone", file: "connector/internal/letters/rate.go",
+		old: "letters > int64(r.Limit) && letters*100", new: "letters*100",
+		pkg: letters,
+	},
+	{
+		name: "a dead letter without an answer counts as written", file: "connector/internal/letters/letters.go",
+		old: "		errs[i] = errors.New(\"the client gave no answer\")", new: "		errs[i] = errors.Join()",
+		pkg: letters,
 	},
 }
