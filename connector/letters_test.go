@@ -381,3 +381,30 @@ func TestMigrationCountsItsDeadLetters(t *testing.T) {
 		t.Errorf("sums = %+v, want eight final and two dead letters", s)
 	}
 }
+
+// Codes that mean "not yet" make no dead letter: a group that the proxies do not know may be created any minute.
+func TestNotYetIsNeverADeadLetter(t *testing.T) {
+	for _, code := range []int{113, 115, 116} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t, withPartitions(1))
+			e.letterTopic()
+			e.routes = "  - {topics: [orders], group: g, stream: s, on_error: dead_letter}\ndead_letter: {topic: letters}\n"
+			for _, p := range e.proxies {
+				p.Code(code, 1)
+			}
+			e.produce("orders", 0, 0, 10, 0)
+			r := e.start(e.config("queue"))
+			eventually(t, 20*time.Second, func() error {
+				s := r.b.Status()
+				if slices.ContainsFunc(s.Conditions, func(c Condition) bool { return c.Code == reason.UnknownStream }) {
+					return nil
+				}
+				return fmt.Errorf("conditions = %+v, want %s", s.Conditions, reason.UnknownStream)
+			})
+			if ls, _ := e.lettersIn(); len(ls) > 0 || e.committed("orders", 0) > 0 || r.b.table.Assigned()[0].Stopped() != nil {
+				t.Errorf("%d letters, committed %d, stopped by %+v; want the records to wait", len(ls), e.committed("orders", 0), r.b.table.Assigned()[0].Stopped())
+			}
+		})
+	}
+}
