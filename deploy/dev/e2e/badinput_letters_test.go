@@ -225,7 +225,7 @@ func letterTopic(b *bench, k *kafka, to *faultySink) {
 	}
 	b.pause(time.Second) // the broker's view of rights follows
 	beside(10)
-	odd := produce(0, "a&b", bytes.Repeat([]byte("x"), 5000))
+	odd := produce(0, "a&b", noise(5000))
 	beside(10)
 
 	queue := *to.sink

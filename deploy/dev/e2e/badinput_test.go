@@ -38,14 +38,9 @@ type odd struct {
 
 // oddities are the records and streams that are tried. Each has a topic of its own.
 func oddities() []odd {
-	noise := make([]byte, 600<<10) // does not shrink
-	r := rand.New(rand.NewPCG(1, 1))
-	for i := range noise {
-		noise[i] = byte(r.Uint32())
-	}
 	return []odd{
 		{name: "fine"},
-		{name: "too-large", record: func(r *kgo.Record) { r.Value = noise }, code: reason.TooLarge, says: "inlong.max_frame", exact: true},
+		{name: "too-large", record: func(r *kgo.Record) { r.Value = noise(600 << 10) }, code: reason.TooLarge, says: "inlong.max_frame", exact: true},
 		{name: "poison", record: func(r *kgo.Record) { r.Value = []byte("poison") }, code: reason.Poison, says: "connection"},
 		{name: "refused", record: func(r *kgo.Record) { r.Value = []byte("refused") }, code: reason.Refused, says: "102", held: true},
 		{name: "key", stream: "{key}", record: func(r *kgo.Record) {
@@ -66,6 +61,16 @@ func oddities() []odd {
 
 func header(r *kgo.Record, value string) {
 	r.Headers = []kgo.RecordHeader{{Key: "type", Value: []byte(value)}}
+}
+
+// noise is bytes that do not shrink.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	r := rand.New(rand.NewPCG(1, 1))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
 }
 
 // manyHeaders adds headers up to 1,000, of any bytes.
