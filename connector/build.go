@@ -14,11 +14,13 @@ import (
 	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/confirm/managed"
+	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/consume"
 	"inlong-bridge/connector/internal/queue"
 	"inlong-bridge/connector/internal/retention"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/source"
+	"inlong-bridge/connector/internal/trail"
 	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/sdk"
@@ -91,13 +93,24 @@ func (b *Bridge) build(ctx context.Context) error {
 func (b *Bridge) consumerDeps(soft context.Context) consume.Deps {
 	d := consume.Deps{
 		Settings: b.cfg, Limits: b.limits, Log: b.log, Soft: soft, Life: b.life,
-		Sender: b.sender, Direct: b.direct, Kafka: b.kafka, Origin: b.origin, Routes: b.routes, Own: b.own, Letters: b.letters,
+		Sender: b.sender, Direct: b.direct, Kafka: b.kafka, Origin: b.origin, Lineage: b.lineage(), Routes: b.routes, Own: b.own, Letters: b.letters,
 		Table: b.table, Board: &b.board, Causes: b.observer, Loops: &b.loops, Absence: b.absence, LookAgain: b.lookAgain,
 	}
 	if m := b.migration; m != nil {
 		d.Migrates, d.Limit, d.Ended = true, m.limitOf, m.book
 	}
 	return d
+}
+
+// lineage is what packs tell of their source.
+func (b *Bridge) lineage() assign.Lineage {
+	switch {
+	case !b.cfg.Delivery.Lineage:
+		return assign.NoLineage
+	case b.cfg.Delivery.Confirm == "queue":
+		return assign.WithCommitted
+	}
+	return assign.WithLineage
 }
 
 // awaitTopics waits until the cluster has a topic that the routes want.
@@ -163,6 +176,9 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 		sdk.WithBudget(b.limits.SenderBytes, b.limits.RepairBytes), sdk.WithAhead(aheadTime), sdk.WithConnections(c.InLong.Connections),
 		sdk.WithMaxFrame(int(c.InLong.MaxFrame.N)), sdk.WithDialTimeout(c.Delivery.DialTimeout),
 		sdk.WithWriteTimeout(c.Delivery.WriteTimeout), sdk.WithRetry(c.Delivery.RetryMin, c.Delivery.RetryMax), sdk.WithLogger(b.log), sdk.WithRefusedRetry(b.refusedPause, refusedRetryLongest),
+	}
+	if c.Delivery.Lineage {
+		opts = append(opts, sdk.WithTrails(trail.New(false)))
 	}
 	if b.deps.Dial != nil {
 		opts = append(opts, sdk.WithDial(b.deps.Dial))

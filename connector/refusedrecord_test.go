@@ -62,6 +62,15 @@ func TestOneRecordThatProxiesDoNotTakeIsFoundAndTheOthersArrive(t *testing.T) {
 				t.Errorf("committed = %d, beyond the record that nobody takes", at)
 			}
 			r.part("orders", 0, func(p PartitionStatus) bool { return p.Unfinal == 1 }) // the place of the bad record
+			values := make(map[string][]byte)
+			for p, n := range []int{n, 500} {
+				for i := range n {
+					values[fmt.Sprintf("orders/%d@%d", p, i)] = []byte(payload("orders", int32(p), i))
+				}
+			}
+			if f := e.follow(values); f.told != f.packs || len(f.taken) != len(values)-1 {
+				t.Errorf("%d of %d packs have a lineage, by which %d of %d records are taken", f.told, f.packs, len(f.taken), len(values)-1)
+			}
 		})
 	}
 }

@@ -54,7 +54,7 @@ func (b *Bridge) run(ctx, hard context.Context, beside func(ctx context.Context)
 	b.fail = fail
 	b.launch()
 	b.log.Info("bridge started", "version", b.deps.Version, "instance", b.instance, "group", b.cfg.Kafka.Group,
-		"topics", len(b.table.Consumed()), "confirm", b.cfg.Delivery.Confirm, "confirm_reason", b.cfg.ConfirmReason(), "budget", b.limits.Budget, "budget_source", b.limits.BudgetSource, "ceiling", b.cfg.Ceiling(b.limits))
+		"topics", len(b.table.Consumed()), "confirm", b.cfg.Delivery.Confirm, "confirm_reason", b.cfg.ConfirmReason(), "lineage", b.cfg.Delivery.Lineage, "budget", b.limits.Budget, "budget_source", b.limits.BudgetSource, "ceiling", b.cfg.Ceiling(b.limits))
 	close(b.ready)
 	if beside != nil {
 		b.wg.Go(func() { fail(beside(run)) })

@@ -56,13 +56,21 @@ type nobody struct{}
 func (nobody) Settled(uint64, sdk.Result) {}
 func (nobody) Forgotten(uint64) bool      { return true }
 
+// noTrails are notes that say nothing.
+type noTrails struct{}
+
+func (noTrails) Begin(int) sdk.Trail                          { return noTrails{} }
+func (noTrails) Add(_ any, from, to int) int                  { return to - from }
+func (noTrails) AppendTo(dst []byte) []byte                   { return append(dst, '-') }
+func (noTrails) Cut(text string, _, _, _ int) (string, error) { return text, nil }
+
 func TestBatchAllocatesNothingPerRecord(t *testing.T) {
 	if raceEnabled {
 		t.Skip("sync.Pool drops at random under -race")
 	}
-	s, st := realSender(t)
+	s, st := realSender(t, sdk.WithTrails(noTrails{}))
 	records := json(1000, 100)
-	b := &sdk.Batch{Stream: st, Time: time.Now(), Token: nobody{}, Packed: func(int, int) uint64 { return 1 }}
+	b := &sdk.Batch{Stream: st, Time: time.Now(), Token: nobody{}, Packed: func(int, int) uint64 { return 1 }, Trail: st}
 	send := func() {
 		for first := 0; first < len(records); {
 			b.Payloads = records[first:]

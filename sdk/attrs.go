@@ -71,7 +71,7 @@ var ErrEmptyRecord = errors.New("an empty record cannot travel with attributes o
 // reservedAttrs are written by the sender, or DataProxy reads or writes them itself.
 var reservedAttrs = []string{
 	"bg", "bid", "cnt", "cp", "dpIP", "dpIp", "dt", "errCode", "errMsg", "groupId", "isAck", "messageId", "mid", "msgUUID", "mt",
-	"node1ip", "node2ip", "partitionKey", "proxySend", "rt", "rtime1", "rtime2", "rtms", "sid", "streamId",
+	"node1ip", "node2ip", "partitionKey", "proxySend", "rt", "rtime1", "rtime2", "rtms", "sid", frame.AttrTrail, "streamId",
 	"syncSend", "uniq", "wid",
 }
 

@@ -25,6 +25,7 @@ type Batch struct {
 	// kept once the call returned. A record that has none among others that have gets "_=".
 	Attrs     [][]Attr
 	PackAttrs *PackAttrs // of the packs; nil for those of the stream
+	Trail     any        // tells the notes of the packs where the records come from; nil: they say nothing. See WithTrails
 }
 
 // run is a piece whose name is still to be asked for.
@@ -53,7 +54,7 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		}
 	}
 	at := timeOrNow(b.Time)
-	key := openKey{minute: frame.MinuteOf(at), repair: b.Repair, alone: b.Alone, records: b.Attrs != nil, attrs: st.attrsOr(b.PackAttrs)}
+	key := openKey{minute: int32(frame.MinuteOf(at)), repair: b.Repair, alone: b.Alone, records: b.Attrs != nil, trail: b.Trail != nil && s.o.trails != nil, attrs: st.attrsOr(b.PackAttrs)}
 	records, unfit := b.Payloads[first:], error(nil)
 	if key.records {
 		if err := s.o.messageType.unfitAttrs(); err != nil {
@@ -91,6 +92,15 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 			p.add(b.Payloads[i], &s.bufs)
 			i += 1 + p.addWhatFits(b.Payloads[i+1:n])
 		}
+		told := i
+		if p.trail != nil {
+			told = from + p.noteLocked(b, records[from-first:i-first], from, i)
+		}
+		noRoom := told < i
+		if i = told; i == from {
+			s.sealForTrailLocked(p)
+			continue
+		}
 		if b.Token != nil {
 			// 1. this pack is sealed by its linger  2. it is acked  3. only now Packed names the piece
 			// So a pack with a piece that has no name yet is pinned: it is not encoded, hence not sent.
@@ -101,7 +111,10 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 			p.pieces = append(p.pieces, piece{token: b.Token, from: uint16(p.count - (i - from)), to: uint16(p.count)})
 			runs = append(runs, run{p, len(p.pieces) - 1, from, i})
 		}
-		if !p.fits(0) || b.Alone && i == n {
+		switch {
+		case noRoom:
+			s.sealForTrailLocked(p)
+		case !p.fits(0) || b.Alone && i == n:
 			s.sealLocked(p)
 		}
 	}

@@ -34,6 +34,10 @@ func (s *Sender) encode(p *pack, w *encode.Workspace) ([]byte, error) {
 	w.Attr = strconv.AppendInt(w.Attr, p.rtms, 10)
 	w.Attr = frame.AppendAttr(w.Attr, frame.AttrMid, "")
 	w.Attr = frame.AppendMid(w.Attr, s.o.instance, p.life.Seq())
+	if p.trail != nil {
+		w.Attr = p.trail.AppendTo(frame.AppendAttr(w.Attr, frame.AttrTrail, ""))
+		p.trail = nil
+	}
 	if s.o.messageType != Type7 {
 		w.Attr = p.appendTextAttrs(w.Attr)
 	}
@@ -41,7 +45,7 @@ func (s *Sender) encode(p *pack, w *encode.Workspace) ([]byte, error) {
 		w.Attr = append(append(w.Attr, '&'), p.key.attrs...)
 	}
 	in := encode.Pack{
-		Attr: w.Attr, Buf: p.buf, Count: p.count, DataTime: p.dataTime, Uniq: uint32(p.life.Seq()),
+		Attr: w.Attr, Buf: p.buf, Count: p.count, DataTime: dataTime(p.dataMillis), Uniq: uint32(p.life.Seq()),
 		RecordAttrs: p.key.records, Compress: p.compress, Better: p.better,
 	}
 	out, err := s.enc.Frame(&in, w)

@@ -141,6 +141,7 @@ func (s *Sender) forgetGroupLocked(g *group) {
 // takenLocked fills in what is guarded by the stream's own lock. Under mu.
 func (s *Stream) takenLocked(out *StreamStatus) {
 	out.Records, out.RecordBytes, out.BufferFull, out.TooLarge = s.records, s.recordBytes, s.full, s.tooLarge
+	out.PacksTrailFull = s.trailFull
 }
 
 // MaxRecord is how many bytes the longest record may have that fits into a frame with the attributes that packs of the

@@ -91,7 +91,7 @@ func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 		return err
 	}
 	at := timeOrNow(m.Time)
-	key := openKey{minute: frame.MinuteOf(at), records: len(m.Attrs) > 0, attrs: st.attrsOr(m.PackAttrs)}
+	key := openKey{minute: int32(frame.MinuteOf(at)), records: len(m.Attrs) > 0, attrs: st.attrsOr(m.PackAttrs)}
 	one := [1][]byte{m.Payload}
 	if s.o.messageType != Type7 {
 		err := s.o.messageType.check(m.Payload)

@@ -220,11 +220,11 @@ func (s *StreamStatus) counters() [streamCounters]*uint64 {
 	return [streamCounters]*uint64{
 		&s.Records, &s.RecordBytes, &s.BufferFull, &s.TooLarge, &s.Packs, &s.PackedBytes, &s.WireBytes,
 		&s.PacksPlain, &s.PacksBetter, &s.PacksAcked, &s.PacksFinal, &s.PacksLost, &s.PacksResent, &s.PacksDuplicated,
-		&s.PacksRefused, &s.PacksCut, &s.RecordsFinal, &s.RecordsLost, &s.RecordsRefused,
+		&s.PacksRefused, &s.PacksCut, &s.RecordsFinal, &s.RecordsLost, &s.RecordsRefused, &s.PacksTrailFull,
 	}
 }
 
-const streamCounters = 19
+const streamCounters = 20
 
 func (g *GroupStatus) add(o *GroupStatus) {
 	g.Failures += o.Failures

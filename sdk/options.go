@@ -69,6 +69,7 @@ type options struct {
 	refusedMax   time.Duration
 	refusedRetry bool // it was given
 	packAttrs    *PackAttrs
+	trails       Trails // nil for none
 	isolation    Isolation
 	backlog      int64
 	ahead        time.Duration // of WithAhead; 0 for the budget alone

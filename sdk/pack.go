@@ -25,12 +25,12 @@ type filling struct {
 	opened time.Duration
 
 	buf        []byte // from the buffer pool: room for a frame's header, then the records; the encoder takes it
+	trail      Trail  // notes where the records come from; nil where nothing does
 	count      int
 	limit      int   // most bytes of records, but for a single record
 	charge     int64 // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
 	prepaid    int64 // bytes of the budget for records to come, given back when it is sealed
-	dataTime   uint32
-	dataMillis int64 // the same, for the types that carry that
+	dataMillis int64 // event time of the first record
 	pins       int32 // batches that have still to name their piece
 	sealed     bool  // takes nothing more
 
@@ -62,10 +62,11 @@ type followers struct {
 
 // openKey tells the open packs of a stream apart.
 type openKey struct {
-	minute  int64
+	minute  int32
 	repair  bool
 	alone   bool   // it takes the records of one call, and travels alone
 	records bool   // records have attributes of their own
+	trail   bool   // the pack is to say where its records come from
 	attrs   string // of the pack, beside those that every pack has
 }
 

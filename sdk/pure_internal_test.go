@@ -17,7 +17,7 @@ func TestMinuteAndDataTime(t *testing.T) {
 		if got := frame.MinuteOf(tm); got != tt.minute {
 			t.Errorf("MinuteOf(%d s) = %d, want %d", tt.sec, got, tt.minute)
 		}
-		if got := dataTime(tm); got != tt.field {
+		if got := dataTime(dataMillis(tm)); got != tt.field {
 			t.Errorf("dataTime(%d s) = %d, want %d", tt.sec, got, tt.field)
 		}
 	}

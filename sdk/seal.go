@@ -57,6 +57,12 @@ func (s *Sender) sealLocked(p *pack) {
 	}
 }
 
+// sealForTrailLocked seals a pack whose trail is full. Under its stream's lock.
+func (s *Sender) sealForTrailLocked(p *pack) {
+	p.st.trailFull++
+	s.sealLocked(p)
+}
+
 // sealWithoutLingerLocked seals what was just filled when there is no linger. Under st.mu.
 func (s *Sender) sealWithoutLingerLocked(st *Stream) {
 	if s.o.linger > 0 {

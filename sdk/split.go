@@ -164,8 +164,8 @@ func (s *Sender) half(p *pack, items []frame.Item, from int) *pack {
 		size += frame.ItemAttrOverhead + len(i.Data) + len(i.Attr)
 	}
 	q := &pack{filling: filling{
-		st: p.st, key: p.key, opened: p.opened, limit: p.limit, count: len(items), dataTime: p.dataTime, dataMillis: p.dataMillis, sealed: true,
-		buf: s.packBuffer(frame.PackHeader + size), rtms: p.rtms, compress: p.compress,
+		st: p.st, key: p.key, opened: p.opened, limit: p.limit, count: len(items), dataMillis: p.dataMillis, sealed: true,
+		trail: s.cutTrail(p, from, len(items)), buf: s.packBuffer(frame.PackHeader + size), rtms: p.rtms, compress: p.compress,
 	}}
 	for _, i := range items {
 		if p.key.records {

@@ -73,10 +73,11 @@ type StreamStatus struct {
 	TooLarge        uint64     `json:"too_large_total"`   // records that fit into no frame
 	Compressing     bool       `json:"compressing"`       // the next pack is compressed if it is large enough
 	Packs           uint64     `json:"packs_total"`
-	PackedBytes     uint64     `json:"packed_bytes_total"` // in the packs of wire_bytes_total, before compression
-	WireBytes       uint64     `json:"wire_bytes_total"`   // each pack once
-	PacksPlain      uint64     `json:"packs_plain_total"`  // not compressed
-	PacksBetter     uint64     `json:"packs_better_total"` // compressed with the better encoder; see WithCompression
+	PackedBytes     uint64     `json:"packed_bytes_total"`     // in the packs of wire_bytes_total, before compression
+	WireBytes       uint64     `json:"wire_bytes_total"`       // each pack once
+	PacksPlain      uint64     `json:"packs_plain_total"`      // not compressed
+	PacksBetter     uint64     `json:"packs_better_total"`     // compressed with the better encoder; see WithCompression
+	PacksTrailFull  uint64     `json:"packs_trail_full_total"` // sealed because their trail had no room; see WithTrails
 	PacksAcked      uint64     `json:"packs_acked_total"`
 	PacksFinal      uint64     `json:"packs_final_total"`
 	PacksLost       uint64     `json:"packs_lost_total"`

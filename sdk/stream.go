@@ -42,6 +42,7 @@ type Stream struct {
 	recordBytes uint64
 	full        uint64 // calls that found no room
 	tooLarge    uint64 // records that fit into no frame
+	trailFull   uint64 // packs that were sealed because their trail was full
 	lastSize    int32  // bytes of the pack sealed last, to begin the next buffer with
 
 	// Guarded by Sender.mu. The order of the fields makes thousands of idle streams take less memory.
@@ -154,7 +155,7 @@ func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 		p = nil
 	}
 	if p == nil {
-		p = &pack{filling: filling{st: s, key: key, opened: s.s.now(), dataTime: dataTime(t), dataMillis: dataMillis(t)}}
+		p = &pack{filling: filling{st: s, key: key, opened: s.s.now(), dataMillis: dataMillis(t)}}
 		over := int(s.overhead) + len(key.attrs) + len("&")
 		most := s.s.o.packBytes
 		if s.double {
@@ -162,7 +163,13 @@ func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 		}
 		most = min(most, s.s.openShare())
 		// The frame is to fit into the buffer of a power of two that the pack's size usually is.
-		p.limit = min(max(most-over, most/2), s.room(key.attrs))
+		room := s.room(key.attrs)
+		if key.trail {
+			p.trail = s.beginTrail(key.attrs)
+			over += len(trailKey) + maxTrail
+			room -= maxTrail - leastTrail // a single record may take it: its trail is short
+		}
+		p.limit = min(max(most-over, most/2), room)
 		if s.lastSize == 0 && s.s.open.Len() >= manyOpen {
 			p.limit = s.firstLimit(p.limit, n)
 		}
@@ -210,6 +217,9 @@ func (s *Stream) room(attrs string) int {
 	if attrs != "" {
 		room -= len("&") + len(attrs)
 	}
+	if s.s.o.trails != nil {
+		room -= len(trailKey) + leastTrail
+	}
 	return room
 }
 
@@ -255,8 +265,8 @@ func timeOrNow(t time.Time) time.Time {
 	return t
 }
 
-// dataTime is t as the frame carries it. Readers take the field as signed 32 bit, so what lies before
+// dataTime is an event time as the frame carries it. Readers take the field as signed 32 bit, so what lies before
 // 1970 or after 2038 becomes the nearest end of that range.
-func dataTime(t time.Time) uint32 {
-	return uint32(min(max(t.Unix(), 0), 1<<31-1))
+func dataTime(millis int64) uint32 {
+	return uint32(min(millis/1000, 1<<31-1))
 }

@@ -30,6 +30,14 @@ const (
 	textAttrs = "&dt=9223372036854775807&cnt=32767"
 )
 
+// fixed is the bytes of a frame without items and attributes.
+func (t MessageType) fixed() int {
+	if t == Type7 {
+		return frame.MaxPackSize(0, 0)
+	}
+	return frame.MaxTextSize(0, 0)
+}
+
 // overhead is the most bytes of a frame that are not items, with attr bytes of attributes.
 func (t MessageType) overhead(attr int) int {
 	if t == Type7 {

@@ -320,6 +320,40 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+// TestRoomOfAPack counts what docs/lineage.md says that fits.
+func TestRoomOfAPack(t *testing.T) {
+	const at, behind = 1e9, 5000
+	count := func(one func(i int) (s lineage.Source, offset int64, n int)) (added, records int) {
+		for b := builder(lineage.MaxChars); ; added++ {
+			s, offset, n := one(added)
+			list := make([]int64, n)
+			for i := range list {
+				list[i] = offset + int64(i)
+			}
+			if b.Add(&s, at-behind, list) < n {
+				return added, b.Records()
+			}
+			records += n
+		}
+	}
+	for _, c := range []struct {
+		what string
+		want int
+		one  func(i int) (lineage.Source, int64, int)
+	}{
+		{"runs of 30 neighbours of two partitions", 200, func(i int) (lineage.Source, int64, int) { return source(1, int32(i%2)), at + int64(i/2*30), 30 }},
+		{"records of which one in eight comes", 900, func(i int) (lineage.Source, int64, int) { return source(1, 0), at + int64(i*8), 1 }},
+		{"partitions", 50, func(i int) (lineage.Source, int64, int) { return source(1, int32(i)), at, 1 }},
+		{"topics", 20, func(i int) (lineage.Source, int64, int) { return source(byte(i), 0), at, 1 }},
+	} {
+		if got, _ := count(c.one); got < c.want {
+			t.Errorf("a pack has room for %d %s, want %d", got, c.what, c.want)
+		} else {
+			t.Logf("%d %s", got, c.what)
+		}
+	}
+}
+
 func TestAddDoesNotAllocate(t *testing.T) {
 	b, s := builder(lineage.MaxChars), source(1, 0)
 	other := source(1, 1)

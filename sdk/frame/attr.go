@@ -14,6 +14,10 @@ const AttrMid = "mid"
 // that finds its own name in a pack has got back what it sent. DataProxy passes it through into the queue.
 const AttrOrigin = "bg"
 
+// AttrTrail is the attribute that says where the records of a pack come from. Its value is the caller's. DataProxy
+// passes it through into the queue.
+const AttrTrail = "src"
+
 // AppendAttr appends key=value to an attribute string, joined with '&' when dst is not empty: dst holds
 // the attributes and nothing else. [CheckAttribute] says what is allowed in it. A value that is not a
 // string can be appended behind an empty one.

@@ -121,6 +121,8 @@ var (
 			func(s *sdk.StreamStatus) float64 { return float64(s.PacksPlain) }},
 		{counter("packs_better_total", "Packs that auto compressed with the better encoder, which is slower, because packs of the stream waited for a connection. Growing: connections, proxies or the rate bound are the limit, not this process.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return float64(s.PacksBetter) }},
+		{counter("packs_trail_full_total", "Packs that were sealed because what they tell of the sources of their records (the attribute src) had no room for more. Growing as fast as packs_total: many sources, or records with large gaps between their offsets, share the stream, and its packs are smaller for it.", "group", "stream"),
+			func(s *sdk.StreamStatus) float64 { return float64(s.PacksTrailFull) }},
 		{gauge("compressing", "1 while packs of the stream are compressed, 0 when compression is off or auto found that it does not pay and waits to probe again.", "group", "stream"),
 			func(s *sdk.StreamStatus) float64 { return truth(s.Compressing) }},
 		{counter("records_final_total", "Records that are safe.", "group", "stream"),

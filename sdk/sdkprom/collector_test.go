@@ -94,7 +94,7 @@ inlong_bridge_sender_ack_errors_total{code="115",endpoint="dp1:46801"} 4
 	if err := testutil.CollectAndCompare(sdkprom.New(sample), strings.NewReader(want), "inlong_bridge_sender_ack_errors_total"); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(sdkprom.New(sample)); n != 9+2*(15+len(sdk.AckCodes()))+2*(22+3)+2 {
+	if n := testutil.CollectAndCount(sdkprom.New(sample)); n != 9+2*(15+len(sdk.AckCodes()))+2*(23+3)+2 {
 		t.Errorf("%d series", n)
 	}
 }

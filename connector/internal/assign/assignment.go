@@ -34,6 +34,7 @@ type Spec struct {
 	Limit     int64        // a migration wants nothing at or above it; -1 for none
 	Cluster   string       // id of the Kafka cluster
 	Number    uint64       // of the assignment, never the same twice
+	Lineage   Lineage      // what its packs tell of it
 	Aside     Aside        // where on_error sends records; nil where everything stops the partition
 	Letters   int          // dead_letter.limit
 }
@@ -96,6 +97,9 @@ func New(s Spec, ev Events, g *gate.Gate, shared *PendingBytes) *Assignment {
 		expect: s.Start, heard: time.Now(), pending: pending{shared: shared},
 	}
 	p.offer.batch.Token, p.offer.batch.Packed = p, p.packedLocked
+	if p.offer.origins = s.origins(); p.offer.origins != nil {
+		p.offer.batch.Trail = p.offer.origins
+	}
 	p.letters.rate.Limit = s.Letters
 	p.Log.high.Store(-1)
 	p.Log.start.Store(-1)

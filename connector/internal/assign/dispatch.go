@@ -11,6 +11,7 @@ import (
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
+	"inlong-bridge/connector/internal/trail"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
 )
@@ -175,10 +176,11 @@ const maxOffer = 256 << 10
 
 // offer is the batch that is being handed over. It is used again, because a batch may have few records.
 type offer struct {
-	batch sdk.Batch
-	c     *chunk
-	g     *group
-	base  int // index in g of the batch's first payload
+	batch   sdk.Batch
+	origins *trail.Origins // of the batch; nil if packs tell nothing
+	c       *chunk
+	g       *group
+	base    int // index in g of the batch's first payload
 }
 
 // packedLocked names the piece of payloads [from, to) of the batch that is being handed over.
@@ -200,6 +202,9 @@ func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
 	for g.sent < len(g.payloads) {
 		o.base = g.sent
 		b.Payloads = g.payloads[o.base:upToBytes(g.payloads, o.base, maxOffer)]
+		if o.origins != nil {
+			p.tellOrigins(o.origins, g.offsets[o.base:])
+		}
 		n, err := s.TrySendBatch(b)
 		g.sent += n
 		switch {

@@ -16,9 +16,14 @@ type Outlet struct{ Sender Sender }
 // Send hands over a batch.
 func (o Outlet) Send(b *replay.Batch) (taken int, tooLarge error) {
 	p := b.Assignment.(*Assignment)
-	n, err := o.Sender.TrySendBatch(&sdk.Batch{
+	batch := &sdk.Batch{
 		Stream: p.Router.At(b.Route).Stream, Time: b.Time, Payloads: b.Payloads, Token: p, Repair: true, Alone: b.Alone, Packed: b.Packed,
-	})
+	}
+	if origins := p.origins(); origins != nil {
+		p.tellOrigins(origins, b.Offsets)
+		batch.Trail = origins
+	}
+	n, err := o.Sender.TrySendBatch(batch)
 	if errors.Is(err, sdk.ErrTooLarge) {
 		return n, err
 	}

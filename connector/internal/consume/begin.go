@@ -176,7 +176,7 @@ func (o *opener) open(s *source.Survey, id part.ID, t *assign.Topic, rt *route.R
 	}
 	p := assign.New(assign.Spec{
 		Partition: id, Topic: t, Router: rt, From: bg, Start: bg.Offset - bg.Lost, Limit: limit, Cluster: s.Cluster, Number: o.numbers.Add(1),
-		Aside: o.aside(t.Mapping), Letters: o.cfg.DeadLetter.Limit,
+		Aside: o.aside(t.Mapping), Letters: o.cfg.DeadLetter.Limit, Lineage: o.deps.Lineage,
 	}, o.Consumer, o.Gates.New(id.Topic, id.Num), &o.pending)
 	p.Log.Saw(s.Logs[id].Start, s.Logs[id].End)
 	if bg.Lost > 0 {

@@ -62,6 +62,7 @@ type Deps struct {
 	Direct  *kgo.Client // without a group
 	Kafka   *source.Source
 	Origin  string // of this group, in the packs that it sends
+	Lineage assign.Lineage
 	Routes  *route.Table
 	Own     *output.Output
 	Letters *letters.Writer // nil where no rule wants dead letters

@@ -24,6 +24,7 @@ type Status struct {
 	State    string    `json:"state"`   // starting, running, draining
 	Starting string    `json:"-"`       // why it has not joined its group yet, "" once it has
 	Confirm  string    `json:"confirm"` // the mode of confirmation in force
+	Lineage  bool      `json:"lineage"` // packs say where their records come from
 	Ready    Readiness `json:"ready"`
 
 	// Conditions are all reasons why something does not go on, those that partitions share first.

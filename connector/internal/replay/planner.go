@@ -47,7 +47,8 @@ type Batch struct {
 	Route      int32
 	Time       time.Time // event time
 	Payloads   [][]byte
-	Alone      bool // proxies may not stand them: they share a pack with nothing else
+	Offsets    []int64 // of the payloads
+	Alone      bool    // proxies may not stand them: they share a pack with nothing else
 	// Packed is called for each run of payloads [from, to) that goes into one pack, before the pack is sent. It returns the piece that
 	// the run is from now on; 0 for one of which no news is wanted.
 	Packed func(from, to int) uint64
@@ -350,7 +351,7 @@ func (p *Planner) handOver(t *task, payloads [][]byte, offsets []int64, at time.
 		from, to := n, t.upTo(n, len(payloads))
 		var taken int
 		taken, tooLarge = p.c.Outlet.Send(&Batch{
-			Assignment: t.of, Route: t.origin.Route, Time: at, Payloads: payloads[from:to], Alone: t.halve,
+			Assignment: t.of, Route: t.origin.Route, Time: at, Payloads: payloads[from:to], Offsets: offsets[from:to], Alone: t.halve,
 			Packed: func(a, b int) uint64 {
 				return uint64(t.of.Checkpoint().Replace(t.piece, t.run(offsets[from+a:from+b])))
 			},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/lineage"
 	"inlong-bridge/sdk/frame"
 )
 
@@ -83,6 +84,9 @@ func (b *bench) sameForInLong(r *release, values [][]byte, want map[string]int) 
 			if got := attribute(theirs.attr, name); got != want {
 				b.Errorf("value %d: %s is %q for InLong and %q for us; its attributes are %q", i, name, got, want, theirs.attr)
 			}
+		}
+		if _, err := lineage.Decode(attribute(theirs.attr, lineage.Attr), len(theirs.records)); err != nil {
+			b.Errorf("value %d: %v; its attributes are %q", i, err, theirs.attr)
 		}
 		if theirs.count != int(ours.Count) || len(theirs.records) != len(items) {
 			b.Fatalf("value %d: InLong counts %d and finds %d records, we count %d and find %d", i, theirs.count, len(theirs.records), ours.Count, len(items))

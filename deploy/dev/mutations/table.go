@@ -17,6 +17,7 @@ const (
 	assigned   = "./connector/internal/assign"
 	committing = "./connector/internal/commit"
 	consume    = "./connector/internal/consume"
+	lineage    = "./connector/lineage"
 	letters    = "./connector/internal/letters"
 )
 
@@ -1527,6 +1528,97 @@ var mutations = []mutation{
 		name: "a topic's partitions without a commit are left out of the sum", file: "connector/internal/observe/series.go",
 		old: "		o.committed = p.Start\n", new: "		o.committed = 0\n",
 		pkg: "./connector/internal/observe", run: "TestSeriesOfPartitions",
+	},
+	// Lineage.
+	{
+		name: "the lineage tells the position for the committed offset", file: "connector/internal/assign/trail.go",
+		old: "o.Committed = p.checkpoint.Committed()", new: "o.Committed = p.checkpoint.Position()",
+		pkg: assigned, run: "TestBatchesTell|TestCommittedOffset",
+	},
+	{
+		name: "the lineage tells what is final for the committed offset", file: "connector/internal/assign/trail.go",
+		old: "o.Committed = p.checkpoint.Committed()", new: "o.Committed = p.checkpoint.Checkpoint()",
+		pkg: assigned, run: "TestBatchesTell|TestCommittedOffset",
+	},
+	{
+		name: "the lineage tells a committed offset that proves nothing", file: "connector/internal/assign/trail.go",
+		old: "p.Lineage == WithCommitted {", new: "true {",
+		pkg: assigned, run: "TestBatchesTell",
+	},
+	{
+		name: "the second part of a batch tells the offsets of the first", file: "connector/internal/assign/dispatch.go",
+		old: "p.tellOrigins(o.origins, g.offsets[o.base:])", new: "p.tellOrigins(o.origins, g.offsets)",
+		pkg: assigned, run: "TestBatchesTell",
+	},
+	{
+		name: "records that are read again tell no source", file: "connector/internal/assign/outlet.go",
+		old: "origins := p.origins(); origins != nil", new: "origins := p.origins(); false",
+		pkg: assigned, run: "TestBatchesTell",
+	},
+	{
+		name: "the second half of a piece tells the offsets of the first", file: "connector/internal/replay/planner.go",
+		old: "Offsets: offsets[from:to],", new: "Offsets: offsets,",
+		pkg: connector, run: "TestOneRecordThatProxies",
+	},
+	{
+		name: "half of a cut pack has the whole's trail", file: "sdk/trail.go",
+		old: "part, err := s.o.trails.Cut(string(text), p.count, from, from+n)", new: "part, err := string(text), error(nil)",
+		pkg: sender, run: "TestEachPackNames",
+	},
+	{
+		name: "records that the trail has no room for stay in the pack", file: "sdk/trail.go",
+		old: "for _, r := range records[n:] {", new: "for _, r := range records[:0] {",
+		pkg: sender, run: "TestEachPackNames",
+	},
+	{
+		name: "records without a trail share packs with those that have one", file: "sdk/batch.go",
+		old: "trail: b.Trail != nil && s.o.trails != nil,", new: "trail: s.o.trails != nil,",
+		pkg: sender, run: "TestEachPackNames",
+	},
+	{
+		name: "a trail may fill more than the attributes may take", file: "sdk/trail.go",
+		old: "min(maxTrail, maxAttrs-others-len(trailKey))", new: "max(maxTrail, maxAttrs-others-len(trailKey))",
+		pkg: sender, run: "TestTrailLeavesRoom",
+	},
+	{
+		name: "the longest record leaves no room for its trail", file: "sdk/stream.go",
+		old: "		room -= len(trailKey) + leastTrail\n", new: "",
+		pkg: sender, run: "TestLongestRecordHasATrail",
+	},
+	{
+		name: "a part of a part of a pack begins where the whole does", file: "connector/lineage/read.go",
+		old: "h.skip+uint64(from)", new: "uint64(from)",
+		pkg: lineage, run: "TestEveryRecordIsTold",
+	},
+	{
+		name: "a lineage may tell of more records than the pack has", file: "connector/lineage/read.go",
+		old: "want != records ||", new: "want < records ||",
+		pkg: lineage, run: "TestEveryRecordIsTold",
+	},
+	{
+		name: "what did not fit into a lineage stays in its gaps", file: "connector/lineage/write.go",
+		old: "			b.written = before\n", new: "			b.open.n = before.open.n\n",
+		pkg: lineage, run: "TestEveryRecordIsTold",
+	},
+	{
+		name: "a committed offset counts in other partitions of the queue", file: "connector/lineage/dedupe.go",
+		old: "offset < s.committed[q]:", new: "offset < max(s.committed[q], s.committed[0]):",
+		pkg: lineage, run: "TestFirstCopies|TestCommittedOffset",
+	},
+	{
+		name: "a requeued record below the committed offset is a repeat", file: "connector/lineage/dedupe.go",
+		old: "!requeued && offset < s.committed[q]", new: "offset < s.committed[q]",
+		pkg: lineage, run: "TestFirstCopies|TestCommittedOffset",
+	},
+	{
+		name: "offsets that the limit forgot count as never taken", file: "connector/lineage/dedupe.go",
+		old: "	most.floor = max(most.floor, floor)\n", new: "",
+		pkg: lineage, run: "TestFirstCopies",
+	},
+	{
+		name: "offsets are forgotten above the smallest committed offset", file: "connector/lineage/dedupe.go",
+		old: "floor = min(floor, c)", new: "floor = max(s.floor, c)",
+		pkg: lineage, run: "TestFirstCopies",
 	},
 	// The comparison of two benches.
 	{

@@ -118,6 +118,22 @@ func appendLines(dst, items []byte) []byte {
 	return dst
 }
 
+// Attribute reads an attribute of one of our own frames again. The value refers to f.
+func (e *Frames) Attribute(f []byte, key string) (value []byte, ok bool) {
+	if e.Type == frame.TypePack {
+		p, err := frame.DecodePack(f)
+		if err != nil {
+			return nil, false
+		}
+		return frame.Attribute(p.Attr, key)
+	}
+	p, err := frame.DecodeTextPack(f)
+	if err != nil {
+		return nil, false
+	}
+	return frame.Attribute(p.Attr, key)
+}
+
 // Items reads the records of one of our own frames again.
 func (e *Frames) Items(f []byte) ([]frame.Item, error) {
 	if e.Type == frame.TypePack {
