@@ -93,6 +93,8 @@ func badInput(b *bench, k *kafka) {
 		{"StoppedThenSkipped", oddStopped},
 		{"DeadLetters", oddLettered},
 		{"DeadLetterTopic", letterTopic},
+		{"OffsetsGone", offsetsGone},
+		{"LineageFull", lineageFull},
 	} {
 		b.Run(part.name, func(t *testing.T) {
 			b := b.on(t)
