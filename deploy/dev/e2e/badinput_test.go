@@ -33,6 +33,7 @@ type odd struct {
 	code   reason.Code       // why its partition stands still; "" for what is delivered as it is
 	says   string            // in the reason
 	exact  bool              // found before it is sent: nothing behind the odd record is sent while the partition stands
+	other  bool              // the rule has an unmatched that sends the record to the stream of the good ones
 	held   bool              // nothing of its pack is delivered while the partition stands
 }
 
@@ -49,6 +50,7 @@ func oddities() []odd {
 		}, code: reason.Unrouted, says: `"a&b"`, exact: true},
 		{name: "no-key", stream: "{key}", record: func(r *kgo.Record) { r.Key, r.Value = nil, nil }, code: reason.Unrouted, says: "no key", exact: true},
 		{name: "empty-key", stream: "{key}", record: func(r *kgo.Record) { r.Key, r.Value = []byte{}, []byte{} }, code: reason.Unrouted, says: "stream", exact: true},
+		{name: "unmatched", stream: "{key}", other: true, record: func(r *kgo.Record) { r.Key = []byte("a=b") }},
 		{name: "header", stream: "{header:type}", record: func(r *kgo.Record) { header(r, "a=b") }, code: reason.Unrouted, says: `"a=b"`, exact: true},
 		{name: "not-ascii", stream: "{header:type}", record: func(r *kgo.Record) { header(r, "größe") }, code: reason.Unrouted, says: "ASCII", exact: true},
 		{name: "many-headers", stream: "{header:type}", record: manyHeaders},
@@ -121,6 +123,10 @@ func (o *oddTopic) route(more map[string]any) map[string]any {
 		r["stream"] = o.stream
 	}
 	maps.Copy(r, more)
+	if o.other {
+		r["unmatched"] = map[string]any{"group": streamGroup, "stream": o.topic}
+		delete(r, "on_error") // both would say what becomes of the record
+	}
 	return r
 }
 
