@@ -24,6 +24,9 @@
 // {group, stream} takes it. on_error says instead of it, and for the other reasons for which a record cannot be
 // delivered (see Class), whether the partition stops, the record is skipped, or it goes to the dead-letter topic.
 //
+// Content. forward, envelope, tombstone and attrs of a rule say what travels besides the value of a record, in which form, and
+// what becomes of a null or empty value; see Content.
+//
 // Parse reports every mistake at once, each with its line. A Table never changes and is safe to share; it
 // starts no goroutine.
 package mapping

@@ -16,6 +16,7 @@ type Explanation struct {
 	Target  Target // with Routed
 	Default bool   // Target is the rule's default route, because of Reason
 	Reason  string // why there is no target, or why the default route applies
+	Travels string // what travels besides the value, "" for nothing
 	Policy  Policy // with Fail: what becomes of the record
 	OnError string // the rule's on_error; "" where everything stops the partition
 }
@@ -38,7 +39,7 @@ func (t *Table) Explain(topic string, key []byte, headers []Header) Explanation 
 			continue
 		}
 		e.Steps = append(e.Steps, Step{Rule: r.number, Line: r.line, Matches: true, Why: p.taking(topic)})
-		e.Rule = r.number
+		e.Rule, e.Travels = r.number, r.travels()
 		e.Needs = append(r.group.needs(), r.stream.needs()...)
 		found := func() []Header { return headers }
 		view := t.ForTopic(topic)
@@ -94,6 +95,9 @@ func (e Explanation) String() string {
 	}
 	if len(e.Needs) > 0 {
 		fmt.Fprintf(&b, "uses    %s\n", strings.Join(e.Needs, ", "))
+	}
+	if e.Travels != "" {
+		fmt.Fprintf(&b, "travels %s\n", e.Travels)
 	}
 	switch {
 	case e.Rule == 0:

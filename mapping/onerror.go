@@ -19,12 +19,16 @@ const (
 	ClassRefused                  // the proxies refuse it for good
 	ClassPoison                   // proxies end the connection on which it comes
 	ClassUndecodable              // it lies in a batch that cannot be read
+	ClassTombstone                // its value is null or empty; tombstone decides, not on_error
 )
 
 // Classes is how many classes there are.
-const Classes = int(ClassUndecodable) + 1
+const Classes = int(ClassTombstone) + 1
 
-var classNames = [Classes]string{"unrouted", "too_large", "refused", "poison", "undecodable"}
+var classNames = [Classes]string{"unrouted", "too_large", "refused", "poison", "undecodable", "tombstone"}
+
+// errorClasses are the classes about which on_error decides.
+var errorClasses = classNames[:ClassTombstone]
 
 // String returns the class as the configuration names it.
 func (c Class) String() string {
@@ -53,19 +57,20 @@ func (v Policy) String() string {
 	return fmt.Sprintf("policy(%d)", uint8(v))
 }
 
-// policies is a rule's on_error.
+// policies is a rule's on_error, and what its tombstone says.
 type policies [Classes]Policy
 
 // String is "" where everything stops the partition.
 func (p *policies) String() string {
-	if *p == (policies{}) {
-		return ""
-	}
-	if !slices.ContainsFunc(p[:], func(v Policy) bool { return v != p[0] }) {
+	onError := p[:len(errorClasses)]
+	if !slices.ContainsFunc(onError, func(v Policy) bool { return v != p[0] }) {
+		if p[0] == PolicyStop {
+			return ""
+		}
 		return p[0].String()
 	}
-	parts := make([]string, Classes)
-	for c, v := range p {
+	parts := make([]string, len(onError))
+	for c, v := range onError {
 		parts[c] = Class(c).String() + ": " + v.String()
 	}
 	return strings.Join(parts, ", ")
@@ -79,7 +84,7 @@ func (t *Topic) OnError(c Class) Policy {
 	return t.rule.onError[c]
 }
 
-// AlwaysStops reports whether every class stops the topic's partitions.
+// AlwaysStops reports whether no record of the topic is ever skipped, or becomes a dead letter, because it cannot be delivered.
 func (t *Topic) AlwaysStops() bool { return t.rule == nil || t.rule.onError == policies{} }
 
 // DeadLetters reports whether any rule may send a record to the dead-letter topic.
@@ -107,8 +112,8 @@ func (p *parser) onError(n, unmatched *yaml.Node, r *rule) {
 	}
 	if n.Kind != yaml.MappingNode {
 		beside(n.Line, "on_error for all classes, and so for unrouted,")
-		v := p.policy(n, "on_error", ", or a section with "+strings.Join(classNames[:], ", "))
-		for c := range r.onError {
+		v := p.policy(n, "on_error", ", or a section with "+strings.Join(errorClasses, ", "))
+		for c := range errorClasses {
 			r.onError[c] = v
 		}
 		return
@@ -116,11 +121,11 @@ func (p *parser) onError(n, unmatched *yaml.Node, r *rule) {
 	if len(n.Content) == 0 {
 		p.problem(n.Line, "on_error is an empty section: add classes to it, or leave it out")
 	}
-	p.section(n, "on_error", classNames[:], func(key string, v *yaml.Node) {
+	p.section(n, "on_error", errorClasses, func(key string, v *yaml.Node) {
 		if key == ClassUnrouted.String() {
 			beside(v.Line, "on_error: unrouted")
 		}
-		r.onError[slices.Index(classNames[:], key)] = p.policy(v, "on_error: "+key, "")
+		r.onError[slices.Index(errorClasses, key)] = p.policy(v, "on_error: "+key, "")
 	})
 }
 

@@ -108,7 +108,7 @@ func (p *parser) section(n *yaml.Node, what string, known []string, set func(key
 }
 
 var (
-	ruleKeys    = []string{"topics", "exclude", "group", "stream", "unmatched", "on_error"}
+	ruleKeys    = append([]string{"topics", "exclude", "group", "stream", "unmatched", "on_error"}, contentKeys...)
 	regexKeys   = []string{"regex"}
 	defaultKeys = []string{"group", "stream"}
 )
@@ -135,6 +135,7 @@ func (p *parser) parseRule(n *yaml.Node) *rule {
 	if v := given["on_error"]; v != nil {
 		p.onError(v, given["unmatched"], r)
 	}
+	p.content(given, r)
 	return r
 }
 
@@ -205,18 +206,9 @@ func (p *parser) pattern(n *yaml.Node, key string) (pattern, bool) {
 		p.problem(n.Line, "%s: regular expression %q begins or ends with white space, or contains a control character, which no topic's name does: remove it", key, clip(n.Value))
 		return pattern{}, false
 	}
-	re, err := regexp.Compile(`\A(?:` + n.Value + `)\z`)
-	// "a)(?:b" is only an expression between our own brackets.
-	if _, alone := regexp.Compile(n.Value); alone != nil {
-		err = alone
-	}
+	re, err := wholeRegex(n.Value)
 	if err != nil {
-		hint := ""
-		if wrong, ok := errors.AsType[*syntax.Error](err); ok && wrong.Code == syntax.ErrMissingRepeatArgument {
-			hint = "; in a regular expression, write .* for any text, not *"
-		}
-		p.problem(n.Line, "%s: regular expression %q: %s%s", key, clip(n.Value),
-			strings.TrimPrefix(err.Error(), "error parsing regexp: "), hint)
+		p.problem(n.Line, "%s: %s", key, regexProblem(n.Value, err))
 		return pattern{}, false
 	}
 	for _, name := range re.SubexpNames() {
@@ -226,6 +218,24 @@ func (p *parser) pattern(n *yaml.Node, key string) (pattern, bool) {
 	}
 	pat.re = re
 	return pat, true
+}
+
+// wholeRegex compiles an expression that matches whole texts.
+func wholeRegex(source string) (*regexp.Regexp, error) {
+	// "a)(?:b" is only an expression between our own brackets.
+	if _, err := regexp.Compile(source); err != nil {
+		return nil, err
+	}
+	return regexp.Compile(`\A(?:` + source + `)\z`)
+}
+
+// regexProblem says what is wrong with an expression.
+func regexProblem(source string, err error) string {
+	hint := ""
+	if wrong, ok := errors.AsType[*syntax.Error](err); ok && wrong.Code == syntax.ErrMissingRepeatArgument {
+		hint = "; in a regular expression, write .* for any text, not *"
+	}
+	return fmt.Sprintf("regular expression %q: %s%s", clip(source), strings.TrimPrefix(err.Error(), "error parsing regexp: "), hint)
 }
 
 // template reads group or stream. ruleLine is the line to report if it is missing.

@@ -105,6 +105,8 @@ type rule struct {
 	unmatched        onUnmatched
 	fallback         Target // with unmatchedDefault
 	onError          policies
+	content          *Content
+	attrs            []Attr
 }
 
 // match returns the pattern by which the rule takes a topic, or the reason why it does not.
@@ -178,6 +180,7 @@ type Rule struct {
 	Stream    string   `json:"stream"`
 	Unmatched string   `json:"unmatched"`          // error, skip, or group.stream of the default route
 	OnError   string   `json:"on_error,omitempty"` // "" for stop; else a word for all classes, or a list of class: word
+	Travels   string   `json:"travels,omitempty"`  // besides the value, in words
 }
 
 // Rules returns the rules in the order in which they are tried.
@@ -196,6 +199,7 @@ func (t *Table) Rules() []Rule {
 			Topics: sources(r.topics), Exclude: sources(r.excludes),
 			Group: r.group.String(), Stream: r.stream.String(),
 			Unmatched: unmatched, OnError: r.onError.String(),
+			Travels: r.travels(),
 		})
 	}
 	return out

@@ -26,6 +26,7 @@ func (d *decoder) routes(n *yaml.Node, path string, c *Config) {
 		d.wrong(line, path, strings.TrimPrefix(p.Message, "routes: "))
 	}
 	c.Routes, c.routes = table, n
+	d.packAttrs(path, table)
 }
 
 func anyReported(n *yaml.Node) bool {

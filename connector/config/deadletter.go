@@ -30,7 +30,7 @@ func (d *decoder) checkDeadLetter(c *Config) {
 	topic := c.DeadLetter.Topic
 	if topic == "" {
 		if rule, line := c.Routes.DeadLetterRule(); rule > 0 {
-			d.wrong(line, "routes", fmt.Sprintf("rule %d sends records to a dead-letter topic, and there is none; add dead_letter: {topic: bridge-dead-letters}, or write stop or skip in on_error", rule))
+			d.wrong(line, "routes", fmt.Sprintf("rule %d sends records to a dead-letter topic, and there is none; add dead_letter: {topic: bridge-dead-letters}, or write another word than dead_letter in on_error and tombstone", rule))
 		}
 		return
 	}

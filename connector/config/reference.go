@@ -43,10 +43,19 @@ const routesReference = `routes:
   # and counts the record, dead_letter writes it to dead_letter.topic. One word applies to all classes; a section
   # gives a word per class: unrouted (no valid id; not beside unmatched), too_large (fits no frame), refused (for
   # good, by the proxies), poison (ends their connections), undecodable (a batch that cannot be read).
+  # forward: what travels besides the value: {key: true, headers: [name, /expression/], timestamp: true, origin: true}. It
+  # becomes attributes of the record, or a part of an envelope (docs/forwarding.md).
+  # envelope: none (the default), or json: the record's bytes are a JSON object of the value and what travels.
+  # tombstone: what to do with a null or empty value: empty (the default) sends a record without bytes, skip skips and
+  # counts it, dead_letter writes it to dead_letter.topic, envelope (the default with envelope: json) wraps it. A rule
+  # with forward and without an envelope must write skip or dead_letter.
+  # attrs: attributes of the rule's packs.
   - {topics: [orders], group: shop, stream: orders}
   #- {topics: 'logs\.(?P<app>[a-z]+)', exclude: ['logs\.test'], group: logs, stream: '{app}'}
   #- {topics: [events], group: events, stream: '{header:type}', unmatched: skip}
   #- {topics: [clicks], group: web, stream: clicks, on_error: {too_large: dead_letter, refused: dead_letter}}
+  #- {topics: [clicks], group: web, stream: clicks, forward: {key: true, headers: /.*/}, tombstone: skip, attrs: {env: prod}}
+  #- {topics: [customers], group: shop, stream: customers, forward: {key: true, origin: true}, envelope: json}
 `
 
 type reference struct{ bytes.Buffer }

@@ -12,6 +12,7 @@ import (
 	"inlong-bridge/connector/deadletter"
 	"inlong-bridge/connector/internal/letters"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
@@ -280,13 +281,21 @@ func (s *Splitter) keep(c *chunk, rec *kgo.Record, class mapping.Class, route in
 	return true
 }
 
-// keepTooLarge applies on_error to a record that is longer than its stream takes.
-func (s *Splitter) keepTooLarge(c *chunk, rec *kgo.Record, route int32, stream *sdk.Stream) bool {
+// keepTooLarge applies on_error to a record of which more bytes travel than its stream takes.
+func (s *Splitter) keepTooLarge(c *chunk, rec *kgo.Record, size int, r *route.Route) bool {
 	if s.rules == nil {
 		return false
 	}
-	most := stream.MaxRecord()
-	return len(rec.Value) > most && s.keep(c, rec, mapping.ClassTooLarge, route, part.InKeys(&sdk.TooLargeError{Size: len(rec.Value), Limit: most}))
+	most := r.Stream.MaxRecord() - packAttrsSize(s.router)
+	return size > most && s.keep(c, rec, mapping.ClassTooLarge, r.Index, part.InKeys(&sdk.TooLargeError{Size: size, Limit: most}))
+}
+
+// packAttrsSize is what the attributes of the packs of a topic's records take of a frame.
+func packAttrsSize(rt *route.Router) int {
+	if text := rt.PackAttrs().String(); text != "" {
+		return len("&") + len(text)
+	}
+	return 0
 }
 
 func (t *Taken) skip(class mapping.Class, offset int64, why string) {

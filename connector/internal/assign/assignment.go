@@ -62,6 +62,14 @@ type Assignment struct {
 	letters letterbox
 }
 
+// contentOf is what travels of the partition's records.
+func contentOf(s *Spec) *route.Content {
+	if s.Router == nil || s.Topic == nil {
+		return nil
+	}
+	return route.NewContent(s.Router.Content(), s.Cluster, s.Topic.Name, s.Topic.ID, s.Partition.Num)
+}
+
 // Retry says when an error of the broker for one partition is tried again. The reason itself is in the condition.
 type Retry struct {
 	Last       time.Time // newest error
@@ -93,7 +101,7 @@ type Sender interface {
 // New makes an assignment. shared counts what waits for the sender's budget, over all assignments.
 func New(s Spec, ev Events, g *gate.Gate, shared *PendingBytes) *Assignment {
 	p := &Assignment{
-		facts: facts{Spec: s, checkpoint: checkpoint.New(s.Start), gate: g}, events: ev, shareKey: part.Key(s.Partition, reason.MaxUnfinal),
+		facts: facts{Spec: s, content: contentOf(&s), checkpoint: checkpoint.New(s.Start), gate: g}, events: ev, shareKey: part.Key(s.Partition, reason.MaxUnfinal),
 		expect: s.Start, heard: time.Now(), pending: pending{shared: shared},
 	}
 	p.offer.batch.Token, p.offer.batch.Packed = p, p.packedLocked

@@ -12,6 +12,7 @@ import (
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
+	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/frame"
 )
 
@@ -20,7 +21,8 @@ import (
 type chunk struct {
 	first, next int64 // covers [first, next)
 	epoch       int32 // leader epoch of its last record
-	bytes       int64 // of payloads
+	bytes       int64 // of payloads and attributes
+	attrs       int   // of all records
 	items       int   // bytes that its records take in packs
 	seen        int   // records, control records among them
 	records     int
@@ -47,6 +49,7 @@ type group struct {
 	minute   int32
 	time     time.Time
 	payloads [][]byte
+	attrs    [][]sdk.Attr // of each payload; nil where records have none, see route.Content
 	offsets  []int64
 	sent     int // the sender has [0, sent)
 }
@@ -75,8 +78,10 @@ const (
 // So the first chunks of an assignment are short even where later ones are wide.
 // Cutting seals nothing: chunks that follow each other share open packs.
 type Splitter struct {
-	router *route.Router
-	short  int // number of chunks to come that are not wide; see shortSpans
+	router  *route.Router
+	content *route.Content // nil: values travel as they are
+	body    route.Body     // of the record in hand; only with content
+	short   int            // number of chunks to come that are not wide; see shortSpans
 	// Pack is the bytes that the records of one chunk take in packs, at most. A record that is larger has a
 	// chunk to itself.
 	Pack int
@@ -122,8 +127,13 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 			return chunks, used
 		}
 		control := rec.Attrs.IsControl()
-		oversize := !control && len(rec.Value) > s.Oversize
-		if c == nil || oversize || s.full(c, rec) {
+		size := len(rec.Value)
+		if s.content != nil && !control {
+			s.body = s.content.Of(rec)
+			size = s.body.Size
+		}
+		oversize := !control && size > s.Oversize
+		if c == nil || oversize || s.full(c, size) {
 			s.ended(c)
 			c = &chunk{first: rec.Offset, next: rec.Offset, arrived: s.arrived}
 			c.groups = c.one[:0]
@@ -145,12 +155,19 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 				return chunks, used
 			}
 		}
+		kept := err != nil
+		if s.content != nil && r != nil && s.body.Aside {
+			if kept = s.keep(c, rec, s.body.Class, r.Index, s.body.Why); !kept {
+				c.stop = s.body.Stop(rec)
+				return chunks, used
+			}
+		}
 		c.next, c.epoch = rec.Offset+1, rec.LeaderEpoch
 		used++
 		c.seen++
 		c.records++
 		s.taken.Bytes += int64(len(rec.Value))
-		if err != nil || oversize && r != nil && s.keepTooLarge(c, rec, r.Index, r.Stream) {
+		if kept || oversize && r != nil && s.keepTooLarge(c, rec, size, r) {
 			continue
 		}
 		if r == nil {
@@ -195,13 +212,13 @@ func (s *Splitter) ended(c *chunk) {
 	}
 }
 
-// full reports whether a record would make the chunk larger than a span may be.
-func (s *Splitter) full(c *chunk, rec *kgo.Record) bool {
+// full reports whether a record of so many bytes would make the chunk larger than a span may be.
+func (s *Splitter) full(c *chunk, size int) bool {
 	times := 1
 	if s.short <= 0 && len(c.groups) > fewGroups && c.records < runRecords*len(c.groups) {
 		times = wideSpan
 	}
-	return c.seen >= times*maxSpanRecords || c.items > 0 && c.items+len(rec.Value)+frame.ItemOverhead > times*s.Pack
+	return c.seen >= times*maxSpanRecords || c.items > 0 && c.items+size+frame.ItemOverhead > times*s.Pack
 }
 
 // room estimates how many of the next left records the chunk takes, this one among them: as many as fit if all
@@ -230,10 +247,18 @@ func (s *Splitter) add(c *chunk, r *route.Route, rec *kgo.Record, at time.Time, 
 			s.indexed(c, n-1)
 		}
 	}
-	g.payloads = append(g.payloads, rec.Value) // nil, a tombstone, goes as an empty payload
+	payload, size := rec.Value, len(rec.Value) // nil, a tombstone, goes as an empty payload
+	if s.content != nil {
+		payload, size = s.body.Payload, s.body.Size
+		if s.content.WithAttrs() {
+			g.attrs = append(g.attrs, s.body.Attrs)
+			c.attrs += len(s.body.Attrs)
+		}
+	}
+	g.payloads = append(g.payloads, payload)
 	g.offsets = append(g.offsets, rec.Offset)
-	c.bytes += int64(len(rec.Value))
-	c.items += len(rec.Value) + frame.ItemOverhead
+	c.bytes += int64(size)
+	c.items += size + frame.ItemOverhead
 }
 
 // begin adds a group without records.

@@ -34,8 +34,9 @@ func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
 		return sp.taken
 	}
 	now := time.Now()
-	sp.router, sp.rules, sp.Limit, sp.arrived, sp.short = p.Router, p.rules(), p.Limit, route.ArrivalAt(now), shortSpans-p.spans
+	sp.router, sp.rules, sp.content, sp.Limit, sp.arrived, sp.short = p.Router, p.rules(), p.content, p.Limit, route.ArrivalAt(now), shortSpans-p.spans
 	chunks, _ := sp.split(recs)
+	sp.body = route.Body{} // or it would keep the fetch
 	if sp.rules != nil {
 		p.letters.fetched(len(recs), now)
 		for _, s := range sp.taken.Aside {
@@ -149,7 +150,7 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 		switch {
 		case err == nil:
 			clear(g.payloads) // or other groups of its slab would keep its fetch
-			g.payloads, g.offsets, g.sent = nil, nil, 0
+			g.payloads, g.attrs, g.offsets, g.sent = nil, nil, nil, 0
 		case errors.Is(err, sdk.ErrStreamFull):
 			wait = StreamKey(g.route.Target.Group, g.route.Target.Stream, reason.StreamFull) // the other streams of the chunk may have room
 		case errors.Is(err, sdk.ErrBufferFull):
@@ -158,7 +159,7 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 			p.gate.End()
 			return BudgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
-			p.tooLarge = oversize{stream: g.route.Stream, bytes: len(g.payloads[g.sent])}
+			p.tooLarge = oversizeOf(g, p.Router, err)
 			return reason.Key{}, part.Stop(p.Partition, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.Partition, g, err))
 		default:
 			return reason.Key{}, part.Stop(p.Partition, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
@@ -197,11 +198,14 @@ func (p *Assignment) packedLocked(from, to int) uint64 {
 func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
 	o := &p.offer
 	b := &o.batch
-	o.c, o.g, b.Stream, b.Time = c, g, g.route.Stream, g.time
-	defer func() { o.c, o.g, b.Payloads = nil, nil, nil }() // or it would keep the fetch
+	o.c, o.g, b.Stream, b.Time, b.PackAttrs = c, g, g.route.Stream, g.time, p.Router.PackAttrs()
+	defer func() { o.c, o.g, b.Payloads, b.Attrs = nil, nil, nil, nil }() // or it would keep the fetch
 	for g.sent < len(g.payloads) {
 		o.base = g.sent
-		b.Payloads = g.payloads[o.base:upToBytes(g.payloads, o.base, maxOffer)]
+		end := g.upToBytes(o.base, maxOffer)
+		if b.Payloads = g.payloads[o.base:end]; g.attrs != nil {
+			b.Attrs = g.attrs[o.base:end]
+		}
 		if o.origins != nil {
 			p.tellOrigins(o.origins, g.offsets[o.base:])
 		}
@@ -218,14 +222,27 @@ func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
 }
 
 // upToBytes returns the end of a run of payloads from base on that has about limit bytes, one at least.
-func upToBytes(payloads [][]byte, base, limit int) int {
+func (g *group) upToBytes(base, limit int) int {
 	sum := 0
-	for i := base; i < len(payloads); i++ {
-		if sum += len(payloads[i]) + 4; sum > limit && i > base {
+	for i := base; i < len(g.payloads); i++ {
+		sum += len(g.payloads[i]) + 4
+		if g.attrs != nil {
+			sum += route.AttrsSize(g.attrs[i])
+		}
+		if sum > limit && i > base {
 			return i
 		}
 	}
-	return len(payloads)
+	return len(g.payloads)
+}
+
+// oversizeOf is the record of a group that fits into no frame, with what its packs carry beside it.
+func oversizeOf(g *group, rt *route.Router, err error) oversize {
+	bytes := len(g.payloads[g.sent])
+	if e, ok := errors.AsType[*sdk.TooLargeError](err); ok {
+		bytes = e.Size // its attributes counted in
+	}
+	return oversize{g.route.Stream, bytes + packAttrsSize(rt)}
 }
 
 func tooLargeReason(id part.ID, g *group, err error) string {

@@ -8,11 +8,13 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/route"
 )
 
 // facts is what does not change of an assignment, or has a lock of its own: it is told without the assignment's.
 type facts struct {
 	Spec
+	content    *route.Content // what travels of its records; nil for their values
 	checkpoint *checkpoint.Partition
 	gate       *gate.Gate // owns why the partition does not go on
 
@@ -45,6 +47,9 @@ func (f *facts) Known(rec *kgo.Record) (index int32, ok bool) {
 	}
 	return r.Index, true
 }
+
+// Content is what travels of a record, nil for its value.
+func (f *facts) Content() *route.Content { return f.content }
 
 // Stopped returns the reason that stops the partition, nil if there is none.
 func (f *facts) Stopped() *gate.Entry { return f.gate.Condition().Stop() }

@@ -17,7 +17,8 @@ type Outlet struct{ Sender Sender }
 func (o Outlet) Send(b *replay.Batch) (taken int, tooLarge error) {
 	p := b.Assignment.(*Assignment)
 	batch := &sdk.Batch{
-		Stream: p.Router.At(b.Route).Stream, Time: b.Time, Payloads: b.Payloads, Token: p, Repair: true, Alone: b.Alone, Packed: b.Packed,
+		Stream: p.Router.At(b.Route).Stream, Time: b.Time, Payloads: b.Payloads, Attrs: b.Attrs, PackAttrs: p.Router.PackAttrs(),
+		Token: p, Repair: true, Alone: b.Alone, Packed: b.Packed,
 	}
 	if origins := p.origins(); origins != nil {
 		p.tellOrigins(origins, b.Offsets)

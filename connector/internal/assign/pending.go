@@ -26,7 +26,12 @@ type PendingBytes struct {
 // recordWeight is about what a fetched record takes in memory beside its value.
 const recordWeight = 200
 
-func (c *chunk) weight() int64 { return c.bytes + recordWeight*int64(c.records) }
+// attrWeight is about what an attribute of a record takes in memory beside its text.
+const attrWeight = 40
+
+func (c *chunk) weight() int64 {
+	return c.bytes + recordWeight*int64(c.records) + attrWeight*int64(c.attrs)
+}
 
 // pending is the chunks of a partition that were fetched and that the sender has not taken yet, in order.
 type pending struct {

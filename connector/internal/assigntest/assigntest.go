@@ -73,7 +73,7 @@ func Records(from, n int) (out []*kgo.Record) {
 }
 
 // Mapping parses routes.
-func Mapping(t *testing.T, text string) *mapping.Table {
+func Mapping(t testing.TB, text string) *mapping.Table {
 	t.Helper()
 	var n yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &n); err != nil {

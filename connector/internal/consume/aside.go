@@ -99,7 +99,7 @@ func (k keeper) Write(it letters.Item) { k.deps.Letters.Write(it) }
 func (k keeper) Skipped(p *assign.Assignment, s assign.Skips) {
 	k.Counters.setAside.skipped[s.Class].Add(p.ID().Topic, uint64(s.N))
 	if k.Counters.setAside.tell(told{p.ID().Topic, s.Class, false}) {
-		k.log.Warn("skipping records, as on_error says; one line a minute for a topic", "topic", p.ID().Topic, "partition", p.ID().Num, "offset", s.First,
+		k.log.Warn("skipping records, as their rule says; one line a minute for a topic", "topic", p.ID().Topic, "partition", p.ID().Num, "offset", s.First,
 			"records", s.N, "reason", assign.CodeOf(s.Class), "why", s.Why)
 	}
 }
@@ -107,7 +107,7 @@ func (k keeper) Skipped(p *assign.Assignment, s assign.Skips) {
 func (k keeper) Lettered(p *assign.Assignment, class mapping.Class, offset int64, why string) {
 	k.Counters.setAside.lettered[class].Add(p.ID().Topic, 1)
 	if k.Counters.setAside.tell(told{p.ID().Topic, class, true}) {
-		k.log.Warn("a record became a dead letter, as on_error says; one line a minute for a topic", "topic", p.ID().Topic, "partition", p.ID().Num, "offset", offset,
+		k.log.Warn("a record became a dead letter, as its rule says; one line a minute for a topic", "topic", p.ID().Topic, "partition", p.ID().Num, "offset", offset,
 			"reason", assign.CodeOf(class), "why", why, "dead_letter_topic", k.cfg.DeadLetter.Topic)
 	}
 }

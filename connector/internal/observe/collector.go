@@ -52,7 +52,7 @@ var (
 	descCert         = desc("certificate_expiry_timestamp_seconds", "When the certificates of a file expire: the first of a client's chain, the last of the authorities. 0 for a file that cannot be read or holds none. role is kafka, manager or queue with _ca or _client. Replace the file in time.", "role", "file")
 
 	descSkipped    = desc("skipped_records_total", "Records that no rule wants, and that unmatched: skip lets pass. When it grows unexpectedly, ask explain which rule should match.", "topic")
-	descByPolicy   = desc("skipped_by_policy_total", "Records that on_error: skip lets pass, by why they could not be delivered. They are gone for good once the offset moves; the log names some.", "topic", "reason")
+	descByPolicy   = desc("skipped_by_policy_total", "Records that a rule's on_error or tombstone skips, by why they could not be delivered. They are gone for good once the offset moves; the log names some.", "topic", "reason")
 	descLetters    = desc("dead_letters_total", "Records that were written to the dead-letter topic, by why they could not be delivered. Look into the letters; docs/dead-letters.md says how.", "topic", "reason")
 	descPacks      = desc("foreign_packs_total", "Records of the topic that are packs of another bridge or sender (InLongMsg with a mid). They are moved as they are. When they are not meant to be there, look at what writes the topic.", "topic")
 	descGoneOn     = desc("partition_goes_on_total", "Partitions that went on by themselves after a stop, by its code.", "code")

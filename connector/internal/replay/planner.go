@@ -12,6 +12,7 @@ import (
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/backoff"
 )
 
@@ -23,6 +24,8 @@ type Assignment interface {
 	Gate() *gate.Gate
 	// Known returns the index of a record's route; ok is false for a record that no piece can hold.
 	Known(rec *kgo.Record) (index int32, ok bool)
+	// Content is what travels of a record, nil for its value.
+	Content() *route.Content
 	// Stop stops the partition. A second call with the same reason does nothing.
 	Stop(r *reason.Reason)
 	// AsideAgain says whether a lost piece is one record that is to become a dead letter, and not before when.
@@ -47,8 +50,9 @@ type Batch struct {
 	Route      int32
 	Time       time.Time // event time
 	Payloads   [][]byte
-	Offsets    []int64 // of the payloads
-	Alone      bool    // proxies may not stand them: they share a pack with nothing else
+	Attrs      [][]sdk.Attr // of each payload; nil where records have none
+	Offsets    []int64      // of the payloads
+	Alone      bool         // proxies may not stand them: they share a pack with nothing else
 	// Packed is called for each run of payloads [from, to) that goes into one pack, before the pack is sent. It returns the piece that
 	// the run is from now on; 0 for one of which no news is wanted.
 	Packed func(from, to int) uint64
@@ -299,31 +303,31 @@ func (p *Planner) serve(t *task, recs []*kgo.Record, upTo int64) taskState {
 		}
 		return p.passed(t, upTo)
 	}
-	payloads, offsets, at := t.pick(recs)
-	if h := route.LoopIn(t.of.ID(), p.c.Origin, payloads, offsets); h != nil { // the log was cut and grew again with other records
+	got := t.pick(recs)
+	if h := route.LoopIn(t.of.ID(), p.c.Origin, got.values, got.offsets); h != nil { // the log was cut and grew again with other records
 		t.stop(h)
 		return taskDone
 	}
-	for len(payloads) > 0 {
-		n, tooLarge := p.handOver(t, payloads, offsets, at)
-		for _, v := range payloads[:n] {
+	for len(got.payloads) > 0 {
+		n, tooLarge := p.handOver(t, &got)
+		for _, v := range got.payloads[:n] {
 			p.bytes.Add(uint64(len(v)))
 		}
 		p.records.Add(uint64(n))
-		if n == len(payloads) {
+		if n == len(got.payloads) {
 			break
 		}
-		t.from = offsets[n]
+		t.from = got.offsets[n]
 		if tooLarge == nil {
 			return taskFull
 		}
 		// It was sent before: the proxies' limit shrank.
-		if !t.of.KeepTooLarge(t.piece, t.run(offsets[n:n+1]), tooLarge) {
-			t.stop(part.Stop(t.of.ID(), reason.TooLarge, offsets[n], "reading a lost record again: "+tooLarge.Error()))
+		if !t.of.KeepTooLarge(t.piece, t.run(got.offsets[n:n+1]), tooLarge) {
+			t.stop(part.Stop(t.of.ID(), reason.TooLarge, got.offsets[n], "reading a lost record again: "+tooLarge.Error()))
 			return taskDone
 		}
 		t.found++
-		payloads, offsets = payloads[n+1:], offsets[n+1:]
+		got.cut(n + 1)
 	}
 	return p.passed(t, upTo)
 }
@@ -346,14 +350,15 @@ func (p *Planner) passed(t *task, upTo int64) taskState {
 
 // handOver hands records of a task to the sender, in one batch, or two where the piece is halved. It returns how many were taken, and
 // why the next one can never be.
-func (p *Planner) handOver(t *task, payloads [][]byte, offsets []int64, at time.Time) (n int, tooLarge error) {
-	for n < len(payloads) && tooLarge == nil {
-		from, to := n, t.upTo(n, len(payloads))
+func (p *Planner) handOver(t *task, got *picked) (n int, tooLarge error) {
+	for n < len(got.payloads) && tooLarge == nil {
+		from, to := n, t.upTo(n, len(got.payloads))
 		var taken int
 		taken, tooLarge = p.c.Outlet.Send(&Batch{
-			Assignment: t.of, Route: t.origin.Route, Time: at, Payloads: payloads[from:to], Offsets: offsets[from:to], Alone: t.halve,
+			Assignment: t.of, Route: t.origin.Route, Time: got.time, Payloads: got.payloads[from:to], Attrs: got.attrsOf(from, to),
+			Offsets: got.offsets[from:to], Alone: t.halve,
 			Packed: func(a, b int) uint64 {
-				return uint64(t.of.Checkpoint().Replace(t.piece, t.run(offsets[from+a:from+b])))
+				return uint64(t.of.Checkpoint().Replace(t.piece, t.run(got.offsets[from+a:from+b])))
 			},
 		})
 		n += taken

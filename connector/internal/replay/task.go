@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/backoff"
 )
 
@@ -121,9 +122,34 @@ func planReading(tasks []*task) (r reading, rest []*task) {
 	return r, rest
 }
 
+// picked is records of a task, as they travel.
+type picked struct {
+	values   [][]byte // as they lie in Kafka; payloads itself where values travel as they are
+	payloads [][]byte // values, or what is made of them
+	attrs    [][]sdk.Attr
+	offsets  []int64
+	time     time.Time // of the first
+}
+
+// cut takes away the first n records.
+func (p *picked) cut(n int) {
+	if p.payloads, p.offsets = p.payloads[n:], p.offsets[n:]; p.attrs != nil {
+		p.attrs = p.attrs[n:]
+	}
+}
+
+// attrsOf returns the attributes of records [from, to), nil where records have none.
+func (p *picked) attrsOf(from, to int) [][]sdk.Attr {
+	if p.attrs == nil {
+		return nil
+	}
+	return p.attrs[from:to]
+}
+
 // pick gathers the records that belong to the task: those of its offsets, route and minute that were not handed over yet. Every
 // other record of the range lives in another piece.
-func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, when time.Time) {
+func (t *task) pick(recs []*kgo.Record) (p picked) {
+	content := t.of.Content()
 	lo, _ := slices.BinarySearchFunc(recs, t.from, func(r *kgo.Record, o int64) int { return cmp.Compare(r.Offset, o) })
 
 	for _, rec := range recs[lo:] {
@@ -147,10 +173,23 @@ func (t *task) pick(recs []*kgo.Record) (payloads [][]byte, offsets []int64, whe
 		if !ok || !t.origin.Holds(rec.Offset, index, minute) {
 			continue // it was not routed here when it was sent, so it is not of this piece
 		}
-		if len(payloads) == 0 {
-			when = eventAt
+		body := content.Of(rec)
+		if body.Aside {
+			continue // nor was it sent before, and it has its own place in the books
 		}
-		payloads, offsets = append(payloads, rec.Value), append(offsets, rec.Offset)
+		if len(p.offsets) == 0 {
+			p.time = eventAt
+		}
+		p.payloads, p.offsets = append(p.payloads, body.Payload), append(p.offsets, rec.Offset)
+		if content != nil {
+			p.values = append(p.values, rec.Value)
+		}
+		if content.WithAttrs() {
+			p.attrs = append(p.attrs, body.Attrs)
+		}
 	}
-	return payloads, offsets, when
+	if content == nil {
+		p.values = p.payloads
+	}
+	return p
 }

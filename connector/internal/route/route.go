@@ -229,11 +229,16 @@ type Router struct {
 	topic  *mapping.Topic
 	routes *Table
 	fixed  *Route // set when all records of the topic have one route
+	attrs  *sdk.PackAttrs
 }
 
 // NewRouter makes the router of a topic. When the topic's only stream is one too many, the router tries again at each record.
 func NewRouter(t *mapping.Topic, rs *Table) (*Router, error) {
-	rt := &Router{topic: t, routes: rs}
+	attrs, err := packAttrs(t)
+	if err != nil {
+		return nil, err
+	}
+	rt := &Router{topic: t, routes: rs, attrs: attrs}
 	if t.Fixed == nil {
 		return rt, nil
 	}
@@ -247,6 +252,12 @@ func NewRouter(t *mapping.Topic, rs *Table) (*Router, error) {
 
 // Fixed returns the route of a topic whose records all go there, nil for any other topic.
 func (rt *Router) Fixed() *Route { return rt.fixed }
+
+// Content returns what travels of the topic's records, nil where it is their values alone.
+func (rt *Router) Content() *mapping.Content { return rt.topic.Content() }
+
+// PackAttrs returns the attributes of the packs of the topic's records, nil for none.
+func (rt *Router) PackAttrs() *sdk.PackAttrs { return rt.attrs }
 
 // Table returns the routes that the router looks up and makes.
 func (rt *Router) Table() *Table { return rt.routes }

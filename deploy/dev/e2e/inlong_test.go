@@ -159,15 +159,31 @@ func (c *cluster) values(topics []string) (values [][]byte) {
 	return values
 }
 
-// inlongPack is a message of the queue as InLong reads it.
+// inlongPack is a message of the queue as InLong reads it, or the records of one attribute string in it.
 type inlongPack struct {
+	value   int // its number
 	attr    string
 	count   int
 	records [][]byte
 }
 
-// readByInLong has Java read values, and wants one pack in each.
+// readByInLong has Java read values, and wants one attribute string in each.
 func (b *bench) readByInLong(r *release, values [][]byte) []inlongPack {
+	b.Helper()
+	packs := b.blocksByInLong(r, values)
+	for i := range packs {
+		if packs[i].value != i {
+			b.Fatalf("InLong read value %d where one pack of value %d was expected", packs[i].value, i)
+		}
+	}
+	if len(packs) != len(values) {
+		b.Fatalf("InLong found %d packs in %d values", len(packs), len(values))
+	}
+	return packs
+}
+
+// blocksByInLong has Java read values. Records of a value with different attributes come in blocks of their own.
+func (b *bench) blocksByInLong(r *release, values [][]byte) []inlongPack {
 	b.Helper()
 	var in bytes.Buffer
 	for _, v := range values {
@@ -186,8 +202,12 @@ func (b *bench) readByInLong(r *release, values [][]byte) []inlongPack {
 	packs := make([]inlongPack, 0, len(values))
 	for line := range strings.Lines(out.String()) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(fields) < 3 || fields[0] != strconv.Itoa(len(packs)) {
-			b.Fatalf("InLong read value %s where one pack of value %d was expected", fields[0], len(packs))
+		if len(fields) < 3 {
+			b.Fatalf("Java printed %q", line)
+		}
+		value, err := strconv.Atoi(fields[0])
+		if err != nil {
+			b.Fatal(err)
 		}
 		texts := make([][]byte, 0, len(fields))
 		for _, f := range append([]string{fields[1]}, fields[3:]...) {
@@ -201,10 +221,7 @@ func (b *bench) readByInLong(r *release, values [][]byte) []inlongPack {
 		if err != nil {
 			b.Fatal(err)
 		}
-		packs = append(packs, inlongPack{attr: string(texts[0]), count: count, records: texts[1:]})
-	}
-	if len(packs) != len(values) {
-		b.Fatalf("InLong found %d packs in %d values", len(packs), len(values))
+		packs = append(packs, inlongPack{value: value, attr: string(texts[0]), count: count, records: texts[1:]})
 	}
 	return packs
 }

@@ -19,6 +19,7 @@ const (
 	consume    = "./connector/internal/consume"
 	lineage    = "./connector/lineage"
 	letters    = "./connector/internal/letters"
+	forwards   = "./connector/forwarded"
 )
 
 // mutations is the list of breaks. Safety rests on few of them (a piece counted too early); the others
@@ -1918,6 +1919,47 @@ var mutations = []mutation{
 		name: "what waits behind a chunk that is half sent is skipped after a stop", file: "connector/internal/assign/dispatch.go",
 		old: "		p.expect = p.pending.chunks[0].next\n", new: "",
 		pkg: model,
+	},
+	// What travels with a record.
+	{
+		name: "records that are read again lose their attributes", file: "connector/internal/assign/outlet.go",
+		old: "Attrs: b.Attrs, PackAttrs", new: "PackAttrs",
+		pkg: assigned,
+	},
+	{
+		name: "packs of what is read again lose the attributes of their rule", file: "connector/internal/assign/outlet.go",
+		old: " PackAttrs: p.Router.PackAttrs(),", new: "",
+		pkg: assigned,
+	},
+	{
+		name: "a record that was set aside for its content is sent with a lost piece", file: "connector/internal/replay/task.go",
+		old: "if body.Aside {", new: "if false {",
+		pkg: assigned,
+	},
+	{
+		name: "records of the second half of a group get the attributes of the first", file: "connector/internal/assign/dispatch.go",
+		old: "g.attrs[o.base:end]", new: "g.attrs[:end-o.base]",
+		pkg: assigned,
+	},
+	{
+		name: "the second half of a piece gets the attributes of the first", file: "connector/internal/replay/task.go",
+		old: "return p.attrs[from:to]", new: "return p.attrs[:to-from]",
+		pkg: assigned,
+	},
+	{
+		name: "an own pack is not known under an envelope", file: "connector/internal/replay/planner.go",
+		old: "got.values, got.offsets", new: "got.payloads, got.offsets",
+		pkg: assigned,
+	},
+	{
+		name: "an empty key becomes none", file: "connector/forwarded/attrs.go",
+		old: "if f.Key && r.Key != nil {", new: "if f.Key && len(r.Key) > 0 {",
+		pkg: forwards,
+	},
+	{
+		name: "forwarded headers have no limit", file: "connector/forwarded/attrs.go",
+		old: "size > MaxHeaders {", new: "size > 1<<30 {",
+		pkg: forwards,
 	},
 
 	// Dead letters.
