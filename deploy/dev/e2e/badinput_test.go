@@ -33,6 +33,7 @@ type odd struct {
 	code   reason.Code       // why its partition stands still; "" for what is delivered as it is
 	says   string            // in the reason
 	exact  bool              // found before it is sent: nothing behind the odd record is sent while the partition stands
+	rule   map[string]any    // more keys of the route
 	other  bool              // the rule has an unmatched that sends the record to the stream of the good ones
 	held   bool              // nothing of its pack is delivered while the partition stands
 }
@@ -42,6 +43,10 @@ func oddities() []odd {
 	return []odd{
 		{name: "fine"},
 		{name: "too-large", record: func(r *kgo.Record) { r.Value = noise(600 << 10) }, code: reason.TooLarge, says: "inlong.max_frame", exact: true},
+		{
+			name: "headers-too-large", rule: map[string]any{"forward": map[string]any{"headers": "/.*/"}, "tombstone": "skip"},
+			record: manyHeaders, code: reason.TooLarge, says: "4096", exact: true,
+		},
 		{name: "poison", record: func(r *kgo.Record) { r.Value = []byte("poison") }, code: reason.Poison, says: "connection"},
 		{name: "refused", record: func(r *kgo.Record) { r.Value = []byte("refused") }, code: reason.Refused, says: "102", held: true},
 		{name: "key", stream: "{key}", record: func(r *kgo.Record) {
@@ -97,6 +102,7 @@ func badInput(b *bench, k *kafka) {
 		{"DeadLetterTopic", letterTopic},
 		{"OffsetsGone", offsetsGone},
 		{"LineageFull", lineageFull},
+		{"Forwarded", oddForwarded},
 	} {
 		b.Run(part.name, func(t *testing.T) {
 			b := b.on(t)
@@ -122,6 +128,7 @@ func (o *oddTopic) route(more map[string]any) map[string]any {
 	if o.stream != "" {
 		r["stream"] = o.stream
 	}
+	maps.Copy(r, o.rule)
 	maps.Copy(r, more)
 	if o.other {
 		r["unmatched"] = map[string]any{"group": streamGroup, "stream": o.topic}
