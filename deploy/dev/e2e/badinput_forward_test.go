@@ -54,7 +54,7 @@ func oddForwarded(b *bench, k *kafka, to *faultySink) {
 	}
 
 	var got []forwarded.Record
-	var of []string // topics of got
+	var streams []string // of got
 	err := kafkahandler.ReadAll(b.Context(), k.opts, to.topics(topics), func(p kafkahandler.Pack) error {
 		items, err := p.Pack.ItemsAttrs(1 << 20)
 		for _, item := range items {
@@ -67,7 +67,7 @@ func oddForwarded(b *bench, k *kafka, to *faultySink) {
 			if bytes.ContainsFunc(item.Attr, func(r rune) bool { return r >= 0x80 }) {
 				b.Errorf("%s: attributes %q are not ASCII", p.Stream, item.Attr)
 			}
-			got, of = append(got, f), append(of, p.Stream)
+			got, streams = append(got, f), append(streams, p.Stream)
 		}
 		return err
 	})
@@ -86,7 +86,7 @@ func oddForwarded(b *bench, k *kafka, to *faultySink) {
 	for i, r := range records {
 		arrived, lettered := 0, 0
 		for j := range got {
-			if of[j] == r.Topic && same(r, &got[j]) {
+			if streams[j] == r.Topic && same(r, &got[j]) {
 				arrived++
 			}
 		}

@@ -261,7 +261,7 @@ func letterTopic(b *bench, k *kafka, to *faultySink) {
 	if n := len(k.records(letters)); n > 0 {
 		b.Errorf("%d letters in a topic that takes none", n)
 	}
-	larger := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: kadm.StringPtr("100000")}}
+	larger := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: new("100000")}}
 	if _, err := k.admin.AlterTopicConfigs(b.Context(), larger, letters); err != nil {
 		b.Fatal(err)
 	}

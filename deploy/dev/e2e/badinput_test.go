@@ -29,7 +29,7 @@ type odd struct {
 	name   string
 	group  string            // of the route, streamGroup if empty
 	stream string            // of the route, {topic} if empty
-	record func(*kgo.Record) // makes a good record odd; nil where the stream is at fault
+	spoil  func(*kgo.Record) // makes a good record odd; nil where the stream is at fault
 	code   reason.Code       // why its partition stands still; "" for what is delivered as it is
 	says   string            // in the reason
 	exact  bool              // found before it is sent: nothing behind the odd record is sent while the partition stands
@@ -42,25 +42,25 @@ type odd struct {
 func oddities() []odd {
 	return []odd{
 		{name: "fine"},
-		{name: "too-large", record: func(r *kgo.Record) { r.Value = noise(600 << 10) }, code: reason.TooLarge, says: "inlong.max_frame", exact: true},
+		{name: "too-large", spoil: func(r *kgo.Record) { r.Value = noise(600 << 10) }, code: reason.TooLarge, says: "inlong.max_frame", exact: true},
 		{
 			name: "headers-too-large", rule: map[string]any{"forward": map[string]any{"headers": "/.*/"}, "tombstone": "skip"},
-			record: manyHeaders, code: reason.TooLarge, says: "4096", exact: true,
+			spoil: manyHeaders, code: reason.TooLarge, says: "4096", exact: true,
 		},
-		{name: "poison", record: func(r *kgo.Record) { r.Value = []byte("poison") }, code: reason.Poison, says: "connection"},
-		{name: "refused", record: func(r *kgo.Record) { r.Value = []byte("refused") }, code: reason.Refused, says: "102", held: true},
-		{name: "key", stream: "{key}", record: func(r *kgo.Record) {
+		{name: "poison", spoil: func(r *kgo.Record) { r.Value = []byte("poison") }, code: reason.Poison, says: "connection"},
+		{name: "refused", spoil: func(r *kgo.Record) { r.Value = []byte("refused") }, code: reason.Refused, says: "102", held: true},
+		{name: "key", stream: "{key}", spoil: func(r *kgo.Record) {
 			r.Key = []byte("a&b")
 			manyHeaders(r)
 		}, code: reason.Unrouted, says: `"a&b"`, exact: true},
-		{name: "no-key", stream: "{key}", record: func(r *kgo.Record) { r.Key, r.Value = nil, nil }, code: reason.Unrouted, says: "no key", exact: true},
-		{name: "empty-key", stream: "{key}", record: func(r *kgo.Record) { r.Key, r.Value = []byte{}, []byte{} }, code: reason.Unrouted, says: "stream", exact: true},
-		{name: "unmatched", stream: "{key}", other: true, record: func(r *kgo.Record) { r.Key = []byte("a=b") }},
-		{name: "header", stream: "{header:type}", record: func(r *kgo.Record) { header(r, "a=b") }, code: reason.Unrouted, says: `"a=b"`, exact: true},
-		{name: "not-ascii", stream: "{header:type}", record: func(r *kgo.Record) { header(r, "größe") }, code: reason.Unrouted, says: "ASCII", exact: true},
-		{name: "many-headers", stream: "{header:type}", record: manyHeaders},
-		{name: "null", record: func(r *kgo.Record) { r.Value = nil }},
-		{name: "empty", record: func(r *kgo.Record) { r.Value = []byte{} }},
+		{name: "no-key", stream: "{key}", spoil: func(r *kgo.Record) { r.Key, r.Value = nil, nil }, code: reason.Unrouted, says: "no key", exact: true},
+		{name: "empty-key", stream: "{key}", spoil: func(r *kgo.Record) { r.Key, r.Value = []byte{}, []byte{} }, code: reason.Unrouted, says: "stream", exact: true},
+		{name: "unmatched", stream: "{key}", other: true, spoil: func(r *kgo.Record) { r.Key = []byte("a=b") }},
+		{name: "header", stream: "{header:type}", spoil: func(r *kgo.Record) { header(r, "a=b") }, code: reason.Unrouted, says: `"a=b"`, exact: true},
+		{name: "not-ascii", stream: "{header:type}", spoil: func(r *kgo.Record) { header(r, "größe") }, code: reason.Unrouted, says: "ASCII", exact: true},
+		{name: "many-headers", stream: "{header:type}", spoil: manyHeaders},
+		{name: "null", spoil: func(r *kgo.Record) { r.Value = nil }},
+		{name: "empty", spoil: func(r *kgo.Record) { r.Value = []byte{} }},
 		{name: "unknown-group", group: "nobody", code: reason.UnknownStream, says: "nobody", exact: true},
 		{name: "unknown-stream", code: reason.UnknownStream, says: "unknown-stream", exact: true},
 	}
@@ -163,11 +163,11 @@ func produceOdd(k *kafka, prefix string, to *faultySink) []*oddTopic {
 			}
 		}
 		add(oddBeside)
-		if o.odd.record != nil {
+		if o.spoil != nil {
 			add(1)
 			o.good = o.good[:oddBeside]
 			o.record = records[len(records)-1]
-			o.odd.record(o.record)
+			o.spoil(o.record)
 		}
 		add(oddBeside)
 	}
