@@ -11,6 +11,7 @@ const (
 	TooLarge       Code = "too_large"
 	Refused        Code = "refused"
 	Poison         Code = "poison"
+	Undecodable    Code = "undecodable"
 	LetterTopic    Code = "dead_letter_topic"
 	LetterLimit    Code = "dead_letter_limit"
 	LetterWait     Code = "dead_letter_wait"
@@ -89,6 +90,7 @@ var kinds = []Kind{
 	{Code: TooLarge, Scopes: []Scope{Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "A record fits into no frame, or a batch does not fit into the budget."},
 	{Code: Refused, Scopes: []Scope{Stream, Partition}, Severity: Page, Stops: true, Strict: true, Stuck: "route", Meaning: "Two proxies, or all there are, refuse a pack by code."},
 	{Code: Poison, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "Proxies close the connection on which a record arrives."},
+	{Code: Undecodable, Scopes: []Scope{Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "A batch of the partition cannot be read: it is damaged, or compressed in an unknown way."},
 	{Code: LetterTopic, Scopes: []Scope{Partition}, Severity: Page, Stops: true, Strict: true, Meaning: "Dead letters of the partition cannot be written to dead_letter.topic."},
 	{Code: LetterLimit, Scopes: []Scope{Partition}, Severity: Page, Terminal: true, Stops: true, Strict: true, Meaning: "More of the partition's records would become dead letters than dead_letter.limit allows."},
 	{Code: LetterWait, Scopes: []Scope{Process}, Severity: Ticket, Stuck: "window", Meaning: "Dead letters come faster than dead_letter.topic takes them."},

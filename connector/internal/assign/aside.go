@@ -80,6 +80,7 @@ type waiting struct {
 	root     checkpoint.Piece // what it was cut from, of one that failed
 	due      time.Time
 	pause    time.Duration
+	busy     bool // its batch is being fetched or written
 }
 
 // fetched counts records for the limit.
@@ -237,7 +238,9 @@ func (p *Assignment) written(pc checkpoint.Piece, w waiting, offset int64, err e
 		p.gate.Strand(1)
 	}
 	p.stopForLetter(offset, err.Error())
-	p.events.Lost(p, pc, o)
+	if w.class != mapping.ClassUndecodable { // its batch is fetched by hand; see BatchesDue
+		p.events.Lost(p, pc, o)
+	}
 }
 
 // stopForLetter stops the partition because a letter cannot be written.

@@ -77,6 +77,7 @@ type Retry struct {
 	Absent     bool      // the partition is asked about by name, and not tried again before it is found
 	Told       bool      // the log has said that it began
 	OutOfRange bool      // the position is not in the log: the log's extent decides, not another try
+	Doubt      *Doubt    // set while a batch may be unreadable: a look by hand decides
 }
 
 // oversize is a record that is longer than its stream takes. The limit may grow, because the Manager names it.

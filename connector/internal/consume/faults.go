@@ -22,14 +22,19 @@ func (c *Consumer) fault(p *assign.Assignment, err error, outOfRange bool) {
 }
 
 func (c *Consumer) tryAgain(p *assign.Assignment, err error, outOfRange bool) {
+	c.retry(p, err, assign.Retry{OutOfRange: outOfRange})
+}
+
+func (c *Consumer) retry(p *assign.Assignment, err error, as assign.Retry) {
 	now := time.Now()
 	old := p.Retry.Load()
 	r := reason.New(part.Key(p.ID(), reason.Fault), now, err.Error())
 	began := p.Gate().Add(r, true)
 	// After the gate has closed. Otherwise: 1. it is stored here  2. the watch loop, which has not heard of an older error for a
 	// while, takes it away and opens the gate  3. the gate closes here, and nobody tries again.
-	p.Retry.Store(&assign.Retry{Last: now, OutOfRange: outOfRange, Told: !outOfRange || old != nil && old.Told})
-	if began && !outOfRange {
+	as.Last, as.Told = now, !as.OutOfRange || old != nil && old.Told
+	p.Retry.Store(&as)
+	if began && !as.OutOfRange {
 		c.deps.Causes.Began(r)
 	}
 	c.Look()
@@ -44,6 +49,7 @@ func (c *Consumer) recovered(p *assign.Assignment) {
 }
 
 func (w *watcher) retryFaults(ctx context.Context) {
+	began := time.Now()
 	for _, p := range w.table.Assigned() {
 		f := p.Retry.Load()
 		if f == nil || f.Absent || p.Stopped() != nil {
@@ -66,6 +72,9 @@ func (w *watcher) retryFaults(ctx context.Context) {
 			w.recovered(p) // an idle partition is not heard of again
 		}
 		if f.Tried || quiet < faultPause {
+			continue
+		}
+		if f.Doubt != nil && (time.Since(began) > gapRound || !w.doubted(ctx, p, f)) {
 			continue
 		}
 		again := *f

@@ -32,6 +32,9 @@ func (w *watcher) passGaps(ctx context.Context) {
 		if errors.Is(err, source.ErrOtherTopic) {
 			p.StopRecreated()
 		}
+		if errors.Is(err, source.ErrNoProgress) { // of which kgo says nothing
+			w.distrust(p, err)
+		}
 		if err != nil {
 			continue // the fetches of kgo see the same error, and say so
 		}

@@ -134,8 +134,9 @@ func (pl *poller) sessionError(err error) error {
 func (pl *poller) partitionError(p *assign.Assignment, err error) {
 	var loss *kgo.ErrDataLoss
 	var unfolds *kgo.ErrDecompressTooLarge
+	var answer *kerr.Error
 	switch {
-	case errors.As(err, &unfolds):
+	case errors.As(err, &unfolds) && p.StopsAtUndecodable():
 		p.Stop(part.Stop(p.ID(), reason.TooLarge, unfolds.Offset, fmt.Sprintf("the compressed batch at offset %d of %s unfolds to more than %s, "+
 			"the whole budget; hint: raise memory.budget", unfolds.Offset, p.ID(), config.Bytes{N: pl.limits.Budget})))
 	case errors.As(err, &loss):
@@ -144,6 +145,8 @@ func (pl *poller) partitionError(p *assign.Assignment, err error) {
 		pl.fault(p, err, true)
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), source.IsAbsent(err):
 		pl.miss(p, byFetch, err) // a broker may lag; an answer by name tells
+	case !errors.As(err, &answer): // what the client says of a batch that it cannot decode is text
+		pl.distrust(p, kafkaclient.Explain(err, "fetching "+p.ID().String()))
 	default:
 		pl.fault(p, kafkaclient.Explain(err, "fetching "+p.ID().String()), false)
 	}

@@ -34,6 +34,7 @@ func (w *watcher) run(ctx context.Context) {
 		w.retryFaults(ctx)
 		w.refusalsOver()
 		w.lettersOver()
+		w.lettersOfBatches(ctx)
 		w.passGaps(ctx)
 		if w.deps.Own.Changed() {
 			w.stopOutput()
@@ -47,6 +48,7 @@ func (w *watcher) run(ctx context.Context) {
 			lastStreams = time.Now()
 			w.streamsAgain()
 			w.fitsAgain()
+			w.readableAgain(ctx)
 		}
 		if time.Since(lastIdle) >= idleTick {
 			lastIdle = time.Now()

@@ -44,6 +44,20 @@ func Deleted(id ID) *reason.Reason {
 		"hint: it goes on by itself when the same topic is back; a new topic of the name is consumed after a restart", id.Topic, id.Num))
 }
 
+// Undecodable stops a partition before a batch that cannot be read. It holds the offsets [from, next); next is -1 if the log does not say where it
+// ends. again says that its records were sent before, and were lost.
+func Undecodable(id ID, from, next int64, codec, why string, again bool) *reason.Reason {
+	which, hint := fmt.Sprintf("the batch of offsets %d to %d", from, next-1), "on_error: {undecodable: skip} or {undecodable: dead_letter} goes on behind it"
+	switch {
+	case again:
+		which, hint = fmt.Sprintf("reading lost records again: the batch at offset %d", from), "on_error does not apply, because its records were read before"
+	case next < 0:
+		which, hint = fmt.Sprintf("the batch at offset %d", from), "where it ends is not known for sure, so on_error cannot pass over it"
+	}
+	return Stop(id, reason.Undecodable, from, fmt.Sprintf("%s of %s (codec %s) cannot be read, and several fetches returned the same bytes: %s; hint: have another replica lead the partition "+
+		"if it holds the batch undamaged: the bridge looks again, and goes on by itself; %s", which, id, codec, why, hint))
+}
+
 // Unbalanced stops a partition whose books do not add up to the offset that is about to be committed.
 func Unbalanced(id ID, offset int64, b resume.Books) *reason.Reason {
 	return Stop(id, reason.Unbalanced, offset, fmt.Sprintf("the books of %s begin at %d and account for %d offsets, which is not offset %d, so it is not committed: %+v; "+

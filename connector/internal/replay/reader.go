@@ -10,12 +10,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/kafkaclient"
 )
 
-// Log tells where the log of a partition begins and ends now.
+// Log tells where the log of a partition begins and ends now, and whether a batch of it can be read.
 type Log interface {
 	Extent(ctx context.Context, id part.ID) (part.Extent, error)
+	// Look fetches the batch that holds an offset, nil if there is none.
+	Look(ctx context.Context, id part.ID, topic [16]byte, offset int64) (*source.Batch, error)
 }
 
 // Reader reads what its Planner asks for. One goroutine, Run, does everything; Nudge and the methods of the Planner that say so may be
@@ -29,11 +32,21 @@ type Reader struct {
 
 	wake    chan struct{} // full when there is something new to look at
 	failing bool          // the client fails, and the log has said so
+	doubts  map[part.ID]doubt
 }
+
+// doubt is how often the client could not decode what it fetched at an offset, in a row.
+type doubt struct {
+	at   int64
+	runs int
+}
+
+// doubtful is how many such errors in a row are looked into.
+const doubtful = 4
 
 // NewReader makes a reader that fetches with a client that belongs to no group.
 func NewReader(c Config, cl *kgo.Client, log Log, out *slog.Logger) *Reader {
-	return &Reader{Planner: NewPlanner(c), cl: cl, log: log, out: out, wake: make(chan struct{}, 1)}
+	return &Reader{Planner: NewPlanner(c), cl: cl, log: log, out: out, wake: make(chan struct{}, 1), doubts: make(map[part.ID]doubt)}
 }
 
 // Nudge has the reader look again: a piece was lost, the sender may have room, or assignments have ended. It never waits.
@@ -128,7 +141,34 @@ func (r *Reader) failed(ctx context.Context, id part.ID, err error) {
 		r.askLog(ctx, id)
 	default:
 		r.leave(id)
+		if answer := (*kerr.Error)(nil); !errors.As(err, &answer) {
+			r.distrust(ctx, id)
+		}
 		r.tryLater(id, err)
+	}
+}
+
+// distrust looks by hand at a batch that the client could not decode several times, and stops its partition if it cannot be read: it could be when
+// its records were sent. Reading is tried again all the same, since another replica may lead the partition some day.
+func (r *Reader) distrust(ctx context.Context, id part.ID) {
+	rd := r.active[id]
+	if rd == nil {
+		return
+	}
+	d := doubt{rd.next(), 1}
+	if was := r.doubts[id]; was.at == d.at {
+		d.runs += was.runs
+	}
+	if r.doubts[id] = d; d.runs < doubtful {
+		return
+	}
+	delete(r.doubts, id)
+	b, err := r.log.Look(ctx, id, rd.tasks[0].of.TopicID(), d.at)
+	if err != nil || b == nil || b.Why == "" {
+		return
+	}
+	for _, t := range rd.tasks {
+		t.of.Stop(part.Undecodable(id, d.at, b.Next, b.Codec, b.Why, true))
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -14,7 +16,15 @@ import (
 	"inlong-bridge/connector/internal/part"
 )
 
-var ErrOtherTopic = errors.New("the topic was created again")
+var (
+	ErrOtherTopic = errors.New("the topic was created again")
+	ErrNoProgress = errors.New("the broker returns a batch of which nothing can be read")
+)
+
+const (
+	maxBytes = 1 << 20 // of one fetch by hand
+	lookTime = 10 * time.Second
+)
 
 // fetchAt fetches once by hand from an offset on. next is where the fetched part of the log ends. The answer is of the topic
 // with the id that was asked for, or errOtherTopic.
@@ -28,38 +38,107 @@ func (src *Source) fetchAt(ctx context.Context, id part.ID, topic [16]byte, offs
 
 // fetchFrom does the same with an answer of the brokers about the topic.
 func (src *Source) fetchFrom(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel) (fp kgo.FetchPartition, next int64, err error) {
+	rp, err := src.ask(ctx, d, id, topic, offset, isolation, maxBytes)
+	if err != nil {
+		return fp, 0, err
+	}
+	fp, next = kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: offset, IsolationLevel: isolation, Topic: id.Topic, Partition: id.Num, KeepControlRecords: isolation != kgo.ReadCommitted(),
+	}, rp, unfolding(src.client), nil)
+	if fp.Err == nil && next <= offset && len(rp.RecordBatches) > 0 {
+		return fp, next, ErrNoProgress
+	}
+	return fp, next, fp.Err
+}
+
+// ask fetches once from the leader of a partition, about so many bytes; the first batch comes whole.
+func (src *Source) ask(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel, most int) (*kmsg.FetchResponseTopicPartition, error) {
 	if part.OtherTopic(topic, d.ID) {
-		return fp, 0, ErrOtherTopic // an answer would speak of another topic's log
+		return nil, ErrOtherTopic // an answer would speak of another topic's log
 	}
 	pd, ok := d.Partitions[id.Num]
 	if !ok || pd.Err != nil {
-		return fp, 0, fmt.Errorf("finding the leader of %s: %w", id, kerr.LeaderNotAvailable)
+		return nil, fmt.Errorf("finding the leader of %s: %w", id, kerr.LeaderNotAvailable)
 	}
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MaxBytes, req.SessionEpoch = 100, 1<<20, -1
+	req.MaxWaitMillis, req.MaxBytes, req.SessionEpoch = 100, int32(most), -1
 	if isolation == kgo.ReadCommitted() {
 		req.IsolationLevel = 1
 	}
 	t, rp := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
 	t.Topic, t.TopicID = id.Topic, [16]byte(d.ID)
-	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = id.Num, offset, 1<<20
+	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = id.Num, offset, int32(most)
 	t.Partitions = append(t.Partitions, rp)
 	req.Topics = append(req.Topics, t)
 	answer, err := src.client.Broker(int(pd.Leader)).Request(ctx, req)
 	if err != nil {
-		return fp, 0, err
+		return nil, err
 	}
 	resp := answer.(*kmsg.FetchResponse)
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return fp, 0, err
+		return nil, err
 	}
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return fp, 0, ErrNoAnswer
+		return nil, ErrNoAnswer
 	}
-	fp, next = kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: offset, IsolationLevel: isolation, Topic: id.Topic, Partition: id.Num, KeepControlRecords: isolation != kgo.ReadCommitted(),
-	}, &resp.Topics[0].Partitions[0], unfolding(src.client), nil)
-	return fp, next, fp.Err
+	return &resp.Topics[0].Partitions[0], nil
+}
+
+// Look fetches the batch that holds an offset, nil if there is none.
+func (src *Source) Look(ctx context.Context, id part.ID, topic [16]byte, offset int64) (*Batch, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	details, err := src.admin.ListTopics(ctx, id.Topic)
+	if err != nil {
+		return nil, err
+	}
+	for need, tries := maxBytes, 0; ; tries++ {
+		rp, err := src.ask(ctx, details[id.Topic], id, topic, offset, kgo.ReadUncommitted(), need)
+		if err != nil {
+			return nil, err
+		}
+		if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
+			return nil, err
+		}
+		b, more, err := examine(rp.RecordBatches, need, offset, rp.HighWatermark, unfolding(src.client))
+		switch {
+		case err != nil:
+			return nil, err
+		case more > 0 && tries < 2 && more <= math.MaxInt32:
+			need = more
+			continue
+		case more > 0:
+			return nil, errors.New("the broker does not return what follows the batch")
+		case b == nil || b.Why == "" || !src.readCommitted:
+			return b, nil
+		}
+		return b, src.lookForAbort(ctx, details[id.Topic], id, topic, offset, b)
+	}
+}
+
+// lookForAbort marks a batch of a transaction that was aborted: who reads only what is committed does not want it. A batch whose header cannot be
+// believed is never taken for such.
+func (src *Source) lookForAbort(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, b *Batch) error {
+	h, _ := headerOf(b.Raw)
+	if !h.sound || h.attributes&transaction == 0 {
+		return nil
+	}
+	rp, err := src.ask(ctx, d, id, topic, offset, kgo.ReadCommitted(), maxBytes)
+	if err != nil {
+		return err
+	}
+	if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
+		return err
+	}
+	b.Empty = b.Empty || abortedIn(rp.AbortedTransactions, h)
+	return nil
+}
+
+// abortedIn reports whether a batch belongs to one of the aborted transactions that an answer names: those that touch what was fetched.
+func abortedIn(list []kmsg.FetchResponseTopicPartitionAbortedTransaction, h header) bool {
+	return slices.ContainsFunc(list, func(a kmsg.FetchResponseTopicPartitionAbortedTransaction) bool {
+		return a.ProducerID == h.producer && a.FirstOffset <= h.base
+	})
 }
 
 // Round asks about many partitions, of which some belong to one topic: an answer about a topic of 10,000 partitions names them all,
