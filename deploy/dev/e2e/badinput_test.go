@@ -103,6 +103,7 @@ func badInput(b *bench, k *kafka) {
 		{"OffsetsGone", offsetsGone},
 		{"LineageFull", lineageFull},
 		{"Forwarded", oddForwarded},
+		{"DamagedBatch", damagedBatch},
 	} {
 		b.Run(part.name, func(t *testing.T) {
 			b := b.on(t)
