@@ -78,6 +78,7 @@ func (b *Bridge) build(ctx context.Context) error {
 		return err
 	}
 	b.table.SayIfUnprotected(b.log)
+	b.byHand.Unwanted(b.cfg.Routes.Wants)
 	if b.migration != nil {
 		if work, err := b.migration.plan(ctx); err != nil || !work {
 			return err
@@ -93,7 +94,7 @@ func (b *Bridge) build(ctx context.Context) error {
 func (b *Bridge) consumerDeps(soft context.Context) consume.Deps {
 	d := consume.Deps{
 		Settings: b.cfg, Limits: b.limits, Log: b.log, Soft: soft, Life: b.life,
-		Sender: b.sender, Direct: b.direct, Kafka: b.kafka, Origin: b.origin, Lineage: b.lineage(), Routes: b.routes, Own: b.own, Letters: b.letters,
+		Sender: b.sender, Direct: b.direct, Kafka: b.kafka, Origin: b.origin, Lineage: b.lineage(), Routes: b.routes, Own: b.own, Letters: b.letters, ByHand: b.byHand,
 		Table: b.table, Board: &b.board, Causes: b.observer, Loops: &b.loops, Absence: b.absence, LookAgain: b.lookAgain,
 	}
 	if m := b.migration; m != nil {

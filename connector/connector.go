@@ -18,6 +18,7 @@ import (
 	"inlong-bridge/connector/confirm/managed"
 	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/byhand"
 	"inlong-bridge/connector/internal/certs"
 	"inlong-bridge/connector/internal/consume"
 	"inlong-bridge/connector/internal/letters"
@@ -38,7 +39,11 @@ type Deps struct {
 	KafkaOpts []kgo.Opt                                                         // further options of every Kafka client, for tests
 	Dial      func(ctx context.Context, network, addr string) (net.Conn, error) // to proxies, for tests
 	Version   string
+	Skip      []HandSkip // single records that a person skips
 }
+
+// HandSkip is a record to skip, if its partition stops there.
+type HandSkip = byhand.Request
 
 // Bridge is one running connector. It runs once: Run or Migrate.
 type Bridge struct {
@@ -65,6 +70,7 @@ type Bridge struct {
 	routes    *route.Table
 	origin    string         // of this group, in the packs that it sends
 	own       *output.Output // the topics that the bridge writes itself
+	byHand    *byhand.Skips
 	consumer  *consume.Consumer
 	retention *retention.Watch
 	sourceSide
@@ -146,6 +152,10 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)
 	b.refusedPause, b.lookAgain, b.absence = refusedRetryFirst, consume.LookAgain, absence.Default()
+	var err error
+	if b.byHand, err = byhand.New(b.log, deps.Skip); err != nil {
+		return nil, err
+	}
 	if _, err := b.clientOpts(); err != nil {
 		return nil, fmt.Errorf("creating bridge: %w", err)
 	}

@@ -31,6 +31,7 @@ type env struct {
 	proxies []*dptest.Proxy
 	routes  string
 	more    []kgo.Opt
+	skip    []HandSkip
 	tune    func(b *Bridge) // before it runs
 }
 
@@ -138,7 +139,7 @@ func (e *env) start(c *config.Config) *running {
 
 func (e *env) startLogging(c *config.Config, log *slog.Logger) *running {
 	e.t.Helper()
-	b, err := New(c, Deps{Log: log, KafkaOpts: append([]kgo.Opt{kgo.FetchMaxWait(50 * time.Millisecond)}, e.more...)})
+	b, err := New(c, Deps{Log: log, Skip: e.skip, KafkaOpts: append([]kgo.Opt{kgo.FetchMaxWait(50 * time.Millisecond)}, e.more...)})
 	if err != nil {
 		e.t.Fatal(err)
 	}

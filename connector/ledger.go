@@ -22,25 +22,34 @@ var ErrNoBooks = errors.New("no books")
 // A partition is closed when every offset from where its books begin up to the committed one is accounted for. What was
 // committed since the last question, and what lies behind the committed offset, is not in it.
 func Ledger(ctx context.Context, cfg *config.Config, deps Deps) (Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	k := &cfg.Kafka
-	src, done, err := asking(cfg, deps, k.Group)
+	src, done, err := asking(cfg, deps, cfg.Kafka.Group)
 	if err != nil {
 		return Report{}, err
 	}
 	defer done()
+	rows, _, err := ledgerRows(ctx, cfg, src)
+	if err != nil {
+		return Report{}, err
+	}
+	return newReport(cfg.Delivery.Confirm, rows), nil
+}
+
+// ledgerRows asks for the group's commits and returns a row for each partition, with the answers that they come from.
+func ledgerRows(ctx context.Context, cfg *config.Config, src *source.Source) ([]PartitionReport, *source.Survey, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	k := &cfg.Kafka
 	parts, err := committedTopics(ctx, src)
 	if err != nil {
-		return Report{}, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for the commits of group %s", k.Brokers, k.Group))
+		return nil, nil, kafkaclient.Explain(err, fmt.Sprintf("asking kafka at %v for the commits of group %s", k.Brokers, k.Group))
 	}
 	if len(parts) == 0 {
-		return Report{}, fmt.Errorf("%w: group %s has no commit in kafka at %v; hint: is kafka.group the group of the bridge? Brokers delete the commits "+
+		return nil, nil, fmt.Errorf("%w: group %s has no commit in kafka at %v; hint: is kafka.group the group of the bridge? Brokers delete the commits "+
 			"of a group that had no member for offsets.retention.minutes", ErrNoBooks, k.Group, k.Brokers)
 	}
 	s, err := src.Survey(ctx, parts)
 	if err != nil {
-		return Report{}, kafkaclient.Explain(err, "asking for the offsets of topics")
+		return nil, nil, kafkaclient.Explain(err, "asking for the offsets of topics")
 	}
 	var ids []part.ID
 	for topic, nums := range parts {
@@ -53,7 +62,7 @@ func Ledger(ctx context.Context, cfg *config.Config, deps Deps) (Report, error) 
 	for i, id := range ids {
 		rows[i] = ledgerRow(id, s)
 	}
-	return newReport(cfg.Delivery.Confirm, rows), nil
+	return rows, s, nil
 }
 
 // committedTopics returns the partitions of each topic of which the group has a commit: those that exist, and those that

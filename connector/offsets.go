@@ -33,7 +33,9 @@ func asking(cfg *config.Config, deps Deps, group string) (src *source.Source, do
 	if err != nil {
 		return nil, nil, fmt.Errorf("creating kafka client: %w", err)
 	}
-	src = source.New(source.Config{Client: client, Group: group, Start: source.Start{Committed: true}, FoundRunning: func(string) bool { return false }})
+	src = source.New(source.Config{
+		Client: client, Group: group, Start: source.Start{Committed: true}, ReadCommitted: k.Isolation == "read_committed", FoundRunning: func(string) bool { return false },
+	})
 	return src, client.Close, nil
 }
 

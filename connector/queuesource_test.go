@@ -70,6 +70,10 @@ admin: {listen: '127.0.0.1:0'}
 	if s.QueueSource == nil || s.QueueSource.Restart != "" || s.QueueSource.Streams != 1 || !s.Ready.Strict {
 		t.Errorf("queue_source = %+v, ready = %+v; want one stream, nothing to restart for, ready", s.QueueSource, s.Ready)
 	}
+	// The proof finds clusters and topics in the same way.
+	if v, err := Verify(t.Context(), c, Deps{Log: testLog(t)}, VerifyOptions{Memory: 64 << 20}); err != nil || v.Partitions[0].Result != Pass || v.Partitions[0].Queue.Found != 500 || v.Queue.Topics != 2 {
+		t.Errorf("Verify = %s, %+v, %v; want all 500 records in two clusters", v.String(), v.Queue, err)
+	}
 	// One more that cannot be reached: nothing counts as lost, and what is seen in the others goes on.
 	away := dptest.QueueClusterConfig{Name: "mq3", Params: map[string]string{"bootstrap.servers": "127.0.0.1:1"}}
 	m.SetQueue(dptest.QueueConfig{Streams: streams, Clusters: append(clusters, away)})

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"inlong-bridge/connector/resume"
+	"inlong-bridge/connector/verify"
 )
 
 // Result is the verdict of a migration in one word. Where several hold, the worst one is given.
@@ -45,6 +46,8 @@ type PartitionReport struct {
 	Closed bool   `json:"closed"` // everything from Start to End is final, skipped by a policy, or proven absent
 	Result Result `json:"result"`
 	Reason string `json:"reason,omitempty"`
+
+	Queue *verify.Verdict `json:"queue,omitempty"` // what lies in the queue of it; only of ledger --verify
 }
 
 // Sums adds up the partitions of a verdict.
@@ -68,6 +71,7 @@ type Report struct {
 	Proves     string            `json:"proves"` // what final means in that mode
 	Closed     bool              `json:"closed"`
 	Sums       Sums              `json:"sums"`
+	Queue      *QueueSums        `json:"queue,omitempty"` // what was read of the queue; only of ledger --verify
 	Partitions []PartitionReport `json:"partitions"`
 }
 
@@ -141,6 +145,10 @@ func (p *PartitionReport) judge(mode string) {
 		p.Closed = false
 		p.Reason = "" // worse than whatever else holds
 		say(Fail, fmt.Sprintf("%d offsets were gone from Kafka before they were delivered (delivery.on_gap: continue); starting again does not bring them back", p.Lost))
+	case p.Queue != nil && p.Queue.Outcome == verify.Missing:
+		p.Closed = false
+		p.Reason = ""
+		say(Fail, missingText(p.Queue))
 	case !p.Closed:
 		say(Unfinished, "not everything was moved")
 	case p.NotProven > 0:
@@ -149,7 +157,10 @@ func (p *PartitionReport) judge(mode string) {
 	case p.PassedOver > 0:
 		p.Closed = false
 		say(Unproven, fmt.Sprintf("kafka.start passed over %d offsets before %d, which were not moved", p.PassedOver, p.Start))
-	case mode == "ack":
+	case p.Queue != nil && p.Queue.Outcome == verify.Doubtful:
+		p.Closed = false
+		say(Unproven, missingText(p.Queue))
+	case mode == "ack" && p.Queue == nil:
 		say(Unproven, "in mode ack nothing proves that what a proxy acknowledged arrived")
 	default:
 		p.Result = Pass

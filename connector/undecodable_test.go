@@ -153,6 +153,7 @@ func TestDamagedReadsAreTriedAgain(t *testing.T) {
 			spoil(raw)
 			e.damage(2, 3, raw, func() bool { return n.Add(1) <= 3 }) // the client once, and two looks
 			r := e.start(e.config("queue"))
+			e.waitCommitted("orders", 0, 2)
 			for i := range 3 { // batches of one record each
 				e.produce("orders", 0, 2+i, 1, 0)
 			}
@@ -177,6 +178,7 @@ func TestBatchOfAnUnknownVersionIsNotPassedOver(t *testing.T) {
 	raw[16] = 9
 	e.damage(2, 3, raw, func() bool { return true })
 	r := e.start(e.config("queue"))
+	e.waitCommitted("orders", 0, 2)
 	e.produce("orders", 0, 2, 1, 0)
 	e.produce("orders", 0, 3, 3, 0)
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })

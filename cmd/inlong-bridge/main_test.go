@@ -100,7 +100,7 @@ func writeFile(t *testing.T, text string) string {
 }
 
 func TestHelpTexts(t *testing.T) {
-	for _, command := range []string{"", "run", "migrate", "ledger", "demo", "devproxy", "check", "explain", "offsets", "health", "version"} {
+	for _, command := range []string{"", "run", "migrate", "ledger", "decode", "demo", "devproxy", "check", "explain", "offsets", "health", "version"} {
 		name := command
 		args := []string{command, "--help"}
 		if command == "" {
@@ -146,6 +146,12 @@ func TestBadUsageIsOneSentenceAndExit2(t *testing.T) {
 		{[]string{"check", "-c", os.TempDir()}, "reading configuration " + os.TempDir() + ": it is a directory; hint: name a file in it with -c"},
 		{[]string{"explain", "-c", good}, "wrong arguments []; hint: the form is inlong-bridge explain -c FILE TOPIC [flags]"},
 		{[]string{"explain", "-c", good, "t", "--header", "x"}, `--header "x": want name=value`},
+		{[]string{"decode"}, "nothing to decode; hint: name a queue with -c, --brokers or --pulsar, or give a FILE, - or --hex"},
+		{[]string{"decode", "-c", good, "--brokers", "x:1", "--topic", "t"}, "more than one of -c, --brokers, --pulsar, --hex and FILE; hint: give one of them"},
+		{[]string{"decode", "--brokers", "x:1", "--group", "g"}, "no topic; hint: give --topic, or --group and --stream"},
+		{[]string{"decode", "--brokers", "x:1", "--topic", "t", "--from", "soon"}, `--from "soon": want an offset (1234, or ledger:entry for Pulsar), a time such as 2026-01-02T15:04:05Z, or a duration before now such as 15m`},
+		{[]string{"decode", "--brokers", "x:1", "--topic", "t", "--grep", "("}, "--grep \"(\": error parsing regexp: missing closing ): `(`"},
+		{[]string{"decode", "--brokers", "x:1", "--topic", "t", "--count", "--grep", "x"}, "--count together with --grep; hint: --grep shows the records, and wc -l counts them"},
 		{[]string{"demo", "--confirm", "maybe"}, `--confirm "maybe": want ack, settle or queue`},
 		{[]string{"demo", "--records", "5"}, "--records 5: want 1000 to 50000000"},
 		{[]string{"demo", "--settle", "1ms"}, "--settle 1ms: want 1s to 1h"},

@@ -16,6 +16,7 @@ import (
 
 func newMigrate(e *env) *cobra.Command {
 	var path string
+	var skip skipFlags
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "migrate -c FILE",
@@ -38,12 +39,16 @@ of 1, 4, 3 and 5 counts.`,
   inlong-bridge migrate -c migration.yaml --json | tail -n 1`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			skips, err := skip.requests()
+			if err != nil {
+				return err
+			}
 			cfg, err := loadConfig(cmd, path)
 			if err != nil {
 				return err
 			}
 			log := e.startLog(cfg.Log)
-			bridge, err := newBridge(cfg, log)
+			bridge, err := newBridge(cfg, log, skips...)
 			if err != nil {
 				return err
 			}
@@ -67,6 +72,7 @@ of 1, 4, 3 and 5 counts.`,
 		},
 	}
 	configFlag(cmd, &path)
+	skip.register(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON object on stdout, the progress on stderr")
 	return cmd
 }
@@ -151,6 +157,11 @@ func printReport(w io.Writer, v connector.Report, asJSON bool) error {
 	}
 	if err := errors.Join(failed, t.Flush()); err != nil {
 		return err
+	}
+	if v.Queue != nil {
+		if err := printQueue(w, v); err != nil {
+			return err
+		}
 	}
 	_, err := fmt.Fprintf(w, "%s\n", v.String())
 	return err

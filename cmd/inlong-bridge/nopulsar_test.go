@@ -48,3 +48,10 @@ func TestNoPulsarIsSaidByVersion(t *testing.T) {
 		t.Errorf("exit %d, %q; want that Pulsar is left out", code, stdout)
 	}
 }
+
+func TestNoPulsarCanBeDecoded(t *testing.T) {
+	code, _, stderr := invoke(t, "decode", "--pulsar", "pulsar://127.0.0.1:1", "--topic", "t")
+	if code != 2 || !strings.Contains(stderr, "--pulsar") || !strings.Contains(stderr, "built without Pulsar") || !strings.Contains(stderr, "hint") {
+		t.Errorf("exit %d, %q; want 2 and what to do", code, stderr)
+	}
+}

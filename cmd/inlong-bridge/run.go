@@ -11,6 +11,7 @@ import (
 
 func newRun(e *env) *cobra.Command {
 	var path string
+	var skip skipFlags
 	cmd := &cobra.Command{
 		Use:   "run -c FILE",
 		Short: "move records until told to stop",
@@ -25,11 +26,15 @@ the next start repeats, or a partition is stopped, and its reason says what to d
 		Example: "  inlong-bridge run -c bridge.yaml",
 		Args:    args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			skips, err := skip.requests()
+			if err != nil {
+				return err
+			}
 			cfg, err := loadConfig(cmd, path)
 			if err != nil {
 				return err
 			}
-			bridge, err := newBridge(cfg, e.startLog(cfg.Log))
+			bridge, err := newBridge(cfg, e.startLog(cfg.Log), skips...)
 			if err != nil {
 				return err
 			}
@@ -37,11 +42,12 @@ the next start repeats, or a partition is stopped, and its reason says what to d
 		},
 	}
 	configFlag(cmd, &path)
+	skip.register(cmd)
 	return cmd
 }
 
 // newBridge builds the connector for run, migrate and demo.
-func newBridge(cfg *config.Config, log *slog.Logger) (*connector.Bridge, error) {
+func newBridge(cfg *config.Config, log *slog.Logger, skip ...connector.HandSkip) (*connector.Bridge, error) {
 	v, _ := buildVersion()
-	return connector.New(cfg, connector.Deps{Log: log, Version: v})
+	return connector.New(cfg, connector.Deps{Log: log, Version: v, Skip: skip})
 }

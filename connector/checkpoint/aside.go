@@ -2,10 +2,10 @@ package checkpoint
 
 // aside counts records of a piece, or of what replaced it, that ended in another way than by delivery. Hardly any piece has
 // such, so they are not in piece.
-type aside struct{ skipped, quarantined int32 }
+type aside struct{ skipped, quarantined, byHand int32 }
 
-// SetAside says that the records of a piece will not be delivered and are accounted for in another way: c is Skipped or
-// Quarantined. The piece is final with it, and what holds for Final holds here. It returns false if the piece had ended before, on its own
+// SetAside says that the records of a piece will not be delivered and are accounted for in another way: c is Skipped,
+// Quarantined or ByHand. The piece is final with it, and what holds for Final holds here. It returns false if the piece had ended before, on its own
 // or with one that it replaces.
 func (p *Partition) SetAside(pc Piece, c Class) bool {
 	p.mu.Lock()
@@ -16,9 +16,14 @@ func (p *Partition) SetAside(pc Piece, c Class) bool {
 	}
 	x := p.pieces.at(i)
 	x.goneGap, x.goneLost = 0, 0
-	a := aside{quarantined: x.origin.Records}
-	if c == Skipped {
-		a = aside{skipped: x.origin.Records}
+	var a aside
+	switch c {
+	case Skipped:
+		a.skipped = x.origin.Records
+	case ByHand:
+		a.byHand = x.origin.Records
+	default:
+		a.quarantined = x.origin.Records
 	}
 	if p.aside == nil {
 		p.aside = make(map[int32]aside)
@@ -38,6 +43,7 @@ func (p *Partition) raiseAside(i, parent int32) {
 	up := p.aside[parent]
 	up.skipped = addRecords(up.skipped, int64(a.skipped))
 	up.quarantined = addRecords(up.quarantined, int64(a.quarantined))
+	up.byHand = addRecords(up.byHand, int64(a.byHand))
 	p.aside[parent] = up
 }
 
@@ -49,7 +55,9 @@ func (p *Partition) bookAside(i int32, sp *span, records int32) (left int32) {
 	}
 	quarantined := min(a.quarantined, records)
 	skipped := min(a.skipped, records-quarantined)
+	byHand := min(a.byHand, records-quarantined-skipped)
 	sp.quarantined = addRecords(sp.quarantined, int64(quarantined))
 	sp.skipped = addRecords(sp.skipped, int64(skipped))
-	return records - quarantined - skipped
+	sp.byHand = addRecords(sp.byHand, int64(byHand))
+	return records - quarantined - skipped - byHand
 }

@@ -15,7 +15,7 @@
 //     that somebody else owns by now.
 //   - News of pieces may come late, twice, in any order, or about pieces that nobody knows any more:
 //     a handle carries a version, so a stale one is recognised and moves nothing.
-//   - The ledger closes: final + skipped + gap + quarantined + lost = checkpoint - start, always.
+//   - The ledger closes: final + skipped + gap + quarantined + by hand + lost = checkpoint - start, always.
 //
 // A chunk's life: Begin, then Add per piece and Count for what needs none, then End; later Final, SetAside, or
 // Lost, Replace for each piece that took over some of its records, Replaced. Pieces are remembered until

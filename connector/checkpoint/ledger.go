@@ -9,14 +9,15 @@ const (
 	Skipped     Class = iota // by policy (unmatched: skip, on_error: skip)
 	Gap                      // no record at this offset: compaction, transactions, control records
 	Quarantined              // kept as dead letters (on_error: dead_letter)
+	ByHand                   // skipped by hand (--skip)
 	LostGap                  // gone from Kafka before it was safe (on_gap: continue)
 )
 
 // Ledger counts offsets between the start and the checkpoint: Final + Skipped + Gap + Quarantined +
-// Lost = Checkpoint - Start, always.
+// ByHand + Lost = Checkpoint - Start, always.
 type Ledger struct {
-	Start, Checkpoint                      int64
-	Final, Skipped, Gap, Quarantined, Lost int64
+	Start, Checkpoint                              int64
+	Final, Skipped, Gap, Quarantined, ByHand, Lost int64
 }
 
 // Ledger returns the books up to the checkpoint.
@@ -43,6 +44,7 @@ func (l *Ledger) add(s *span) {
 	}
 	book(&l.Lost, s.lost)
 	book(&l.Quarantined, int64(s.quarantined))
+	book(&l.ByHand, int64(s.byHand))
 	book(&l.Skipped, int64(s.skipped))
 	book(&l.Final, int64(s.final))
 	l.Gap += left

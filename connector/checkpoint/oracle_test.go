@@ -121,6 +121,8 @@ func (o *oracle) ledger() checkpoint.Ledger {
 				l.Skipped++
 			case class == checkpoint.Quarantined:
 				l.Quarantined++
+			case class == checkpoint.ByHand:
+				l.ByHand++
 			case class == checkpoint.LostGap:
 				l.Lost++
 			}
@@ -274,7 +276,7 @@ func schedule(t *testing.T, steps int, pick func(n int) int) {
 			if x == nil {
 				continue
 			}
-			c := []checkpoint.Class{checkpoint.Skipped, checkpoint.Quarantined}[pick(2)]
+			c := []checkpoint.Class{checkpoint.Skipped, checkpoint.Quarantined, checkpoint.ByHand}[pick(3)]
 			want := !o.forgotten(x) && !x.final && !x.underFinal()
 			ended := p.SetAside(x.handle, c)
 			say("set aside %d as %d: %v", x.handle, c, ended)

@@ -10,6 +10,7 @@ type span struct {
 	lost                 int64 // offsets, may be a whole retention gap
 	final                int32 // records of its pieces that became final
 	skipped, quarantined int32
+	byHand               int32
 	open                 int32 // pieces not final; replacements are not counted
 	pieces               int32 // first of its pieces in the slab, replacements included; -1 for none
 	ended                bool
@@ -65,6 +66,8 @@ func (p *Partition) Count(s Span, c Class, n int64) {
 		sp.skipped = addRecords(sp.skipped, n)
 	case Quarantined:
 		sp.quarantined = addRecords(sp.quarantined, n)
+	case ByHand:
+		sp.byHand = addRecords(sp.byHand, n)
 	case LostGap:
 		sp.lost += min(n, sp.next-sp.from) // never more than there is, so the sum cannot overflow
 	case Gap:

@@ -38,6 +38,8 @@ type Reader interface {
 	// Topics lists the topics in which the packs of a watched stream are looked for, sorted.
 	Topics(group, stream string) []StreamTopic
 	Status() Status
+	// Browsers reads topics beside what is watched, one for each cluster.
+	Browsers() []Browser
 	Close()
 }
 

@@ -8,30 +8,30 @@ import (
 )
 
 const (
-	markerV1 = 0x0f01
-	markerV3 = 0x0f03
+	markerV0 = 0x0f00 // markers of the versions 0 to 3 differ in their last digit
 
-	blockMsgHeader  = markerLen + 8 + 4 // up to the first block, in version 1
-	blockMsgCount   = 4                 // the number of records, in version 3 only
+	blockMsgCreated = 8 // since version 1
+	blockMsgCount   = 4 // the number of records, since version 2; in version 2 in each block too
 	blockOverhead   = 2 + 4 + 1
 	maxBlockAttr    = math.MaxUint16
 	blockCompressed = 1
 )
 
-// BlockMsg is an InLongMsg of version 1 or 3, in which DataProxy stores text packs: one block for each
-// set of attributes, which from DataProxy is one.
+// BlockMsg is an InLongMsg of a version from 0 to 3. DataProxy stores text packs in the versions 1 and 3: one block for each
+// set of attributes, which from DataProxy is one. Nothing writes the versions 0 and 2 any more, which InLong's reader still takes.
 type BlockMsg struct {
 	Version uint8
-	Created int64  // milliseconds since the epoch
-	Count   uint32 // records, in version 3 only
+	Created int64  // milliseconds since the epoch, since version 1
+	Count   uint32 // records, since version 2
 	Blocks  []Block
 }
 
 // Block is the records that share their attributes. Data is as stored, a raw snappy block if Snappy is
-// set: in version 1 records as [AppendItem] makes them, in version 3 groups with a total length in front,
+// set: up to version 2 records as [AppendItem] makes them, in version 3 groups with a total length in front,
 // of records as [AppendItemAttr] makes them.
 type Block struct {
 	Attr   []byte // in Java's modified UTF-8, which for ASCII is ASCII
+	Count  uint32 // records, in version 2 only
 	Snappy bool
 	Data   []byte
 }
@@ -39,15 +39,10 @@ type Block struct {
 // AppendTo appends the message to dst. It fails, and returns dst unchanged, when the version is another or
 // a length has no room in its field.
 func (m *BlockMsg) AppendTo(dst []byte) ([]byte, error) {
-	marker, header := uint16(markerV1), blockMsgHeader
-	switch m.Version {
-	case 1:
-	case 3:
-		marker, header = markerV3, blockMsgHeader+blockMsgCount
-	default:
+	if m.Version > 3 {
 		return dst, fmt.Errorf("encoding InLongMsg of version %d: %w", m.Version, ErrNotInLongMsg)
 	}
-	size := header + markerLen
+	size := blockMsgHeader(m.Version) + markerLen + len(m.Blocks)*blockMsgCount
 	for i := range m.Blocks {
 		blk := &m.Blocks[i]
 		if len(blk.Attr) > maxBlockAttr || len(blk.Data) >= math.MaxInt32 {
@@ -57,9 +52,12 @@ func (m *BlockMsg) AppendTo(dst []byte) ([]byte, error) {
 	}
 	b := binary.BigEndian
 	dst = slices.Grow(dst, size)
+	marker := markerV0 + uint16(m.Version)
 	dst = b.AppendUint16(dst, marker)
-	dst = b.AppendUint64(dst, uint64(m.Created))
-	if m.Version == 3 {
+	if m.Version >= 1 {
+		dst = b.AppendUint64(dst, uint64(m.Created))
+	}
+	if m.Version >= 2 {
 		dst = b.AppendUint32(dst, m.Count)
 	}
 	dst = b.AppendUint32(dst, uint32(len(m.Blocks)))
@@ -67,6 +65,9 @@ func (m *BlockMsg) AppendTo(dst []byte) ([]byte, error) {
 		blk := &m.Blocks[i]
 		dst = b.AppendUint16(dst, uint16(len(blk.Attr)))
 		dst = append(dst, blk.Attr...)
+		if m.Version == 2 {
+			dst = b.AppendUint32(dst, blk.Count)
+		}
 		dst = b.AppendUint32(dst, uint32(len(blk.Data)+1))
 		compressed := byte(0)
 		if blk.Snappy {
@@ -78,7 +79,19 @@ func (m *BlockMsg) AppendTo(dst []byte) ([]byte, error) {
 	return b.AppendUint16(dst, marker), nil
 }
 
-// DecodeBlockMsg reads a message of version 1 or 3 as it lies in the queue. The result refers to value.
+// blockMsgHeader is the length of what comes before the first block.
+func blockMsgHeader(version uint8) int {
+	n := markerLen + 4
+	if version >= 1 {
+		n += blockMsgCreated
+	}
+	if version >= 2 {
+		n += blockMsgCount
+	}
+	return n
+}
+
+// DecodeBlockMsg reads a message of a version from 0 to 3 as it lies in the queue. The result refers to value.
 // A value of another version is ErrNotInLongMsg.
 func DecodeBlockMsg(value []byte) (BlockMsg, error) {
 	version, blocks, rest, err := cutBlockMsg(value)
@@ -86,14 +99,17 @@ func DecodeBlockMsg(value []byte) (BlockMsg, error) {
 		return BlockMsg{}, fmt.Errorf("reading InLongMsg: %w", err)
 	}
 	b := binary.BigEndian
-	m := BlockMsg{Version: version, Created: int64(b.Uint64(value[markerLen:]))}
-	if version == 3 {
-		m.Count = b.Uint32(value[markerLen+8:])
+	m := BlockMsg{Version: version}
+	if version >= 1 {
+		m.Created = int64(b.Uint64(value[markerLen:]))
+	}
+	if version >= 2 {
+		m.Count = b.Uint32(value[markerLen+blockMsgCreated:])
 	}
 	m.Blocks = make([]Block, 0, min(int(blocks), len(rest)/blockOverhead))
 	for range blocks {
 		var blk Block
-		if blk, rest, err = cutBlock(rest); err != nil {
+		if blk, rest, err = cutBlock(version, rest); err != nil {
 			return BlockMsg{}, fmt.Errorf("reading block %d of InLongMsg: %w", len(m.Blocks), err)
 		}
 		m.Blocks = append(m.Blocks, blk)
@@ -104,18 +120,18 @@ func DecodeBlockMsg(value []byte) (BlockMsg, error) {
 	return m, nil
 }
 
-// blockMsgAttr is InLongMsgAttr for the versions 1 and 3: the attributes of the first block. It allocates
+// blockMsgAttr is InLongMsgAttr for the versions 0 to 3: the attributes of the first block. It allocates
 // nothing. It is kept out of its caller, which for version 4 is three times as fast without it.
 //
 //go:noinline
 func blockMsgAttr(value []byte) (attr []byte, err error) {
-	_, blocks, rest, err := cutBlockMsg(value)
+	version, blocks, rest, err := cutBlockMsg(value)
 	if err != nil {
 		return nil, err
 	}
 	for i := range blocks {
 		var blk Block
-		if blk, rest, err = cutBlock(rest); err != nil {
+		if blk, rest, err = cutBlock(version, rest); err != nil {
 			return nil, err
 		}
 		if i == 0 {
@@ -130,35 +146,40 @@ func blockMsgAttr(value []byte) (attr []byte, err error) {
 
 // cutBlockMsg returns a message's version, the number of its blocks, and their bytes.
 func cutBlockMsg(value []byte) (version uint8, blocks uint32, rest []byte, err error) {
-	if len(value) < blockMsgHeader+markerLen {
+	b := binary.BigEndian
+	if len(value) < 2*markerLen || b.Uint16(value) != b.Uint16(value[len(value)-markerLen:]) {
 		return 0, 0, nil, ErrNotInLongMsg
 	}
-	b := binary.BigEndian
-	marker, at := b.Uint16(value), blockMsgHeader
-	switch {
-	case marker != b.Uint16(value[len(value)-markerLen:]):
+	marker := b.Uint16(value)
+	if marker < markerV0 || marker > markerV0+3 {
 		return 0, 0, nil, ErrNotInLongMsg
-	case marker == markerV1:
-		version = 1
-	case marker == markerV3 && len(value) >= blockMsgHeader+blockMsgCount+markerLen:
-		version, at = 3, blockMsgHeader+blockMsgCount
-	default:
+	}
+	version = uint8(marker - markerV0)
+	at := blockMsgHeader(version)
+	if len(value) < at+markerLen {
 		return 0, 0, nil, ErrNotInLongMsg
 	}
 	return version, b.Uint32(value[at-4:]), value[at : len(value)-markerLen : len(value)-markerLen], nil
 }
 
 // cutBlock cuts one block off the front of rest.
-func cutBlock(rest []byte) (blk Block, tail []byte, err error) {
+func cutBlock(version uint8, rest []byte) (blk Block, tail []byte, err error) {
 	b := binary.BigEndian
-	if len(rest) < blockOverhead {
+	overhead := blockOverhead
+	if version == 2 {
+		overhead += blockMsgCount
+	}
+	if len(rest) < overhead {
 		return Block{}, nil, ErrLength
 	}
 	n := int(b.Uint16(rest))
-	if n > len(rest)-blockOverhead {
+	if n > len(rest)-overhead {
 		return Block{}, nil, ErrLength
 	}
 	blk.Attr, rest = rest[2:2+n:2+n], rest[2+n:]
+	if version == 2 {
+		blk.Count, rest = b.Uint32(rest), rest[blockMsgCount:]
+	}
 	size := b.Uint32(rest)
 	if size == 0 || size > uint32(len(rest)-4) {
 		return Block{}, nil, ErrLength
@@ -194,7 +215,7 @@ func (m *BlockMsg) Items(limit int) ([]Item, error) {
 			switch {
 			case !ok:
 				return nil, corruptItem(len(items), data, rest)
-			case m.Version == 1:
+			case m.Version < 3:
 				items = append(items, Item{Data: item})
 			default:
 				if items, err = appendItemGroup(items, item); err != nil {

@@ -314,6 +314,13 @@ func FuzzDecodeBlockMsg(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(value)
+	for _, version := range []uint8{0, 2} {
+		m := frame.BlockMsg{Version: version, Count: 1, Blocks: []frame.Block{{Attr: []byte("a=b"), Count: 1, Data: frame.AppendItem(nil, []byte("x"))}}}
+		if value, err = m.AppendTo(nil); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(value)
+	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		m, err := frame.DecodeBlockMsg(value)
 		attr, attrErr := frame.InLongMsgAttr(value)

@@ -75,7 +75,7 @@ func MayBeInLongMsg(value []byte) bool {
 }
 
 // InLongMsgAttr returns the attribute string of a message by lengths alone: the body is never opened.
-// In the versions 1 and 3, which text packs become, it is that of the first block, if there is one.
+// In the versions 0 to 3, of which text packs become 1 and 3, it is that of the first block, if there is one.
 // The result refers to value. It allocates nothing, even if it fails, so that a reader may use it on everything in a
 // queue. The errors are ErrNotInLongMsg, ErrLength, ErrMagic and ErrCorrupt, not wrapped.
 func InLongMsgAttr(value []byte) (attr []byte, err error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -218,6 +219,64 @@ func TestOpenInLongMsgOfEveryVersion(t *testing.T) {
 	}
 }
 
+// The bytes are written down as InLong's reader, InLongMsg.java of inlong-common, takes them: nothing writes the versions 0 and 2
+// any more.
+func TestOpenInLongMsgOfOldVersions(t *testing.T) {
+	const block = "\x00\x0bstreamId=s1" + "%s" + "\x00\x00\x00\x0b\x00" + "\x00\x00\x00\x01a" + "\x00\x00\x00\x01b"
+	for _, tc := range []struct {
+		name, value string
+		m           frame.BlockMsg
+	}{
+		{"version 0", "\x0f\x00" + "\x00\x00\x00\x01" + fmt.Sprintf(block, "") + "\x0f\x00", frame.BlockMsg{}},
+		{"version 2", "\x0f\x02" + "\x00\x00\x00\x00\x00\x00\x00\x07" + "\x00\x00\x00\x02" + "\x00\x00\x00\x01" +
+			fmt.Sprintf(block, "\x00\x00\x00\x02") + "\x0f\x02", frame.BlockMsg{Version: 2, Created: 7, Count: 2}},
+	} {
+		o, err := frame.OpenInLongMsg([]byte(tc.value), 100)
+		if err != nil || o.Version != tc.m.Version || string(o.Attr) != "streamId=s1" || o.Count != 2 || !equalItems(o.Records, [][]byte{[]byte("a"), []byte("b")}) {
+			t.Errorf("%s: opened = %+v, %v", tc.name, o, err)
+		}
+		m, err := frame.DecodeBlockMsg([]byte(tc.value))
+		if err != nil || m.Version != tc.m.Version || m.Created != tc.m.Created || m.Count != tc.m.Count || len(m.Blocks) != 1 || m.Blocks[0].Count != tc.m.Count {
+			t.Errorf("%s: read = %+v, %v", tc.name, m, err)
+		}
+		if again, err := m.AppendTo(nil); err != nil || string(again) != tc.value {
+			t.Errorf("%s: encoded again: %q, %v, want %q", tc.name, again, err, tc.value)
+		}
+		if attr, err := frame.InLongMsgAttr([]byte(tc.value)); err != nil || string(attr) != "streamId=s1" {
+			t.Errorf("%s: attributes %q, %v", tc.name, attr, err)
+		}
+	}
+}
+
+func TestOpenInLongMsgTellsTheAttributesOfRecords(t *testing.T) {
+	p := plainPack(1)
+	p.Ext |= frame.ExtRecordAttrs
+	p.Body = itemAttr(t, nil, "a", "k=v")
+	v4, err := frame.AppendInLongMsg(nil, &p, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	six := frame.TextPack{Type: frame.TypeMultiBodyAttr, Attr: []byte(textAttr)}
+	v3, err := frame.AppendTextInLongMsg(nil, &six, itemAttr(t, nil, "a", "k=v"), 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range [][]byte{v4, v3} {
+		if o, err := frame.OpenInLongMsg(value, 100); err != nil || len(o.Records) != 1 || !equalItems(o.RecordAttrs, [][]byte{[]byte("k=v")}) {
+			t.Errorf("version %d: opened = %+v, %v, want the attribute of the record", value[1], o, err)
+		}
+	}
+	p = plainPack(1)
+	p.Ext, p.GroupIDNum, p.StreamIDNum = 0, 5, 6
+	p.Body = appendItems(nil, [][]byte{[]byte("a")})
+	if v4, err = frame.AppendInLongMsg(nil, &p, 1); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := frame.OpenInLongMsg(v4, 100); err != nil || !o.Numeric || o.GroupIDNum != 5 || o.StreamIDNum != 6 || o.RecordAttrs != nil {
+		t.Errorf("opened = %+v, %v, want group 5 and stream 6, and no attributes of records", o, err)
+	}
+}
+
 func TestBlockMsgReadersRefuseOtherValues(t *testing.T) {
 	p := frame.TextPack{Type: frame.TypeAckService, Attr: []byte(textAttr)}
 	good, err := frame.AppendTextInLongMsg(nil, &p, []byte("hello"), 1, 2)
@@ -238,8 +297,9 @@ func TestBlockMsgReadersRefuseOtherValues(t *testing.T) {
 	}{
 		"nothing":            {func([]byte) []byte { return nil }, frame.ErrNotInLongMsg},
 		"markers alone":      {func([]byte) []byte { return []byte{0x0f, 1, 0x0f, 1} }, frame.ErrNotInLongMsg},
-		"version 0":          {func(b []byte) []byte { b[1], b[len(b)-1] = 0, 0; return b }, frame.ErrNotInLongMsg},
-		"version 2":          {func(b []byte) []byte { b[1], b[len(b)-1] = 2, 2; return b }, frame.ErrNotInLongMsg},
+		"version 0":          {func(b []byte) []byte { b[1], b[len(b)-1] = 0, 0; return b }, frame.ErrLength}, // which has no time
+		"version 2":          {func(b []byte) []byte { b[1], b[len(b)-1] = 2, 2; return b }, frame.ErrLength}, // which has counts
+		"version 5":          {func(b []byte) []byte { b[1], b[len(b)-1] = 5, 5; return b }, frame.ErrNotInLongMsg},
 		"other end":          {set(len(good)-1, 3), frame.ErrNotInLongMsg},
 		"more blocks":        {put32(10, 2), frame.ErrLength},
 		"very many blocks":   {put32(10, 0xffffffff), frame.ErrLength},

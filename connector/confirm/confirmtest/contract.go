@@ -83,6 +83,9 @@ func Run(t *testing.T, q Queue) {
 		{"ClusterThatJoinsIsReadAndWaitedFor", join},
 		{"NothingPassesAClusterThatJoinsUnderLoad", joinUnderLoad},
 		{"ClusterThatLeftIsNotWaitedFor", leave},
+		{"BrowsingReadsEverythingOnce", browse},
+		{"BrowsingGoesOnAfterAnOutage", browseOutage},
+		{"BrowsingASilentClusterIsAnErrorSoon", browseSilence},
 		{"CloseEndsEverythingUnderWay", closing},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.f(&bench{T: t, q: q, sink: NewSink()}) })

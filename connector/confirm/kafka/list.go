@@ -180,35 +180,49 @@ func (c *cluster) listOffsets(ctx context.Context, leader int32, parts map[strin
 
 // fetch asks a partition's leader for the records at u.Next, once, without waiting.
 func (c *cluster) fetch(ctx context.Context, u confirm.Unread) (*kmsg.FetchResponseTopicPartition, error) {
-	meta := kmsg.NewPtrMetadataRequest()
-	rt := kmsg.NewMetadataRequestTopic()
-	rt.Topic = new(u.Topic)
-	meta.Topics = append(meta.Topics, rt)
-	known, err := meta.RequestWith(ctx, c.cl)
+	leader, err := c.leader(ctx, u.Place, u.TopicID)
 	if err != nil {
 		return nil, err
 	}
+	return c.fetchFrom(ctx, leader, u, 64<<10)
+}
+
+// leader asks who leads a partition now.
+func (c *cluster) leader(ctx context.Context, at confirm.Place, id [16]byte) (int32, error) {
+	meta := kmsg.NewPtrMetadataRequest()
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = new(at.Topic)
+	meta.Topics = append(meta.Topics, rt)
+	known, err := meta.RequestWith(ctx, c.cl)
+	if err != nil {
+		return -1, err
+	}
 	leader := int32(-1)
 	for _, t := range known.Topics {
-		if t.Topic == nil || *t.Topic != u.Topic || confirm.OtherTopic(t.TopicID, u.TopicID) {
+		if t.Topic == nil || *t.Topic != at.Topic || confirm.OtherTopic(t.TopicID, id) {
 			continue
 		}
 		for _, p := range t.Partitions {
-			if p.Partition == u.Partition {
+			if p.Partition == at.Partition {
 				leader = p.Leader
 			}
 		}
 	}
 	if leader < 0 {
-		return nil, fmt.Errorf("fetching %v: %w", u.Place, kerr.LeaderNotAvailable)
+		return -1, fmt.Errorf("fetching %v: %w", at, kerr.LeaderNotAvailable)
 	}
+	return leader, nil
+}
+
+// fetchFrom asks a leader for at most so many bytes from u.Next on, or one batch, if it is larger.
+func (c *cluster) fetchFrom(ctx context.Context, leader int32, u confirm.Unread, bytes int32) (*kmsg.FetchResponseTopicPartition, error) {
 	req := kmsg.NewPtrFetchRequest()
 	req.ReplicaID, req.SessionEpoch = -1, -1
 	req.MaxBytes = fetchBytes
 	ft := kmsg.NewFetchRequestTopic()
 	ft.Topic, ft.TopicID = u.Topic, u.TopicID
 	fp := kmsg.NewFetchRequestTopicPartition()
-	fp.Partition, fp.FetchOffset, fp.PartitionMaxBytes = u.Partition, u.Next.Entry, 64<<10 // or one batch, if it is larger
+	fp.Partition, fp.FetchOffset, fp.PartitionMaxBytes = u.Partition, u.Next.Entry, bytes
 	ft.Partitions = append(ft.Partitions, fp)
 	req.Topics = append(req.Topics, ft)
 	resp, err := c.cl.Broker(int(leader)).RetriableRequest(ctx, req)

@@ -441,6 +441,13 @@ func (s *Source) TopicNow(group, stream string) (string, bool) {
 	return s.now.topic(streamID{group, stream})
 }
 
+// TopicsNow returns the topics of the Manager's last answer, by group and stream with a dot between, or by group alone.
+func (s *Source) TopicsNow() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.now.Topics)
+}
+
 // Reader returns r, whose clusters are those of Start. What Follow does goes to r, join has r read one more cluster, and
 // a stream that is unwatched is no longer followed.
 func (s *Source) Reader(r confirm.Reader, join func(ctx context.Context, p Place, since time.Time) error) confirm.Reader {

@@ -292,6 +292,25 @@ func (c *clientConn) exists(topic string) (bool, error) {
 	return len(ids) > 0, err
 }
 
+func (c *clientConn) topics(ctx context.Context, namespace string) ([]string, error) {
+	return await(ctx, c, func() ([]string, error) {
+		opts := askingOptions()
+		opts.TopicsPattern = "persistent://" + namespace + "/.*"
+		opts.AutoDiscoveryPeriod = time.Hour // it is closed at once
+		cons, err := c.asking.Subscribe(opts)
+		if err != nil {
+			return nil, err
+		}
+		defer cons.Close()
+		ids, err := cons.GetLastMessageIDs()
+		var names []string
+		for _, id := range ids {
+			names = append(names, id.Topic())
+		}
+		return names, err
+	}, nil)
+}
+
 // askingOptions are the options of a consumer that only asks: it leaves nothing on the broker, and acknowledges none of the
 // messages that it is sent.
 func askingOptions() client.ConsumerOptions {
@@ -405,7 +424,7 @@ func (r *openReader) next(ctx context.Context) (message, error) {
 	if err != nil {
 		return message{}, err
 	}
-	return message{offsetOf(m.ID()), m.Payload()}, nil
+	return message{offsetOf(m.ID()), m.Payload(), m}, nil
 }
 
 func (r *openReader) close() { r.c.begin(r.rd.Close) }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	client "github.com/apache/pulsar-client-go/pulsar"
+
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/sdk/backoff"
 	"inlong-bridge/sdk/signal"
@@ -30,6 +32,8 @@ type conn interface {
 	partitions(ctx context.Context, topic string) ([]string, error)
 	// last asks a partition's broker for its end, and for its beginning if it is empty.
 	last(ctx context.Context, partition string) (confirm.Bounds, error)
+	// topics lists the partitions, and the topics without any, of a namespace.
+	topics(ctx context.Context, namespace string) ([]string, error)
 	// read opens a reader at an offset; the zero offset is the beginning. When the connection of the reader ends, lost is
 	// called before the reader may miss anything; messages that it returns after that call count for nothing.
 	read(ctx context.Context, partition string, at confirm.Offset, lost func()) (partitionReader, error)
@@ -47,6 +51,7 @@ type partitionReader interface {
 type message struct {
 	at      confirm.Offset
 	payload []byte
+	raw     client.Message // nil in tests
 }
 
 func (m *message) after() confirm.Offset {

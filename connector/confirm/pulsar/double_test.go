@@ -20,7 +20,7 @@ import (
 // in a ledger that is gone begins at the earliest message there is; nothing answers while the broker is down.
 type Double struct {
 	mu     sync.Mutex
-	topics map[string]*doubleTopic
+	byName map[string]*doubleTopic
 	ledger int64
 	down   bool
 	moved  signal.Broadcast
@@ -63,7 +63,7 @@ func NewOver(cfg Config, doubles ...*Double) (*Reader, error) {
 
 // NewDouble has no topics.
 func NewDouble() *Double {
-	return &Double{topics: map[string]*doubleTopic{}, ledger: 4}
+	return &Double{byName: map[string]*doubleTopic{}, ledger: 4}
 }
 
 func (d *Double) newPart() *doublePart {
@@ -75,18 +75,18 @@ func (d *Double) newPart() *doublePart {
 func (d *Double) SetPartitions(topic string, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t := d.topics[topic]
+	t := d.byName[topic]
 	if t == nil {
 		t = &doubleTopic{}
-		d.topics[topic] = t
+		d.byName[topic] = t
 	}
 	for len(t.parts) < max(n, 1) {
 		t.parts = append(t.parts, d.newPart())
 	}
 	if n == 0 {
 		t.parts = t.parts[:1:1]
-		d.topics[topic] = &doubleTopic{parts: append([]*doublePart(nil), t.parts...)}
-		d.topics[topic].parts = append(d.topics[topic].parts, nil) // marks a topic without partitions
+		d.byName[topic] = &doubleTopic{parts: append([]*doublePart(nil), t.parts...)}
+		d.byName[topic].parts = append(d.byName[topic].parts, nil) // marks a topic without partitions
 	}
 	d.moved.Wake()
 }
@@ -96,8 +96,8 @@ func (t *doubleTopic) flat() bool { return len(t.parts) == 2 && t.parts[1] == ni
 // DeleteTopic deletes a topic; its readers are disconnected.
 func (d *Double) DeleteTopic(topic string) {
 	d.mu.Lock()
-	t := d.topics[topic]
-	delete(d.topics, topic)
+	t := d.byName[topic]
+	delete(d.byName, topic)
 	d.mu.Unlock()
 	for _, p := range t.parts {
 		d.disconnect(p)
@@ -108,7 +108,7 @@ func (d *Double) DeleteTopic(topic string) {
 func (d *Double) PutBatch(topic string, partition int, values ...[]byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t := d.topics[topic]
+	t := d.byName[topic]
 	switch {
 	case d.down:
 		return errors.New("the broker is down")
@@ -127,7 +127,7 @@ func (d *Double) PutBatch(topic string, partition int, values ...[]byte) error {
 func (d *Double) ExpireAll(topic string, partition int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	p := d.topics[topic].parts[partition]
+	p := d.byName[topic].parts[partition]
 	d.ledger++
 	p.entries, p.ledger, p.entry = nil, d.ledger, 0
 	empty := confirm.Offset{Ledger: d.ledger}
@@ -139,7 +139,7 @@ func (d *Double) ExpireAll(topic string, partition int) {
 func (d *Double) SetDown(down bool) {
 	d.mu.Lock()
 	d.down = down
-	topics := slices.Collect(maps.Values(d.topics))
+	topics := slices.Collect(maps.Values(d.byName))
 	d.moved.Wake()
 	d.mu.Unlock()
 	if down {
@@ -154,7 +154,7 @@ func (d *Double) SetDown(down bool) {
 // Disconnect ends the connections of all readers for a moment.
 func (d *Double) Disconnect(topic string) {
 	d.mu.Lock()
-	parts := d.topics[topic].parts
+	parts := d.byName[topic].parts
 	d.mu.Unlock()
 	for _, p := range parts {
 		d.disconnect(p)
@@ -233,7 +233,7 @@ func (d *Double) partitions(ctx context.Context, topic string) (names []string, 
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t := d.topics[topic]
+	t := d.byName[topic]
 	switch {
 	case t == nil:
 		return nil, nil
@@ -246,8 +246,28 @@ func (d *Double) partitions(ctx context.Context, topic string) (names []string, 
 	return names, nil
 }
 
+func (d *Double) topics(ctx context.Context, namespace string) (names []string, err error) {
+	if err := d.up(ctx); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name, t := range d.byName {
+		for i := range t.parts {
+			switch {
+			case !strings.HasPrefix(name, "persistent://"+namespace+"/"), t.parts[i] == nil:
+			case t.flat():
+				names = append(names, name)
+			default:
+				names = append(names, fmt.Sprintf("%s-partition-%d", name, i))
+			}
+		}
+	}
+	return names, nil
+}
+
 func (d *Double) find(name string) *doublePart {
-	for topic, t := range d.topics {
+	for topic, t := range d.byName {
 		if n, ok := partitionOf(topic, name); ok && max(int(n), 0) < len(t.parts) && (n < 0) == t.flat() {
 			return t.parts[max(int(n), 0)]
 		}
@@ -328,7 +348,7 @@ func (r *doubleReader) take() (message, bool) {
 	if i+1 == len(e.values) {
 		r.cursor = confirm.Offset{Ledger: e.ledger, Entry: e.entry + 1, Batch: 0}
 	}
-	return message{confirm.Offset{Ledger: e.ledger, Entry: e.entry, Batch: int32(i)}, e.values[i]}, true
+	return message{confirm.Offset{Ledger: e.ledger, Entry: e.entry, Batch: int32(i)}, e.values[i], nil}, true
 }
 
 func (r *doubleReader) close() {
@@ -344,7 +364,7 @@ func (d *Double) Readers(t *testing.T, topic string) (n int) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	at := d.topics[topic]
+	at := d.byName[topic]
 	if at == nil {
 		return 0
 	}

@@ -128,16 +128,23 @@ func (c *cluster) Topic(named, group, stream string) string {
 	if !c.named {
 		named = queuetopic.Template(c.cfg.Topic).Fill(group, stream)
 	}
-	namespace := func() string { return queuetopic.Template(c.cfg.Namespace).Fill(group, stream) }
+	return c.whole(named, queuetopic.Template(c.cfg.Namespace).Fill(group, stream))
+}
+
+// Whole implements [confirm.Browser].
+func (c *cluster) Whole(topic string) string { return c.whole(topic, c.cfg.Namespace) }
+
+// whole adds to the name of a topic the tenant and the namespace that it leaves out.
+func (c *cluster) whole(named, namespace string) string {
 	parts := strings.Split(strings.TrimPrefix(named, "persistent://"), "/")
 	switch len(parts) {
 	case 1:
-		parts = append([]string{c.cfg.Tenant, namespace()}, parts...)
+		parts = append([]string{c.cfg.Tenant, namespace}, parts...)
 	case 2:
 		parts = append([]string{c.cfg.Tenant}, parts...)
 	case 3:
 		if parts[1] == "" { // the Manager names only a tenant for this stream
-			parts[1] = namespace()
+			parts[1] = namespace
 		}
 	}
 	return "persistent://" + strings.Join(parts, "/")

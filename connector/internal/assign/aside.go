@@ -186,7 +186,12 @@ func (p *Assignment) setAside(pc checkpoint.Piece, class mapping.Class, why stri
 	o, known := p.checkpoint.Origin(pc)
 	switch {
 	case policy == mapping.PolicyStop:
-		return false
+		if !known || !p.ByHand.Is(o.First) || o.Records != 1 {
+			return false
+		}
+		p.ByHand.Took(why)
+		p.checkpoint.SetAside(pc, checkpoint.ByHand)
+		p.events.Moved()
 	case !known: // nobody waits for it
 	case policy == mapping.PolicySkip:
 		if p.checkpoint.SetAside(pc, checkpoint.Skipped) {
@@ -268,10 +273,11 @@ const noRoute = -1
 
 // keep applies on_error to a record that cannot be sent. It returns false if the partition is to stop.
 func (s *Splitter) keep(c *chunk, rec *kgo.Record, class mapping.Class, route int32, why string) bool {
-	if s.rules == nil {
-		return false
+	policy := mapping.PolicyStop
+	if s.rules != nil {
+		policy = s.rules.OnError(class)
 	}
-	switch s.rules.OnError(class) {
+	switch policy {
 	case mapping.PolicySkip:
 		c.skipped++
 		s.taken.skip(class, rec.Offset, why)
@@ -279,14 +285,24 @@ func (s *Splitter) keep(c *chunk, rec *kgo.Record, class mapping.Class, route in
 		c.aside = append(c.aside, setAside{rec: rec, route: route, waiting: waiting{class: class, why: why}})
 		c.bytes += int64(len(rec.Value))
 	default:
+		return s.skipByHand(c, rec, why)
+	}
+	return true
+}
+
+// skipByHand leaves out a record at which the partition would stop, if a person said so.
+func (s *Splitter) skipByHand(c *chunk, rec *kgo.Record, why string) bool {
+	if !s.byHand.Is(rec.Offset) {
 		return false
 	}
+	s.byHand.Took(why)
+	c.byHand++
 	return true
 }
 
 // keepTooLarge applies on_error to a record of which more bytes travel than its stream takes.
 func (s *Splitter) keepTooLarge(c *chunk, rec *kgo.Record, size int, r *route.Route) bool {
-	if s.rules == nil {
+	if s.rules == nil && !s.byHand.Is(rec.Offset) {
 		return false
 	}
 	most := r.Stream.MaxRecord() - packAttrsSize(s.router)
@@ -334,10 +350,10 @@ func (p *Assignment) writeLettersLocked(c *chunk, now time.Time) (wait reason.Ke
 // keepTooLargeLocked applies on_error to the next record of a group, which the sender takes no more: its limit shrank. It returns false
 // if the partition is to stop.
 func (p *Assignment) keepTooLargeLocked(c *chunk, g *group, err error) bool {
-	if p.policy(mapping.ClassTooLarge) == mapping.PolicyStop {
+	at := g.offsets[g.sent]
+	if p.policy(mapping.ClassTooLarge) == mapping.PolicyStop && !p.ByHand.Is(at) {
 		return false
 	}
-	at := g.offsets[g.sent]
 	p.setAside(p.checkpoint.Add(c.span, checkpoint.Origin{
 		First: at, Last: at, Route: g.route.Index, Minute: g.minute, Records: 1, Arrived: g.minute == c.arrived.Minute,
 	}), mapping.ClassTooLarge, part.InKeys(err), 0)
@@ -349,7 +365,7 @@ func (p *Assignment) keepTooLargeLocked(c *chunk, g *group, err error) bool {
 // KeepTooLarge applies on_error to a record of a lost piece, which was sent before and fits no more: the limit shrank. It returns false
 // if the partition is to stop.
 func (p *Assignment) KeepTooLarge(lost checkpoint.Piece, o checkpoint.Origin, err error) bool {
-	if p.policy(mapping.ClassTooLarge) == mapping.PolicyStop {
+	if p.policy(mapping.ClassTooLarge) == mapping.PolicyStop && !p.ByHand.Is(o.First) {
 		return false
 	}
 	return p.setAside(p.checkpoint.Replace(lost, o), mapping.ClassTooLarge, part.InKeys(err), 0)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/byhand"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
@@ -33,6 +34,7 @@ type Spec struct {
 	Start     int64        // offset of the first record that the assignment accounts for
 	Limit     int64        // a migration wants nothing at or above it; -1 for none
 	Cluster   string       // id of the Kafka cluster
+	ByHand    *byhand.Skip // the record that a person skips; nil for none
 	Number    uint64       // of the assignment, never the same twice
 	Lineage   Lineage      // what its packs tell of it
 	Aside     Aside        // where on_error sends records; nil where everything stops the partition

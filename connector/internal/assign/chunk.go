@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/byhand"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
@@ -31,6 +32,7 @@ type chunk struct {
 	groups      []group
 	one         [1]group   // groups begins here: mostly there is one
 	aside       []setAside // records that become dead letters, and are not handed over yet
+	byHand      int64      // records that a person skips
 
 	arrived route.Arrival // when it was fetched: the event time of records that have none
 
@@ -94,6 +96,8 @@ type Splitter struct {
 	arrived route.Arrival  // of the fetch
 	taken   Taken          // of the fetch
 	rules   *mapping.Topic // on_error of the topic; nil where everything stops the partition
+	topicID [16]byte
+	byHand  *byhand.Skip // of the partition; nil for none
 
 	perGroup int // records of a group in the chunk before, on average: so many are made room for
 	groups   int // of the chunk before
@@ -147,18 +151,21 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		}
 		r, err := s.router.Route(rec)
 		if err != nil && (errors.Is(err, route.ErrTooManyStreams) || !s.keep(c, rec, mapping.ClassUnrouted, noRoute, err.Error())) {
-			c.stop = part.Stop(part.ID{Topic: rec.Topic, Num: rec.Partition}, unroutedCode(err), rec.Offset, err.Error())
+			c.stop = s.unrouted(rec, err)
 			return chunks, used
 		}
+		kept := err != nil
 		if r != nil && frame.MayBeInLongMsg(rec.Value) {
-			if c.stop = s.foreign(rec); c.stop != nil {
-				return chunks, used
+			if stop := s.foreign(rec); stop != nil {
+				if kept = s.skipByHand(c, rec, stop.Text()); !kept {
+					c.stop = stop
+					return chunks, used
+				}
 			}
 		}
-		kept := err != nil
-		if s.content != nil && r != nil && s.body.Aside {
+		if !kept && s.content != nil && r != nil && s.body.Aside {
 			if kept = s.keep(c, rec, s.body.Class, r.Index, s.body.Why); !kept {
-				c.stop = s.body.Stop(rec)
+				c.stop = s.body.Stop(rec, s.topicID)
 				return chunks, used
 			}
 		}
@@ -191,6 +198,15 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 	}
 	s.ended(c)
 	return chunks, used
+}
+
+// unrouted stops the partition at a record without a stream.
+func (s *Splitter) unrouted(rec *kgo.Record, err error) *reason.Reason {
+	id, code, why := part.ID{Topic: rec.Topic, Num: rec.Partition}, unroutedCode(err), err.Error()
+	if code == reason.Unrouted {
+		why = part.OrSkip(why, id, s.topicID, rec.Offset)
+	}
+	return part.Stop(id, code, rec.Offset, why)
 }
 
 // unroutedCode distinguishes a record for which no stream is left from one that no rule matches.

@@ -35,6 +35,7 @@ func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
 	}
 	now := time.Now()
 	sp.router, sp.rules, sp.content, sp.Limit, sp.arrived, sp.short = p.Router, p.rules(), p.content, p.Limit, route.ArrivalAt(now), shortSpans-p.spans
+	sp.topicID, sp.byHand = p.Topic.ID, p.ByHand
 	chunks, _ := sp.split(recs)
 	sp.body = route.Body{} // or it would keep the fetch
 	if sp.rules != nil {
@@ -132,6 +133,7 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 		c.span, c.begun = p.checkpoint.Begin(c.first, c.next), true
 		p.openedLocked(c, now)
 		p.checkpoint.Count(c.span, checkpoint.Skipped, c.skipped)
+		p.checkpoint.Count(c.span, checkpoint.ByHand, c.byHand)
 	}
 	if len(c.aside) > 0 {
 		if wait, h = p.writeLettersLocked(c, now); h != nil || wait != (reason.Key{}) {
@@ -160,7 +162,7 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 			return BudgetKey, nil
 		case errors.Is(err, sdk.ErrTooLarge):
 			p.tooLarge = oversizeOf(g, p.Router, err)
-			return reason.Key{}, part.Stop(p.Partition, reason.TooLarge, g.offsets[g.sent], tooLargeReason(p.Partition, g, err))
+			return reason.Key{}, part.Stop(p.Partition, reason.TooLarge, g.offsets[g.sent], part.OrSkip(tooLargeReason(p.Partition, g, err), p.Partition, p.Topic.ID, g.offsets[g.sent]))
 		default:
 			return reason.Key{}, part.Stop(p.Partition, reason.Refused, g.offsets[g.sent], "handing records to the sender: "+err.Error())
 		}

@@ -35,7 +35,7 @@ func (p *Assignment) Judge(piece uint64, r sdk.Result) sdk.Verdict {
 	switch {
 	case !ok: // revoked, or seen in another pack: nobody waits for it
 		return sdk.GiveUp
-	case class == mapping.ClassRefused && p.Topic.Mapping.OnError(class) == mapping.PolicyStop:
+	case class == mapping.ClassRefused && p.Topic.Mapping.OnError(class) == mapping.PolicyStop && !(p.ByHand.Within(o.First, o.Last) && (o.Records > 1 || p.ByHand.Is(o.First))):
 		return sdk.Keep
 	case o.Records > 1: // also where poison stops the partition: the reason names the record, and the others are delivered
 		return sdk.TakeBack
@@ -72,6 +72,9 @@ func (p *Assignment) refusedAlone(pc checkpoint.Piece, o checkpoint.Origin, clas
 		return
 	}
 	p.strandAlone(pc)
+	if o.Records == 1 {
+		why = part.OrSkip(why, p.Partition, p.Topic.ID, o.First)
+	}
 	p.Stop(part.Stop(p.Partition, CodeOf(class), o.First, why))
 }
 
@@ -84,7 +87,7 @@ func (p *Assignment) strandAlone(pc checkpoint.Piece) {
 
 // heldBy stops the partition because proxies refuse one of its packs, which the sender keeps and tries again.
 func (p *Assignment) heldBy(pc checkpoint.Piece, r sdk.Result) {
-	k, first, ok := p.refusedKey(pc)
+	k, o, ok := p.refusedKey(pc)
 	if !ok {
 		return
 	}
@@ -92,8 +95,12 @@ func (p *Assignment) heldBy(pc checkpoint.Piece, r sdk.Result) {
 		p.gate.Strand(1)
 	}
 	if p.gate.Refer(k, time.Now(), true) {
-		p.events.Stopped(p, part.Stop(p.Partition, reason.Refused, first, fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
-			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, part.InKeys(r.Err))))
+		why := fmt.Sprintf("proxy %s and every other that was asked refuse a pack: %v; "+
+			"hint: nothing is skipped; the oldest refused pack is tried again at growing pauses, and the partition goes on when a proxy takes it", r.Endpoint, part.InKeys(r.Err))
+		if why = part.OrSkip(why, p.Partition, p.Topic.ID, o.First); o.Records > 1 {
+			why += fmt.Sprintf(" (it is the first of the %d of the partition in the pack: if another one is at fault, the bridge finds and names that)", o.Records)
+		}
+		p.events.Stopped(p, part.Stop(p.Partition, reason.Refused, o.First, why))
 	}
 	p.events.Moved()
 }
@@ -105,17 +112,17 @@ func (f *facts) refusalEnded(pc checkpoint.Piece) {
 	}
 }
 
-// refusedKey is the reason of a piece's stream when proxies refuse its packs, and the piece's first offset.
-func (f *facts) refusedKey(pc checkpoint.Piece) (k reason.Key, first int64, ok bool) {
-	o, ok := f.checkpoint.Origin(pc)
+// refusedKey is the reason of a piece's stream when proxies refuse its packs, and where the piece is from.
+func (f *facts) refusedKey(pc checkpoint.Piece) (k reason.Key, o checkpoint.Origin, ok bool) {
+	o, ok = f.checkpoint.Origin(pc)
 	if !ok {
-		return reason.Key{}, 0, false // revoked: nobody waits for it
+		return reason.Key{}, o, false // revoked: nobody waits for it
 	}
 	r := f.Router.At(o.Route)
 	if r == nil {
-		return reason.Key{}, 0, false
+		return reason.Key{}, o, false
 	}
-	return StreamKey(r.Target.Group, r.Target.Stream, reason.Refused), o.First, true
+	return StreamKey(r.Target.Group, r.Target.Stream, reason.Refused), o, true
 }
 
 // Refusals are the pieces that proxies refuse and the sender keeps, by the reason of their stream. A piece that is seen in an older

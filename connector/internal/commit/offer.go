@@ -56,7 +56,7 @@ func NewOffer(p *assign.Assignment, now time.Time) (o Offer, ok bool) {
 
 // ledgerBooks turns the ledger of one assignment into books that begin where it began.
 func ledgerBooks(l checkpoint.Ledger) resume.Books {
-	return resume.Books{From: l.Start, Final: l.Final, Skipped: l.Skipped, Gap: l.Gap, Lost: l.Lost, Dead: l.Quarantined}
+	return resume.Books{From: l.Start, Final: l.Final, Skipped: l.Skipped, Gap: l.Gap, Lost: l.Lost, Dead: l.Quarantined, Hand: l.ByHand}
 }
 
 // Ended says whether the coordinator took the offer. What is not known was not taken: the same offset, or a later one, is offered again.

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/internal/assign"
+	"inlong-bridge/connector/internal/byhand"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/route"
@@ -177,6 +178,7 @@ func (o *opener) open(s *source.Survey, id part.ID, t *assign.Topic, rt *route.R
 	p := assign.New(assign.Spec{
 		Partition: id, Topic: t, Router: rt, From: bg, Start: bg.Offset - bg.Lost, Limit: limit, Cluster: s.Cluster, Number: o.numbers.Add(1),
 		Aside: o.aside(t.Mapping), Letters: o.cfg.DeadLetter.Limit, Lineage: o.deps.Lineage,
+		ByHand: o.byHand(s, id, t.ID, bg),
 	}, o.Consumer, o.Gates.New(id.Topic, id.Num), &o.pending)
 	p.Log.Saw(s.Logs[id].Start, s.Logs[id].End)
 	if bg.Lost > 0 {
@@ -192,6 +194,14 @@ func (o *opener) open(s *source.Survey, id part.ID, t *assign.Topic, rt *route.R
 		o.faultAbsent(p, bg.Absent)
 	}
 	return p
+}
+
+// byHand returns the record of a partition that a person skips, nil for none.
+func (o *opener) byHand(s *source.Survey, id part.ID, topic [16]byte, bg source.Begin) *byhand.Skip {
+	if bg.Absent != nil || bg.Stop != nil { // nothing of it is read, or it is not known where it begins
+		return nil
+	}
+	return o.deps.ByHand.Begin(id, topic, bg.Offset, s.Logs[id].End)
 }
 
 // maxNamed is how many partitions one line of the log names.

@@ -21,6 +21,7 @@ import (
 	"inlong-bridge/connector/internal/absence"
 	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/await"
+	"inlong-bridge/connector/internal/byhand"
 	"inlong-bridge/connector/internal/commit"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/letters"
@@ -66,6 +67,7 @@ type Deps struct {
 	Routes  *route.Table
 	Own     *output.Output
 	Letters *letters.Writer // nil where no rule wants dead letters
+	ByHand  *byhand.Skips   // records that a person skips
 	Table   *Table
 	Board   *reason.Board
 	Causes  Causes

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"inlong-bridge/connector/internal/faults"
+	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 )
 
@@ -36,6 +37,7 @@ func (w *watcher) run(ctx context.Context) {
 		w.lettersOver()
 		w.lettersOfBatches(ctx)
 		w.passGaps(ctx)
+		w.deps.ByHand.Passed(w.finalUpTo)
 		if w.deps.Own.Changed() {
 			w.stopOutput()
 		}
@@ -56,6 +58,15 @@ func (w *watcher) run(ctx context.Context) {
 		}
 		done()
 	}
+}
+
+// finalUpTo returns up to which offset a partition is final, if this process has it.
+func (w *watcher) finalUpTo(id part.ID) (offset int64, ok bool) {
+	p := w.table.Lookup(id)
+	if p == nil {
+		return 0, false
+	}
+	return p.Checkpoint().Checkpoint(), true
 }
 
 // pace is the time between two looks. Each goes over all partitions, so many of them are looked at less often.

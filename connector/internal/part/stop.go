@@ -2,10 +2,21 @@ package part
 
 import (
 	"fmt"
+	"strings"
 
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
+	"inlong-bridge/connector/startfile"
 )
+
+// OrSkip adds to a text that stops a partition at one record how that record can be skipped by hand.
+func OrSkip(text string, id ID, topic [16]byte, offset int64) string {
+	lead := "; hint: to"
+	if strings.Contains(text, "; hint: ") {
+		lead = "; or, to"
+	}
+	return text + lead + " skip this one record, restart with --skip " + startfile.Entry{Topic: id.Topic, ID: topic, Partition: id.Num, Offset: offset}.String() + " --skip-why TEXT"
+}
 
 // Gap stops a partition because the offsets [from, to) were removed from Kafka before they were delivered.
 func Gap(id ID, from, to int64) *reason.Reason {

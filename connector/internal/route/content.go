@@ -136,11 +136,11 @@ func timestampOf(rec *kgo.Record) int64 {
 }
 
 // Stop returns why a partition cannot go on at a record of which too much would travel. Tombstones never stop one.
-func (b *Body) Stop(rec *kgo.Record) *reason.Reason {
+func (b *Body) Stop(rec *kgo.Record, topic [16]byte) *reason.Reason {
 	id := part.ID{Topic: rec.Topic, Num: rec.Partition}
-	return part.Stop(id, reason.TooLarge, rec.Offset, fmt.Sprintf(
+	return part.Stop(id, reason.TooLarge, rec.Offset, part.OrSkip(fmt.Sprintf(
 		"the record at offset %d of %s cannot travel: %s; hint: name fewer headers in the rule's forward, correct the producer, or add on_error: {too_large: dead_letter}",
-		rec.Offset, id, b.Why))
+		rec.Offset, id, b.Why), id, topic, rec.Offset))
 }
 
 // packAttrs returns the attributes of the packs of a topic's records. The configuration was read without a problem, so they are legal.

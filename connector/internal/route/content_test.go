@@ -102,7 +102,7 @@ func TestRecordsThatDoNotTravel(t *testing.T) {
 		got := ""
 		if b.Aside {
 			got = b.Class.String()
-			if h := b.Stop(rec); got == "too_large" && (h == nil || h.Code != reason.TooLarge || h.Offset != 5) {
+			if h := b.Stop(rec, [16]byte{}); got == "too_large" && (h == nil || h.Code != reason.TooLarge || h.Offset != 5) {
 				t.Errorf("%s: stopped by %+v, want %s at 5", tt.rule, h, tt.aside)
 			}
 		}

@@ -38,20 +38,30 @@ func (src *Source) fetchAt(ctx context.Context, id part.ID, topic [16]byte, offs
 
 // fetchFrom does the same with an answer of the brokers about the topic.
 func (src *Source) fetchFrom(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel) (fp kgo.FetchPartition, next int64, err error) {
-	rp, err := src.ask(ctx, d, id, topic, offset, isolation, maxBytes)
+	raw, err := src.fetchRaw(ctx, d, id, topic, offset, isolation)
 	if err != nil {
 		return fp, 0, err
 	}
-	fp, next = kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: offset, IsolationLevel: isolation, Topic: id.Topic, Partition: id.Num, KeepControlRecords: isolation != kgo.ReadCommitted(),
-	}, rp, unfolding(src.client), nil)
-	if fp.Err == nil && next <= offset && len(rp.RecordBatches) > 0 {
+	fp, next = src.open(id, offset, isolation, raw)
+	if fp.Err == nil && next <= offset && len(raw.RecordBatches) > 0 {
 		return fp, next, ErrNoProgress
 	}
 	return fp, next, fp.Err
 }
 
-// ask fetches once from the leader of a partition, about so many bytes; the first batch comes whole.
+// open decodes what was fetched from an offset on.
+func (src *Source) open(id part.ID, offset int64, isolation kgo.IsolationLevel, raw *kmsg.FetchResponseTopicPartition) (kgo.FetchPartition, int64) {
+	return kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: offset, IsolationLevel: isolation, Topic: id.Topic, Partition: id.Num, KeepControlRecords: isolation != kgo.ReadCommitted(),
+	}, raw, unfolding(src.client), nil)
+}
+
+// fetchRaw is fetchFrom without decoding. An error of the partition is in the answer.
+func (src *Source) fetchRaw(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel) (*kmsg.FetchResponseTopicPartition, error) {
+	return src.ask(ctx, d, id, topic, offset, isolation, maxBytes)
+}
+
+// ask is fetchRaw of about so many bytes; the first batch comes whole.
 func (src *Source) ask(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel, most int) (*kmsg.FetchResponseTopicPartition, error) {
 	if part.OtherTopic(topic, d.ID) {
 		return nil, ErrOtherTopic // an answer would speak of another topic's log
@@ -176,6 +186,14 @@ func (r *Round) NextRecord(ctx context.Context, id part.ID, topic [16]byte, from
 		return fp.Records[0].Offset, nil
 	}
 	return next, nil
+}
+
+// isolation is how the group reads.
+func (src *Source) isolation() kgo.IsolationLevel {
+	if src.readCommitted {
+		return kgo.ReadCommitted()
+	}
+	return kgo.ReadUncommitted()
 }
 
 // unfolding returns the client's decompressor, which has a bound (kgo.MaxDecompressBatchBytes). The library's default decompressor

@@ -135,6 +135,7 @@ func transactions(b *bench, k *kafka) {
 	b.Logf("%d records were aborted", aborted)
 	k.caughtUp(group, topics, drainLimit, bridge)
 	b.complete("transactions", l.judge(to.inQueue(topics)), allowed)
+	b.proved(s) // markers and aborted records are none
 }
 
 // A topic in which the log cleaner has made holes, at the front too, and goes on making them.
@@ -181,7 +182,8 @@ func compaction(b *bench, k *kafka) {
 	b.Logf("the log cleaner left %d of %d records", len(left), l.size())
 
 	to := b.startSink(k.cluster, 1, topics, 2, "--queue-delay", "300ms")
-	bridge := b.startBridge("bridge", bridgeSettings(k.cluster, group, topics, to))
+	s := bridgeSettings(k.cluster, group, topics, to)
+	bridge := b.startBridge("bridge", s)
 	round()
 	b.pause(400 * time.Millisecond)
 	round()
@@ -193,6 +195,7 @@ func compaction(b *bench, k *kafka) {
 	if v := l.judge(a); len(v.foreign) > 0 || v.duplicates > 0 {
 		b.Errorf("all that was produced: %v, want no duplicates and nothing foreign", v)
 	}
+	b.proved(s) // also those that the log cleaner has taken since they were delivered
 }
 
 // read reads a topic to its end, by identity.

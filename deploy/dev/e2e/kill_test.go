@@ -82,6 +82,7 @@ func (b *bench) killBridge(kafka *cluster, topics []string, to *sink, withProxie
 		b.Errorf("exit %d after SIGTERM, want 0; the log ends with\n%s", code, bridge.tail())
 	}
 	b.complete("queue", l.judge(to.inQueue(topics)), allowed)
+	b.proved(s)
 	return allowed, l
 }
 
@@ -171,7 +172,9 @@ func (b *bench) killProxies(kafka *cluster, topics []string, to *sink, confirm s
 	if code := bridge.wait(drainLimit); code != 0 {
 		b.Errorf("exit %d after SIGTERM, want 0; the log ends with\n%s", code, bridge.tail())
 	}
-	if confirm != "queue" {
+	if confirm == "queue" {
+		b.proved(s)
+	} else {
 		b.pause(2 * held) // what still lives in a proxy shall arrive
 	}
 	return l.judge(to.inQueue(topics)), allowed

@@ -88,8 +88,10 @@ func readByInLongOnPulsar(b *bench, node *pulsarNode) {
 		b.Fatal(err)
 	}
 	const group = "inlong-pulsar"
-	bridge := b.startBridge("bridge", bridgeSettings(kafka, group, topics, to))
+	s := bridgeSettings(kafka, group, topics, to)
+	bridge := b.startBridge("bridge", s)
 	kafka.caughtUp(group, topics, drainLimit, bridge)
+	b.proved(s)
 	var values [][]byte
 	if err := pulsarhandler.ReadAll(b.Context(), *to.pulsar, to.topics(topics), func(p pulsarhandler.Pack) error {
 		values = append(values, p.Value)

@@ -216,3 +216,12 @@ func (l *ledger) committedIsSafe(c *cluster, group string, s *sink, topics []str
 	}
 	return uncommitted
 }
+
+// proved has the program itself look up every committed offset in the queue.
+func (b *bench) proved(s settings) {
+	b.Helper()
+	p := b.program("ledger", "ledger", "-c", b.writeSettings("ledger", s), "--verify")
+	if code := p.wait(drainLimit); code != 0 {
+		b.Errorf("ledger --verify: exit %d, want 0\n%s", code, p.output())
+	}
+}

@@ -1962,6 +1962,42 @@ var mutations = []mutation{
 		pkg: forwards,
 	},
 
+	// The proof by the queue.
+	{
+		name: "what came after the queue's oldest message counts as deleted by retention", file: "connector/verify/account.go",
+		old: "case d.Expired != \"\" && late == 0:", new: "case d.Expired != \"\":",
+		pkg: "./connector/verify",
+	},
+	{
+		name: "a verification believes the books that a record is a gap", file: "connector/verify/account.go",
+		old: "missing := max(bySource, byBooks)", new: "missing := byBooks",
+		pkg: "./connector/verify",
+	},
+	{
+		name: "a requeued letter stands for a record that is missing", file: "connector/verify/account.go",
+		old: "lettersMissing - requeuedUntold", new: "lettersMissing",
+		pkg: "./connector/verify",
+	},
+	{
+		name: "packs of another group without lineage explain what is missing", file: "connector/ledgerqueue.go",
+		old: "case origin != \"\" && origin != v.origin, src", new: "case origin == \"x\", src",
+		pkg: connector, run: "Verify",
+	},
+	{
+		name: "retention of the queue is no doubt", file: "connector/ledgerverify.go",
+		old: "d.Expired = v.expired", new: "_ = v.expired",
+		pkg: connector, run: "Verify",
+	},
+	{
+		name: "messages of a Pulsar reader that reconnected are browsed", file: "connector/confirm/pulsar/browse.go",
+		old: "if cause := context.Cause(ctx); cause != nil {", new: "if cause := context.Cause(ctx); cause != nil && err != nil {",
+		pkg: "./connector/confirm/pulsar", run: "Brows",
+	},
+	{
+		name: "what expired while a topic was browsed is passed over in silence", file: "connector/confirm/kafka/browse.go",
+		old: "return b.lacks(start, confirm.ErrExpired)", new: "b.u.Next = start\n	return nil",
+		pkg: "./connector/confirm/kafka", run: "Brows",
+	},
 	// Dead letters.
 	{
 		name: "a dead letter is final before its topic has it", file: "connector/internal/assign/aside.go",
@@ -1981,7 +2017,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a record that became a dead letter counts as delivered", file: "connector/checkpoint/aside.go",
-		old: "	return records - quarantined - skipped\n", new: "	return records\n",
+		old: "	return records - quarantined - skipped - byHand\n", new: "	return records\n",
 		pkg: checkpoint,
 	},
 	{
@@ -1998,5 +2034,60 @@ var mutations = []mutation{
 		name: "a dead letter without an answer counts as written", file: "connector/internal/letters/letters.go",
 		old: "		errs[i] = errors.New(\"the client gave no answer\")", new: "		errs[i] = errors.Join()",
 		pkg: letters,
+	},
+
+	// Batches that cannot be read.
+	{
+		name: "one fetch by hand is enough to give a batch up", file: "connector/internal/consume/undecodable.go",
+		old: "const looks = 4", new: "const looks = 1",
+		pkg: connector, run: "TestDamagedReads",
+	},
+	{
+		name: "a batch that is other bytes each time is given up", file: "connector/internal/assign/undecodable.go",
+		old: "if d.at == next.at && d.sum == next.sum {", new: "if d.at == next.at {",
+		pkg: assigned, run: "SameBytes",
+	},
+	{
+		name: "a batch is passed over although what lies before it waits", file: "connector/internal/assign/undecodable.go",
+		old: "p.expect != at || len(p.pending.chunks) > 0 {", new: "p.expect != at {",
+		pkg: assigned, run: "TestUndecodableBatch",
+	},
+	{
+		name: "a damaged header says where the next batch begins", file: "connector/internal/source/batch.go",
+		old: "case follows.sound && (h.next < 0 || follows.base < h.next):", new: "case follows.sound && h.next < 0:",
+		pkg: brokers, run: "TestDamage|TestBroken",
+	},
+	{
+		name: "a damaged header says where the log ends", file: "connector/internal/source/batch.go",
+		old: "case h.counts:", new: "case h.next >= 0:",
+		pkg: brokers, run: "TestDamage|TestBroken",
+	},
+	{
+		name: "the client goes on behind a batch that it could not decode", file: "connector/internal/consume/undecodable.go",
+		old: "		p.GoBack(w.setOffsets)\n		return true", new: "		return true",
+		more: [][2]string{{"	p.Distrust()\n", ""}},
+		pkg:  connector, run: "TestDamagedReads",
+	},
+
+	// Records skipped by hand.
+	{
+		name: "a skip by hand is for every record of its partition", file: "connector/internal/byhand/byhand.go",
+		old: "return s != nil && s.Offset == offset", new: "return s != nil",
+		pkg: connector, run: "ByHand|SkipOfAny|OnlyTheNamed",
+	},
+	{
+		name: "a skip by hand of another topic of the name takes effect", file: "connector/internal/byhand/byhand.go",
+		old: "	case s.ID != topic:", new: "	case false:",
+		pkg: connector, run: "ByHand|SkipOfAny|OnlyTheNamed",
+	},
+	{
+		name: "what a person skips counts as skipped by policy", file: "connector/checkpoint/aside.go",
+		old: "		a.byHand = x.origin.Records", new: "		a.skipped = x.origin.Records",
+		pkg: checkpoint,
+	},
+	{
+		name: "what a person skips of a fetch is in no book", file: "connector/internal/assign/dispatch.go",
+		old: "		p.checkpoint.Count(c.span, checkpoint.ByHand, c.byHand)\n", new: "",
+		pkg: connector, run: "ByHand|SkipOfAny|OnlyTheNamed",
 	},
 }
