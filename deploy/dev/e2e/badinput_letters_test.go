@@ -266,6 +266,7 @@ func letterTopic(b *bench, k *kafka, to *faultySink) {
 		b.Fatal(err)
 	}
 	k.caughtUp(group, []string{topic}, drainLimit, bridge)
+	b.partitionsOf(admin, topic, 2, bridge, drainLimit, func(p connector.PartitionStatus) bool { return p.Stall == "" }) // it is told soon after
 	bridge.signal(syscall.SIGTERM)
 	if code := bridge.wait(drainLimit); code != 0 {
 		b.Errorf("exit %d once the letter is written, want 0\n%s", code, bridge.tail())
