@@ -84,6 +84,11 @@ func (b *Bridge) build(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.requeue != nil {
+		if err := b.requeue.look(ctx); err != nil {
+			return err
+		}
+	}
 	if opts, err = b.clientOpts(); err != nil {
 		return err
 	}
@@ -93,12 +98,15 @@ func (b *Bridge) build(ctx context.Context) error {
 // consumerDeps are the parts that the consumer works with.
 func (b *Bridge) consumerDeps(soft context.Context) consume.Deps {
 	d := consume.Deps{
-		Settings: b.cfg, Limits: b.limits, Log: b.log, Soft: soft, Life: b.life,
+		Settings: b.cfg, Sources: b.sources, Limits: b.limits, Log: b.log, Soft: soft, Life: b.life,
 		Sender: b.sender, Direct: b.direct, Kafka: b.kafka, Origin: b.origin, Lineage: b.lineage(), Routes: b.routes, Own: b.own, Letters: b.letters, ByHand: b.byHand,
 		Table: b.table, Board: &b.board, Causes: b.observer, Loops: &b.loops, Absence: b.absence, LookAgain: b.lookAgain,
 	}
 	if m := b.migration; m != nil {
 		d.Migrates, d.Limit, d.Ended = true, m.limitOf, m.book
+	}
+	if b.requeue != nil {
+		d.Rate = b.requeue.rate
 	}
 	return d
 }
@@ -130,7 +138,7 @@ func (b *Bridge) awaitTopics(ctx context.Context) (topics []string, err error) {
 
 // firstTopics lists the cluster's topics and returns those the routes want. known is as wanted takes it.
 func (b *Bridge) firstTopics(ctx context.Context, known []string) ([]string, error) {
-	names, all := b.cfg.Routes.Topics()
+	names, all := b.sources.Topics()
 	var ask []string
 	what := "its topics"
 	if !all {
@@ -157,6 +165,9 @@ func (b *Bridge) firstTopics(ctx context.Context, known []string) ([]string, err
 	topics := b.table.Consumed()
 	b.table.SetMissing(missing)
 	if len(topics) == 0 {
+		if b.requeue != nil {
+			return nil, lastingError{noLetters(b.cfg)}
+		}
 		if len(missing) > 0 {
 			return nil, notThereError(fmt.Sprintf("none of the topics that routes name exists in kafka at %v: %q; hint: create them, or correct the names in routes", b.cfg.Kafka.Brokers, missing))
 		}
@@ -179,7 +190,7 @@ func (b *Bridge) buildSender(ctx context.Context) error {
 		sdk.WithWriteTimeout(c.Delivery.WriteTimeout), sdk.WithRetry(c.Delivery.RetryMin, c.Delivery.RetryMax), sdk.WithLogger(b.log), sdk.WithRefusedRetry(b.refusedPause, refusedRetryLongest),
 	}
 	if c.Delivery.Lineage {
-		opts = append(opts, sdk.WithTrails(trail.New(false)))
+		opts = append(opts, sdk.WithTrails(trail.New(b.requeue != nil)))
 	}
 	if b.deps.Dial != nil {
 		opts = append(opts, sdk.WithDial(b.deps.Dial))

@@ -10,6 +10,15 @@ import (
 
 // clientOpts are the options of every client of the source's brokers.
 func (b *Bridge) clientOpts() ([]kgo.Opt, error) {
+	opts, err := b.plainOpts()
+	if err == nil && b.requeue != nil {
+		opts = append(opts, kgo.WithHooks(b.requeue.reader))
+	}
+	return opts, err
+}
+
+// plainOpts are those of a client that gets letters as they are.
+func (b *Bridge) plainOpts() ([]kgo.Opt, error) {
 	k := &b.cfg.Kafka
 	opts, err := kafkaclient.Options(k.Brokers, k.ClientID, k.TLS, k.SASL, b.log)
 	if err != nil {

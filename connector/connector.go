@@ -29,6 +29,7 @@ import (
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 )
 
@@ -61,7 +62,9 @@ type Bridge struct {
 	observer  *observe.Observer
 	loops     observe.Loops
 	certs     *certs.Watch
-	migration *migration // nil but in Migrate
+	migration *migration     // nil but in Migrate
+	sources   *mapping.Table // the topics that are consumed: those of the routes, or of a requeue the dead letters
+	requeue   *requeuing     // nil but in a requeue
 	ready     chan struct{}
 
 	// Set by the start, before any goroutine of the bridge runs.
@@ -148,7 +151,7 @@ func New(cfg *config.Config, deps Deps) (*Bridge, error) {
 	b := &Bridge{
 		cfg: cfg, deps: deps, log: deps.Log, limits: cfg.Limits(), instance: sdk.NewInstance(),
 		ready: make(chan struct{}), table: consume.NewTable(),
-		certs: certs.New(certs.Files(cfg)),
+		certs: certs.New(certs.Files(cfg)), sources: cfg.Routes,
 	}
 	b.observer = observe.New(observed{b}, &b.board, observe.Config{Watchdog: b.watchdogAfter(), Overdue: b.stuckAfter()}, b.log)
 	b.refusedPause, b.lookAgain, b.absence = refusedRetryFirst, consume.LookAgain, absence.Default()

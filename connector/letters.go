@@ -15,7 +15,7 @@ import (
 // openLetters makes the writer of dead letters, with a client of its own: nothing else of the bridge writes to the source. Where no rule
 // wants dead letters, there is neither.
 func (b *Bridge) openLetters(ctx context.Context) error {
-	if !b.cfg.Routes.DeadLetters() {
+	if !b.sources.DeadLetters() {
 		return nil
 	}
 	opts, err := b.clientOpts()

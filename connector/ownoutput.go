@@ -25,11 +25,15 @@ func (b *Bridge) findOutput(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.origin = route.OriginOf(m.Cluster, b.cfg.Kafka.Group)
+	group, letters := b.cfg.Kafka.Group, b.cfg.DeadLetter.Topic
+	if b.requeue != nil { // it sends for that group, and is the only one that may consume the dead letters
+		group, letters = b.requeue.sendsFor, ""
+	}
+	b.origin = route.OriginOf(m.Cluster, group)
 	if err := b.sender.SetOrigin(b.origin); err != nil {
 		return err
 	}
-	c := output.Config{Routes: b.cfg.Routes, Brokers: b.cfg.Kafka.Brokers, DeadLetters: b.cfg.DeadLetter.Topic, Reader: b.queueOutputs, InUse: b.routes, Log: b.log}
+	c := output.Config{Routes: b.sources, Brokers: b.cfg.Kafka.Brokers, DeadLetters: letters, Reader: b.queueOutputs, InUse: b.routes, Log: b.log}
 	for i := range b.cfg.Queue.Kafka {
 		k := &b.cfg.Queue.Kafka[i]
 		c.Clusters = append(c.Clusters, output.Cluster{

@@ -75,11 +75,15 @@ type Report struct {
 	Partitions []PartitionReport `json:"partitions"`
 }
 
+// toSource is the mode of a requeue into source topics.
+const toSource = "source"
+
 // proofs says what a final record proves, by mode of confirmation.
 var proofs = map[string]string{
 	"queue":  "every pack was seen in the queue behind the proxies",
 	"settle": "acks and healthy connections; the queue was not looked at",
 	"ack":    "acks only, which are promises from a proxy's memory; the queue was not looked at",
+	toSource: "every original was acknowledged by all replicas of its topic; where its consumers took it is not known",
 }
 
 // String is the verdict's last line.

@@ -36,7 +36,7 @@ type observed struct{ *Bridge }
 // Snapshot implements observe.Source.
 func (o observed) Snapshot() Status {
 	b := o.Bridge
-	s := Status{Version: b.deps.Version, Instance: b.instance, State: "starting", Confirm: b.cfg.Delivery.Confirm, Lineage: b.cfg.Delivery.Lineage, Migrating: b.migration != nil,
+	s := Status{Version: b.deps.Version, Instance: b.instance, State: "starting", Confirm: b.cfg.Delivery.Confirm, Order: b.cfg.Delivery.Order, Lineage: b.cfg.Delivery.Lineage, Migrating: b.migration != nil,
 		RateReached: b.cfg.RateReached(b.limits), Group: GroupStatus{Group: b.cfg.Kafka.Group}, Certificates: b.certs.Read(time.Now())}
 	select {
 	case <-b.ready:

@@ -23,6 +23,18 @@ type Table struct {
 	targets *interned
 }
 
+// Only returns a table that wants one topic, and has one policy for its records that cannot be delivered; a batch that cannot be read
+// stops its partition. It routes nothing: whoever consumes the topic decides where its records go.
+func Only(topic string, onError Policy) *Table {
+	r := &rule{number: 1, topics: []pattern{{source: topic}}}
+	for c := range r.onError {
+		if Class(c) != ClassUndecodable {
+			r.onError[c] = onError
+		}
+	}
+	return &Table{rules: []*rule{r}, targets: &interned{targets: make(map[string]Target)}}
+}
+
 // Result is the outcome of routing a record.
 type Result uint8
 

@@ -1,6 +1,7 @@
 package mapping_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,27 @@ func TestExplainSaysWhatOnErrorDoes(t *testing.T) {
 		got := parse(t, "- {topics: a, group: g, stream: '{key}', on_error: "+policy+"}").Explain("a", nil, nil).String()
 		if !strings.HasSuffix(got, want) {
 			t.Errorf("on_error: %s is explained as\n%s\nwant at its end\n%s", policy, got, want)
+		}
+	}
+}
+
+func TestOnlyWantsOneTopicAndRoutesNothing(t *testing.T) {
+	tb := mapping.Only("letters", mapping.PolicyDeadLetter)
+	names, all := tb.Topics()
+	if all || !slices.Equal(names, []string{"letters"}) || !tb.Wants("letters") || !tb.Names("letters") || tb.Wants("orders") || len(tb.Targets()) > 0 || !tb.DeadLetters() {
+		t.Errorf("topics %q, all %v; want letters alone, by its name, and no targets", names, all)
+	}
+	topic := tb.ForTopic("letters")
+	if _, result, err := topic.Route([]byte("k"), nil); topic.Fixed != nil || result != mapping.Fail || err == nil {
+		t.Errorf("a record: %v, %v; want no route", result, err)
+	}
+	for c := range mapping.Class(mapping.Classes) {
+		want := mapping.PolicyDeadLetter
+		if c == mapping.ClassUndecodable {
+			want = mapping.PolicyStop
+		}
+		if got := topic.OnError(c); got != want {
+			t.Errorf("%v: %v, want %v", c, got, want)
 		}
 	}
 }

@@ -21,6 +21,11 @@ type Batch struct {
 	Repair bool // records that were lost: they use the reserve of the budget and go before others
 	Alone  bool // records that proxies may not stand: nothing else is in their packs, nor on the connection with one of them
 
+	// OnePack has all records that are taken lie in one pack: the open one of this number, or, where it is 0, one that is chosen
+	// and whose number it becomes. So later batches may join the pack for as long as it is open. The error is ErrPackFull when it
+	// takes no more.
+	OnePack *uint64
+
 	// Attrs are the attributes of each record, as many as Payloads; nil when none has any. They are not
 	// kept once the call returned. A record that has none among others that have gets "_=".
 	Attrs     [][]Attr
@@ -36,7 +41,7 @@ type run struct {
 }
 
 // TrySendBatch never waits. It takes the first n records; err says why not the rest:
-// ErrBufferFull, ErrStreamFull, ErrTooLarge, *AttributeError, ErrEmptyRecord, *MessageTypeError (record n itself), ErrForgotten, ErrClosed.
+// ErrBufferFull, ErrStreamFull, ErrPackFull, ErrTooLarge, *AttributeError, ErrEmptyRecord, *MessageTypeError (record n itself), ErrForgotten, ErrClosed.
 func (s *Sender) TrySendBatch(b *Batch) (n int, err error) { return s.trySend(b, 0) }
 
 // trySend hands over records from first on and returns the index behind the last one taken.
@@ -74,6 +79,10 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 		st.mu.Unlock()
 		return first, fmt.Errorf("sending batch to %s: %w", st, ErrForgotten)
 	}
+	if b.OnePack != nil && len(records) > 0 && !st.takesMoreLocked(*b.OnePack, &key, len(records[0])) {
+		st.mu.Unlock()
+		return first, ErrPackFull
+	}
 	if n, err = s.admitLocked(st, records, &key); err != nil {
 		st.turnedAwayLocked(err)
 	} else if unfit != nil {
@@ -81,7 +90,17 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 	}
 	n += first
 	for i := first; i < n; {
-		p := st.packForLocked(key, at, len(records[i-first]))
+		size := len(records[i-first])
+		switch one := b.OnePack; {
+		case one == nil:
+		case *one == 0:
+			size = st.beginOneLocked(records[:n-first])
+		case !st.takesMoreLocked(*one, &key, size): // the rest does not fit
+			s.giveBackLocked(st, records[i-first:n-first], &key)
+			n, err = i, ErrPackFull
+			continue
+		}
+		p := st.packForLocked(key, at, size)
 		from := i
 		for i < n && p.fits(len(records[i-first])) {
 			if key.records {
@@ -110,6 +129,9 @@ func (s *Sender) trySend(b *Batch, first int) (n int, err error) {
 			p.pins++
 			p.pieces = append(p.pieces, piece{token: b.Token, from: uint16(p.count - (i - from)), to: uint16(p.count)})
 			runs = append(runs, run{p, len(p.pieces) - 1, from, i})
+		}
+		if b.OnePack != nil {
+			*b.OnePack = s.numberLocked(p)
 		}
 		switch {
 		case noRoom:

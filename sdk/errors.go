@@ -13,7 +13,8 @@ var (
 	ErrClosed     = errors.New("sender is closed")
 	ErrBufferFull = errors.New("no room for the record in the byte budget (WithBudget), as much waits for the proxies as WithAhead allows, or more news waits for slow callbacks than WithBacklog allows")
 	ErrStreamFull = errors.New("stream holds as many waiting bytes as are free in the byte budget (WithBudget), or as WithAhead allows")
-	ErrTooLarge   = errors.New("record does not fit into a frame") // as *TooLargeError, which says by how much
+	ErrPackFull   = errors.New("the pack that the batch must go into takes no more") // see Batch.OnePack
+	ErrTooLarge   = errors.New("record does not fit into a frame")                   // as *TooLargeError, which says by how much
 	ErrLost       = errors.New("a proxy acked the message and ended before it was safe; send it again")
 )
 

@@ -41,7 +41,9 @@ func (s *Sender) judgeLocked(f *engine.Effect, now time.Duration) (told bool) {
 		return true
 	}
 	s.askJudgesLocked(p, f, func(v Verdict, whole bool, now time.Duration) {
-		if !whole {
+		if !whole && isOrdered(p) {
+			v = TakeBack
+		} else if !whole {
 			if n, _ := p.boundary(); n > 0 && s.partLocked(p, n, 0, now) == nil {
 				return
 			}

@@ -27,12 +27,13 @@ type filling struct {
 	buf        []byte // from the buffer pool: room for a frame's header, then the records; the encoder takes it
 	trail      Trail  // notes where the records come from; nil where nothing does
 	count      int
-	limit      int   // most bytes of records, but for a single record
-	charge     int64 // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
-	prepaid    int64 // bytes of the budget for records to come, given back when it is sealed
-	dataMillis int64 // event time of the first record
-	pins       int32 // batches that have still to name their piece
-	sealed     bool  // takes nothing more
+	limit      int32  // most bytes of records, but for a single record
+	number     uint32 // see Batch.OnePack; 0 until a batch asks for it. Constant once it is sealed
+	charge     int64  // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
+	prepaid    int64  // bytes of the budget for records to come, given back when it is sealed
+	dataMillis int64  // event time of the first record
+	pins       int32  // batches that have still to name their piece
+	sealed     bool   // takes nothing more
 
 	// Set when it is sealed.
 	compress bool
@@ -79,7 +80,7 @@ func (p *pack) fits(n int) bool {
 		return true
 	}
 	size := p.size() + frame.ItemOverhead + n
-	if size > p.limit || p.count >= p.st.s.o.packCount {
+	if size > int(p.limit) || p.count >= p.st.s.o.packCount {
 		return false
 	}
 	// It does not grow beyond its share of the open packs' memory.

@@ -27,7 +27,9 @@ func TestSweepTakesWhatFits(t *testing.T) {
 		{"the buffer grows", 64 << 10, 65535, 512, 400},
 	} {
 		s.o.packCount = tt.packCount
-		open := func() *pack { return &pack{filling: filling{st: st, limit: tt.limit, buf: s.packBuffer(tt.room)}} }
+		open := func() *pack {
+			return &pack{filling: filling{st: st, limit: int32(tt.limit), buf: s.packBuffer(tt.room)}}
+		}
 		want, n := open(), 0
 		for ; n < len(records) && want.fits(len(records[n])); n++ {
 			want.add(records[n], &s.bufs)

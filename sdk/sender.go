@@ -35,16 +35,17 @@ type Sender struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // every goroutine but the notifier's
 
-	bufs      bufpool.Pool
-	pieces    listPool[piece]
-	calls     listPool[func(Result)]
-	budget    fill.Budget
-	warmer    signal.Broadcast // for connections
-	open      fill.OpenList[pack]
-	enc       encoder
-	notify    notifier
-	clockWake signal.Poke
-	end       shutdown
+	bufs        bufpool.Pool
+	pieces      listPool[piece]
+	calls       listPool[func(Result)]
+	budget      fill.Budget
+	warmer      signal.Broadcast // for connections
+	open        fill.OpenList[pack]
+	enc         encoder
+	notify      notifier
+	clockWake   signal.Poke
+	packNumbers atomic.Uint32 // see Batch.OnePack
+	end         shutdown
 
 	mu         sync.Mutex
 	e          *engine.Engine

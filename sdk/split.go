@@ -84,6 +84,12 @@ func (s *Sender) cutLocked(f *engine.Effect, now time.Duration) (told bool) {
 	switch {
 	case n == 0:
 		return s.judgeWholeLocked(p, f)
+	case isOrdered(p) && slices.ContainsFunc(p.pieces, piece.isJudged):
+		s.e.Judged(&p.life, engine.TakeBack, now)
+		return true
+	case isOrdered(p):
+		s.e.NotParted(&p.life, "its records keep an order")
+		return true
 	case inside < 0:
 		s.cutInTwoLocked(p, n, f.Times, now)
 		return true

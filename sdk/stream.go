@@ -169,11 +169,12 @@ func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 			over += len(trailKey) + maxTrail
 			room -= maxTrail - leastTrail // a single record may take it: its trail is short
 		}
-		p.limit = min(max(most-over, most/2), room)
+		limit := min(max(most-over, most/2), room)
 		if s.lastSize == 0 && s.s.open.Len() >= manyOpen {
-			p.limit = s.firstLimit(p.limit, n)
+			limit = s.firstLimit(limit, n)
 		}
-		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(int(s.lastSize), minPackBuffer-over), p.limit)))
+		p.limit = int32(limit) //nolint:gosec // less than a frame may have
+		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(int(s.lastSize), minPackBuffer-over), limit)))
 		p.pieces = s.s.pieces.get()
 		s.open.add(p)
 		s.s.openedLocked(p)
@@ -234,7 +235,7 @@ func (p *pack) add(payload []byte, bufs *bufpool.Pool) {
 // once for all of them: small records cost more in bookkeeping than in bytes.
 func (p *pack) addWhatFits(records [][]byte) int {
 	records = records[:min(len(records), p.st.s.o.packCount-p.count)]
-	buf, most := p.buf, min(cap(p.buf), frame.PackHeader+p.limit)
+	buf, most := p.buf, min(cap(p.buf), frame.PackHeader+int(p.limit))
 	n := len(records)
 	for i, r := range records {
 		if len(buf)+frame.ItemOverhead+len(r) > most {

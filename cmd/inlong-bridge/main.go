@@ -178,7 +178,7 @@ func newRoot(e *env) *cobra.Command {
 	})
 	root.AddCommand(
 		newRun(e), newMigrate(e), newDemo(e), newDevproxy(e),
-		newLedger(e), newDecode(e), newCheck(e), newExplain(e), newOffsets(e), newHealth(e), newVersion(e),
+		newRequeue(e), newLedger(e), newDecode(e), newCheck(e), newExplain(e), newOffsets(e), newHealth(e), newVersion(e),
 	)
 	return root
 }

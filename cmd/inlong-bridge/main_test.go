@@ -100,7 +100,7 @@ func writeFile(t *testing.T, text string) string {
 }
 
 func TestHelpTexts(t *testing.T) {
-	for _, command := range []string{"", "run", "migrate", "ledger", "decode", "demo", "devproxy", "check", "explain", "offsets", "health", "version"} {
+	for _, command := range []string{"", "run", "migrate", "requeue", "ledger", "decode", "demo", "devproxy", "check", "explain", "offsets", "health", "version"} {
 		name := command
 		args := []string{command, "--help"}
 		if command == "" {

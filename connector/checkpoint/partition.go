@@ -25,6 +25,7 @@ type Partition struct {
 	spans   spanRing
 	passed  Span // first span the checkpoint has not passed; all before wait for a commit
 	pieces  slab
+	lanes   []lane          // nil where no order is kept
 	aside   map[int32]aside // by place in pieces; nil until something is set aside
 	unfinal int             // pieces with a place that are not final
 	total   *atomic.Int64   // nil, or the same over all partitions that share it

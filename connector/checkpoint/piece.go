@@ -13,6 +13,7 @@ type Origin struct {
 	Minute      int32 // event time in minutes since the epoch
 	Records     int32
 	Arrived     bool
+	Lane        uint8 // see KeepOrder
 }
 
 // Holds reports whether a record read again belongs to the piece.

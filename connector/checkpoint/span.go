@@ -49,6 +49,9 @@ func (p *Partition) Add(s Span, o Origin) Piece {
 	pc.next, sp.pieces = sp.pieces, i
 	sp.open++
 	p.count(1)
+	if p.lanes != nil {
+		p.lanes[o.Lane].add(pc.handle)
+	}
 	return pc.handle
 }
 

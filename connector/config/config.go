@@ -85,6 +85,7 @@ type Delivery struct {
 	Drain         time.Duration
 	MaxUnfinal    int
 	OnGap         string // stop, continue
+	Order         string // none, partition, key
 	Lineage       bool   // packs say where their records come from
 	RetryMin      time.Duration
 	RetryMax      time.Duration

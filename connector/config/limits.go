@@ -91,6 +91,9 @@ func (c *Config) limits(m memory) Limits {
 		l.FetchMaxBytes = min(l.FetchMaxBytes, int32(4*mib))
 		l.FetchMaxPartitionBytes = l.FetchMaxBytes
 	}
+	if c.Delivery.Order == "partition" {
+		l.FetchMaxPartitionBytes = int32(256 * kib) // a partition moves a pack at a time, and the rest of a fetch waits
+	}
 
 	largest := int64(l.FetchMaxBytes) * inflation
 	l.RepairBytes = min(max(l.SenderBytes/8, largest), l.SenderBytes/2)

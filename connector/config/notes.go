@@ -20,6 +20,7 @@ func (c *Config) Notes() []string {
 	if c.Delivery.Confirm == "queue" && c.Delivery.Drain < 10*time.Second {
 		say("delivery.drain is %s: packs take 0.5s to 5s to appear in the queue, so a stop may leave unfinished work (exit code 3), which is sent again", durationText(c.Delivery.Drain))
 	}
+	notes = append(notes, c.orderNotes()...)
 	if c.HasManager() && c.InLong.CacheDir == "" {
 		say("inlong.cache_dir is not set, so a start needs a Manager that answers")
 	}

@@ -78,7 +78,7 @@ func newMember(w *world, cfg finality.Config) *member {
 	w.instances++
 	m := &member{
 		w: w, r: w.r, cfg: cfg, instance: w.instances, parts: make([]*assignment, len(w.src.logs)), accepts: w.knobs.acceptGap,
-		streams: make(map[*sdk.Stream]int32), reading: make(map[part.ID]int64), splitter: assign.Splitter{Pack: []int{25, 150}[w.r.IntN(2)], Oversize: 1 << 20, Limit: -1},
+		streams: make(map[*sdk.Stream]int32), reading: make(map[part.ID]int64), splitter: assign.Splitter{Pack: []int{25, 150}[w.r.IntN(2)], Oversize: 1 << 20, Limit: -1, Lanes: w.knobs.lanes},
 	}
 	m.routes = route.NewTable(func(_, stream string) (*sdk.Stream, error) {
 		n, err := strconv.Atoi(stream)
@@ -104,6 +104,9 @@ func (m *member) Moved() {}
 func (m *member) Lost(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
 	m.replay.Add(p, pc, o)
 }
+
+// Freed has nothing to wake: each tick offers what waits.
+func (m *member) Freed(*assign.Assignment) {}
 
 func (m *member) Halve(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
 	m.w.happened(pieceHalved)
@@ -172,7 +175,7 @@ func (m *member) assign(p int) {
 	}
 	a := &assignment{m: m, num: p, at: from.Offset, epoch: from.Epoch, stoppedAt: w.now, Assignment: assign.New(assign.Spec{
 		Partition: id, Topic: &assign.Topic{Name: id.Topic, ID: s.id, Mapping: topic}, Router: router, From: from,
-		Start: from.Offset - from.Lost, Limit: -1, Cluster: s.cluster, Number: uint64(s.group.generation[p]),
+		Start: from.Offset - from.Lost, Limit: -1, Cluster: s.cluster, Number: uint64(s.group.generation[p]), Lanes: w.knobs.lanes, Ahead: 200,
 	}, m, m.gates.New(id.Topic, id.Num), &m.pending)}
 	m.parts[p] = a
 	if from.CommitFirst && policy.Origin.IsLatest() && from.Refused == nil {

@@ -42,6 +42,9 @@ func (s *sender) answer(q *question) {
 		v = answer
 	}
 	switch {
+	case len(p.pieces) > 1 && (!same || v != sdk.Keep) && p.ordered:
+		s.m.w.happened(packBackInOrder)
+		s.e.Judged(&p.Pack, engine.TakeBack, s.now())
 	case len(p.pieces) > 1 && (!same || v != sdk.Keep):
 		s.m.w.happened(packCutRefused)
 		s.part(p, s.boundary(p))

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/sdk/dptest/seeds"
 	"inlong-bridge/sdk/finality"
 )
@@ -107,7 +108,7 @@ func (s *stats) add(more stats) {
 // run plays one schedule: faults for a while, then none, then everything must become final.
 func run(seed uint64) (st stats, failed string, log []string) {
 	r := rand.New(rand.NewPCG(seed, 42))
-	s := newSchedule(r)
+	s := newSchedule(r, [...]int{0, 0, 0, 1, 0, route.KeyLanes}[seed%6])
 	defer func() {
 		log = s.w.log
 		if e := recover(); e != nil {

@@ -100,6 +100,9 @@ func (w *world) put(c *cluster, of *sent) bool {
 		w.happened(queueDamaged)
 	}
 	l.entries = append(l.entries, e)
+	if e.value != nil {
+		w.checkOrder(of.records)
+	}
 	if rd := of.m.reader; !c.written && rd != nil && !slices.Contains(rd.roster.Members(), c) {
 		w.vanished(of) // nobody looks there any more
 	}

@@ -24,7 +24,7 @@ type undo struct {
 	do func()
 }
 
-func newSchedule(r *rand.Rand) *schedule {
+func newSchedule(r *rand.Rand, lanes int) *schedule {
 	w := &world{r: r, mode: finality.Queue, routes: 1 + r.IntN(3)}
 	if r.IntN(5) == 0 {
 		w.mode = finality.Settle
@@ -33,7 +33,7 @@ func newSchedule(r *rand.Rand) *schedule {
 	w.knobs = knobs{
 		topicPerRoute: coin(3), startLatest: coin(4), acceptGap: coin(2), brokersCheckIDs: coin(2), brokersDropOffsets: coin(3),
 		keepRefused: !coin(3), conns: 1 + r.IntN(5)/3, room: 1 + r.IntN(20), startCommitted: coin(5),
-		cutRefused: coin(2),
+		cutRefused: coin(2), lanes: lanes,
 	}
 	w.knobs.startLatest = w.knobs.startLatest && !w.knobs.startCommitted
 	w.src.cluster = "source"

@@ -30,6 +30,7 @@ type sender struct {
 	filling   []*filling
 	copies    map[int32]*sent // by Ref: the copy of each pack that was written last, until the engine is done with the pack
 	written   int             // copies so far
+	numbers   uint64          // of packs that were filled
 	followed  []*pack         // lost, held or taken back, and somebody may want news of them
 	questions []*question     // to tokens
 }
@@ -42,6 +43,7 @@ type pack struct {
 	held    bool
 	back    bool  // it was taken back
 	whole   *pack // it is a part of
+	ordered bool  // it must not be cut: a lane has one pack at a time
 	wasSeen bool
 
 	// As the world knows.
@@ -61,6 +63,8 @@ type filling struct {
 	route   int32
 	minute  int64
 	repair  bool
+	number  uint64 // see sdk.Batch.OnePack
+	ordered bool
 	apart   bool // of one batch alone
 	limit   int  // records
 	closes  int  // no later than in this tick
@@ -129,13 +133,21 @@ func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {
 		i := slices.IndexFunc(s.filling, func(f *filling) bool {
 			return !b.Alone && f.route == route && f.minute == minute && f.repair == b.Repair
 		})
+		if one := b.OnePack; one != nil && (*one != 0 || from > 0) && (i < 0 || s.filling[i].number != *one) {
+			return from, sdk.ErrPackFull
+		}
 		if i < 0 {
 			i = len(s.filling)
+			s.numbers++
 			s.filling = append(s.filling, &filling{
+				number: s.numbers, ordered: b.OnePack != nil,
 				route: route, minute: minute, repair: b.Repair, apart: b.Alone, limit: 1 + s.m.r.IntN(10), closes: w.now + s.m.r.IntN(3),
 			})
 		}
 		f := s.filling[i]
+		if b.OnePack != nil {
+			*b.OnePack = f.number
+		}
 		to := min(n, from+f.limit-len(f.records))
 		at := len(f.records)
 		for _, v := range b.Payloads[from:to] {
@@ -152,7 +164,7 @@ func (s *sender) TrySendBatch(b *sdk.Batch) (n int, err error) {
 
 func (s *sender) seal(f *filling) {
 	p := s.newPack(f.route, f.records, f.pieces)
-	p.Repair, p.Alone, p.alone = f.repair, f.apart, f.apart
+	p.Repair, p.Alone, p.alone, p.ordered = f.repair, f.apart, f.apart, f.ordered
 	s.e.Sealed(&p.Pack, s.streams[f.route])
 	s.fed()
 }
@@ -417,6 +429,11 @@ func (s *sender) cut(p *pack) {
 	at := s.boundary(p)
 	if at == 0 {
 		s.questions = append(s.questions, &question{p, sdk.Result{Outcome: sdk.Refused, Err: new(sdk.PoisonError)}, false})
+		return
+	}
+	if p.ordered {
+		s.m.w.happened(packBackInOrder)
+		s.e.Judged(&p.Pack, engine.TakeBack, s.now())
 		return
 	}
 	s.m.w.happened(packCut)

@@ -29,6 +29,7 @@ type fact struct {
 	route     int32
 	minute    int32
 	fate      fate
+	arrived   bool // a copy that can be read reached the queue
 	puts      int  // copies that reached the queue
 	present   int  // copies that lie there now
 	read      bool // a bridge read a copy there

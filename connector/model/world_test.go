@@ -85,6 +85,7 @@ const (
 	packSeenAfterCut
 	packCut
 	packCutRefused
+	packBackInOrder
 	pieceHalved
 	takenBackSeen
 	recordGivenUp
@@ -110,7 +111,7 @@ var eventNames = [events]string{
 	"a queue cluster stalled", "a partition of the queue appeared", "the queue's retention overtook the reader", "a log of the queue was cut", "a topic of the queue was created again",
 	"a topic of the queue was missing", "an entry of the queue was damaged", "the queue's client found a cut", "the queue's reader was slow", "a damaged entry was not passed over", "a barrier asked again", "a stream was forgotten", "a queue cluster came", "a queue cluster went",
 	"a pack was lost", "a lost pack was seen after all",
-	"a pack was held", "a held pack was released", "a pack was given up", "a pack was seen before it was written again", "a pack travelled alone", "a proxy stored a pack and closed the connection", "a pack was seen that had been cut", "a pack was cut", "a refused pack was cut", "a piece was halved", "a pack was seen that had been taken back", "a refused record was given up alone",
+	"a pack was held", "a held pack was released", "a pack was given up", "a pack was seen before it was written again", "a pack travelled alone", "a proxy stored a pack and closed the connection", "a pack was seen that had been cut", "a pack was cut", "a refused pack was cut", "a pack was taken back because of its order", "a piece was halved", "a pack was seen that had been taken back", "a refused record was given up alone",
 	"an answer came to no pack", "a connection had to prove itself", "a proxy was throttled", "a throttled proxy recovered", "a stream's breaker closed", "one proxy alone refused a pack permanently",
 }
 
@@ -126,6 +127,7 @@ type knobs struct {
 	cutRefused         bool // on_error: a refused record does not stop its partition at once
 	conns              int  // per proxy and member
 	room               int  // packs that a sender takes before some are sent
+	lanes              int  // delivery.order: in which a partition's records keep their order, 0 for none
 }
 
 // world is everything outside the bridges.

@@ -29,6 +29,7 @@ const (
 	Overdue        Code = "overdue"
 	MaxUnfinal     Code = "max_unfinal"
 	AtEnd          Code = "at_end"
+	Order          Code = "order"
 )
 
 // Causes of streams, proxies and queue clusters.
@@ -108,6 +109,7 @@ var kinds = []Kind{
 	{Code: Overdue, Scopes: []Scope{Partition}, Severity: Page, Strict: true, Meaning: "The oldest records wait longer to become final than the mode of confirmation takes."},
 	{Code: MaxUnfinal, Scopes: []Scope{Process, Partition}, Severity: Ticket, Stuck: "window", Meaning: "As many pieces wait to become final, or to be committed, as delivery.max_unfinal allows."},
 	{Code: AtEnd, Scopes: []Scope{Partition}, Severity: Info, Meaning: "The migration has read the partition to the end of its plan."},
+	{Code: Order, Scopes: []Scope{Process, Partition}, Severity: Info, Meaning: "Records wait until the pack before them is final, as delivery.order says."},
 	{Code: StreamFull, Scopes: []Scope{Stream}, Severity: Ticket, Stuck: "route", Meaning: "The stream holds as many waiting bytes as it may: what it sends in a few seconds, or what is free of the budget."},
 	{Code: StreamStalled, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The stream has waiting packs and makes no progress."},
 	{Code: UnknownStream, Scopes: []Scope{Stream}, Severity: Page, Strict: true, Stuck: "route", Meaning: "The proxies do not know the group or the stream."},

@@ -12,6 +12,7 @@ import (
 	"inlong-bridge/connector/deadletter"
 	"inlong-bridge/connector/internal/letters"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
@@ -197,6 +198,7 @@ func (p *Assignment) setAside(pc checkpoint.Piece, class mapping.Class, why stri
 		if p.checkpoint.SetAside(pc, checkpoint.Skipped) {
 			p.Aside.Skipped(p, Skips{Class: class, N: int64(o.Records), First: o.First, Why: why})
 		}
+		p.laneFreed()
 		p.events.Moved()
 	default:
 		if r := p.overLimit(o.First, time.Now()); r != nil {
@@ -214,14 +216,15 @@ func (p *Assignment) setAside(pc checkpoint.Piece, class mapping.Class, why stri
 
 // write hands over the letter of a piece.
 func (p *Assignment) write(pc checkpoint.Piece, rec *kgo.Record, w waiting) {
-	p.Aside.Write(letters.Item{
-		Original: rec,
-		Letter: deadletter.Letter{
-			Reason: string(CodeOf(w.class)), Sentence: w.why, Cluster: p.Cluster, Topic: p.Partition.Topic, TopicID: p.Topic.ID,
-			Partition: p.Partition.Num, Offset: rec.Offset, Last: rec.Offset, Attempts: w.attempts,
-		},
-		Done: func(err error) { p.written(pc, w, rec.Offset, err) },
-	})
+	l := deadletter.Letter{
+		Cluster: p.Cluster, Topic: p.Partition.Topic, TopicID: p.Topic.ID, Partition: p.Partition.Num, Offset: rec.Offset, Last: rec.Offset,
+		Attempts: w.attempts,
+	}
+	if old := requeue.Of(rec); old != nil { // the same original again: one of its letters outlives compaction
+		l = old.Again(w.attempts)
+	}
+	l.Reason, l.Sentence = string(CodeOf(w.class)), w.why
+	p.Aside.Write(letters.Item{Original: rec, Letter: l, Done: func(err error) { p.written(pc, w, rec.Offset, err) }})
 }
 
 // written takes news of a letter. After a revoke it moves nothing.
@@ -229,6 +232,7 @@ func (p *Assignment) written(pc checkpoint.Piece, w waiting, offset int64, err e
 	defer p.events.Moved()
 	if err == nil {
 		p.checkpoint.SetAside(pc, checkpoint.Quarantined)
+		p.laneFreed()
 		p.Aside.Lettered(p, w.class, offset, w.why)
 		return
 	}
@@ -276,6 +280,9 @@ func (s *Splitter) keep(c *chunk, rec *kgo.Record, class mapping.Class, route in
 	policy := mapping.PolicyStop
 	if s.rules != nil {
 		policy = s.rules.OnError(class)
+	}
+	if l := requeue.Of(rec); l != nil && l.Verdict != requeue.Chosen {
+		policy = mapping.PolicyStop // no letter, or one that cannot be opened: there is no original
 	}
 	switch policy {
 	case mapping.PolicySkip:
@@ -338,7 +345,7 @@ func (p *Assignment) writeLettersLocked(c *chunk, now time.Time) (wait reason.Ke
 		if h := p.overLimit(x.rec.Offset, now); h != nil {
 			return reason.Key{}, h
 		}
-		if pc := p.checkpoint.Add(c.span, checkpoint.Origin{First: x.rec.Offset, Last: x.rec.Offset, Route: x.route, Records: 1}); pc != 0 {
+		if pc := p.checkpoint.Add(c.span, checkpoint.Origin{First: x.rec.Offset, Last: x.rec.Offset, Route: x.route, Records: 1, Lane: p.Lane(x.rec)}); pc != 0 {
 			p.write(pc, x.rec, x.waiting)
 		}
 		c.aside[0] = setAside{}
@@ -354,8 +361,9 @@ func (p *Assignment) keepTooLargeLocked(c *chunk, g *group, err error) bool {
 	if p.policy(mapping.ClassTooLarge) == mapping.PolicyStop && !p.ByHand.Is(at) {
 		return false
 	}
+	p.beginLocked(c, time.Now())
 	p.setAside(p.checkpoint.Add(c.span, checkpoint.Origin{
-		First: at, Last: at, Route: g.route.Index, Minute: g.minute, Records: 1, Arrived: g.minute == c.arrived.Minute,
+		First: at, Last: at, Route: g.route.Index, Minute: g.minute, Records: 1, Arrived: g.minute == c.arrived.Minute, Lane: g.lane,
 	}), mapping.ClassTooLarge, part.InKeys(err), 0)
 	g.payloads[g.sent] = nil
 	g.sent++

@@ -36,6 +36,8 @@ type Spec struct {
 	Cluster   string       // id of the Kafka cluster
 	ByHand    *byhand.Skip // the record that a person skips; nil for none
 	Number    uint64       // of the assignment, never the same twice
+	Lanes     int          // in which its records keep their order; 0 for none
+	Ahead     int64        // with order: bytes that may wait for their turn before fetching pauses
 	Lineage   Lineage      // what its packs tell of it
 	Aside     Aside        // where on_error sends records; nil where everything stops the partition
 	Letters   int          // dead_letter.limit
@@ -47,6 +49,7 @@ type Assignment struct {
 	facts
 	events   Events
 	shareKey reason.Key // the reason that it holds as many pieces as are free
+	orderKey reason.Key // the reason that what is pending waits for its turn
 
 	mu        sync.Mutex
 	expect    int64       // guarded by mu; offset after the last one that was fetched
@@ -55,6 +58,7 @@ type Assignment struct {
 	spans     int         // guarded by mu; chunks that were cut, counted up to shortSpans
 	pending   pending     // guarded by mu; chunks that the sender has not taken yet
 	offer     offer       // guarded by mu
+	lanes     lanes       // guarded by mu
 	tooLarge  oversize    // guarded by mu; the record that fits into no frame, while the partition is stopped for it
 	opened    openSpans   // guarded by mu
 	epochs    epochs      // guarded by mu
@@ -94,6 +98,7 @@ type Events interface {
 	Lost(p *Assignment, pc checkpoint.Piece, o checkpoint.Origin)  // must be read again
 	Halve(p *Assignment, pc checkpoint.Piece, o checkpoint.Origin) // must be read again, and handed over as two pieces
 	Stopped(p *Assignment, r *reason.Reason)                       // once per reason
+	Freed(p *Assignment)                                           // with order: OfferFreed may have something to do
 }
 
 // Sender is what an assignment needs of *sdk.Sender.
@@ -104,10 +109,15 @@ type Sender interface {
 // New makes an assignment. shared counts what waits for the sender's budget, over all assignments.
 func New(s Spec, ev Events, g *gate.Gate, shared *PendingBytes) *Assignment {
 	p := &Assignment{
-		facts: facts{Spec: s, content: contentOf(&s), checkpoint: checkpoint.New(s.Start), gate: g}, events: ev, shareKey: part.Key(s.Partition, reason.MaxUnfinal),
+		facts: facts{Spec: s, content: contentOf(&s), checkpoint: checkpoint.New(s.Start), gate: g}, events: ev,
+		shareKey: part.Key(s.Partition, reason.MaxUnfinal), orderKey: part.Key(s.Partition, reason.Order),
 		expect: s.Start, heard: time.Now(), pending: pending{shared: shared},
 	}
 	p.offer.batch.Token, p.offer.batch.Packed = p, p.packedLocked
+	if p.Lanes > 0 {
+		p.checkpoint.KeepOrder(p.Lanes)
+		p.lanes.packs = make([]uint64, p.Lanes)
+	}
 	if p.offer.origins = s.origins(); p.offer.origins != nil {
 		p.offer.batch.Trail = p.offer.origins
 	}
@@ -161,6 +171,7 @@ func (p *Assignment) Settled(piece uint64, r sdk.Result) {
 	case sdk.Acked: // in a proxy's memory only
 	case sdk.Final:
 		p.checkpoint.Final(pc)
+		p.laneFreed()
 		p.events.Moved()
 	case sdk.Lost:
 		if o, again := p.checkpoint.Lost(pc); again {

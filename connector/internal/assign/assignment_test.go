@@ -29,6 +29,7 @@ func (f *fakeEvents) Halve(p *Assignment, pc checkpoint.Piece, o checkpoint.Orig
 	f.halved = append(f.halved, loss{p, pc, o})
 }
 func (f *fakeEvents) Stopped(_ *Assignment, h *reason.Reason) { f.halts = append(f.halts, h) }
+func (f *fakeEvents) Freed(*Assignment)                       {}
 
 // waitsFor is what parked records wait for: room of their stream, room in the budget, "" for nothing.
 func (p *Assignment) waitsFor() reason.Code {

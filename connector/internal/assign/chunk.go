@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/byhand"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
@@ -36,8 +37,12 @@ type chunk struct {
 
 	arrived route.Arrival // when it was fetched: the event time of records that have none
 
+	alone bool            // its only record is oversize
+	from  *requeue.Letter // of a requeue: originals of its partition are in the chunk; see requeued.go
+
 	begun bool            // the span is open
 	span  checkpoint.Span // valid once begun
+	taken bool            // with order: the sender has all of it, and something before it still waits
 
 	// stop stops the partition once the chunk was taken: what comes after it cannot go on.
 	stop *reason.Reason
@@ -49,14 +54,29 @@ type chunk struct {
 type group struct {
 	route    *route.Route
 	minute   int32
+	lane     uint8 // with order; a chunk has one group of each lane then
 	time     time.Time
 	payloads [][]byte
 	attrs    [][]sdk.Attr // of each payload; nil where records have none, see route.Content
 	offsets  []int64
-	sent     int // the sender has [0, sent)
+	told     []int64 // of a requeue: offsets of the originals
+	sent     int     // the sender has [0, sent)
 }
 
 type groupKey struct{ route, minute int32 }
+
+// joined returns the chunk that goes on with the fetch, nil for none.
+func (s *Splitter) joined() *chunk {
+	c := s.join
+	s.join = nil
+	if c != nil {
+		clear(s.inLane[:])
+		for i := range c.groups {
+			s.inLane[c.groups[i].lane] = uint8(i + 1) //nolint:gosec // one group of each lane
+		}
+	}
+	return c
+}
 
 // fewGroups is how many groups are searched one by one; beyond it a map is kept (routes by key, late data).
 const fewGroups = 8
@@ -81,9 +101,10 @@ const (
 // Cutting seals nothing: chunks that follow each other share open packs.
 type Splitter struct {
 	router  *route.Router
-	content *route.Content // nil: values travel as they are
-	body    route.Body     // of the record in hand; only with content
-	short   int            // number of chunks to come that are not wide; see shortSpans
+	content *route.Content  // nil: values travel as they are
+	body    route.Body      // of the record in hand; only with content
+	from    *requeue.Letter // of a requeue: content is that of its partition
+	short   int             // number of chunks to come that are not wide; see shortSpans
 	// Pack is the bytes that the records of one chunk take in packs, at most. A record that is larger has a
 	// chunk to itself.
 	Pack int
@@ -92,6 +113,10 @@ type Splitter struct {
 	Oversize int
 	Limit    int64  // records at and above it are not wanted; -1 for none
 	Origin   string // of this group's packs
+	Lanes    int    // in which a partition's records keep their order; 0 for none
+
+	join   *chunk                // of the partition, and not begun: goes on with the fetch
+	inLane [route.KeyLanes]uint8 // with order: the number of a lane's group in the chunk that is being filled, from 1 on; 0 for none
 
 	arrived route.Arrival  // of the fetch
 	taken   Taken          // of the fetch
@@ -120,7 +145,10 @@ type Taken struct {
 // split returns the chunks of recs and the number of records it used. When a record cannot be routed, the
 // last chunk ends before it and carries the reason to stop.
 func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
-	var c *chunk
+	c := s.joined()
+	if c != nil {
+		chunks = append(chunks, c)
+	}
 	for i, rec := range recs {
 		if s.Limit >= 0 && rec.Offset >= s.Limit {
 			if c == nil {
@@ -132,15 +160,14 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		}
 		control := rec.Attrs.IsControl()
 		size := len(rec.Value)
-		if s.content != nil && !control {
+		if s.requeued(rec); s.content != nil && !control {
 			s.body = s.content.Of(rec)
 			size = s.body.Size
 		}
 		oversize := !control && size > s.Oversize
-		if c == nil || oversize || s.full(c, size) {
-			s.ended(c)
-			c = &chunk{first: rec.Offset, next: rec.Offset, arrived: s.arrived}
-			c.groups = c.one[:0]
+		if c == nil || oversize || s.full(c, size) || c.leaves(rec) {
+			c = s.next(c, rec)
+			c.alone = oversize
 			chunks = append(chunks, c)
 		}
 		if control { // carries no data: a gap of its span
@@ -169,6 +196,13 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 				return chunks, used
 			}
 		}
+		lane := uint8(0)
+		if s.Lanes > 0 && r != nil && !kept {
+			if lane = route.Lane(rec.Key, s.Lanes); s.turns(c, lane, r, rec) {
+				c = s.next(c, rec)
+				chunks = append(chunks, c)
+			}
+		}
 		c.next, c.epoch = rec.Offset+1, rec.LeaderEpoch
 		used++
 		c.seen++
@@ -191,13 +225,24 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 		if len(c.groups) == 0 && s.groups <= fewGroups { // mostly its group is the only one
 			room = c.room(rec, len(recs)-i, s.Pack)
 		}
-		s.add(c, r, rec, at, minute, room)
+		s.add(c, r, rec, at, minute, lane, room)
 		if oversize {
 			c = nil
 		}
 	}
 	s.ended(c)
 	return chunks, used
+}
+
+// next begins a chunk with a record, behind c, which may be nil.
+func (s *Splitter) next(c *chunk, rec *kgo.Record) *chunk {
+	s.ended(c)
+	c = &chunk{first: rec.Offset, next: rec.Offset, arrived: s.arrived}
+	c.groups = c.one[:0]
+	if s.Lanes > 0 {
+		clear(s.inLane[:])
+	}
+	return c
 }
 
 // unrouted stops the partition at a record without a stream.
@@ -245,14 +290,17 @@ func (c *chunk) room(rec *kgo.Record, left, pack int) int {
 
 // add puts a record into its group. A new group gets room for so many records, and all groups together for at most twice the records
 // of a chunk.
-func (s *Splitter) add(c *chunk, r *route.Route, rec *kgo.Record, at time.Time, minute int32, room int) {
-	g := s.group(c, r, minute)
+func (s *Splitter) add(c *chunk, r *route.Route, rec *kgo.Record, at time.Time, minute int32, lane uint8, room int) {
+	g := s.group(c, r, minute, lane)
 	if g == nil {
 		g = c.begin(r, minute, at)
+		g.lane = lane
 		room = max(min(room, 2*maxSpanRecords-c.made), 1)
 		c.made += room
 		g.payloads, g.offsets = s.room(room)
-		if n := len(c.groups); n == fewGroups+1 {
+		if n := len(c.groups); s.Lanes > 0 {
+			s.inLane[lane] = uint8(n) //nolint:gosec // one group of each lane
+		} else if n == fewGroups+1 {
 			clear(s.index)
 			c.groups = slices.Grow(c.groups, max(s.groups-n, fewGroups))
 			for i := range c.groups {
@@ -273,6 +321,7 @@ func (s *Splitter) add(c *chunk, r *route.Route, rec *kgo.Record, at time.Time, 
 	}
 	g.payloads = append(g.payloads, payload)
 	g.offsets = append(g.offsets, rec.Offset)
+	c.follow(g, rec)
 	c.bytes += int64(size)
 	c.items += size + frame.ItemOverhead
 }
@@ -292,8 +341,11 @@ func (s *Splitter) indexed(c *chunk, i int) {
 	s.index[groupKey{g.route.Index, g.minute}] = int32(i)
 }
 
-// group finds the group of a route and minute, which is nearly always the newest.
-func (s *Splitter) group(c *chunk, r *route.Route, minute int32) *group {
+// group finds the group of a route and minute, which is nearly always the newest, or that of a lane.
+func (s *Splitter) group(c *chunk, r *route.Route, minute int32, lane uint8) *group {
+	if s.Lanes > 0 {
+		return s.groupOfLane(c, lane)
+	}
 	if len(c.groups) > fewGroups {
 		if i, ok := s.index[groupKey{r.Index, minute}]; ok {
 			return &c.groups[i]

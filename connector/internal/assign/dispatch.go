@@ -35,9 +35,12 @@ func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
 	}
 	now := time.Now()
 	sp.router, sp.rules, sp.content, sp.Limit, sp.arrived, sp.short = p.Router, p.rules(), p.content, p.Limit, route.ArrivalAt(now), shortSpans-p.spans
+	if p.Lanes > 0 {
+		sp.join = p.pending.joinable(sp.arrived.Minute)
+	}
 	sp.topicID, sp.byHand = p.Topic.ID, p.ByHand
 	chunks, _ := sp.split(recs)
-	sp.body = route.Body{} // or it would keep the fetch
+	sp.body, sp.from = route.Body{}, nil // or they would keep the fetch
 	if sp.rules != nil {
 		p.letters.fetched(len(recs), now)
 		for _, s := range sp.taken.Aside {
@@ -74,17 +77,14 @@ func (p *Assignment) offerPendingLocked(s Sender) {
 			p.backToStopLocked(h)
 			return
 		}
-		c := p.pending.chunks[0]
-		wait, h := p.offerLocked(s, c, now)
-		if h == nil && wait == (reason.Key{}) {
-			p.pending.shift()
-			if h = c.stop; h == nil {
-				continue
-			}
-		}
+		wait, h := p.offerFirstLocked(s, now)
 		if h != nil {
 			p.Stop(h)
 			continue
+		}
+		if wait.Code == reason.Order {
+			p.waitInOrderLocked(now)
+			return
 		}
 		if wait != (reason.Key{}) {
 			// A full budget closes nothing: the polling itself stops then, and a pause would throw away what is buffered.
@@ -107,16 +107,31 @@ func (p *Assignment) offerPendingLocked(s Sender) {
 	p.dropPendingLocked(0)
 }
 
-// backToStopLocked gives back the memory of what waits behind the reason that stops the partition. When that reason may end, the
+// offerFirstLocked offers the first chunk, with order every chunk of which a lane may go on. It returns what the first one waits for, or
+// why the partition cannot go on.
+func (p *Assignment) offerFirstLocked(s Sender, now time.Time) (wait reason.Key, h *reason.Reason) {
+	if p.Lanes > 0 {
+		return p.offerInOrderLocked(s, now)
+	}
+	c := p.pending.chunks[0]
+	if wait, h = p.offerLocked(s, c, now); h == nil && wait == (reason.Key{}) {
+		p.pending.shift()
+		h = c.stop
+	}
+	return wait, h
+}
+
+// backToStopLocked gives back the memory of what waits behind the reason that stops the partition. When that reason may end, a
 // chunk that is half sent stays, and the partition goes on behind it.
 func (p *Assignment) backToStopLocked(h *gate.Entry) {
 	p.gate.Drop(BudgetKey) // or what is kept would hold the polling up
+	begun := p.pending.begun()
 	switch {
 	case reason.KindOf(h.Code).Terminal:
 		p.dropPendingLocked(0)
-	case p.pending.chunks[0].begun:
-		p.expect = p.pending.chunks[0].next
-		p.dropPendingLocked(1)
+	case begun > 0:
+		p.expect = p.pending.chunks[begun-1].next
+		p.dropPendingLocked(begun)
 	default:
 		p.expect = p.pending.chunks[0].first
 		p.dropPendingLocked(0)
@@ -126,14 +141,25 @@ func (p *Assignment) backToStopLocked(h *gate.Entry) {
 	}
 }
 
+// beginLocked opens the spans of the pending chunks up to c: spans are in the order of the log.
+func (p *Assignment) beginLocked(c *chunk, now time.Time) {
+	for i := 0; !c.begun; i++ {
+		b := p.pending.chunks[i]
+		if b.begun {
+			continue
+		}
+		b.span, b.begun = p.checkpoint.Begin(b.first, b.next), true
+		p.openedLocked(b, now)
+		p.checkpoint.Count(b.span, checkpoint.Skipped, b.skipped)
+		p.checkpoint.Count(b.span, checkpoint.ByHand, b.byHand)
+	}
+}
+
 // offerLocked hands what is left of a chunk to the sender. It returns what the rest waits for, or why the partition cannot
 // go on.
 func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason.Key, h *reason.Reason) {
-	if !c.begun {
-		c.span, c.begun = p.checkpoint.Begin(c.first, c.next), true
-		p.openedLocked(c, now)
-		p.checkpoint.Count(c.span, checkpoint.Skipped, c.skipped)
-		p.checkpoint.Count(c.span, checkpoint.ByHand, c.byHand)
+	if p.Lanes == 0 || len(c.aside) > 0 { // with order once anything is taken: more may join it until then
+		p.beginLocked(c, now)
 	}
 	if len(c.aside) > 0 {
 		if wait, h = p.writeLettersLocked(c, now); h != nil || wait != (reason.Key{}) {
@@ -155,6 +181,10 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 			g.payloads, g.attrs, g.offsets, g.sent = nil, nil, nil, 0
 		case errors.Is(err, sdk.ErrStreamFull):
 			wait = StreamKey(g.route.Target.Group, g.route.Target.Stream, reason.StreamFull) // the other streams of the chunk may have room
+		case errors.Is(err, sdk.ErrPackFull):
+			if wait == (reason.Key{}) {
+				wait = p.orderKey
+			}
 		case errors.Is(err, sdk.ErrBufferFull):
 			return BudgetKey, nil
 		case errors.Is(err, sdk.ErrClosed):
@@ -168,6 +198,7 @@ func (p *Assignment) offerLocked(s Sender, c *chunk, now time.Time) (wait reason
 		}
 	}
 	if wait == (reason.Key{}) {
+		p.beginLocked(c, now)
 		p.checkpoint.End(c.span)
 	}
 	return wait, nil
@@ -190,9 +221,12 @@ type offer struct {
 func (p *Assignment) packedLocked(from, to int) uint64 {
 	o := &p.offer
 	g, from, to := o.g, o.base+from, o.base+to
+	if !o.c.begun {
+		p.beginLocked(o.c, time.Now())
+	}
 	return uint64(p.checkpoint.Add(o.c.span, checkpoint.Origin{
 		First: g.offsets[from], Last: g.offsets[to-1],
-		Route: g.route.Index, Minute: g.minute, Records: int32(to - from), Arrived: g.minute == o.c.arrived.Minute,
+		Route: g.route.Index, Minute: g.minute, Records: int32(to - from), Arrived: g.minute == o.c.arrived.Minute, Lane: g.lane,
 	}))
 }
 
@@ -200,19 +234,27 @@ func (p *Assignment) packedLocked(from, to int) uint64 {
 func (p *Assignment) sendLocked(s Sender, c *chunk, g *group) error {
 	o := &p.offer
 	b := &o.batch
-	o.c, o.g, b.Stream, b.Time, b.PackAttrs = c, g, g.route.Stream, g.time, p.Router.PackAttrs()
+	o.c, o.g, b.Stream, b.Time, b.PackAttrs = c, g, g.route.Stream, g.time, p.packAttrs(c.from)
 	defer func() { o.c, o.g, b.Payloads, b.Attrs = nil, nil, nil, nil }() // or it would keep the fetch
 	for g.sent < len(g.payloads) {
 		o.base = g.sent
+		if p.Lanes > 0 {
+			if b.OnePack = p.packOfLocked(g.lane); b.OnePack == nil {
+				return sdk.ErrPackFull
+			}
+		}
 		end := g.upToBytes(o.base, maxOffer)
 		if b.Payloads = g.payloads[o.base:end]; g.attrs != nil {
 			b.Attrs = g.attrs[o.base:end]
 		}
 		if o.origins != nil {
-			p.tellOrigins(o.origins, g.offsets[o.base:])
+			p.tellChunk(o.origins, c, g)
 		}
 		n, err := s.TrySendBatch(b)
 		g.sent += n
+		if p.Lanes > 0 {
+			p.tookInOrderLocked(c, g, n, err)
+		}
 		switch {
 		case err != nil:
 			return err

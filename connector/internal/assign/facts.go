@@ -24,6 +24,7 @@ type facts struct {
 	Retry    atomic.Pointer[Retry] // set while an error of the broker is to be tried again
 	losses   atomic.Int64          // pieces that were lost
 	waits    atomic.Bool           // something is pending, or a stream was full; see noteWaitsLocked
+	freed    atomic.Bool           // Events.Freed was called, and OfferFreed was not yet
 	leftOpen atomic.Int64          // pieces that were not final when the assignment ended
 }
 
@@ -47,6 +48,9 @@ func (f *facts) Known(rec *kgo.Record) (index int32, ok bool) {
 	}
 	return r.Index, true
 }
+
+// Lane returns the lane of a record.
+func (f *facts) Lane(rec *kgo.Record) uint8 { return route.Lane(rec.Key, f.Lanes) }
 
 // Content is what travels of a record, nil for its value.
 func (f *facts) Content() *route.Content { return f.content }

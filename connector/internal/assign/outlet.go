@@ -17,12 +17,19 @@ type Outlet struct{ Sender Sender }
 func (o Outlet) Send(b *replay.Batch) (taken int, tooLarge error) {
 	p := b.Assignment.(*Assignment)
 	batch := &sdk.Batch{
-		Stream: p.Router.At(b.Route).Stream, Time: b.Time, Payloads: b.Payloads, Attrs: b.Attrs, PackAttrs: p.Router.PackAttrs(),
+		Stream: p.Router.At(b.Route).Stream, Time: b.Time, Payloads: b.Payloads, Attrs: b.Attrs, PackAttrs: p.packAttrs(b.From),
 		Token: p, Repair: true, Alone: b.Alone, Packed: b.Packed,
 	}
 	if origins := p.origins(); origins != nil {
-		p.tellOrigins(origins, b.Offsets)
+		if b.From != nil {
+			tellRequeued(origins, b.From, b.Told)
+		} else {
+			p.tellOrigins(origins, b.Offsets)
+		}
 		batch.Trail = origins
+	}
+	if p.Lanes > 0 {
+		batch.OnePack = new(uint64) // what does not fit follows when that pack is final
 	}
 	n, err := o.Sender.TrySendBatch(batch)
 	if errors.Is(err, sdk.ErrTooLarge) {

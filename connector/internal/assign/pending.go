@@ -20,6 +20,7 @@ const ResumePause = 200 * time.Millisecond
 // their own stream is full are not counted: they hold nobody else up.
 type PendingBytes struct {
 	Bytes   atomic.Int64
+	InOrder atomic.Int64 // the same of chunks that wait for their turn; see countInOrderLocked
 	Waiting atomic.Int64 // assignments that wait for room, whatever keeps it: so nobody asks ten thousand idle ones
 }
 
@@ -37,7 +38,8 @@ func (c *chunk) weight() int64 {
 type pending struct {
 	chunks  []*chunk
 	weight  int64         // memory of chunks
-	counted int64         // the part of weight that is in shared
+	counted int64         // the part of weight that is in shared.Bytes
+	inOrder int64         // the part of weight that is in shared.InOrder
 	shared  *PendingBytes // of all partitions
 }
 
@@ -106,6 +108,9 @@ func (p *Assignment) dropPendingLocked(i int) {
 
 func (p *Assignment) countPendingLocked() {
 	p.pending.count(p.gate.Condition().Has(reason.Budget))
+	if p.Lanes > 0 {
+		p.countInOrderLocked(time.Now())
+	}
 }
 
 // DropUnbegun forgets pending chunks of which nothing was sent.
@@ -130,7 +135,8 @@ func (p *Assignment) Waiting() (chunks int, bytes int64) {
 // noteWaitsLocked keeps waits true while the loop that offers pending chunks has something to do for p. Whoever adds a pending chunk calls it.
 func (p *Assignment) noteWaitsLocked() {
 	c := p.gate.Condition()
-	waits := !p.gate.Ended() && (len(p.pending.chunks) > 0 || StreamFull(c) != nil || c.Get(p.shareKey) != nil || c.Get(lettersKey) != nil)
+	waits := !p.gate.Ended() && (len(p.pending.chunks) > 0 || StreamFull(c) != nil || c.Get(p.shareKey) != nil || c.Get(lettersKey) != nil ||
+		p.Lanes > 0 && c.Get(p.orderKey) != nil)
 	switch {
 	case p.waits.Swap(waits) == waits:
 	case waits:
@@ -151,6 +157,9 @@ func (p *Assignment) RoomAgain(now time.Time) {
 		if e := p.gate.Condition().Get(lettersKey); e != nil && now.Sub(e.Since) >= ResumePause {
 			p.gate.Drop(lettersKey)
 		}
+	}
+	if p.Lanes > 0 {
+		p.fetchAgainLocked(now)
 	}
 	p.noteWaitsLocked()
 }

@@ -22,6 +22,7 @@ func (quiet) Lost(*Assignment, checkpoint.Piece, checkpoint.Origin)  {}
 func (quiet) Halve(*Assignment, checkpoint.Piece, checkpoint.Origin) {}
 
 func (quiet) Stopped(*Assignment, *reason.Reason) {}
+func (quiet) Freed(*Assignment)                   {}
 
 func quietPartition(id int32, rt *route.Router) *Assignment {
 	return New(Spec{Partition: part.ID{Topic: "t", Num: id}, Topic: &Topic{Name: "t"}, Router: rt, Start: 0, Limit: -1}, quiet{}, testGate(part.ID{Topic: "t", Num: id}), new(PendingBytes))

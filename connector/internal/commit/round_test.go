@@ -74,6 +74,7 @@ func (quiet) Moved()                                                        {}
 func (quiet) Lost(*assign.Assignment, checkpoint.Piece, checkpoint.Origin)  {}
 func (quiet) Halve(*assign.Assignment, checkpoint.Piece, checkpoint.Origin) {}
 func (quiet) Stopped(*assign.Assignment, *reason.Reason)                    {}
+func (quiet) Freed(*assign.Assignment)                                      {}
 
 func anAssignment(t *testing.T) *assign.Assignment {
 	t.Helper()

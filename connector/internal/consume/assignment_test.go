@@ -19,6 +19,7 @@ func (nobody) Moved()                                                        {}
 func (nobody) Lost(*assign.Assignment, checkpoint.Piece, checkpoint.Origin)  {}
 func (nobody) Halve(*assign.Assignment, checkpoint.Piece, checkpoint.Origin) {}
 func (nobody) Stopped(*assign.Assignment, *reason.Reason)                    {}
+func (nobody) Freed(*assign.Assignment)                                      {}
 
 // assignmentOf is an assignment of partition num of topic t that nobody owns.
 func assignmentOf(num int32, rt *route.Router) *assign.Assignment {

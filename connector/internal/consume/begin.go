@@ -177,6 +177,7 @@ func (o *opener) open(s *source.Survey, id part.ID, t *assign.Topic, rt *route.R
 	}
 	p := assign.New(assign.Spec{
 		Partition: id, Topic: t, Router: rt, From: bg, Start: bg.Offset - bg.Lost, Limit: limit, Cluster: s.Cluster, Number: o.numbers.Add(1),
+		Lanes: o.lanes, Ahead: ahead(o.lanes, o.cfg.Pack.Bytes.N),
 		Aside: o.aside(t.Mapping), Letters: o.cfg.DeadLetter.Limit, Lineage: o.deps.Lineage,
 		ByHand: o.byHand(s, id, t.ID, bg),
 	}, o.Consumer, o.Gates.New(id.Topic, id.Num), &o.pending)

@@ -33,6 +33,7 @@ import (
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/connector/resume"
+	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 )
 
@@ -54,6 +55,7 @@ type Causes interface {
 // Deps are the parts that a Consumer works with and does not make.
 type Deps struct {
 	Settings *config.Config
+	Sources  *mapping.Table // the topics that are consumed
 	Limits   config.Limits
 	Log      *slog.Logger
 	Soft     context.Context // ends when the bridge is told to stop
@@ -76,6 +78,8 @@ type Deps struct {
 	Absence   absence.Rules
 	LookAgain time.Duration // between two looks at whether stopped partitions may go on
 
+	Rate int // records per second that are handed on at most; 0 for no limit
+
 	// Of a migration.
 	Migrates bool
 	Limit    func(id part.ID) (offset int64, of resume.TopicID) // nil, or where a partition ends, and of which topic that is
@@ -90,6 +94,7 @@ type Consumer struct {
 	log    *slog.Logger
 	table  *Table
 	goesOn bool // after offsets that are gone from Kafka
+	lanes  int  // in which the records of a partition keep their order; 0 for none
 
 	// Set by Open.
 	Group     *kgo.Client
@@ -107,6 +112,7 @@ type Consumer struct {
 	progress await.Condition // of pieces and commits
 	heldAt   atomic.Int64    // wall clock at which fetching was held last, unix nanoseconds
 	pending  assign.PendingBytes
+	freed    freed
 	turn     int         // of the goroutine that offers pending chunks
 	draining atomic.Bool // nothing new is fetched
 	drained  atomic.Bool // nothing is waited for any more
@@ -114,7 +120,7 @@ type Consumer struct {
 
 // New makes a Consumer that asks nobody for anything yet.
 func New(d Deps) *Consumer {
-	c := &Consumer{deps: d, cfg: d.Settings, limits: d.Limits, log: d.Log, table: d.Table, goesOn: d.Settings.Delivery.OnGap == "continue", look: make(chan struct{}, 1)}
+	c := &Consumer{deps: d, cfg: d.Settings, limits: d.Limits, log: d.Log, table: d.Table, goesOn: d.Settings.Delivery.OnGap == "continue", lanes: lanesOf(d.Settings.Delivery.Order), look: make(chan struct{}, 1), freed: freed{wake: make(chan struct{}, 1)}}
 	c.absent.rules, c.absent.last = d.Absence, -1
 	c.member = &membership{Consumer: c, leaving: make(chan struct{})}
 	c.opener = &opener{Consumer: c}
@@ -179,6 +185,7 @@ func (c *Consumer) HeldAt() time.Time {
 
 var (
 	unfinalKey   = reason.Key{Code: reason.MaxUnfinal, Scope: reason.Process}
+	orderKey     = reason.Key{Code: reason.Order, Scope: reason.Process}
 	drainingKey  = reason.Key{Code: reason.Draining, Scope: reason.Process}
 	rebalanceKey = reason.Key{Code: reason.Rebalance, Scope: reason.Group}
 )
@@ -224,6 +231,8 @@ func (c *Consumer) Lost(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.
 	c.Replay.Add(p, pc, o)
 	c.Replay.Nudge()
 }
+
+func (c *Consumer) Freed(p *assign.Assignment) { c.freed.add(p) }
 
 func (c *Consumer) Halve(p *assign.Assignment, pc checkpoint.Piece, o checkpoint.Origin) {
 	c.Replay.Halve(p, pc, o)

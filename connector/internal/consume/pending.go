@@ -21,6 +21,9 @@ func (c *Consumer) roomToPoll() (why reason.Key) {
 	if c.table.Pieces.Load() >= int64(c.cfg.Delivery.MaxUnfinal) {
 		return unfinalKey
 	}
+	if c.pending.InOrder.Load() > c.limits.FetchBytes {
+		return orderKey
+	}
 	return reason.Key{}
 }
 
@@ -31,7 +34,7 @@ func (c *Consumer) share(p *assign.Assignment, now time.Time) {
 
 // holding posts why nothing is fetched, the zero key for nothing.
 func (c *Consumer) holding(why reason.Key) {
-	for _, k := range []reason.Key{assign.BudgetKey, unfinalKey} {
+	for _, k := range []reason.Key{assign.BudgetKey, unfinalKey, orderKey} {
 		if k != why {
 			c.deps.Board.Clear(k)
 		} else {
@@ -59,6 +62,9 @@ func (c *Consumer) pendingLoop(ctx context.Context) {
 		case <-tick.C:
 		case <-wake.C:
 			c.Gates.Wake()
+			continue
+		case <-c.freed.wake:
+			c.offerFreed()
 			continue
 		}
 		c.Replay.Nudge()

@@ -35,7 +35,7 @@ func (c *Consumer) Take(fs kgo.Fetches, sp *assign.Splitter) error {
 
 // Splitter cuts records by the configuration's limits. Above half a frame a record may fit into no frame.
 func (c *Consumer) Splitter() *assign.Splitter {
-	return &assign.Splitter{Pack: int(c.cfg.Pack.Bytes.N), Oversize: int(max(c.cfg.InLong.MaxFrame.N/2, 1)), Origin: c.deps.Origin}
+	return &assign.Splitter{Pack: int(c.cfg.Pack.Bytes.N), Oversize: int(max(c.cfg.InLong.MaxFrame.N/2, 1)), Origin: c.deps.Origin, Lanes: c.lanes}
 }
 
 // run fetches and dispatches until ctx ends. It never waits for anything but the poll itself and for
@@ -48,7 +48,7 @@ func (pl *poller) run(ctx context.Context) error {
 			pl.holding(reason.Key{})
 			continue
 		}
-		fs := pl.Group.PollFetches(ctx)
+		fs := pl.Group.PollRecords(ctx, most(pl.deps.Rate))
 		done := pl.deps.Loops.Works("poll")
 		err := pl.take(fs)
 		done()
@@ -56,6 +56,7 @@ func (pl *poller) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		slow(ctx, pl.deps.Rate, fs)
 	}
 	return nil
 }

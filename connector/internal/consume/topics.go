@@ -18,7 +18,7 @@ import (
 func (w *watcher) checkTopics(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	names, all := w.cfg.Routes.Topics()
+	names, all := w.deps.Sources.Topics()
 	known := w.table.Consumed()
 	var ask []string // nil asks for all
 	if !all {
@@ -72,7 +72,7 @@ func (c *Consumer) Wanted(details kadm.TopicDetails, known []string) (added []st
 		if d.Err != nil || slices.Contains(known, d.Topic) || !admits(d) {
 			continue
 		}
-		c.table.note(d.Topic, [16]byte(d.ID), known != nil, c.cfg.Routes.ForTopic(d.Topic))
+		c.table.note(d.Topic, [16]byte(d.ID), known != nil, c.deps.Sources.ForTopic(d.Topic))
 		added = append(added, d.Topic)
 	}
 	return added
@@ -82,7 +82,7 @@ func (c *Consumer) Wanted(details kadm.TopicDetails, known []string) (added []st
 // changes. Such a pattern is allowed, because its topics may still be created, but most often somebody wrote a file
 // pattern: logs-* where logs-.* was meant. Routes with patterns list all topics of the cluster, so details is complete.
 func (c *Consumer) NotePatterns(details kadm.TopicDetails) {
-	unmatched := c.cfg.Routes.Unmatched(details.Names())
+	unmatched := c.deps.Sources.Unmatched(details.Names())
 	changed := c.table.setUnmatched(unmatched)
 	switch {
 	case changed && len(unmatched) > 0:

@@ -24,6 +24,7 @@ type Status struct {
 	State    string    `json:"state"`   // starting, running, draining
 	Starting string    `json:"-"`       // why it has not joined its group yet, "" once it has
 	Confirm  string    `json:"confirm"` // the mode of confirmation in force
+	Order    string    `json:"order"`   // delivery.order
 	Lineage  bool      `json:"lineage"` // packs say where their records come from
 	Ready    Readiness `json:"ready"`
 

@@ -10,6 +10,7 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/gate"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
@@ -24,6 +25,8 @@ type Assignment interface {
 	Gate() *gate.Gate
 	// Known returns the index of a record's route; ok is false for a record that no piece can hold.
 	Known(rec *kgo.Record) (index int32, ok bool)
+	// Lane returns the lane in which a record keeps its order.
+	Lane(rec *kgo.Record) uint8
 	// Content is what travels of a record, nil for its value.
 	Content() *route.Content
 	// Stop stops the partition. A second call with the same reason does nothing.
@@ -50,9 +53,11 @@ type Batch struct {
 	Route      int32
 	Time       time.Time // event time
 	Payloads   [][]byte
-	Attrs      [][]sdk.Attr // of each payload; nil where records have none
-	Offsets    []int64      // of the payloads
-	Alone      bool         // proxies may not stand them: they share a pack with nothing else
+	Attrs      [][]sdk.Attr    // of each payload; nil where records have none
+	Offsets    []int64         // of the payloads
+	From       *requeue.Letter // of a requeue: the payloads are originals of its partition
+	Told       []int64         // of a requeue: offsets of the originals
+	Alone      bool            // proxies may not stand them: they share a pack with nothing else
 	// Packed is called for each run of payloads [from, to) that goes into one pack, before the pack is sent. It returns the piece that
 	// the run is from now on; 0 for one of which no news is wanted.
 	Packed func(from, to int) uint64
@@ -204,6 +209,7 @@ func (p *Planner) due(now time.Time) (due map[part.ID][]*task, next time.Time) {
 			t.of.Gate().Strand(1)
 			delete(p.tasks, t)
 		case t.of.Gate().Condition().Has(reason.Deleted): // its topic may come back
+		case !t.inTurn(): // what becomes final wakes the planner's owner
 		case t.due.After(now):
 			if next.IsZero() || t.due.Before(next) {
 				next = t.due
@@ -263,8 +269,9 @@ func (p *Planner) handle(id part.ID, rd *reading, recs []*kgo.Record, now time.T
 		case taskDone:
 			p.done(t)
 		case taskFull:
-			full = true
-			t.backOff(now, fullPauses)
+			if full = true; t.inTurn() { // what waits for its turn is not due before
+				t.backOff(now, fullPauses)
+			}
 		case taskOpen:
 			t.pause = 0
 			open = append(open, t)
@@ -351,12 +358,12 @@ func (p *Planner) passed(t *task, upTo int64) taskState {
 // handOver hands records of a task to the sender, in one batch, or two where the piece is halved. It returns how many were taken, and
 // why the next one can never be.
 func (p *Planner) handOver(t *task, got *picked) (n int, tooLarge error) {
-	for n < len(got.payloads) && tooLarge == nil {
+	for n < len(got.payloads) && tooLarge == nil && t.inTurn() {
 		from, to := n, t.upTo(n, len(got.payloads))
 		var taken int
 		taken, tooLarge = p.c.Outlet.Send(&Batch{
-			Assignment: t.of, Route: t.origin.Route, Time: got.time, Payloads: got.payloads[from:to], Attrs: got.attrsOf(from, to),
-			Offsets: got.offsets[from:to], Alone: t.halve,
+			Assignment: t.of, Route: t.origin.Route, Time: got.time, Payloads: got.payloads[from:to], Attrs: got.attrsOf(from, to), Alone: t.halve,
+			Offsets: got.offsets[from:to], From: got.from, Told: got.toldOf(from, to),
 			Packed: func(a, b int) uint64 {
 				return uint64(t.of.Checkpoint().Replace(t.piece, t.run(got.offsets[from+a:from+b])))
 			},

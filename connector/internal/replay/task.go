@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/checkpoint"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk"
@@ -37,6 +38,9 @@ func (t *task) wanted() bool { return t.of.Checkpoint().Wanted(t.piece) }
 func (t *task) readable() bool {
 	return !t.of.Gate().Condition().Has(reason.Recreated, reason.Truncated)
 }
+
+// inTurn reports whether its records may be sent now without overtaking what lies before them in their lane.
+func (t *task) inTurn() bool { return t.of.Checkpoint().InTurn(t.piece) }
 
 // outstanding reports whether the piece still has to be read again and can be.
 func (t *task) outstanding() bool { return t.wanted() && t.readable() }
@@ -129,6 +133,10 @@ type picked struct {
 	attrs    [][]sdk.Attr
 	offsets  []int64
 	time     time.Time // of the first
+
+	// Of a requeue: the records are originals of one partition, because their piece is.
+	from *requeue.Letter
+	told []int64 // offsets of the originals
 }
 
 // cut takes away the first n records.
@@ -136,6 +144,15 @@ func (p *picked) cut(n int) {
 	if p.payloads, p.offsets = p.payloads[n:], p.offsets[n:]; p.attrs != nil {
 		p.attrs = p.attrs[n:]
 	}
+	p.told = p.told[min(n, len(p.told)):]
+}
+
+// toldOf returns the offsets of the originals [from, to), nil where nothing is requeued.
+func (p *picked) toldOf(from, to int) []int64 {
+	if p.from == nil {
+		return nil
+	}
+	return p.told[from:to]
 }
 
 // attrsOf returns the attributes of records [from, to), nil where records have none.
@@ -170,8 +187,12 @@ func (t *task) pick(recs []*kgo.Record) (p picked) {
 			continue
 		}
 		index, ok := t.of.Known(rec)
-		if !ok || !t.origin.Holds(rec.Offset, index, minute) {
+		if !ok || !t.origin.Holds(rec.Offset, index, minute) || t.of.Lane(rec) != t.origin.Lane {
 			continue // it was not routed here when it was sent, so it is not of this piece
+		}
+		l := requeue.Of(rec)
+		if l != nil {
+			content = route.ContentOf(l)
 		}
 		body := content.Of(rec)
 		if body.Aside {
@@ -179,6 +200,9 @@ func (t *task) pick(recs []*kgo.Record) (p picked) {
 		}
 		if len(p.offsets) == 0 {
 			p.time = eventAt
+		}
+		if l != nil {
+			p.from, p.told = l, append(p.told, l.Offset)
 		}
 		p.payloads, p.offsets = append(p.payloads, body.Payload), append(p.offsets, rec.Offset)
 		if content != nil {

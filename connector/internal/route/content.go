@@ -8,6 +8,7 @@ import (
 
 	"inlong-bridge/connector/forwarded"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/lineage"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
@@ -42,6 +43,23 @@ func NewContent(c *mapping.Content, clusterID, topic string, topicID [16]byte, p
 		fields:  forwarded.Fields{Key: c.Key, Headers: len(c.Headers) > 0, Timestamp: c.Timestamp, Origin: c.Origin},
 		origin:  forwarded.Origin{Cluster: ClusterHash(clusterID), Topic: topic, TopicID: topicID, Partition: partition},
 	}
+}
+
+// ContentOf makes what travels of the original of a letter, as of any record of the original's partition.
+func ContentOf(l *requeue.Letter) *Content {
+	if l.Mapping == nil {
+		return nil
+	}
+	return NewContent(l.Mapping.Content(), l.Cluster, l.Topic, l.TopicID, l.Partition)
+}
+
+// PackAttrsOf returns the attributes of packs with originals of a letter's topic, nil for none.
+func PackAttrsOf(l *requeue.Letter) *sdk.PackAttrs {
+	attrs, err := packAttrs(l.Mapping)
+	if err != nil {
+		panic("bug: the attributes of a rule were not checked: " + err.Error())
+	}
+	return attrs
 }
 
 // Body is what travels of a record.
@@ -114,6 +132,9 @@ func (c *Content) wrap(rec *kgo.Record, b *Body) (err error) {
 func (c *Content) record(rec *kgo.Record) forwarded.Record {
 	r := forwarded.Record{Key: rec.Key, Value: rec.Value, Timestamp: forwarded.NoTimestamp, Origin: c.origin}
 	r.Origin.Offset = rec.Offset
+	if l := requeue.Of(rec); l != nil {
+		r.Origin.Offset = l.Offset
+	}
 	if c.fields.Timestamp {
 		r.Timestamp = timestampOf(rec)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 )
@@ -296,8 +297,16 @@ func (rt *Router) Known(rec *kgo.Record) *Route {
 }
 
 func (rt *Router) target(rec *kgo.Record) (mapping.Target, mapping.Result, error) {
+	topic := rt.topic
+	if l := requeue.Of(rec); l != nil {
+		var result mapping.Result
+		var err error
+		if topic, result, err = l.Way(); topic == nil {
+			return mapping.Target{}, result, err
+		}
+	}
 	h := headersPool.Get().(*headers)
 	h.rec = rec
 	defer h.putBack()
-	return rt.topic.Route(rec.Key, h.fetch)
+	return topic.Route(rec.Key, h.fetch)
 }

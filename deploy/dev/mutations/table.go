@@ -1132,6 +1132,71 @@ var mutations = []mutation{
 		pkg: sender, run: "TestBalancerThatHasAProxyAgain",
 	},
 	{
+		name: "the next pack of a lane goes before the one before is final", file: "connector/checkpoint/lane.go",
+		old: "	return !some\n", new: "	return true || some\n",
+		pkg: model + " " + assigned,
+	},
+	{
+		name: "the parts of a lost piece are sent together though its lane keeps an order", file: "connector/internal/replay/planner.go",
+		old: "tooLarge == nil && t.inTurn() {", new: "tooLarge == nil {",
+		pkg: model + " " + assigned,
+	},
+	{
+		name: "the lost pieces of a lane are sent together", file: "connector/checkpoint/lane.go",
+		old: "return !some || first == x.handle", new: "return !some || first > 0",
+		pkg: model + " " + assigned,
+	},
+	{
+		name: "a lane that the sender has turned away goes on in a later chunk", file: "connector/internal/assign/order.go",
+		old: "p.lanes.blocked |= 1 << g.lane", new: "_ = uint64(1) << g.lane",
+		pkg: assigned, run: "TestFullStreamHolds",
+	},
+	{
+		name: "a lane that is freed while chunks are offered goes on in a later chunk", file: "connector/internal/assign/order.go",
+		old: "p.lanes.blocked |= 1 << lane\n", new: "_ = uint64(1) << lane\n",
+		pkg: assigned, run: "TestLaneThatIsFreed",
+	},
+	{
+		name: "records of other lanes are read again with a lost piece", file: "connector/internal/replay/task.go",
+		old: " || t.of.Lane(rec) != t.origin.Lane", new: "",
+		pkg: assigned, run: "TestFirstCopiesArriveInOrder",
+	},
+	{
+		name: "a pack that keeps an order is cut in two", file: "sdk/onepack.go",
+		old: "{ return p.number != 0 }", new: "{ return p == nil }",
+		pkg: sender, run: "TestPackThatKeepsAnOrder",
+	},
+	{
+		name: "the records of a lane are gathered over a change of stream or minute", file: "connector/internal/assign/order.go",
+		old: "return g != nil && (g.route", new: "return g == nil && (g.route",
+		pkg: assigned, run: "TestRecordsOfAnotherStreamOrMinute",
+	},
+	{
+		name: "a batch of one pack goes on in the next", file: "sdk/batch.go",
+		old: "case !st.takesMoreLocked(*one, &key, size): // the rest does not fit", new: "case n < 0:",
+		pkg: sender, run: "OnePack",
+	},
+	{
+		name: "the room of what did not fit into the one pack is kept", file: "sdk/onepack.go",
+		old: "s.budget.Refund(back, key.repair, &st.held)", new: "_ = back",
+		pkg: sender, run: "OnePack",
+	},
+	{
+		name: "what waits for its turn has no bound", file: "connector/internal/consume/pending.go",
+		old: "c.pending.InOrder.Load() > c.limits.FetchBytes", new: "c.pending.InOrder.Load() < 0",
+		pkg: "./connector/internal/consume", run: "TestNothingIsFetchedWhileMuch",
+	},
+	{
+		name: "what waits for its turn and does not move keeps others from being fetched", file: "connector/internal/assign/order.go",
+		old: "now.Sub(p.lanes.moved) < stillAfter", new: "!now.Before(p.lanes.moved)",
+		pkg: assigned, run: "TestWhatWaitsForItsTurn",
+	},
+	{
+		name: "a later chunk's span begins before those of chunks that wait", file: "connector/internal/assign/dispatch.go",
+		old: "b := p.pending.chunks[i]\n", new: "b := c\n",
+		pkg: assigned, run: "TestFirstCopiesArriveInOrder",
+	},
+	{
 		name: "final pieces that wait for a commit do not count against a partition's share", file: "connector/internal/assign/pending.go",
 		old: "k, held := p.shareKey, p.checkpoint.Held()", new: "k, held := p.shareKey, p.checkpoint.Unfinal()",
 		pkg: connector, run: "TestFailingCommits",
@@ -1960,6 +2025,58 @@ var mutations = []mutation{
 		name: "forwarded headers have no limit", file: "connector/forwarded/attrs.go",
 		old: "size > MaxHeaders {", new: "size > 1<<30 {",
 		pkg: forwards,
+	},
+
+	// Requeue.
+	{
+		name: "a requeue commits past an original that is not acknowledged", file: "connector/requeue_source.go",
+		old: "		upTo = from[failed].Offset\n", new: "",
+		pkg: connector, run: "TestToSourceCommitsOnlyPastWhatIsAcknowledged",
+	},
+	{
+		name: "a requeue passes over what is no letter", file: "connector/internal/requeue/reader.go",
+		old: "case l.Verdict == Unreadable && !l.skip:", new: "case false:",
+		pkg: connector, run: "TestWhatIsNoLetterStops",
+	},
+	{
+		name: "what is no letter becomes one", file: "connector/internal/assign/aside.go",
+		old: "l != nil && l.Verdict != requeue.Chosen {", new: "l != nil && false {",
+		pkg: connector, run: "TestWhatIsNoLetterStops",
+	},
+	{
+		name: "a letter that fails again names its place in the dead-letter topic", file: "connector/internal/assign/aside.go",
+		old: "		l = old.Again(w.attempts)\n", new: "		l.Attempts = old.Attempts + 1\n",
+		pkg: connector, run: "TestLetterThatFailsAgainIsALetterAgain",
+	},
+	{
+		name: "all choices of letters share their progress", file: "connector/requeue.go",
+		old: "		suffix += \".\" + name\n", new: "		_ = name\n",
+		pkg: connector, run: "TestChoicesHaveTheirOwnProgress",
+	},
+	{
+		name: "the newest letter of a record is taken for an older one", file: "connector/internal/requeue/newest.go",
+		old: "known && at > r.Offset", new: "known && at >= r.Offset",
+		pkg: connector + "/internal/requeue",
+	},
+	{
+		name: "a letter that cannot be delivered takes the place of one that can", file: "connector/internal/requeue/newest.go",
+		old: "err != nil || l.Last != l.Offset", new: "err != nil || l.Last < l.Offset",
+		pkg: connector + "/internal/requeue", run: "TestNewestLetterIsTheOnlyOne",
+	},
+	{
+		name: "a batch of a requeue has originals of several partitions", file: "connector/internal/assign/requeued.go",
+		old: "l != nil && l.Verdict == requeue.Chosen && !l.SameHome(c.from)", new: "l != nil && false",
+		pkg: connector, run: "TestRequeuedPacksTell",
+	},
+	{
+		name: "requeued records that are read again tell their place in the dead-letter topic", file: "connector/internal/assign/outlet.go",
+		old: "if b.From != nil {", new: "if b.From != nil && false {",
+		pkg: connector, run: "TestRequeuedPacksTell",
+	},
+	{
+		name: "letters are not opened where they are read again", file: "connector/clientopts.go",
+		old: "opts = append(opts, kgo.WithHooks(b.requeue.reader))", new: "if b.direct != nil {\n\t\t\topts = append(opts, kgo.WithHooks(b.requeue.reader))\n\t\t}",
+		pkg: connector, run: "TestRequeuedPacksThatAProxyLoses",
 	},
 
 	// The proof by the queue.
