@@ -20,7 +20,7 @@ import (
 // stopped half-way, it is resumed by the next Migrate, and the books of both are one, because they live in the
 // commits. The error is that of Run; nil says nothing of what was moved, which is what Verdict.Result says.
 func (b *Bridge) Migrate(ctx, hard context.Context, progress func(Progress)) (Report, error) {
-	m := &migration{b: b, progress: progress, commits: make(map[part.ID]resume.Commit), booked: make(map[part.ID]assign.BookedCommit), stopped: make(map[part.ID]string)}
+	m := &migration{b: b, progress: progress, commits: make(map[part.ID]resume.Commit), booked: make(map[part.ID]assign.BookedCommit), stopped: make(map[part.ID]stop)}
 	b.migration = m
 	err := b.run(ctx, hard, m.watch)
 	v := m.report()
@@ -48,7 +48,7 @@ type migration struct {
 	ends    map[part.ID]planEnd             // guarded by mu; where each partition ends
 	commits map[part.ID]resume.Commit       // guarded by mu; as read from the broker, of any member
 	booked  map[part.ID]assign.BookedCommit // guarded by mu; what this process committed, for brokers that take no lines
-	stopped map[part.ID]string              // guarded by mu; why a partition stopped
+	stopped map[part.ID]stop                // guarded by mu; partitions that have stopped
 	waiting string                          // guarded by mu; what the group waits for before it lets this member in
 }
 
@@ -60,6 +60,12 @@ type planned struct {
 	from       source.Begin
 	done       bool   // nothing is to be moved
 	reason     string // why not
+}
+
+// stop is why a partition has stopped.
+type stop struct {
+	why     string
+	lasting bool // it does not end by itself, or has not within stopPatience
 }
 
 // planEnd is where a partition ends, and of which topic.
@@ -201,8 +207,8 @@ func (m *migration) look() (p Progress, stuck bool) {
 		if a := m.b.table.Lookup(pl.id); a != nil && !pl.done {
 			safe = max(safe, a.Checkpoint().Checkpoint())
 			m.noteLocked(a)
-			if why := m.stopped[pl.id]; why != "" {
-				p.Reason = why
+			if stop := m.stopped[pl.id]; stop.lasting {
+				p.Reason = stop.why
 			}
 		}
 		safe = max(safe, m.committedLocked(pl))
@@ -210,7 +216,7 @@ func (m *migration) look() (p Progress, stuck bool) {
 		switch {
 		case m.doneLocked(pl):
 			p.Done++
-		case m.stopped[pl.id] == "":
+		case !m.stopped[pl.id].lasting:
 			stuck = false
 		}
 	}
@@ -271,8 +277,8 @@ func (m *migration) noteLocked(p *assign.Assignment) {
 	if c := p.Commits.Booked(); c != nil && c.Offset >= m.booked[p.Partition].Offset {
 		m.booked[p.Partition] = *c
 	}
-	if h := p.Stopped(); h != nil && !p.From.Again && (!h.MayEnd() || time.Since(h.Since) >= stopPatience) {
-		m.stopped[p.Partition] = m.b.textOf(h)
+	if h := p.Stopped(); h != nil && !p.From.Again {
+		m.stopped[p.Partition] = stop{m.b.textOf(h), !h.MayEnd() || time.Since(h.Since) >= stopPatience}
 	}
 }
 
@@ -343,7 +349,7 @@ func (m *migration) report() Report {
 		}
 		pv.enter(books)
 		if !pv.Closed && pv.Reason == "" {
-			if pv.Reason = m.stopped[pl.id]; pv.Reason == "" {
+			if pv.Reason = m.stopped[pl.id].why; pv.Reason == "" {
 				pv.Reason = fmt.Sprintf("stopped at offset %d of %d; starting again goes on from there", max(c.Offset, pl.start), pl.end)
 			} else {
 				pv.Reason += "; starting again does not help before that is done"

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"inlong-bridge/connector/config"
+	"inlong-bridge/connector/reason"
 	"inlong-bridge/sdk/dptest"
 )
 
@@ -141,6 +142,32 @@ func TestMigrateEndsWhenWhatIsLeftHasStopped(t *testing.T) {
 	}
 	if p := v.Partitions[1]; !p.Closed || p.Final != 1 {
 		t.Errorf("verdict = %+v, want closed", p)
+	}
+}
+
+// A stop that may end by itself is waited for. One who does not wait for it is told what it was.
+func TestMigrateThatIsToldToStopNamesWhatMayEnd(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	recs := []*kgo.Record{
+		{Topic: "orders", Value: []byte("a")}, {Topic: "orders", Value: make([]byte, 600<<10)},
+	}
+	if err := e.cl.ProduceSync(t.Context(), recs...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(e.config("queue"), Deps{Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	v, err := b.Migrate(ctx, t.Context(), func(p Progress) {
+		if p.Moved == 1 && len(b.Status().Parts) == 1 && b.Status().Parts[0].Stall == string(reason.TooLarge) {
+			cancel()
+		}
+	})
+	if !errors.Is(err, ErrUnfinished) || v.Partitions[0].Committed != 1 || !strings.Contains(v.Partitions[0].Reason, "fits into no frame") {
+		t.Errorf("Migrate = %+v, %v; want unfinished at 1 because of the record's size", v, err)
 	}
 }
 

@@ -72,6 +72,8 @@ it, at all proxies or at proxy=host:port. KIND is
   drop-stream   packs of group= and stream= are acked and thrown away
   deny-stream   packs of group= and stream= are answered with 115
   code          packs are answered with code=N, or a share=0.01 of them
+  bad-record    packs are answered with code=N, or without it their connection is closed, if
+                one of their records begins with prefix=
   ack-delay     acks wait for delay=500ms
   reset         all connections are cut, once
 GET /stats tells in JSON what each proxy took and holds.`,

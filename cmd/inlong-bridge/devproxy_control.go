@@ -31,6 +31,7 @@ var faultKinds = []struct {
 	{"drop-stream", func(p *dptest.Proxy, q url.Values, on bool) error { return setStream(q, on, p.DropStream) }},
 	{"deny-stream", func(p *dptest.Proxy, q url.Values, on bool) error { return setStream(q, on, p.DenyStream) }},
 	{"code", setCode},
+	{"bad-record", setBadRecord},
 	{"ack-delay", setAckDelay},
 	{"reset", func(p *dptest.Proxy, _ url.Values, on bool) error {
 		if on {
@@ -64,6 +65,25 @@ func setCode(p *dptest.Proxy, q url.Values, on bool) error {
 		share = 0
 	}
 	p.Code(code, share)
+	return nil
+}
+
+func setBadRecord(p *dptest.Proxy, q url.Values, on bool) error {
+	if q.Get("prefix") == "" {
+		return errors.New("want prefix=")
+	}
+	code := dptest.CloseConnection
+	if text := q.Get("code"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n <= 0 {
+			return fmt.Errorf("code=%q: want a number above 0, such as 102", text)
+		}
+		code = n
+	}
+	if !on {
+		code = 0
+	}
+	p.BadRecord(q.Get("prefix"), code)
 	return nil
 }
 

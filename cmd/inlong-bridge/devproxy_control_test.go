@@ -59,6 +59,9 @@ func TestDevproxyControlSwitchesFaults(t *testing.T) {
 	turn("kind=deny-stream&group=g&stream=s&proxy=" + addrs[0])
 	answer(115)
 	turn("kind=deny-stream&group=g&stream=s&on=false")
+	turn("kind=bad-record&prefix=x&code=102")
+	answer(102)
+	turn("kind=bad-record&prefix=x&on=false")
 	turn("kind=stall-queue")
 	answer(0)
 	turn("kind=reset")
@@ -77,6 +80,8 @@ func TestDevproxyControlSwitchesFaults(t *testing.T) {
 		"kind=zombie&on=maybe":             `on="maybe": want true or false`,
 		"kind=zombie&proxy=nobody:1":       `proxy="nobody:1": none has that address`,
 		"kind=code&code=x":                 `code="x": want a number above 0`,
+		"kind=bad-record":                  "want prefix=",
+		"kind=bad-record&prefix=x&code=0":  `code="0": want a number above 0`,
 		"kind=code&code=1&share=2":         `share="2": want a number above 0 and up to 1`,
 		"kind=ack-delay&delay=1":           `delay="1": want a duration`,
 		"kind=drop-stream&group=g&stream=": "want group= and stream=",

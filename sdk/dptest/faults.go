@@ -1,6 +1,7 @@
 package dptest
 
 import (
+	"bytes"
 	"slices"
 	"time"
 )
@@ -11,6 +12,7 @@ type faults struct {
 
 	dropped, denied map[string]bool // by group.stream
 	codes           []codeShare
+	bad             map[string]int // codes by what a record begins with
 	ackDelay        time.Duration
 	swallow         int
 
@@ -74,6 +76,34 @@ func (p *Proxy) Code(code int, share float64) {
 			f.codes = append(f.codes, codeShare{code, share})
 		}
 	})
+}
+
+// BadRecord answers packs of type 7 with code if one of their records begins with prefix, or closes the connection if code is
+// CloseConnection. Code 0 ends it.
+func (p *Proxy) BadRecord(prefix string, code int) {
+	p.set(func(f *faults) {
+		if f.bad == nil {
+			f.bad = make(map[string]int)
+		}
+		if f.bad[prefix] = code; code == 0 {
+			delete(f.bad, prefix)
+		}
+	})
+}
+
+// badIn returns the code for a bad record in the pack, 0 if there is none.
+func (f *faults) badIn(a Asked) int {
+	if len(f.bad) == 0 {
+		return 0
+	}
+	for _, record := range a.Payloads() {
+		for prefix, code := range f.bad {
+			if bytes.HasPrefix(record, []byte(prefix)) {
+				return code
+			}
+		}
+	}
+	return 0
 }
 
 // AckDelay answers every data frame d after it arrived. Pipelined frames wait together, not one after

@@ -305,3 +305,28 @@ func TestAClientThatDoesNotReadItsAcksLosesTheConnectionNotItsPacks(t *testing.T
 		}
 	})
 }
+
+func TestBadRecordIsRefusedOrClosesTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(dptest.Network)
+		p := dptest.Start(t, dptest.WithNetwork(n), dptest.WithQueueDelay(0))
+		c := dial(t, n, p)
+		first := packs(t, 0, 1)
+		p.BadRecord("ello", 102)
+		c.send(first)
+		c.acks(0, 1)
+		p.BadRecord("hel", 102)
+		c.send(first)
+		if a := c.ack(); a.Code != 102 {
+			t.Errorf("a pack with a bad record is answered with %+v, want 102", a)
+		}
+		p.BadRecord("hel", 0)
+		c.send(first)
+		c.acks(0, 1)
+		p.BadRecord("hel", dptest.CloseConnection)
+		c.send(first)
+		if b, err := c.next(); err == nil {
+			t.Errorf("a pack at which the connection is to close is answered with %x", b)
+		}
+	})
+}

@@ -303,14 +303,17 @@ func (p *Proxy) admit(r *request) outcome {
 	if !known || p.faults.denied[r.group+"."+r.stream] {
 		return noTopic(r.group, r.stream)
 	}
-	if f := p.opts.answer; f != nil {
-		switch code := f(Asked{r.group, r.stream, r.attrs[frame.AttrMid], &r.pack}); code {
-		case 0:
-		case CloseConnection:
-			return closing("a pack at which it was told to")
-		default:
-			return refusing(code)
-		}
+	asked := Asked{r.group, r.stream, r.attrs[frame.AttrMid], &r.pack}
+	code := p.faults.badIn(asked)
+	if f := p.opts.answer; f != nil && code == 0 {
+		code = f(asked)
+	}
+	switch code {
+	case 0:
+	case CloseConnection:
+		return closing("a pack at which it was told to")
+	default:
+		return refusing(code)
 	}
 	for _, c := range p.faults.codes {
 		if p.chance(c.share) {

@@ -74,10 +74,12 @@ func New(topic, instance string, client Producer) *Writer {
 	return &Writer{topic: topic, instance: instance, client: client, wake: make(chan struct{}, 1)}
 }
 
-// Options are those of the client of a writer, after the ones of every client of the source. Topics are never created by it.
+// Options are those of the client of a writer, after the ones of every client of the source. Topics are never created by it. It writes without
+// idempotence: 1. the user has no right yet, and brokers refuse a producer id  2. the right is granted  3. kgo has the first answer for
+// ever. What a retry repeats has the same key.
 func Options() []kgo.Opt {
 	return []kgo.Opt{
-		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.AllowIdempotentProduceCancellation(), kgo.UnknownTopicRetries(1),
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.DisableIdempotentWrite(), kgo.UnknownTopicRetries(1),
 		kgo.MetadataMinAge(250 * time.Millisecond), kgo.ProducerLinger(0), kgo.ProducerBatchMaxBytes(maxRecord),
 		kgo.MaxBufferedRecords(2 * groupLetters),
 	}
@@ -199,8 +201,6 @@ func (w *Writer) explain(err error) error {
 		hint = "the topic does not exist, or the user may not describe it; hint: create it (the bridge never does), or correct dead_letter.topic"
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		hint = "the user has no right to write to the topic; hint: grant WRITE and DESCRIBE on it"
-	case errors.Is(err, kerr.ClusterAuthorizationFailed):
-		hint = "the user has no right to write with idempotence; hint: grant IDEMPOTENT_WRITE on the cluster (before Kafka 3.0)"
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		hint = "the letter is larger than the topic takes; hint: raise max.message.bytes of the topic, to that of the source's topics and 4 KiB"
 	case errors.Is(err, kerr.InvalidTimestamp):

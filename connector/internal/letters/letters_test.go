@@ -191,6 +191,21 @@ func TestLetterThatMayNotBeWrittenSaysWhatToGrant(t *testing.T) {
 	}
 }
 
+// Brokers refuse a producer id to a user who may write to no topic yet, and kgo never asks again.
+func TestLettersNeedNoProducerID(t *testing.T) {
+	wd := newWorld(t, "letters")
+	wd.kafka.ControlKey(int16(kmsg.InitProducerID), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		wd.kafka.KeepControl()
+		resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+		resp.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		return resp, nil, true
+	})
+	wd.write(1, "v")
+	if got := wd.await(1); !got["1: <nil>"] {
+		t.Errorf("the letter ended with %v, want it written", got)
+	}
+}
+
 func TestWriterHasRoomForSoManyLetters(t *testing.T) {
 	w := letters.New("letters", "me", nil) // it does not run
 	n := 0

@@ -37,6 +37,7 @@ func TestKafka(t *testing.T) {
 				{"Starts", starts},
 				{"RolledUpAndBack", rolledUpAndBack},
 				{"TopicsNotFound", topicsNotFound},
+				{"BadInput", badInput},
 				{"SignalWhileJoining", signalWhileJoining},
 				{"BrokerRestarted", brokerRestarted},
 			} {

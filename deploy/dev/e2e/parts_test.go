@@ -209,9 +209,11 @@ func (b *bench) statusAt(addr string) (s connector.Status, err error) {
 	return s, err
 }
 
-func (b *bench) get(url string) (text string, code int, err error) {
+func (b *bench) get(url string) (text string, code int, err error) { return b.ask(http.MethodGet, url) }
+
+func (b *bench) ask(method, url string) (text string, code int, err error) {
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(b.Context(), method, url, nil)
 	if err != nil {
 		return "", 0, err
 	}

@@ -2152,6 +2152,11 @@ var mutations = []mutation{
 		old: "		errs[i] = errors.New(\"the client gave no answer\")", new: "		errs[i] = errors.Join()",
 		pkg: letters,
 	},
+	{
+		name: "letters need a producer id", file: "connector/internal/letters/letters.go",
+		old: "kgo.DisableIdempotentWrite(), ", new: "",
+		pkg: letters, run: "TestLettersNeedNoProducerID",
+	},
 
 	// Batches that cannot be read.
 	{
