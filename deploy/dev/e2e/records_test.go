@@ -294,6 +294,9 @@ func (r *randomRun) requeued(before *found) {
 		}
 		return fmt.Errorf("nothing is committed\n%s", cut.tail())
 	})
+	if cut.ended() {
+		r.Error("requeue ended before it was killed, so the kill shows nothing")
+	}
 	cut.kill()
 	v := r.reported(mended, 5*time.Minute, 0, "requeue", "--skip-unreadable")
 	r.Logf("requeue: %s", v.String())
