@@ -70,6 +70,10 @@ soak-sender: ## the sender under load and faults in real time for SECONDS (600)
 e2e: ## the bridge against Apache Kafka itself; needs Java 17 and Maven (ARGS='-run TestKafka/4/Compaction')
 	$(GO) test -tags e2e -count=1 -timeout 20m -v -run '^Test(Kafka|InLong)' $(ARGS) ./deploy/dev/e2e
 
+.PHONY: e2e-records
+e2e-records: ## a million records, one in a thousand odd, under kills: each accounted for (RECORDS=100000 SEED=1); needs Java 17 and Maven
+	RECORDS=$(or $(RECORDS),1000000) E2E_SEED=$(SEED) $(GO) test -tags e2e -count=1 -timeout 2h -v -run '^TestKafkaRecords' $(ARGS) ./deploy/dev/e2e
+
 .PHONY: e2e-pulsar
 e2e-pulsar: ## the bridge and the reader against Apache Pulsar itself; needs Java 17 and Maven (ARGS='-run TestPulsarContract')
 	$(GO) test -tags e2e -count=1 -timeout 15m -parallel 2 -v -run '^TestPulsar' $(ARGS) ./deploy/dev/e2e

@@ -40,6 +40,7 @@ type devproxyFlags struct {
 	control    string
 	ackDelay   time.Duration
 	errorCodes []string
+	faults     []string
 	killEvery  time.Duration
 	queueDelay time.Duration
 	maxFrame   int
@@ -103,6 +104,7 @@ GET /stats tells in JSON what each proxy took and holds.`,
 	fl.StringVar(&f.control, "control", "", "`host:port` of an HTTP server that switches faults; see above")
 	fl.DurationVar(&f.ackDelay, "ack-delay", 0, "wait this long before each ack")
 	fl.StringArrayVar(&f.errorCodes, "error-code", nil, "answer a share of packs with an error, as `code:share`, such as 114:0.01; may be repeated")
+	fl.StringArrayVar(&f.faults, "fault", nil, "begin with a fault, `kind=KIND&...` as POST /fault takes it, such as 'kind=bad-record&prefix=x'; may be repeated")
 	fl.DurationVar(&f.killEvery, "kill-every", 0, "kill a proxy this often, with what it holds in memory; it comes back after 2s")
 	fl.DurationVar(&f.queueDelay, "queue-delay", 0, "move packs to the queue after this time, instead of the 1s to 5s of the real one")
 	fl.IntVar(&f.maxFrame, "max-frame", 524288, "largest frame in `bytes` (max-msg-length); a larger one closes the connection")
@@ -169,6 +171,11 @@ func runDevproxy(ctx context.Context, e *env, f *devproxyFlags) (err error) {
 		}
 		d.proxies = append(d.proxies, p)
 		d.say("proxy    %s over TCP", p.Addr())
+	}
+	for _, text := range f.faults {
+		if err := d.beginWith(text); err != nil {
+			return err
+		}
 	}
 	if f.manager != "" {
 		m, url, err := f.startManager(ctx, d.proxies)

@@ -134,6 +134,18 @@ func (d *devproxy) fault(q url.Values) error {
 	return fmt.Errorf("kind=%q: want one of %s", q.Get("kind"), strings.Join(names, ", "))
 }
 
+// beginWith switches the fault of a flag on.
+func (d *devproxy) beginWith(text string) error {
+	q, err := url.ParseQuery(text)
+	if err == nil {
+		err = d.fault(q)
+	}
+	if err != nil {
+		return usagef("--fault %q: %v", text, err)
+	}
+	return nil
+}
+
 // proxyStats is what GET /stats tells of a proxy; its names are API.
 type proxyStats struct {
 	Address  string `json:"address"`

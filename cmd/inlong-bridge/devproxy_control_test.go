@@ -91,3 +91,13 @@ func TestDevproxyControlSwitchesFaults(t *testing.T) {
 		}
 	}
 }
+
+// A proxy that is killed and started again has its fault before it takes a pack.
+func TestDevproxyBeginsWithAFault(t *testing.T) {
+	_, addrs, _ := startDevproxy(t, "--listen", "127.0.0.1:0", "--manager", "127.0.0.1:0", "--queue-delay", "1ms", "--fault", "kind=bad-record&prefix=x&code=102")
+	for value, want := range map[string]int{"x1": 102, "1x": 0} {
+		if ack := send(t, addrs[0], "g", "s", []byte(value)); ack.Code != want {
+			t.Errorf("%s: code %d, want %d", value, ack.Code, want)
+		}
+	}
+}

@@ -25,7 +25,7 @@ const batchHead = 8 + 4 + 4 + 1
 // produceDamaged writes a batch of n records whose CRC is right and whose gzip stream has other bytes behind its end. The broker, whose
 // Java reads on past these, takes it; Go's gzip does not. It returns the offset of the first record, and the
 // batch: brokers change nothing of it from its CRC on.
-func (k *kafka) produceDamaged(topic string, n int) (offset int64, raw []byte) {
+func (k *kafka) produceDamaged(topic string, partition int32, n int) (offset int64, raw []byte) {
 	k.b.Helper()
 	var records bytes.Buffer
 	zip := gzip.NewWriter(&records)
@@ -55,7 +55,7 @@ func (k *kafka) produceDamaged(topic string, n int) (offset int64, raw []byte) {
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = -1, 10_000
 	rt, rp := kmsg.NewProduceRequestTopic(), kmsg.NewProduceRequestTopicPartition()
-	rt.Topic, rt.TopicID, rp.Records = topic, [16]byte(id), raw
+	rt.Topic, rt.TopicID, rp.Partition, rp.Records = topic, [16]byte(id), partition, raw
 	rt.Partitions = append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
 	resp, err := req.RequestWith(k.b.Context(), k.client)
@@ -88,7 +88,7 @@ func damagedBatch(b *bench, k *kafka, to *faultySink) {
 	for _, topic := range topics {
 		l := newLedger()
 		l.produce(k.cluster, oddBeside, topic)
-		at, raw := k.produceDamaged(topic, n)
+		at, raw := k.produceDamaged(topic, 0, n)
 		if at != oddBeside {
 			b.Fatalf("the damaged batch lies at offset %d, want %d", at, oddBeside)
 		}

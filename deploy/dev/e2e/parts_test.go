@@ -27,6 +27,7 @@ type proxy struct {
 	name  string
 	addr  string
 	out   string          // what devproxy wrote when a pack reached the queue
+	args  []string        // of devproxy
 	begin func() *process // nil if it may not be killed
 	*process
 }
@@ -74,9 +75,9 @@ func (s *sink) startProxies(b *bench, n int, args ...string) {
 	for i := range n {
 		p := &proxy{b: b, name: fmt.Sprintf("proxy-%d", i+1), addr: b.freeAddr()}
 		p.out = b.path(p.name + ".jsonl")
-		all := append([]string{"devproxy", "--listen", p.addr, "--manager", "", "--out", p.out,
+		p.args = append([]string{"devproxy", "--listen", p.addr, "--manager", "", "--out", p.out,
 			"--queue", s.url()}, args...)
-		p.begin = func() *process { return b.program(p.name, all...) }
+		p.begin = func() *process { return b.program(p.name, p.args...) }
 		p.restart()
 		s.proxies = append(s.proxies, p)
 	}

@@ -234,6 +234,9 @@ func (b *bench) pause(d time.Duration) {
 	}
 }
 
+// givenAddrs are those that freeAddr has returned: between that and the start of a broker, seconds pass.
+var givenAddrs sync.Map
+
 // freeAddr returns an address at which nothing listens. Its port is below those that the system hands out
 // to connections, so that a process that is killed and started again finds it free.
 func (b *bench) freeAddr() string {
@@ -246,6 +249,9 @@ func (b *bench) freeAddr() string {
 			continue
 		}
 		l.Close()
+		if _, given := givenAddrs.LoadOrStore(addr, true); given {
+			continue
+		}
 		return addr
 	}
 	b.Fatal("no free port between 20000 and 32000")
