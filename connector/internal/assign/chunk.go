@@ -1,7 +1,6 @@
 package assign
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -9,7 +8,6 @@ import (
 
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/internal/byhand"
-	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
@@ -176,25 +174,10 @@ func (s *Splitter) split(recs []*kgo.Record) (chunks []*chunk, used int) {
 			used++
 			continue
 		}
-		r, err := s.router.Route(rec)
-		if err != nil && (errors.Is(err, route.ErrTooManyStreams) || !s.keep(c, rec, mapping.ClassUnrouted, noRoute, err.Error())) {
-			c.stop = s.unrouted(rec, err)
+		r, kept, stop := s.judge(c, rec)
+		if stop != nil {
+			c.stop = stop
 			return chunks, used
-		}
-		kept := err != nil
-		if r != nil && frame.MayBeInLongMsg(rec.Value) {
-			if stop := s.foreign(rec); stop != nil {
-				if kept = s.skipByHand(c, rec, stop.Text()); !kept {
-					c.stop = stop
-					return chunks, used
-				}
-			}
-		}
-		if !kept && s.content != nil && r != nil && s.body.Aside {
-			if kept = s.keep(c, rec, s.body.Class, r.Index, s.body.Why); !kept {
-				c.stop = s.body.Stop(rec, s.topicID)
-				return chunks, used
-			}
 		}
 		lane := uint8(0)
 		if s.Lanes > 0 && r != nil && !kept {
@@ -243,23 +226,6 @@ func (s *Splitter) next(c *chunk, rec *kgo.Record) *chunk {
 		clear(s.inLane[:])
 	}
 	return c
-}
-
-// unrouted stops the partition at a record without a stream.
-func (s *Splitter) unrouted(rec *kgo.Record, err error) *reason.Reason {
-	id, code, why := part.ID{Topic: rec.Topic, Num: rec.Partition}, unroutedCode(err), err.Error()
-	if code == reason.Unrouted {
-		why = part.OrSkip(why, id, s.topicID, rec.Offset)
-	}
-	return part.Stop(id, code, rec.Offset, why)
-}
-
-// unroutedCode distinguishes a record for which no stream is left from one that no rule matches.
-func unroutedCode(err error) reason.Code {
-	if errors.Is(err, route.ErrTooManyStreams) {
-		return reason.TooManyStreams
-	}
-	return reason.Unrouted
 }
 
 // ended notes the size of a chunk that gets no more records, for the room of the next one; c may be nil.
@@ -386,17 +352,4 @@ func (r *Replaced) add(rec *kgo.Record) {
 	if r.N++; r.First == nil {
 		r.First = rec
 	}
-}
-
-// foreign judges a record that may be a pack: it returns the reason to stop at a pack of this group, and counts one of
-// somebody else.
-func (s *Splitter) foreign(rec *kgo.Record) *reason.Reason {
-	switch route.WhosePack(rec.Value, s.Origin) {
-	case route.OwnPack:
-		return route.Looped(part.ID{Topic: rec.Topic, Num: rec.Partition}, rec.Offset, rec.Value)
-	case route.ForeignPack:
-		s.taken.Packs++
-	case route.NoPack:
-	}
-	return nil
 }
