@@ -491,7 +491,7 @@ var mutations = []mutation{
 		pkg: connector, run: "RefusedWhereItIsNamed",
 	},
 	{
-		name: "an own pack sent round again", file: "connector/internal/assign/chunk.go",
+		name: "an own pack sent round again", file: "connector/internal/assign/judge.go",
 		old: "	case route.OwnPack:\n		return route.Looped(", new: "	case route.OwnPack:\n		_ = route.Looped(",
 		pkg: connector + " " + assigned, run: "OwnPack|CopyOfTheOwnQueue",
 	},
