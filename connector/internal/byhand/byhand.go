@@ -60,7 +60,7 @@ func (s *Skip) refuse(format string, args ...any) {
 		return
 	}
 	s.settled = true
-	s.log.Error("--skip is refused, and nothing is skipped", "skip", s.Entry.String(), "who", s.Who, "why", s.Why, "err", fmt.Sprintf(format, args...))
+	s.log.Error("--skip is refused, and nothing is skipped", "skip", s.String(), "who", s.Who, "why", s.Why, "err", fmt.Sprintf(format, args...))
 }
 
 // Skips are the skips of one process, at most one per partition. The methods are safe for concurrent use.
