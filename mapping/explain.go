@@ -44,7 +44,7 @@ func (t *Table) Explain(topic string, key []byte, headers []Header) Explanation 
 		found := func() []Header { return headers }
 		view := t.ForTopic(topic)
 		e.Target, e.Result, _ = view.Route(key, found)
-		e.Policy, e.OnError = view.OnError(ClassUnrouted), r.onError.String()
+		e.Policy, e.OnError = view.OnError(ClassUnrouted), r.onErrorText()
 		e.Reason = r.whyUnmatched(topic, p, key, found)
 		e.Default = e.Reason != "" && e.Result == Routed
 		return e

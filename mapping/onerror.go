@@ -76,6 +76,15 @@ func (p *policies) String() string {
 	return strings.Join(parts, ", ")
 }
 
+// onErrorText is the rule's on_error. Where unmatched decides about records without a valid id, it says nothing of them.
+func (r *rule) onErrorText() string {
+	text := r.onError.String()
+	if r.unmatched != unmatchedError {
+		text = strings.TrimPrefix(text, ClassUnrouted.String()+": "+PolicyStop.String()+", ")
+	}
+	return text
+}
+
 // OnError returns what becomes of a record of the topic that cannot be delivered. Where no rule matches, the partition stops.
 func (t *Topic) OnError(c Class) Policy {
 	if t.rule == nil || int(c) >= Classes {

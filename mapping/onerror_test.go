@@ -41,7 +41,7 @@ func TestOnErrorIsPerRuleAndClass(t *testing.T) {
 	if parse(t, "- {topics: a, group: g, stream: s, on_error: {poison: skip}}").DeadLetters() {
 		t.Error("a rule that skips wants dead letters")
 	}
-	if got := table.Rules()[2].OnError; got != "unrouted: stop, too_large: skip, refused: stop, poison: dead_letter, undecodable: stop" {
+	if got := table.Rules()[2].OnError; got != "too_large: skip, refused: stop, poison: dead_letter, undecodable: stop" {
 		t.Errorf("rule 3 shows on_error as %q", got)
 	}
 	if got := table.Rules()[0].OnError + " " + table.Rules()[1].OnError; got != " dead_letter" {
@@ -80,5 +80,12 @@ func TestOnlyWantsOneTopicAndRoutesNothing(t *testing.T) {
 		if got := topic.OnError(c); got != want {
 			t.Errorf("%v: %v, want %v", c, got, want)
 		}
+	}
+}
+
+func TestExplainLeavesRecordsWithoutAnIDToUnmatched(t *testing.T) {
+	table := parse(t, "- {topics: [orders], group: g, stream: '{key}', unmatched: skip, on_error: {too_large: dead_letter}}")
+	if e := table.Explain("orders", []byte("a"), nil); !strings.HasPrefix(e.OnError, "too_large: dead_letter, ") {
+		t.Errorf("explain says %q beside unmatched: skip", e.OnError)
 	}
 }

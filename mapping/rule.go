@@ -198,7 +198,7 @@ func (t *Table) Rules() []Rule {
 			Number: r.number, Line: r.line,
 			Topics: sources(r.topics), Exclude: sources(r.excludes),
 			Group: r.group.String(), Stream: r.stream.String(),
-			Unmatched: unmatched, OnError: r.onError.String(),
+			Unmatched: unmatched, OnError: r.onErrorText(),
 			Travels: r.travels(),
 		})
 	}
