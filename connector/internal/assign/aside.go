@@ -61,6 +61,11 @@ func (f *facts) policy(c mapping.Class) mapping.Policy {
 	return mapping.PolicyStop
 }
 
+// stopsAt reports whether a record that cannot be delivered stops the partition: neither on_error nor a person passes over it.
+func (f *facts) stopsAt(c mapping.Class, offset int64) bool {
+	return f.policy(c) == mapping.PolicyStop && !f.ByHand.Is(offset)
+}
+
 // letterPauses are between two tries to write a letter.
 var letterPauses = backoff.Backoff{Min: time.Second, Max: 30 * time.Second}
 
@@ -191,15 +196,12 @@ func (p *Assignment) setAside(pc checkpoint.Piece, class mapping.Class, why stri
 			return false
 		}
 		p.ByHand.Took(why)
-		p.checkpoint.SetAside(pc, checkpoint.ByHand)
-		p.events.Moved()
+		p.endAside(pc, checkpoint.ByHand)
 	case !known: // nobody waits for it
 	case policy == mapping.PolicySkip:
-		if p.checkpoint.SetAside(pc, checkpoint.Skipped) {
+		if p.endAside(pc, checkpoint.Skipped) {
 			p.Aside.Skipped(p, Skips{Class: class, N: int64(o.Records), First: o.First, Why: why})
 		}
-		p.laneFreed()
-		p.events.Moved()
 	default:
 		if r := p.overLimit(o.First, time.Now()); r != nil {
 			p.strandAlone(pc)
@@ -212,6 +214,14 @@ func (p *Assignment) setAside(pc checkpoint.Piece, class mapping.Class, why stri
 		}
 	}
 	return true
+}
+
+// endAside books the records of a piece as what became of them, and reports whether it was open until then.
+func (p *Assignment) endAside(pc checkpoint.Piece, as checkpoint.Class) (ended bool) {
+	ended = p.checkpoint.SetAside(pc, as)
+	p.laneFreed()
+	p.events.Moved()
+	return ended
 }
 
 // write hands over the letter of a piece.
@@ -229,13 +239,12 @@ func (p *Assignment) write(pc checkpoint.Piece, rec *kgo.Record, w waiting) {
 
 // written takes news of a letter. After a revoke it moves nothing.
 func (p *Assignment) written(pc checkpoint.Piece, w waiting, offset int64, err error) {
-	defer p.events.Moved()
 	if err == nil {
-		p.checkpoint.SetAside(pc, checkpoint.Quarantined)
-		p.laneFreed()
+		p.endAside(pc, checkpoint.Quarantined)
 		p.Aside.Lettered(p, w.class, offset, w.why)
 		return
 	}
+	defer p.events.Moved()
 	o, again := p.checkpoint.Lost(pc)
 	if !again {
 		if !p.checkpoint.Wanted(pc) {
@@ -358,7 +367,7 @@ func (p *Assignment) writeLettersLocked(c *chunk, now time.Time) (wait reason.Ke
 // if the partition is to stop.
 func (p *Assignment) keepTooLargeLocked(c *chunk, g *group, err error) bool {
 	at := g.offsets[g.sent]
-	if p.policy(mapping.ClassTooLarge) == mapping.PolicyStop && !p.ByHand.Is(at) {
+	if p.stopsAt(mapping.ClassTooLarge, at) {
 		return false
 	}
 	p.beginLocked(c, time.Now())
@@ -373,7 +382,7 @@ func (p *Assignment) keepTooLargeLocked(c *chunk, g *group, err error) bool {
 // KeepTooLarge applies on_error to a record of a lost piece, which was sent before and fits no more: the limit shrank. It returns false
 // if the partition is to stop.
 func (p *Assignment) KeepTooLarge(lost checkpoint.Piece, o checkpoint.Origin, err error) bool {
-	if p.policy(mapping.ClassTooLarge) == mapping.PolicyStop && !p.ByHand.Is(o.First) {
+	if p.stopsAt(mapping.ClassTooLarge, o.First) {
 		return false
 	}
 	return p.setAside(p.checkpoint.Replace(lost, o), mapping.ClassTooLarge, part.InKeys(err), 0)

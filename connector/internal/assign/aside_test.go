@@ -3,6 +3,7 @@ package assign
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -15,11 +16,13 @@ import (
 	"inlong-bridge/connector/checkpoint"
 	"inlong-bridge/connector/deadletter"
 	"inlong-bridge/connector/internal/assigntest"
+	"inlong-bridge/connector/internal/byhand"
 	"inlong-bridge/connector/internal/letters"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/replay"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/reason"
+	"inlong-bridge/connector/startfile"
 	"inlong-bridge/mapping"
 	"inlong-bridge/sdk"
 	"inlong-bridge/sdk/dptest/seeds"
@@ -344,4 +347,29 @@ func TestEveryRecordIsAccountedForWhateverFails(t *testing.T) {
 			}
 		})
 	})
+}
+
+// What waits behind a record in its lane goes on when that is passed over, whoever says so.
+func TestRecordThatIsPassedOverFreesItsLane(t *testing.T) {
+	entry := startfile.Entry{Topic: "t", Offset: 0}
+	hand, err := byhand.New(slog.New(slog.DiscardHandler), []byhand.Request{{Entry: entry}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range map[string]*Assignment{
+		"policy": keeping(t, new(fakeEvents), new(aside), "{refused: skip}"),
+		"hand":   keeping(t, new(fakeEvents), new(aside), "{poison: skip}"),
+	} {
+		p.Lanes = 1
+		p.checkpoint.KeepOrder(1)
+		if name == "hand" {
+			p.ByHand = hand.Begin(part.ID{Topic: "t"}, entry.ID, 0, 1)
+		}
+		span := p.checkpoint.Begin(0, 1)
+		pc := p.checkpoint.Add(span, checkpoint.Origin{Records: 1})
+		p.checkpoint.End(span)
+		if !p.setAside(pc, mapping.ClassRefused, "why", 1) || p.checkpoint.Checkpoint() != 1 || !p.freed.Load() {
+			t.Errorf("%s: checkpoint %d, lane freed %v; want 1 and true", name, p.checkpoint.Checkpoint(), p.freed.Load())
+		}
+	}
 }

@@ -2123,7 +2123,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a dead letter that failed counts as written", file: "connector/internal/assign/aside.go",
-		old: "	if err == nil {\n		p.checkpoint.SetAside", new: "	if err == nil || w.failed {\n		p.checkpoint.SetAside",
+		old: "	if err == nil {\n		p.endAside", new: "	if err == nil || w.failed {\n		p.endAside",
 		pkg: assigned,
 	},
 	{
