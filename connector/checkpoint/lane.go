@@ -33,13 +33,10 @@ func (p *Partition) InTurn(pc Piece) bool {
 	if !ok || p.lanes == nil {
 		return true
 	}
-	x := p.pieces.at(i)
-	if x.children > 0 {
+	if p.pieces.at(i).children > 0 {
 		return false
 	}
-	for x.parent != none {
-		x = p.pieces.at(x.parent)
-	}
+	x := p.pieces.at(p.root(i))
 	first, some := p.firstOfLane(x.origin.Lane)
 	return !some || first == x.handle
 }

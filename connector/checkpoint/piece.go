@@ -106,10 +106,15 @@ func (p *Partition) Root(pc Piece) Piece {
 	if !ok {
 		return 0
 	}
+	return p.pieces.at(p.root(i)).handle
+}
+
+// root is the piece with a place of its own that piece i replaces, or is.
+func (p *Partition) root(i int32) int32 {
 	for p.pieces.at(i).parent != none {
 		i = p.pieces.at(i).parent
 	}
-	return p.pieces.at(i).handle
+	return i
 }
 
 // Wanted reports whether the piece is lost and still has to be replaced: false once it, or a piece it
