@@ -113,7 +113,7 @@ func (q *Requeue) bridge() (*Bridge, error) {
 	if q.o.StopAgain {
 		onError = mapping.PolicyStop
 	}
-	b.requeue = &requeuing{b: b, reader: q.reader, sendsFor: q.sendFor, rate: q.o.Rate}
+	b.requeue = &requeuing{b: b, reader: q.reader, sendsFor: q.sendFor, rate: requeue.Rate(q.o.Rate)}
 	b.sources = mapping.Only(c.DeadLetter.Topic, onError)
 	return b, nil
 }
@@ -123,7 +123,7 @@ type requeuing struct {
 	b        *Bridge
 	reader   *requeue.Reader
 	sendsFor string // the group in whose name packs are sent
-	rate     int
+	rate     requeue.Rate
 	found    requeue.Summary
 }
 

@@ -62,7 +62,7 @@ func (q *Requeue) ToSource(ctx context.Context, progress func(Progress)) (Requeu
 		return rep, fmt.Errorf("creating kafka client: %w", err)
 	}
 	defer t.producer.Close()
-	s := requeue.Scan{Topic: topic, Opts: a.opts, Ranges: a.ranges, Next: nextRecord(a.src, topic), Rate: q.o.Rate}
+	s := requeue.Scan{Topic: topic, Opts: a.opts, Ranges: a.ranges, Next: nextRecord(a.src, topic), Rate: requeue.Rate(q.o.Rate)}
 	err = s.Run(ctx, func(num int32, recs []*kgo.Record, upTo int64) error {
 		// Not bound to ctx: what is begun is produced and committed before the run ends.
 		err := t.step(context.WithoutCancel(ctx), num, recs, upTo)

@@ -29,6 +29,7 @@ import (
 	"inlong-bridge/connector/internal/output"
 	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/replay"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/reason"
@@ -78,7 +79,7 @@ type Deps struct {
 	Absence   absence.Rules
 	LookAgain time.Duration // between two looks at whether stopped partitions may go on
 
-	Rate int // records per second that are handed on at most; 0 for no limit
+	Rate requeue.Rate // records per second that are handed on at most; 0 for no limit
 
 	// Of a migration.
 	Migrates bool

@@ -48,7 +48,7 @@ func (pl *poller) run(ctx context.Context) error {
 			pl.holding(reason.Key{})
 			continue
 		}
-		fs := pl.Group.PollRecords(ctx, most(pl.deps.Rate))
+		fs := pl.Group.PollRecords(ctx, pl.deps.Rate.Most())
 		done := pl.deps.Loops.Works("poll")
 		err := pl.take(fs)
 		done()
@@ -56,7 +56,9 @@ func (pl *poller) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		slow(ctx, pl.deps.Rate, fs)
+		if r := pl.deps.Rate; r > 0 {
+			r.Wait(ctx, fs.NumRecords())
+		}
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ type Scan struct {
 	// Next returns the offset of the first record of a partition from an offset on, or where its log ends: logs may end in offsets
 	// that hold no record.
 	Next func(ctx context.Context, partition int32, from int64) (int64, error)
-	Rate int // records per second, 0 for no limit
+	Rate Rate
 }
 
 // ErrLeave is returned by the function that visits records when it wants no more of their partition.
@@ -55,8 +55,8 @@ func (s *Scan) Run(ctx context.Context, visit func(partition int32, recs []*kgo.
 	}
 	defer cl.Close()
 	most := scanAtOnce
-	if s.Rate > 0 {
-		most = min(max(s.Rate/10, 1), most)
+	if n := s.Rate.Most(); n > 0 {
+		most = min(n, most)
 	}
 	for moved := time.Now(); len(left) > 0; {
 		poll, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
@@ -73,7 +73,7 @@ func (s *Scan) Run(ctx context.Context, visit func(partition int32, recs []*kgo.
 		})
 		if n := fs.NumRecords(); n > 0 {
 			moved = time.Now()
-			s.wait(ctx, n)
+			s.Rate.Wait(ctx, n)
 		} else if failed == nil {
 			failed = s.pastEnds(ctx, left, visit)
 		}
@@ -85,19 +85,6 @@ func (s *Scan) Run(ctx context.Context, visit func(partition int32, recs []*kgo.
 		}
 	}
 	return nil
-}
-
-// wait holds the rate.
-func (s *Scan) wait(ctx context.Context, n int) {
-	if s.Rate <= 0 {
-		return
-	}
-	t := time.NewTimer(time.Duration(n) * time.Second / time.Duration(s.Rate))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }
 
 // took hands over what was fetched of a partition.

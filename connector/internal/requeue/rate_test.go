@@ -1,31 +1,27 @@
-package consume
+package requeue
 
 import (
 	"context"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-func fetchOf(n int) kgo.Fetches {
-	recs := make([]*kgo.Record, n)
-	return kgo.Fetches{{Topics: []kgo.FetchTopic{{Partitions: []kgo.FetchPartition{{Records: recs}}}}}}
-}
 
 // At a rate, polls are small and each is followed by the time that it takes; without one nothing waits.
 func TestRateBoundsWhatIsHandedOn(t *testing.T) {
-	for _, tt := range []struct{ rate, most int }{{0, 0}, {1, 1}, {9, 1}, {250, 25}, {100_000, 10_000}} {
+	for _, tt := range []struct {
+		rate Rate
+		most int
+	}{{0, 0}, {1, 1}, {9, 1}, {250, 25}, {100_000, 10_000}} {
 		synctest.Test(t, func(t *testing.T) {
-			if got := most(tt.rate); got != tt.most {
-				t.Errorf("most(%d) = %d, want %d", tt.rate, got, tt.most)
+			if got := tt.rate.Most(); got != tt.most {
+				t.Errorf("Rate(%d).Most() = %d, want %d", tt.rate, got, tt.most)
 			}
 			began := time.Now()
 			n := 0
 			for range 20 {
-				slow(t.Context(), tt.rate, fetchOf(most(tt.rate)))
-				n += most(tt.rate)
+				tt.rate.Wait(t.Context(), tt.rate.Most())
+				n += tt.rate.Most()
 			}
 			if took := time.Since(began); tt.rate > 0 && took+time.Microsecond < time.Duration(n)*time.Second/time.Duration(tt.rate) {
 				t.Errorf("rate %d: %d records in %v", tt.rate, n, took)
@@ -38,7 +34,7 @@ func TestRateBoundsWhatIsHandedOn(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		began := time.Now()
-		if slow(ctx, 1, fetchOf(1)); time.Since(began) > 0 {
+		if Rate(1).Wait(ctx, 1); time.Since(began) > 0 {
 			t.Error("a bridge that stops waited for the rate")
 		}
 	})
