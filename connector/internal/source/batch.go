@@ -44,6 +44,7 @@ type header struct {
 	sound      bool  // all of it is there, and the checksum holds
 	counts     bool  // it says twice how many offsets it has, and both say the same
 	attributes int16
+	oldest     int64 // time of its first record
 	newest     int64
 	producer   int64
 }
@@ -64,7 +65,7 @@ func headerOf(raw []byte) (h header, ok bool) {
 		}
 	case len(raw) >= headerSize && h.size >= headerSize:
 		h.attributes = int16(binary.BigEndian.Uint16(raw[21:]))
-		h.newest, h.producer = int64(binary.BigEndian.Uint64(raw[35:])), int64(binary.BigEndian.Uint64(raw[43:]))
+		h.oldest, h.newest, h.producer = int64(binary.BigEndian.Uint64(raw[27:])), int64(binary.BigEndian.Uint64(raw[35:])), int64(binary.BigEndian.Uint64(raw[43:]))
 		if delta := int64(int32(binary.BigEndian.Uint32(raw[23:]))); delta >= 0 && h.base >= 0 && h.base < math.MaxInt64-delta {
 			h.next, h.counts = h.base+delta+1, delta+1 == int64(int32(binary.BigEndian.Uint32(raw[57:])))
 		}

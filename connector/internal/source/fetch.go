@@ -39,7 +39,7 @@ func (src *Source) fetchAt(ctx context.Context, id part.ID, topic [16]byte, offs
 
 // fetchFrom does the same with an answer of the brokers about the topic.
 func (src *Source) fetchFrom(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel) (fp kgo.FetchPartition, next int64, err error) {
-	raw, err := src.fetchRaw(ctx, d, id, topic, offset, isolation)
+	raw, err := src.ask(ctx, d, id, topic, offset, isolation, maxBytes)
 	if err != nil {
 		return fp, 0, err
 	}
@@ -57,12 +57,7 @@ func (src *Source) open(id part.ID, offset int64, isolation kgo.IsolationLevel, 
 	}, raw, unfolding(src.client), nil)
 }
 
-// fetchRaw is fetchFrom without decoding. An error of the partition is in the answer.
-func (src *Source) fetchRaw(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel) (*kmsg.FetchResponseTopicPartition, error) {
-	return src.ask(ctx, d, id, topic, offset, isolation, maxBytes)
-}
-
-// ask is fetchRaw of about so many bytes; the first batch comes whole.
+// ask fetches about so many bytes, and decodes nothing; the first batch comes whole. An error of the partition is in the answer.
 func (src *Source) ask(ctx context.Context, d kadm.TopicDetail, id part.ID, topic [16]byte, offset int64, isolation kgo.IsolationLevel, most int) (*kmsg.FetchResponseTopicPartition, error) {
 	if part.OtherTopic(topic, d.ID) {
 		return nil, ErrOtherTopic // an answer would speak of another topic's log
@@ -162,33 +157,37 @@ func abortedIn(list []kmsg.FetchResponseTopicPartitionAbortedTransaction, h head
 }
 
 // Round asks about many partitions, of which some belong to one topic: an answer about a topic of 10,000 partitions names them all,
-// so it is asked for once.
+// so it is asked for once. Leaders change: begin another round when a question fails.
 type Round struct {
 	src    *Source
 	topics kadm.TopicDetails
 }
 
-// NewRound begins a round. It is for one goroutine, and for a second or so: leaders change.
+// NewRound begins a round. It is for one goroutine.
 func (src *Source) NewRound() *Round { return &Round{src, make(kadm.TopicDetails)} }
+
+// topic is what the brokers said of a topic in this round.
+func (r *Round) topic(ctx context.Context, name string) (kadm.TopicDetail, error) {
+	if d, ok := r.topics[name]; ok {
+		return d, nil
+	}
+	details, err := r.src.admin.ListTopics(ctx, name)
+	if err != nil {
+		return kadm.TopicDetail{}, err
+	}
+	r.topics[name] = details[name]
+	return details[name], nil
+}
 
 // NextRecord returns the offset of the first record from offset on, or where the fetched part of the log ends when it has none.
 func (r *Round) NextRecord(ctx context.Context, id part.ID, topic [16]byte, from int64) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	d, ok := r.topics[id.Topic]
-	if !ok {
-		details, err := r.src.admin.ListTopics(ctx, id.Topic)
-		if err != nil {
-			return 0, err
-		}
-		d = details[id.Topic]
-		r.topics[id.Topic] = d
+	d, err := r.topic(ctx, id.Topic)
+	if err != nil {
+		return 0, err
 	}
-	isolation := kgo.ReadUncommitted()
-	if r.src.readCommitted {
-		isolation = kgo.ReadCommitted()
-	}
-	fp, next, err := r.src.fetchFrom(ctx, d, id, topic, from, isolation)
+	fp, next, err := r.src.fetchFrom(ctx, d, id, topic, from, r.src.isolation())
 	switch {
 	case err != nil:
 		return 0, err

@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -36,13 +35,14 @@ const (
 // offset that nothing was told of.
 func (src *Source) WalkRecords(ctx context.Context, w Walk) (at int64, err error) {
 	at, moved := w.Next(0), time.Now()
+	round := src.NewRound()
 	for at < w.End {
 		if at < w.Start {
 			w.Gone(at, min(w.Start, w.End)-1)
 			at = w.Next(w.Start)
 			continue
 		}
-		next, err := src.walkStep(ctx, &w, at)
+		next, err := src.walkStep(ctx, round, &w, at)
 		var told toldError
 		switch {
 		case ctx.Err() != nil:
@@ -65,6 +65,7 @@ func (src *Source) WalkRecords(ctx context.Context, w Walk) (at int64, err error
 			}
 			return at, kafkaclient.Explain(err, fmt.Sprintf("asking which offsets of %s from %d on are records", w.ID, at))
 		}
+		round = src.NewRound() // another broker may lead the partition by now, or the topic be another one
 		select {
 		case <-time.After(walkPause):
 		case <-ctx.Done():
@@ -77,14 +78,14 @@ func (src *Source) WalkRecords(ctx context.Context, w Walk) (at int64, err error
 type toldError struct{ error }
 
 // walkStep fetches once, and returns where to go on.
-func (src *Source) walkStep(ctx context.Context, w *Walk, at int64) (next int64, err error) {
+func (src *Source) walkStep(ctx context.Context, round *Round, w *Walk, at int64) (next int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, walkTime)
 	defer cancel()
-	details, err := src.admin.ListTopics(ctx, w.ID.Topic)
+	d, err := round.topic(ctx, w.ID.Topic)
 	if err != nil {
 		return at, err
 	}
-	raw, err := src.fetchRaw(ctx, details[w.ID.Topic], w.ID, w.Topic, at, src.isolation())
+	raw, err := src.ask(ctx, d, w.ID, w.Topic, at, src.isolation(), maxBytes)
 	if err != nil {
 		return at, err
 	}
@@ -106,48 +107,30 @@ func (src *Source) walkStep(ctx context.Context, w *Walk, at int64) (next int64,
 	if fp.Err == nil || next > at {
 		return next, nil
 	}
-	b, ok := headerAt(raw.RecordBatches, at)
+	h, ok := headerAt(raw.RecordBatches, at)
 	if !ok {
 		return at, fmt.Errorf("the batch at offset %d cannot be read: %w", at, fp.Err)
 	}
-	for o := max(b.first, at); o <= b.last && o < w.End; o++ {
-		if err := w.Record(o, b.time); err != nil {
+	for o := max(h.base, at); o < min(h.next, w.End); o++ {
+		if err := w.Record(o, time.UnixMilli(h.oldest)); err != nil {
 			return at, toldError{err}
 		}
 	}
-	return b.last + 1, nil
+	return h.next, nil
 }
 
-// batchHead is what the header of a batch tells without its records being decoded.
-type batchHead struct {
-	first, last int64
-	time        time.Time
-}
-
-// Positions in a record batch of Kafka's format 2.
-const (
-	headLength    = 8
-	headMagic     = 16
-	headLastDelta = 23
-	headTime      = 27
-	headSize      = 61
-)
-
-// headerAt finds the batch that an offset lies in.
-func headerAt(raw []byte, at int64) (b batchHead, ok bool) {
-	be := binary.BigEndian
-	for len(raw) >= headSize && raw[headMagic] == 2 {
-		length := int64(headLength) + 4 + int64(int32(be.Uint32(raw[headLength:])))
-		b.first = int64(be.Uint64(raw))
-		b.last = b.first + int64(int32(be.Uint32(raw[headLastDelta:])))
-		b.time = time.UnixMilli(int64(be.Uint64(raw[headTime:])))
-		if b.last >= at {
-			return b, b.first >= 0
+// headerAt finds the batch that an offset lies in. ok is false where a header on the way there cannot be believed.
+func headerAt(raw []byte, at int64) (h header, ok bool) {
+	for {
+		h, ok := headerOf(raw)
+		switch {
+		case !ok || h.magic != 2 || h.next < 0:
+			return header{}, false
+		case h.next > at:
+			return h, true
+		case h.size > len(raw):
+			return header{}, false
 		}
-		if length < headSize || length > int64(len(raw)) {
-			break
-		}
-		raw = raw[length:]
+		raw = raw[h.size:]
 	}
-	return batchHead{}, false
 }

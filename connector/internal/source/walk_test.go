@@ -125,7 +125,7 @@ func TestHeaderTellsTheOffsetsOfABatch(t *testing.T) {
 	batch := func(first int64, n int32) []byte {
 		b := kmsg.RecordBatch{FirstOffset: first, Magic: 2, LastOffsetDelta: n - 1, FirstTimestamp: 1234, NumRecords: n, Records: []byte("records")}
 		raw := b.AppendTo(nil)
-		binary.BigEndian.PutUint32(raw[headLength:], uint32(len(raw)-12))
+		binary.BigEndian.PutUint32(raw[8:], uint32(len(raw)-12))
 		return raw
 	}
 	two := append(batch(10, 5), batch(15, 3)...)
@@ -137,9 +137,9 @@ func TestHeaderTellsTheOffsetsOfABatch(t *testing.T) {
 	}{
 		{two, 10, 10, 14, true}, {two, 14, 10, 14, true}, {two, 15, 15, 17, true}, {two, 18, 0, 0, false}, {two[:70], 16, 0, 0, false}, {nil, 0, 0, 0, false},
 	} {
-		b, ok := headerAt(tc.raw, tc.at)
-		if ok != tc.ok || ok && (b.first != tc.first || b.last != tc.last || b.time.UnixMilli() != 1234) {
-			t.Errorf("headerAt(%d) = %+v, %v, want %d to %d, %v", tc.at, b, ok, tc.first, tc.last, tc.ok)
+		h, ok := headerAt(tc.raw, tc.at)
+		if ok != tc.ok || ok && (h.base != tc.first || h.next != tc.last+1 || h.oldest != 1234) {
+			t.Errorf("headerAt(%d) = %+v, %v, want %d to %d, %v", tc.at, h, ok, tc.first, tc.last, tc.ok)
 		}
 	}
 }
@@ -147,8 +147,8 @@ func TestHeaderTellsTheOffsetsOfABatch(t *testing.T) {
 func FuzzHeaderAt(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 9}, int64(9))
 	f.Fuzz(func(t *testing.T, raw []byte, at int64) {
-		if b, ok := headerAt(raw, at); ok && (b.last < at || b.first < 0) {
-			t.Errorf("headerAt(%x, %d) = %+v", raw, at, b)
+		if h, ok := headerAt(raw, at); ok && (h.next <= at || h.base < 0) {
+			t.Errorf("headerAt(%x, %d) = %+v", raw, at, h)
 		}
 	})
 }
