@@ -350,7 +350,7 @@ func (m *migration) report() Report {
 		pv.enter(books)
 		if !pv.Closed && pv.Reason == "" {
 			if pv.Reason = m.stopped[pl.id].why; pv.Reason == "" {
-				pv.Reason = fmt.Sprintf("stopped at offset %d of %d; starting again goes on from there", max(c.Offset, pl.start), pl.end)
+				pv.Reason = openText(max(c.Offset, pl.start), pl.end)
 			} else {
 				pv.Reason += "; starting again does not help before that is done"
 			}

@@ -101,6 +101,11 @@ func (v *Report) String() string {
 	return b.String()
 }
 
+// openText says of a partition that nothing keeps from going on how far it is.
+func openText(at, end int64) string {
+	return fmt.Sprintf("stopped at offset %d of %d; starting again goes on from there", at, end)
+}
+
 // newReport judges a migration by its partitions.
 func newReport(mode string, parts []PartitionReport) Report {
 	v := Report{Result: Pass, Mode: mode, Proves: proofs[mode], Partitions: parts}

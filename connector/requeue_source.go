@@ -310,7 +310,7 @@ func (t *returning) report() Report {
 		}
 		row.enter(p.books)
 		if !row.Closed && row.Reason == "" {
-			row.Reason = fmt.Sprintf("stopped at offset %d of %d; starting again goes on from there", p.at, p.end)
+			row.Reason = openText(p.at, p.end)
 		}
 		rows = append(rows, row)
 	}

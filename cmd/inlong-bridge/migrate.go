@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"inlong-bridge/connector"
+	"inlong-bridge/connector/config"
 )
 
 func newMigrate(e *env) *cobra.Command {
@@ -52,14 +53,7 @@ of 1, 4, 3 and 5 counts.`,
 			if err != nil {
 				return err
 			}
-			out := e.stdout
-			if asJSON {
-				out = e.stderr
-			}
-			progress := &migrateProgress{live: newLive(out), start: time.Now()}
-			if asJSON && cfg.Log.Format == "json" {
-				progress.log = log
-			}
+			progress := newMigrateProgress(e, log, cfg, asJSON)
 			report, err := bridge.Migrate(cmd.Context(), e.hard, progress.show)
 			progress.live.clear()
 			if err != nil && len(report.Partitions) == 0 {
@@ -106,6 +100,19 @@ type migrateProgress struct {
 
 	log  *slog.Logger // used instead of live when both would write to one stream; otherwise nil
 	last time.Time    // time of the last line
+}
+
+// newMigrateProgress shows progress on stdout, or on stderr beside a report that is JSON.
+func newMigrateProgress(e *env, log *slog.Logger, cfg *config.Config, asJSON bool) *migrateProgress {
+	out := e.stdout
+	if asJSON {
+		out = e.stderr
+	}
+	m := &migrateProgress{live: newLive(out), start: time.Now()}
+	if asJSON && cfg.Log.Format == "json" {
+		m.log = log
+	}
+	return m
 }
 
 func (m *migrateProgress) show(p connector.Progress) {

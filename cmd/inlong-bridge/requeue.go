@@ -172,22 +172,14 @@ func (f *requeueFlags) options() (connector.RequeueOptions, error) {
 
 func (f *requeueFlags) run(cmd *cobra.Command, e *env, cfg *config.Config, o connector.RequeueOptions, skips []connector.HandSkip) error {
 	log := e.startLog(cfg.Log)
-	version, _ := buildVersion()
-	q, err := connector.NewRequeue(cfg, connector.Deps{Log: log, Version: version, Skip: skips}, o)
+	q, err := connector.NewRequeue(cfg, bridgeDeps(log, skips), o)
 	if err != nil {
 		return &usageError{err}
 	}
 	if f.dry {
 		return f.dryRun(cmd, e.stdout, q)
 	}
-	out := e.stdout
-	if f.json {
-		out = e.stderr
-	}
-	progress := &migrateProgress{live: newLive(out), start: time.Now()}
-	if f.json && cfg.Log.Format == "json" {
-		progress.log = log
-	}
+	progress := newMigrateProgress(e, log, cfg, f.json)
 	var report connector.RequeueReport
 	if f.toSource {
 		log.Warn(toSourceWarning, "group", q.SourceGroup())

@@ -48,6 +48,11 @@ the next start repeats, or a partition is stopped, and its reason says what to d
 
 // newBridge builds the connector for run, migrate and demo.
 func newBridge(cfg *config.Config, log *slog.Logger, skip ...connector.HandSkip) (*connector.Bridge, error) {
+	return connector.New(cfg, bridgeDeps(log, skip))
+}
+
+// bridgeDeps are what a command gives the connector.
+func bridgeDeps(log *slog.Logger, skip []connector.HandSkip) connector.Deps {
 	v, _ := buildVersion()
-	return connector.New(cfg, connector.Deps{Log: log, Version: v, Skip: skip})
+	return connector.Deps{Log: log, Version: v, Skip: skip}
 }
