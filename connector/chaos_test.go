@@ -34,16 +34,7 @@ func TestRandomFaultsLoseNothing(t *testing.T) {
 			n += 100
 			switch rng.IntN(7) {
 			case 0, 1:
-				i := rng.IntN(3)
-				if dead[i] {
-					if err := e.proxies[i].Restart(); err != nil {
-						t.Fatal(err)
-					}
-					delete(dead, i)
-				} else if len(dead) < 2 {
-					e.proxies[i].Kill()
-					dead[i] = true
-				}
+				e.flip(dead, rng.IntN(3))
 			case 2:
 				if len(bridges) < 3 {
 					bridges = append(bridges, mk())

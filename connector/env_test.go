@@ -163,6 +163,20 @@ func (e *env) startLogging(c *config.Config, log *slog.Logger) *running {
 	return r
 }
 
+// flip restarts a proxy that is dead, or kills one while not more than one other is.
+func (e *env) flip(dead map[int]bool, i int) {
+	e.t.Helper()
+	if dead[i] {
+		if err := e.proxies[i].Restart(); err != nil {
+			e.t.Fatal(err)
+		}
+		delete(dead, i)
+	} else if len(dead) < 2 {
+		e.proxies[i].Kill()
+		dead[i] = true
+	}
+}
+
 // drain stops the bridge as SIGTERM does and returns what Run returned.
 func (r *running) drain() error {
 	r.stop()

@@ -78,6 +78,22 @@ func (e *env) lettersIn() (ls []deadletter.Letter, originals []*kgo.Record) {
 	return ls, originals
 }
 
+// refusal answers a produce request with an error for each of its partitions.
+func refusal(in *kmsg.ProduceRequest, why *kerr.Error) *kmsg.ProduceResponse {
+	resp := in.ResponseKind().(*kmsg.ProduceResponse)
+	for _, t := range in.Topics {
+		rt := kmsg.NewProduceResponseTopic()
+		rt.Topic, rt.TopicID = t.Topic, t.TopicID
+		for _, p := range t.Partitions {
+			rp := kmsg.NewProduceResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, why.Code
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
 // holdProduce lets no produce request to the dead letters through until let.
 func (e *env) holdProduce(let *atomic.Bool) {
 	e.kafka.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -87,16 +103,7 @@ func (e *env) holdProduce(let *atomic.Bool) {
 		e.kafka.KeepControl()
 		in := req.(*kmsg.ProduceRequest)
 		if in.Acks == -1 && len(in.Topics) == 1 && (in.Topics[0].Topic == "letters" || e.kafka.TopicInfo("letters") != nil && in.Topics[0].TopicID == e.kafka.TopicInfo("letters").TopicID) {
-			resp := in.ResponseKind().(*kmsg.ProduceResponse)
-			rt := kmsg.NewProduceResponseTopic()
-			rt.Topic, rt.TopicID = in.Topics[0].Topic, in.Topics[0].TopicID
-			for _, p := range in.Topics[0].Partitions {
-				rp := kmsg.NewProduceResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = p.Partition, kerr.NotEnoughReplicas.Code // is tried again without end
-				rt.Partitions = append(rt.Partitions, rp)
-			}
-			resp.Topics = append(resp.Topics, rt)
-			return resp, nil, true
+			return refusal(in, kerr.NotEnoughReplicas), nil, true // is tried again without end
 		}
 		return nil, nil, false
 	})
@@ -232,19 +239,7 @@ func TestDeadLetterTopicThatIsTooSmallStopsThePartition(t *testing.T) {
 	}
 	e.kafka.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		e.kafka.KeepControl()
-		in := req.(*kmsg.ProduceRequest)
-		resp := in.ResponseKind().(*kmsg.ProduceResponse)
-		for _, t := range in.Topics {
-			rt := kmsg.NewProduceResponseTopic()
-			rt.Topic, rt.TopicID = t.Topic, t.TopicID
-			for _, p := range t.Partitions {
-				rp := kmsg.NewProduceResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = p.Partition, kerr.MessageTooLarge.Code
-				rt.Partitions = append(rt.Partitions, rp)
-			}
-			resp.Topics = append(resp.Topics, rt)
-		}
-		return resp, nil, true
+		return refusal(req.(*kmsg.ProduceRequest), kerr.MessageTooLarge), nil, true
 	})
 	r := e.start(e.config("queue"))
 	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped })

@@ -102,16 +102,7 @@ func playInOrder(t *testing.T, order string, seed uint64) {
 		n += 60
 		switch rng.IntN(7) {
 		case 0, 1, 2:
-			i := rng.IntN(3)
-			if dead[i] {
-				if err := e.proxies[i].Restart(); err != nil {
-					t.Fatal(err)
-				}
-				delete(dead, i)
-			} else if len(dead) < 2 {
-				e.proxies[i].Kill()
-				dead[i] = true
-			}
+			e.flip(dead, rng.IntN(3))
 		case 3:
 			if len(bridges) < 2 {
 				bridges = append(bridges, mk())

@@ -94,22 +94,10 @@ func TestToSourceCommitsOnlyPastWhatIsAcknowledged(t *testing.T) {
 	var refused atomic.Bool
 	e.kafka.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		e.kafka.KeepControl()
-		in := req.(*kmsg.ProduceRequest)
 		if refused.Load() {
 			return nil, nil, false
 		}
-		resp := in.ResponseKind().(*kmsg.ProduceResponse)
-		for _, topic := range in.Topics {
-			rt := kmsg.NewProduceResponseTopic()
-			rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
-			for _, p := range topic.Partitions {
-				rp := kmsg.NewProduceResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = p.Partition, kerr.MessageTooLarge.Code
-				rt.Partitions = append(rt.Partitions, rp)
-			}
-			resp.Topics = append(resp.Topics, rt)
-		}
-		return resp, nil, true
+		return refusal(req.(*kmsg.ProduceRequest), kerr.MessageTooLarge), nil, true
 	})
 	v, err := e.requeueWith(e.config("queue"), RequeueOptions{}).ToSource(t.Context(), nil)
 	if p := v.Partitions[0]; err != nil || v.Result != Unfinished || p.Committed > 0 || !strings.Contains(p.Reason, "orders/0") {
