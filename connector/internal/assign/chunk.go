@@ -98,11 +98,11 @@ const (
 // So the first chunks of an assignment are short even where later ones are wide.
 // Cutting seals nothing: chunks that follow each other share open packs.
 type Splitter struct {
-	router  *route.Router
-	content *route.Content  // nil: values travel as they are
-	body    route.Body      // of the record in hand; only with content
-	from    *requeue.Letter // of a requeue: content is that of its partition
-	short   int             // number of chunks to come that are not wide; see shortSpans
+	router    *route.Router
+	content   *route.Content  // nil: values travel as they are
+	body      route.Body      // of the record in hand; only with content
+	originals route.Originals // of a requeue: content is that of the newest one
+	short     int             // number of chunks to come that are not wide; see shortSpans
 	// Pack is the bytes that the records of one chunk take in packs, at most. A record that is larger has a
 	// chunk to itself.
 	Pack int

@@ -40,7 +40,7 @@ func (p *Assignment) Take(s Sender, sp *Splitter, recs []*kgo.Record) Taken {
 	}
 	sp.topicID, sp.byHand = p.Topic.ID, p.ByHand
 	chunks, _ := sp.split(recs)
-	sp.body, sp.from = route.Body{}, nil // or they would keep the fetch
+	sp.body, sp.originals = route.Body{}, route.Originals{} // or they would keep the fetch
 	if sp.rules != nil {
 		p.letters.fetched(len(recs), now)
 		for _, s := range sp.taken.Aside {

@@ -16,12 +16,8 @@ import (
 
 // requeued has the originals of a partition travel as its rule says.
 func (s *Splitter) requeued(rec *kgo.Record) {
-	l := requeue.Of(rec)
-	if l == nil { // mostly
-		return
-	}
-	if s.from == nil || s.from.Mapping != l.Mapping || !s.from.SameHome(l) {
-		s.from, s.content = l, route.ContentOf(l)
+	if l := requeue.Of(rec); l != nil { // hardly ever
+		s.content = s.originals.Content(l)
 	}
 }
 

@@ -166,7 +166,7 @@ func (p *picked) attrsOf(from, to int) [][]sdk.Attr {
 // pick gathers the records that belong to the task: those of its offsets, route and minute that were not handed over yet. Every
 // other record of the range lives in another piece.
 func (t *task) pick(recs []*kgo.Record) (p picked) {
-	content := t.of.Content()
+	content, originals := t.of.Content(), route.Originals{}
 	lo, _ := slices.BinarySearchFunc(recs, t.from, func(r *kgo.Record, o int64) int { return cmp.Compare(r.Offset, o) })
 
 	for _, rec := range recs[lo:] {
@@ -192,7 +192,7 @@ func (t *task) pick(recs []*kgo.Record) (p picked) {
 		}
 		l := requeue.Of(rec)
 		if l != nil {
-			content = route.ContentOf(l)
+			content = originals.Content(l)
 		}
 		body := content.Of(rec)
 		if body.Aside {

@@ -45,12 +45,20 @@ func NewContent(c *mapping.Content, clusterID, topic string, topicID [16]byte, p
 	}
 }
 
-// ContentOf makes what travels of the original of a letter, as of any record of the original's partition.
-func ContentOf(l *requeue.Letter) *Content {
-	if l.Mapping == nil {
-		return nil
+// Originals makes what travels of originals of letters. Those of one partition mostly follow each other, and share their Content.
+type Originals struct {
+	of      *requeue.Letter // that content was made for; nil at first
+	content *Content
+}
+
+// Content makes what travels of the original of a letter, as of any record of the original's partition.
+func (o *Originals) Content(l *requeue.Letter) *Content {
+	if o.of == nil || o.of.Mapping != l.Mapping || !o.of.SameHome(l) {
+		if o.of, o.content = l, nil; l.Mapping != nil {
+			o.content = NewContent(l.Mapping.Content(), l.Cluster, l.Topic, l.TopicID, l.Partition)
+		}
 	}
-	return NewContent(l.Mapping.Content(), l.Cluster, l.Topic, l.TopicID, l.Partition)
+	return o.content
 }
 
 // PackAttrsOf returns the attributes of packs with originals of a letter's topic, nil for none.
