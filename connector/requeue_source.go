@@ -234,15 +234,8 @@ func (t *returning) sourceTopic(ctx context.Context, name string) *sourceTopic {
 func (t *returning) produce(ctx context.Context, out []*kgo.Record) (failed int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, produceTime)
 	defer cancel()
-	errs := make(map[*kgo.Record]error, len(out))
-	for _, r := range t.producer.ProduceSync(ctx, out...) {
-		errs[r.Record] = r.Err
-	}
-	for i, r := range out {
-		if err, answered := errs[r]; err != nil || !answered {
-			if !answered {
-				err = errors.New("bug: the client gave no answer")
-			}
+	for i, err := range kafkaclient.Produce(ctx, t.producer, out) {
+		if err != nil {
 			return i, err
 		}
 	}

@@ -52,15 +52,10 @@ func (it *Item) size() int {
 	return n
 }
 
-// Producer is what a Writer needs of *kgo.Client.
-type Producer interface {
-	ProduceSync(ctx context.Context, recs ...*kgo.Record) kgo.ProduceResults
-}
-
 // Writer writes letters. Room and Write may be called from anywhere; Run is one goroutine.
 type Writer struct {
 	topic, instance string
-	client          Producer
+	client          kafkaclient.Producer
 	wake            chan struct{}
 
 	mu    sync.Mutex
@@ -70,7 +65,7 @@ type Writer struct {
 }
 
 // New makes a writer to a topic. The client's options come from Options.
-func New(topic, instance string, client Producer) *Writer {
+func New(topic, instance string, client kafkaclient.Producer) *Writer {
 	return &Writer{topic: topic, instance: instance, client: client, wake: make(chan struct{}, 1)}
 }
 
@@ -172,22 +167,14 @@ func (w *Writer) produce(ctx context.Context, group []Item) []error {
 func (w *Writer) together(ctx context.Context, group []Item) []error {
 	ctx, cancel := context.WithTimeout(ctx, produceTime)
 	defer cancel()
-	recs, at := make([]*kgo.Record, len(group)), make(map[*kgo.Record]int, len(group))
+	recs := make([]*kgo.Record, len(group))
 	for i := range group {
 		l := group[i].Letter
 		l.Time, l.Instance = time.Now(), w.instance
 		recs[i] = deadletter.Encode(group[i].Original, l)
 		recs[i].Topic = w.topic
-		at[recs[i]] = i
 	}
-	errs := make([]error, len(group))
-	for i := range errs {
-		errs[i] = errors.New("the client gave no answer") // replaced below; a letter without an answer is not safe
-	}
-	for _, r := range w.client.ProduceSync(ctx, recs...) {
-		errs[at[r.Record]] = r.Err
-	}
-	return errs
+	return kafkaclient.Produce(ctx, w.client, recs)
 }
 
 // explain says why a letter was not written and what helps, nil for one that was.

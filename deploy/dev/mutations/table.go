@@ -2148,7 +2148,7 @@ var mutations = []mutation{
 		pkg: letters,
 	},
 	{
-		name: "a dead letter without an answer counts as written", file: "connector/internal/letters/letters.go",
+		name: "a dead letter without an answer counts as written", file: "connector/kafkaclient/produce.go",
 		old: "		errs[i] = errors.New(\"the client gave no answer\")", new: "		errs[i] = errors.Join()",
 		pkg: letters,
 	},
