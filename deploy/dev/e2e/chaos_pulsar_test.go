@@ -133,18 +133,22 @@ func (c *chaosCell) followPulsar(s *sink, f *follower, done *sync.WaitGroup) {
 	}
 	c.b.Cleanup(func() { client.Close(); done.Wait() })
 	for _, topic := range s.topics(c.topics) {
-		partitions, err := client.TopicPartitions(topic)
-		if err != nil {
-			c.b.Fatal(err)
-		}
+		var partitions []string
+		c.b.eventually(time.Minute, func() (err error) {
+			partitions, err = client.TopicPartitions(topic)
+			return err
+		})
 		for _, p := range partitions {
-			reader, err := client.CreateReader(pulsar.ReaderOptions{
-				Topic: p, StartMessageID: pulsar.EarliestMessageID(),
-				BackoffPolicyFunc: func() backoff.Policy { return backoff.NewDefaultBackoffWithInitialBackOff(100 * time.Millisecond) },
+			var reader pulsar.Reader
+			// A broker that was started again may lose sight of its own storage for a moment, seconds after it said that
+			// it is healthy: no topic is opened then.
+			c.b.eventually(time.Minute, func() (err error) {
+				reader, err = client.CreateReader(pulsar.ReaderOptions{
+					Topic: p, StartMessageID: pulsar.EarliestMessageID(),
+					BackoffPolicyFunc: func() backoff.Policy { return backoff.NewDefaultBackoffWithInitialBackOff(100 * time.Millisecond) },
+				})
+				return err
 			})
-			if err != nil {
-				c.b.Fatal(err)
-			}
 			done.Go(func() {
 				for {
 					m, err := reader.Next(c.b.Context())
