@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"slices"
 	"sort"
 	"time"
 
@@ -55,7 +56,7 @@ func (o observed) Snapshot() Status {
 	now := time.Now()
 	repair := b.consumer.Replay.Outstanding()
 	assigned := b.table.Assigned()
-	s.Parts = make([]PartitionStatus, 0, len(assigned))
+	s.Parts = slices.Grow(s.Parts, len(assigned))
 	for _, p := range assigned {
 		_, pending := p.Waiting()
 		s.Memory.ParkedBytes += pending
