@@ -64,11 +64,12 @@ func Verify(ctx context.Context, cfg *config.Config, deps Deps, o VerifyOptions)
 		}
 	}
 	v := &verification{
-		VerifyOptions: o, cfg: cfg, deps: deps, src: src, survey: survey, accounts: make(map[lineage.Source]*account),
+		VerifyOptions: o, cfg: cfg, deps: deps, walk: src.WalkRecords, survey: survey, accounts: make(map[lineage.Source]*account),
 		origin: route.OriginOf(survey.Cluster, cfg.Kafka.Group), memory: verify.NewMemory(o.Memory),
 	}
 	v.open(rows)
-	for _, step := range []func(context.Context) error{v.readQueue, v.readLetters, v.askSource} {
+	defer v.close()
+	for _, step := range []func(context.Context) error{v.findQueue, v.readQueue, v.readLetters, v.compare} {
 		if err := step(ctx); err != nil {
 			return Report{}, v.explain(err)
 		}
@@ -98,16 +99,26 @@ type verification struct {
 	VerifyOptions
 	cfg      *config.Config
 	deps     Deps
-	src      *source.Source
+	walk     func(context.Context, source.Walk) (int64, error) // asks the source
 	survey   *source.Survey
 	origin   string
 	memory   *verify.Memory
 	accounts map[lineage.Source]*account
 	ordered  []*account // the same
 	sums     QueueSums
+	queue    *Queue
+	readings []*reading
+	since    time.Time // see noted
+	total    int64     // of messages to be read, as far as they can be counted
 	oldest   time.Time // the queue has deleted nothing that came later; zero if it has deleted nothing
 	expired  string    // which partition that is
 	letters  int64     // in the books
+}
+
+func (v *verification) close() {
+	if v.queue != nil {
+		v.queue.Close()
+	}
 }
 
 // account is the account of a row.
@@ -196,6 +207,8 @@ func (v *verification) askSource(ctx context.Context) error {
 	v.Say("asking the source about offsets that were not found")
 	for _, a := range v.ordered {
 		log := v.survey.Logs[a.id]
+		a.ForgetSource()
+		a.source = ""
 		switch {
 		case v.NoSource:
 			a.source = "the source was not asked"
@@ -207,7 +220,7 @@ func (v *verification) askSource(ctx context.Context) error {
 			continue
 		}
 		t := v.survey.Topics[a.id.Topic].ID
-		at, err := v.src.WalkRecords(ctx, source.Walk{
+		at, err := v.walk(ctx, source.Walk{
 			ID: a.id, Topic: t, Start: log.Start, End: a.End, Next: a.NextNotFound,
 			Record: func(offset int64, at time.Time) error {
 				return a.IsRecord(offset, at.After(v.oldest.Add(clocksDiffer)))

@@ -72,15 +72,20 @@ func from(first, last int64) (offsets []int64) {
 
 func (p *proof) value(k aPack) []byte {
 	p.t.Helper()
+	return packOf(p.t, p.cluster, p.topic, k)
+}
+
+func packOf(t *testing.T, cluster string, topic resume.TopicID, k aPack) []byte {
+	t.Helper()
 	attr := k.attr
 	if attr == "" {
 		var b lineage.Builder
 		b.Reset(lineage.MaxChars, k.requeued)
-		s := lineage.SourceOf(lineage.ClusterOf(p.cluster), p.topic, "orders", k.partition)
+		s := lineage.SourceOf(lineage.ClusterOf(cluster), topic, "orders", k.partition)
 		if b.Add(&s, lineage.None, k.offsets) != len(k.offsets) {
-			p.t.Fatal("the lineage is full")
+			t.Fatal("the lineage is full")
 		}
-		attr = "&mid=abc.1&bg=" + route.OriginOf(p.cluster, "bridge") + "&src=" + string(b.AppendTo(nil))
+		attr = "&mid=abc.1&bg=" + route.OriginOf(cluster, "bridge") + "&src=" + string(b.AppendTo(nil))
 	}
 	pack := frame.Pack{Ext: frame.ExtStringIDs, Count: uint16(max(len(k.offsets), 1)), Attr: []byte("groupId=g&streamId=s" + attr)}
 	for range pack.Count {
@@ -88,7 +93,7 @@ func (p *proof) value(k aPack) []byte {
 	}
 	value, err := frame.AppendInLongMsg(nil, &pack, 1)
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return value
 }
