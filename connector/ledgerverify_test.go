@@ -368,7 +368,18 @@ func TestVerifyKnowsDeadLettersByTheirOffsetsAndSkipsByNumber(t *testing.T) {
 	letter(15, p.cluster)
 	letter(16, p.cluster)
 	letter(3, "another cluster")
+	for _, r := range []*kgo.Record{
+		{Topic: "dead", Key: []byte("x/0/15")}, // withdraws a letter
+		{Topic: "dead", Key: []byte("x/0/15"), Value: []byte("no letter")},
+	} {
+		if err := p.cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	v := p.verify(VerifyOptions{})
+	if v.Queue.BadLetters != 1 {
+		t.Errorf("%d letters cannot be read, want 1: one that is withdrawn is no letter", v.Queue.BadLetters)
+	}
 	p.wants("letters and a skip", v, Pass)
 	if q := v.Partitions[0].Queue; q.Letters != 2 || q.ByNumber != 1 {
 		t.Errorf("%+v", q)
