@@ -32,6 +32,7 @@ func (v *verification) findQueue(ctx context.Context) (err error) {
 	if v.queue, err = OpenQueue(ctx, v.cfg, v.deps); err != nil {
 		return err
 	}
+	v.Say("looking where the books began in the queue")
 	v.since = v.noted()
 	for _, c := range v.queue.Clusters {
 		topics, err := v.topicsOf(ctx, v.queue, c)
@@ -61,7 +62,7 @@ func (v *verification) findQueue(ctx context.Context) (err error) {
 // its topic. It is zero where there are no books.
 func (v *verification) noted() (since time.Time) {
 	for _, a := range v.ordered {
-		if seen := a.commit.Line.Seen.At.Add(-clocksDiffer); since.IsZero() || seen.Before(since) {
+		if seen := a.commit.Line.Seen.At.Add(-clocksDiffer).UTC(); since.IsZero() || seen.Before(since) {
 			since = seen
 		}
 	}
@@ -120,7 +121,7 @@ func (v *verification) plan(r *reading) {
 func (v *verification) readQueue(ctx context.Context) error {
 	step := "reading the queue"
 	if v.sums.Since != nil {
-		step += " since " + v.since.UTC().Format(time.RFC3339)
+		step += " since " + v.since.Format(time.RFC3339)
 	}
 	v.Say(step)
 	for _, r := range v.readings {
@@ -142,7 +143,7 @@ func (v *verification) readOlder(ctx context.Context) (any bool, err error) {
 			continue
 		}
 		if !any {
-			v.Say("reading the queue's older messages: not everything was found since " + v.since.UTC().Format(time.RFC3339))
+			v.Say("reading the queue's older messages: not everything was found since " + v.since.Format(time.RFC3339))
 			v.total += v.sums.Skipped
 			v.sums.Later, v.sums.Skipped, v.sums.Uncounted, v.sums.OlderRead, any = 0, 0, 0, true, true
 		}
