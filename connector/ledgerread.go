@@ -105,7 +105,7 @@ func (v *verification) plan(r *reading) {
 	if from != confirm.Unknown {
 		v.total += to.Entry - r.begin.Entry
 	}
-	if _, any := r.older(); !any {
+	if _, some := r.older(); !some {
 		return
 	}
 	v.sums.Since = &v.since
@@ -136,23 +136,23 @@ func (v *verification) readQueue(ctx context.Context) error {
 
 // readOlder reads what came before the books began: clocks may be wrong, so nothing is missing before all of the queue was looked at. It
 // reports whether there was anything to read.
-func (v *verification) readOlder(ctx context.Context) (any bool, err error) {
+func (v *verification) readOlder(ctx context.Context) (read bool, err error) {
 	for _, r := range v.readings {
 		s, ok := r.older()
 		if !ok {
 			continue
 		}
-		if !any {
+		if !read {
 			v.Say("reading the queue's older messages: not everything was found since " + v.since.Format(time.RFC3339))
 			v.total += v.sums.Skipped
-			v.sums.Later, v.sums.Skipped, v.sums.Uncounted, v.sums.OlderRead, any = 0, 0, 0, true, true
+			v.sums.Later, v.sums.Skipped, v.sums.Uncounted, v.sums.OlderRead, read = 0, 0, 0, true, true
 		}
 		r.begin = s.From
 		if err := v.read(ctx, r, s); err != nil {
-			return any, err
+			return read, err
 		}
 	}
-	return any, nil
+	return read, nil
 }
 
 // read reads a part of a partition. Once it is read from its beginning, its first message tells what may have been deleted before; until
@@ -187,8 +187,8 @@ func (v *verification) compare(ctx context.Context) error {
 		return err
 	}
 	// The source has records that the books do not call final. It is asked again with what the rest of the queue holds.
-	any, err := v.readOlder(ctx)
-	if err != nil || !any {
+	read, err := v.readOlder(ctx)
+	if err != nil || !read {
 		return err
 	}
 	return v.askSource(ctx)

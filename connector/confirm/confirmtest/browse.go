@@ -55,9 +55,10 @@ func browseSince(b *bench) {
 	b.open(1, 20*time.Second)
 	b.broker[0].Create(b.T, 3)
 	tick := func() time.Time { // the clocks of queues are cut to milliseconds
-		time.Sleep(20 * time.Millisecond)
-		defer time.Sleep(20 * time.Millisecond)
-		return time.Now()
+		<-time.After(20 * time.Millisecond)
+		now := time.Now()
+		<-time.After(20 * time.Millisecond)
+		return now
 	}
 	begun := tick()
 	b.put(0, 0, Packs(0, 40)...)

@@ -2107,7 +2107,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "records are missing before the queue's older messages were read", file: "connector/ledgerread.go",
-		old: "any, err := v.readOlder(ctx)\n	if err != nil || !any {", new: "any, err := false, error(nil)\n	if err != nil || !any {",
+		old: "read, err := v.readOlder(ctx)\n	if err != nil || !read {", new: "read, err := false, error(nil)\n	if err != nil || !read {",
 		pkg: connector, run: "TestVerdictIsThatOfTheWholeQueue",
 	},
 	{
