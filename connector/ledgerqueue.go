@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"time"
@@ -25,59 +24,14 @@ type QueueSums struct {
 	Unreadable int64 `json:"unreadable"` // messages, or lineages, that cannot be read
 	Expired    int   `json:"partitions_with_expired"`
 	BadLetters int64 `json:"unreadable_dead_letters"`
-}
 
-// readQueue reads the topics of the routes in all clusters, up to the ends that they have now.
-func (v *verification) readQueue(ctx context.Context) error {
-	q, err := OpenQueue(ctx, v.cfg, v.deps)
-	if err != nil {
-		return err
-	}
-	defer q.Close()
-	type reading struct {
-		in confirm.Browser
-		confirm.Stretch
-	}
-	var all []reading
-	var total int64
-	for _, c := range q.Clusters {
-		topics, err := v.topicsOf(ctx, q, c)
-		if err != nil {
-			return err
-		}
-		for _, topic := range topics {
-			l, err := c.Holds(ctx, topic)
-			if err != nil {
-				return fmt.Errorf("asking queue cluster %s what topic %s holds: %w", c.Name(), topic, err)
-			}
-			if v.consumed(c, topic) || !l.Exists {
-				continue
-			}
-			v.sums.Topics++
-			for _, n := range slices.Sorted(maps.Keys(l.Partitions)) {
-				b := l.Partitions[n]
-				all = append(all, reading{c, confirm.Stretch{
-					Place: confirm.Place{Cluster: c.Name(), Topic: topic, Partition: n}, TopicID: l.ID, From: b.Start, To: b.End,
-				}})
-				if b.Start != confirm.Unknown {
-					total += b.End.Entry - b.Start.Entry
-				}
-			}
-		}
-	}
-	v.sums.Partitions = len(all)
-	if len(all) == 0 {
-		return fmt.Errorf("%w; hint: does its queue section name the topics that the proxies write to?", ErrNoQueueTopic)
-	}
-	v.Say("reading the queue")
-	for _, r := range all {
-		p := partitionReader{v: v, total: total}
-		if err := r.in.Browse(ctx, r.Stretch, p.take); err != nil {
-			return err
-		}
-		v.mayHaveExpired(r.Stretch, p.first)
-	}
-	return nil
+	// Since is the time from which on the queue was read: when the books began, by clocks that may differ. Nil if from its beginning.
+	Since      *time.Time `json:"since,omitempty"`
+	Later      int        `json:"partitions_begun_later"`            // hold older messages that were not read
+	Skipped    int64      `json:"skipped"`                           // so many of them
+	Uncounted  int        `json:"partitions_not_counted"`            // whose older messages nobody can count
+	OlderRead  bool       `json:"older_read"`                        // not everything was found since then, so they were read as well
+	NoPosition string     `json:"read_from_beginning_why,omitempty"` // why some topics were read from their beginning
 }
 
 // consumed reports whether the group consumes a topic: then it is no topic of the queue, which the bridge never consumes, though routes by
@@ -113,7 +67,6 @@ func (v *verification) mayHaveExpired(s confirm.Stretch, first time.Time) {
 // partitionReader takes the messages of one partition of the queue.
 type partitionReader struct {
 	v     *verification
-	total int64
 	first time.Time // of its first message
 }
 
@@ -121,7 +74,7 @@ func (p *partitionReader) take(m *confirm.Message) error {
 	v := p.v
 	v.sums.Messages++
 	if v.sums.Messages%1024 == 0 {
-		v.Progress(v.sums.Messages, p.total)
+		v.Progress(v.sums.Messages, v.total)
 	}
 	if m.Err == nil {
 		if p.first.IsZero() {

@@ -11,11 +11,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"inlong-bridge/connector/config"
-	"inlong-bridge/connector/confirm"
 	"inlong-bridge/connector/deadletter"
 	"inlong-bridge/connector/internal/part"
+	"inlong-bridge/connector/internal/requeue"
 	"inlong-bridge/connector/internal/route"
 	"inlong-bridge/connector/internal/source"
+	"inlong-bridge/connector/kafkaclient"
 	"inlong-bridge/connector/lineage"
 	"inlong-bridge/connector/resume"
 	"inlong-bridge/connector/verify"
@@ -64,11 +65,12 @@ func Verify(ctx context.Context, cfg *config.Config, deps Deps, o VerifyOptions)
 		}
 	}
 	v := &verification{
-		VerifyOptions: o, cfg: cfg, deps: deps, src: src, survey: survey, accounts: make(map[lineage.Source]*account),
+		VerifyOptions: o, cfg: cfg, deps: deps, src: src, walk: src.WalkRecords, survey: survey, accounts: make(map[lineage.Source]*account),
 		origin: route.OriginOf(survey.Cluster, cfg.Kafka.Group), memory: verify.NewMemory(o.Memory),
 	}
 	v.open(rows)
-	for _, step := range []func(context.Context) error{v.readQueue, v.readLetters, v.askSource} {
+	defer v.close()
+	for _, step := range []func(context.Context) error{v.findQueue, v.readQueue, v.readLetters, v.compare} {
 		if err := step(ctx); err != nil {
 			return Report{}, v.explain(err)
 		}
@@ -99,15 +101,26 @@ type verification struct {
 	cfg      *config.Config
 	deps     Deps
 	src      *source.Source
+	walk     func(context.Context, source.Walk) (int64, error) // asks the source
 	survey   *source.Survey
 	origin   string
 	memory   *verify.Memory
 	accounts map[lineage.Source]*account
 	ordered  []*account // the same
 	sums     QueueSums
+	queue    *Queue
+	readings []*reading
+	since    time.Time // see noted
+	total    int64     // of messages to be read, as far as they can be counted
 	oldest   time.Time // the queue has deleted nothing that came later; zero if it has deleted nothing
 	expired  string    // which partition that is
 	letters  int64     // in the books
+}
+
+func (v *verification) close() {
+	if v.queue != nil {
+		v.queue.Close()
+	}
 }
 
 // account is the account of a row.
@@ -148,45 +161,62 @@ func (v *verification) readLetters(ctx context.Context) error {
 		return nil
 	}
 	v.Say("reading dead letters")
-	k := &v.cfg.Kafka
-	at := &config.Config{Kafka: *k, Queue: config.Queue{Timeout: askTime, Kafka: []config.QueueCluster{
-		{Name: "source", Brokers: k.Brokers, Topic: "{group}.{stream}", TLS: k.TLS, SASL: k.SASL},
-	}}}
-	q, err := OpenQueue(ctx, at, v.deps)
+	opts, err := (&Bridge{cfg: v.cfg, deps: v.deps, log: v.deps.Log, limits: v.cfg.Limits()}).plainOpts()
 	if err != nil {
 		return err
 	}
-	defer q.Close()
-	in := q.Clusters[0]
-	l, err := in.Holds(ctx, topic)
-	if err != nil {
-		return fmt.Errorf("asking what dead-letter topic %s holds: %w", topic, err)
+	ranges, err := v.lettersNow(ctx, topic)
+	if err == nil {
+		s := requeue.Scan{Topic: topic, Opts: opts, Ranges: ranges, Next: nextRecord(v.src, topic)}
+		err = s.Run(ctx, v.sawLetters)
 	}
-	for n, b := range l.Partitions {
-		s := confirm.Stretch{Place: confirm.Place{Cluster: in.Name(), Topic: topic, Partition: n}, TopicID: l.ID, From: b.Start, To: b.End}
-		if err := in.Browse(ctx, s, v.letter); err != nil {
-			return fmt.Errorf("reading dead letters: %w", err)
-		}
+	if err != nil {
+		return kafkaclient.Explain(err, "reading dead letters of topic "+topic)
 	}
 	return nil
 }
 
-// letter notes one record of the dead-letter topic.
-func (v *verification) letter(m *confirm.Message) error {
-	r := &kgo.Record{Key: m.Key, Value: m.Value}
-	for _, h := range m.Headers {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: []byte(h.Value)})
+// lettersNow returns the offsets that a dead-letter topic has now, of each partition; none if there is no such topic.
+func (v *verification) lettersNow(ctx context.Context, topic string) (map[int32]requeue.Range, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	details, err := v.src.ListTopics(ctx, []string{topic})
+	if d, ok := details[topic]; err != nil || !ok || source.IsAbsent(d.Err) {
+		return nil, err
+	} else if d.Err != nil {
+		return nil, d.Err
 	}
-	if r.Value == nil {
-		r.Value = []byte{}
+	s, err := v.src.Survey(ctx, map[string][]int32{topic: details[topic].Partitions.Numbers()})
+	if err != nil {
+		return nil, err
 	}
-	l, _, err := deadletter.Decode(r)
-	a := v.accounts[lineage.SourceOf(lineage.ClusterOf(l.Cluster), l.TopicID, l.Topic, l.Partition)]
-	switch {
-	case m.Err != nil || err != nil:
-		v.sums.BadLetters++ // its record counts as dead-lettered by number only
-	case a != nil:
-		return a.SawLetter(l.Offset, l.Last)
+	ranges := make(map[int32]requeue.Range)
+	for id, log := range s.Logs {
+		if log.Err != nil {
+			return nil, fmt.Errorf("listing offsets of %s: %w", id, log.Err)
+		}
+		ranges[id.Num] = requeue.Range{From: log.Start, To: log.End}
+	}
+	return ranges, nil
+}
+
+// sawLetters notes records of the dead-letter topic. A letter that was withdrawn counts until compaction takes it: its record is one all the
+// same.
+func (v *verification) sawLetters(_ int32, recs []*kgo.Record, _ int64) error {
+	for _, r := range recs {
+		if requeue.Withdraws(r) {
+			continue
+		}
+		l, _, err := deadletter.Decode(r)
+		if err != nil {
+			v.sums.BadLetters++ // its record counts as dead-lettered by number only
+			continue
+		}
+		if a := v.accounts[lineage.SourceOf(lineage.ClusterOf(l.Cluster), l.TopicID, l.Topic, l.Partition)]; a != nil {
+			if err := a.SawLetter(l.Offset, l.Last); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -196,6 +226,8 @@ func (v *verification) askSource(ctx context.Context) error {
 	v.Say("asking the source about offsets that were not found")
 	for _, a := range v.ordered {
 		log := v.survey.Logs[a.id]
+		a.ForgetSource()
+		a.source = ""
 		switch {
 		case v.NoSource:
 			a.source = "the source was not asked"
@@ -207,7 +239,7 @@ func (v *verification) askSource(ctx context.Context) error {
 			continue
 		}
 		t := v.survey.Topics[a.id.Topic].ID
-		at, err := v.src.WalkRecords(ctx, source.Walk{
+		at, err := v.walk(ctx, source.Walk{
 			ID: a.id, Topic: t, Start: log.Start, End: a.End, Next: a.NextNotFound,
 			Record: func(offset int64, at time.Time) error {
 				return a.IsRecord(offset, at.After(v.oldest.Add(clocksDiffer)))

@@ -72,15 +72,20 @@ func from(first, last int64) (offsets []int64) {
 
 func (p *proof) value(k aPack) []byte {
 	p.t.Helper()
+	return packOf(p.t, p.cluster, p.topic, k)
+}
+
+func packOf(t *testing.T, cluster string, topic resume.TopicID, k aPack) []byte {
+	t.Helper()
 	attr := k.attr
 	if attr == "" {
 		var b lineage.Builder
 		b.Reset(lineage.MaxChars, k.requeued)
-		s := lineage.SourceOf(lineage.ClusterOf(p.cluster), p.topic, "orders", k.partition)
+		s := lineage.SourceOf(lineage.ClusterOf(cluster), topic, "orders", k.partition)
 		if b.Add(&s, lineage.None, k.offsets) != len(k.offsets) {
-			p.t.Fatal("the lineage is full")
+			t.Fatal("the lineage is full")
 		}
-		attr = "&mid=abc.1&bg=" + route.OriginOf(p.cluster, "bridge") + "&src=" + string(b.AppendTo(nil))
+		attr = "&mid=abc.1&bg=" + route.OriginOf(cluster, "bridge") + "&src=" + string(b.AppendTo(nil))
 	}
 	pack := frame.Pack{Ext: frame.ExtStringIDs, Count: uint16(max(len(k.offsets), 1)), Attr: []byte("groupId=g&streamId=s" + attr)}
 	for range pack.Count {
@@ -88,7 +93,7 @@ func (p *proof) value(k aPack) []byte {
 	}
 	value, err := frame.AppendInLongMsg(nil, &pack, 1)
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return value
 }
@@ -363,7 +368,18 @@ func TestVerifyKnowsDeadLettersByTheirOffsetsAndSkipsByNumber(t *testing.T) {
 	letter(15, p.cluster)
 	letter(16, p.cluster)
 	letter(3, "another cluster")
+	for _, r := range []*kgo.Record{
+		{Topic: "dead", Key: []byte("x/0/15")}, // withdraws a letter
+		{Topic: "dead", Key: []byte("x/0/15"), Value: []byte("no letter")},
+	} {
+		if err := p.cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	v := p.verify(VerifyOptions{})
+	if v.Queue.BadLetters != 1 {
+		t.Errorf("%d letters cannot be read, want 1: one that is withdrawn is no letter", v.Queue.BadLetters)
+	}
 	p.wants("letters and a skip", v, Pass)
 	if q := v.Partitions[0].Queue; q.Letters != 2 || q.ByNumber != 1 {
 		t.Errorf("%+v", q)

@@ -3,16 +3,20 @@ package connector
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/internal/consume"
+	"inlong-bridge/connector/internal/observe"
 	"inlong-bridge/connector/internal/part"
 )
 
@@ -317,6 +321,41 @@ func TestLeavingAGroupThatDoesNotAnswerIsCutOff(t *testing.T) {
 		}
 		if n := w.log.lines("level=WARN", "leaving the group takes too long and is cut off"); n != 1 {
 			t.Errorf("%d lines say that leaving was cut off, want 1", n)
+		}
+	})
+}
+
+// 1. a letter cannot be written, and its partition stops  2. the topic is mended, and the letter is written  3. the signal comes before the
+// watch loop has looked. Nothing is left to do, and nothing stands in the way.
+func TestSignalRightAfterADeadLetterTopicIsMendedEndsClean(t *testing.T) {
+	letters := func(c *config.Config) {
+		other, err := config.Parse("t.yaml", []byte("kafka: {brokers: ['k:1'], group: g}\ninlong: {proxies: ['p:1']}\nroutes:\n"+keyed("dead_letter")), func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Routes, c.DeadLetter = other.Routes, other.DeadLetter
+	}
+	inBubble(t, letters, func(w *bubble) {
+		w.kafka(nil, "orders")
+		cl := w.client()
+		w.produce(cl, 0, 1) // without a key
+		w.start()
+		w.until("the partition is stopped", func() bool { return len(w.b.table.Stopped()) == 1 })
+		if _, err := kadm.NewClient(cl).CreateTopic(w.t.Context(), 1, 1, nil, "letters"); err != nil {
+			w.t.Fatal(err)
+		}
+		w.until("the letter is written", func() bool {
+			return slices.ContainsFunc(w.b.Status().Counters.DeadLetters, func(s observe.SetAside) bool { return s.N > 0 })
+		})
+		if len(w.b.table.Stopped()) == 0 {
+			w.t.Fatal("the watch loop was quicker; this is no test")
+		}
+		w.stop()
+		if err := w.wait(10 * time.Second); err != nil {
+			w.t.Errorf("Run = %v, want nil: the letter is written", err)
+		}
+		if at := w.committed(cl, 0); at != 1 {
+			w.t.Errorf("committed = %d, want 1", at)
 		}
 	})
 }

@@ -94,16 +94,6 @@ type RuleAttrs struct {
 	Attrs      []Attr
 }
 
-// Attrs returns the attributes of the packs of each rule that has some.
-func (t *Table) Attrs() (out []RuleAttrs) {
-	for _, r := range t.rules {
-		if len(r.attrs) > 0 {
-			out = append(out, RuleAttrs{r.number, r.attrs[0].Line, r.attrs})
-		}
-	}
-	return out
-}
-
 // travels describes what travels besides the values of a rule's records, "" for nothing.
 func (r *rule) travels() string {
 	var parts []string

@@ -49,9 +49,6 @@ func TestRuleSaysWhatTravels(t *testing.T) {
 	if got := table.ForTopic("plain").Attrs(); got != nil {
 		t.Errorf("attributes of packs %v, want none", got)
 	}
-	if got := table.Attrs(); len(got) != 1 || got[0].Rule != 3 || len(got[0].Attrs) != 2 {
-		t.Errorf("attributes by rule %v, want those of rule 3", got)
-	}
 	for topic, want := range map[string]mapping.Tombstone{"json": mapping.TombstoneEnvelope, "letters": mapping.TombstoneDeadLetter, "bare": mapping.TombstoneEmpty} {
 		if got := table.ForTopic(topic).Content().Tombstone; got != want {
 			t.Errorf("%s: tombstone %s, want %s", topic, got, want)

@@ -50,6 +50,10 @@ func FuzzParse(f *testing.F) {
 		if (table == nil) != (len(problems) > 0) {
 			t.Fatalf("table %v beside problems %v", table, problems)
 		}
+		outline := mapping.OutlineOf(&node)
+		if table != nil && table.DeadLetters() != (outline.DeadLetterRule > 0) {
+			t.Fatalf("rule %d wants dead letters, and the table says %v", outline.DeadLetterRule, table.DeadLetters())
+		}
 		lines := strings.Count(rules, "\n") + strings.Count(rules, "\r") + 1
 		lines += strings.Count(rules, "\u0085") + strings.Count(rules, "\u2028") + strings.Count(rules, "\u2029")
 		lines++ // where yaml.v3 sees the empty document behind a lone "---"

@@ -97,20 +97,9 @@ func (t *Topic) OnError(c Class) Policy {
 func (t *Topic) AlwaysStops() bool { return t.rule == nil || t.rule.onError == policies{} }
 
 // DeadLetters reports whether any rule may send a record to the dead-letter topic.
-func (t *Table) DeadLetters() bool {
-	rule, _ := t.DeadLetterRule()
-	return rule > 0
-}
+func (t *Table) DeadLetters() bool { return slices.ContainsFunc(t.rules, (*rule).deadLetters) }
 
-// DeadLetterRule returns number and line of the first rule that wants dead letters; both are 0 where none does.
-func (t *Table) DeadLetterRule() (rule, line int) {
-	for _, r := range t.rules {
-		if slices.Contains(r.onError[:], PolicyDeadLetter) {
-			return r.number, r.line
-		}
-	}
-	return 0, 0
-}
+func (r *rule) deadLetters() bool { return slices.Contains(r.onError[:], PolicyDeadLetter) }
 
 // onError reads a rule's on_error: one word for all classes, or a section with a word for some.
 func (p *parser) onError(n, unmatched *yaml.Node, r *rule) {

@@ -33,8 +33,8 @@ committed offset and the end of the log is not in the books yet, and has no part
 result.
 
 --verify reads the queue behind the proxies as well (Kafka or Pulsar, all topics into which
-the routes may lead, from their beginning) and looks up every offset of the books by the
-lineage of the packs. Offsets that are not there are asked of the source: those that are
+the routes may lead, from where the books began, and what is older only if something was not
+found) and looks up every offset of the books by the lineage of the packs. Offsets that are not there are asked of the source: those that are
 records, and neither skipped nor dead letters, are missing, and named as intervals. Where the
 queue may have deleted messages since the books began, or packs carry no lineage, what was
 not found is UNPROVEN instead. Repeats are listed too. It works beside a running bridge and
@@ -142,9 +142,31 @@ func printQueue(w io.Writer, v connector.Report) error {
 	}
 	s := v.Queue
 	err = errors.Join(err, t.Flush())
-	_, e := fmt.Fprintf(w, "%d messages of %d topics were read: %d packs of this group, %d of others, %d without lineage, %d unreadable\n",
-		s.Messages, s.Topics, s.Packs, s.Foreign, s.NoLineage, s.Unreadable)
+	_, e := fmt.Fprintf(w, "%d messages of %d topics were read: %d packs of this group, %d of others, %d without lineage, %d unreadable\n%s",
+		s.Messages, s.Topics, s.Packs, s.Foreign, s.NoLineage, s.Unreadable, sinceText(s))
 	return errors.Join(err, e)
+}
+
+// sinceText says from where the queue was read.
+func sinceText(s *connector.QueueSums) (text string) {
+	if s.NoPosition != "" {
+		text = "topics were read from their beginning, because their brokers do not tell where the books began: " + s.NoPosition + "\n"
+	}
+	if s.Since == nil {
+		return text
+	}
+	since := s.Since.UTC().Format(time.RFC3339)
+	if s.OlderRead {
+		return text + "not everything was found since " + since + ", when the books began: the older messages were read as well\n"
+	}
+	var left []string
+	if counted := s.Later - s.Uncounted; counted > 0 {
+		left = append(left, fmt.Sprintf("%d older messages of %d partitions were not read", s.Skipped, counted))
+	}
+	if s.Uncounted > 0 {
+		left = append(left, fmt.Sprintf("what is older in %d partitions, which do not count it, was not read", s.Uncounted))
+	}
+	return text + "reading began at " + since + ", when the books began: " + strings.Join(left, "; ") + "\n"
 }
 
 // intervalsText names the first intervals.

@@ -85,6 +85,25 @@ log: {level: error}
 	}
 }
 
+func TestLedgerSaysFromWhereItReadTheQueue(t *testing.T) {
+	began := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	for _, tc := range []struct {
+		sums connector.QueueSums
+		want string
+	}{
+		{connector.QueueSums{}, ""},
+		{connector.QueueSums{Since: &began, Later: 3, Skipped: 7000, Uncounted: 1}, "reading began at 2026-05-01T12:00:00Z, when the books began: 7000 older messages of 2 partitions were not read; " +
+			"what is older in 1 partitions, which do not count it, was not read\n"},
+		{connector.QueueSums{Since: &began, Later: 2, Uncounted: 2}, "reading began at 2026-05-01T12:00:00Z, when the books began: what is older in 2 partitions, which do not count it, was not read\n"},
+		{connector.QueueSums{Since: &began, OlderRead: true}, "not everything was found since 2026-05-01T12:00:00Z, when the books began: the older messages were read as well\n"},
+		{connector.QueueSums{NoPosition: "no"}, "topics were read from their beginning, because their brokers do not tell where the books began: no\n"},
+	} {
+		if got := sinceText(&tc.sums); got != tc.want {
+			t.Errorf("%+v: %q, want %q", tc.sums, got, tc.want)
+		}
+	}
+}
+
 func TestLedgerVerifyNeedsAQueue(t *testing.T) {
 	path := writeFile(t, goodConfig)
 	for _, tc := range []struct{ args, want string }{

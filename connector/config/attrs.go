@@ -9,11 +9,8 @@ import (
 )
 
 // packAttrs reports the attributes of packs that the sender would refuse.
-func (d *decoder) packAttrs(path string, table *mapping.Table) {
-	if table == nil {
-		return
-	}
-	for _, r := range table.Attrs() {
+func (d *decoder) packAttrs(path string, rules []mapping.RuleAttrs) {
+	for _, r := range rules {
 		var all []sdk.Attr // that are legal each
 		for _, a := range r.Attrs {
 			attr := sdk.Attr{Key: a.Key, Value: a.Value}

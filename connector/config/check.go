@@ -25,8 +25,8 @@ func (d *decoder) routes(n *yaml.Node, path string, c *Config) {
 		}
 		d.wrong(line, path, strings.TrimPrefix(p.Message, "routes: "))
 	}
-	c.Routes, c.routes = table, n
-	d.packAttrs(path, table)
+	c.Routes, c.routes, d.rules = table, n, mapping.OutlineOf(n)
+	d.packAttrs(path, d.rules.Attrs)
 }
 
 func anyReported(n *yaml.Node) bool {

@@ -24,15 +24,18 @@ func topicNameProblem(name string) string {
 
 // checkDeadLetter looks at the dead-letter topic together with the rules and the queue.
 func (d *decoder) checkDeadLetter(c *Config) {
-	if c.Routes == nil || d.dead["dead_letter"] || d.dead["dead_letter.topic"] || d.dead["dead_letter.limit"] {
+	if d.dead["dead_letter"] || d.dead["dead_letter.topic"] || d.dead["dead_letter.limit"] {
 		return
 	}
 	topic := c.DeadLetter.Topic
 	if topic == "" {
-		if rule, line := c.Routes.DeadLetterRule(); rule > 0 {
-			d.wrong(line, "routes", fmt.Sprintf("rule %d sends records to a dead-letter topic, and there is none; add dead_letter: {topic: bridge-dead-letters}, or write another word than dead_letter in on_error and tombstone", rule))
+		if rule := d.rules.DeadLetterRule; rule > 0 {
+			d.wrong(d.rules.DeadLetterLine, "routes", fmt.Sprintf("rule %d sends records to a dead-letter topic, and there is none; add dead_letter: {topic: bridge-dead-letters}, or write another word than dead_letter in on_error and tombstone", rule))
 		}
 		return
+	}
+	if c.Routes == nil {
+		return // rules that cannot be read yet may have the topic first
 	}
 	if names, _ := c.Routes.Topics(); slices.Contains(names, topic) && c.Routes.Names(topic) {
 		d.combined(fmt.Sprintf("routes take topic %q by its name, and letters would be sent round for ever; give the dead letters a topic of their own", topic), "dead_letter.topic")

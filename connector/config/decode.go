@@ -14,6 +14,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"inlong-bridge/mapping"
 	"inlong-bridge/mapping/suggest"
 	"inlong-bridge/mapping/yamlnode"
 )
@@ -96,6 +97,7 @@ type decoder struct {
 	problems Problems
 	lines    map[string]int  // of every key that was met, by path
 	dead     map[string]bool // keys that were reported: checks of combinations skip them
+	rules    mapping.Outline // of routes, also where they have mistakes
 	notes    []string        // about settings that are allowed and may surprise
 }
 

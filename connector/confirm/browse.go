@@ -20,6 +20,9 @@ type Browser interface {
 	Topics(ctx context.Context, match *regexp.Regexp) ([]string, error)
 	// Holds asks what a topic holds. Start is Unknown where the cluster cannot tell.
 	Holds(ctx context.Context, topic string) (TopicListing, error)
+	// Since asks for each partition of a topic where the first message lies that the cluster stored at a time or later; the end of a
+	// partition that has none. Where producers set the times, or their order is not that of the messages, it may be off.
+	Since(ctx context.Context, topic string, at time.Time) (map[int32]Offset, error)
 	// Browse calls f for each message of a stretch, in order. What it is given stays valid. An error of f ends it. Messages that cannot be
 	// read are told too, see Message.Err; an error means that the stretch was not read to its end.
 	Browse(ctx context.Context, s Stretch, f func(*Message) error) error

@@ -104,6 +104,19 @@ func (a *Account) CannotTell(first, last int64) {
 	}
 }
 
+// ForgetSource forgets what the source said, so that it can be asked again.
+func (a *Account) ForgetSource() {
+	a.records.Clear()
+	a.late.Clear()
+	a.unknown = 0
+}
+
+// Settled reports whether more packs cannot make the verdict another one: everything was found, or nothing is missing as it is. The
+// latter may change while letters are not told by their offsets, since packs that were sent again from their topic count like them.
+func (a *Account) Settled() bool {
+	return a.NextNotFound(a.Books.From) == a.End || a.dead.Len() >= a.Books.Dead && a.Judge(Doubts{}).Outcome == Found
+}
+
 // Outcome says what was found out about a partition.
 type Outcome string
 

@@ -44,6 +44,17 @@ func NewSet(m *Memory) *Set { return &Set{memory: m, chunks: make(map[int64]*chu
 // Len returns the number of offsets.
 func (s *Set) Len() int64 { return s.n }
 
+// Clear makes the set empty, and frees its memory.
+func (s *Set) Clear() {
+	for _, c := range s.chunks {
+		if c.bits != nil {
+			s.memory.used--
+		}
+	}
+	clear(s.chunks)
+	s.n = 0
+}
+
 // Has reports whether the set has an offset.
 func (s *Set) Has(offset int64) bool {
 	c := s.chunks[offset>>chunkBits]

@@ -84,3 +84,21 @@ func TestFullBitmapsTakeNoMemory(t *testing.T) {
 		t.Errorf("the first offset that is not in it: %d, want %d", at, n)
 	}
 }
+
+func TestSetThatIsClearedGivesItsMemoryBack(t *testing.T) {
+	m := verify.NewMemory(2 << 17)
+	s := verify.NewSet(m)
+	for round := range 3 {
+		for _, o := range []int64{5, 1 << 20, 1<<20 + 1} {
+			if had, err := s.Add(o); had || err != nil {
+				t.Fatalf("round %d: Add(%d) = %v, %v", round, o, had, err)
+			}
+		}
+		if _, err := s.Add(1 << 30); !errors.Is(err, verify.ErrMemory) {
+			t.Fatalf("round %d: a third bitmap: %v, want ErrMemory", round, err)
+		}
+		if s.Clear(); s.Len() != 0 || s.Has(5) {
+			t.Fatalf("round %d: %d offsets are left", round, s.Len())
+		}
+	}
+}

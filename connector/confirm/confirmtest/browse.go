@@ -50,6 +50,46 @@ func browse(b *bench) {
 	}
 }
 
+// browseSince: what was put at a time or later lies from where the cluster says on, and nothing else if nobody's clock is wrong.
+func browseSince(b *bench) {
+	b.open(1, 20*time.Second)
+	b.broker[0].Create(b.T, 3)
+	tick := func() time.Time { // the clocks of queues are cut to milliseconds
+		<-time.After(20 * time.Millisecond)
+		now := time.Now()
+		<-time.After(20 * time.Millisecond)
+		return now
+	}
+	begun := tick()
+	b.put(0, 0, Packs(0, 40)...)
+	b.put(0, 1, Packs(100, 120)...)
+	later := tick()
+	b.put(0, 0, Packs(40, 50)...)
+	b.put(0, 0, Packs(50, 60)...)
+	at, bounds := b.holds()
+	ended := tick()
+	for _, tc := range []struct {
+		since time.Time
+		want  [3]int // messages of the partitions
+	}{{begun, [3]int{60, 20, 0}}, {later, [3]int{20, 0, 0}}, {ended, [3]int{}}, {time.UnixMilli(0), [3]int{60, 20, 0}}} {
+		first, err := b.browser().Since(b.Context(), at.Topic, tc.since)
+		if err != nil || len(first) != len(bounds) {
+			b.Fatalf("since %v: %v, %v, want %d offsets", tc.since, first, err, len(bounds))
+		}
+		for n, bound := range bounds {
+			s := at
+			s.Partition, s.From, s.To = n, first[n], bound.End
+			all, err := b.browse(s)
+			if err != nil || len(all) != tc.want[n] {
+				b.Errorf("partition %d since %v: %d messages from %v, %v, want %d", n, tc.since, len(all), first[n], err, tc.want[n])
+			}
+			if rest := 60 - len(all); n == 0 && len(all) > 0 && string(all[0].Value) != string(Pack(Instance, uint64(rest))) {
+				b.Errorf("since %v: the first message is not number %d", tc.since, rest)
+			}
+		}
+	}
+}
+
 // browseOutage: a broker that goes and comes back costs no message.
 func browseOutage(b *bench) {
 	const messages, size, batch = 60, 190 << 10, 5 // more than a fetch

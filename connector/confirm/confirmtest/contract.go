@@ -84,6 +84,7 @@ func Run(t *testing.T, q Queue) {
 		{"NothingPassesAClusterThatJoinsUnderLoad", joinUnderLoad},
 		{"ClusterThatLeftIsNotWaitedFor", leave},
 		{"BrowsingReadsEverythingOnce", browse},
+		{"BrowsingBeginsWhereATimeLies", browseSince},
 		{"BrowsingGoesOnAfterAnOutage", browseOutage},
 		{"BrowsingASilentClusterIsAnErrorSoon", browseSilence},
 		{"CloseEndsEverythingUnderWay", closing},

@@ -49,6 +49,19 @@ func (c *cluster) Holds(ctx context.Context, topic string) (confirm.TopicListing
 	return l.Topics[topic], err
 }
 
+// Since implements [confirm.Browser].
+func (c *cluster) Since(ctx context.Context, topic string, at time.Time) (map[int32]confirm.Offset, error) {
+	l, err := c.listing(ctx, c.Positions().Ask(), []string{topic}, max(at.UnixMilli(), 0))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int32]confirm.Offset)
+	for n, b := range l.Topics[topic].Partitions {
+		out[n] = b.Start
+	}
+	return out, nil
+}
+
 // Browse implements [confirm.Browser]. It fetches by hand, one fetch at a time: so its memory is that of one fetch, and it sees where
 // nothing but holes is left before the end.
 func (c *cluster) Browse(ctx context.Context, s confirm.Stretch, f func(*confirm.Message) error) error {
@@ -97,12 +110,12 @@ func (c *cluster) between(ctx context.Context, s confirm.Stretch) (from, to conf
 		if bound.at.IsZero() {
 			continue
 		}
-		l, err := c.listing(ctx, c.Positions().Ask(), []string{s.Topic}, max(bound.at.UnixMilli(), 0))
+		since, err := c.Since(ctx, s.Topic, bound.at)
 		if err != nil {
 			return from, to, err
 		}
-		at := l.Topics[s.Topic].Partitions[s.Partition].Start
-		if at.Entry < 0 { // no message is as new
+		at, ok := since[s.Partition]
+		if !ok {
 			at = s.To
 		}
 		if bound.of == &from && from.Before(at) || bound.of == &to && at.Before(to) {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"inlong-bridge/connector/confirm"
@@ -49,7 +50,61 @@ func (c *cluster) Holds(ctx context.Context, topic string) (confirm.TopicListing
 	return l.Topics[topic], err
 }
 
-// Browse implements [confirm.Browser]. Pulsar finds a time only by moving a cursor, so everything before Since is read and dropped.
+// Since implements [confirm.Browser].
+func (c *cluster) Since(ctx context.Context, topic string, at time.Time) (map[int32]confirm.Offset, error) {
+	l, err := c.Holds(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int32]confirm.Offset)
+	var mu sync.Mutex // guards out and errs
+	var errs []error
+	places := make(chan struct{}, atOnce)
+	var wg sync.WaitGroup
+	for n, b := range l.Partitions {
+		wg.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			first, err := c.sinceIn(ctx, confirm.Place{Cluster: c.Name(), Topic: topic, Partition: n}, b, at)
+			mu.Lock()
+			defer mu.Unlock()
+			out[n] = first
+			errs = append(errs, err)
+		})
+	}
+	wg.Wait()
+	return out, errors.Join(errs...)
+}
+
+// sinceIn is Since for one partition. Whether there is a message as new is told by the last one: a reader that looks for the first would wait
+// for it.
+func (c *cluster) sinceIn(ctx context.Context, p confirm.Place, b confirm.Bounds, at time.Time) (first confirm.Offset, err error) {
+	if b.End.Batch == 0 {
+		return b.End, nil // it is empty
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout())
+	defer cancel()
+	last := b.End
+	last.Batch--
+	newest := time.Time{}
+	err = c.Browse(ctx, confirm.Stretch{Place: p, From: last, To: b.End}, func(m *confirm.Message) error {
+		newest = m.Time
+		return nil
+	})
+	switch {
+	case err != nil:
+	case newest.Before(at):
+		return b.End, nil
+	default:
+		first, err = c.conn.seek(ctx, partitionName(p), time.UnixMilli(max(at.UnixMilli(), 0)))
+	}
+	if err != nil {
+		err = c.explain(fmt.Errorf("asking %v for its first message since %s: %w", p, at.UTC().Format(time.RFC3339), err), p.Topic)
+	}
+	return first, err
+}
+
+// Browse implements [confirm.Browser]. A seek to a time is only as good as the order of the producers' clocks, so everything before Since is read and dropped.
 func (c *cluster) Browse(ctx context.Context, s confirm.Stretch, f func(*confirm.Message) error) error {
 	next := s.From
 	if next == confirm.Unknown {

@@ -414,6 +414,32 @@ func (c *clientConn) read(ctx context.Context, partition string, at confirm.Offs
 	return &openReader{c, rd}, nil
 }
 
+// seek moves the cursor of a reader of its own, which ends with it.
+func (c *clientConn) seek(ctx context.Context, partition string, at time.Time) (confirm.Offset, error) {
+	return await(ctx, c, func() (none confirm.Offset, _ error) {
+		rd, err := c.asking.CreateReader(client.ReaderOptions{
+			Topic: partition, StartMessageID: client.EarliestMessageID(), ReceiverQueueSize: 1, SubscriptionName: "inlong-bridge-" + rand.Text(),
+			BackoffPolicyFunc: func() backoff.Policy { return steady(200 * time.Millisecond) },
+		})
+		if err != nil {
+			return none, err
+		}
+		defer rd.Close()
+		if err := rd.SeekByTime(at); err != nil {
+			return none, err
+		}
+		for {
+			m, err := rd.Next(ctx)
+			if err != nil {
+				return none, err
+			}
+			if !m.PublishTime().Before(at) { // else it was on its way before the cursor moved
+				return offsetOf(m.ID()), nil
+			}
+		}
+	}, nil)
+}
+
 type openReader struct {
 	c  *clientConn
 	rd client.Reader

@@ -32,6 +32,8 @@ type conn interface {
 	partitions(ctx context.Context, topic string) ([]string, error)
 	// last asks a partition's broker for its end, and for its beginning if it is empty.
 	last(ctx context.Context, partition string) (confirm.Bounds, error)
+	// seek asks where the first message of a partition lies that was published at a time or later. There must be one.
+	seek(ctx context.Context, partition string, at time.Time) (confirm.Offset, error)
 	// topics lists the partitions, and the topics without any, of a namespace.
 	topics(ctx context.Context, namespace string) ([]string, error)
 	// read opens a reader at an offset; the zero offset is the beginning. When the connection of the reader ends, lost is
@@ -51,7 +53,7 @@ type partitionReader interface {
 type message struct {
 	at      confirm.Offset
 	payload []byte
-	raw     client.Message // nil in tests
+	raw     client.Message
 }
 
 func (m *message) after() confirm.Offset {

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	client "github.com/apache/pulsar-client-go/pulsar"
 
 	"inlong-bridge/connector/confirm"
 	"inlong-bridge/sdk/signal"
@@ -43,7 +46,17 @@ type doublePart struct {
 type doubleEntry struct {
 	ledger, entry int64
 	values        [][]byte
+	at            time.Time
 }
+
+// doubleMessage is what a message tells beside its value.
+type doubleMessage struct {
+	client.Message
+	at time.Time
+}
+
+func (m doubleMessage) PublishTime() time.Time      { return m.at }
+func (doubleMessage) Properties() map[string]string { return nil }
 
 type doubleReader struct {
 	d      *Double
@@ -116,7 +129,7 @@ func (d *Double) PutBatch(topic string, partition int, values ...[]byte) error {
 		return fmt.Errorf("no partition %d of %s", partition, topic)
 	}
 	p := t.parts[partition]
-	p.entries = append(p.entries, doubleEntry{p.ledger, p.entry, slices.Clone(values)})
+	p.entries = append(p.entries, doubleEntry{p.ledger, p.entry, slices.Clone(values), time.Now()})
 	p.last = confirm.Bounds{Start: confirm.Unknown, End: confirm.Offset{Ledger: p.ledger, Entry: p.entry, Batch: int32(len(values))}}
 	p.entry++
 	d.moved.Wake()
@@ -308,6 +321,24 @@ func (d *Double) read(ctx context.Context, name string, at confirm.Offset, lost 
 	return r, nil
 }
 
+func (d *Double) seek(ctx context.Context, name string, at time.Time) (confirm.Offset, error) {
+	if err := d.up(ctx); err != nil {
+		return confirm.Offset{}, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.find(name)
+	if p == nil {
+		return confirm.Offset{}, fmt.Errorf("%s is gone", name)
+	}
+	for _, e := range p.entries {
+		if !e.at.Before(at) {
+			return confirm.Offset{Ledger: e.ledger, Entry: e.entry}, nil
+		}
+	}
+	return confirm.Offset{}, errors.New("no message is as new")
+}
+
 func (d *Double) close() {}
 
 func (r *doubleReader) next(ctx context.Context) (message, error) {
@@ -348,7 +379,7 @@ func (r *doubleReader) take() (message, bool) {
 	if i+1 == len(e.values) {
 		r.cursor = confirm.Offset{Ledger: e.ledger, Entry: e.entry + 1, Batch: 0}
 	}
-	return message{confirm.Offset{Ledger: e.ledger, Entry: e.entry, Batch: int32(i)}, e.values[i], nil}, true
+	return message{confirm.Offset{Ledger: e.ledger, Entry: e.entry, Batch: int32(i)}, e.values[i], doubleMessage{at: e.at}}, true
 }
 
 func (r *doubleReader) close() {

@@ -112,18 +112,18 @@ func (k keeper) Lettered(p *assign.Assignment, class mapping.Class, offset int64
 }
 
 // lettersOver has partitions go on whose letters are all written.
-func (w *watcher) lettersOver() {
-	if w.deps.Letters == nil {
+func (c *Consumer) lettersOver() {
+	if c.deps.Letters == nil {
 		return
 	}
 	var over []assign.Ending
-	for _, p := range w.table.Assigned() {
+	for _, p := range c.table.Assigned() {
 		left := p.LettersLeft()
 		if e := p.Gate().Condition().Find(reason.LetterTopic); left == 0 && e != nil {
 			over = append(over, assign.Ending{Assignment: p, Key: e.Key})
 		}
 	}
-	gone := w.GoOn(over...)
+	gone := c.GoOn(over...)
 	for _, e := range over {
 		if slices.Contains(gone, e.Assignment) && e.Assignment.LettersLeft() > 0 { // failed again in between
 			e.Assignment.StopForLetters()

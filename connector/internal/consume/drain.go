@@ -51,9 +51,20 @@ func (c *Consumer) Drain(hard context.Context) (d Drained) {
 	c.log.Info("draining", "pieces_not_final", open+stuck, "at_most", c.cfg.Delivery.Drain)
 	ctx, cancel := context.WithTimeout(hard, c.cfg.Delivery.Drain)
 	defer cancel()
-	c.progress.Wait(func() bool { open, _ := c.table.UnfinishedWork(); return open == 0 }, ctx.Done())
+	c.progress.Wait(func() bool {
+		c.stopsOver()
+		open, _ := c.table.UnfinishedWork()
+		return open == 0
+	}, ctx.Done())
 	d.Open, d.Stuck = c.table.UnfinishedWork()
 	d.Committed = c.FinalCommit(hard)
 	c.drained.Store(true)
 	return d
+}
+
+// stopsOver ends the stops that have nothing left to wait for. The watch loop does so too, but not at once: a drain would take them for
+// standing.
+func (c *Consumer) stopsOver() {
+	c.refusalsOver()
+	c.lettersOver()
 }

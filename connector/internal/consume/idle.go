@@ -35,9 +35,9 @@ func (w *watcher) forgetIdleStreams() {
 }
 
 // refusalsOver has partitions go on whose refused packs are all on their way again.
-func (w *watcher) refusalsOver() {
+func (c *Consumer) refusalsOver() {
 	var over []assign.Ending
-	for _, p := range w.table.Assigned() {
+	for _, p := range c.table.Assigned() {
 		for _, e := range p.Gate().Condition().Entries() {
 			// An entry that does not close was only found by the stall detection: the partition never stopped for it.
 			if e.Code != reason.Refused || e.Own != nil || !e.Closes || p.Refused.Of(e.Key) > 0 {
@@ -47,7 +47,7 @@ func (w *watcher) refusalsOver() {
 			break // one reason of a partition at a time
 		}
 	}
-	gone := w.GoOn(over...)
+	gone := c.GoOn(over...)
 	for _, e := range over {
 		if slices.Contains(gone, e.Assignment) && e.Assignment.Refused.Of(e.Key) > 0 { // refused again in between
 			e.Assignment.Gate().Refer(e.Key, time.Now(), true)

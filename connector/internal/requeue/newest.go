@@ -22,8 +22,8 @@ type newest struct {
 	full bool // some key is not remembered: older letters of its original are not found
 }
 
-// withdraws reports whether a record is a null that withdraws the letters of its key.
-func withdraws(r *kgo.Record) bool { return r.Value == nil && len(r.Headers) == 0 && r.Key != nil }
+// Withdraws reports whether a record is a null that withdraws the letters of its key.
+func Withdraws(r *kgo.Record) bool { return r.Value == nil && len(r.Headers) == 0 && r.Key != nil }
 
 func keyOf(r *kgo.Record) string {
 	return string(append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(r.Key)), uint32(r.Partition)), r.Key...))
@@ -34,7 +34,7 @@ func (n *newest) saw(r *kgo.Record) {
 	if len(r.Key) == 0 || len(r.Key) > maxKey {
 		return
 	}
-	if l, _, err := deadletter.Decode(r); !withdraws(r) && (err != nil || l.Last != l.Offset) {
+	if l, _, err := deadletter.Decode(r); !Withdraws(r) && (err != nil || l.Last != l.Offset) {
 		return // what cannot be delivered takes no letter's place
 	}
 	k := keyOf(r)

@@ -96,7 +96,7 @@ var errBatch = errors.New("the letter holds a whole batch that could not be read
 
 // Open returns what a record of the dead-letter topic says, and the original if the record is a letter.
 func (rd *Reader) Open(r *kgo.Record) (*Letter, *kgo.Record) {
-	if withdraws(r) {
+	if Withdraws(r) {
 		return &Letter{Verdict: Withdrawn}, nil
 	}
 	l := &Letter{skip: rd.c.SkipUnreadable}

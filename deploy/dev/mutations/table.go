@@ -2106,6 +2106,26 @@ var mutations = []mutation{
 		pkg: connector, run: "Verify",
 	},
 	{
+		name: "records are missing before the queue's older messages were read", file: "connector/ledgerread.go",
+		old: "read, err := v.readOlder(ctx)\n	if err != nil || !read {", new: "read, err := false, error(nil)\n	if err != nil || !read {",
+		pkg: connector, run: "TestVerdictIsThatOfTheWholeQueue",
+	},
+	{
+		name: "older packs cannot change a verdict that counts letters by number", file: "connector/verify/account.go",
+		old: "a.dead.Len() >= a.Books.Dead && a.Judge", new: "a.Judge",
+		pkg: connector, run: "TestVerdictIsThatOfTheWholeQueue",
+	},
+	{
+		name: "the queue's first message is the one where reading began", file: "connector/ledgerread.go",
+		old: "	if !p.first.IsZero() {", new: "	if r.first.IsZero() {",
+		pkg: connector, run: "TestVerdictIsThatOfTheWholeQueue",
+	},
+	{
+		name: "what was found in older messages is missing all the same", file: "connector/verify/account.go",
+		old: "	a.records.Clear()\n", new: "",
+		pkg: connector, run: "TestVerdictIsThatOfTheWholeQueue",
+	},
+	{
 		name: "messages of a Pulsar reader that reconnected are browsed", file: "connector/confirm/pulsar/browse.go",
 		old: "if cause := context.Cause(ctx); cause != nil {", new: "if cause := context.Cause(ctx); cause != nil && err != nil {",
 		pkg: "./connector/confirm/pulsar", run: "Brows",
