@@ -21,10 +21,10 @@ func (s *Sender) prepaidLocked(st *Stream, key *openKey, payload []byte) *pack {
 	return p
 }
 
-// prepayLocked takes room in advance for a pack that has grown so large that it will use it, while there is
+// prepayLocked takes room in advance for a pack that will use it, because it, or the one before, has grown large, while there is
 // plenty. Under st.mu.
 func (s *Sender) prepayLocked(p *pack) {
-	if p.size() >= prepayBytes && s.budget.Prepay(prepayBytes, &p.st.held) {
+	if (p.size() >= prepayBytes || p.st.lastSize >= 4*prepayBytes) && s.budget.Prepay(prepayBytes, &p.st.held) {
 		p.prepaid += prepayBytes
 	}
 }

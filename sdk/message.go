@@ -56,6 +56,9 @@ func (s *Sender) SendAsync(ctx context.Context, m Message, done func(Result)) er
 		if ctx.Err() != nil {
 			return notSent(ctx, "message", m.Stream)
 		}
+		if s.addPrepaid(&m, done) {
+			return nil
+		}
 		wait := s.budget.Wait()
 		var err = ErrStreamFull
 		if !s.streamAhead(m.Stream) {
@@ -77,7 +80,41 @@ func notSent(ctx context.Context, what string, st *Stream) error {
 
 // TrySend is SendAsync that never waits: it returns ErrBufferFull or ErrStreamFull when there is no room.
 // Room says when to try again.
-func (s *Sender) TrySend(m Message, done func(Result)) error { return s.trySendMessage(&m, done) }
+func (s *Sender) TrySend(m Message, done func(Result)) error {
+	if s.addPrepaid(&m, done) {
+		return nil
+	}
+	return s.trySendMessage(&m, done)
+}
+
+// addPrepaid appends a message without anything special to the pack that its stream is filling, if that has taken room for more in
+// advance: whoever took it has asked whether new records may come.
+func (s *Sender) addPrepaid(m *Message, done func(Result)) bool {
+	st := m.Stream
+	if st == nil || st.s != s || m.Acked != nil || m.Attrs != nil || m.PackAttrs != nil || m.Meta != nil || s.o.messageType != Type7 || s.o.linger == 0 {
+		return false
+	}
+	minute := int32(frame.MinuteOf(timeOrNow(m.Time)))
+	n := frame.ItemOverhead + len(m.Payload)
+	st.mu.Lock()
+	p := st.last
+	if p == nil || int(p.prepaid) < n || len(p.buf)+n+frame.ItemOverhead > cap(p.buf) || p.size()+n+frame.ItemOverhead > int(p.limit) || p.count+1 >= s.o.packCount ||
+		p.key != (openKey{minute: minute, attrs: st.attrsOr(nil)}) || st.forgotten || s.end.closing.Load() || s.notify.behind() {
+		st.mu.Unlock()
+		return false
+	}
+	p.prepaid -= int32(n) //nolint:gosec // not more than was prepaid
+	p.buf = frame.AppendItem(p.buf, m.Payload)
+	p.count++
+	p.charge += int64(n)
+	if done != nil {
+		s.callLocked(p, done)
+	}
+	st.records++
+	st.recordBytes += uint64(len(m.Payload))
+	st.mu.Unlock()
+	return true
+}
 
 func (s *Sender) trySendMessage(m *Message, done func(Result)) error {
 	st := m.Stream
