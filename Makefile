@@ -68,7 +68,7 @@ soak-sender: ## the sender under load and faults in real time for SECONDS (600)
 
 .PHONY: e2e
 e2e: ## the bridge against Apache Kafka itself; needs Java 17 and Maven (ARGS='-run TestKafka/4/Compaction')
-	$(GO) test -tags e2e -count=1 -timeout 25m -v -run '^Test(Kafka|InLong)' $(ARGS) ./deploy/dev/e2e
+	$(GO) test -tags e2e -count=1 -timeout 25m -parallel 6 -v -run '^Test(Kafka|InLong)' $(ARGS) ./deploy/dev/e2e
 
 .PHONY: e2e-records
 e2e-records: ## a million records, one in a thousand odd, under kills: each accounted for (RECORDS=100000 SEED=1); needs Java 17 and Maven

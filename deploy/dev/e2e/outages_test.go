@@ -200,7 +200,7 @@ func brokerRestarted(b *bench, k *kafka) {
 	allowed := l.committedIsSafe(k.cluster, group, to, topics)
 	k.nodes[0].kill()
 	b.pause(2 * time.Second)
-	k.nodes[0].begin(b)
+	k.nodes[0].begin()
 	began := time.Now()
 	b.eventually(2*drainLimit, k.up)
 	l.produce(k.cluster, 2000, topics...)
