@@ -54,8 +54,9 @@ test-poison: ## the sender's tests with buffers that are overwritten when they a
 	$(GO) test $(RACE) -tags poison ./sdk/... $(ARGS)
 
 .PHONY: test-schedules
-test-schedules: ## 5,000 random schedules of faults for the sender, in virtual time (about a minute)
+test-schedules: ## 5,000 random schedules of faults for the sender, and the rules of delivery in full, in virtual time (about a minute)
 	INLONG_BRIDGE_SCHEDULES=$(or $(SCHEDULES),5000) $(GO) test -run TestRandomFaults ./sdk $(ARGS)
+	$(GO) test -count=1 ./connector/model $(ARGS)
 
 .PHONY: test-alloc
 test-alloc: ## the tests that count allocations, which the race detector makes meaningless

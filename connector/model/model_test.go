@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	eventsFlag = flag.Int("model.events", 1_800_000, "events that the engines get in the fixed schedules; half as many follow with fresh ones")
+	eventsFlag = flag.Int("model.events", fedEvents, "events that the engines get in the fixed schedules; half as many follow with fresh ones")
 	seedFlag   = flag.Uint64("model.seed", 0, "run only this schedule, with its whole log")
 )
 
