@@ -85,7 +85,7 @@ func (c *cluster) tellOf(topics []string, partitions int) error {
 	req := kmsg.NewPtrMetadataRequest()
 	for _, topic := range topics {
 		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = kmsg.StringPtr(topic)
+		t.Topic = new(topic)
 		req.Topics = append(req.Topics, t)
 	}
 	for _, broker := range c.client.DiscoveredBrokers() {
