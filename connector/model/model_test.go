@@ -60,7 +60,7 @@ func TestNothingCommittedIsMissing(t *testing.T) {
 	}
 	for e, n := range total.seen {
 		t.Logf("%8d times: %s", n, eventNames[e])
-		if n == 0 {
+		if n == 0 && playsAll {
 			t.Errorf("in no schedule: %s", eventNames[e])
 		}
 	}

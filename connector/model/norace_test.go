@@ -2,4 +2,4 @@
 
 package model
 
-const fedEvents = 1_800_000
+const fedEvents, playsAll = 1_800_000, true
