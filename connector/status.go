@@ -54,7 +54,9 @@ func (o observed) Snapshot() Status {
 	}
 	now := time.Now()
 	repair := b.consumer.Replay.Outstanding()
-	for _, p := range b.table.Assigned() {
+	assigned := b.table.Assigned()
+	s.Parts = make([]PartitionStatus, 0, len(assigned))
+	for _, p := range assigned {
 		_, pending := p.Waiting()
 		s.Memory.ParkedBytes += pending
 		ps := p.Status(now)

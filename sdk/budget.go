@@ -14,10 +14,10 @@ const prepayBytes = 32 << 10
 // takes that. Under st.mu.
 func (s *Sender) prepaidLocked(st *Stream, key *openKey, payload []byte) *pack {
 	p, c := st.last, fill.Cost(payload)
-	if p == nil || p.prepaid < c || p.key != *key || !p.fits(len(payload)) || s.end.closing.Load() || s.notify.behind() {
+	if p == nil || int64(p.prepaid) < c || p.key != *key || !p.fits(len(payload)) || s.end.closing.Load() || s.notify.behind() {
 		return nil
 	}
-	p.prepaid -= c
+	p.prepaid -= int32(c) //nolint:gosec // not more than was prepaid
 	return p
 }
 
@@ -67,21 +67,21 @@ func (s *Sender) heldBack(st *Stream) error {
 // goesAheadLocked counts a sealed pack. Repairs keep nobody waiting. Under mu.
 func (s *Sender) goesAheadLocked(p *pack) {
 	if !p.key.repair {
-		p.ahead = int64(p.size())
-		s.budget.GoAhead(&p.st.ahead, p.ahead)
+		p.ahead = int32(p.size()) //nolint:gosec // less than a frame may have
+		s.budget.GoAhead(&p.st.ahead, int64(p.ahead))
 	}
 }
 
 // handedOverLocked ends that when a connection takes the pack, ranAheadLocked when the pack is done before. Under mu.
 func (s *Sender) handedOverLocked(p *pack, now time.Duration) {
 	s.leavesWireLocked(p, now)
-	s.budget.Sent(&p.st.ahead, p.ahead, now)
+	s.budget.Sent(&p.st.ahead, int64(p.ahead), now)
 	p.ahead = 0
 }
 
 func (s *Sender) ranAheadLocked(p *pack, now time.Duration) {
 	s.leavesWireLocked(p, now)
-	s.budget.Ended(&p.st.ahead, p.ahead, now)
+	s.budget.Ended(&p.st.ahead, int64(p.ahead), now)
 	p.ahead = 0
 }
 
@@ -89,6 +89,6 @@ func (s *Sender) ranAheadLocked(p *pack, now time.Duration) {
 func (s *Sender) leavesWireLocked(p *pack, now time.Duration) {
 	if p.onWire {
 		p.onWire = false
-		p.st.wire.Add(-p.ahead, now)
+		p.st.wire.Add(-int64(p.ahead), now)
 	}
 }

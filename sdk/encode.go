@@ -45,11 +45,12 @@ func (s *Sender) encode(p *pack, w *encode.Workspace) ([]byte, error) {
 		w.Attr = append(append(w.Attr, '&'), p.key.attrs...)
 	}
 	in := encode.Pack{
-		Attr: w.Attr, Buf: p.buf, Count: p.count, DataTime: dataTime(p.dataMillis), Uniq: uint32(p.life.Seq()),
+		Attr: w.Attr, Before: p.before.all(), Buf: p.buf, Count: p.count, DataTime: dataTime(p.dataMillis), Uniq: uint32(p.life.Seq()),
 		RecordAttrs: p.key.records, Compress: p.compress, Better: p.better,
 	}
 	out, err := s.enc.Frame(&in, w)
 	p.buf = in.Buf
+	s.freeBuffers(p)
 	if err != nil {
 		return nil, fmt.Errorf("sending to %s: %w", p.st, err)
 	}
@@ -58,10 +59,6 @@ func (s *Sender) encode(p *pack, w *encode.Workspace) ([]byte, error) {
 
 // encodedLocked takes over the frame of size bytes of records. Under mu.
 func (s *Sender) encodedLocked(p *pack, size int, encoded []byte, err error) {
-	if p.buf != nil {
-		s.bufs.Put(p.buf)
-		p.buf = nil
-	}
 	if err != nil {
 		s.e.NotEncoded(&p.life, err)
 		return
@@ -73,7 +70,7 @@ func (s *Sender) encodedLocked(p *pack, size int, encoded []byte, err error) {
 	p.frame = encoded
 	if w := p.st.wire; w != nil {
 		p.onWire = true
-		w.Add(p.ahead, s.now())
+		w.Add(int64(p.ahead), s.now())
 	}
 	s.refundLocked(p, int64(len(encoded))) // the records are freed, and only the frame is held until the ack
 	p.st.meter.packedBytes += uint64(size)

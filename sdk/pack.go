@@ -24,23 +24,24 @@ type filling struct {
 	key    openKey
 	opened time.Duration
 
-	buf        []byte // from the buffer pool: room for a frame's header, then the records; the encoder takes it
-	trail      Trail  // notes where the records come from; nil where nothing does
+	buf        []byte   // from the buffer pool: room for a frame's header, then the records; the encoder takes it
+	before     *buffers // what is before buf; nil for nothing
+	trail      Trail    // notes where the records come from; nil where nothing does
 	count      int
 	limit      int32  // most bytes of records, but for a single record
 	number     uint32 // see Batch.OnePack; 0 until a batch asks for it. Constant once it is sealed
 	charge     int64  // bytes of the budget, of the records; guarded by Sender.mu from the encoder on
-	prepaid    int64  // bytes of the budget for records to come, given back when it is sealed
-	dataMillis int64  // event time of the first record
+	prepaid    int32  // bytes of the budget for records to come, given back when it is sealed
 	pins       int32  // batches that have still to name their piece
+	dataMillis int64  // event time of the first record
 	sealed     bool   // takes nothing more
 
 	// Set when it is sealed.
 	compress bool
 	better   bool  // with the better encoder
 	onWire   bool  // counted in Stream.wire; guarded by Sender.mu
+	ahead    int32 // what it counts for in Stream.ahead; guarded by Sender.mu
 	rtms     int64 // report time, the same on a resend
-	ahead    int64 // what it counts for in Stream.ahead; guarded by Sender.mu
 
 	inOpen list.Node[pack] // guarded by the lock of Sender.open
 }
@@ -72,7 +73,7 @@ type openKey struct {
 }
 
 // size is the bytes of the records, with their lengths.
-func (p *pack) size() int { return len(p.buf) - frame.PackHeader }
+func (p *pack) size() int { return p.before.size() + len(p.buf) - frame.PackHeader }
 
 // fits reports whether a record of n bytes may be added. An empty pack takes any record of the stream.
 func (p *pack) fits(n int) bool {
@@ -84,7 +85,7 @@ func (p *pack) fits(n int) bool {
 		return false
 	}
 	// It does not grow beyond its share of the open packs' memory.
-	return frame.PackHeader+size <= cap(p.buf) || cap(p.buf) < p.st.s.openShare()
+	return len(p.buf)+frame.ItemOverhead+n <= cap(p.buf) || p.before.room()+cap(p.buf) < p.st.s.openShare()
 }
 
 // enterLocked prepares the part of a pack that the engine knows, and makes the pack known by its number. Under Sender.mu.

@@ -250,10 +250,7 @@ func (s *Sender) refusalLocked(p *pack, f *engine.Effect) Result {
 
 // packAbandonedLocked tells ErrClosed for a pack without an outcome. Under mu.
 func (s *Sender) packAbandonedLocked(p *pack, f *engine.Effect, now time.Duration, todo *afterUnlock) {
-	if p.buf != nil { // it waits for the name of a piece
-		s.bufs.Put(p.buf)
-		p.buf = nil
-	}
+	s.freeBuffers(p) // it may wait for the name of a piece
 	r := Result{Err: ErrClosed, Endpoint: s.proxies.addrOfLocked(f.Endpoint)}
 	if f.Again {
 		p.pieces = nil // they have been told

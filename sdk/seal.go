@@ -22,7 +22,7 @@ func (s *Sender) sealLocked(p *pack) {
 	if st.last == p {
 		st.last = nil
 	}
-	if back := p.prepaid; back > 0 {
+	if back := int64(p.prepaid); back > 0 {
 		p.prepaid = 0
 		s.budget.Refund(back, false, &st.held)
 	}

@@ -37,6 +37,7 @@ type Sender struct {
 
 	bufs        bufpool.Pool
 	pieces      listPool[piece]
+	segments    sync.Pool // of *buffers, empty
 	calls       listPool[func(Result)]
 	budget      fill.Budget
 	warmer      signal.Broadcast // for connections
@@ -261,10 +262,7 @@ func (s *Sender) stop() {
 func (s *Sender) abandon() (packs, records int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.enc.Drain(func(p *pack) {
-		s.bufs.Put(p.buf)
-		p.buf = nil
-	})
+	s.enc.Drain(s.freeBuffers)
 	s.e.Abandon()
 	todo := s.progressLocked() // closes nothing: all connections ended
 	return todo.abandoned, todo.records

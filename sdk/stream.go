@@ -174,7 +174,11 @@ func (s *Stream) packForLocked(key openKey, t time.Time, n int) *pack {
 			limit = s.firstLimit(limit, n)
 		}
 		p.limit = int32(limit) //nolint:gosec // less than a frame may have
-		p.buf = s.s.packBuffer(over + max(n+frame.ItemOverhead, min(max(int(s.lastSize), minPackBuffer-over), limit)))
+		begin := over + min(max(int(s.lastSize), minPackBuffer-over), limit)
+		if s.s.open.Len() >= manyOpen {
+			begin = min(begin, segmentBytes)
+		}
+		p.buf = s.s.packBuffer(max(begin, over+n+frame.ItemOverhead))
 		p.pieces = s.s.pieces.get()
 		s.open.add(p)
 		s.s.openedLocked(p)
@@ -226,7 +230,8 @@ func (s *Stream) room(attrs string) int {
 
 // add appends one record.
 func (p *pack) add(payload []byte, bufs *bufpool.Pool) {
-	p.buf = frame.AppendItem(bufs.Grow(p.buf, frame.ItemOverhead+len(payload)), payload)
+	p.makeRoom(frame.ItemOverhead+len(payload), bufs)
+	p.buf = frame.AppendItem(p.buf, payload)
 	p.count++
 	p.charge += fill.Cost(payload)
 }
@@ -235,7 +240,7 @@ func (p *pack) add(payload []byte, bufs *bufpool.Pool) {
 // once for all of them: small records cost more in bookkeeping than in bytes.
 func (p *pack) addWhatFits(records [][]byte) int {
 	records = records[:min(len(records), p.st.s.o.packCount-p.count)]
-	buf, most := p.buf, min(cap(p.buf), frame.PackHeader+int(p.limit))
+	buf, most := p.buf, min(cap(p.buf), frame.PackHeader+int(p.limit)-p.before.size())
 	n := len(records)
 	for i, r := range records {
 		if len(buf)+frame.ItemOverhead+len(r) > most {
@@ -252,7 +257,8 @@ func (p *pack) addWhatFits(records [][]byte) int {
 
 // addWithAttrs appends one record of n bytes and its attributes, as appendRecord made them.
 func (p *pack) addWithAttrs(record []byte, n int, bufs *bufpool.Pool) {
-	p.buf = binary.BigEndian.AppendUint32(bufs.Grow(p.buf, frame.ItemOverhead+len(record)), uint32(n))
+	p.makeRoom(frame.ItemOverhead+len(record), bufs)
+	p.buf = binary.BigEndian.AppendUint32(p.buf, uint32(n))
 	p.buf = append(p.buf, record...)
 	p.count++
 	p.charge += fill.Cost(record)

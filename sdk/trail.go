@@ -50,7 +50,7 @@ func (p *pack) noteLocked(b *Batch, records [][]byte, from, to int) (n int) {
 	}
 	for _, r := range records[n:] {
 		size := frame.ItemOverhead + len(r)
-		p.buf = p.buf[:len(p.buf)-size]
+		p.takeBack(size, &p.st.s.bufs)
 		p.charge -= int64(size)
 		p.count--
 	}

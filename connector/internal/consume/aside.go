@@ -8,7 +8,6 @@ import (
 	"inlong-bridge/connector/internal/assign"
 	"inlong-bridge/connector/internal/letters"
 	"inlong-bridge/connector/internal/observe"
-	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/internal/tally"
 	"inlong-bridge/connector/reason"
 	"inlong-bridge/mapping"
@@ -120,8 +119,8 @@ func (w *watcher) lettersOver() {
 	var over []assign.Ending
 	for _, p := range w.table.Assigned() {
 		left := p.LettersLeft()
-		if k := part.Key(p.ID(), reason.LetterTopic); left == 0 && p.Gate().Condition().Get(k) != nil {
-			over = append(over, assign.Ending{Assignment: p, Key: k})
+		if e := p.Gate().Condition().Find(reason.LetterTopic); left == 0 && e != nil {
+			over = append(over, assign.Ending{Assignment: p, Key: e.Key})
 		}
 	}
 	gone := w.GoOn(over...)

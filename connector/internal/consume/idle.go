@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"inlong-bridge/connector/internal/assign"
-	"inlong-bridge/connector/internal/part"
 	"inlong-bridge/connector/reason"
 )
 
@@ -60,8 +59,8 @@ func (w *watcher) refusalsOver() {
 func (w *watcher) fitsAgain() {
 	var over []assign.Ending
 	for _, p := range w.table.Assigned() {
-		if k := part.Key(p.ID(), reason.TooLarge); p.Gate().Condition().Get(k) != nil && p.Fits() {
-			over = append(over, assign.Ending{Assignment: p, Key: k})
+		if e := p.Gate().Condition().Find(reason.TooLarge); e != nil && p.Fits() {
+			over = append(over, assign.Ending{Assignment: p, Key: e.Key})
 		}
 	}
 	w.GoOn(over...)
@@ -74,8 +73,8 @@ func (w *watcher) streamsAgain() {
 	}
 	var over []assign.Ending
 	for _, p := range w.table.Assigned() {
-		if k := part.Key(p.ID(), reason.TooManyStreams); p.Gate().Condition().Get(k) != nil {
-			over = append(over, assign.Ending{Assignment: p, Key: k})
+		if e := p.Gate().Condition().Find(reason.TooManyStreams); e != nil {
+			over = append(over, assign.Ending{Assignment: p, Key: e.Key})
 		}
 	}
 	w.GoOn(over...)

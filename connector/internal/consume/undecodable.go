@@ -61,8 +61,7 @@ func (w *watcher) doubted(ctx context.Context, p *assign.Assignment, f *assign.R
 func (w *watcher) readableAgain(ctx context.Context) {
 	began := time.Now()
 	for _, p := range w.table.Assigned() {
-		k := part.Key(p.ID(), reason.Undecodable)
-		e := p.Gate().Condition().Get(k)
+		e := p.Gate().Condition().Find(reason.Undecodable)
 		if e == nil || time.Since(began) > gapRound {
 			continue
 		}
@@ -72,7 +71,7 @@ func (w *watcher) readableAgain(ctx context.Context) {
 			continue
 		}
 		if b.Why == "" || b.Next > 0 && at == p.Expects() && !p.StopsAtUndecodable() {
-			w.GoOn(assign.Ending{Assignment: p, Key: k})
+			w.GoOn(assign.Ending{Assignment: p, Key: e.Key})
 		}
 	}
 }

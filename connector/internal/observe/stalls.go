@@ -3,6 +3,7 @@ package observe
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 type stalls struct {
 	after time.Duration // 0 finds nothing
 	marks map[uint64]*mark
+	looks uint64
 }
 
 // mark is what is remembered of one assignment.
@@ -24,6 +26,7 @@ type mark struct {
 	since time.Time // when that was, or when the lag began
 	told  time.Time // when it was logged last, zero when it is not stuck
 	code  reason.Code
+	look  uint64 // the last one that saw the assignment
 }
 
 const tellAgain = 10 * time.Minute // a stall that stays is logged again after this time
@@ -46,19 +49,23 @@ func (w *stalls) look(now time.Time, parts []PartitionStatus, why func(*Partitio
 		return nil
 	}
 	var out []stall
-	seen := make(map[uint64]*mark, len(parts))
+	if w.marks == nil {
+		w.marks = make(map[uint64]*mark, len(parts))
+	}
+	w.looks++
 	for i := range parts {
 		p := &parts[i]
 		m := w.marks[p.Assignment]
 		if m == nil {
 			m = &mark{at: p.Final, since: now}
+			w.marks[p.Assignment] = m
 		}
-		seen[p.Assignment] = m
+		m.look = w.looks
 		if p.Final != m.at || p.Behind <= 0 {
 			if !m.told.IsZero() && p.Condition.Stop() == nil { // one that stopped makes no progress, and has said so
 				out = append(out, stall{part: p, code: m.code, since: m.since, lasted: now.Sub(m.since)})
 			}
-			*m = mark{at: p.Final, since: now}
+			*m = mark{at: p.Final, since: now, look: w.looks}
 			continue
 		}
 		if now.Sub(m.since) < w.after {
@@ -78,7 +85,9 @@ func (w *stalls) look(now time.Time, parts []PartitionStatus, why func(*Partitio
 		}
 		out = append(out, s)
 	}
-	w.marks = seen // an assignment that ended is forgotten
+	if len(w.marks) > len(parts) { // an assignment that ended is forgotten
+		maps.DeleteFunc(w.marks, func(_ uint64, m *mark) bool { return m.look != w.looks })
+	}
 	return out
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 )
 
 // corpusBytes is how much of a corpus there is before it repeats: more than the encoders' windows and
@@ -18,6 +19,7 @@ var corpora = map[string]struct {
 	"json100": {100, appendEvent},
 	"json1k":  {1 << 10, appendDocument},
 	"json10k": {10 << 10, appendDocument},
+	"log1k":   {1 << 10, appendLog},
 	"rand1k":  {1 << 10, appendRandom},
 }
 
@@ -25,7 +27,7 @@ var corpora = map[string]struct {
 func newCorpus(name string, seed uint64) ([][]byte, error) {
 	c, ok := corpora[name]
 	if !ok {
-		return nil, fmt.Errorf("making corpus %q: there is none of that name; use json100, json1k, json10k or rand1k", name)
+		return nil, fmt.Errorf("making corpus %q: there is none of that name; use json100, json1k, json10k, log1k or rand1k", name)
 	}
 	r := rand.New(rand.NewPCG(seed, 0))
 	block := make([]byte, 0, corpusBytes)
@@ -82,6 +84,51 @@ func appendDocument(b []byte, r *rand.Rand, size int) []byte {
 	}
 	b = append(b, `{}],"note":"`...)
 	return fill(b, r, end, 3)
+}
+
+// appendLog is what services log: sentences that come again, each with a number, and identifiers. golang/snappy makes it half as
+// long; encoders that look further back find the sentences again.
+func appendLog(b []byte, r *rand.Rand, size int) []byte {
+	const tail = `"]}`
+	end := len(b) + size - len(tail)
+	b = appendKey(b, `{"ts":`, 1_700_000_000_000+r.Uint64N(86_400_000))
+	b = append(b, `,"trace":"`...)
+	b = appendHex(b, r, 128)
+	b = append(b, `","lines":["`...)
+	for sentences := logSentences(); ; {
+		line := pick(r, sentences)
+		if end-len(b) < len(line)+len(`12345","`) {
+			return append(appendHex(b, r, end-len(b)), tail...)
+		}
+		b = append(appendKey(b, line, r.Uint64N(100_000)), `","`...)
+	}
+}
+
+// logSentences are a hundred sentences of twenty words, made of 3,000 words.
+var logSentences = sync.OnceValue(func() []string {
+	r := rand.New(rand.NewPCG(1, 2))
+	vocabulary := make([]string, 3000)
+	for i := range vocabulary {
+		word := make([]byte, 3+r.IntN(8))
+		for j := range word { // some letters are more frequent, as in any language
+			word[j] = "etaoinshrdlucmfwypvbgkqjxz"[int(26*r.Float64()*r.Float64())]
+		}
+		vocabulary[i] = string(word)
+	}
+	sentences := make([]string, 100)
+	for i := range sentences {
+		for range 20 {
+			sentences[i] += pick(r, vocabulary) + " "
+		}
+	}
+	return sentences
+})
+
+func appendHex(b []byte, r *rand.Rand, n int) []byte {
+	for range n {
+		b = append(b, "0123456789abcdef"[r.Uint32()%16])
+	}
+	return b
 }
 
 func appendKey(b []byte, key string, value uint64) []byte {

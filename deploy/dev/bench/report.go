@@ -12,16 +12,16 @@ import (
 // table is the outcomes as Markdown.
 func table(outcomes []outcome) string {
 	var out strings.Builder
-	fmt.Fprintln(&out, "| work | ours rec/s | raw rec/s | rate ratio (spread) | CPU ratio (spread) | CPU s/M | RSS MiB | allocs/rec | goal | met |")
-	fmt.Fprintln(&out, "|---|---:|---:|---|---|---:|---:|---:|---|---|")
+	fmt.Fprintln(&out, "| work | ours rec/s | raw rec/s | rate ratio (spread) | CPU ratio (spread) | CPU s/M | RSS MiB | allocs/rec | payload/wire | goal | met |")
+	fmt.Fprintln(&out, "|---|---:|---:|---|---|---:|---:|---:|---:|---|---|")
 	for i := range outcomes {
 		o := &outcomes[i]
 		met := "yes"
 		if !o.Met {
 			met = "**no**"
 		}
-		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s | %.2f | %.0f | %.3f | %s | %s |\n",
-			o.Work, thousands(o.OursRate), thousands(o.RawRate), o.rate, o.cpu, o.cpuPerMillion, o.RSSMiB, o.mallocs, o.row.goals(), met)
+		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s | %.2f | %.0f | %.3f | %.2f | %s | %s |\n",
+			o.Work, thousands(o.OursRate), thousands(o.RawRate), o.rate, o.cpu, o.cpuPerMillion, o.RSSMiB, o.mallocs, o.Shrunk, o.row.goals(), met)
 	}
 	return out.String()
 }
@@ -41,6 +41,9 @@ func (r *row) goals() string {
 	if r.maxRSS > 0 {
 		goals = append(goals, fmt.Sprintf("RSS <= %.0f", r.maxRSS))
 	}
+	if r.minShrunk > 0 {
+		goals = append(goals, fmt.Sprintf("payload/wire >= %.2f", r.minShrunk))
+	}
 	return strings.Join(goals, ", ")
 }
 
@@ -58,7 +61,7 @@ func writeJSON(path string, outcomes []outcome) error {
 	short := make([]outcome, len(outcomes))
 	for i, o := range outcomes {
 		o.OursRate, o.RawRate = math.Round(o.OursRate), math.Round(o.RawRate)
-		o.RateRatio, o.CPURatio, o.RSSMiB = round3(o.RateRatio), round3(o.CPURatio), round3(o.RSSMiB)
+		o.RateRatio, o.CPURatio, o.RSSMiB, o.Shrunk = round3(o.RateRatio), round3(o.CPURatio), round3(o.RSSMiB), round3(o.Shrunk)
 		short[i] = o
 	}
 	return writeFile(path, short)

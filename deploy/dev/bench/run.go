@@ -120,6 +120,10 @@ func runProcess(ctx context.Context, program string, raw bool, w *work) (result,
 	}
 	// The sink cannot tell the packs of the warm-up from the others.
 	r.packs = float64(arrived.Packs) * float64(r.Records) / float64(r.Sent)
+	size := float64(corpora[w.Corpus].size)
+	if r.shrunk = float64(r.Sent) * size / float64(arrived.WireBytes); w.Rate > 0 { // the sink's bytes have the warm-up in them, the rate has not
+		r.shrunk = r.rate() * size / float64(w.Rate)
+	}
 	return r, nil
 }
 

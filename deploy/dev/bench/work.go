@@ -46,7 +46,8 @@ type result struct {
 	RSS     int64         `json:"rss"`     // peak, bytes
 	Mallocs uint64        `json:"mallocs"` // objects allocated
 
-	packs float64 // that arrived, of those that were measured
+	packs  float64 // that arrived, of those that were measured
+	shrunk float64 // payload bytes for a byte on the wire; with a bound on the rate, for a byte that it allows
 }
 
 func (r *result) rate() float64          { return float64(r.Records) / r.Time.Seconds() }

@@ -24,14 +24,15 @@ type Frames struct {
 type Workspace struct {
 	Attr []byte
 
-	block, lines []byte
+	block, lines, joined []byte
 }
 
 // Pack is what a frame is built of.
 type Pack struct {
-	Attr        []byte // all attributes
-	Buf         []byte // from the pool: room for a frame's header, then the records
-	Count       int    // of records
+	Attr        []byte   // all attributes
+	Before      [][]byte // from the pool: what comes before Buf; nil for nothing
+	Buf         []byte   // from the pool. The first of the buffers begins with room for a frame's header; then come the records
+	Count       int      // of records
 	DataTime    uint32
 	Uniq        uint32
 	RecordAttrs bool // records have attributes of their own
@@ -41,10 +42,15 @@ type Pack struct {
 
 // Frame builds the frame, in a buffer of the pool. A compressed one is built in a scratch buffer and copied into one of
 // its own size, so that a pack that waits for its ack holds little more than its bytes. Any other is made of p.Buf in
-// place, which is nil then, unless that is much too large. Whatever is in p.Buf afterwards is still the caller's.
+// place, which is nil then, unless that is much too large or not all of the pack. What is in p.Before and p.Buf afterwards is
+// still the caller's.
 func (e *Frames) Frame(p *Pack, w *Workspace) ([]byte, error) {
+	content := p.Buf
+	if len(p.Before) > 0 {
+		content = w.join(p)
+	}
 	if e.Type != frame.TypePack {
-		return e.text(p, w)
+		return e.text(p, content[frame.PackHeader:], w)
 	}
 	ext := uint16(frame.ExtStringIDs)
 	if p.RecordAttrs {
@@ -54,13 +60,18 @@ func (e *Frames) Frame(p *Pack, w *Workspace) ([]byte, error) {
 	var out []byte
 	var err error
 	if p.Compress {
-		out, err = frame.AppendPack(w.block[:0], &f, p.Buf[frame.PackHeader:], true)
+		out, err = frame.AppendPack(w.block[:0], &f, content[frame.PackHeader:], true)
 		w.block = out[:0]
 	}
 	switch shrunk := f.Flags&frame.FlagSnappy != 0; {
 	case err != nil:
 	case shrunk:
 		out = append(e.Pool.Get(len(out)), out...)
+	case len(p.Before) > 0:
+		out = append(e.Pool.Get(len(content)+frame.PackTail+len(p.Attr)), content...)
+		if out, err = frame.FinishPack(out, &f); err != nil {
+			e.Pool.Put(out)
+		}
 	default:
 		p.Buf = e.fitting(p.Buf, frame.PackTail+len(p.Attr))
 		if out, err = frame.FinishPack(p.Buf, &f); err == nil {
@@ -77,6 +88,16 @@ func (e *Frames) Frame(p *Pack, w *Workspace) ([]byte, error) {
 	return out, nil
 }
 
+// join returns what is in all buffers of a pack, in a scratch buffer.
+func (w *Workspace) join(p *Pack) []byte {
+	w.joined = w.joined[:0]
+	for _, b := range p.Before {
+		w.joined = append(w.joined, b...)
+	}
+	w.joined = append(w.joined, p.Buf...)
+	return w.joined
+}
+
 // fitting returns the contents of b with room for n more bytes, and not much more: in b itself, or in
 // another buffer that takes its place.
 func (e *Frames) fitting(b []byte, n int) []byte {
@@ -89,9 +110,8 @@ func (e *Frames) fitting(b []byte, n int) []byte {
 	return moved
 }
 
-// text builds a frame of type 3 or 5 in a scratch buffer and copies it into one of its own size.
-func (e *Frames) text(p *Pack, w *Workspace) ([]byte, error) {
-	content := p.Buf[frame.PackHeader:]
+// text builds a frame of type 3 or 5 of items in a scratch buffer and copies it into one of its own size.
+func (e *Frames) text(p *Pack, content []byte, w *Workspace) ([]byte, error) {
 	if e.Type == frame.TypeAckService {
 		w.lines = appendLines(w.lines[:0], content)
 		content = w.lines
