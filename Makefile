@@ -54,8 +54,9 @@ test-poison: ## the sender's tests with buffers that are overwritten when they a
 	$(GO) test $(RACE) -tags poison ./sdk/... $(ARGS)
 
 .PHONY: test-schedules
-test-schedules: ## 5,000 random schedules of faults for the sender, in virtual time (about a minute)
+test-schedules: ## 5,000 random schedules of faults for the sender, and the rules of delivery in full, in virtual time (about a minute)
 	INLONG_BRIDGE_SCHEDULES=$(or $(SCHEDULES),5000) $(GO) test -run TestRandomFaults ./sdk $(ARGS)
+	$(GO) test -count=1 ./connector/model $(ARGS)
 
 .PHONY: test-alloc
 test-alloc: ## the tests that count allocations, which the race detector makes meaningless
@@ -68,7 +69,7 @@ soak-sender: ## the sender under load and faults in real time for SECONDS (600)
 
 .PHONY: e2e
 e2e: ## the bridge against Apache Kafka itself; needs Java 17 and Maven (ARGS='-run TestKafka/4/Compaction')
-	$(GO) test -tags e2e -count=1 -timeout 25m -v -run '^Test(Kafka|InLong)' $(ARGS) ./deploy/dev/e2e
+	$(GO) test -tags e2e -count=1 -timeout 25m -parallel 6 -v -run '^Test(Kafka|InLong)' $(ARGS) ./deploy/dev/e2e
 
 .PHONY: e2e-records
 e2e-records: ## a million records, one in a thousand odd, under kills: each accounted for (RECORDS=100000 SEED=1); needs Java 17 and Maven
@@ -139,8 +140,8 @@ bench-kafka: ## the rows of bench bridge that need an Apache Kafka: starts one, 
 		rc=$$?; ./deploy/dev/e2e/up.sh down; exit $$rc
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (10s) each
-	FUZZTIME=$(FUZZTIME) GO=$(GO) ./deploy/dev/ci/fuzz.sh
+fuzz: ## every fuzz target for FUZZTIME (10s) each (FUZZPART=1/3: a third of them)
+	FUZZTIME=$(FUZZTIME) FUZZPART=$(FUZZPART) GO=$(GO) ./deploy/dev/ci/fuzz.sh
 
 .PHONY: mutations
 mutations: ## break each delivery rule in turn and see a test catch it

@@ -59,7 +59,7 @@ func TestMissingQueueTopicIsWaitedForAndNothingIsSentAgain(t *testing.T) {
 	}
 	e.produce("orders", 0, 0, 400, 1000)
 	c := e.config("queue")
-	c.Queue.Patience = 500 * time.Millisecond
+	c.Queue.Patience = 3 * time.Second // the sender is told within a second or so that the topic is missing
 	r := e.start(c)
 	eventually(t, 40*time.Second, func() error {
 		reasons := strings.Join(r.b.Status().Ready.Reasons, "; ")
@@ -68,6 +68,7 @@ func TestMissingQueueTopicIsWaitedForAndNothingIsSentAgain(t *testing.T) {
 		}
 		return nil
 	})
+	time.Sleep(c.Queue.Patience + time.Second) // without the rule something is given up now
 	if err := createTopic(t.Context(), e.adm, queueTopic); err != nil {
 		t.Fatal(err)
 	}

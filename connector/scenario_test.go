@@ -317,7 +317,7 @@ func TestBudgetFullHoldsFetchingAndKeepsTheGroup(t *testing.T) {
 	e.produce("orders", 1, 0, 1000, 2000)
 	r := e.start(c)
 	eventually(t, 20*time.Second, func() error {
-		if s := r.b.Status(); s.Memory.Hold == "" && len(s.Parts) > 0 && s.Parts[0].Stall == "" {
+		if s := r.b.Status(); s.Memory.Hold == "" && (len(s.Parts) == 0 || s.Parts[0].Stall == "") {
 			return fmt.Errorf("nothing is held: %+v", s.Memory)
 		}
 		return nil

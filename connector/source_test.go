@@ -298,11 +298,73 @@ func TestTransactionsLeaveNoLag(t *testing.T) {
 	if l := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0}).Checkpoint().Ledger(); l.Final != 2 || l.Gap != 6 {
 		t.Errorf("ledger = %+v, want 2 final and 6 gap", l)
 	}
-	// The same asked by hand, as it is for a log that ends in nothing: where is the next record?
-	for from, want := range map[int64]int64{0: 0, 1: 4, 2: 4, 5: 8, 7: 8} {
+	// The same asked by hand, as it is for a log that ends in nothing: where is the next record? A marker is one, as it is for the client.
+	for from, want := range map[int64]int64{0: 0, 1: 1, 2: 3, 5: 5, 6: 7, 8: 8} {
 		if next, err := r.b.kafka.NewRound().NextRecord(t.Context(), orders0, [16]byte{}, from); err != nil || next != want {
 			t.Errorf("nextRecord from %d = %d, %v; want %d", from, next, err, want)
 		}
+	}
+}
+
+// 1. a transaction in an idle partition is aborted  2. the partition is looked at by hand, before the client's own fetch returns  3. the client
+// returns the marker of the abort. A look that had gone on behind the marker would make that a log that was cut off.
+func TestLookAtAnIdlePartitionDoesNotOvertakeTheClient(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, withPartitions(1))
+	c := e.config("queue")
+	c.Kafka.Isolation = "read_committed"
+	c.Delivery.Watchdog = time.Second // the log's end is asked for twice in it
+	r := e.start(c)
+	r.part("orders", 0, func(p PartitionStatus) bool { return p.Lag == 0 })
+	var held atomic.Bool
+	var looks, fetches atomic.Int64
+	e.kafka.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		e.kafka.KeepControl()
+		switch {
+		case req.(*kmsg.FetchRequest).MaxWaitMillis == 100: // by hand
+			looks.Add(1)
+			return nil, nil, false
+		case !held.Load():
+			return nil, nil, false
+		}
+		fetches.Add(1)
+		time.Sleep(5 * time.Millisecond) // or the client asks all the time
+		return req.ResponseKind(), nil, true
+	})
+	defer held.Store(false)
+	txn, err := kgo.NewClient(kgo.SeedBrokers(e.kafka.ListenAddrs()...), kgo.TransactionalID("t"), kgo.DefaultProduceTopic("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer txn.Close()
+	if err := txn.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := txn.ProduceSync(t.Context(), kgo.StringRecord("aborted")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	r.part("orders", 0, func(p PartitionStatus) bool { return p.Lag == 1 })
+	held.Store(true)
+	eventually(t, 20*time.Second, func() error {
+		if fetches.Load() == 0 {
+			return errors.New("the client's fetch from before has not returned yet")
+		}
+		return nil
+	})
+	if err := txn.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
+		t.Fatal(err)
+	}
+	before := looks.Load()
+	eventually(t, 20*time.Second, func() error {
+		if n := looks.Load() - before; n < 2 && r.part("orders", 0, func(PartitionStatus) bool { return true }).Position == 0 {
+			return fmt.Errorf("looked %d times, want twice", n)
+		}
+		return nil
+	})
+	held.Store(false)
+	p := r.part("orders", 0, func(p PartitionStatus) bool { return p.Stopped || p.Lag == 0 && p.Committed == 2 })
+	if p.Stopped || p.Final != 2 {
+		t.Errorf("status = %+v, want everything passed", p)
 	}
 }
 
@@ -426,7 +488,8 @@ func TestCompactedLogLeavesNoLag(t *testing.T) {
 	}
 }
 
-// kgo says nothing of offsets that hold no records. An idle partition is asked about by hand and moved on.
+// kgo says nothing of offsets that hold no records. An idle partition is asked about by hand and moved on, up to what the client returns itself: here
+// the marker of an abort.
 func TestHoleAtTheEndIsPassed(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, withPartitions(1))
@@ -448,6 +511,8 @@ func TestHoleAtTheEndIsPassed(t *testing.T) {
 	}
 	p := r.b.table.Lookup(part.ID{Topic: "orders", Num: 0})
 	p.Log.Grew(3)
+	e.waitCommitted("orders", 0, 2)
+	r.b.consumer.Group.ResumeFetchTopics("orders")
 	e.waitCommitted("orders", 0, 3)
 	if l := p.Checkpoint().Ledger(); l.Final != 1 || l.Gap != 2 {
 		t.Errorf("ledger = %+v, want 1 final and 2 gap", l)

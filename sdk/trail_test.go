@@ -174,7 +174,7 @@ func TestEachPackNamesItsOwnRecords(t *testing.T) {
 					e.close(time.Second)
 					settle(10 * time.Second)
 					packs, _ := wantTrails(t, e, "s", b.next, without)
-					if token.splits.Load() == 0 || (s.PacksTrailFull > uint64(packs)/2) != (chars > 0) {
+					if token.splits.Load() == 0 || (s.PacksTrailFull > uint64(packs)/4) != (chars > 0) {
 						t.Errorf("%d packs, %d full of their trail, %d pieces cut: the story tells little", packs, s.PacksTrailFull, token.splits.Load())
 					}
 				})

@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	eventsFlag = flag.Int("model.events", 1_800_000, "events that the engines get in the fixed schedules; half as many follow with fresh ones")
+	eventsFlag = flag.Int("model.events", fedEvents, "events that the engines get in the fixed schedules; half as many follow with fresh ones")
 	seedFlag   = flag.Uint64("model.seed", 0, "run only this schedule, with its whole log")
 )
 
@@ -60,7 +60,7 @@ func TestNothingCommittedIsMissing(t *testing.T) {
 	}
 	for e, n := range total.seen {
 		t.Logf("%8d times: %s", n, eventNames[e])
-		if n == 0 {
+		if n == 0 && playsAll {
 			t.Errorf("in no schedule: %s", eventNames[e])
 		}
 	}

@@ -50,10 +50,11 @@ func (src *Source) fetchFrom(ctx context.Context, d kadm.TopicDetail, id part.ID
 	return fp, next, fp.Err
 }
 
-// open decodes what was fetched from an offset on.
+// open decodes what was fetched from an offset on. Control records are kept, as the group's client keeps them: who passed over one by hand would
+// be ahead of the client, whose next record would look like that of a log that was cut off.
 func (src *Source) open(id part.ID, offset int64, isolation kgo.IsolationLevel, raw *kmsg.FetchResponseTopicPartition) (kgo.FetchPartition, int64) {
 	return kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: offset, IsolationLevel: isolation, Topic: id.Topic, Partition: id.Num, KeepControlRecords: isolation != kgo.ReadCommitted(),
+		Offset: offset, IsolationLevel: isolation, Topic: id.Topic, Partition: id.Num, KeepControlRecords: true,
 	}, raw, unfolding(src.client), nil)
 }
 
@@ -179,7 +180,7 @@ func (r *Round) topic(ctx context.Context, name string) (kadm.TopicDetail, error
 	return details[name], nil
 }
 
-// NextRecord returns the offset of the first record from offset on, or where the fetched part of the log ends when it has none.
+// NextRecord returns the offset of the first record from offset on, control records too, or where the fetched part of the log ends when it has none.
 func (r *Round) NextRecord(ctx context.Context, id part.ID, topic [16]byte, from int64) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -223,7 +222,6 @@ func letterTopic(b *bench, k *kafka, to *faultySink) {
 			good = append(good, produce(int32(i%2), topic, valueOf(l.id())))
 		}
 	}
-	b.pause(time.Second) // the broker's view of rights follows
 	beside(10)
 	odd := produce(0, "a&b", noise(5000))
 	beside(10)

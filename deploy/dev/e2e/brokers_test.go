@@ -49,7 +49,7 @@ func (b *bench) startKafka(r *release, n int) *kafka {
 func (b *bench) startKafkaWith(r *release, n int, settings map[string]any) *kafka {
 	b.Helper()
 	began := time.Now()
-	k := &kafka{cluster: &cluster{}, release: r, secure: b.newAuthority(), settings: settings}
+	k := &kafka{cluster: &cluster{b: b}, release: r, secure: b.newAuthority(), settings: settings}
 	var voters []string
 	for id := 1; id <= n; id++ {
 		node := &node{k: k, id: id, plain: b.freeAddr(), tls: b.freeAddr(), sasl: b.freeAddr(), oauth: b.freeAddr(), controller: b.freeAddr()}
@@ -81,7 +81,7 @@ func (b *bench) startKafkaWith(r *release, n int, settings map[string]any) *kafk
 		}
 	}
 	for _, node := range k.nodes {
-		node.begin(b)
+		node.begin()
 	}
 	b.connect(k.cluster)
 	b.eventually(4*time.Minute, k.up) // a busy machine starts several at a time
@@ -106,8 +106,9 @@ func (k *kafka) up() error {
 // fresh is a context with which metadata is asked for and not taken from what the client remembers.
 func (k *kafka) fresh() context.Context { return kadm.WithAuthorizedOps(k.b.Context()) }
 
-// begin starts the broker, also again after a kill.
-func (n *node) begin(b *bench) {
+// begin starts the broker, also again after a kill. It runs as long as the test that started its Kafka, not only one of its subtests.
+func (n *node) begin() {
+	b := n.k.b
 	b.Helper()
 	n.process = b.start(fmt.Sprintf("broker-%d", n.id), n.k.release.java("kafka.Kafka", n.properties))
 }

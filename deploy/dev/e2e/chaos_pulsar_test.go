@@ -23,7 +23,7 @@ import (
 func pulsarFaults() []*chaosFault {
 	return []*chaosFault{
 		{name: "broker of the queue killed", proxies: 2, back: 10 * time.Second, twice: noDuplicates, strike: func(c *chaosCell) {
-			c.gates[0].leave(true)
+			c.leaves(0)
 			c.b.pause(c.scale(10 * time.Second))
 			c.gates[0].leave(false)
 		}},

@@ -259,6 +259,9 @@ func chaosTable(records []chaosRecord) string {
 		}
 		if r.Allowed > 0 && twice == noDuplicates {
 			twice = "what was not final of moved partitions"
+			if r.Queue == "pulsar" {
+				twice = "what was not final at the kill"
+			}
 		}
 		if r.Allowed > 0 || twice != noDuplicates {
 			twice = fmt.Sprintf("%d: %s", r.Allowed, twice)

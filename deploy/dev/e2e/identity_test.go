@@ -5,10 +5,10 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -276,31 +276,34 @@ func newPartitions(b *bench, k *kafka) {
 // before is the version whose commits have no line. Its program is built from the repository's history.
 const before = "f91c421"
 
-func oldBridge(b *bench) (string, error) {
-	b.Helper()
+var errNoHistory = errors.New("the version before is not to be had")
+
+// oldBridge builds it once.
+var oldBridge = sync.OnceValues(func() (string, error) {
 	root, err := exec.Command("git", "rev-parse", "--show-toplevel").Output()
 	if err != nil {
-		return "", errors.New("no git repository")
+		return "", fmt.Errorf("%w: no git repository", errNoHistory)
 	}
-	tree := filepath.Join(b.TempDir(), "tree")
-	dir := strings.TrimSpace(string(root))
+	tree, dir := filepath.Join(scratch, "tree"), strings.TrimSpace(string(root))
 	if out, err := exec.Command("git", "-C", dir, "worktree", "add", "--detach", tree, before).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("the repository's history has no commit %s: %s", before, out)
+		return "", fmt.Errorf("%w: the repository's history has no commit %s: %s", errNoHistory, before, out)
 	}
-	b.Cleanup(func() { _ = exec.Command("git", "-C", dir, "worktree", "remove", "--force", tree).Run() })
-	program := filepath.Join(b.dir, "before")
-	build := exec.Command("go", "build", "-o", program, "./cmd/inlong-bridge")
+	defer func() { _ = exec.Command("git", "-C", dir, "worktree", "remove", "--force", tree).Run() }()
+	program := filepath.Join(scratch, "before")
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/inlong-bridge") // the path of the tree is another one each time
 	build.Dir = tree
 	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("building the version before: %v\n%s", err, out)
+		return "", fmt.Errorf("building the version before: %w\n%s", err, out)
 	}
-	b.Cleanup(func() { _ = os.Remove(program) })
 	return program, nil
-}
+})
 
 // Two bridges of the version before are replaced by this one under load, and back again, and forth.
 func rolledUpAndBack(b *bench, k *kafka) {
-	program, err := oldBridge(b)
+	program, err := oldBridge()
+	if err != nil && !errors.Is(err, errNoHistory) {
+		b.Fatal(err)
+	}
 	if err != nil {
 		fmt.Printf("\nSKIPPED %s: %v\n", b.Name(), err)
 		b.Skipf("SKIPPED: %v", err)

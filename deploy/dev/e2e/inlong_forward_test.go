@@ -21,6 +21,7 @@ import (
 // Key, headers, timestamp and origin of records go through the bridge and devproxy into the queue, as attributes and as an
 // envelope, and InLong's own InLongMsg finds them all, with the bytes that were produced and the attributes of the rule's packs.
 func TestInLongReadsWhatTravelsWithARecord(t *testing.T) {
+	t.Parallel()
 	r := need(t, "inlong")
 	b := newBench(t)
 	topics := []string{"attributes", "envelopes"}

@@ -24,6 +24,7 @@ import (
 // What the bridge sent and devproxy put into the queue is read by InLong's own InLongMsg, and by ours: groups,
 // streams, counts, times and bytes must be the same, and the bytes those that were produced.
 func TestInLongReadsWhatIsInTheQueue(t *testing.T) {
+	t.Parallel()
 	r := need(t, "inlong")
 	b := newBench(t)
 	const group = "inlong"

@@ -16,6 +16,7 @@ import (
 // What the sender alone sends in each message type, and a proxy put into the queue, is read by InLong's own
 // InLongMsg: ids, time, count, name of the pack, and every byte of the records.
 func TestInLongReadsEveryMessageType(t *testing.T) {
+	t.Parallel()
 	r := need(t, "inlong")
 	b := newBench(t)
 	for _, typ := range []sdk.MessageType{sdk.Type3, sdk.Type5, sdk.Type7} {

@@ -25,6 +25,7 @@ type kafkaContract struct {
 
 // What every reader of a queue must do, on Apache Kafka itself.
 func TestKafkaContract(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	r := need(t, "kafka-"+newest())
 	other := b.on(t) // the files of the two must not be the same
@@ -129,6 +130,6 @@ func (c *kafkaContract) Expire(t *testing.T, partition int) {
 func (c *kafkaContract) Break(*testing.T) { c.k.nodes[0].kill() }
 
 func (c *kafkaContract) Mend(*testing.T) {
-	c.k.nodes[0].begin(c.k.b)
+	c.k.nodes[0].begin()
 	c.k.b.eventually(90*time.Second, c.k.up)
 }

@@ -16,7 +16,11 @@ import (
 // starts listen at the addresses of E2E_DATAPROXY.
 func (b *bench) outsideSink() *sink {
 	b.Helper()
-	addrs, queue, start := os.Getenv("E2E_DATAPROXY"), os.Getenv("E2E_QUEUE"), os.Getenv("E2E_DATAPROXY_CMD")
+	return b.sinkAt(os.Getenv("E2E_DATAPROXY"), os.Getenv("E2E_QUEUE"), os.Getenv("E2E_DATAPROXY_CMD"))
+}
+
+func (b *bench) sinkAt(addrs, queue, start string) *sink {
+	b.Helper()
 	if addrs == "" && queue == "" && start == "" {
 		return nil
 	}
@@ -71,6 +75,7 @@ func TestKafkaAndNodesFromOutside(t *testing.T) {
 	if os.Getenv("E2E_DATAPROXY") != "" {
 		t.Skip("SKIPPED: E2E_DATAPROXY names real nodes, and TestKafka runs with them")
 	}
+	t.Parallel()
 	b := newBench(t)
 	program, err := bridgeBinary()
 	if err != nil {
@@ -80,10 +85,8 @@ func TestKafkaAndNodesFromOutside(t *testing.T) {
 	topics := []string{"clicks", "views"}
 	kafka.createTopics(4, 1, topics)
 	queue := "kafka://" + kafka.brokers[0] + "/queue-of-{group}.{stream}"
-	t.Setenv("E2E_DATAPROXY", b.freeAddr()+","+b.freeAddr())
-	t.Setenv("E2E_QUEUE", queue)
-	t.Setenv("E2E_DATAPROXY_CMD", program+" devproxy --listen {addr} --manager '' --queue-delay 1s --queue '"+queue+"'; true")
-	to := b.outsideSink()
+	start := program + " devproxy --listen {addr} --manager '' --queue-delay 1s --queue '" + queue + "'; true"
+	to := b.sinkAt(b.freeAddr()+","+b.freeAddr(), queue, start)
 	kafka.createTopics(2, 1, to.topics(topics))
 	v, allowed := b.killProxies(kafka, topics, to, "queue")
 	b.complete("nodes from outside", v, allowed)

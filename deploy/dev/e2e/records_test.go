@@ -36,6 +36,7 @@ func TestKafkaRecords(t *testing.T) {
 // TestKafkaRecordsInOrder does the same with delivery.order. The first copies of a partition's, or a key's, records lie in the queue in the order
 // of the source.
 func TestKafkaRecordsInOrder(t *testing.T) {
+	t.Parallel()
 	for _, order := range []string{"partition", "key"} {
 		t.Run(order, func(t *testing.T) {
 			t.Parallel()

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 )
@@ -80,13 +79,11 @@ func leastRights(b *bench, k *kafka) {
 	for _, r := range rights {
 		b.Run("without the right to read "+r.name, func(t *testing.T) {
 			k.forbid(user, r.acl())
-			b.pause(time.Second) // the broker's view follows
 			b := b.on(t)
 			endsOrRetries(t, b.startBridge("no-right-"+strings.ReplaceAll(r.name, " ", "-"), s), r.want)
 			k.allow(user, r.acl())
 		})
 	}
-	b.pause(time.Second)
 	bridge := b.startBridge("bridge", s)
 	k.caughtUp(group, topics, drainLimit, bridge)
 	bridge.signal(syscall.SIGTERM)

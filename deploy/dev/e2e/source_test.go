@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // cluster is a Kafka, embedded or real.
@@ -62,7 +63,7 @@ func (b *bench) embedded(brokers int) *cluster {
 	return b.connect(&cluster{brokers: k.ListenAddrs()})
 }
 
-// createTopics makes topics, with configs as key, value, key, value.
+// createTopics makes topics, with configs as key, value, key, value. It returns when every broker knows of them.
 func (c *cluster) createTopics(partitions int32, replicas int16, topics []string, configs ...string) {
 	c.b.Helper()
 	settings := make(map[string]*string)
@@ -76,6 +77,36 @@ func (c *cluster) createTopics(partitions int32, replicas int16, topics []string
 	if err != nil {
 		c.b.Fatalf("creating topics %v: %v", topics, err)
 	}
+	c.b.eventually(drainLimit, func() error { return c.tellOf(topics, int(partitions)) })
+}
+
+// tellOf says which broker does not know of topics, or which leader does not have its partitions: they hear of topics from the controller, later.
+func (c *cluster) tellOf(topics []string, partitions int) error {
+	req := kmsg.NewPtrMetadataRequest()
+	for _, topic := range topics {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = new(topic)
+		req.Topics = append(req.Topics, t)
+	}
+	for _, broker := range c.client.DiscoveredBrokers() {
+		answer, err := broker.RetriableRequest(c.b.Context(), req)
+		if err != nil {
+			return err
+		}
+		for _, t := range answer.(*kmsg.MetadataResponse).Topics {
+			if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+				return err
+			}
+			if n := len(t.Partitions); n < partitions {
+				return fmt.Errorf("a broker knows of %d partitions of topic %s, want %d", n, *t.Topic, partitions)
+			}
+		}
+	}
+	ends, err := c.admin.ListEndOffsets(c.b.Context(), topics...)
+	if err == nil {
+		err = ends.Error()
+	}
+	return err
 }
 
 // committed is what the group has committed, by topic and partition.
@@ -256,6 +287,7 @@ func (l *ledger) startLoad(c *cluster, rate int, topics ...string) *load {
 		defer close(done)
 		var wg sync.WaitGroup
 		defer wg.Wait()
+		var failed sync.Once // one that says why is enough
 		ticker := time.NewTicker(step)
 		defer ticker.Stop()
 		for n := 0; ; {
@@ -269,7 +301,7 @@ func (l *ledger) startLoad(c *cluster, rate int, topics ...string) *load {
 				l.send(c, topics[n%len(topics)], func(err error) {
 					defer wg.Done()
 					if err != nil && c.b.Context().Err() == nil {
-						c.b.Errorf("producing: %v", err)
+						failed.Do(func() { c.b.Errorf("producing: %v", err) })
 					}
 				})
 				n++

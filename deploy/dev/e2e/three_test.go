@@ -14,6 +14,7 @@ import (
 // Three brokers, of which one after the other is killed under load, and leaders are moved by hand. Source,
 // offsets and queue lie in the same cluster, so everything is hit at once.
 func TestKafkaBrokersKilledAndLeadersMoved(t *testing.T) {
+	t.Parallel()
 	r := need(t, "kafka-"+newest())
 	b := newBench(t)
 	k := b.startKafka(r, 3)
@@ -40,7 +41,7 @@ func TestKafkaBrokersKilledAndLeadersMoved(t *testing.T) {
 	for _, n := range []int{1, 2} {
 		node := k.nodes[n]
 		fault(fmt.Sprintf("broker %d killed", node.id), func() { node.kill(); b.pause(time.Second) })
-		node.begin(b)
+		node.begin()
 		b.eventually(drainLimit, k.inSync)
 	}
 	fault("leaders moved", func() { k.moveLeaders(topics[0]) })

@@ -43,7 +43,7 @@ func (k *kafka) uncleanElection() {
 	k.caughtUp(group, topics, drainLimit, bridge)
 	committed := total(k.committed(group))
 	leader.kill()
-	follower.begin(b)
+	follower.begin()
 	b.eventually(2*drainLimit, func() error {
 		set := make(kadm.TopicsSet)
 		set.Add(topics[0], 0)
@@ -70,7 +70,7 @@ func (k *kafka) uncleanElection() {
 		return nil
 	})
 	b.Logf("the partition has stopped: %s", part.Reason)
-	leader.begin(b)
+	leader.begin()
 	b.eventually(2*drainLimit, k.inSync)
 	if now := total(k.committed(group)); now != committed {
 		b.Errorf("%d is committed, was %d: a commit went back, or on", now, committed)

@@ -663,6 +663,11 @@ var mutations = []mutation{
 		old: "unfolding(src.client), nil)", new: "kgo.DefaultDecompressor(), nil)",
 		pkg: connector, run: "NextRecordUnfolds",
 	},
+	{
+		name: "a look by hand overtakes the client", file: "connector/internal/source/fetch.go",
+		old: "KeepControlRecords: true,", new: "KeepControlRecords: isolation != kgo.ReadCommitted(),",
+		pkg: connector, run: "LookAtAnIdlePartition",
+	},
 	// Breaks that once survived.
 	{
 		name: "a frame freed while a writer holds it", file: "sdk/perform.go",
