@@ -82,6 +82,25 @@ func anAssignment(t *testing.T) *assign.Assignment {
 		quiet{}, new(gate.Gates).New("t", 0), new(assign.PendingBytes))
 }
 
+// Where an assignment begins is offered until the coordinator has taken it: another process would begin elsewhere.
+func TestStartThatTheCoordinatorRefusedIsOfferedAgain(t *testing.T) {
+	p := anAssignment(t)
+	p.From.CommitFirst = true
+	for _, taken := range []bool{false, true} {
+		if !Wants(p) {
+			t.Fatal("the start is not offered, though the coordinator has not taken it")
+		}
+		o, ok := NewOffer(p, time.Now())
+		if !ok || !o.start || o.Offset != 0 {
+			t.Fatalf("the offer is %+v, %v; want the start", o, ok)
+		}
+		o.Ended(taken, time.Now())
+	}
+	if Wants(p) {
+		t.Error("the start is offered again, though the coordinator took it")
+	}
+}
+
 func TestCommitClassesAreBounded(t *testing.T) {
 	if got := classOf(errors.New("?")); got != "other" {
 		t.Errorf("class of an unknown error = %q, want other", got)

@@ -131,7 +131,7 @@ var mutations = []mutation{
 	{
 		name: "barrier from cached metadata", file: "connector/confirm/barrier.go",
 		old: "		if l.Fresh < since {\n			return nil, nil, fmt.Errorf(\"beginning", new: "		if false {\n			return nil, nil, fmt.Errorf(\"beginning",
-		pkg: model,
+		pkg: "./connector/confirm", run: "TestNoBarrierWithoutFreshAnswersOfAllClusters",
 	},
 	{
 		name: "reader at the end of a partition that appeared later", file: "connector/confirm/positions.go",
@@ -1983,7 +1983,7 @@ var mutations = []mutation{
 	{
 		name: "a start that the coordinator refused counts as committed", file: "connector/internal/commit/offer.go",
 		old: "TookStart(taken)", new: "TookStart(true)",
-		pkg: model,
+		pkg: committing, run: "TestStartThatTheCoordinatorRefused",
 	},
 	{
 		name: "what waits behind a chunk that is half sent is skipped after a stop", file: "connector/internal/assign/dispatch.go",
