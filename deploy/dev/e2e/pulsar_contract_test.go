@@ -114,14 +114,22 @@ func (b *contractBroker) producer(partition int) (pulsar.Producer, error) {
 	if p := b.producers[partition]; p != nil {
 		return p, nil
 	}
-	p, err := b.client.CreateProducer(pulsar.ProducerOptions{
-		Topic:       fmt.Sprintf("persistent://%s/%s/%s-partition-%d", pulsarTenant, b.namespace, confirmtest.Stream, partition),
-		SendTimeout: 3 * time.Second, BatchingMaxPublishDelay: 10 * time.Millisecond, CompressionType: pulsar.SNAPPY,
-	})
-	if err == nil {
-		b.producers[partition] = p
+	for tries := 0; ; tries++ {
+		p, err := b.client.CreateProducer(pulsar.ProducerOptions{
+			Topic:       fmt.Sprintf("persistent://%s/%s/%s-partition-%d", pulsarTenant, b.namespace, confirmtest.Stream, partition),
+			SendTimeout: 3 * time.Second, BatchingMaxPublishDelay: 10 * time.Millisecond, CompressionType: pulsar.SNAPPY,
+		})
+		// A broker that was started again may lose sight of its own storage for a moment, seconds after it said that it is healthy: no topic
+		// is opened then.
+		if err != nil && strings.Contains(err.Error(), "PersistenceError") && tries < 100 {
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		if err == nil {
+			b.producers[partition] = p
+		}
+		return p, err
 	}
-	return p, err
 }
 
 func (b *contractBroker) Put(ctx context.Context, partition int, values ...[]byte) error {
