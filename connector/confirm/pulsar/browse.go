@@ -57,23 +57,18 @@ func (c *cluster) Since(ctx context.Context, topic string, at time.Time) (map[in
 		return nil, err
 	}
 	out := make(map[int32]confirm.Offset)
-	var mu sync.Mutex // guards out and errs
-	var errs []error
-	places := make(chan struct{}, atOnce)
-	var wg sync.WaitGroup
+	var mu sync.Mutex // guards out
+	q := newQuestions()
 	for n, b := range l.Partitions {
-		wg.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
+		q.ask(func() error {
 			first, err := c.sinceIn(ctx, confirm.Place{Cluster: c.Name(), Topic: topic, Partition: n}, b, at)
 			mu.Lock()
 			defer mu.Unlock()
 			out[n] = first
-			errs = append(errs, err)
+			return err
 		})
 	}
-	wg.Wait()
-	return out, errors.Join(errs...)
+	return out, q.wait()
 }
 
 // sinceIn is Since for one partition. Whether there is a message as new is told by the last one: a reader that looks for the first would wait

@@ -418,24 +418,11 @@ func (c *cluster) ask(parent context.Context, fresh confirm.Ticket, topics []str
 
 func (c *cluster) askOnce(ctx context.Context, topics []string) (confirm.Listing, error) {
 	l := confirm.Listing{Topics: make(map[string]confirm.TopicListing, len(topics))}
-	var mu sync.Mutex // guards l and errs
-	var errs []error
-	places := make(chan struct{}, atOnce)
-	var wg sync.WaitGroup
-	ask := func(f func() error) {
-		wg.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
-			if err := f(); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, err)
-			}
-		})
-	}
+	q := newQuestions()
+	var mu sync.Mutex                                    // guards l and partitions
 	partitions := make(map[string][]string, len(topics)) // by topic
 	for _, topic := range topics {
-		ask(func() error {
+		q.ask(func() error {
 			names, err := c.conn.partitions(ctx, topic)
 			if err != nil {
 				return c.explain(fmt.Errorf("reading metadata of topic %s: %w", topic, err), topic)
@@ -447,15 +434,15 @@ func (c *cluster) askOnce(ctx context.Context, topics []string) (confirm.Listing
 			return nil
 		})
 	}
-	wg.Wait()
+	err := q.wait()
 	for topic, names := range partitions {
 		for _, name := range names {
 			n, ok := partitionOf(topic, name)
 			if !ok {
-				errs = append(errs, fmt.Errorf("topic %s has a partition named %s", topic, name))
+				err = errors.Join(err, fmt.Errorf("topic %s has a partition named %s", topic, name))
 				continue
 			}
-			ask(func() error {
+			q.ask(func() error {
 				b, err := c.conn.last(ctx, name)
 				if err != nil {
 					return c.explain(fmt.Errorf("asking for the end of %s: %w", name, err), topic)
@@ -467,6 +454,5 @@ func (c *cluster) askOnce(ctx context.Context, topics []string) (confirm.Listing
 			})
 		}
 	}
-	wg.Wait()
-	return l, errors.Join(errs...)
+	return l, errors.Join(err, q.wait())
 }
