@@ -5,12 +5,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"inlong-bridge/connector/config"
 	"inlong-bridge/connector/kafkaclient"
 )
 
 // clientOpts are the options of every client of the source's brokers.
 func (b *Bridge) clientOpts() ([]kgo.Opt, error) {
-	opts, err := b.plainOpts()
+	opts, err := plainOpts(b.cfg, b.deps, b.limits)
 	if err == nil && b.requeue != nil {
 		opts = append(opts, kgo.WithHooks(b.requeue.reader))
 	}
@@ -18,9 +19,9 @@ func (b *Bridge) clientOpts() ([]kgo.Opt, error) {
 }
 
 // plainOpts are those of a client that gets letters as they are.
-func (b *Bridge) plainOpts() ([]kgo.Opt, error) {
-	k := &b.cfg.Kafka
-	opts, err := kafkaclient.Options(k.Brokers, k.ClientID, k.TLS, k.SASL, b.log)
+func plainOpts(cfg *config.Config, deps Deps, l config.Limits) ([]kgo.Opt, error) {
+	k := &cfg.Kafka
+	opts, err := kafkaclient.Options(k.Brokers, k.ClientID, k.TLS, k.SASL, deps.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -34,6 +35,6 @@ func (b *Bridge) plainOpts() ([]kgo.Opt, error) {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
 	// A request is sized by its bytes on the wire, and a small batch may unfold to any size.
-	opts = append(opts, kgo.MaxDecompressBatchBytes(int(b.limits.Budget)))
-	return append(opts, b.deps.KafkaOpts...), nil
+	opts = append(opts, kgo.MaxDecompressBatchBytes(int(l.Budget)))
+	return append(opts, deps.KafkaOpts...), nil
 }

@@ -161,7 +161,7 @@ func (v *verification) readLetters(ctx context.Context) error {
 		return nil
 	}
 	v.Say("reading dead letters")
-	opts, err := (&Bridge{cfg: v.cfg, deps: v.deps, log: v.deps.Log, limits: v.cfg.Limits()}).plainOpts()
+	opts, err := plainOpts(v.cfg, v.deps, v.cfg.Limits())
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ type requeuing struct {
 
 // look reads once what is planned, for the newest letter of each original and for the counts. Letters are delivered also where it fails.
 func (r *requeuing) look(ctx context.Context) error {
-	opts, err := r.b.plainOpts()
+	opts, err := plainOpts(r.b.cfg, r.b.deps, r.b.limits)
 	if err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func (a *asked) done() { a.client.Close() }
 func (q *Requeue) ask(ctx context.Context, group string) (*asked, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	opts, err := (&Bridge{cfg: q.cfg, deps: q.deps, log: q.deps.Log, limits: q.cfg.Limits()}).plainOpts()
+	opts, err := plainOpts(q.cfg, q.deps, q.cfg.Limits())
 	if err != nil {
 		return nil, err
 	}
