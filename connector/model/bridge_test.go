@@ -147,7 +147,7 @@ func (m *member) assign(p int) {
 	if w.knobs.startLatest {
 		policy.Origin = resume.Latest()
 	}
-	sv := source.NewSurvey(w.wallClock(), policy, s.cluster)
+	sv := source.NewSurvey(time.Now(), policy, s.cluster)
 	sv.Topics[id.Topic] = source.SurveyedTopic{ID: s.id, Known: resume.Topic{Partitions: int32(len(s.logs))}}
 	for q, c := range s.group.committed {
 		if c.offset >= 0 {
@@ -239,7 +239,7 @@ func (m *member) step() {
 		a.goOn()
 		if a.WaitsForRoom() {
 			a.Offer(m.snd)
-			a.RoomAgain(time.Now().Add(time.Hour)) // the model's time is another
+			a.RoomAgain(time.Now())
 		}
 		if m.snd.room() && m.pending.Bytes.Load() == 0 && !a.Gate().Condition().Closed() && !a.Beginning() && m.r.IntN(3) > 0 {
 			a.fetch()
@@ -317,7 +317,7 @@ func (m *member) commit(a *assignment, arrives, answers int, silent bool) {
 		a.StopRecreated()
 		return
 	}
-	o, ok := commit.NewOffer(a.Assignment, w.wallClock())
+	o, ok := commit.NewOffer(a.Assignment, time.Now())
 	if !ok {
 		return
 	}
@@ -339,7 +339,7 @@ func (m *member) commit(a *assignment, arrives, answers int, silent bool) {
 		case !taken && a.TopicID() != w.src.id: // UNKNOWN_TOPIC_ID
 			a.StopRecreated()
 		}
-		o.Ended(taken, w.wallClock())
+		o.Ended(taken, time.Now())
 	}
 	w.src.group.requests = append(w.src.group.requests, q)
 }

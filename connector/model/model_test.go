@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"inlong-bridge/connector/internal/route"
@@ -35,7 +36,7 @@ func config(mode finality.Mode) finality.Config {
 // plays, then fresh ones. INLONG_BRIDGE_SEED names the first one instead, INLONG_BRIDGE_SCHEDULES their number.
 func TestNothingCommittedIsMissing(t *testing.T) {
 	if *seedFlag != 0 {
-		if _, failed, log := run(*seedFlag); failed != "" {
+		if _, failed, log := run(t, *seedFlag); failed != "" {
 			t.Fatalf("seed %d: %s\n%s", *seedFlag, failed, strings.Join(log, "\n"))
 		}
 		return
@@ -82,7 +83,7 @@ func playFrom(t *testing.T, first uint64, most int) (total stats) {
 
 // play plays one schedule and fails the test if a promise is broken.
 func play(t *testing.T, seed uint64) stats {
-	st, failed, log := run(seed)
+	st, failed, log := run(t, seed)
 	if failed != "" {
 		t.Fatalf("seed %d: %s\nlast of the schedule (all: -run %s -model.seed %d):\n%s",
 			seed, failed, t.Name(), seed, strings.Join(log[max(0, len(log)-25):], "\n"))
@@ -105,8 +106,14 @@ func (s *stats) add(more stats) {
 	}
 }
 
-// run plays one schedule: faults for a while, then none, then everything must become final.
-func run(seed uint64) (st stats, failed string, log []string) {
+// run plays one schedule in a time of its own, which nothing but the world moves.
+func run(t *testing.T, seed uint64) (st stats, failed string, log []string) {
+	synctest.Test(t, func(*testing.T) { st, failed, log = playOut(seed) })
+	return st, failed, log
+}
+
+// playOut has faults for a while, then none, and then everything must become final.
+func playOut(seed uint64) (st stats, failed string, log []string) {
 	r := rand.New(rand.NewPCG(seed, 42))
 	s := newSchedule(r, [...]int{0, 0, 0, 1, 0, route.KeyLanes}[seed%6])
 	defer func() {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"time"
 
 	"inlong-bridge/connector/internal/source"
 	"inlong-bridge/connector/resume"
@@ -352,9 +351,6 @@ func (g *group) give(p int, m *member) {
 	g.owner[p] = m
 	g.generation[p]++
 }
-
-// wallClock is what resume takes for the time of day.
-func (w *world) wallClock() time.Time { return time.UnixMilli(1_764_000_000_000).Add(w.time()) }
 
 func (s *kafka) String() string {
 	out := ""

@@ -177,6 +177,7 @@ func (w *world) logf(format string, args ...any) {
 // step lets the world work for one tick.
 func (w *world) step() {
 	w.now++
+	time.Sleep(tick) // of the bubble: what the product takes for the time of day moves with the world
 	w.serveProxies()
 	w.serveCommits(nil)
 }
