@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -67,7 +70,7 @@ func (w *web) close() {
 // /debug/pprof/.
 func (b *Bridge) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(b.deps.Registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", metricsHandler(b.deps.Registry))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n"))
@@ -103,6 +106,16 @@ func (b *Bridge) handler() http.Handler {
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
 	return mux
+}
+
+// metricsHandler serves a registry. With hundreds of streams a scrape is megabytes of text, and the compression that promhttp has built in
+// takes as long as making it.
+func metricsHandler(from prometheus.Gatherer) http.Handler {
+	compressed, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed), gzhttp.EnableZstd(false))
+	if err != nil {
+		panic(err) // only for options that cannot be
+	}
+	return compressed(promhttp.HandlerFor(from, promhttp.HandlerOpts{DisableCompression: true}))
 }
 
 // flagOf reads a parameter that is 1 or 0, 0 where it is missing.
