@@ -127,7 +127,7 @@ func bridgeRows(seed uint64, mib int, pulsar, kafka string) []bridgeRow {
 			},
 		},
 	)
-	rows = append(rows, kafkaRows(kafka)...)
+	rows = append(rows, kafkaRows(kafka, seed, mib)...)
 	growth := func(name string, of, reference cell) bridgeRow {
 		return bridgeRow{name: "growth: " + name, of: of, reference: reference, maxCPU: 1.2}
 	}

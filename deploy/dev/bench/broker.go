@@ -34,6 +34,9 @@ type brokerSpec struct {
 	Large   bool `json:"large,omitempty"` // the batches of a log without end are as large as others
 	// Bounded has answers of a log without end stay within the bytes that are asked for. It is for clients without fetch sessions.
 	Bounded bool `json:"bounded,omitempty"`
+	// Kafka is the address of an Apache Kafka on which Topic is filled, and is deleted with the process, instead of an embedded one.
+	Kafka string `json:"kafka,omitempty"`
+	Topic string `json:"topic,omitempty"`
 }
 
 const (
@@ -121,6 +124,13 @@ func serveBroker(ctx context.Context, text string, stdin io.Reader, stdout io.Wr
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
 		return fmt.Errorf("reading spec: %w", err)
 	}
+	if spec.Kafka != "" {
+		if err := kafkaTopic(ctx, spec.Kafka, spec.Topic, spec.Partitions); err != nil {
+			return err
+		}
+		defer dropTopic(spec.Kafka, spec.Topic)
+		return serveFilled(ctx, strings.Split(spec.Kafka, ","), spec.Topic, &spec, stdin, stdout)
+	}
 	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(int32(spec.Partitions), benchTopic)}
 	if spec.Records == 0 && !spec.Empty {
 		m, err := newBatchMaker(&spec)
@@ -150,15 +160,20 @@ func serveBroker(ctx context.Context, text string, stdin io.Reader, stdout io.Wr
 			return nil, nil, false
 		})
 	}
+	return serveFilled(ctx, cluster.ListenAddrs(), benchTopic, &spec, stdin, stdout)
+}
+
+// serveFilled fills a topic, says the brokers' addresses, and ends with stdin.
+func serveFilled(ctx context.Context, brokers []string, topic string, spec *brokerSpec, stdin io.Reader, stdout io.Writer) error {
 	if spec.Records > 0 {
-		if err := fillTopic(ctx, cluster.ListenAddrs(), benchTopic, &spec); err != nil {
+		if err := fillTopic(ctx, brokers, topic, spec); err != nil {
 			return err
 		}
 	}
-	if _, err := fmt.Fprintln(stdout, strings.Join(cluster.ListenAddrs(), ",")); err != nil {
+	if _, err := fmt.Fprintln(stdout, strings.Join(brokers, ",")); err != nil {
 		return fmt.Errorf("saying the address: %w", err)
 	}
-	_, err = io.Copy(io.Discard, stdin)
+	_, err := io.Copy(io.Discard, stdin)
 	return err
 }
 

@@ -54,6 +54,7 @@ func (c *cell) String() string {
 	}
 	add(c.spec.Codec != "", "%s", c.spec.Codec)
 	add(c.spec.Keys > 0, "%d streams", c.spec.Keys)
+	add(c.spec.Kafka != "", "Apache Kafka")
 	add(c.spec.Partitions != 4, "%d partitions", c.spec.Partitions)
 	add(c.spec.Records == 0, "endless")
 	add(c.confirm == "queue" && c.pulsar == "", "queue")

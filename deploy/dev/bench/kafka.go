@@ -23,8 +23,9 @@ import (
 
 // Rows on an Apache Kafka that somebody has started and that -kafka names: the embedded one collects garbage of what it
 // keeps, and answers a fetch of many partitions in its own way.
-func kafkaRows(addr string) []bridgeRow {
+func kafkaRows(addr string, seed uint64, mib int) []bridgeRow {
 	rows := []bridgeRow{
+		keysRow(addr, seed, mib, 1000),
 		readyRow(addr, "5 %", 0.05, linger+30*time.Millisecond),
 		readyRow(addr, "50 %", 0.5, 60*time.Millisecond),
 		manyRow(addr, 10_000),
@@ -33,13 +34,34 @@ func kafkaRows(addr string) []bridgeRow {
 		return rows
 	}
 	for i := range rows {
-		goal := rows[i].judge(&specials{}).goal
+		r := row{minRate: rows[i].minRate, maxCPU: rows[i].maxCPU}
+		goal := r.goals()
+		if rows[i].judge != nil {
+			goal = rows[i].judge(&specials{}).goal
+		}
 		rows[i].special = func(context.Context, *lab, uint64, *specials) error { return nil }
 		rows[i].judge = func(*specials) bridgeOutcome {
 			return bridgeOutcome{text: "SKIPPED: needs an Apache Kafka, named by -kafka", goal: goal}
 		}
 	}
 	return rows
+}
+
+// keysRow is a route by key over so many streams, to one with one stream. The work of this broker for a record does not depend on
+// how much of a partition is fetched at once; that of the embedded one does.
+func keysRow(addr string, seed uint64, mib, keys int) bridgeRow {
+	filled := func(keys int) cell {
+		topic := fmt.Sprintf("bench-%d-keys-%d", time.Now().Unix(), keys)
+		n := mib << 10
+		return cell{
+			subject: "bridge", topic: topic, records: n / 20 * 19,
+			spec: brokerSpec{Corpus: "json1k", Seed: seed, Partitions: 4, Records: n, Keys: keys, Kafka: addr, Topic: topic},
+		}
+	}
+	return bridgeRow{
+		name:    fmt.Sprintf("Apache Kafka, 1 KiB, route by key template over %s streams, to its own rate with one", thousands(float64(keys))),
+		minRate: 0.75, maxCPU: 1.35, of: filled(keys), reference: filled(0),
+	}
 }
 
 // pollFactor is how much later than a consumer that only polls a record may be ready, beside the linger.
