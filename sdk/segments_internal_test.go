@@ -95,7 +95,7 @@ func TestOpenPacksOfManyStreamsHoldLittleMoreThanTheirRecords(t *testing.T) {
 		payload := make([]byte, 1000)
 		for range 36 { // in no time: no pack is sealed by its linger
 			for _, st := range all {
-				if err := s.TrySend(Message{Stream: st, Time: time.Now(), Payload: payload}, nil); err != nil {
+				if err := s.SendAsync(t.Context(), Message{Stream: st, Time: time.Now(), Payload: payload}, nil); err != nil { // may wait for encoders
 					t.Fatal(err)
 				}
 			}
