@@ -91,10 +91,24 @@ func (c *cluster) sinceIn(ctx context.Context, p confirm.Place, b confirm.Bounds
 	case newest.Before(at):
 		return b.End, nil
 	default:
-		first, err = c.conn.seek(ctx, partitionName(p), time.UnixMilli(max(at.UnixMilli(), 0)))
+		first, err = c.seek(ctx, partitionName(p), time.UnixMilli(max(at.UnixMilli(), 0)))
 	}
 	if err != nil {
 		err = c.explain(fmt.Errorf("asking %v for its first message since %s: %w", p, at.UTC().Format(time.RFC3339), err), p.Topic)
+	}
+	return first, err
+}
+
+// seek asks a partition for its first message since a time, three times if need be: a broker disconnects the reader that seeks, and
+// the client does not always come back. The last try has most of the time, for a broker that is slow.
+func (c *cluster) seek(ctx context.Context, partition string, at time.Time) (first confirm.Offset, err error) {
+	for _, part := range []time.Duration{8, 4, 1} {
+		one, cancel := context.WithTimeout(ctx, c.Timeout()/part)
+		first, err = c.conn.seek(one, partition, at)
+		cancel()
+		if err == nil || ctx.Err() != nil || !mayPass(err) {
+			break
+		}
 	}
 	return first, err
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"inlong-bridge/connector/confirm"
@@ -63,5 +64,35 @@ func TestBrowsingMissesNothingWhenAReaderReconnects(t *testing.T) {
 	})
 	if err != nil || n != 50 {
 		t.Errorf("%d messages, %v, want 50", n, err)
+	}
+}
+
+// The client of Pulsar does not always come back after its broker disconnected it because of a seek.
+func TestSinceIsAskedAgainWhenAReaderHangs(t *testing.T) {
+	for _, tc := range []struct {
+		hangs int
+		ok    bool
+	}{{2, true}, {3, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			r, doubles := newPulsarQueue(t, 1, 8*time.Second)
+			doubles[0].SetPartitions(pulsarTopic, 1)
+			begun := time.Now()
+			if err := doubles[0].PutBatch(pulsarTopic, 0, confirmtest.Packs(0, 5)...); err != nil {
+				t.Fatal(err)
+			}
+			b := r.Browsers()[0]
+			want, err := b.Since(t.Context(), pulsarTopic, begun)
+			if err != nil || want[0] == confirm.Unknown {
+				t.Fatal(want, err)
+			}
+			doubles[0].HangSeeks(tc.hangs)
+			first, err := b.Since(t.Context(), pulsarTopic, begun)
+			if took := time.Since(begun); took > 8*time.Second || (err == nil) != tc.ok {
+				t.Errorf("%d readers hang: %v after %v, want an answer: %v", tc.hangs, err, took, tc.ok)
+			}
+			if tc.ok && first[0] != want[0] {
+				t.Errorf("%d readers hang: the first message is at %v, want %v", tc.hangs, first[0], want[0])
+			}
+		})
 	}
 }

@@ -31,6 +31,7 @@ type Double struct {
 	asked  int
 	deny   error
 	once   error // the next opening of a reader fails so
+	hangs  int   // so many seeks to come are not answered
 }
 
 type doubleTopic struct{ parts []*doublePart } // one part and flat: not partitioned
@@ -202,6 +203,13 @@ func (d *Double) FailOnce(err error) {
 	d.once = err
 }
 
+// HangSeeks has so many seeks to come get no answer.
+func (d *Double) HangSeeks(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hangs = n
+}
+
 func (d *Double) disconnect(p *doublePart) {
 	if p == nil {
 		return
@@ -327,6 +335,13 @@ func (d *Double) seek(ctx context.Context, name string, at time.Time) (confirm.O
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.hangs > 0 {
+		d.hangs--
+		d.mu.Unlock()
+		<-ctx.Done()
+		d.mu.Lock()
+		return confirm.Offset{}, context.Cause(ctx)
+	}
 	p := d.find(name)
 	if p == nil {
 		return confirm.Offset{}, fmt.Errorf("%s is gone", name)
