@@ -26,6 +26,9 @@ type bridgeRow struct {
 	judge   func(s *specials) bridgeOutcome
 }
 
+// limits are the goals of a row that compares two cells.
+func (r *bridgeRow) limits() row { return row{minRate: r.minRate, maxCPU: r.maxCPU, maxRSS: r.maxRSS} }
+
 // specials gathers what a row of its own kind measured, a value a round under each name.
 type specials struct{ values map[string][]float64 }
 
@@ -127,7 +130,7 @@ func bridgeRows(seed uint64, mib int, pulsar, kafka string) []bridgeRow {
 			},
 		},
 	)
-	rows = append(rows, kafkaRows(kafka, seed, mib)...)
+	rows = append(rows, kafkaRows(kafka, filled)...)
 	growth := func(name string, of, reference cell) bridgeRow {
 		return bridgeRow{name: "growth: " + name, of: of, reference: reference, maxCPU: 1.2}
 	}
@@ -357,7 +360,7 @@ func compare(r *bridgeRow, results map[cell][]cellResult) bridgeOutcome {
 	o := bridgeOutcome{outcome: outcome{
 		Work: r.name, OursRate: spreadOf(ours).median, RawRate: spreadOf(other).median,
 		rate: spreadOf(rate), cpu: spreadOf(cpu), rss: spreadOf(rss), cpuPerMillion: spreadOf(cost).median,
-		row: row{minRate: r.minRate, maxCPU: r.maxCPU, maxRSS: r.maxRSS},
+		row: r.limits(),
 	}}
 	o.RateRatio, o.CPURatio, o.RSSMiB = o.rate.median, o.cpu.median, o.rss.median
 	for _, goal := range []float64{r.minRate, r.maxRSS, r.maxCPU} {

@@ -36,7 +36,7 @@ type brokerSpec struct {
 	Bounded bool `json:"bounded,omitempty"`
 	// Kafka is the address of an Apache Kafka on which Topic is filled, and is deleted with the process, instead of an embedded one.
 	Kafka string `json:"kafka,omitempty"`
-	Topic string `json:"topic,omitempty"`
+	Topic string `json:"topic,omitempty"` // empty for benchTopic
 }
 
 const (

@@ -38,7 +38,6 @@ type cell struct {
 	// whole has each fetch ask for all partitions, without a session. The embedded Kafka gives first what it has
 	// just given in a session; Apache Kafka puts that last.
 	whole  bool
-	topic  string        // empty for the one of the embedded Kafka
 	seen   string        // file in which the bridge notes what it may commit, empty for none
 	scrape time.Duration // between two scrapes, 0 for a second
 	pulsar string        // with confirm queue: the Pulsar behind the sink, pulsar://host:port/tenant/namespace, instead of a Kafka
@@ -146,7 +145,7 @@ func (l *lab) config(c *cell, name string, group, brokers, queue string, proxies
 	if c.spec.Keys > 0 {
 		stream = "'" + benchStream + "-{key}'"
 	}
-	fmt.Fprintf(&y, "routes: [{topics: [%s], group: %s, stream: %s}]\n", cmp.Or(c.topic, benchTopic), benchGroup, stream)
+	fmt.Fprintf(&y, "routes: [{topics: [%s], group: %s, stream: %s}]\n", cmp.Or(c.spec.Topic, benchTopic), benchGroup, stream)
 	settle := c.settle
 	if settle == 0 {
 		settle = 10 * time.Second

@@ -23,9 +23,9 @@ import (
 
 // Rows on an Apache Kafka that somebody has started and that -kafka names: the embedded one collects garbage of what it
 // keeps, and answers a fetch of many partitions in its own way.
-func kafkaRows(addr string, seed uint64, mib int) []bridgeRow {
+func kafkaRows(addr string, filled func(subject, corpus string, change func(*cell)) cell) []bridgeRow {
 	rows := []bridgeRow{
-		keysRow(addr, seed, mib, 1000),
+		keysRow(addr, filled, 1000),
 		readyRow(addr, "5 %", 0.05, linger+30*time.Millisecond),
 		readyRow(addr, "50 %", 0.5, 60*time.Millisecond),
 		manyRow(addr, 10_000),
@@ -34,8 +34,8 @@ func kafkaRows(addr string, seed uint64, mib int) []bridgeRow {
 		return rows
 	}
 	for i := range rows {
-		r := row{minRate: rows[i].minRate, maxCPU: rows[i].maxCPU}
-		goal := r.goals()
+		limits := rows[i].limits()
+		goal := limits.goals()
 		if rows[i].judge != nil {
 			goal = rows[i].judge(&specials{}).goal
 		}
@@ -49,18 +49,15 @@ func kafkaRows(addr string, seed uint64, mib int) []bridgeRow {
 
 // keysRow is a route by key over so many streams, to one with one stream. The work of this broker for a record does not depend on
 // how much of a partition is fetched at once; that of the embedded one does.
-func keysRow(addr string, seed uint64, mib, keys int) bridgeRow {
-	filled := func(keys int) cell {
-		topic := fmt.Sprintf("bench-%d-keys-%d", time.Now().Unix(), keys)
-		n := mib << 10
-		return cell{
-			subject: "bridge", topic: topic, records: n / 20 * 19,
-			spec: brokerSpec{Corpus: "json1k", Seed: seed, Partitions: 4, Records: n, Keys: keys, Kafka: addr, Topic: topic},
-		}
+func keysRow(addr string, filled func(subject, corpus string, change func(*cell)) cell, keys int) bridgeRow {
+	with := func(keys int) cell {
+		return filled("bridge", "json1k", func(c *cell) {
+			c.spec.Keys, c.spec.Kafka, c.spec.Topic = keys, addr, fmt.Sprintf("bench-%d-keys-%d", time.Now().Unix(), keys)
+		})
 	}
 	return bridgeRow{
 		name:    fmt.Sprintf("Apache Kafka, 1 KiB, route by key template over %s streams, to its own rate with one", thousands(float64(keys))),
-		minRate: 0.75, maxCPU: 1.35, of: filled(keys), reference: filled(0),
+		minRate: 0.75, maxCPU: 1.35, of: with(keys), reference: with(0),
 	}
 }
 
@@ -189,7 +186,7 @@ func (l *lab) kafkaRate(ctx context.Context, addr string, seed uint64) (rate flo
 		return 0, err
 	}
 	defer sink.kill()
-	bridge, err := l.startBridge(ctx, &cell{subject: "bridge", topic: topic, confirm: "ack"}, "full", topic, addr, nil, []string{sink.first})
+	bridge, err := l.startBridge(ctx, &cell{subject: "bridge", spec: brokerSpec{Topic: topic}, confirm: "ack"}, "full", topic, addr, nil, []string{sink.first})
 	if err != nil {
 		return 0, err
 	}
@@ -241,7 +238,7 @@ func (l *lab) ready(ctx context.Context, addr, subject string, perSecond int, le
 			return 0, 0, err
 		}
 		defer sink.kill()
-		c := &cell{subject: "bridge", spec: brokerSpec{Partitions: 4}, topic: topic, confirm: "ack", seen: seen}
+		c := &cell{subject: "bridge", spec: brokerSpec{Partitions: 4, Topic: topic}, confirm: "ack", seen: seen}
 		if follower, err = l.startBridge(ctx, c, "ready", topic, addr, nil, []string{sink.first}); err != nil {
 			return 0, 0, err
 		}
@@ -400,7 +397,7 @@ func (l *lab) many(ctx context.Context, addr string, partitions int) (m manyResu
 		return m, err
 	}
 	defer sink.kill()
-	c := &cell{subject: "bridge", spec: brokerSpec{Partitions: partitions}, topic: topic, scrape: manyScrape}
+	c := &cell{subject: "bridge", spec: brokerSpec{Partitions: partitions, Topic: topic}, scrape: manyScrape}
 	began := time.Now()
 	bridge, err := l.startBridge(ctx, c, "many", l.named("many"), addr, nil, []string{sink.first})
 	if err != nil {

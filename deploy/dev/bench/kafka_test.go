@@ -29,7 +29,12 @@ func TestSightingsAreJoinedByOffset(t *testing.T) {
 }
 
 func TestRowsThatNeedAKafkaAreSkippedWithoutOne(t *testing.T) {
-	for _, r := range kafkaRows("", 1, 64) {
+	filled := func(_, corpus string, change func(*cell)) cell {
+		c := cell{spec: brokerSpec{Corpus: corpus}}
+		change(&c)
+		return c
+	}
+	for _, r := range kafkaRows("", filled) {
 		s := &specials{values: make(map[string][]float64)}
 		if err := r.special(t.Context(), nil, 1, s); err != nil {
 			t.Fatal(err)
@@ -38,9 +43,9 @@ func TestRowsThatNeedAKafkaAreSkippedWithoutOne(t *testing.T) {
 			t.Errorf("%s: %+v; want SKIPPED, a goal, not met", r.name, o)
 		}
 	}
-	for _, r := range kafkaRows("127.0.0.1:9", 1, 64) {
+	for _, r := range kafkaRows("127.0.0.1:9", filled) {
 		if r.judge == nil {
-			if r.of.spec.Topic == r.reference.spec.Topic || r.of.spec.Kafka != "127.0.0.1:9" || r.of.topic != r.of.spec.Topic {
+			if r.of.spec.Topic == r.reference.spec.Topic || r.of.spec.Kafka != "127.0.0.1:9" || r.of.spec.Keys != 1000 || r.reference.spec.Keys != 0 {
 				t.Errorf("%s: measured on %+v and %+v", r.name, r.of.spec, r.reference.spec)
 			}
 			continue
