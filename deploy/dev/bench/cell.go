@@ -30,8 +30,9 @@ type cell struct {
 	warm    int // records of the warm-up instead of a fifth
 	confirm string
 	settle  time.Duration
-	pack    int // records in a pack, 0 for the default
-	proxies int // 0 for one
+	pack    int  // records in a pack, 0 for the default
+	atOnce  bool // pack.linger is 0
+	proxies int  // 0 for one
 	budget  string
 	unset   bool // delivery.proxy_rate is not set: as it comes
 	unfinal int  // delivery.max_unfinal, 0 for the default
@@ -174,6 +175,9 @@ func (l *lab) config(c *cell, name string, group, brokers, queue string, proxies
 	}
 	if c.pack > 0 {
 		fmt.Fprintf(&y, "pack: {count: %d}\n", c.pack)
+	}
+	if c.atOnce {
+		fmt.Fprintln(&y, "pack: {linger: 0}")
 	}
 	if c.budget != "" {
 		fmt.Fprintf(&y, "memory: {budget: %s}\n", c.budget)

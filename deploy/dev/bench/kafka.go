@@ -64,8 +64,11 @@ func keysRow(addr string, filled func(subject, corpus string, change func(*cell)
 // pollFactor is how much later than a consumer that only polls a record may be ready, beside the linger.
 const pollFactor = 1.2
 
+// atOnce is the bridge with pack.linger: 0, in which a record waits for nothing.
+const atOnce = "bridge, linger 0"
+
 // readyRow is the time from the producer until the offset of a record may be committed, at a part of what goes from
-// producer to bridge at most. Beside it stands a consumer that only polls, fed in the same way.
+// producer to bridge at most. Beside it stand a bridge without a linger and a consumer that only polls, fed in the same way.
 func readyRow(addr, name string, load float64, most time.Duration) bridgeRow {
 	return bridgeRow{
 		name: "Apache Kafka, latency at " + name + " load, produce to commit-ready, confirm: ack",
@@ -78,7 +81,7 @@ func readyRow(addr, name string, load float64, most time.Duration) bridgeRow {
 				l.fullKafka = full
 			}
 			s.add("rate", l.fullKafka*load)
-			return s.latencies([]string{"bridge", "poll"}, func(subject string) (median, late time.Duration, err error) {
+			return s.latencies([]string{"bridge", atOnce, "poll"}, func(subject string) (median, late time.Duration, err error) {
 				return l.ready(ctx, addr, subject, int(l.fullKafka*load), 5*time.Second, seed)
 			})
 		},
@@ -87,8 +90,9 @@ func readyRow(addr, name string, load float64, most time.Duration) bridgeRow {
 			lingers := linger.Seconds() * 1e3
 			return bridgeOutcome{
 				outcome: outcome{Goal: most.Seconds() * 1e3, Met: late <= most.Seconds()*1e3 && late <= lingers+pollFactor*polled},
-				text: fmt.Sprintf("%s rec/s: p50 %.1f ms, p99 %s ms; only polled %.1f and %s ms",
-					thousands(s.of("rate").median), s.of("bridge p50").median, s.of("bridge p99"), s.of("poll p50").median, s.of("poll p99")),
+				text: fmt.Sprintf("%s rec/s: p50 %.1f ms, p99 %s ms; with pack.linger 0 %.1f and %s ms; only polled %.1f and %s ms",
+					thousands(s.of("rate").median), s.of("bridge p50").median, s.of("bridge p99"), s.of(atOnce+" p50").median, s.of(atOnce+" p99"),
+					s.of("poll p50").median, s.of("poll p99")),
 				goal: fmt.Sprintf("p99 <= %v, and <= linger + %.1f of polled", most, pollFactor),
 			}
 		},
@@ -238,7 +242,7 @@ func (l *lab) ready(ctx context.Context, addr, subject string, perSecond int, le
 			return 0, 0, err
 		}
 		defer sink.kill()
-		c := &cell{subject: "bridge", spec: brokerSpec{Partitions: 4, Topic: topic}, confirm: "ack", seen: seen}
+		c := &cell{subject: "bridge", spec: brokerSpec{Partitions: 4, Topic: topic}, confirm: "ack", seen: seen, atOnce: subject == atOnce}
 		if follower, err = l.startBridge(ctx, c, "ready", topic, addr, nil, []string{sink.first}); err != nil {
 			return 0, 0, err
 		}
