@@ -68,7 +68,13 @@ func (o *ours) close() error {
 
 func (o *ours) send(q *quota) (records int64, err error) {
 	ctx := context.Background()
-	for n := q.take(batchRecords); n > 0 && err == nil; n = q.take(batchRecords) {
+	o.acks.ending.Store(false)
+	next := q.take(batchRecords)
+	for next > 0 && err == nil {
+		n := next
+		if next = q.take(batchRecords); next == 0 {
+			o.acks.ending.Store(true) // before the last one, whose answer is the last to be counted or is followed by that
+		}
 		for n > 0 && err == nil {
 			part := o.records.next(n)
 			if o.w.Async {
@@ -122,14 +128,14 @@ func (o *ours) next() *sdk.Stream {
 }
 
 // callback counts single messages. It runs on another core than the loop that sends, so it shares no
-// memory with it: what is measured is the sdk.
+// memory with it that is written: what is measured is the sdk.
 func callback(acks *tally) func(sdk.Result) {
 	return func(r sdk.Result) {
 		if r.Outcome != sdk.Final {
 			acks.fail(fmt.Errorf("a record is %v: %w", r.Outcome, r.Err))
 			return
 		}
-		acks.add(1)
+		acks.one()
 	}
 }
 

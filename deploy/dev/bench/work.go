@@ -162,6 +162,8 @@ const ackTimeout = 30 * time.Second
 type tally struct {
 	_         [128]byte // a cache line of its own: it is written for every record
 	n, target atomic.Int64
+	ending    atomic.Bool // what one counts is shown each time; see one
+	alone     int64       // what one has counted
 	reached   signal.Poke
 	failed    chan error
 }
@@ -175,6 +177,16 @@ func newTally() *tally {
 func (t *tally) add(n int64) {
 	if t.n.Add(n) >= t.target.Load() {
 		t.reached.Poke()
+	}
+}
+
+// one adds one, for one goroutine that alone adds. Until the last record is about to be sent nobody else can want to know, so it
+// then costs no locked instruction: those of single calls took 4 % of the sender's CPU.
+func (t *tally) one() {
+	t.alone++
+	if t.ending.Load() {
+		t.n.Store(t.alone)
+		t.add(0)
 	}
 }
 
