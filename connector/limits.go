@@ -10,11 +10,11 @@ import (
 // A bridge at full speed keeps some 20 MiB and throws away hundreds of MiB a second. A collector that runs when
 // the heap has doubled would run 25 times a second, and as often give memory back that is asked for again at once.
 // So the heap gets ballast: memory that is allocated and never touched, and therefore takes no room in the machine.
-// The collector then runs when what is kept and the ballast have grown by collectAt percent together, which is at a heap of 1.5
-// times what is kept and 48 MiB more. A bridge that keeps much, and is collected seldom anyway, takes less than with doubling.
+// The collector then runs when what is kept and the ballast have grown by collectAt percent together, which is at a heap of 1.75
+// times what is kept and 42 MiB more. A bridge that keeps much, and is collected seldom anyway, takes no more than with doubling.
 const (
-	mostBallast = 96 << 20
-	collectAt   = 50
+	mostBallast = 56 << 20
+	collectAt   = 75
 )
 
 // tuneCollector tells the garbage collector how far the heap may grow, and what the container allows, unless the environment

@@ -39,7 +39,7 @@ func TestGOGCOfTheEnvironmentIsKept(t *testing.T) {
 }
 
 func TestBallastIsSmallInASmallContainer(t *testing.T) {
-	for limit, want := range map[int64]int64{0: 96 << 20, 128 << 20: 16 << 20, 8 << 30: 96 << 20} {
+	for limit, want := range map[int64]int64{0: 56 << 20, 128 << 20: 16 << 20, 8 << 30: 56 << 20} {
 		if got := ballastBytes(config.Limits{MemoryLimit: limit}); got != want {
 			t.Errorf("%d bytes of ballast with a limit of %d, want %d", got, limit, want)
 		}
