@@ -46,5 +46,9 @@ func TestUp(t *testing.T) {
 	}
 	defer func() { _ = os.Remove(file) }() // make e2e-down removes it too
 	t.Logf("up: %s", filepath.Base(file))
-	<-stop
+	select {
+	case <-stop:
+	case <-k.nodes[0].done: // the next make e2e-up is not to find a broker that is not there
+		t.Errorf("the broker has ended by itself: exit %d\n%s", k.nodes[0].code, k.nodes[0].tail())
+	}
 }
