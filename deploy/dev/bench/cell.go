@@ -24,18 +24,18 @@ const (
 
 // cell is one thing that is measured: who moves what. Equal ones are run once in a round.
 type cell struct {
-	subject string // bridge, floor, poll
-	spec    brokerSpec
-	records int // until the measuring ends; the first fifth is the warm-up
-	warm    int // records of the warm-up instead of a fifth
-	confirm string
-	settle  time.Duration
-	pack    int  // records in a pack, 0 for the default
-	atOnce  bool // pack.linger is 0
-	proxies int  // 0 for one
-	budget  string
-	unset   bool // delivery.proxy_rate is not set: as it comes
-	unfinal int  // delivery.max_unfinal, 0 for the default
+	subject  string // bridge, floor, poll
+	spec     brokerSpec
+	records  int // until the measuring ends; the first fifth is the warm-up
+	warm     int // records of the warm-up instead of a fifth
+	confirm  string
+	settle   time.Duration
+	pack     int  // records in a pack, 0 for the default
+	noLinger bool // pack.linger is 0
+	proxies  int  // 0 for one
+	budget   string
+	unset    bool // delivery.proxy_rate is not set: as it comes
+	unfinal  int  // delivery.max_unfinal, 0 for the default
 	// whole has each fetch ask for all partitions, without a session. The embedded Kafka gives first what it has
 	// just given in a session; Apache Kafka puts that last.
 	whole  bool
@@ -176,7 +176,7 @@ func (l *lab) config(c *cell, name string, group, brokers, queue string, proxies
 	if c.pack > 0 {
 		fmt.Fprintf(&y, "pack: {count: %d}\n", c.pack)
 	}
-	if c.atOnce {
+	if c.noLinger {
 		fmt.Fprintln(&y, "pack: {linger: 0}")
 	}
 	if c.budget != "" {

@@ -64,8 +64,8 @@ func keysRow(addr string, filled func(subject, corpus string, change func(*cell)
 // pollFactor is how much later than a consumer that only polls a record may be ready, beside the linger.
 const pollFactor = 1.2
 
-// atOnce is the bridge with pack.linger: 0, in which a record waits for nothing.
-const atOnce = "bridge, linger 0"
+// noLinger is the bridge with pack.linger: 0, in which a record waits for nothing.
+const noLinger = "bridge, linger 0"
 
 // readyRow is the time from the producer until the offset of a record may be committed, at a part of what goes from
 // producer to bridge at most. Beside it stand a bridge without a linger and a consumer that only polls, fed in the same way.
@@ -81,7 +81,7 @@ func readyRow(addr, name string, load float64, most time.Duration) bridgeRow {
 				l.fullKafka = full
 			}
 			s.add("rate", l.fullKafka*load)
-			return s.latencies([]string{"bridge", atOnce, "poll"}, func(subject string) (median, late time.Duration, err error) {
+			return s.latencies([]string{"bridge", noLinger, "poll"}, func(subject string) (median, late time.Duration, err error) {
 				return l.ready(ctx, addr, subject, int(l.fullKafka*load), 5*time.Second, seed)
 			})
 		},
@@ -91,7 +91,7 @@ func readyRow(addr, name string, load float64, most time.Duration) bridgeRow {
 			return bridgeOutcome{
 				outcome: outcome{Goal: most.Seconds() * 1e3, Met: late <= most.Seconds()*1e3 && late <= lingers+pollFactor*polled},
 				text: fmt.Sprintf("%s rec/s: p50 %.1f ms, p99 %s ms; with pack.linger 0 %.1f and %s ms; only polled %.1f and %s ms",
-					thousands(s.of("rate").median), s.of("bridge p50").median, s.of("bridge p99"), s.of(atOnce+" p50").median, s.of(atOnce+" p99"),
+					thousands(s.of("rate").median), s.of("bridge p50").median, s.of("bridge p99"), s.of(noLinger+" p50").median, s.of(noLinger+" p99"),
 					s.of("poll p50").median, s.of("poll p99")),
 				goal: fmt.Sprintf("p99 <= %v, and <= linger + %.1f of polled", most, pollFactor),
 			}
@@ -242,7 +242,7 @@ func (l *lab) ready(ctx context.Context, addr, subject string, perSecond int, le
 			return 0, 0, err
 		}
 		defer sink.kill()
-		c := &cell{subject: "bridge", spec: brokerSpec{Partitions: 4, Topic: topic}, confirm: "ack", seen: seen, atOnce: subject == atOnce}
+		c := &cell{subject: "bridge", spec: brokerSpec{Partitions: 4, Topic: topic}, confirm: "ack", seen: seen, noLinger: subject == noLinger}
 		if follower, err = l.startBridge(ctx, c, "ready", topic, addr, nil, []string{sink.first}); err != nil {
 			return 0, 0, err
 		}
